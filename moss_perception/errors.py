@@ -1,0 +1,42 @@
+"""The errors that this package raises on purpose; each names the thing and what was expected."""
+
+
+class MossError(Exception):
+    """Base of all known errors: a command prints it as one line and exits with 1."""
+
+
+class ShapeError(MossError, ValueError):
+    """An array or tensor has the wrong number of axes or sizes."""
+
+
+class ConfigError(MossError, ValueError):
+    """A setting, or a combination of settings, is not allowed."""
+
+
+class CheckpointError(MossError):
+    """A checkpoint is missing, damaged, foreign, or not the one that was asked for."""
+
+
+class BagError(MossError):
+    """A recording is missing, unreadable, or lacks what was asked of it."""
+
+
+class SimulationError(MossError):
+    """The simulated work cell can't be built, rendered or recorded."""
+
+
+class CandidateError(MossError):
+    """A set of grasp candidates can't be used."""
+
+
+class FrameError(MossError):
+    """
+    A camera frame was refused.
+
+    :ivar reason: a short constant to count by: ``zero_stamp``, ``encoding``, ``step``, ``size``
+        or ``compressed``.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
