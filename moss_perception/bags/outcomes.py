@@ -1,0 +1,57 @@
+"""What a recording says of its grasp attempts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    A recorded grasp attempt; times are of the recording's clock, nanoseconds.
+
+    :ivar attempt: its number in the recording.
+    :ivar decision_ns: header stamp of the newest frame that the decision was made on.
+    :ivar success: whether the object was held.
+    """
+
+    attempt: int
+    start_ns: int
+    decision_ns: int
+    end_ns: int
+    success: bool
+    domain: str
+    motion: str
+    object: str
+
+
+def outcome_of(status: Any) -> Outcome:
+    """
+    Read an attempt from the fields of diagnostic_msgs/DiagnosticStatus.
+
+    :raises ValueError: if a value is missing or of the wrong kind.
+    """
+    values = {x.key: x.value for x in status.values}
+    missing = {'attempt', 'start', 'decision', 'end', 'success'} - values.keys()
+    if missing:
+        raise ValueError(f'outcome lacks {", ".join(sorted(missing))}')
+    if values['success'] not in ('true', 'false'):
+        raise ValueError(f'success is {values["success"]!r}, expected true or false')
+    return Outcome(
+        int(values['attempt']),
+        seconds_to_ns(values['start']),
+        seconds_to_ns(values['decision']),
+        seconds_to_ns(values['end']),
+        values['success'] == 'true',
+        *(values.get(x, '') for x in ('domain', 'motion', 'object')))
+
+
+def seconds_to_ns(text: str) -> int:
+    """
+    Convert decimal seconds to nanoseconds, exactly.
+
+    :raises ValueError: if the text is no number of seconds.
+    """
+    whole, _, fraction = text.strip().partition('.')
+    if not whole.isdecimal() or (fraction and not fraction.isdecimal()):
+        raise ValueError(f'expected decimal seconds, got {text!r}')
+    return int(whole) * 10**9 + int(fraction[:9].ljust(9, '0'))

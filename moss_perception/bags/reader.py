@@ -1,0 +1,274 @@
+"""Read rosbag2 recordings, sqlite3 or MCAP: the only home of reading them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+from typing import Any
+
+from moss_perception.bags.outcomes import Outcome, outcome_of
+from moss_perception.errors import BagError
+import numpy as np
+from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+SUFFIXES = ('.mcap', '.db3')
+
+
+@dataclass(frozen=True)
+class Topic:
+    """
+    A recorded topic.
+
+    :ivar type: such as ``sensor_msgs/msg/Image``.
+    :ivar reliable: what every recorded publisher offered; None if the recording doesn't say.
+    :ivar transient_local: likewise.
+    """
+
+    name: str
+    type: str
+    count: int
+    reliable: bool | None = None
+    transient_local: bool | None = None
+
+
+class Recording:
+    """
+    A rosbag2, open while the context lasts; messages are read as they are asked for.
+
+    :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
+    :raises BagError: if it is missing, no rosbag2, damaged or incomplete.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self._reader: Reader | None = None
+        self._stores: dict[str, Any] = {}
+
+    def __enter__(self) -> 'Recording':
+        target = _storage(self.path)
+        try:
+            self._reader = Reader(target)
+            self._reader.open()
+        except Exception as error:  # damaged bytes make a parser raise anything
+            self._reader = None
+            raise BagError(_damaged(self.path, error)) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    @property
+    def start_ns(self) -> int:
+        """When the first message was recorded."""
+        return self._reader.start_time
+
+    @property
+    def end_ns(self) -> int:
+        """When the last message was recorded."""
+        return self._reader.end_time - 1
+
+    @property
+    def message_count(self) -> int:
+        """How many messages the recording says it holds."""
+        return self._reader.message_count
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """The recorded topics by name."""
+        topics: dict[str, list] = {}
+        for connection in self._reader.connections:
+            topics.setdefault(connection.topic, []).append(connection)
+        return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
+
+    def image_topics(self) -> list[Topic]:
+        """List the topics that carry images, raw or compressed, and have messages."""
+        return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
+
+    def image_topic(self, name: str | None = None) -> Topic:
+        """
+        Find the camera's topic.
+
+        :param name: with or without ``/compressed``; None for the only one in colour.
+        :raises BagError: if it isn't there, holds no images, or there are several.
+        """
+        images = {topic.name: topic for topic in self.image_topics()}
+        if name:
+            name = '/' + name.strip('/')
+            for wanted in (name, f'{name}/compressed', name.removesuffix('/compressed')):
+                if wanted in images:
+                    return images[wanted]
+            raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
+        if len(images) > 1:
+            images = {x.name: x for x in images.values() if not self._is_depth(x)} or images
+        if len(images) > 1:
+            raise BagError(
+                f'{self.path}: several image topics: name one, expected {self._offer(images)}')
+        if not images:
+            raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
+        return next(iter(images.values()))
+
+    def messages(
+        self, topics: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """
+        Iterate over the messages in the order of recording.
+
+        :param topics: names; None for all.
+        :returns: topic, type, time of recording in nanoseconds and CDR bytes of each.
+        :raises BagError: if the recording is damaged or holds no such message.
+        """
+        wanted = None if topics is None else set(topics)
+        connections = [x for x in self._reader.connections if wanted is None or x.topic in wanted]
+        expected, found = sum(x.msgcount for x in connections), 0
+        stream = self._reader.messages(connections) if connections else iter(())
+        while True:
+            try:
+                connection, stamp_ns, raw = next(stream)
+            except StopIteration:
+                break
+            except Exception as error:  # damaged bytes make a parser raise anything
+                raise BagError(_damaged(self.path, error)) from error
+            found += 1
+            yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
+        if not found:
+            names = 'any topic' if wanted is None else ', '.join(sorted(wanted)) or 'no topic'
+            raise BagError(f'{self.path}: expected messages on {names}, found none')
+        if found != expected:
+            logging.getLogger(__name__).warning(
+                '%s: %d messages found, expected %d', self.path, found, expected)
+
+    def deserialize(self, raw: bytes, msgtype: str) -> Any:
+        """
+        Turn CDR bytes into a message with the fields of the ROS type.
+
+        :param msgtype: such as ``sensor_msgs/msg/Image``.
+        :raises BagError: if the type is unknown or the bytes are not of it.
+        """
+        store = self._store_of(msgtype)
+        try:
+            return store.deserialize_cdr(raw, msgtype)
+        except Exception as error:  # damaged bytes make a parser raise anything
+            raise BagError(
+                f'{self.path}: {len(raw)} bytes are no {msgtype}: {_line(error)}') from error
+
+    def outcomes(self, topic: str = '/grasp_outcome') -> list[Outcome]:
+        """
+        Read the recorded attempts.
+
+        :returns: in order of recording; empty without such a topic.
+        :raises BagError: if a value is missing or of the wrong kind.
+        """
+        found = []
+        for message in self._decoded(topic, 'diagnostic_msgs/msg/DiagnosticArray'):
+            for status in message.status:
+                try:
+                    found.append(outcome_of(status))
+                except ValueError as error:
+                    raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
+        return found
+
+    def selected_grasps(
+        self, topic: str = '/selected_grasp',
+    ) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """
+        Read the grasps that were executed.
+
+        :returns: header stamp in nanoseconds, position ``(3,)`` in metres and quaternion
+            ``(4,)``, x y z w, of each, float64; empty without such a topic.
+        """
+        grasps = []
+        for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
+            stamp, pose = message.header.stamp, message.pose
+            position, turn = pose.position, pose.orientation
+            grasps.append((
+                stamp.sec * 10**9 + stamp.nanosec,
+                np.array([position.x, position.y, position.z]),
+                np.array([turn.x, turn.y, turn.z, turn.w])))
+        return grasps
+
+    def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
+        found = self.topics.get(topic)
+        if found is None or not found.count:
+            return
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {topic} is a {found.type}, expected {msgtype}')
+        for _, _, _, raw in self.messages([topic]):
+            yield self.deserialize(raw, msgtype)
+
+    def _store_of(self, msgtype: str) -> Any:
+        """Return a store that knows the type, by the recording's own definition if it has one."""
+        if msgtype not in self._stores:
+            self._stores[msgtype] = self._make_store(msgtype)
+        return self._stores[msgtype]
+
+    def _make_store(self, msgtype: str) -> Any:
+        # One store a type: a definition that can't be parsed then spoils no other type.
+        for connection in self._reader.connections:
+            definition = connection.msgdef
+            if connection.msgtype == msgtype and definition.format == MessageDefinitionFormat.MSG:
+                try:
+                    store = get_typestore(Stores.EMPTY)
+                    store.register(get_types_from_msg(definition.data, msgtype))
+                    return store
+                except Exception as error:  # the definition is the recording's
+                    raise BagError(
+                        f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
+        store = get_typestore(Stores.ROS2_JAZZY)
+        if msgtype not in store.fielddefs:
+            raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
+        return store
+
+    def _is_depth(self, topic: Topic) -> bool:
+        """Tell by the first message's encoding; drivers name their topics as they like."""
+        stream = self.messages([topic.name])
+        _, msgtype, _, raw = next(stream)
+        message = self.deserialize(raw, msgtype)
+        name = getattr(message, 'encoding', None) or getattr(message, 'format', '')
+        return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
+
+    def _offer(self, images: dict[str, Topic]) -> str:
+        if images:
+            return 'one of ' + ', '.join(images)
+        there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
+        return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
+
+
+def _storage(path: Path) -> Path:
+    """Find what rosbags is to open: the folder, or a file where there is no metadata."""
+    if not path.exists():
+        raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise BagError(f'{path}: no rosbag2, expected a folder, .mcap or .db3 file')
+        return path
+    if (path / 'metadata.yaml').exists():
+        return path
+    # A recorder that was killed leaves its file without metadata.
+    files = sorted(x for x in path.iterdir() if x.suffix in SUFFIXES)
+    if len(files) == 1:
+        return files[0]
+    if files:
+        raise BagError(
+            f'{path}: {len(files)} files but no metadata.yaml: expected it, try ros2 bag reindex')
+    raise BagError(f'{path}: no rosbag2, expected metadata.yaml and .mcap or .db3 files in it')
+
+
+def _topic(name: str, connections: list) -> Topic:
+    offers: list[Qos] = [x for c in connections for x in c.ext.offered_qos_profiles]
+    return Topic(
+        name, connections[0].msgtype, sum(x.msgcount for x in connections),
+        all(x.reliability == QosReliability.RELIABLE for x in offers) if offers else None,
+        all(x.durability == QosDurability.TRANSIENT_LOCAL for x in offers) if offers else None)
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f'{path}: expected a complete rosbag2, this one is damaged or cut off: {_line(error)}'
+
+
+def _line(error: Exception) -> str:
+    return ' '.join(str(error).split()) or type(error).__name__
