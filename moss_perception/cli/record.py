@@ -1,0 +1,54 @@
+"""``record``: play the simulated work cell into training data or into a recording."""
+
+import argparse
+import logging
+import sys
+
+from moss_perception.errors import MossError
+
+_LOG = logging.getLogger('record')
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='record', description='Play the simulated work cell into training data (--out) or '
+        'into a rosbag2 recording (--bag).')
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument('--out', metavar='DIR', help='folder for shards of training data')
+    target.add_argument('--bag', metavar='DIR', help='folder of the recording to write')
+    parser.add_argument('--scenes', type=int, default=400, help='scenes for --out (%(default)s)')
+    parser.add_argument('--attempts', type=int, default=20,
+                        help='attempts for --bag (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the first scene (%(default)s)')
+    parser.add_argument('--workers', type=int, default=1,
+                        help='processes for --out (%(default)s)')
+    parser.add_argument('--domain', default='sim', help='how scenes look: sim or shifted')
+    parser.add_argument('--motion', default='', help='still, constant, accelerating or '
+                        'oscillating; a mixture without')
+    return parser
+
+
+def main(argv=None) -> int:
+    """
+    Run the command.
+
+    :param argv: arguments without the program's name; the process's own without.
+    :returns: the exit status: 0, or 1 after one line that says what is wrong.
+    """
+    logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.bag:
+            return _record(arguments)
+        from moss_perception.simulation.generate import generate
+        played = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers,
+                          arguments.domain, arguments.motion)
+        _LOG.info('%d scenes in %s, %d of them new', arguments.scenes, arguments.out, played)
+    except MossError as error:
+        _LOG.error('%s', error)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

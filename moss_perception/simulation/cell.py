@@ -1,0 +1,126 @@
+"""The running work cell: belt and wrist follow prescribed motions, all else is physics."""
+
+from moss_perception.errors import SimulationError
+from moss_perception.simulation import mjcf
+from moss_perception.simulation.scene import DECISION_S, SceneSpec
+import mujoco
+import numpy as np
+
+TICK_S = 0.01
+_STEPS = round(TICK_S / mjcf.TIMESTEP_S)
+HOVER = (0.03, 0.12, 0.13, 0.0)
+OPEN = 0.0
+CLOSED = mjcf.OPENING_M
+
+
+class WorkCell:
+    """
+    One scene in motion, in ticks of 10 ms.
+
+    :ivar spec: the scene.
+    :ivar ticks: how many ticks have passed.
+    """
+
+    def __init__(self, spec: SceneSpec, marker: tuple = ()):
+        """
+        Build the scene; the object lies where it will have ``spec.object.x`` at the decision.
+
+        :raises SimulationError: if MuJoCo refuses the model.
+        """
+        text, assets = mjcf.build(spec, marker)
+        try:
+            self.model = mujoco.MjModel.from_xml_string(text, assets)
+        except ValueError as error:
+            raise SimulationError(f'MuJoCo refuses the scene of seed {spec.seed}: {error}') \
+                from error
+        self.data = mujoco.MjData(self.model)
+        self.spec = spec
+        self.ticks = 0
+        self._addresses()
+        self._place()
+
+    def _addresses(self):
+        model = self.model
+        joint = model.joint
+        self._belt = joint('belt').qposadr[0], joint('belt').dofadr[0]
+        wrist = joint('wrist_x')
+        self._wrist_q = slice(wrist.qposadr[0], wrist.qposadr[0] + 4)
+        self._wrist_v = slice(wrist.dofadr[0], wrist.dofadr[0] + 4)
+        self._object_q = joint('object').qposadr[0]
+        self._object_v = joint('object').dofadr[0]
+        self._object_geom = model.geom('object').id
+        self._pads = model.geom('left').id, model.geom('right').id
+
+    def _place(self):
+        spec, data = self.spec, self.data
+        data.qpos[self._wrist_q] = HOVER
+        data.qpos[self._object_q] = spec.object.x - spec.motion.travel(DECISION_S)
+        data.qvel[self._object_v] = spec.motion.velocity(0.0)
+        data.qvel[self._belt[1]] = spec.motion.velocity(0.0)
+        mujoco.mj_forward(self.model, data)
+
+    @property
+    def time_s(self) -> float:
+        """Return the scene's time, seconds."""
+        return self.ticks * TICK_S
+
+    def tick(self, wrist: np.ndarray, finger: float):
+        """
+        Let 10 ms pass.
+
+        :param wrist: where the wrist is at their end: x, y, z of the middle between the pads,
+            metres, and yaw of the closing direction, radians; shape ``(4,)``.
+        :param finger: how far each finger is told to close, from ``OPEN`` to ``CLOSED``, metres.
+        """
+        data = self.data
+        self.ticks += 1
+        data.qvel[self._wrist_v] = (wrist - data.qpos[self._wrist_q]) / TICK_S
+        data.qvel[self._belt[1]] = (
+            self.spec.motion.travel(self.time_s) - data.qpos[self._belt[0]]) / TICK_S
+        data.ctrl[:] = finger
+        mujoco.mj_step(self.model, data, _STEPS)
+
+    def wait(self, until_s: float):
+        """Let time pass with the gripper hovering, open."""
+        while self.time_s < until_s - TICK_S / 2:
+            self.tick(np.asarray(HOVER), OPEN)
+
+    @property
+    def wrist(self) -> np.ndarray:
+        """Return x, y, z, metres, and yaw, radians, of the wrist."""
+        return self.data.qpos[self._wrist_q].copy()
+
+    @property
+    def object_position(self) -> np.ndarray:
+        """Return the object's centre, metres, shape ``(3,)``."""
+        return self.data.qpos[self._object_q:self._object_q + 3].copy()
+
+    @property
+    def object_yaw(self) -> float:
+        """Return the heading of the object's long axis, radians."""
+        w, x, y, z = self.data.qpos[self._object_q + 3:self._object_q + 7]
+        return float(np.arctan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z)))
+
+    @property
+    def wrist_force(self) -> float:
+        """Return by how much the wrist is pushed upwards, newtons."""
+        return float(self.data.qfrc_constraint[self._wrist_v.start + 2])
+
+    def touching(self) -> tuple:
+        """Return whether the left and the right pad touch the object."""
+        pairs = self.data.contact.geom
+        thing = (pairs == self._object_geom).any(axis=1)
+        return tuple(bool((thing & (pairs == pad).any(axis=1)).any()) for pad in self._pads)
+
+    def save(self) -> tuple:
+        """Return everything that decides what happens next."""
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(self.model, kind))
+        mujoco.mj_getState(self.model, self.data, state, kind)
+        return self.ticks, state
+
+    def restore(self, saved: tuple):
+        """Go back to what :meth:`save` returned."""
+        self.ticks, state = saved
+        mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_forward(self.model, self.data)

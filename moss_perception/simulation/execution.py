@@ -1,0 +1,113 @@
+"""One grasp, executed: over the point, down, close, lift, shake; physics decides."""
+
+from dataclasses import dataclass
+import math
+
+from moss_perception.simulation import mjcf
+from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
+import numpy as np
+
+APPROACH_S = 0.3
+DESCEND_S = 0.25
+CLOSE_S = 0.25
+LIFT_S = 0.4
+SHAKE_S = 0.5
+CLEARANCE_M = 0.1  # pads pass over the object on their way to the point above it
+LIFT_M = 0.12
+SHAKE_M = 0.012
+SHAKE_HZ = 4.0
+FORCE_LIMIT_N = 40.0
+HELD_HEIGHT_M = 0.05
+DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    How a grasp ended.
+
+    :ivar success: whether the object was still held after lift and shake.
+    :ivar reason: in words.
+    """
+
+    success: bool
+    reason: str
+
+
+class Execution:
+    """
+    A grasp under way; :meth:`tick` it until ``outcome`` is there.
+
+    :ivar outcome: how it ended; ``None`` while it runs.
+    """
+
+    def __init__(self, cell: WorkCell, grasp: np.ndarray):
+        """
+        Begin at the cell's present state.
+
+        :param grasp: x, y, z of the middle between the closed pads, metres, and yaw of the
+            closing direction, radians, in the world frame; shape ``(4,)``.
+        """
+        self.cell = cell
+        self.outcome = None
+        start = cell.wrist
+        goal = np.array(grasp, dtype=np.float64)
+        goal[2] = max(goal[2], mjcf.PAD_HALF_HEIGHT_M + 0.002)
+        above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
+        top = goal + (0.0, 0.0, LIFT_M, 0.0)
+        self._phases = (
+            (APPROACH_S, start, above, self._nothing),
+            (DESCEND_S, above, goal, self._not_blocked),
+            (CLOSE_S, goal, goal, self._gripped),
+            (LIFT_S, goal, top, self._lifted),
+            (SHAKE_S, top, top, self._held),
+        )
+        self._phase = 0
+        self._elapsed = 0
+
+    def tick(self):
+        """Let 10 ms pass; sets ``outcome`` at the end, or as soon as the grasp has failed."""
+        duration, begin, end, check = self._phases[self._phase]
+        self._elapsed += 1
+        count = round(duration / TICK_S)
+        part = self._elapsed / count
+        wrist = begin + (end - begin) * part ** 3 * (10 - 15 * part + 6 * part ** 2)
+        if self._phase == 4:
+            # Two full periods, across the closing direction and up: what slips, slips now.
+            swing = SHAKE_M * math.sin(2 * math.pi * SHAKE_HZ * self._elapsed * TICK_S)
+            wrist = wrist + swing * np.array([-math.sin(end[3]), math.cos(end[3]), 0.5, 0.0])
+        finger = OPEN if self._phase < 2 else CLOSED * min(1.0, part / 0.6 + (self._phase > 2))
+        self.cell.tick(wrist, finger)
+        reason = check(done=self._elapsed == count)
+        if reason:
+            self.outcome = Outcome(False, reason)
+        elif self._elapsed == count:
+            self._phase, self._elapsed = self._phase + 1, 0
+            if self._phase == len(self._phases):
+                self.outcome = Outcome(True, 'held after lift and shake')
+
+    def run(self) -> Outcome:
+        """Tick until it has ended."""
+        while self.outcome is None:
+            self.tick()
+        return self.outcome
+
+    def _nothing(self, done: bool) -> str:
+        return ''
+
+    def _not_blocked(self, done: bool) -> str:
+        return 'stopped: a finger came down on the object' \
+            if self.cell.wrist_force > FORCE_LIMIT_N else ''
+
+    def _gripped(self, done: bool) -> str:
+        return 'closed on nothing' if done and not all(self.cell.touching()) else ''
+
+    def _lifted(self, done: bool) -> str:
+        if done and self.cell.object_position[2] < HELD_HEIGHT_M:
+            return 'slipped while lifting'
+        return ''
+
+    def _held(self, done: bool) -> str:
+        if self.cell.object_position[2] < HELD_HEIGHT_M:
+            return 'lost while shaking'
+        return 'not held by both fingers' if done and not all(self.cell.touching()) else ''
