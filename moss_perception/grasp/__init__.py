@@ -1,0 +1,1 @@
+"""The grasp-success predictor: frames in, grasp scores and motion features out."""

@@ -1,0 +1,83 @@
+"""From grasps in the camera's optical frame to what the network's head takes."""
+
+import cv2
+from moss_perception.errors import ConfigError
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.frame import Camera
+import numpy as np
+
+
+def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Fit an image into a square, keeping its aspect ratio, centred on a grey ground.
+
+    :param image: uint8, RGB, shape ``(H, W, 3)``.
+    :param size: side of the square, pixels.
+    :returns: uint8 array, shape ``(size, size, 3)``; and the float64 array
+        ``(scale, shift_x, shift_y)`` that takes a pixel of ``image`` there:
+        ``column * scale + shift_x``, pixel centres at whole numbers.
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top = (size - fitted[0]) // 2, (size - fitted[1]) // 2
+    transform = np.array([scale, left + 0.5 * scale - 0.5, top + 0.5 * scale - 0.5])
+    if fitted == (width, height) == (size, size):
+        return image, transform
+    square = np.full((size, size, 3), 114, np.uint8)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square[top:top + fitted[1], left:left + fitted[0]] = cv2.resize(
+        image, fitted, interpolation=method)
+    return square, transform
+
+
+def project(positions: np.ndarray, camera: Camera) -> np.ndarray:
+    """
+    Project points of the optical frame into the unrectified image.
+
+    :param positions: float64, shape ``(K, 3)``, metres.
+    :param camera: the calibrated camera.
+    :returns: float64, shape ``(K, 2)``, pixels (column, row); NaN for points that are not in
+        front of the camera, not finite, or outside its image.
+    :raises ConfigError: if the camera's distortion model is unknown.
+    """
+    pixels = np.full((len(positions), 2), np.nan)
+    ahead = np.isfinite(positions).all(axis=1) & (np.nan_to_num(positions[:, 2]) > 1e-6)
+    if not ahead.any():
+        return pixels
+    points = np.ascontiguousarray(positions[ahead], np.float64).reshape(-1, 1, 3)
+    zero = np.zeros(3)
+    distortion = camera.distortion.astype(np.float64)
+    if camera.model == 'equidistant':
+        flat, _ = cv2.fisheye.projectPoints(points, zero, zero, camera.matrix, distortion[:4])
+    elif camera.model in ('', 'plumb_bob', 'rational_polynomial'):
+        flat, _ = cv2.projectPoints(points, zero, zero, camera.matrix, distortion)
+    else:
+        raise ConfigError(f'distortion model {camera.model!r} is unknown: expected plumb_bob, '
+                          'rational_polynomial or equidistant')
+    flat = flat.reshape(-1, 2)
+    seen = ((flat >= -0.5) & (flat < (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
+    pixels[np.flatnonzero(ahead)[seen]] = flat[seen]
+    return pixels
+
+
+def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray, focal: float,
+                  transform: np.ndarray, config: GraspConfig) -> np.ndarray:
+    """
+    Describe grasps in the network's normalised image coordinates.
+
+    :param pixels: float64, shape ``(K, 2)``, image points in the camera's image.
+    :param depths: float64, shape ``(K,)``, metres.
+    :param yaws: float64, shape ``(K,)``, radians about the optical axis.
+    :param focal: focal length in pixels of the camera's image.
+    :param transform: from :func:`letterbox`.
+    :param config: the checkpoint's configuration.
+    :returns: float32, shape ``(K, 5)``: x and y in [-1, 1] (the image's outer edges), depth in
+        metres, and the vector from the grasp point to where a finger stands, in units of x and y.
+    """
+    scale, shift = transform[0], transform[1:]
+    unit = 2 / config.image_size
+    points = (pixels * scale + shift + 0.5) * unit - 1
+    reach = config.gripper_half_width_m * focal / depths * scale * unit
+    fingers = reach[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], axis=1)
+    return np.concatenate([points, depths[:, None], fingers], axis=1).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Which self-similarity orders to run: a fixed prefix, or the highest the time allows."""
+
+from collections import deque
+
+from moss_perception.errors import ConfigError
+import numpy as np
+
+
+def parse_orders(text: str, highest: int) -> int | None:
+    """
+    Read the parameter ``orders``.
+
+    :param text: ``auto``, or a prefix such as ``1,2`` (blanks and brackets allowed).
+    :param highest: the checkpoint's highest order.
+    :returns: the highest order of the prefix, or ``None`` for ``auto``.
+    :raises ConfigError: if it is neither.
+    """
+    if text.strip() == 'auto':
+        return None
+    prefixes = {tuple(range(1, n + 1)): n for n in range(1, highest + 1)}
+    try:
+        return prefixes[tuple(int(part) for part in text.strip(' []()').split(','))]
+    except (KeyError, ValueError):
+        allowed = ', '.join(repr(','.join(map(str, p))) for p in prefixes)
+        raise ConfigError(f"orders {text!r} is not allowed: expected 'auto', {allowed}") from None
+
+
+class OrderSelector:
+    """
+    Chooses the highest order whose 95th percentile of step time stays under a budget.
+
+    It steps down as soon as a full history is over budget, and up only after a whole history
+    below 60 % of it, so that it doesn't swing.
+
+    :param highest: the checkpoint's highest order.
+    :param budget_s: seconds a step may take, above 0.
+    :param history: steps that are looked at.
+    """
+
+    def __init__(self, highest: int, budget_s: float, history: int = 40):
+        self.highest = highest
+        self.budget_s = budget_s
+        self.order = highest
+        self._times: deque[float] = deque(maxlen=history)
+
+    def update(self, step_s: float) -> int:
+        """
+        Take the time of one step.
+
+        :param step_s: seconds.
+        :returns: the order to run from now on.
+        """
+        self._times.append(step_s)
+        if len(self._times) < self._times.maxlen:
+            return self.order
+        p95 = float(np.percentile(self._times, 95))
+        if p95 > self.budget_s and self.order > 1:
+            self.order -= 1
+            self._times.clear()
+        elif p95 < 0.6 * self.budget_s and self.order < self.highest:
+            self.order += 1
+            self._times.clear()
+        return self.order
