@@ -169,7 +169,7 @@ def _cv_bridge() -> Any:
         from cv_bridge import CvBridge
         from cv_bridge.boost.cv_bridge_boost import cvtColor2  # noqa: F401
         return CvBridge()
-    except Exception as error:  # a broken binary may raise anything
+    except Exception as error:  # noqa: BLE001  a broken binary may raise anything
         logging.getLogger(__name__).warning(
             'cv_bridge is installed but unusable (%s): decoding goes through rosbags-image',
             ' '.join(str(error).split()) or type(error).__name__)

@@ -1,0 +1,37 @@
+"""Fixtures for every test: a ROS domain of its own, and tiny recordings."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _load(name: str):
+    # Tests run without sys.path entries of their own (importmode=importlib).
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session', autouse=True)
+def ros_domain() -> int:
+    """Keep the tests' nodes, and those of the processes they start, to themselves."""
+    os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 100 + 1))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return int(os.environ['ROS_DOMAIN_ID'])
+
+
+@pytest.fixture(scope='session')
+def factory():
+    """Return the module bag_factory: entries and whole recordings."""
+    return _load('bag_factory')
+
+
+@pytest.fixture
+def make_bag(factory, tmp_path):
+    """Return a function that writes a recording into the test's folder, by name."""
+    def make(entries, name='bag', **options) -> Path:
+        return factory.write_bag(tmp_path / name, entries, **options)
+    return make
