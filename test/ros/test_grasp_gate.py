@@ -1,0 +1,239 @@
+"""`grasp_gate` and the planner of docs/planner.md, in processes of their own, over DDS."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+import numpy as np
+import pytest
+import rclpy
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header, String
+
+ROOT = Path(__file__).parents[2]
+PLACES = [(0.1, -0.2, 0.5), (0.123456789, 0.0, 0.6)]
+GATE = [sys.executable, '-m', 'moss_perception.ros.grasp_gate', '--ros-args']
+WAIT_S = 20.0
+
+
+def make_poses(places=PLACES):
+    return PoseArray(header=Header(frame_id='camera'), poses=[
+        Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(z=0.6, w=0.8))
+        for x, y, z in places])
+
+
+def make_cloud(stamp_ns, scores, places=PLACES, names=('x', 'y', 'z', 'score', 'uncertainty')):
+    rows = np.array([[*place, score, 0.1] for place, score in zip(places, scores, strict=True)],
+                    np.float32)
+    return PointCloud2(
+        header=Header(stamp=Time(nanoseconds=stamp_ns).to_msg(), frame_id='camera'), height=1,
+        width=len(rows), point_step=20, row_step=20 * len(rows), data=rows.tobytes(),
+        fields=[PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+                for i, name in enumerate(names)])
+
+
+class Peer:
+    """The gate's surroundings: what it hears and what it says."""
+
+    def __init__(self):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node('peer', context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.scores = self.node.create_publisher(PointCloud2, 'grasp_scores', 10)
+        best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.poses = self.node.create_publisher(PoseArray, 'grasp_candidates', best_effort)
+        self.clock = self.node.create_publisher(Clock, '/clock', 10)
+        self.states, self.selected = [], []
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.node.create_subscription(
+            String, 'grasp_gate/state', lambda m: self.states.append(m.data), latched)
+        self.hear(PoseStamped, 'selected_grasp')
+
+    def hear(self, kind, topic):
+        self.node.create_subscription(kind, topic, self.selected.append, 10)
+
+    def until(self, happened, again=lambda: None, every_s=0.05):
+        """Spin, doing `again` now and then, until something happened."""
+        end, due = time.monotonic() + WAIT_S, 0.0
+        while not happened():
+            assert time.monotonic() < end, f'states {self.states}, selected {self.selected}'
+            if time.monotonic() >= due:
+                again()
+                due = time.monotonic() + every_s
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def score_now(self, scores, **changes):
+        stamp_ns = time.time_ns()
+        self.poses.publish(make_poses())
+        self.scores.publish(make_cloud(stamp_ns, scores, **changes))
+        return stamp_ns
+
+    def call(self, kind, service, request):
+        client = self.node.create_client(kind, service)
+        self.until(client.service_is_ready)
+        future = client.call_async(request)
+        self.until(future.done)
+        return future.result()
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def peer():
+    peer = Peer()
+    yield peer
+    peer.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    running = []
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+
+    def start(command):
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        running.append(process)
+        return process
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_gate_waits_selects_keeps_releases_and_goes_stale(peer, start):
+    gate = start([*GATE, '-p', 'max_age:=1.0'])
+    peer.until(lambda: 'waiting' in peer.states)
+    peer.until(lambda: peer.selected, lambda: peer.score_now([0.2, 0.9]))
+    assert peer.states[-2:] == ['candidate', 'selected']
+    chosen = peer.selected[-1]
+    assert chosen.header.frame_id == 'camera'
+    assert Time.from_msg(chosen.header.stamp).nanoseconds > 0
+    assert chosen.pose == make_poses().poses[1]
+    peer.until(lambda: peer.states[-1] == 'below threshold', lambda: peer.score_now([0.2, 0.3]))
+    peer.until(lambda: peer.states[-1] == 'stale')
+    gate.send_signal(signal.SIGINT)
+    assert gate.wait(WAIT_S) == 0
+
+
+def test_selected_grasp_has_the_stamp_of_its_scores(peer, start):
+    start([*GATE, '-p', 'hold_time:=0.0'])
+    stamps = []
+    peer.until(lambda: len(peer.selected) >= 3,
+               lambda: stamps.append(peer.score_now([0.9, 0.2])))
+    heard = [Time.from_msg(m.header.stamp).nanoseconds for m in peer.selected]
+    assert set(heard) <= set(stamps) and heard == sorted(set(heard))
+
+
+def test_the_default_grasp_point_is_no_candidate_and_the_log_says_why(peer, start):
+    gate = start([*GATE, '-p', 'hold_time:=0.0'])
+    peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
+    peer.until(lambda: peer.states[-1] == 'waiting',
+               lambda: peer.score_now([0.9], places=[(0.0, 0.0, 0.7)]))
+    gate.send_signal(signal.SIGINT)
+    assert 'the default grasp point is not a candidate' in gate.communicate(timeout=WAIT_S)[0]
+
+
+def test_wrong_fields_are_named_and_the_gate_lives_on(peer, start):
+    gate = start([*GATE, '-p', 'hold_time:=0.0'])
+
+    def mix():
+        peer.score_now([0.9, 0.2], names=('x', 'y', 'z', 'quality', 'uncertainty'))
+        peer.score_now([0.9, 0.2])
+
+    # The first to be heard may be one with the right fields: wrong ones follow it.
+    peer.until(lambda: len(peer.selected) >= 3, mix)
+    gate.send_signal(signal.SIGINT)
+    output = gate.communicate(timeout=WAIT_S)[0]
+    assert 'quality' in output and 'expected floats x, y, z, score, uncertainty' in output
+
+
+def test_scores_of_a_recording_are_stale_by_the_wall_clock_and_fresh_by_its_own(peer, start):
+    stamp_ns = 1_700_000_000_000_000_000
+
+    def play():
+        peer.clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
+        peer.poses.publish(make_poses())
+        peer.scores.publish(make_cloud(stamp_ns, [0.9, 0.2]))
+
+    gate = start([*GATE, '-p', 'hold_time:=0.0'])
+    peer.until(lambda: 'stale' in peer.states, play)
+    assert not peer.selected
+    gate.send_signal(signal.SIGINT)
+    assert 'use_sim_time' in gate.communicate(timeout=WAIT_S)[0]
+    start([*GATE, '-p', 'hold_time:=0.0', '-p', 'use_sim_time:=true'])
+    peer.until(lambda: peer.selected, play)
+    stamp_ns += 600_000_000
+    peer.until(lambda: peer.states[-1] == 'stale', lambda: peer.clock.publish(
+        Clock(clock=Time(nanoseconds=stamp_ns).to_msg())))
+
+
+def test_parameters_are_described_checked_and_applied(peer, start):
+    start(GATE)
+    names = ['min_score', 'max_uncertainty', 'hold_time', 'max_age', 'release_score']
+    described = peer.call(DescribeParameters, 'grasp_gate/describe_parameters',
+                          DescribeParameters.Request(names=names)).descriptors
+    assert all(d.type == ParameterType.PARAMETER_DOUBLE and d.description
+               and d.floating_point_range for d in described)
+
+    def change(**values):
+        request = SetParameters.Request(parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        return peer.call(SetParameters, 'grasp_gate/set_parameters', request).results[0]
+
+    refusal = change(release_score=0.6)
+    assert not refusal.successful and 'min_score=0.5' in refusal.reason
+    assert not change(min_score=1.5).successful
+    assert change(hold_time=0.0).successful and change(min_score=0.8).successful
+    peer.until(lambda: peer.states[-1:] == ['below threshold'], lambda: peer.score_now([0.7, 0.2]))
+    assert change(min_score=0.6).successful
+    peer.until(lambda: peer.selected, lambda: peer.score_now([0.7, 0.2]))
+
+
+@pytest.mark.parametrize(('argument', 'expected'), [
+    ('min_score:=2.0', 'min_score: expected 0.0 to 1.0'),
+    ('min_score:=high', 'min_score: expected a number'),
+    ('release_score:=0.7', 'release_score=0.7 is not allowed: expected in [0, min_score=0.5]')])
+def test_a_wrong_parameter_at_start_is_one_line_and_status_1(start, argument, expected):
+    gate = start([*GATE, '-p', argument])
+    output = gate.communicate(timeout=WAIT_S)[0]
+    assert gate.returncode == 1
+    assert expected in output and len(output.strip().splitlines()) == 1
+
+
+def test_the_planner_of_the_guide_takes_the_best_candidate(peer, start):
+    peer.hear(PoseStamped, 'planner/target')
+    start([sys.executable, str(ROOT / 'docs' / 'planner_example.py'), '--ros-args',
+           '-r', 'grasp_predictor/grasp_scores:=grasp_scores'])
+    peer.until(lambda: peer.scores.get_subscription_count() > 0)
+
+    def mix():
+        for scores in ([np.nan, np.nan], [0.4, 0.3], [np.nan, 0.9]):
+            peer.score_now(scores)
+
+    peer.until(lambda: len(peer.selected) >= 2, mix)
+    assert {m.header.frame_id for m in peer.selected} == {'camera'}
+    assert all(m.pose == make_poses().poses[1] for m in peer.selected)
+
+
+def test_the_guide_shows_the_very_planner_that_is_tested():
+    page = (ROOT / 'docs' / 'planner.md').read_text()
+    code = (ROOT / 'docs' / 'planner_example.py').read_text()
+    assert f'```python\n{code}```' in page
+    assert 'moss_perception' not in code and len(code.splitlines()) < 50
