@@ -1,0 +1,104 @@
+"""Start the grasp system: ``ros2 launch moss_perception grasp.launch.py --show-args``."""
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+from moss_perception.system import grasp_arguments, grasp_system, JOB, Process, SERVICE, STARTER
+
+PACKAGE = 'moss_perception'
+
+
+class SystemFailedError(RuntimeError):
+    """Raised in an event handler, because ``ros2 launch`` exits 0 whatever its processes say."""
+
+
+def generate_launch_description():
+    """
+    Declare the arguments and leave the rest to :func:`make_system`.
+
+    :returns: the launch description.
+    """
+    return LaunchDescription([
+        *(DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.description,
+            choices=list(argument.choices) or None) for argument in grasp_arguments()),
+        OpaqueFunction(function=make_system),
+    ])
+
+
+def make_system(context):
+    """
+    Turn the description of the system into launch actions.
+
+    :param context: the launch context, which knows the arguments.
+    :returns: actions: handlers first, then services and starters; jobs follow the starters.
+    """
+    values = {argument.name: LaunchConfiguration(argument.name).perform(context)
+              for argument in grasp_arguments()}
+    processes = grasp_system(values)
+    nodes = [(process, make_node(process)) for process in processes]
+    starters = [node for process, node in nodes if process.role == STARTER]
+    jobs = [node for process, node in nodes if process.role == JOB]
+    at_once = [node for process, node in nodes if process.role != JOB]
+    remaining = {STARTER: len(starters), JOB: len(jobs)}
+    handlers = [
+        RegisterEventHandler(OnProcessExit(
+            target_action=node, on_exit=make_exit_handler(process, remaining, jobs)))
+        for process, node in nodes]
+    return handlers + at_once + ([] if starters else jobs)
+
+
+def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
+    """
+    Say what the end of a process means for the system, by its role.
+
+    :param process: the process.
+    :param remaining: how many starters and jobs have not ended yet.
+    :param jobs: the jobs' actions, to start after the starters.
+    :returns: a function for ``OnProcessExit``.
+    """
+    def on_exit(event, context):
+        if context.is_shutdown:
+            return None
+        if process.role == SERVICE or event.returncode != 0:
+            raise SystemFailedError(f'{process.name} ended with status {event.returncode}')
+        remaining[process.role] -= 1
+        if remaining[process.role]:
+            return None
+        if process.role == STARTER:
+            return jobs
+        return [LogInfo(msg=f'{process.name} has ended well'),
+                EmitEvent(event=Shutdown(reason=f'{process.name} has ended'))]
+    return on_exit
+
+
+def make_node(process: Process):
+    """
+    Turn one process into a launch action.
+
+    :param process: the process.
+    :returns: a ``Node`` or ``LifecycleNode``.
+    """
+    kind = LifecycleNode if process.lifecycle else Node
+    return kind(
+        package=PACKAGE, executable=process.executable, name=process.name,
+        namespace=process.namespace, output='screen', emulate_tty=True,
+        parameters=[*process.parameter_files, {
+            name: typed(value) for name, value in process.parameters.items()}],
+        remappings=list(process.remappings), arguments=list(process.arguments),
+        ros_arguments=['--log-level', process.log_level])
+
+
+def typed(value):
+    """
+    Keep a parameter's type: launch would read a path such as ``1.0`` as a number.
+
+    :param value: a boolean, number, string or list of strings.
+    :returns: the value with its type.
+    """
+    return ParameterValue(value, value_type=list[str] if isinstance(value, list) else type(value))

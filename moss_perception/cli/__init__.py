@@ -1,0 +1,1 @@
+"""Commands: argparse and exit codes."""

@@ -1,0 +1,184 @@
+"""Run the processes of a system, and end them together: no ROS in here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from moss_perception.resources import executable
+from moss_perception.system import JOB, Process, SERVICE, STARTER
+
+_INTERRUPTED = ''
+
+
+def print_line(name: str, line: str) -> None:
+    """
+    Show one line of a process's output.
+
+    :param name: the process's name.
+    :param line: the line, without its end.
+    """
+    sys.stdout.write(f'[{name}] {line}\n')
+    sys.stdout.flush()
+
+
+@dataclass
+class _Running:
+    process: Process
+    popen: subprocess.Popen
+    reader: threading.Thread
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+class Supervisor:
+    """
+    Start processes by their roles, watch them, and stop them all.
+
+    Services and starters start at once, jobs when every starter has ended well. The system
+    ends when its jobs have, when a service or starter fails, or when it is told to.
+
+    :param processes: what :func:`moss_perception.system.grasp_system` describes.
+    :param show: is handed each line of output, with the process's name; from other threads.
+    :param environment: variables added to those of this process.
+    :param find: turns an executable's name into a path.
+    :param patience_s: seconds after which a signal that did not help is followed by a harder one.
+    """
+
+    def __init__(
+            self, processes: Sequence[Process], show: Callable[[str, str], None] = print_line,
+            environment: dict[str, str] | None = None,
+            find: Callable[[str], Path] = executable, patience_s: float = 5.0):
+        self._waiting = list(processes)
+        # Looked up before anything starts: a missing one must not leave the others running.
+        self._paths = {process.name: find(process.executable) for process in processes}
+        self._show = show
+        self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **(environment or {})}
+        self._patience_s = patience_s
+        self._running: dict[str, _Running] = {}
+        # A SimpleQueue, because a signal handler puts into it.
+        self._ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._status: int | None = None
+
+    def start(self) -> 'Supervisor':
+        """
+        Start services and starters, and the jobs if there is no starter to wait for.
+
+        :returns: itself.
+        """
+        try:
+            self._start_role(SERVICE)
+            self._start_role(STARTER)
+            if not self._alive(STARTER):
+                self._start_role(JOB)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        """
+        Tell :meth:`wait` to end the system; may be called from a signal handler.
+
+        :param number: the signal that is the reason.
+        """
+        self._ends.put((_INTERRUPTED, int(number)))
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """
+        Wait until the system has ended; then nothing of it runs any more.
+
+        :param timeout_s: seconds to wait at most; None for no limit.
+        :returns: 0 if the jobs ended well (or, without jobs, if it was interrupted), the job's
+            status if one didn't, 1 if a service or starter failed, 128 and the signal's number
+            if a job was interrupted; None if the time is over and the system runs on.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while self._status is None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                name, code = self._ends.get(timeout=left)
+            except queue.Empty:
+                return None
+            self._status = self._judge(name, code)
+        self.stop()
+        return self._status
+
+    def stop(self) -> None:
+        """End every process, all at once: by SIGINT, then by SIGTERM, then by SIGKILL."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            alive = [running for running in self._running.values() if running.popen.poll() is None]
+            if number == signal.SIGKILL:
+                for running in alive:
+                    self._show('run', f'{running.process.name} did not end in time: killing it')
+            for running in alive:
+                _send(running.popen, number)
+            deadline = time.monotonic() + self._patience_s
+            for running in alive:
+                _wait(running.popen, deadline)
+        for running in self._running.values():
+            # What a process left behind in its group must not outlive the system.
+            _send(running.popen, signal.SIGKILL)
+            running.reader.join(timeout=1.0)
+
+    def _start_role(self, role: str) -> None:
+        for process in [process for process in self._waiting if process.role == role]:
+            self._waiting.remove(process)
+            popen = subprocess.Popen(
+                [str(self._paths[process.name]), *process.command_arguments()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env=self._environment, text=True, errors='replace', start_new_session=True)
+            reader = threading.Thread(
+                target=self._read, args=(process.name, popen), daemon=True)
+            self._running[process.name] = _Running(process, popen, reader)
+            reader.start()
+            threading.Thread(target=self._await, args=(process.name, popen), daemon=True).start()
+
+    def _read(self, name: str, popen: subprocess.Popen) -> None:
+        for line in popen.stdout:
+            self._show(name, line.rstrip('\n'))
+
+    def _await(self, name: str, popen: subprocess.Popen) -> None:
+        self._ends.put((name, popen.wait()))
+
+    def _alive(self, role: str) -> bool:
+        return any(running.process.role == role and running.popen.poll() is None
+                   for running in self._running.values())
+
+    def _judge(self, name: str, code: int) -> int | None:
+        """Decide what the end of a process, or an interruption, means for the system."""
+        if name == _INTERRUPTED:
+            jobs = self._alive(JOB) or any(process.role == JOB for process in self._waiting)
+            return 128 + code if jobs else 0
+        role = self._running[name].process.role
+        self._running[name].reader.join(timeout=1.0)
+        said = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
+        if role == SERVICE:
+            self._show('run', f'error: {name} ended with {said}, and it should run on')
+            return 1
+        if code != 0:
+            self._show('run', f'error: {name} failed with {said}')
+            return 1 if role == STARTER else code if code > 0 else 128 - code
+        if role == STARTER and not self._alive(STARTER):
+            self._start_role(JOB)
+            return None
+        return None if role == STARTER or self._alive(JOB) else 0
+
+
+def _send(popen: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(popen.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _wait(popen: subprocess.Popen, deadline: float) -> None:
+    try:
+        popen.wait(timeout=max(0.01, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return

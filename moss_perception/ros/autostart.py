@@ -1,0 +1,113 @@
+"""Configure and activate lifecycle nodes, and tell by the exit status whether they are active."""
+
+import argparse
+import sys
+import time
+
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from moss_perception.errors import MossError
+import rclpy
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+
+_STEPS = {
+    State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, 'configure'),
+    State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_ACTIVATE, 'activate'),
+}
+
+
+class TransitionError(MossError):
+    """A lifecycle node did not become active."""
+
+
+class Autostart:
+    """
+    Bring one lifecycle node to its active state.
+
+    :param node: what the services are called through.
+    :param target: the lifecycle node's name; relative to ``node``'s namespace unless absolute.
+    :param timeout_s: seconds that each transition, and the wait for the node, may take.
+    """
+
+    def __init__(self, node: Node, target: str, timeout_s: float):
+        self._node = node
+        self._target = target
+        self._timeout_s = timeout_s
+        self._get = node.create_client(GetState, f'{target}/get_state')
+        self._change = node.create_client(ChangeState, f'{target}/change_state')
+
+    def run(self) -> None:
+        """
+        Take each step that is left until the node is active.
+
+        :raises TransitionError: if the node does not appear, answer or agree.
+        """
+        for client in (self._get, self._change):
+            if not client.wait_for_service(timeout_sec=self._timeout_s):
+                raise TransitionError(
+                    f'{self._target} did not appear within {self._timeout_s:g} s: expected the '
+                    f'service {client.srv_name}')
+        done = set()
+        while True:
+            state = self._call(self._get, GetState.Request(), 'get_state').current_state
+            if state.id == State.PRIMARY_STATE_ACTIVE:
+                return
+            if state.id not in _STEPS or state.id in done:
+                raise TransitionError(f'{self._target} is {state.label}: expected it to become '
+                                      'active')
+            done.add(state.id)
+            self._step(*_STEPS[state.id])
+
+    def _step(self, transition: int, label: str) -> None:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        began = time.monotonic()
+        if not self._call(self._change, request, label).success:
+            raise TransitionError(f"{self._target} could not {label}: its own log gives the reason")
+        self._node.get_logger().info(
+            f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
+
+    def _call(self, client, request, label: str):
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(self._node, future, timeout_sec=self._timeout_s)
+        if not future.done():
+            raise TransitionError(f'{self._target} did not answer {label} within '
+                                  f'{self._timeout_s:g} s')
+        return future.result()
+
+
+def _options(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='autostart', description=__doc__)
+    parser.add_argument('nodes', nargs='+', help='names of lifecycle nodes, in order')
+    parser.add_argument('--timeout', type=float, default=60.0, help='seconds a step may take')
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Activate the nodes named on the command line.
+
+    :param args: the command line, with arguments for ROS; the process's own if None.
+    :returns: 0 if all are active, 1 if one isn't, 130 if interrupted.
+    """
+    words = sys.argv if args is None else ['autostart', *args]
+    options = _options(remove_ros_args(words)[1:])
+    rclpy.init(args=words)
+    node = Node('autostart')
+    try:
+        for target in options.nodes:
+            Autostart(node, target, options.timeout).run()
+    except TransitionError as error:
+        node.get_logger().error(str(error))
+        return 1
+    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+        return 130
+    finally:
+        node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

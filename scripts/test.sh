@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Set up, build, and run every test: scripts/test.sh [--torch-index URL] [pytest's arguments]
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+rendering_works() {
+  python -c 'import mujoco; mujoco.GLContext(16, 16).make_current()' >/dev/null 2>&1
+}
+
+prepare_rendering() {
+  export MUJOCO_GL=${MUJOCO_GL:-egl}
+  rendering_works && return
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    moss_say 'MuJoCo cannot render: installing libegl1 and libgl1-mesa-dri with apt-get'
+    { apt-get update && apt-get install -y --no-install-recommends libegl1 libgl1-mesa-dri; } \
+      >>"$moss_log" 2>&1 || true
+    rendering_works && return
+  fi
+  moss_say 'MuJoCo cannot render here, the tests that need it are skipped:' \
+    'sudo apt install libegl1 libgl1-mesa-dri'
+}
+
+moss_options "$@"
+moss_setup test
+moss_build
+export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}
+prepare_rendering
+export ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((1 + $$ % 100))}
+cd "$moss_root"
+rm -f build/moss_perception/pytest.xml
+status=0
+pytest_args=()
+if ((${#moss_args[@]})); then pytest_args=(--pytest-args "${moss_args[@]}"); fi
+python -m colcon test --return-code-on-test-failure --executor sequential \
+  --event-handlers console_direct+ "${pytest_args[@]}" || status=$?
+if ((status)); then python -m colcon test-result --verbose || true; fi
+python scripts/count_tests.py build/moss_perception/pytest.xml || status=1
+exit "$status"
