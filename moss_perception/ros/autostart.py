@@ -63,7 +63,8 @@ class Autostart:
         request = ChangeState.Request(transition=Transition(id=transition))
         began = time.monotonic()
         if not self._call(self._change, request, label).success:
-            raise TransitionError(f"{self._target} could not {label}: its own log gives the reason")
+            raise TransitionError(
+                f'{self._target} could not {label}: its own log gives the reason')
         self._node.get_logger().info(
             f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
 
