@@ -28,6 +28,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _record(arguments):
+    from moss_perception.bags.writer import RecordingWriter
+    from moss_perception.simulation.domains import domain_named
+    from moss_perception.simulation.recording import record
+    from moss_perception.simulation.renderer import Renderer
+    domain = domain_named(arguments.domain)
+    with RecordingWriter(arguments.bag) as writer:
+        successes = record(writer, Renderer(), arguments.attempts, arguments.seed, domain,
+                           arguments.motion)
+    _LOG.info('%d attempts in %s, %d of them successful', arguments.attempts, arguments.bag,
+              successes)
+
+
+def _generate(arguments):
+    from moss_perception.simulation.generate import generate
+    played = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers,
+                      arguments.domain, arguments.motion)
+    _LOG.info('%d scenes in %s, %d of them new', arguments.scenes, arguments.out, played)
+
+
 def main(argv=None) -> int:
     """
     Run the command.
@@ -38,12 +58,7 @@ def main(argv=None) -> int:
     logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.bag:
-            return _record(arguments)
-        from moss_perception.simulation.generate import generate
-        played = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers,
-                          arguments.domain, arguments.motion)
-        _LOG.info('%d scenes in %s, %d of them new', arguments.scenes, arguments.out, played)
+        _record(arguments) if arguments.bag else _generate(arguments)
     except MossError as error:
         _LOG.error('%s', error)
         return 1

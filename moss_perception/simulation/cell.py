@@ -2,8 +2,8 @@
 
 from moss_perception.errors import SimulationError
 from moss_perception.simulation import mjcf
+from moss_perception.simulation.physics import mujoco
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
-import mujoco
 import numpy as np
 
 TICK_S = 0.01

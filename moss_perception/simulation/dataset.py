@@ -75,9 +75,9 @@ def write_shard(path, scenes: list, matrix: np.ndarray):
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'wb') as file:
+        with temporary.open('wb') as file:
             np.savez(file, **arrays)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
     finally:

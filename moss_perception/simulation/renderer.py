@@ -2,43 +2,53 @@
 
 import importlib
 import os
+import sys
 
 import cv2
 from moss_perception.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.physics import mujoco
 import numpy as np
 
-_NO_RENDERER = ('no OpenGL renderer works here ({reasons}); '
-                'install the Debian packages libegl1, libgl1-mesa-dri and libosmesa6')
+BACKENDS = ('egl', 'osmesa')
 
 
 def open_context():
     """
     Make an off-screen OpenGL context, current in this thread.
 
-    MuJoCo reads ``MUJOCO_GL`` when it is first imported; its back ends are therefore asked for
-    by name here: the one that the variable names, or EGL and then OSMesa.
+    By the back end that ``MUJOCO_GL`` names, or else the first of EGL and OSMesa that works.
 
     :raises SimulationError: if none works.
     """
     wanted = os.environ.get('MUJOCO_GL', '').lower()
-    backends = (wanted,) if wanted in ('egl', 'osmesa', 'glfw') else ('egl', 'osmesa')
-    if wanted == 'disable':
-        backends = ()
+    if wanted and wanted not in BACKENDS:
+        raise SimulationError(
+            f'MUJOCO_GL is {wanted!r}; rendering without a display needs egl or osmesa')
     reasons = []
-    for backend in backends:
-        os.environ['PYOPENGL_PLATFORM'] = backend if backend != 'glfw' else ''
-        try:
-            module = importlib.import_module(f'mujoco.{backend}')
-            context = module.GLContext(WIDTH, HEIGHT)
-            context.make_current()
+    for backend in (wanted,) if wanted else BACKENDS:
+        context, reason = _try(backend)
+        if context is not None:
             return context
-        except Exception as error:  # each back end fails with errors of its own
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            reasons.append(f'{backend}: {first}')
-    raise SimulationError(_NO_RENDERER.format(
-        reasons='; '.join(reasons) or f'MUJOCO_GL is {wanted!r}'))
+        reasons.append(f'{backend}: {reason}')
+    raise SimulationError(
+        f'no OpenGL renderer works here ({"; ".join(reasons)}); '
+        'install the Debian packages libegl1, libgl1-mesa-dri and libosmesa6')
+
+
+def _try(backend: str) -> tuple:
+    """Return a context and why there is none."""
+    # PyOpenGL binds to one platform when it is imported: forget the one that failed before.
+    for name in [name for name in sys.modules if name.split('.')[0] == 'OpenGL']:
+        del sys.modules[name]
+    os.environ['PYOPENGL_PLATFORM'] = backend
+    try:
+        context = importlib.import_module(f'mujoco.{backend}').GLContext(WIDTH, HEIGHT)
+        context.make_current()
+    except Exception as error:  # noqa: BLE001 - loaders fail in ways of their own; all are told
+        return None, (str(error) or type(error).__name__).splitlines()[0].split('. ')[0]
+    return context, ''
 
 
 class Renderer:
@@ -60,7 +70,6 @@ class Renderer:
         self._rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
 
     def _attach(self, cell: WorkCell):
-        import mujoco
         if self._context is not None:
             self._context.free()
         self._cell = cell
@@ -72,7 +81,10 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._camera.fixedcamid = cell.model.camera('camera').id
-        self._context = mujoco.MjrContext(cell.model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        try:
+            self._context = mujoco.MjrContext(cell.model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        except mujoco.FatalError as error:
+            raise SimulationError(f'MuJoCo could not use the renderer: {error}') from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
     def render(self, cell: WorkCell) -> np.ndarray:
@@ -81,7 +93,6 @@ class Renderer:
 
         :returns: uint8, RGB, shape ``(128, 128, 3)``.
         """
-        import mujoco
         if cell is not self._cell:
             self._attach(cell)
         view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)

@@ -1,0 +1,26 @@
+"""MuJoCo, imported once and without the renderer that its import would choose."""
+
+import os
+
+from moss_perception.errors import SimulationError
+
+
+def _load():
+    # MUJOCO_GL makes the import itself try a renderer and fail where that is not installed;
+    # physics needs none, and ``renderer`` opens its own.
+    wanted = os.environ.get('MUJOCO_GL')
+    os.environ['MUJOCO_GL'] = 'disable'
+    try:
+        import mujoco
+    except ImportError as error:
+        raise SimulationError(
+            f'the simulated work cell needs the Python package mujoco: {error}') from error
+    finally:
+        if wanted is None:
+            del os.environ['MUJOCO_GL']
+        else:
+            os.environ['MUJOCO_GL'] = wanted
+    return mujoco
+
+
+mujoco = _load()
