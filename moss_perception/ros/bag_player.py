@@ -1,0 +1,270 @@
+"""bag_player: play a rosbag2 recording, by the clock or in lock step with the predictor."""
+
+from contextlib import ExitStack
+import logging
+from pathlib import Path
+import sys
+import time
+from typing import TextIO
+
+from builtin_interfaces.msg import Time
+from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
+from moss_perception.errors import BagError, ConfigError, MossError
+from moss_perception.ros.player_settings import PlayerSettings, read_settings
+from moss_perception.ros.player_topics import (
+    choose_stepped,
+    choose_topics,
+    message_class,
+    profile_of,
+    stamp_of,
+)
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Header
+
+POLL_S = 0.02
+CLOCK_PERIOD_S = 0.025
+PROGRESS_S = 5.0
+LAST_ACK_S = 2.0
+# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+SETTLE_S = 0.25
+# Below the depth of the publishers, so that no unacknowledged message is overwritten.
+UNACKED_LIMIT = 50
+
+
+class BagPlayer:
+    """
+    Plays one recording.
+
+    Everything happens in the caller's thread: waiting is spinning, on the monotonic clock,
+    because ROS timers stand still with use_sim_time and no /clock.
+
+    :param node: publishes and listens.
+    :param recording: open.
+    :param settings: what to do.
+    :param timing: takes a line ``stamp_ns,publish_monotonic_ns`` for each image published.
+    :raises BagError: if a wanted topic is not in the recording.
+    """
+
+    def __init__(self, node: Node, recording: Recording, settings: PlayerSettings,
+                 timing: TextIO | None = None):
+        self._node, self._recording, self._settings = node, recording, settings
+        self._log = node.get_logger()
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(node)
+        topics = choose_topics(recording, settings)
+        self._publishers: dict[str, Publisher] = {}
+        for topic in topics:
+            self._advertise(topic)
+        if not self._publishers:
+            raise BagError(f'{settings.bag}: nothing to play, expected a topic of a known type')
+        self._images = {x.name for x in topics if x.type in IMAGE_TYPES} & set(self._publishers)
+        self._total = sum(recording.topics[x].count for x in self._images)
+        self._stepped = choose_stepped(recording, settings, self._images) \
+            if settings.lock_step else set()
+        self._clock = node.create_publisher(Clock, '/clock', 10) \
+            if settings.publish_clock else None
+        self._processed = node.create_subscription(
+            Header, settings.processed_topic, self._on_processed,
+            QoSProfile(depth=100)) if settings.lock_step else None
+        self._answered: set[int] = set()
+        self._unacked = self._played = 0
+        self._progress_at = time.monotonic() + PROGRESS_S
+        self._timing = timing
+
+    def play(self) -> None:
+        """
+        Wait for subscribers, then play to the end; without an end if looping.
+
+        :raises BagError: if the recording is damaged.
+        :raises MossError: if lock step gets no answer.
+        """
+        self._wait_for_peers()
+        self._play_once()
+        while self._settings.loop:
+            self._log.info('end of the recording: beginning again')
+            self._play_once()
+        self._wait_for_acks(LAST_ACK_S)
+        self._log.info(f'end of the recording: {self._played} images played')
+
+    def _advertise(self, topic: Topic) -> None:
+        found = message_class(topic.type)
+        if found is None:
+            self._log.warning(
+                f'{topic.name} is not played: its type {topic.type} is not installed')
+            return
+        self._publishers[topic.name] = self._node.create_publisher(
+            found, topic.name, profile_of(topic, self._settings))
+
+    def _wait_for_peers(self) -> None:
+        """Wait for the wanted subscribers, and in lock step for who answers."""
+        named = self._settings.wait_for_subscribers or sorted(self._stepped)
+        wanted = [x for x in named if x in self._publishers]
+        deadline = time.monotonic() + self._settings.start_delay
+        while True:
+            missing = [x for x in wanted if not self._subscribers(x)]
+            if not wanted and self._images and not any(map(self._subscribers, self._images)):
+                missing = sorted(self._images)
+            answered = self._processed is None or self._processed.get_publisher_count() > 0
+            if not missing and answered:
+                break
+            if time.monotonic() >= deadline:
+                self._give_up(missing, answered)
+                return
+            self._spin(POLL_S)
+        if self._processed is not None:
+            self._spin_until(time.monotonic() + SETTLE_S)
+
+    def _give_up(self, missing: list[str], answered: bool) -> None:
+        waited = f'after {self._settings.start_delay:g} s'
+        if not answered:
+            raise MossError(
+                f'nobody publishes {self._settings.processed_topic} {waited}: '
+                'lock step expects an active predictor')
+        if self._settings.lock_step:
+            raise MossError(f'nobody subscribes to {", ".join(missing)} {waited}: '
+                            'lock step expects an active predictor')
+        self._log.warning(f'nobody subscribes to {" or ".join(missing)} {waited}: playing anyway')
+
+    def _subscribers(self, topic: str) -> int:
+        return self._publishers[topic].get_subscription_count()
+
+    def _play_once(self) -> None:
+        start_s, first_ns, played = time.monotonic(), None, 0
+        for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
+            first_ns = stamp_ns if first_ns is None else first_ns
+            self._keep_time(start_s, first_ns, stamp_ns)
+            if topic in self._stepped:
+                self._step(topic, raw)
+            else:
+                self._publish(topic, raw)
+            played += topic in self._images
+            self._show_progress(played)
+
+    def _keep_time(self, start_s: float, first_ns: int, stamp_ns: int) -> None:
+        """Wait until a message is due, by the schedule of the start: lateness never adds up."""
+        rate = self._settings.rate
+        due_s = start_s + (stamp_ns - first_ns) / 1e9 / rate
+        if self._clock is not None:
+            while (now_s := time.monotonic()) + CLOCK_PERIOD_S < due_s:
+                self._publish_clock(stamp_ns - round((due_s - now_s) * rate * 1e9))
+                self._spin_until(now_s + CLOCK_PERIOD_S)
+        self._spin_until(due_s)
+        if self._clock is not None:
+            self._publish_clock(stamp_ns)
+
+    def _spin_until(self, due_s: float) -> None:
+        while (left_s := due_s - time.monotonic()) > 0:
+            self._spin(left_s)
+
+    def _spin(self, timeout_s: float) -> None:
+        self._executor.spin_once(timeout_sec=timeout_s)
+        if not self._node.context.ok():
+            raise ExternalShutdownException
+
+    def _publish_clock(self, stamp_ns: int) -> None:
+        sec, nanosec = divmod(stamp_ns, 10**9)
+        self._clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
+
+    def _publish(self, topic: str, raw: bytes) -> None:
+        if self._unacked >= UNACKED_LIMIT and self._settings.lock_step:
+            self._wait_for_acks(self._settings.lock_step_timeout)
+        published_ns = time.monotonic_ns()
+        self._publishers[topic].publish(raw)
+        self._unacked += 1
+        if topic in self._images:
+            self._played += 1
+            if self._timing is not None:
+                self._timing.write(f'{stamp_of(raw)},{published_ns}\n')
+
+    def _step(self, topic: str, raw: bytes) -> None:
+        """Publish an image when all before it has arrived, and wait until it is dealt with."""
+        self._wait_for_acks(self._settings.lock_step_timeout)
+        stamp_ns = stamp_of(raw)
+        self._answered.clear()
+        self._publish(topic, raw)
+        deadline = time.monotonic() + self._settings.lock_step_timeout
+        while stamp_ns not in self._answered:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise MossError(
+                    f'no answer on {self._settings.processed_topic} to the image on {topic} '
+                    f'stamped {stamp_ns // 10**9}.{stamp_ns % 10**9:09d} '
+                    f'within {self._settings.lock_step_timeout:g} s')
+            self._spin(left_s)
+
+    def _wait_for_acks(self, timeout_s: float) -> None:
+        if not self._unacked:
+            return
+        deadline = time.monotonic() + timeout_s
+        for topic, publisher in self._publishers.items():
+            left_s = max(deadline - time.monotonic(), 0.0)
+            if not publisher.wait_for_all_acked(Duration(seconds=left_s)):
+                message = f'messages on {topic} were not acknowledged within {timeout_s:g} s'
+                if self._settings.lock_step:
+                    raise MossError(message)
+                self._log.warning(message)
+        self._unacked = 0
+
+    def _on_processed(self, header: Header) -> None:
+        self._answered.add(header.stamp.sec * 10**9 + header.stamp.nanosec)
+
+    def _show_progress(self, played: int) -> None:
+        if time.monotonic() >= self._progress_at:
+            self._progress_at = time.monotonic() + PROGRESS_S
+            share = 100 * played / max(self._total, 1)
+            self._log.info(f'{share:.0f} %: {played} of {self._total} images')
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Run the node until the recording ends.
+
+    :returns: exit status: 0 at the end, 1 on a known error, 130 if interrupted.
+    """
+    logging.basicConfig(format='[%(levelname)s] %(message)s')
+    rclpy.init(args=args)
+    node = Node('bag_player')
+    try:
+        _run(node)
+        return 0
+    except MossError as error:
+        node.get_logger().error(str(error))
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 130
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any time, and publishing then fails.
+        if rclpy.ok():
+            raise
+        return 130
+    finally:
+        node.destroy_node()
+        if rclpy.ok():
+            rclpy.shutdown()
+
+
+def _run(node: Node) -> None:
+    settings = read_settings(node)
+    with ExitStack() as stack:
+        recording = stack.enter_context(Recording(settings.bag))
+        timing = None
+        if settings.timing_log:
+            try:
+                timing = stack.enter_context(Path(settings.timing_log).open('w', buffering=1))
+            except OSError as error:
+                raise ConfigError(
+                    f'parameter timing_log: cannot write {settings.timing_log}: '
+                    f'{error.strerror}') from error
+            timing.write('stamp_ns,publish_monotonic_ns\n')
+        BagPlayer(node, recording, settings, timing).play()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
