@@ -159,27 +159,34 @@ class MOSS(nn.Module):
         """
         return features + self._output(self.motion(features).flatten(0, 1)).view_as(features)
 
-    def motion(self, features: Tensor, used: int | None = None) -> Tensor:
+    def motion(self, features: Tensor, used: int | None = None,
+               last: int | None = None) -> Tensor:
         """
         Fuse the orders of a clip, before the output layer.
 
         :param features: float tensor, shape ``(B, T, C, H, W)``.
         :param used: compute orders up to this one only; the others count as 0.
-        :returns: float tensor, shape ``(B, T, D, H, W)``, ``D`` = :attr:`motion_channels`.
+        :param last: compute what the last so many frames need, and return these.
+        :returns: float tensor, shape ``(B, T, D, H, W)``, ``D`` = :attr:`motion_channels`; ``T``
+            is ``last`` where that is given and smaller.
         :raises ShapeError: if the features do not fit.
         """
         if features.dim() != 5 or features.shape[2] != self.in_channels:
             raise ShapeError(f'expected features (B, T, {self.in_channels}, H, W), '
                              f'got {tuple(features.shape)}')
         batch, frames = features.shape[:2]
-        current, encodings = features.flatten(0, 1), []
-        for extraction, learning in self._stages(used):
-            maps = extraction.maps(current)
-            keys = stack_neighbours(
-                maps.unflatten(0, (batch, frames)), self.window[0], self.causal)
-            current = learning(extraction(maps, keys.flatten(0, 1)))
-            encodings.append(current)
-        return self._fuse(encodings).unflatten(0, (batch, frames))
+        stages = self._stages(used)
+        wanted = min(last or frames, frames)
+        current, encodings = features, []
+        for n, (extraction, learning) in enumerate(stages, start=1):
+            reach = wanted + (len(stages) - n) * (self.window[0] - 1)
+            needed = min(reach, frames) if self.causal else frames
+            maps = extraction.maps(current.flatten(0, 1)).unflatten(0, (batch, -1))
+            keys = stack_neighbours(maps, self.window[0], self.causal)[:, -needed:]
+            current = learning(extraction(maps[:, -needed:].flatten(0, 1), keys.flatten(0, 1)))
+            current = current.unflatten(0, (batch, needed))
+            encodings.append(current[:, -wanted:].flatten(0, 1))
+        return self._fuse(encodings).unflatten(0, (batch, wanted))
 
     def initial_state(self, batch: int, height: int, width: int) -> MossState:
         """

@@ -1,5 +1,7 @@
 """Space-time self-similarity: how alike each position is to its neighbours in space and time."""
 
+import functools
+
 from moss_perception.errors import ConfigError, ShapeError
 import torch
 from torch import Tensor
@@ -43,24 +45,76 @@ def correlate(query: Tensor, keys: Tensor, height: int, width: int) -> Tensor:
         raise ShapeError('expected a query (B, C, H, W) and keys (B, L, C, H, W) of the same '
                          f'B, C, H, W, got {tuple(query.shape)} and {tuple(keys.shape)}')
     if query.shape[2] * query.shape[3] <= _WHOLE_MAP_POSITIONS:
-        return _correlate_maps(query, keys, height, width)
+        return _CorrelateMaps.apply(query, keys, height, width)
     return _correlate_bands(query, keys, height, width)
 
 
-def _correlate_maps(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
-    """Take the product of whole maps, and read each window from it through strides."""
-    batch, channels, rows, columns = query.shape
-    length = keys.shape[1]
-    flat = keys.transpose(1, 2).reshape(batch, channels, length * rows * columns)
-    product = torch.bmm(query.reshape(batch, channels, -1).transpose(1, 2), flat)
-    product = product.view(batch, rows, columns, length, rows, columns)
-    u, v = u_size // 2, v_size // 2
-    padded = F.pad(product, (v, v, u, u)).contiguous()
-    row, plane = columns + 2 * v, (rows + 2 * u) * (columns + 2 * v)
-    position = length * plane
-    return padded.as_strided(
-        (batch, rows, columns, length, u_size, v_size),
-        (rows * columns * position, columns * position + row, position + 1, plane, row, 1))
+@functools.lru_cache(maxsize=32)
+def _window_index(rows: int, columns: int, u_size: int, v_size: int,
+                  device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """
+    Index a window's neighbours in a flattened map, and the way back.
+
+    :returns: ``neighbour`` and ``inside``, shape ``(HW, UV)``: the neighbour's position, and 1
+        where it is in the map, else 0; ``offset`` and ``near``, shape ``(HW, HW)``: the offset of
+        a position seen from another, and 1 where the window reaches it.
+    """
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
+    y, x = y.flatten()[:, None], x.flatten()[:, None]
+    u, v = torch.meshgrid(torch.arange(u_size), torch.arange(v_size), indexing='ij')
+    other_y = y + u.flatten() - u_size // 2
+    other_x = x + v.flatten() - v_size // 2
+    inside = (other_y >= 0) & (other_y < rows) & (other_x >= 0) & (other_x < columns)
+    neighbour = (other_y * columns + other_x) * inside
+    down, right = y.T - y + u_size // 2, x.T - x + v_size // 2
+    near = (down >= 0) & (down < u_size) & (right >= 0) & (right < v_size)
+    offset = (down * v_size + right) * near
+    return (neighbour.to(device), inside.to(device, torch.float32), offset.to(device),
+            near.to(device, torch.float32))
+
+
+class _CorrelateMaps(torch.autograd.Function):
+    """
+    The product of whole maps, of which each window is gathered.
+
+    Which neighbour a product belongs to is one to one, so the gradient is a gather as well; the
+    default, a scatter, is slow on a CPU. One map at a time keeps the product in the cache, and
+    nothing but the two inputs is kept for the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
+        batch, channels, rows, columns = query.shape
+        length = keys.shape[1]
+        ctx.save_for_backward(query, keys)
+        ctx.window = u_size, v_size
+        neighbour, inside, _, _ = _window_index(rows, columns, u_size, v_size, query.device)
+        index = neighbour[:, None].expand(-1, length, -1)
+        flat_query, flat_keys = query.flatten(2), keys.flatten(3)
+        out = query.new_empty(batch, rows * columns, length, u_size * v_size)
+        for n in range(batch):
+            product = flat_query[n].T @ flat_keys[n].transpose(0, 1).reshape(channels, -1)
+            torch.gather(product.unflatten(1, (length, -1)), 2, index, out=out[n])
+        out.mul_(inside[:, None].to(out.dtype))
+        return out.view(batch, rows, columns, length, u_size, v_size)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        query, keys = ctx.saved_tensors
+        batch, channels, rows, columns = query.shape
+        length = keys.shape[1]
+        _, _, offset, near = _window_index(rows, columns, *ctx.window, query.device)
+        index = offset[:, None].expand(-1, length, -1)
+        near = near[:, None].to(grad.dtype)
+        flat_query, flat_keys = query.flatten(2), keys.flatten(3)
+        grad = grad.reshape(batch, rows * columns, length, -1)
+        grad_query, grad_keys = torch.empty_like(flat_query), torch.empty_like(flat_keys)
+        for n in range(batch):
+            product = grad[n].gather(2, index).mul_(near).flatten(1)
+            stacked = flat_keys[n].transpose(0, 1).reshape(channels, -1)
+            grad_query[n] = stacked @ product.T
+            grad_keys[n] = (flat_query[n] @ product).unflatten(1, (length, -1)).transpose(0, 1)
+        return grad_query.view_as(query), grad_keys.view_as(keys), None, None
 
 
 def _correlate_bands(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:

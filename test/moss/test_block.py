@@ -98,6 +98,15 @@ def test_an_order_that_returns_is_exact_once_its_caches_are_filled():
         torch.testing.assert_close(y, block.motion(clip)[:, -1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('last', [1, 3, 9, 20])
+def test_the_last_frames_alone_equal_the_whole_clip(last):
+    block = randomise(MOSS(4, (1, 2, 3), (3, 3, 3), channels=4, projection=4, hidden=4))
+    clip = torch.randn(2, 9, 4, 6, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(block.motion(clip, last=last), block.motion(clip)[:, -last:],
+                                   rtol=1e-5, atol=1e-5)
+
+
 def test_every_weight_takes_part():
     block = randomise(MOSS(4, (1, 2), (3, 3, 3), channels=4, projection=4, hidden=4))
     block(torch.randn(2, 5, 4, 6, 6)).square().sum().backward()

@@ -1,0 +1,35 @@
+"""A small frame-wise CNN; nothing in it looks across frames, so each is computed once."""
+
+from torch import nn, Tensor
+
+
+def _stage(in_channels: int, out_channels: int, convolutions: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n in range(convolutions):
+        layers += [nn.Conv2d(out_channels if n else in_channels, out_channels, 3,
+                             stride=1 if n else 2, padding=1, bias=False),
+                   nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class Backbone(nn.Module):
+    """
+    Three stages of 3 x 3 convolutions, at strides 2, 4 and 8.
+
+    :param channels: output channels of the three stages.
+    """
+
+    def __init__(self, channels: tuple[int, int, int]):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            _stage(i, o, n) for i, o, n in zip((3, *channels), channels, (1, 2, 3)))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Compute the features of each frame by itself.
+
+        :param images: float tensor, normalised RGB, shape ``(N, 3, S, S)``.
+        :returns: features at stride 4 and at stride 8.
+        """
+        fine = self.stages[1](self.stages[0](images))
+        return fine, self.stages[2](fine)

@@ -1,0 +1,145 @@
+"""The grasp-success network: backbone, MOSS, and a head that reads features at grasp points."""
+
+from moss_perception.grasp.backbone import Backbone
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.moss import MOSS, MossState
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+
+class GraspHead(nn.Module):
+    """
+    Scores grasps from the features at the grasp point, at both fingers, and beside them.
+
+    The fingers enter by their sum and their absolute difference, so that a grasp and the same
+    grasp turned by 180 degrees score alike.
+
+    :param channels: channels of the map.
+    :param ensemble: number of independent heads.
+    """
+
+    def __init__(self, channels: int, ensemble: int):
+        super().__init__()
+        self.members = nn.ModuleList(
+            nn.Sequential(nn.Linear(5 * channels + 5, 64), nn.GELU(), nn.Linear(64, 32),
+                          nn.GELU(), nn.Linear(32, 1)) for _ in range(ensemble))
+
+    def forward(self, features: Tensor, grasps: Tensor) -> Tensor:
+        """
+        Score grasps.
+
+        :param features: float tensor, shape ``(B, D, H, W)``.
+        :param grasps: float tensor, shape ``(B, K, 5)``, see
+            :func:`moss_perception.grasp.geometry.encode_grasps`.
+        :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members.
+        """
+        point, depth, finger = grasps[..., :2], grasps[..., 2:3], grasps[..., 3:]
+        across = torch.stack([-finger[..., 1], finger[..., 0]], dim=-1)
+        places = torch.stack(
+            [point, point + finger, point - finger, point + across, point - across], dim=2)
+        read = F.grid_sample(features, places, align_corners=False, padding_mode='border')
+        centre, one, other, left, right = read.permute(0, 2, 3, 1).unbind(dim=2)
+        reach = finger.norm(dim=-1, keepdim=True)
+        x, y = (finger / reach.clamp(min=1e-6)).unbind(dim=-1)
+        double = torch.stack([x * x - y * y, 2 * x * y], dim=-1)
+        inputs = torch.cat([centre, one + other, (one - other).abs(), left + right,
+                            (left - right).abs(), point, depth, double], dim=-1)
+        return torch.cat([member(inputs) for member in self.members], dim=-1)
+
+
+class GraspNetwork(nn.Module):
+    """
+    Scores grasps in a clip, or one frame at a time; at the last frame both give the same.
+
+    :param config: sizes, window and preprocessing.
+    """
+
+    def __init__(self, config: GraspConfig):
+        super().__init__()
+        self.config = config
+        coarse = config.channels[2]
+        self.backbone = Backbone(config.channels)
+        self.moss = MOSS(coarse, tuple(range(1, config.orders + 1)), config.moss_window,
+                         channels=config.moss_channels, projection=config.projection_channels,
+                         hidden=config.moss_channels // 2, learning=config.learning,
+                         fusion=config.fusion)
+        self.reduce = nn.Conv2d(coarse + self.moss.motion_channels, config.head_channels, 1)
+        self.over_time = nn.Conv2d(
+            config.head_span * config.head_channels, config.head_channels, 1)
+        self.merge = nn.Sequential(
+            nn.Conv2d(config.channels[1] + config.head_channels, config.head_channels, 3,
+                      padding=1), nn.GELU())
+        self.head = GraspHead(config.head_channels, config.ensemble)
+        self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
+        return (images.movedim(-1, 1).float() / 255 - self.mean) / self.std
+
+    def forward(self, images: Tensor, grasps: Tensor, used: int | None = None) -> Tensor:
+        """
+        Score grasps at the last frame of a clip.
+
+        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``.
+        :param grasps: float tensor, shape ``(B, K, 5)``.
+        :param used: use self-similarity orders up to this one only.
+        :returns: logits, shape ``(B, K, M)``.
+        """
+        batch, frames = images.shape[:2]
+        fine, coarse = self.backbone(self.normalise(images.flatten(0, 1)))
+        fine, coarse = (x.unflatten(0, (batch, frames)) for x in (fine, coarse))
+        span = self.config.head_span
+        motion = self.moss.motion(coarse, used, last=span)
+        recent = torch.cat([coarse[:, -span:], motion], dim=2)
+        reduced = F.gelu(self.reduce(recent.flatten(0, 1))).unflatten(0, (batch, -1))
+        short = span - reduced.shape[1]
+        reduced = F.pad(reduced, (0, 0, 0, 0, 0, 0, short, 0))
+        return self._score(fine[:, -1], reduced.flatten(1, 2), grasps)
+
+    def initial_state(self, batch: int = 1) -> tuple[MossState, Tensor]:
+        """Return MOSS's caches, and the head's last reduced maps ``(B, span - 1, D, H, W)``."""
+        side = self.config.image_size // 8
+        recent = self.mean.new_zeros(
+            batch, self.config.head_span - 1, self.config.head_channels, side, side)
+        return self.moss.initial_state(batch, side, side), recent
+
+    def step(self, features: tuple[Tensor, Tensor], grasps: Tensor,
+             state: tuple[MossState, Tensor], *, computed: int | None = None,
+             used: int | None = None) -> tuple[Tensor, Tensor, tuple[MossState, Tensor]]:
+        """
+        Score grasps at the next frame of a stream.
+
+        :param features: what the backbone gave for this frame, shapes ``(B, C, H, W)``.
+        :param grasps: float tensor, shape ``(B, K, 5)``.
+        :param state: from :meth:`initial_state` or the step before.
+        :param computed: run self-similarity orders up to this one only.
+        :param used: of these, use orders up to this one only.
+        :returns: logits ``(B, K, M)``, the MOSS map ``(B, D, H, W)``, and the new state.
+        """
+        fine, coarse = features
+        caches, recent = state
+        motion, caches = self.moss.motion_step(coarse, caches, computed=computed, used=used)
+        reduced = F.gelu(self.reduce(torch.cat([coarse, motion], dim=1)))
+        recent = torch.cat([recent, reduced[:, None]], dim=1)
+        logits = self._score(fine, recent.flatten(1, 2), grasps)
+        return logits, motion, (caches, recent[:, 1:])
+
+    def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> Tensor:
+        context = F.interpolate(F.gelu(self.over_time(recent)), scale_factor=2.0,
+                                mode='bilinear', align_corners=False)
+        features = self.merge(torch.cat([fine, context], dim=1))
+        return self.head(features, grasps) / self.config.temperature
+
+
+def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Turn the members' logits into a probability and its uncertainty.
+
+    :param logits: float tensor, shape ``(..., M)``.
+    :returns: mean of the members' probabilities in [0, 1], and their standard deviation in
+        [0, 0.5], each of shape ``(...)``.
+    """
+    probabilities = torch.sigmoid(logits)
+    return probabilities.mean(dim=-1), probabilities.std(dim=-1, correction=0)

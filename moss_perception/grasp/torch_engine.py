@@ -1,0 +1,64 @@
+"""The engine that runs the network in torch, eagerly."""
+
+from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.grasp.checkpoint import load_checkpoint
+from moss_perception.grasp.engine import Engine, StepResult
+from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+import numpy as np
+import torch
+
+
+class TorchEngine(Engine):
+    """
+    Steps a :class:`GraspNetwork`; its state is ``(features, (caches, recent))``.
+
+    :param network: the network, moved to ``device`` and set to evaluation.
+    :param device: a device that torch knows.
+    :param threads: torch's threads in this process; 0 leaves them as they are.
+    :raises ConfigError: if the device is unknown or absent.
+    """
+
+    name = 'torch'
+
+    def __init__(self, network: GraspNetwork, device: str = 'cpu', threads: int = 0):
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device {device!r} can't be used: {reason}") from error
+        if threads:
+            torch.set_num_threads(threads)
+        self.network = network.to(self.device).eval()
+        self.config = network.config
+
+    @classmethod
+    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
+             threads: int = 0) -> 'TorchEngine':
+        """Load a checkpoint; see :func:`moss_perception.grasp.checkpoint.load_checkpoint`."""
+        return cls(load_checkpoint(path, sha256), device, threads)
+
+    def initial_state(self):
+        """Return the state before the first sample."""
+        return None, self.network.initial_state()
+
+    @torch.inference_mode()
+    def step(self, image: np.ndarray | None, grasps: np.ndarray, state, *,
+             computed: int, used: int) -> StepResult:
+        """Take one sample; see :class:`Engine`."""
+        features, inner = state
+        if image is not None:
+            size = self.config.image_size
+            if image.shape != (size, size, 3):
+                raise ShapeError(f'expected an image ({size}, {size}, 3), got {image.shape}')
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+            features = self.network.backbone(self.network.normalise(pixels[None]))
+        elif features is None:
+            raise ShapeError('the first sample of a window needs an image, got a repeat')
+        logits, motion, inner = self.network.step(
+            features, torch.from_numpy(grasps).to(self.device)[None], inner,
+            computed=computed, used=used)
+        scores, uncertainties = ensemble_probability(logits[0])
+        return StepResult(scores.cpu().numpy(), uncertainties.cpu().numpy(),
+                          motion[0].movedim(0, -1).contiguous().cpu().numpy(),
+                          (features, inner))
