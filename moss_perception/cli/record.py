@@ -1,6 +1,7 @@
 """``record``: play the simulated work cell into training data or into a recording."""
 
 import argparse
+from contextlib import closing
 import logging
 import sys
 
@@ -34,8 +35,8 @@ def _record(arguments):
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
     domain = domain_named(arguments.domain)
-    with RecordingWriter(arguments.bag) as writer:
-        successes = record(writer, Renderer(), arguments.attempts, arguments.seed, domain,
+    with closing(Renderer()) as renderer, RecordingWriter(arguments.bag) as writer:
+        successes = record(writer, renderer, arguments.attempts, arguments.seed, domain,
                            arguments.motion)
     _LOG.info('%d attempts in %s, %d of them successful', arguments.attempts, arguments.bag,
               successes)

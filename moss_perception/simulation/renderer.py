@@ -39,14 +39,14 @@ def open_context():
 
 def _try(backend: str) -> tuple:
     """Return a context and why there is none."""
-    # PyOpenGL binds to one platform when it is imported: forget the one that failed before.
-    for name in [name for name in sys.modules if name.split('.')[0] == 'OpenGL']:
-        del sys.modules[name]
     os.environ['PYOPENGL_PLATFORM'] = backend
     try:
         context = importlib.import_module(f'mujoco.{backend}').GLContext(WIDTH, HEIGHT)
         context.make_current()
     except Exception as error:  # noqa: BLE001 - loaders fail in ways of their own; all are told
+        # PyOpenGL binds to one platform when it is imported: the next must find it unbound.
+        for name in [name for name in sys.modules if name.split('.')[0] == 'OpenGL']:
+            del sys.modules[name]
         return None, (str(error) or type(error).__name__).splitlines()[0].split('. ')[0]
     return context, ''
 

@@ -1,0 +1,140 @@
+"""Scenes played with a camera: training data and recordings."""
+
+import logging
+import sys
+
+import cv2
+from moss_perception.cli.record import main
+from moss_perception.errors import ConfigError, SimulationError
+from moss_perception.simulation.attempt import play
+from moss_perception.simulation.dataset import read_shards
+from moss_perception.simulation.domains import domain_named
+from moss_perception.simulation.generate import generate
+from moss_perception.simulation.recording import PAUSE_NS, record
+from moss_perception.simulation.renderer import Renderer
+from moss_perception.simulation.scene import sample_scene
+import numpy as np
+import pytest
+
+
+class Tape:
+    """Keeps what a recording is told, in order."""
+
+    def __init__(self):
+        self.events = []
+
+    def __getattr__(self, name):
+        return lambda *values, **fields: self.events.append((name, values, fields))
+
+    def of(self, name):
+        return [event for event in self.events if event[0] == name]
+
+
+@pytest.fixture(scope='module')
+def tape(renderer):
+    made = Tape()
+    made.successes = record(made, renderer, 2, 77, domain_named('sim'), progress=False)
+    return made
+
+
+def test_scene_played_twice_is_the_same(renderer):
+    spec = sample_scene(21, domain_named('sim'), 'constant')
+    first, second = play(spec, renderer, 2), play(spec, renderer, 2)
+    assert first.jpegs == second.jpegs
+    np.testing.assert_array_equal(first.candidates, second.candidates)
+    np.testing.assert_array_equal(first.outcomes, second.outcomes)
+    assert first.frames.shape == (20, 128, 128, 3)
+    assert first.candidates.shape == (2, 4)
+
+
+def test_moving_object_moves_in_the_image(renderer):
+    frames = play(sample_scene(21, domain_named('sim'), 'constant'), renderer, 1).frames
+    still = play(sample_scene(21, domain_named('sim'), 'still'), renderer, 1).frames
+    change = np.abs(np.diff(frames.astype(float), axis=0)).mean()
+    assert change > 1.5 * np.abs(np.diff(still.astype(float), axis=0)).mean()
+
+
+def test_training_data_is_resumed_not_made_again(renderer, tmp_path):
+    assert generate(tmp_path, 1, seed=9, progress=False) == 1
+    (scene,) = read_shards(tmp_path)
+    spec = sample_scene(9, domain_named('sim'))
+    np.testing.assert_array_equal(scene.outcomes, play(spec, renderer).outcomes)
+    assert (scene.seed, scene.motion, scene.shape) == (9, spec.motion.name, spec.object.shape)
+    assert generate(tmp_path, 1, seed=9, progress=False) == 0
+
+
+@pytest.mark.parametrize('wrong', [{'scenes': 0}, {'seed': -1}, {'workers': 0}])
+def test_generate_refuses_numbers_out_of_range(tmp_path, wrong):
+    with pytest.raises(ConfigError, match=f'{next(iter(wrong))} must be at least'):
+        generate(tmp_path / 'new', **{'scenes': 1, **wrong})
+    assert not (tmp_path / 'new').exists()
+
+
+def test_frame_comes_after_its_calibration_and_candidates(tape):
+    order = [name for name, _, _ in tape.events[:6]]
+    assert order == ['camera_info', 'candidates', 'image'] * 2
+    stamps = {values[0] for _, values, _ in tape.events[:3]}
+    assert len(stamps) == 1
+
+
+def test_frames_come_at_ten_hertz_with_pauses_between_attempts(tape):
+    stamps = np.array([values[0] for _, values, _ in tape.of('image')])
+    gaps = np.diff(stamps)
+    assert set(gaps[gaps < PAUSE_NS]) == {100_000_000}
+    assert (gaps >= PAUSE_NS).sum() == 1
+
+
+def test_selected_grasp_is_listed_at_the_decision(tape):
+    assert len(tape.of('selected')) == 2
+    for (_, (stamp_ns, grasp), _), (_, _, outcome) in zip(
+            tape.of('selected'), tape.of('outcome'), strict=True):
+        assert stamp_ns == outcome['decision_ns']
+        (listed,) = [values[1] for _, values, _ in tape.of('candidates') if values[0] == stamp_ns]
+        assert any((grasp == candidate).all() for candidate in listed)
+
+
+def test_at_least_twenty_frames_lead_to_a_decision_and_then_there_are_no_candidates(tape):
+    for _, _, outcome in tape.of('outcome'):
+        inside = [(values[0], values[1]) for _, values, _ in tape.of('candidates')
+                  if outcome['start_ns'] <= values[0] <= outcome['end_ns']]
+        before = [grasps for stamp, grasps in inside if stamp <= outcome['decision_ns']]
+        after = [grasps for stamp, grasps in inside if stamp > outcome['decision_ns']]
+        assert len(before) >= 20
+        assert all(len(grasps) == 6 for grasps in before)
+        assert [len(grasps) for grasps in after] == [0]
+
+
+def test_both_outcomes_are_sought(tape):
+    assert [fields['success'] for _, _, fields in tape.of('outcome')].count(True) == 1
+    assert tape.successes == 1
+
+
+def test_images_are_jpeg_of_the_models_size(tape):
+    data = np.frombuffer(tape.of('image')[0][1][1], np.uint8)
+    assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (128, 128, 3)
+
+
+def test_missing_renderer_gives_one_line_and_leaves_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv('MUJOCO_GL', raising=False)
+    for backend in ('egl', 'osmesa'):
+        monkeypatch.setitem(sys.modules, f'mujoco.{backend}', None)
+    with pytest.raises(SimulationError, match='libegl1, libgl1-mesa-dri and libosmesa6'):
+        Renderer()
+    with caplog.at_level(logging.INFO):
+        assert main(['--bag', str(tmp_path / 'bag'), '--attempts', '1']) == 1
+    (line,) = caplog.records
+    assert 'libosmesa6' in line.getMessage()
+    assert '\n' not in line.getMessage()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_renderer_that_needs_a_display_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv('MUJOCO_GL', 'glfw')
+    with pytest.raises(SimulationError, match="'glfw'.*egl or osmesa"):
+        Renderer()
+
+
+def test_unknown_domain_ends_the_command_with_one_line(tmp_path, caplog):
+    assert main(['--out', str(tmp_path / 'data'), '--domain', 'moon']) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "unknown domain 'moon', expected one of sim, shifted"]

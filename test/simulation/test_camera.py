@@ -1,0 +1,68 @@
+"""The camera's geometry, against hand-computed values and against what is rendered."""
+
+import math
+
+from moss_perception.simulation.camera import (
+    camera_matrix,
+    FOCAL_PX,
+    half_turn,
+    Mount,
+    MOUNT_HEIGHT_M,
+    project,
+)
+import numpy as np
+import pytest
+
+
+def test_point_below_the_camera_is_at_the_image_centre():
+    optical = Mount((0.1, 0.2, 0.6)).to_optical([[0.1, 0.2, 0.05]])
+    np.testing.assert_allclose(optical, [[0, 0, 0.55]], atol=1e-12)
+    np.testing.assert_allclose(project(optical, camera_matrix()), [[63.5, 63.5]])
+
+
+def test_belt_runs_to_the_right_and_its_left_side_is_up():
+    optical = Mount((0.0, 0.0, 0.6)).to_optical([[0.06, 0.03, 0.0]])
+    np.testing.assert_allclose(optical, [[0.06, -0.03, 0.6]], atol=1e-12)
+    np.testing.assert_allclose(
+        project(optical, camera_matrix()), [[63.5 + FOCAL_PX * 0.1, 63.5 - FOCAL_PX * 0.05]])
+
+
+def test_closing_direction_turns_with_its_projection():
+    mount = Mount((0.02, -0.01, 0.6), turn=0.3)
+    yaw = 0.8
+    grasp = np.array([[0.01, 0.02, 0.03, yaw]])
+    tip = grasp[:, :3] + 0.01 * np.array([[math.cos(yaw), math.sin(yaw), 0]])
+    along = (mount.to_optical(tip) - mount.to_optical(grasp[:, :3]))[0]
+    assert mount.grasps_to_optical(grasp)[0, 3] == pytest.approx(math.atan2(along[1], along[0]))
+
+
+def test_grasps_come_back_from_the_optical_frame():
+    grasps = np.random.default_rng(0).uniform(-0.1, 0.1, (5, 4))
+    mount = Mount((0.02, -0.01, 0.6), turn=-0.1)
+    np.testing.assert_allclose(
+        mount.grasps_to_world(mount.grasps_to_optical(grasps)), grasps, atol=1e-12)
+
+
+def test_yaw_is_the_same_every_half_turn():
+    np.testing.assert_allclose(
+        half_turn([0.1, 0.1 + math.pi, 0.1 - math.pi, math.pi / 2, -math.pi / 2]),
+        [0.1, 0.1, 0.1, math.pi / 2, math.pi / 2], atol=1e-12)
+
+
+@pytest.mark.parametrize(('point', 'turn'), [
+    ((0.03, 0.0, 0.01), 0.0), ((-0.08, 0.05, 0.01), 0.0), ((0.12, -0.06, 0.08), 0.1)])
+def test_known_world_point_is_rendered_where_it_projects(renderer, point, turn):
+    from moss_perception.simulation.cell import WorkCell
+    from moss_perception.simulation.domains import Domain
+    from moss_perception.simulation.motions import Still
+    from moss_perception.simulation.scene import ObjectSpec, SceneSpec
+    mount = Mount((0.03, 0.0, MOUNT_HEIGHT_M), turn)
+    thing = ObjectSpec('box', (0.01, 0.01, 0.01), 0.1, 0.8, -1.0, 0.0, 0.0)
+    cell = WorkCell(SceneSpec(0, Domain('sim'), Still(), thing, mount=mount), marker=point)
+    image = renderer.render(cell).astype(float)
+    magenta = np.clip(np.minimum(image[..., 0], image[..., 2]) - image[..., 1] - 60, 0, None)
+    rows, columns = np.indices(magenta.shape)
+    seen = np.array([(columns * magenta).sum(), (rows * magenta).sum()]) / magenta.sum()
+    expected = project(mount.to_optical([point]), camera_matrix())[0]
+    # A pixel of 3 mm and the shading of a 12 mm sphere leave a quarter of a pixel.
+    np.testing.assert_allclose(seen, expected, atol=0.5)
