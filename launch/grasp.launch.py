@@ -92,7 +92,7 @@ def make_node(process: Process):
     kind = LifecycleNode if process.lifecycle else Node
     return kind(
         package=PACKAGE, executable=process.executable, name=process.name,
-        namespace=process.namespace, output='screen', emulate_tty=True,
+        namespace=process.namespace, output='screen', additional_env={'PYTHONUNBUFFERED': '1'},
         parameters=[*process.parameter_files, {
             name: typed(value) for name, value in process.parameters.items()}],
         remappings=list(process.remappings), arguments=list(process.arguments),

@@ -1,0 +1,183 @@
+"""The plain runner: exit statuses by role, with real processes."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+from moss_perception.cli.run import main
+from moss_perception.cli.supervisor import Supervisor
+from moss_perception.errors import MossError
+from moss_perception.system import JOB, Process, SERVICE, STARTER
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAY = 'import time\nprint("up")\ntime.sleep(60)'
+STUBBORN = ('import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n'
+            'signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint("up")\ntime.sleep(60)')
+
+
+class System:
+    """Small executables in a folder, and the lines that they print."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = []
+        self.lines = []
+
+    def add(self, name, role, code):
+        path = self.folder / name
+        path.write_text(f'#!{sys.executable}\n{code}\n')
+        path.chmod(0o755)
+        self.processes.append(Process(name, name, role))
+        return self
+
+    def supervisor(self, **settings):
+        return Supervisor(self.processes, show=lambda name, line: self.lines.append((name, line)),
+                          find=lambda name: self.folder / name, **settings)
+
+    def pids(self):
+        return [int(line.split()[1]) for _, line in self.lines if line.startswith('pid ')]
+
+
+@pytest.fixture
+def system(tmp_path):
+    return System(tmp_path)
+
+
+def wait_for(condition, timeout_s=20.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.02)
+
+
+def test_a_job_that_ends_well_ends_the_system_well(system):
+    system.add('server', SERVICE, STAY).add('job', JOB, 'print("played")')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+    assert ('job', 'played') in system.lines
+
+
+def test_the_status_of_a_job_is_the_systems(system):
+    system.add('server', SERVICE, STAY).add('job', JOB, 'raise SystemExit(3)')
+    assert system.supervisor().start().wait(timeout_s=30) == 3
+    assert ('run', 'error: job failed with status 3') in system.lines
+
+
+def test_a_job_killed_by_a_signal_is_told_as_shells_do(system):
+    system.add('job', JOB, 'import os\nos.kill(os.getpid(), 9)')
+    assert system.supervisor().start().wait(timeout_s=30) == 137
+
+
+@pytest.mark.parametrize('status', [0, 7])
+def test_a_service_that_ends_by_itself_is_a_failure(system, status):
+    system.add('server', SERVICE, f'raise SystemExit({status})').add('job', JOB, STAY)
+    assert system.supervisor().start().wait(timeout_s=30) == 1
+    assert ('run', f'error: server ended with status {status}, and it should run on'
+            ) in system.lines
+
+
+def test_jobs_wait_for_the_starter(system):
+    flag = system.folder / 'ready'
+    system.add('starter', STARTER, f'import time\ntime.sleep(0.5)\nopen({str(flag)!r}, "w")')
+    system.add('job', JOB, f'import os\nraise SystemExit(not os.path.exists({str(flag)!r}))')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+
+
+def test_a_starter_that_fails_fails_the_system_without_the_job(system):
+    system.add('server', SERVICE, STAY).add('starter', STARTER, 'raise SystemExit(4)')
+    system.add('job', JOB, 'print("played")')
+    assert system.supervisor().start().wait(timeout_s=30) == 1
+    assert ('run', 'error: starter failed with status 4') in system.lines
+    assert ('job', 'played') not in system.lines
+
+
+def test_a_process_that_ignores_signals_is_killed_and_named(system):
+    system.add('stubborn', SERVICE, STUBBORN)
+    supervisor = system.supervisor(patience_s=0.3).start()
+    wait_for(lambda: ('stubborn', 'up') in system.lines)
+    supervisor.interrupt()
+    assert supervisor.wait(timeout_s=30) == 0
+    assert ('run', 'stubborn did not end in time: killing it') in system.lines
+
+
+def test_nothing_is_left_behind_not_even_grandchildren(system):
+    system.add('server', SERVICE, (
+        'import os, subprocess, sys\nchild = subprocess.Popen([sys.executable, "-c", '
+        '"import time; time.sleep(60)"])\nprint("pid", child.pid)\nprint("pid", os.getpid())\n'
+        'child.wait()'))
+    supervisor = system.supervisor().start()
+    wait_for(lambda: len(system.pids()) == 2)
+    supervisor.interrupt()
+    assert supervisor.wait(timeout_s=30) == 0
+    wait_for(lambda: not any(is_running(pid) for pid in system.pids()))
+
+
+def is_running(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def test_a_wait_with_a_limit_comes_back_while_the_system_runs(system):
+    system.add('server', SERVICE, STAY)
+    supervisor = system.supervisor().start()
+    try:
+        assert supervisor.wait(timeout_s=0.2) is None
+    finally:
+        supervisor.interrupt()
+        assert supervisor.wait(timeout_s=30) == 0
+
+
+def test_an_interrupted_job_is_not_a_success(system):
+    system.add('job', JOB, STAY)
+    supervisor = system.supervisor().start()
+    wait_for(lambda: ('job', 'up') in system.lines)
+    supervisor.interrupt(signal.SIGTERM)
+    assert supervisor.wait(timeout_s=30) == 143
+
+
+def test_a_missing_executable_is_named_before_anything_starts(system):
+    with pytest.raises(MossError, match="executable 'nothing' is not installed"):
+        Supervisor([Process('nothing', 'nothing')])
+
+
+@pytest.mark.parametrize('words, expected', [
+    (['imagetopic:=x'], "unknown argument 'imagetopic': expected image_topic"),
+    (['--bag'], "'--bag' is not understood: expected name:=value"),
+    (['gate:=maybe'], "argument 'gate' is 'maybe': expected one of true, false"),
+])
+def test_a_wrong_argument_is_one_line_and_status_2(words, expected, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count('\n') == 1
+
+
+def test_show_args_lists_descriptions_defaults_and_choices(capsys):
+    assert main(['--show-args']) == 0
+    shown = capsys.readouterr().out
+    assert 'image_topic: topic of the camera images' in shown
+    assert "default '', one of '', 'raw', 'compressed'" in shown
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 0)])
+def test_a_signal_to_the_runner_ends_a_live_system_well(tmp_path, number, status):
+    prefix = tmp_path / 'lib' / 'moss_perception'
+    prefix.mkdir(parents=True)
+    for name in ('grasp_predictor', 'grasp_gate'):
+        System(prefix).add(name, SERVICE, STAY)
+    runner = subprocess.Popen(
+        [sys.executable, '-m', 'moss_perception.cli.run', 'autostart:=false'], cwd=ROOT,
+        env={**os.environ, 'AMENT_PREFIX_PATH': str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    try:
+        seen = {runner.stdout.readline().strip() for _ in range(2)}
+        assert seen == {'[grasp_predictor] up', '[grasp_gate] up'}
+        runner.send_signal(number)
+        assert runner.wait(timeout=30) == status
+    finally:
+        runner.kill()
+        runner.stdout.close()

@@ -1,0 +1,124 @@
+"""Who may import whom: the rules of docs/architecture.md, read from the sources."""
+
+import ast
+from functools import cache
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'moss_perception'
+BASE = {'errors', 'resources', 'imaging'}
+ALLOWED = {
+    'errors': set(),
+    'resources': {'errors'},
+    'imaging': {'errors'},
+    'system': {'errors', 'resources'},
+    'bags': {'errors'},
+    'moss': BASE,
+    'grasp': BASE | {'moss'},
+    'simulation': BASE | {'bags', 'moss'},
+    'evaluation': BASE | {'moss', 'grasp', 'bags'},
+    'training': BASE | {'moss', 'grasp', 'bags', 'simulation', 'evaluation'},
+    'ros': BASE | {'moss', 'grasp', 'bags', 'system'},
+}
+ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',
+                'builtin_interfaces', 'rosidl_runtime_py'}
+ROSBAGS_HOMES = {'bags/reader.py', 'bags/writer.py', 'imaging.py'}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Read the absolute module names that a file imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import on line {node.lineno}'
+            names.add(node.module)
+            if node.module == 'moss_perception':
+                names |= {f'moss_perception.{alias.name}' for alias in node.names}
+    return names
+
+
+def is_ros(name: str) -> bool:
+    top = name.split('.')[0]
+    return top in ROS_PACKAGES or top.endswith('_msgs')
+
+
+FILES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob('*.py'))
+
+
+@cache
+def imports_of(name: str) -> set[str]:
+    return imported_modules(PACKAGE / name)
+
+
+def room_of(name: str) -> str:
+    return name.split('/')[0].removesuffix('.py')
+
+
+def test_the_sources_are_found():
+    assert {'errors.py', 'grasp/frame.py', 'ros/autostart.py', 'cli/run.py'} <= set(FILES)
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_room_imports_only_the_rooms_below_it(name):
+    room = room_of(name)
+    if room in ('cli', '__init__'):
+        return
+    own = {module.split('.')[1] for module in imports_of(name)
+           if module.startswith('moss_perception.')}
+    assert own - {room} <= ALLOWED[room], f'{name} imports {own - {room} - ALLOWED[room]}'
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_ros_is_imported_in_its_room_only(name):
+    if room_of(name) == 'ros':
+        return
+    found = {module for module in imports_of(name) if is_ros(module)}
+    if name == 'imaging.py':
+        found = {module for module in found if module.split('.')[0] != 'cv_bridge'}
+    assert not found, f'{name} imports {found}: expected ROS in moss_perception/ros only'
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_rosbags_and_mujoco_stay_in_their_homes(name):
+    tops = {module.split('.')[0] for module in imports_of(name)}
+    assert 'rosbags' not in tops or name in ROSBAGS_HOMES
+    assert 'mujoco' not in tops or room_of(name) == 'simulation'
+
+
+def test_the_paper_is_pure_torch():
+    tops = {module.split('.')[0] for name in FILES
+            if room_of(name) == 'moss' for module in imports_of(name)}
+    foreign = tops - set(sys.stdlib_module_names) - {'torch', 'moss_perception'}
+    assert not foreign
+
+
+def test_metrics_need_numpy_only():
+    for name in FILES:
+        if name == 'evaluation/metrics.py':
+            tops = {module.split('.')[0] for module in imports_of(name)}
+            assert tops - set(sys.stdlib_module_names) <= {'numpy', 'moss_perception'}
+
+
+def test_the_rules_see_a_forbidden_import(tmp_path):
+    path = tmp_path / 'module.py'
+    path.write_text('def f():\n    from sensor_msgs.msg import Image\n    import mujoco.viewer\n')
+    assert imported_modules(path) == {'sensor_msgs.msg', 'mujoco.viewer'}
+    assert is_ros('sensor_msgs.msg')
+    assert not is_ros('numpy')
+
+
+def test_importing_the_nodes_does_not_import_torch():
+    modules = [name.removesuffix('.py').replace('/', '.') for name in FILES
+               if room_of(name) == 'ros' and not name.endswith('__init__.py')]
+    code = 'import importlib, sys\n' + ''.join(
+        f'importlib.import_module("moss_perception.{module}")\n' for module in modules)
+    code += 'sys.exit("torch was imported" if "torch" in sys.modules else 0)'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

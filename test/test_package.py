@@ -1,0 +1,103 @@
+"""The package's description and the source tree say the same."""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+from moss_perception.errors import MossError
+from moss_perception.resources import executable, share_directory
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='module')
+def described():
+    """Run setup.py as far as its call of setup(), and return the arguments of that call."""
+    code = ('import json, runpy, setuptools\n'
+            'setuptools.setup = lambda **k: print(json.dumps(k))\n'
+            'runpy.run_path("setup.py")')
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, timeout=60,
+                          capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def executables(described):
+    return dict(line.replace(' ', '').split('=')
+                for line in described['entry_points']['console_scripts'])
+
+
+def test_every_executable_is_a_function_of_a_module(described):
+    for name, target in executables(described).items():
+        module, function = target.split(':')
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, f'{name}: there is no module {module}'
+        names = {node.name for node in ast.parse(Path(spec.origin).read_text()).body
+                 if isinstance(node, ast.FunctionDef)}
+        assert function in names, f'{name}: {module} has no function {function}'
+
+
+def test_every_executable_is_installed(described):
+    try:
+        executable('run_grasp')
+    except MossError as error:
+        pytest.skip(f'the package is not built: {error}')
+    for name in executables(described):
+        first = executable(name).read_text().splitlines()[0]
+        assert first.startswith('#!'), f'{name} has no first line that names its interpreter'
+
+
+def test_every_folder_of_modules_is_a_package(described):
+    folders = {path.parent for path in (ROOT / 'moss_perception').rglob('*.py')}
+    names = {'.'.join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert names == set(described['packages'])
+
+
+def test_every_data_file_is_installed_where_it_stood(described):
+    installed = {(folder, path) for folder, paths in described['data_files'] for path in paths}
+    for folder in ('launch', 'config', 'models', 'samples'):
+        for path in (ROOT / folder).rglob('*'):
+            if path.is_file() and path.suffix != '.pyc' and not path.name.startswith('.'):
+                place = path.relative_to(ROOT)
+                assert (f'share/moss_perception/{place.parent}', str(place)) in installed
+    assert ('share/ament_index/resource_index/packages', 'resource/moss_perception') in installed
+
+
+def test_the_manifest_is_of_an_ament_python_package(described):
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    assert manifest.get('format') == '3'
+    assert manifest.findtext('name') == described['name'] == 'moss_perception'
+    assert manifest.findtext('version') == described['version']
+    assert manifest.findtext('license') == described['license'] == 'Apache-2.0'
+    assert manifest.findtext('export/build_type') == 'ament_python'
+    assert manifest.find('buildtool_depend') is None
+    assert 'pytest' in described['extras_require']['test']
+
+
+def test_the_manifest_parses_as_the_build_reads_it():
+    package = pytest.importorskip('catkin_pkg.package', reason='catkin_pkg is not installed')
+    parsed = package.parse_package(ROOT)
+    assert parsed.get_build_type() == 'ament_python'
+
+
+def test_ros_packages_that_are_imported_are_depended_on():
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {node.text for node in manifest if node.tag.endswith('depend')}
+    imported = set()
+    for path in [*(ROOT / 'moss_perception').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split('.')[0])
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name.split('.')[0] for alias in node.names}
+    ros = {name for name in imported if name.endswith('_msgs') or name in (
+        'rclpy', 'std_srvs', 'cv_bridge', 'launch', 'launch_ros', 'builtin_interfaces')}
+    assert ros <= declared
+
+
+def test_share_directory_holds_the_configuration():
+    assert (share_directory() / 'config' / 'grasp.yaml').is_file()
