@@ -207,20 +207,35 @@ moss_announce() {
   else
     moss_say 'no ROS 2 is sourced: rclpy and Fast DDS (Jazzy) come from PyPI'
   fi
-  moss_say 'this takes about 2 minutes and 1.8 GB with the CPU build of torch'
+  moss_say 'this takes 2 to 5 minutes and 1.4 to 1.8 GB of disk with the CPU build of torch'
   if [[ -z ${MOSS_TORCH_INDEX:-} ]]; then
     moss_say "torch comes from pip's index, which may mean the CUDA build (5 GB more); for the CPU" \
       'build: --torch-index https://download.pytorch.org/whl/cpu'
   fi
 }
 
+# Whether the installation is of these sources and this environment.
+moss_is_built() {
+  local built=$moss_root/install/moss_build.stamp
+  [[ -e $built && $(<"$built") == "$moss_root $(moss_hash)" ]] || return 1
+  [[ -z $(cd "$moss_root" && find moss_perception launch config models samples resource \
+    package.xml setup.py setup.cfg -name __pycache__ -prune -o -newer "$built" -print -quit) ]]
+}
+
 # Build with the environment's interpreter, so that the executables' first line names it.
 moss_build() {
-  local output=$moss_root/log/build.log
-  (cd "$moss_root" && python -m colcon build --executor sequential >"$output" 2>&1) || {
-    tail -n 30 "$output" >&2
-    moss_fail "colcon build failed: see $output"
-  }
+  local output=$moss_root/log/build.log began
+  if ! moss_is_built; then
+    began=$(mktemp)
+    (cd "$moss_root" && python -m colcon build --executor sequential >"$output" 2>&1) || {
+      tail -n 30 "$output" >&2
+      moss_fail "colcon build failed: see $output"
+    }
+    printf '%s %s\n' "$moss_root" "$(moss_hash)" >"$moss_root/install/moss_build.stamp"
+    # What changed while it was built is built again next time.
+    touch -r "$began" "$moss_root/install/moss_build.stamp"
+    rm -f "$began"
+  fi
   set +u
   . "$moss_root/install/setup.bash"
   set -u
