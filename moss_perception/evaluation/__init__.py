@@ -1,0 +1,1 @@
+"""How good a predictor is: metrics, with intervals that respect what belongs together."""

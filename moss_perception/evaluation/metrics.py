@@ -1,0 +1,79 @@
+"""Metrics of probabilities against outcomes, in NumPy alone."""
+
+from collections.abc import Callable
+
+from moss_perception.errors import ShapeError
+import numpy as np
+
+
+def _check(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores, labels = np.asarray(scores, np.float64), np.asarray(labels, bool)
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ShapeError(f'expected scores and labels of one length, got {scores.shape} '
+                         f'and {labels.shape}')
+    return scores, labels
+
+
+def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """
+    Return the area under the ROC curve: how often a success outscores a failure.
+
+    :param scores: shape ``(N,)``; ties count half.
+    :param labels: bool, shape ``(N,)``.
+    :returns: area in [0, 1]; NaN if there is only one class.
+    :raises ShapeError: if the lengths differ.
+    """
+    scores, labels = _check(scores, labels)
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
+        return float('nan')
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    midranks = np.cumsum(counts) - (counts - 1) / 2
+    rank_sum = midranks[inverse][labels].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def brier(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean squared difference between probability and outcome, in [0, 1]."""
+    scores, labels = _check(scores, labels)
+    return float(np.mean((scores - labels) ** 2))
+
+
+def expected_calibration_error(scores: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
+    """Return the mean gap between probability and frequency over equal-width bins, in [0, 1]."""
+    scores, labels = _check(scores, labels)
+    which = np.minimum((scores * bins).astype(int), bins - 1)
+    gaps = [abs(scores[which == b].sum() - labels[which == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / len(scores))
+
+
+def bootstrap_interval(metric: Callable[[np.ndarray, np.ndarray], float], scores: np.ndarray,
+                       labels: np.ndarray, groups: np.ndarray, *, level: float = 0.95,
+                       repeats: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """
+    Return a percentile interval by drawing whole groups with replacement.
+
+    :param metric: a function of scores and labels.
+    :param scores: shape ``(N,)``.
+    :param labels: bool, shape ``(N,)``.
+    :param groups: shape ``(N,)``: attempts of one scene belong together.
+    :param level: coverage in (0, 1).
+    :param repeats: number of draws.
+    :param seed: of the draws.
+    :returns: lower and upper end; draws for which the metric is undefined are left out.
+    """
+    scores, labels = _check(scores, labels)
+    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(inverse, kind='stable')
+    members = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(repeats):
+        drawn = np.concatenate([members[i] for i in generator.integers(
+            len(members), size=len(members))])
+        values.append(metric(scores[drawn], labels[drawn]))
+    values = np.asarray(values)[np.isfinite(values)]
+    if not len(values):
+        return float('nan'), float('nan')
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,1 @@
+"""Training of the grasp network on recorded scenes of the work cell."""

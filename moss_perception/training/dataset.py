@@ -1,0 +1,157 @@
+"""Scenes as the network takes them; geometry and preprocessing are the predictor's own."""
+
+from dataclasses import replace
+
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.frame import Camera
+from moss_perception.grasp.geometry import encode_grasps, letterbox, project
+from moss_perception.simulation.dataset import read_shards, Scene
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+# Nothing to hold is nearer to an empty place than this to any candidate, metres.
+_EMPTY_DISTANCE_M = 0.12
+
+
+class GraspScenes(Dataset):
+    """
+    Clips that end at the decision, with the candidate grasps and what became of each.
+
+    An item is ``(images, grasps, outcomes)``: uint8 ``(T, S, S, 3)``, float32 ``(K, 5)`` and
+    float32 ``(K,)``. Where ``empty`` is set, one more grasp is drawn at a place without an
+    object, which can only fail, so that empty places score low.
+
+    :param scenes: the scenes.
+    :param config: the checkpoint's configuration.
+    :param augment: mirror clips at random, and vary brightness and contrast; a straight view
+        down makes mirrored grasps as good as the originals.
+    :param empty: add the grasp at an empty place.
+    :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
+    """
+
+    def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
+                 empty: bool = False, seed: int = 0):
+        self.scenes = scenes
+        self.config = config
+        self.augment = augment
+        self.empty = empty
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        scene = self.scenes[index]
+        generator = np.random.default_rng((self.seed, self.epoch, index))
+        frames = replace(scene, jpegs=scene.jpegs[-self.config.window_frames:]).frames
+        fitted = [letterbox(frame, self.config.image_size) for frame in frames]
+        images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
+        candidates, outcomes = scene.candidates.astype(np.float64), scene.outcomes
+        if self.empty:
+            place = _empty_place(scene, frames.shape[1:3], generator)
+            if place is not None:
+                candidates = np.concatenate([candidates, place[None]])
+                outcomes = np.append(outcomes, False)
+        grasps = encode_scene(candidates, scene.matrix, frames.shape[1:3], transform, self.config)
+        if self.augment:
+            images, grasps = _augment(images, grasps, generator)
+        return (torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(grasps),
+                torch.from_numpy(outcomes.astype(np.float32)))
+
+
+def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ...],
+                 transform: np.ndarray, config: GraspConfig) -> np.ndarray:
+    """
+    Encode a scene's candidates as the predictor does with those of a planner.
+
+    :param candidates: float64, shape ``(K, 4)``: x, y, z and yaw in the optical frame.
+    :param matrix: of the camera, shape ``(3, 3)``, pixels.
+    :param size: the image's height and width, pixels.
+    :param transform: from :func:`letterbox`.
+    :param config: the checkpoint's configuration.
+    :returns: float32, shape ``(K, 5)``; NaN for candidates outside the image.
+    """
+    camera = Camera(size[1], size[0], matrix)
+    pixels = project(candidates[:, :3], camera)
+    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], matrix[0, 0], transform,
+                         config)
+
+
+def load_scenes(folder: str, limit: int | None = None) -> list[Scene]:
+    """
+    Read the scenes whose candidates all lie in the image.
+
+    :param folder: of shards, see :mod:`moss_perception.simulation.dataset`.
+    :param limit: read at most so many.
+    :raises SimulationError: if there are none, or one can't be read.
+    """
+    scenes = []
+    for scene in read_shards(folder):
+        pixels = project(scene.candidates[:, :3].astype(np.float64),
+                         Camera(*_image_size(scene), scene.matrix))
+        if np.isfinite(pixels).all():
+            scenes.append(scene)
+        if limit is not None and len(scenes) >= limit:
+            break
+    return scenes
+
+
+def collate(items: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Stack items; where one has fewer grasps than others, a last value ``valid`` is 0."""
+    most = max(len(outcomes) for _, _, outcomes in items)
+    grasps = torch.zeros(len(items), most, 5)
+    outcomes, valid = torch.zeros(2, len(items), most)
+    for n, (_, item_grasps, item_outcomes) in enumerate(items):
+        count = len(item_outcomes)
+        grasps[n, :count], outcomes[n, :count], valid[n, :count] = item_grasps, item_outcomes, 1
+    return torch.stack([images for images, _, _ in items]), grasps, outcomes, valid
+
+
+def defaults_from(scenes: list[Scene]) -> dict:
+    """Return the configuration of the default grasp: the mean candidate of these scenes."""
+    width, height = _image_size(scenes[0])
+    camera = Camera(width, height, scenes[0].matrix)
+    candidates = np.concatenate([s.candidates for s in scenes]).astype(np.float64)
+    pixels = project(candidates[:, :3], camera).mean(axis=0)
+    return {'default_point': tuple(float(x) for x in (pixels + 0.5) / (width, height)),
+            'default_depth_m': float(candidates[:, 2].mean()),
+            'default_focal': float(camera.matrix[0, 0] / width)}
+
+
+def pixel_statistics(scenes: list[Scene], count: int = 64) -> dict:
+    """Return mean and standard deviation of RGB in [0, 1] over the last frames of some scenes."""
+    step = max(1, len(scenes) // count)
+    pixels = np.stack([replace(s, jpegs=s.jpegs[-1:]).frames[0] for s in scenes[::step]]) / 255
+    return {'mean': tuple(float(x) for x in pixels.mean(axis=(0, 1, 2))),
+            'std': tuple(float(x) for x in pixels.std(axis=(0, 1, 2)))}
+
+
+def _image_size(scene: Scene) -> tuple[int, int]:
+    height, width = replace(scene, jpegs=scene.jpegs[-1:]).frames.shape[1:3]
+    return width, height
+
+
+def _empty_place(scene: Scene, size: tuple[int, ...],
+                 generator: np.random.Generator) -> np.ndarray | None:
+    """Draw a grasp far from all candidates; ``None`` if ten draws find no such place."""
+    depth = scene.candidates[:, 2].mean()
+    for _ in range(10):
+        pixel = generator.uniform((0, 0), (size[1] - 1, size[0] - 1))
+        x, y = np.linalg.solve(scene.matrix, [*pixel, 1.0])[:2] * depth
+        if np.hypot(*(scene.candidates[:, :2] - (x, y)).T).min() > _EMPTY_DISTANCE_M:
+            return np.array([x, y, depth, generator.uniform(-np.pi, np.pi)])
+    return None
+
+
+def _augment(images: np.ndarray, grasps: np.ndarray,
+             generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    grasps = grasps.copy()
+    for axis, columns in ((2, [0, 3]), (1, [1, 4])):
+        if generator.random() < 0.5:
+            images = np.flip(images, axis)
+            grasps[:, columns] *= -1
+    gain, shift = generator.uniform(0.8, 1.25), generator.uniform(-25, 25)
+    table = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
+    return table[images], grasps

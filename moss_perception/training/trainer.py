@@ -1,0 +1,209 @@
+"""The training loop: plain torch, resumable, logged to a CSV that a person can plot."""
+
+import csv
+from dataclasses import asdict, dataclass
+import json
+from pathlib import Path
+import time
+
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from moss_perception.training.dataset import collate, GraspScenes
+import numpy as np
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    How to train.
+
+    :ivar epochs: passes over the scenes, at least 1.
+    :ivar batch: clips a step.
+    :ivar learning_rate: peak of AdamW's learning rate; linear warm-up, cosine decay.
+    :ivar weight_decay: AdamW's.
+    :ivar warm_up: share of all steps, in [0, 1).
+    :ivar full_orders: how often all self-similarity orders are used, in [0, 1]; else a shorter
+        prefix is drawn, so that any prefix works at run time.
+    :ivar seed: of initialisation, order, augmentation and bagging.
+    """
+
+    epochs: int = 6
+    batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    full_orders: float = 0.6
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ('epochs', 'batch'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'{name}={getattr(self, name)} is not allowed: expected 1 or more')
+
+
+class Trainer:
+    """
+    Trains a network, writing its state after each epoch so that it can go on later.
+
+    :param network: the network to train, in place.
+    :param recipe: how.
+    :param folder: holds ``log.csv`` and ``state.safetensors``.
+    :param device: a device that torch knows.
+    """
+
+    def __init__(self, network: GraspNetwork, recipe: Recipe, folder: str | Path,
+                 device: str = 'cpu'):
+        self.network = network.to(device)
+        self.recipe = recipe
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.device = device
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.epoch = 0
+
+    def fit(self, scenes: GraspScenes, held_out: GraspScenes) -> None:
+        """
+        Train for what is left of the recipe's epochs.
+
+        :param scenes: to train on.
+        :param held_out: to report the loss of, after each epoch.
+        """
+        for epoch in range(self.epoch, self.recipe.epochs):
+            started = time.monotonic()
+            train_loss = self._train_epoch(scenes, epoch)
+            logits, labels = predict(self.network, held_out, self.recipe.batch, self.device)
+            loss = F.binary_cross_entropy(ensemble_probability(logits)[0], labels).item()
+            self.epoch = epoch + 1
+            self._log(epoch, train_loss, loss, time.monotonic() - started)
+            self._save()
+
+    def _train_epoch(self, scenes: GraspScenes, epoch: int) -> float:
+        scenes.epoch = epoch
+        self.network.train()
+        generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
+        order = torch.randperm(len(scenes), generator=generator).tolist()
+        loader = DataLoader(scenes, self.recipe.batch, sampler=order, collate_fn=collate)
+        losses = []
+        for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5)):
+            self._set_rate((epoch * len(loader) + n) / (self.recipe.epochs * len(loader)))
+            chosen = order[n * self.recipe.batch:(n + 1) * self.recipe.batch]
+            losses.append(self._train_step(batch, chosen, generator))
+        return float(np.mean(losses))
+
+    def _train_step(self, batch, chosen: list[int], generator: torch.Generator) -> float:
+        images, grasps, outcomes, valid = (x.to(self.device) for x in batch)
+        logits = self.network(images, grasps, self._draw_orders(generator))
+        weights = self._bagging(chosen).to(self.device)[:, None] * valid[..., None]
+        losses = F.binary_cross_entropy_with_logits(
+            logits, outcomes[..., None].expand_as(logits), reduction='none')
+        loss = (losses * weights).sum() / weights.sum().clamp(min=1)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item()
+
+    def _draw_orders(self, generator: torch.Generator) -> int:
+        highest = self.network.config.orders
+        if highest == 1 or torch.rand((), generator=generator) < self.recipe.full_orders:
+            return highest
+        return int(torch.randint(1, highest, (), generator=generator))
+
+    def _bagging(self, chosen: list[int]) -> torch.Tensor:
+        """Weigh each scene by a Poisson draw of its own for each ensemble member: ``(B, M)``."""
+        members = self.network.config.ensemble
+        if members == 1:
+            return torch.ones(len(chosen), 1)
+        draws = [np.random.default_rng((self.recipe.seed, index)).poisson(1.0, members)
+                 for index in chosen]
+        return torch.tensor(np.array(draws), dtype=torch.float32)
+
+    def _set_rate(self, progress: float) -> None:
+        warm_up = self.recipe.warm_up
+        share = (progress / warm_up if progress < warm_up
+                 else 0.5 * (1 + np.cos(np.pi * (progress - warm_up) / (1 - warm_up))))
+        for group in self.optimizer.param_groups:
+            group['lr'] = self.recipe.learning_rate * max(share, 1e-3)
+
+    def _log(self, epoch: int, train_loss: float, held_out_loss: float, seconds: float) -> None:
+        path = self.folder / 'log.csv'
+        new = not path.exists()
+        with path.open('a', newline='') as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(['epoch', 'train_loss', 'held_out_loss', 'seconds'])
+            writer.writerow([epoch + 1, f'{train_loss:.5f}', f'{held_out_loss:.5f}',
+                             f'{seconds:.1f}'])
+        print(f'epoch {epoch + 1}: train loss {train_loss:.4f}, held-out loss '
+              f'{held_out_loss:.4f}, {seconds:.0f} s', flush=True)
+
+    def _save(self) -> None:
+        tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
+        for n, values in self.optimizer.state_dict()['state'].items():
+            tensors.update({f'optimizer.{n}.{k}': v for k, v in values.items()})
+        metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
+                    'config': json.dumps(self.network.config.to_dict())}
+        partial = self.folder / 'state.safetensors.partial'
+        save_file(tensors, partial, metadata)
+        partial.replace(self.folder / 'state.safetensors')
+
+    def resume(self) -> bool:
+        """
+        Go on from the folder's state, if there is one.
+
+        :returns: whether there was one.
+        :raises CheckpointError: if it is damaged, or of another recipe or configuration.
+        """
+        path = self.folder / 'state.safetensors'
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, framework='pt') as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f'{path} is damaged: {error}') from error
+        for name, mine in (('recipe', asdict(self.recipe)),
+                           ('config', self.network.config.to_dict())):
+            if json.loads(metadata[name]) != json.loads(json.dumps(mine)):
+                raise CheckpointError(f'{path} belongs to another {name}: expected {mine}; '
+                                      'choose another folder to start anew')
+        self._restore(tensors)
+        self.epoch = int(metadata['epoch'])
+        return True
+
+    def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.network.load_state_dict(
+            {k.removeprefix('network.'): v for k, v in tensors.items() if k.startswith('network.')})
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith('optimizer.'):
+                _, index, key = name.split('.')
+                state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()['param_groups']
+        self.optimizer.load_state_dict({'state': state, 'param_groups': groups})
+
+
+@torch.inference_mode()
+def predict(network: GraspNetwork, scenes: GraspScenes, batch: int = 8, device: str = 'cpu',
+            used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Score all grasps of some scenes.
+
+    :param used: self-similarity orders up to this one only.
+    :returns: logits, shape ``(N, M)``, and outcomes, float32, shape ``(N,)``, scene by scene.
+    """
+    network.eval()
+    logits, outcomes = [], []
+    for images, grasps, labels, valid in DataLoader(scenes, batch, collate_fn=collate):
+        scored = network(images.to(device), grasps.to(device), used).cpu()
+        logits.append(scored[valid.bool()])
+        outcomes.append(labels[valid.bool()])
+    return torch.cat(logits), torch.cat(outcomes)
