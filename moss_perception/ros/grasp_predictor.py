@@ -297,7 +297,7 @@ def main(args: list[str] | None = None) -> int:
     :param args: command line with ROS arguments; ``None`` takes the process's own.
     :returns: exit status: 0, or 1 if a value given at the start is not allowed.
     """
-    return run(GraspPredictor, args)
+    return run('grasp_predictor', GraspPredictor, args)
 
 
 if __name__ == '__main__':

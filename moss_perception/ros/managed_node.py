@@ -6,7 +6,7 @@ import traceback
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from moss_perception.errors import MossError
+from moss_perception.errors import ConfigError, MossError
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -101,24 +101,37 @@ class ManagedNode(LifecycleNode):
             return answer(request, response)
         except Exception as error:  # noqa: BLE001, it would end the process
             wanted = request.transition.label or request.transition.id
-            reason = str(error).split(', at ')[0]
+            reason = _without_place(error)
             self.get_logger().error(
                 f'transition {wanted} refused in state {self.state_label}: {reason}')
             response.success = False
             return response
 
 
-def run(node_type: type[ManagedNode], args: list[str] | None = None) -> int:
+def _without_place(error: Exception) -> str:
+    """Return the message without the places in C sources that rcl appends."""
+    return ' '.join(str(error).split(', at /')[0].split())
+
+
+def _initialise(args: list[str] | None) -> None:
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:
+        raise ConfigError(_without_place(error)) from error
+
+
+def run(name: str, node_type: type[ManagedNode], args: list[str] | None = None) -> int:
     """
     Run a node until it is interrupted.
 
+    :param name: the executable's, for its error message.
     :param node_type: made without arguments.
     :param args: command line with ROS arguments; ``None`` takes the process's own.
     :returns: exit status: 0, or 1 if a value given at the start is not allowed.
     """
     node = executor = None
     try:
-        rclpy.init(args=args)
+        _initialise(args)
         node = node_type()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -126,7 +139,7 @@ def run(node_type: type[ManagedNode], args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except MossError as error:
-        print(f'{node_type.__name__}: {error}', file=sys.stderr)
+        print(f'{name}: {error}', file=sys.stderr)
         return 1
     finally:
         if executor is not None:

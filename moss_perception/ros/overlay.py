@@ -5,6 +5,7 @@ from moss_perception.grasp.frame import Prediction
 import numpy as np
 
 GOOD, POOR, UNKNOWN = (60, 200, 90), (235, 110, 50), (150, 150, 150)
+SHORT_SIDE = 480
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -36,11 +37,15 @@ class Overlay:
 
         :param prediction: what was scored.
         :param threshold: scores from here on are drawn as good.
-        :returns: uint8, RGB, shape ``(H, W, 3)``.
+        :returns: uint8, RGB, shape ``(n * H, n * W, 3)``, enlarged by a whole number ``n`` where
+            the image is small.
         """
         image = self._heat(prediction)
-        scored = zip(prediction.pixels, prediction.scores, strict=True)
-        for i, (pixel, score) in enumerate(scored):
+        # Text over a small image could not be read.
+        factor = max(1, round(SHORT_SIDE / min(image.shape[:2])))
+        image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        pixels = (prediction.pixels + 0.5) * factor - 0.5
+        for i, (pixel, score) in enumerate(zip(pixels, prediction.scores, strict=True)):
             if np.isfinite(pixel).all():
                 _draw_candidate(image, i, pixel, score, threshold)
         _draw_bar(image, prediction, threshold)

@@ -149,11 +149,10 @@ def declare(node: Any) -> PredictorParameters:
         try:
             values[name] = node.declare_parameter(name, spec.default, descriptor(name)).value
         except InvalidParameterTypeException as error:
-            raise ConfigError(
-                f'parameter {name} has the wrong type: expected {type(spec.default).__name__}, '
-                f'such as {spec.default!r} ({error})') from None
+            reason = str(error).rpartition(':')[0]
+            raise ConfigError(f'{reason}, such as {spec.default!r}') from None
         except InvalidParameterValueException as error:
-            raise ConfigError(f'parameter {name}: {error}') from None
+            raise ConfigError(str(error).partition('Reason: ')[2].rpartition(':')[0]) from None
     parameters = PredictorParameters(**values)
     check(parameters)
     return parameters
