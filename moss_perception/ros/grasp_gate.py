@@ -164,6 +164,10 @@ def main(args: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # A signal while the node is being made leaves rclpy without a context.
+        if rclpy.ok():
+            raise
     finally:
         if node is not None:
             node.destroy_node()

@@ -10,9 +10,9 @@ import time
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
 import numpy as np
 import pytest
-import rclpy
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, SetParameters
+import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy

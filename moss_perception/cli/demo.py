@@ -1,0 +1,229 @@
+"""The command `demo`: plays a recording through the nodes and shows what they make of it."""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+import signal
+import sys
+from typing import Any
+
+from moss_perception.cli.demo_attempts import HEADER, score_attempt, ScoredAttempt, table_row
+from moss_perception.cli.demo_output import OutputFolder
+from moss_perception.cli.demo_pictures import draw_contact_sheet, plot_scores
+from moss_perception.cli.demo_recording import open_source, record_video, Source
+from moss_perception.cli.demo_run import choose_domain, Log, play, RunSettings
+from moss_perception.cli.demo_summary import summarise
+from moss_perception.errors import CheckpointError, MossError
+from moss_perception.resources import share_directory
+from moss_perception.ros.observer import Observer
+from safetensors import safe_open, SafetensorError
+from tqdm import tqdm
+
+SAMPLE = 'samples/sim_20'
+MODEL = 'models/grasp_moss.safetensors'
+# Where there is no terminal, a line each tenth tells enough.
+_LINES = 10
+
+
+class Progress:
+    """
+    Shows how far a run is, and each attempt as soon as it has ended.
+
+    :param source: what is played.
+    :param observer: hears what the nodes say.
+    """
+
+    def __init__(self, source: Source, observer: Observer):
+        self.attempts: list[ScoredAttempt] = []
+        self._waiting = list(source.attempts)
+        self._source, self._observer = source, observer
+        self._tenth = self._seen = 0
+        self._bar = tqdm(total=source.frames, unit='frame', file=sys.stderr, dynamic_ncols=True,
+                         disable=not sys.stderr.isatty(), leave=False)
+
+    def write(self, line: str) -> None:
+        """Show a line above the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def tick(self) -> None:
+        """Look at what has happened since the last time."""
+        fates = self._observer.fates
+        news, self._seen = fates[self._seen:], len(fates)
+        self._bar.update(len(news))
+        tenth = _LINES * self._seen // max(1, self._source.frames)
+        if self._bar.disable and tenth > self._tenth:
+            self._tenth = tenth
+            self.write(f'{self._seen} of {self._source.frames} frames')
+        newest = max((stamp for stamp, _ in news), default=0)
+        while self._waiting and newest >= self._waiting[0].outcome.end_ns:
+            self._show_attempt()
+
+    def finish(self) -> None:
+        """Show the attempts that ended after the last frame."""
+        self.close()
+        while self._waiting:
+            self._show_attempt()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+    def _show_attempt(self) -> None:
+        if not self.attempts:
+            self.write(HEADER)
+        observer = self._observer
+        scored = score_attempt(
+            self._waiting.pop(0), list(observer.scores), observer.default_scores)
+        self.attempts.append(scored)
+        self.write(table_row(scored))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog='demo', description=__doc__)
+    parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='DIR',
+                        help='where to leave the results (default: %(default)s)')
+    played = parser.add_mutually_exclusive_group()
+    played.add_argument('--bag', type=Path, metavar='PATH',
+                        help='a rosbag2: folder, .mcap or .db3 file (default: the sample)')
+    played.add_argument('--video', type=Path, metavar='FILE', help='a video, such as an .mp4')
+    parser.add_argument('--image-topic', metavar='NAME',
+                        help='which images of the recording (default: the only ones)')
+    parser.add_argument('--rate', type=_rate, metavar='R',
+                        help='play in time, 1.0 is as recorded (default: in lock step, nothing '
+                             'is lost, as fast as the machine goes)')
+    parser.add_argument('--model', default='', metavar='PATH',
+                        help='checkpoint (default: the shipped one)')
+    parser.add_argument('--sha256', default='', metavar='HEX',
+                        help="the checkpoint's digest (default: from SHA256SUMS beside it)")
+    parser.add_argument('--domain-id', type=int, choices=range(102), metavar='0..101',
+                        help='ROS_DOMAIN_ID of the run (default: one of its own)')
+    parser.add_argument('--stall', type=float, default=60.0, metavar='S',
+                        help='give up after so many seconds without progress '
+                             '(default: %(default)s)')
+    parser.add_argument('--verbose', action='store_true', help='show what the nodes say')
+    options = parser.parse_args(argv)
+    if options.video and options.image_topic:
+        parser.error('--image-topic goes with --bag: a video has no topics')
+    return options
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0.01 to 100')
+    return value
+
+
+def run(options: argparse.Namespace) -> None:
+    """
+    Play, watch and write the results.
+
+    :raises MossError: if something given can't be used, or no score came of it.
+    """
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    with OutputFolder(options.out) as folder:
+        source = find_source(options, folder)
+        model = read_model_config(Path(options.model or share_directory() / MODEL))
+        settings = RunSettings(options.rate, options.model, options.sha256, options.stall,
+                               choose_domain() if options.domain_id is None
+                               else options.domain_id)
+        pace = f'rate {options.rate:g}' if options.rate else 'lock step'
+        print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
+              f'{len(source.attempts)} attempts, {pace}; starting the nodes', flush=True)
+        timing_log = folder.scratch('timing.csv')
+        with Observer(settings.domain_id) as observer:
+            progress = Progress(source, observer)
+            try:
+                play(source, settings, timing_log, observer, progress.tick,
+                     Log(progress.write if options.verbose else None))
+                if not observer.scores:
+                    raise MossError(no_score(source, observer, model))
+                progress.finish()
+            finally:
+                progress.close()
+            summary = summarise(source, observer, progress.attempts, timing_log, pace)
+            folder.result('summary.json').write_text(
+                json.dumps(summary, indent=2, allow_nan=False) + '\n')
+            plot_scores(folder.result('scores.png'), source, observer.scores, progress.attempts)
+            draw_contact_sheet(folder.result('contact_sheet.png'), source, observer.scores,
+                               progress.attempts, model['default_point'])
+        report(summary, folder.publish())
+
+
+def find_source(options: argparse.Namespace, folder: OutputFolder) -> Source:
+    """Find what is to be played; a video becomes a recording first."""
+    if options.video is None:
+        path = options.bag or share_directory() / SAMPLE
+        return open_source(path, options.image_topic)
+    print(f'reading {options.video}', flush=True)
+    recording = folder.scratch('video')
+    record_video(options.video, recording)
+    return open_source(recording, shown=str(options.video))
+
+
+def read_model_config(path: Path) -> dict[str, Any]:
+    """
+    Read a checkpoint's configuration, without its weights: the predictor verifies those.
+
+    :raises CheckpointError: if it isn't there or is none.
+    """
+    if not path.is_file():
+        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
+    try:
+        with safe_open(path, framework='numpy') as file:
+            return json.loads((file.metadata() or {})['config'])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f'checkpoint {path} is not one of a grasp predictor: expected '
+                              f'safetensors with its configuration ({error})') from error
+
+
+def no_score(source: Source, observer: Observer, model: dict[str, Any]) -> str:
+    """Say why no score came."""
+    kinds = [kind for _, kind in observer.fates]
+    counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
+    return (f'{source.shown}: no score of {source.frames} frames ({counts or "none arrived"}): '
+            f'expected {model["window_frames"]} samples at {model["frame_rate_hz"]:g} Hz without '
+            'a gap to fill the window')
+
+
+def report(summary: dict[str, Any], written: list[Path]) -> None:
+    """Print the figures and where the results are."""
+    frames, latency = summary['frames'], summary['latency']
+    print('frames: ' + ', '.join(
+        f'{count} {kind}' for kind, count in frames.items() if count is not None))
+    value = summary['auroc']
+    print(f'AUROC: {"-" if value is None else f"{value:.3f}"} ({summary["auroc_note"]})')
+    print(f'published to scored: p50 {latency["p50_ms"]} ms, p95 {latency["p95_ms"]} ms '
+          f'on {summary["machine"]["cpu"]}')
+    for path in written:
+        print(f'wrote {path}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """
+    Run the command.
+
+    :param argv: arguments; ``None`` for the process's own.
+    :returns: exit status: 0, 1 on a known error, 130 if interrupted.
+    """
+    options = parse(argv)
+    logging.basicConfig(format='demo: %(message)s', level=logging.WARNING)
+    # Ending by an exception ends the nodes, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        run(options)
+    except MossError as error:
+        print(f'demo: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('demo: interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""The demo's pictures: scores over time, and the frames that were scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from moss_perception.cli.demo_attempts import executed_row, ScoredAttempt
+from moss_perception.cli.demo_recording import read_images, Source
+from moss_perception.grasp.geometry import project
+from moss_perception.ros.observer import Scores
+import numpy as np
+
+HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'
+_MAP = matplotlib.colormaps['RdYlGn']
+_TILES, _COLUMNS = 12, 4
+# A longer silence than this is a gap, and no line is drawn across it.
+_GAP_S = 0.6
+# Half of the gripper's opening, as it is drawn.
+_FINGER_M = 0.04
+_CAPTION = ('dots: grasp points, red for a low score to green for a high one; white: the grasp that '
+            'was executed; bar: its score')
+
+
+@dataclass(frozen=True)
+class Tile:
+    """
+    One moment of the contact sheet.
+
+    :ivar scores: of the frame that is shown.
+    :ivar attempt: the attempt that is decided there, or ``None``.
+    """
+
+    scores: Scores
+    attempt: ScoredAttempt | None = None
+
+
+def plot_scores(path: Path, source: Source, heard: Sequence[Scores],
+                attempts: Sequence[ScoredAttempt]) -> None:
+    """
+    Plot the scores over time, with their uncertainty, and how the attempts ended.
+
+    :param path: the PNG to write.
+    :param heard: at least one.
+    """
+    figure = Figure(figsize=(14, 4.6), layout='constrained')
+    axes = figure.add_subplot()
+    _plot_lines(axes, source, sorted(heard, key=lambda s: s.stamp_ns))
+    for scored in attempts:
+        _plot_attempt(axes, source, scored)
+    axes.set(ylim=(-0.02, 1.09), xlabel='time in the recording, s', ylabel='grasp success score',
+             title=f'Scores of {Path(source.shown).name}')
+    axes.margins(x=0.01)
+    axes.axhline(0.5, color='0.6', linewidth=0.8, linestyle=':')
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(handles=_legend(bool(attempts), heard), ncols=3, frameon=False,
+                loc='upper left', bbox_to_anchor=(0, -0.13))
+    figure.savefig(path, dpi=110, format='png')
+
+
+def draw_contact_sheet(path: Path, source: Source, heard: Sequence[Scores],
+                       attempts: Sequence[ScoredAttempt],
+                       default_point: tuple[float, float]) -> None:
+    """
+    Draw frames that were scored, with their grasps and what came of them.
+
+    :param path: the PNG to write.
+    :param heard: at least one.
+    :param default_point: of the checkpoint, in [0, 1] of the image.
+    """
+    tiles = choose_tiles(heard, attempts)
+    images = read_images(source, {tile.scores.stamp_ns for tile in tiles})
+    rows = math.ceil(len(tiles) / _COLUMNS)
+    columns = min(_COLUMNS, len(tiles))
+    first = next(iter(images.values()))
+    height = 3.4 * first.shape[0] / first.shape[1] + 0.95
+    figure = Figure(figsize=(3.4 * columns, height * rows), layout='constrained')
+    for tile, axes in zip(tiles, figure.subplots(rows, columns, squeeze=False).flat, strict=False):
+        _draw_tile(axes, tile, source, images[tile.scores.stamp_ns], default_point)
+    for axes in figure.axes[len(tiles):rows * columns]:
+        axes.set_axis_off()
+    figure.supxlabel(_CAPTION, fontsize=10)
+    figure.savefig(path, dpi=110, format='png')
+
+
+def choose_tiles(heard: Sequence[Scores], attempts: Sequence[ScoredAttempt]) -> list[Tile]:
+    """
+    Choose at most twelve moments: decisions of attempts, or else evenly spaced ones.
+
+    :param heard: at least one.
+    """
+    by_stamp = {s.stamp_ns: s for s in heard}
+    tiles = [Tile(by_stamp[a.stamp_ns], a) for a in attempts if a.stamp_ns is not None]
+    if not tiles:
+        tiles = [Tile(by_stamp[stamp]) for stamp in sorted(by_stamp)]
+    chosen = np.linspace(0, len(tiles) - 1, min(_TILES, len(tiles))).round().astype(int)
+    return [tiles[index] for index in chosen]
+
+
+def _plot_lines(axes: Axes, source: Source, heard: Sequence[Scores]) -> None:
+    times = np.array([(s.stamp_ns - source.start_ns) / 1e9 for s in heard])
+    best = np.array([_best(s.rows) for s in heard])
+    listed = np.array([len(s.rows) > 1 for s in heard])
+    breaks = (np.diff(times) > _GAP_S) | (np.diff(listed.astype(int)) != 0)
+    for part in np.split(np.arange(len(times)), np.flatnonzero(breaks) + 1):
+        color = LINE if listed[part[0]] else DEFAULT
+        score, spread = best[part].T
+        axes.fill_between(times[part], np.clip(score - spread, 0, 1),
+                          np.clip(score + spread, 0, 1), color=color, alpha=0.2, linewidth=0)
+        axes.plot(times[part], score, color=color, linewidth=1.6 if listed[part[0]] else 1.0)
+    for time, scores in zip(times[listed], (s for s in heard if len(s.rows) > 1), strict=True):
+        axes.plot(np.full(len(scores.rows), time), scores.rows['score'], '.', color='0.45',
+                  markersize=2.2, zorder=1)
+
+
+def _plot_attempt(axes: Axes, source: Source, scored: ScoredAttempt) -> None:
+    outcome = scored.attempt.outcome
+    start, decision, end = ((t - source.start_ns) / 1e9 for t in (
+        outcome.start_ns, outcome.decision_ns, outcome.end_ns))
+    color = HELD if outcome.success else DROPPED
+    axes.axvspan(start, end, color=color, alpha=0.12, linewidth=0)
+    axes.axvline(decision, color=color, linewidth=0.8, linestyle='--')
+    axes.text((start + end) / 2, 1.03, str(outcome.attempt), ha='center', fontsize=9, color=color)
+    if math.isfinite(scored.score):
+        axes.plot(decision, scored.score, 'o' if outcome.success else 'X', color=color,
+                  markersize=9, markeredgecolor='white', zorder=5)
+
+
+def _legend(labelled: bool, heard: Sequence[Scores]) -> list:
+    handles = []
+    if any(len(s.rows) > 1 for s in heard):
+        handles += [
+            Line2D([], [], color=LINE, label='best candidate, and its uncertainty'),
+            Line2D([], [], color='0.45', marker='.', linestyle='', label='every candidate')]
+    if any(len(s.rows) == 1 for s in heard):
+        handles.append(Line2D([], [], color=DEFAULT, label='grasp point without others '
+                              '(the default one), and its uncertainty'))
+    if labelled:
+        handles += [
+            Line2D([], [], color=HELD, marker='o', linestyle='--',
+                   label='decision: score of the executed grasp, which held'),
+            Line2D([], [], color=DROPPED, marker='X', linestyle='--',
+                   label='decision: score of the executed grasp, which failed'),
+            Patch(color='0.8', label='numbered: attempts, green held, red failed')]
+    return handles
+
+
+def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
+               default_point: tuple[float, float]) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, interpolation='bicubic')
+    rows = tile.scores.rows
+    places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
+    pixels = np.full((len(rows), 2), np.nan)
+    if source.camera is not None:
+        pixels = project(places, source.camera)
+    elif len(rows) == 1:
+        pixels = np.array([default_point]) * (width, height) - 0.5
+    axes.scatter(*pixels.T, c=np.nan_to_num(rows['score']), cmap=_MAP, vmin=0, vmax=1, s=42,
+                 edgecolors='black', linewidths=0.8, zorder=3)
+    executed = executed_row(tile.attempt.attempt, rows) if tile.attempt else None
+    if executed is not None and np.isfinite(pixels[executed]).all():
+        _draw_gripper(axes, tile.attempt, pixels[executed], source)
+    score, spread = _best(rows)
+    seconds = (tile.scores.stamp_ns - source.start_ns) / 1e9
+    title, color = f'{seconds:.1f} s', 'black'
+    if tile.attempt:
+        outcome = tile.attempt.attempt.outcome
+        score, spread = tile.attempt.score, tile.attempt.uncertainty
+        color = HELD if outcome.success else DROPPED
+        title = f'attempt {outcome.attempt}: {outcome.object or "grasp"} ' + (
+            'held' if outcome.success else 'failed')
+    axes.set_title(title, fontsize=11, color=color, fontweight='bold')
+    _draw_bar(axes, score, spread)
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=color, linewidth=2)
+
+
+def _draw_gripper(axes: Axes, scored: ScoredAttempt, pixel: np.ndarray, source: Source) -> None:
+    """Draw the executed grasp: a line between its fingers, in the closing direction."""
+    attempt = scored.attempt
+    reach = _FINGER_M * source.camera.matrix[0, 0] / attempt.position[2]
+    along = reach * np.array([math.cos(attempt.yaw), math.sin(attempt.yaw)])
+    across = 0.35 * np.array([-along[1], along[0]])
+    stroke = [pixel - along + across, pixel - along - across, pixel - along, pixel + along,
+              pixel + along + across, pixel + along - across]
+    for width, color in ((3.6, 'black'), (1.8, 'white')):
+        axes.plot(*np.array(stroke).T, color=color, linewidth=width, zorder=2)
+    axes.scatter(*pixel, s=130, facecolors='none', edgecolors='white', linewidths=2, zorder=4)
+
+
+def _draw_bar(axes: Axes, score: float, spread: float) -> None:
+    """Draw a score under a tile, as a bar and in figures."""
+    bar = axes.inset_axes((0, -0.13, 1, 0.075))
+    known = math.isfinite(score)
+    bar.barh(0, score if known else 0, color=_MAP(score if known else 0.5), height=1)
+    bar.axvline(0.5, color='0.4', linewidth=0.8)
+    bar.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
+    text = 'no score' if not known else f'{score:.2f}' + (
+        f' \N{PLUS-MINUS SIGN} {spread:.2f}' if math.isfinite(spread) else '')
+    bar.text(0.015, -0.05, text, va='center', fontsize=9, transform=bar.transData)
+
+
+def _best(rows: np.ndarray) -> tuple[float, float]:
+    if not np.isfinite(rows['score']).any():
+        return math.nan, math.nan
+    index = int(np.nanargmax(rows['score']))
+    return float(rows['score'][index]), float(rows['uncertainty'][index])
+

@@ -1,0 +1,170 @@
+"""What the demo plays: a recording or a video, and what is known about it beforehand."""
+
+from dataclasses import dataclass
+import math
+from pathlib import Path
+
+import cv2
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.writer import RecordingWriter
+from moss_perception.errors import BagError, ConfigError
+from moss_perception.grasp.frame import Camera
+from moss_perception.imaging import decode
+from moss_perception.ros.conversions import to_camera
+from moss_perception.ros.player_topics import stamp_of
+import numpy as np
+
+CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
+_COMPRESSED = '/compressed'
+# Far above what the model sees (128 pixels), and small enough for a long film.
+_VIDEO_SIDE = 640
+# Any stamp above 0 does.
+_VIDEO_START_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """
+    A recorded grasp attempt and the grasp that was executed.
+
+    :ivar outcome: what happened.
+    :ivar position: shape ``(3,)``, metres, or ``None`` where no grasp was recorded.
+    :ivar yaw: the direction in which the gripper closes, radians about the optical axis.
+    """
+
+    outcome: Outcome
+    position: np.ndarray | None = None
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    A recording to be played.
+
+    :ivar path: the rosbag2.
+    :ivar shown: what to call it.
+    :ivar image_topic: as recorded.
+    :ivar compressed: whether it carries CompressedImage.
+    :ivar camera_topic: of the camera's calibration, or ``None``.
+    :ivar topics: all that is to be played.
+    :ivar frames: how many images there are.
+    :ivar start_ns: when the recording begins.
+    :ivar camera: the calibration, or ``None`` where there is none that can be used.
+    :ivar attempts: in order; empty without labels.
+    """
+
+    path: Path
+    shown: str
+    image_topic: str
+    compressed: bool
+    camera_topic: str | None
+    topics: list[str]
+    frames: int
+    start_ns: int
+    camera: Camera | None
+    attempts: list[Attempt]
+
+
+def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
+    """
+    Look into a recording.
+
+    :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file.
+    :param image_topic: with or without ``/compressed``; ``None`` for the only one.
+    :param shown: what to call it; empty for its path.
+    :raises BagError: if it can't be read, or has no such images.
+    """
+    with Recording(path) as recording:
+        topic = recording.image_topic(image_topic)
+        camera_topic, camera = _find_camera(recording, topic.name.removesuffix(_COMPRESSED))
+        wanted = (topic.name, camera_topic, CANDIDATES_TOPIC, OUTCOME_TOPIC)
+        return Source(
+            path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
+            camera_topic, [x for x in wanted if x in recording.topics], topic.count,
+            recording.start_ns, camera, _attempts(recording))
+
+
+def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
+    """
+    Read chosen images of a recording.
+
+    :param stamps: their header stamps, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
+    """
+    images = {}
+    with Recording(source.path) as recording:
+        for _, kind, _, raw in recording.messages([source.image_topic]):
+            if stamp_of(raw) in stamps - images.keys():
+                images[stamp_of(raw)] = decode(recording.deserialize(raw, kind))
+    return images
+
+
+def record_video(path: Path, folder: Path) -> None:
+    """
+    Turn a video into a recording of compressed images, stamped by the video's clock.
+
+    :param path: anything that OpenCV opens.
+    :param folder: the rosbag2 to make.
+    :raises BagError: if there is no such file, or no image in it.
+    """
+    if not path.is_file():
+        raise BagError(f'video {path} is not there: expected a file such as an .mp4')
+    video = cv2.VideoCapture(str(path))
+    try:
+        with RecordingWriter(folder, frame_id='camera') as writer:
+            count = _copy_frames(video, writer)
+            if not count:
+                raise BagError(f'video {path} has no image that can be read: expected a video '
+                               'that OpenCV opens, such as H.264 in an .mp4')
+    finally:
+        video.release()
+
+
+def _copy_frames(video: cv2.VideoCapture, writer: RecordingWriter) -> int:
+    period_ms = 1000 / (video.get(cv2.CAP_PROP_FPS) or 30.0)
+    count, last_ms = 0, -period_ms
+    while True:
+        position_ms = video.get(cv2.CAP_PROP_POS_MSEC)
+        there, image = video.read()
+        if not there:
+            return count
+        # Some containers give no times: then the frame rate has to do.
+        last_ms = position_ms if position_ms > last_ms else last_ms + period_ms
+        scale = _VIDEO_SIDE / max(image.shape[:2])
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        _, jpeg = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        writer.image(_VIDEO_START_NS + round(last_ms * 1e6), jpeg.tobytes())
+        count += 1
+
+
+def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera | None]:
+    """Find the calibration: beside the images by ROS's convention, or the only one."""
+    there = [x.name for x in recording.topics.values()
+             if x.type == 'sensor_msgs/msg/CameraInfo' and x.count]
+    beside = image.rpartition('/')[0] + '/camera_info'
+    name = beside if beside in there else there[0] if len(there) == 1 else None
+    if name is None:
+        return None, None
+    _, kind, _, raw = next(recording.messages([name]))
+    try:
+        return name, to_camera(recording.deserialize(raw, kind))
+    except ConfigError:
+        # The predictor says what is wrong with it, and scores the default grasp point.
+        return name, None
+
+
+def _attempts(recording: Recording) -> list[Attempt]:
+    grasps = recording.selected_grasps()
+    attempts = []
+    for outcome in recording.outcomes():
+        of_it = [g for g in grasps if outcome.start_ns <= g[0] <= outcome.end_ns]
+        if not of_it:
+            attempts.append(Attempt(outcome))
+            continue
+        _, position, (x, y, z, w) = min(of_it, key=lambda g: abs(g[0] - outcome.decision_ns))
+        yaw = math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
+        attempts.append(Attempt(outcome, position, yaw))
+    return attempts

@@ -1,0 +1,165 @@
+"""Plays a recording through the nodes, each in a process of its own, and watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+import os
+from pathlib import Path
+import re
+import time
+
+from moss_perception.cli.demo_recording import CANDIDATES_TOPIC, Source
+from moss_perception.cli.supervisor import Supervisor
+from moss_perception.errors import MossError
+from moss_perception.ros.observer import Observer
+from moss_perception.system import grasp_system, Process
+
+_COMPRESSED = '/compressed'
+# The player's highest rate: in lock step the predictor sets the pace.
+_FASTEST = 100.0
+_POLL_S = 0.1
+# Diagnostics come once a second.
+_SETTLE_S = 3.0
+_LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
+_PLAIN_ERROR = re.compile(r'(\w+): (.*\b(expected|error)\b.*)', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """
+    How to play.
+
+    :ivar rate: 1.0 is as recorded; ``None`` for lock step, as fast as the machine goes.
+    :ivar model: checkpoint; empty for the shipped one.
+    :ivar sha256: its expected digest; empty to take it from beside the file.
+    :ivar stall_s: without progress for so long, the run is given up, seconds.
+    :ivar domain_id: ROS_DOMAIN_ID of the run.
+    """
+
+    rate: float | None = None
+    model: str = ''
+    sha256: str = ''
+    stall_s: float = 60.0
+    domain_id: int = 0
+
+
+def choose_domain() -> int:
+    """Choose a ROS domain that other systems on this machine hardly use."""
+    return 1 + os.getpid() % 100
+
+
+def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> list[Process]:
+    """
+    Describe the processes of a run.
+
+    :param source: what is played.
+    :param settings: how.
+    :param timing_log: CSV that the player writes.
+    :raises ConfigError: if a setting is not allowed.
+    """
+    values = {
+        'bag': str(source.path), 'image_topic': source.image_topic.removesuffix(_COMPRESSED),
+        'image_transport': 'compressed' if source.compressed else 'raw',
+        'candidates_topic': CANDIDATES_TOPIC, 'model': settings.model,
+        'bag_rate': str(settings.rate or _FASTEST),
+        'lock_step': 'false' if settings.rate else 'true'}
+    if source.camera_topic is not None:
+        values['camera_info_topic'] = source.camera_topic
+    extra = {
+        'grasp_predictor': {'qos_reliability': 'reliable', 'publish_features': False},
+        'bag_player': {
+            'topics': source.topics, 'wait_for_subscribers': [source.image_topic],
+            'qos_reliability': 'reliable', 'timing_log': str(timing_log), 'start_delay': 30.0}}
+    if settings.sha256:
+        extra['grasp_predictor']['model_sha256'] = settings.sha256
+    processes = [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
+                 for p in grasp_system(values)]
+    if source.compressed and not source.image_topic.endswith(_COMPRESSED):
+        # The predictor listens to the image topic's name plus /compressed.
+        pair = (f'{source.image_topic}{_COMPRESSED}', source.image_topic)
+        processes = [replace(p, remappings=(*p.remappings, pair))
+                     if p.executable == 'grasp_predictor' else p for p in processes]
+    return processes
+
+
+class _Nodes(Supervisor):
+    """
+    Lets the nodes go on for a moment when the recording has ended well.
+
+    :param settle: is called then, once.
+    """
+
+    def __init__(self, processes: list[Process], settle: Callable[[], None],
+                 **options: object):
+        super().__init__(processes, **options)
+        self._settle: Callable[[], None] | None = settle
+
+    def stop(self) -> None:
+        """End every process, after the last diagnostics where all went well."""
+        settle, self._settle = self._settle, None
+        if self._status == 0 and settle is not None:
+            settle()
+        super().stop()
+
+
+class Log:
+    """Keeps what the nodes say, and finds what went wrong in it."""
+
+    def __init__(self, show: Callable[[str], None] | None = None):
+        self.lines: list[tuple[str, str]] = []
+        self._show = show
+
+    def __call__(self, name: str, line: str) -> None:
+        """Take a line; from any thread."""
+        self.lines.append((name, line))
+        if self._show is not None:
+            self._show(f'[{name}] {line}')
+
+    def reason(self) -> str:
+        """Return the first error that a node told of, or what else is known."""
+        spoken = [(name, line) for name, line in self.lines if name != 'run']
+        for pattern, node, text in ((_LOG_LINE, 2, 3), (_PLAIN_ERROR, 1, 2)):
+            for _, line in spoken:
+                if found := pattern.search(line):
+                    return f'{found[node]}: {found[text]}'
+        ends = [line for name, line in self.lines if name == 'run']
+        last = [f'{name}: {line}' for name, line in spoken if line.strip()]
+        return '; '.join(ends[:1] + last[-1:]) or 'the nodes ended without a word'
+
+
+def play(source: Source, settings: RunSettings, timing_log: Path, observer: Observer,
+         on_tick: Callable[[], None], log: Log) -> None:
+    """
+    Play a recording through the nodes to its end; none of them is left when this returns.
+
+    :param observer: is listening.
+    :param on_tick: called now and then.
+    :param log: takes what the nodes say.
+    :raises MossError: if a node failed, or nothing went on for too long.
+    """
+    def settle() -> None:
+        ended, deadline = time.monotonic(), time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline and not (
+                len(observer.fates) >= source.frames and observer.diagnosed_at > max(
+                    ended, observer.progressed_at)):
+            time.sleep(_POLL_S / 2)
+            on_tick()
+
+    nodes = _Nodes(
+        describe_run(source, settings, timing_log), settle, show=log,
+        environment={'ROS_DOMAIN_ID': str(settings.domain_id),
+                     'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'})
+    try:
+        nodes.start()
+        while (status := nodes.wait(_POLL_S)) is None:
+            on_tick()
+            if time.monotonic() - observer.progressed_at > settings.stall_s:
+                raise MossError(
+                    f'no frame was processed for {settings.stall_s:g} s, after '
+                    f'{len(observer.fates)} of {source.frames}: giving up; {log.reason()}')
+    finally:
+        nodes.stop()
+    on_tick()
+    if status != 0:
+        raise MossError(log.reason())
+
+

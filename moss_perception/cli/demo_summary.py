@@ -1,0 +1,133 @@
+"""The demo's figures: frames, attempts, latency, and the machine they are of."""
+
+from collections import Counter
+from collections.abc import Sequence
+import csv
+from importlib.metadata import PackageNotFoundError, version
+import math
+import os
+from pathlib import Path
+import platform
+from typing import Any
+
+from moss_perception.cli.demo_attempts import ScoredAttempt
+from moss_perception.cli.demo_recording import Source
+from moss_perception.evaluation.metrics import auroc
+from moss_perception.ros.observer import Observer, Scores
+import numpy as np
+
+_PACKAGES = ('moss_perception', 'torch', 'numpy', 'opencv-python-headless', 'opencv-python',
+             'rosbags', 'rclpy')
+
+
+def count_frames(observer: Observer, source: Source) -> dict[str, int | None]:
+    """
+    Count what became of the frames.
+
+    :returns: counts by name; ``None`` for what only diagnostics tell, if there were none.
+    """
+    kinds = Counter(kind for _, kind in observer.fates)
+    told = {name: observer.diagnostics.get(name) for name in ('dropped', 'missing')}
+    return {
+        'in_recording': source.frames, 'in': len(observer.fates),
+        **{kind: kinds[kind] for kind in ('scored', 'stored', 'skipped', 'refused')},
+        **{name: None if value is None else int(value) for name, value in told.items()}}
+
+
+def summarise_auroc(attempts: Sequence[ScoredAttempt]) -> dict[str, Any]:
+    """
+    Compute how well the scores rank the attempts.
+
+    :returns: value or ``None``, the number of attempts it is of, and what to think of it.
+    """
+    scored = [a for a in attempts if math.isfinite(a.score)]
+    labels = np.array([a.attempt.outcome.success for a in scored], bool)
+    held = int(labels.sum())
+    result = {'auroc': None, 'attempts': len(scored), 'held': held,
+              'note': f'an illustration on {len(scored)} attempts, not evidence'}
+    if not attempts:
+        result['note'] = 'null: the recording has no outcomes'
+    elif not 0 < held < len(scored):
+        result['note'] = (f'null: of {len(scored)} scored attempts {held} succeeded, and it takes '
+                          'successes and failures')
+    else:
+        result['auroc'] = round(float(auroc(np.array([a.score for a in scored]), labels)), 4)
+    return result
+
+
+def summarise_latency(timing_log: Path, scores: Sequence[Scores]) -> dict[str, Any]:
+    """
+    Compute the time from an image's publication to the arrival of its scores.
+
+    :param timing_log: what the player wrote.
+    :param scores: what arrived; matched by stamp.
+    :returns: p50 and p95 in milliseconds, ``None`` without any, and of how many frames.
+    """
+    with timing_log.open(newline='') as file:
+        published = {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
+                     for row in csv.DictReader(file)}
+    times_ms = [(s.received_ns - published[s.stamp_ns]) / 1e6
+                for s in scores if s.stamp_ns in published]
+    p50, p95 = np.percentile(times_ms, [50, 95]) if times_ms else (None, None)
+    return {'p50_ms': None if p50 is None else round(float(p50), 2),
+            'p95_ms': None if p95 is None else round(float(p95), 2), 'frames': len(times_ms),
+            'meaning': 'image published to score received, monotonic clock, matched by stamp'}
+
+
+def describe_attempt(scored: ScoredAttempt) -> dict[str, Any]:
+    """Return an attempt as plain values, NaN as ``None``."""
+    outcome = scored.attempt.outcome
+    return {
+        'attempt': outcome.attempt, 'object': outcome.object, 'motion': outcome.motion,
+        'domain': outcome.domain, 'decision_ns': outcome.decision_ns,
+        'scored_ns': scored.stamp_ns, 'score': _finite(scored.score),
+        'uncertainty': _finite(scored.uncertainty), 'success': outcome.success}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    return {'cpu': _cpu_name(), 'cores': os.cpu_count(), 'system': platform.platform(),
+            'python': platform.python_version(), 'ros_distro': os.environ.get('ROS_DISTRO'),
+            'versions': {name: found for name in _PACKAGES if (found := _version(name))}}
+
+
+def summarise(source: Source, observer: Observer, attempts: Sequence[ScoredAttempt],
+              timing_log: Path, pace: str) -> dict[str, Any]:
+    """
+    Put a run in figures.
+
+    :param pace: how it was played, in words.
+    :returns: what summary.json holds.
+    """
+    ranking = summarise_auroc(attempts)
+    return {
+        'recording': source.shown, 'image_topic': source.image_topic, 'pace': pace,
+        'frames': count_frames(observer, source), 'auroc': ranking['auroc'],
+        'auroc_note': ranking['note'], 'attempts_scored': ranking['attempts'],
+        'attempts_held': ranking['held'],
+        'latency': summarise_latency(timing_log, observer.scores),
+        'gate_selected': 'selected' in observer.states,
+        'attempts': [describe_attempt(a) for a in attempts],
+        'model_sha256': observer.diagnostics.get('model_sha256'),
+        'engine': observer.diagnostics.get('engine'), 'machine': describe_machine()}
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in text.splitlines()
+             if line.startswith('model name')]
+    return names[0] if names else platform.machine()
