@@ -176,6 +176,9 @@ moss_install() {
   fi
   moss_pip 'the packages of scripts/requirements' "${arguments[@]}" -c "$constraints"
   if ! moss_is_ros; then moss_write_prefix; fi
+  "$moss_venv/bin/python" -c 'import cv2, rclpy, rosbags, safetensors, torch; rclpy.init()' \
+    >>"$moss_log" 2>&1 || moss_fail "the environment does not work:" \
+    "$(tail -n 1 "$moss_log"); the traceback is in $moss_log"
 }
 
 # moss_setup demo|test: an environment with at least what is needed.
