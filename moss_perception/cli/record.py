@@ -54,7 +54,7 @@ def main(argv=None) -> int:
     Run the command.
 
     :param argv: arguments without the program's name; the process's own without.
-    :returns: the exit status: 0, or 1 after one line that says what is wrong.
+    :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
     """
     logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
     arguments = _parser().parse_args(argv)
@@ -63,6 +63,9 @@ def main(argv=None) -> int:
     except MossError as error:
         _LOG.error('%s', error)
         return 1
+    except KeyboardInterrupt:
+        _LOG.error('interrupted')
+        return 130
     return 0
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 import os
 from pathlib import Path
+from typing import Optional
 import zipfile
 
 import cv2
@@ -37,7 +38,7 @@ class Scene:
     speed: float
     motion: str
     shape: str
-    matrix: np.ndarray = None
+    matrix: Optional[np.ndarray] = None
     domain: str = 'sim'
 
     @property

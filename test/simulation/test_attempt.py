@@ -61,6 +61,14 @@ def test_training_data_is_resumed_not_made_again(renderer, tmp_path):
     np.testing.assert_array_equal(scene.outcomes, play(spec, renderer).outcomes)
     assert (scene.seed, scene.motion, scene.shape) == (9, spec.motion.name, spec.object.shape)
     assert generate(tmp_path, 1, seed=9, progress=False) == 0
+    with pytest.raises(ConfigError, match="domain 'sim', not 'shifted'"):
+        generate(tmp_path, 1, seed=9, domain='shifted', progress=False)
+
+
+def test_shard_of_a_shorter_run_is_made_again(renderer, tmp_path):
+    generate(tmp_path, 1, seed=9, progress=False)
+    assert generate(tmp_path, 2, seed=9, progress=False) == 2
+    assert [scene.seed for scene in read_shards(tmp_path)] == [9, 10]
 
 
 @pytest.mark.parametrize('wrong', [{'scenes': 0}, {'seed': -1}, {'workers': 0}])
