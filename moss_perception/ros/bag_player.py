@@ -18,6 +18,7 @@ from moss_perception.ros.player_topics import (
     profile_of,
     stamp_of,
 )
+from moss_perception.ros.quick_acks import quick_acknowledgement, VARIABLE
 import rclpy
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -31,7 +32,8 @@ from std_msgs.msg import Header
 POLL_S = 0.02
 CLOCK_PERIOD_S = 0.025
 PROGRESS_S = 5.0
-LAST_ACK_S = 2.0
+# A little more than the period of 3 s in which Fast DDS asks for acknowledgements by default.
+LAST_ACK_S = 4.0
 # A reader is known here a little before its node knows of our own; DDS has no way to ask.
 SETTLE_S = 0.25
 # Below the depth of the publishers, so that no unacknowledged message is overwritten.
@@ -229,10 +231,11 @@ def main(args: list[str] | None = None) -> int:
     :returns: exit status: 0 at the end, 1 on a known error, 130 if interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
-    rclpy.init(args=args)
-    node = Node('bag_player')
+    with quick_acknowledgement() as quick:
+        rclpy.init(args=args)
+        node = Node('bag_player')
     try:
-        _run(node)
+        _run(node, quick)
         return 0
     except MossError as error:
         node.get_logger().error(str(error))
@@ -250,8 +253,12 @@ def main(args: list[str] | None = None) -> int:
             rclpy.shutdown()
 
 
-def _run(node: Node) -> None:
+def _run(node: Node, quick: bool) -> None:
     settings = read_settings(node)
+    if settings.lock_step and not quick:
+        node.get_logger().warning(
+            f'{VARIABLE} is set: lock step waits up to 3 s an image for acknowledgements, '
+            'unless that profile has a short heartbeatPeriod')
     with ExitStack() as stack:
         recording = stack.enter_context(Recording(settings.bag))
         timing = None
