@@ -222,7 +222,8 @@ moss_is_built() {
   local built=$moss_root/install/moss_build.stamp
   [[ -e $built && $(<"$built") == "$moss_root $(moss_hash)" ]] || return 1
   [[ -z $(cd "$moss_root" && find moss_perception launch config models samples resource \
-    package.xml setup.py setup.cfg -name __pycache__ -prune -o -newer "$built" -print -quit) ]]
+    package.xml setup.py setup.cfg -name __pycache__ -prune -o -newer "$built" -print -quit \
+    2>/dev/null) ]]
 }
 
 # Build with the environment's interpreter, so that the executables' first line names it.

@@ -1,0 +1,101 @@
+"""The launch file: arguments, processes and exit statuses, where launch_ros is there."""
+
+import importlib.util
+from pathlib import Path
+import sys
+
+from moss_perception.system import grasp_arguments
+import pytest
+
+pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has none)')
+
+from launch import LaunchContext, LaunchDescription, LaunchService
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch_ros.actions import LifecycleNode, Node
+from moss_perception.system import JOB, Process, SERVICE, STARTER
+
+ROOT = Path(__file__).resolve().parents[2]
+STAY = 'import time; time.sleep(60)'
+
+
+@pytest.fixture(scope='module')
+def launch_file():
+    spec = importlib.util.spec_from_file_location(
+        'grasp_launch', ROOT / 'launch' / 'grasp.launch.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_arguments_are_those_of_the_description(launch_file):
+    declared = [entity for entity in launch_file.generate_launch_description().entities
+                if isinstance(entity, DeclareLaunchArgument)]
+    described = grasp_arguments()
+    assert [entity.name for entity in declared] == [argument.name for argument in described]
+    for entity, argument in zip(declared, described, strict=True):
+        assert argument.description in entity.description
+        assert tuple(entity.choices or ()) == argument.choices
+        assert entity.default_value[0].text == argument.default
+
+
+def nodes_of(launch_file, values):
+    """Perform the launch file's function with arguments, and return its node actions."""
+    context = LaunchContext()
+    for argument in grasp_arguments():
+        context.launch_configurations[argument.name] = values.get(argument.name, argument.default)
+    return [action for action in launch_file.make_system(context) if isinstance(action, Node)]
+
+
+def test_a_live_system_is_made_of_three_nodes(launch_file):
+    nodes = nodes_of(launch_file, {})
+    assert [node.node_executable for node in nodes] == [
+        'grasp_predictor', 'grasp_gate', 'autostart']
+    assert isinstance(nodes[0], LifecycleNode)
+
+
+def test_the_player_starts_after_the_starter(launch_file, tmp_path):
+    names = [node.node_executable for node in nodes_of(launch_file, {'bag': str(tmp_path)})]
+    assert 'bag_player' not in names
+    alone = nodes_of(launch_file, {'bag': str(tmp_path), 'autostart': 'false'})
+    assert [node.node_executable for node in alone][-1] == 'bag_player'
+
+
+def run(launch_file, *parts):
+    """Run small processes under the launch file's exit handlers; return the exit status."""
+    actions = [(Process(name, name, role), ExecuteProcess(
+        cmd=[sys.executable, '-c', code], name=name)) for name, role, code in parts]
+    jobs = [action for process, action in actions if process.role == JOB]
+    starters = [action for process, action in actions if process.role == STARTER]
+    remaining = {STARTER: len(starters), JOB: len(jobs)}
+    description = LaunchDescription([RegisterEventHandler(OnProcessExit(
+        target_action=action,
+        on_exit=launch_file.make_exit_handler(process, remaining, jobs)))
+        for process, action in actions])
+    for process, action in actions:
+        if process.role != JOB or not starters:
+            description.add_action(action)
+    service = LaunchService(argv=[])
+    service.include_launch_description(description)
+    return service.run()
+
+
+def test_a_job_that_ends_well_ends_the_launch_with_0(launch_file):
+    assert run(launch_file, ('server', SERVICE, STAY), ('job', JOB, 'pass')) == 0
+
+
+@pytest.mark.parametrize('role', [JOB, STARTER, SERVICE])
+def test_a_process_that_fails_fails_the_launch(launch_file, role):
+    assert run(launch_file, ('server', SERVICE, STAY),
+               ('other', role, 'raise SystemExit(3)')) != 0
+
+
+def test_a_service_that_ends_well_by_itself_fails_the_launch(launch_file):
+    assert run(launch_file, ('server', SERVICE, 'pass'), ('job', JOB, STAY)) != 0
+
+
+def test_jobs_follow_the_starter(launch_file, tmp_path):
+    flag = str(tmp_path / 'ready')
+    assert run(launch_file,
+               ('starter', STARTER, f'import time; time.sleep(0.3); open({flag!r}, "w")'),
+               ('job', JOB, f'import os; raise SystemExit(not os.path.exists({flag!r}))')) == 0

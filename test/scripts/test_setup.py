@@ -1,0 +1,91 @@
+"""The set-up on machines that lack something: one clear line each, and status 1."""
+
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ('bash', 'cat', 'cut', 'dirname', 'du', 'env', 'find', 'flock', 'grep', 'id', 'mkdir',
+         'rm', 'sed', 'sh', 'sha256sum', 'tail', 'tr', 'uniq')
+FIT = '[ "$1" = -c ] || { echo Python 3.12.3; exit; }'
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A copy of the set-up, and a PATH with a few tools but no Python."""
+    shutil.copytree(ROOT / 'scripts', tmp_path / 'root' / 'scripts')
+    (tmp_path / 'bin').mkdir()
+    for tool in TOOLS:
+        if shutil.which(tool):
+            (tmp_path / 'bin' / tool).symlink_to(shutil.which(tool))
+    put(tmp_path, 'uname', '[ "$1" = -m ] && echo x86_64 || echo Linux')
+    return tmp_path
+
+
+def put(machine, name, code):
+    path = machine / 'bin' / name
+    path.write_text(f'#!/bin/sh\n{code}\n')
+    path.chmod(0o755)
+
+
+def set_up(machine, *words, **variables):
+    return subprocess.run(
+        [shutil.which('bash'), machine / 'root' / 'scripts' / 'setup.sh', *words], timeout=100,
+        env={'PATH': str(machine / 'bin'), 'HOME': str(machine), **variables},
+        capture_output=True, text=True)
+
+
+def assert_one_line(done, *parts):
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.count('\n') == 1, done.stderr
+    for part in ('[setup] error: ', *parts):
+        assert part in done.stderr
+
+
+def test_no_python(machine):
+    assert_one_line(set_up(machine), 'there is no python3', 'apt install python3')
+    assert not (machine / 'root' / '.venv').exists()
+
+
+def test_an_unsupported_python(machine):
+    put(machine, 'python3', '[ "$1" = -c ] && exit 1; echo Python 3.8.10')
+    assert_one_line(set_up(machine), 'python3 is Python 3.8.10', 'python3.10 to python3.13')
+
+
+def test_another_python_on_the_path_is_taken(machine):
+    put(machine, 'python3', 'exit 1')
+    put(machine, 'python3.11', f'{FIT}; case "$2" in *ensurepip*) exit 1;; esac')
+    assert_one_line(set_up(machine), 'python3.11 has no venv module')
+
+
+def test_no_venv_module(machine):
+    put(machine, 'python3', f'{FIT}; case "$2" in *ensurepip*) exit 1;; esac')
+    assert_one_line(set_up(machine), 'python3 has no venv module', 'apt install python3-venv')
+    assert not (machine / 'root' / '.venv').exists()
+
+
+def test_a_processor_without_wheels(machine):
+    put(machine, 'uname', '[ "$1" = -m ] && echo aarch64 || echo Linux')
+    assert_one_line(set_up(machine), 'this processor is aarch64', 'x86_64 only')
+
+
+def test_a_distribution_without_rclpy(machine):
+    done = set_up(machine, ROS_DISTRO='none_such')
+    assert_one_line(done, 'ROS_DISTRO is none_such', 'import rclpy')
+
+
+def test_an_unknown_argument(machine):
+    assert_one_line(set_up(machine, 'everything'), "unknown argument 'everything'", 'demo, test')
+    assert_one_line(set_up(machine, '--torch-index'), '--torch-index needs the address')
+
+
+def test_no_network(machine):
+    (machine / 'bin' / 'python3').symlink_to(sys.executable)
+    done = set_up(machine, 'demo', PIP_CONFIG_FILE=os.devnull, NO_PROXY='127.0.0.1',
+                  PIP_INDEX_URL='http://127.0.0.1:9/simple')
+    assert_one_line(done, 'no network', 'setup.log')
+    assert not (machine / 'root' / '.venv' / 'moss_setup.stamp').exists()
