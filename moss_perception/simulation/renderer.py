@@ -32,6 +32,8 @@ def open_context():
         if context is not None:
             return context
         reasons.append(f'{backend}: {reason}')
+    if not wanted:
+        del os.environ['MUJOCO_GL']
     raise SimulationError(
         f'no OpenGL renderer works here ({"; ".join(reasons)}); '
         'install the Debian packages libegl1, libgl1-mesa-dri and libosmesa6')
@@ -39,7 +41,8 @@ def open_context():
 
 def _try(backend: str) -> tuple:
     """Return a context and why there is none."""
-    os.environ['PYOPENGL_PLATFORM'] = backend
+    # PyOpenGL and MuJoCo's own loader of OpenGL are told through the environment.
+    os.environ['PYOPENGL_PLATFORM'] = os.environ['MUJOCO_GL'] = backend
     try:
         context = importlib.import_module(f'mujoco.{backend}').GLContext(WIDTH, HEIGHT)
         context.make_current()
