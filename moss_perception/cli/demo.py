@@ -112,7 +112,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _rate(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.01 <= value <= 100:
         raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0.01 to 100')
     return value

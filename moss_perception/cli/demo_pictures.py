@@ -23,8 +23,7 @@ _TILES, _COLUMNS = 12, 4
 _GAP_S = 0.6
 # Half of the gripper's opening, as it is drawn.
 _FINGER_M = 0.04
-_CAPTION = ('dots: grasp points, red for a low score to green for a high one; white: the grasp that '
-            'was executed; bar: its score')
+_CAPTION = 'dots: grasp points, from red for a low score to green for a high one; bar: '
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ def plot_scores(path: Path, source: Source, heard: Sequence[Scores],
     axes.set(ylim=(-0.02, 1.09), xlabel='time in the recording, s', ylabel='grasp success score',
              title=f'Scores of {Path(source.shown).name}')
     axes.margins(x=0.01)
+    axes.set_xlim(left=0)
     axes.axhline(0.5, color='0.6', linewidth=0.8, linestyle=':')
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(handles=_legend(bool(attempts), heard), ncols=3, frameon=False,
@@ -84,7 +84,8 @@ def draw_contact_sheet(path: Path, source: Source, heard: Sequence[Scores],
         _draw_tile(axes, tile, source, images[tile.scores.stamp_ns], default_point)
     for axes in figure.axes[len(tiles):rows * columns]:
         axes.set_axis_off()
-    figure.supxlabel(_CAPTION, fontsize=10)
+    figure.supxlabel(_CAPTION + ('score of the executed grasp, drawn in white' if attempts
+                                else 'the best of these scores'), fontsize=10)
     figure.savefig(path, dpi=110, format='png')
 
 
@@ -138,8 +139,8 @@ def _legend(labelled: bool, heard: Sequence[Scores]) -> list:
             Line2D([], [], color=LINE, label='best candidate, and its uncertainty'),
             Line2D([], [], color='0.45', marker='.', linestyle='', label='every candidate')]
     if any(len(s.rows) == 1 for s in heard):
-        handles.append(Line2D([], [], color=DEFAULT, label='grasp point without others '
-                              '(the default one), and its uncertainty'))
+        handles.append(Line2D([], [], color=DEFAULT, label='the only grasp point (the '
+                              'default one), and its uncertainty'))
     if labelled:
         handles += [
             Line2D([], [], color=HELD, marker='o', linestyle='--',
@@ -197,7 +198,8 @@ def _draw_gripper(axes: Axes, scored: ScoredAttempt, pixel: np.ndarray, source: 
 
 def _draw_bar(axes: Axes, score: float, spread: float) -> None:
     """Draw a score under a tile, as a bar and in figures."""
-    bar = axes.inset_axes((0, -0.13, 1, 0.075))
+    height, width = axes.get_images()[0].get_array().shape[:2]
+    bar = axes.inset_axes((0, -0.13 * width / height, 1, 0.075 * width / height))
     known = math.isfinite(score)
     bar.barh(0, score if known else 0, color=_MAP(score if known else 0.5), height=1)
     bar.axvline(0.5, color='0.4', linewidth=0.8)

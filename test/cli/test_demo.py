@@ -1,0 +1,259 @@
+"""The command `demo`, end to end: player, predictor and gate in processes of their own."""
+
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+from moss_perception.bags.writer import RecordingWriter
+from moss_perception.cli.demo import main
+from moss_perception.grasp.checkpoint import save_checkpoint
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.network import GraspNetwork
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
+PERIOD_NS = 100_000_000
+START_NS = 1_700_000_000_000_000_000
+WAIT_S = 90.0
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    """Return a tiny network of random weights."""
+    torch.manual_seed(0)
+    network = GraspNetwork(GraspConfig(
+        image_size=32, channels=(4, 8, 8), moss_channels=4, projection_channels=4,
+        head_channels=4, ensemble=2))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
+    save_checkpoint(path, network)
+    return path
+
+
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory):
+    """Return the environment of an installation, made of the source tree."""
+    prefix = tmp_path_factory.mktemp('prefix')
+    folder = prefix / 'lib' / 'moss_perception'
+    folder.mkdir(parents=True)
+    for name in NODES:
+        script = folder / name
+        script.write_text(f'#!{sys.executable}\nimport sys\n'
+                          f'from moss_perception.ros.{name} import main\nsys.exit(main())\n')
+        script.chmod(0o755)
+    prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(
+        [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]),
+        'AMENT_PREFIX_PATH': os.pathsep.join(filter(None, prefixes))}
+
+
+@pytest.fixture
+def start(tmp_path, model, environment):
+    """Return a function that starts the command from another folder, in a domain of its own."""
+    running = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'moss_perception.cli.demo', '--out', str(tmp_path / 'out'),
+             '--model', str(model), *map(str, arguments)],
+            cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        running.append(process)
+        return process
+    yield start
+    for process in running:
+        # Its way of ending ends the nodes, too.
+        process.terminate()
+        process.communicate(timeout=30)
+    assert not left_running(environment)
+
+
+def left_running(environment):
+    """List the nodes of this installation that still run."""
+    prefix = environment['AMENT_PREFIX_PATH'].split(os.pathsep)[0].encode()
+    found = []
+    for path in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            command = path.read_bytes()
+        except OSError:
+            continue
+        if prefix in command:
+            found.append(command)
+    return found
+
+
+def make_jpeg(index):
+    image = np.full((48, 64, 3), 90, np.uint8)
+    cv2.circle(image, (10 + index % 40, 24), 6, (0, 160, 255), -1)
+    return cv2.imencode('.jpg', image)[1].tobytes()
+
+
+def write_attempts(path, outcomes, frames=20):
+    """Write attempts of one grasp candidate too many, a gap of a second between them."""
+    grasps = np.array([[0.01, 0.02, 0.5, 0.3], [-0.05, 0.0, 0.55, 1.2]])
+    matrix = np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]])
+    with RecordingWriter(path) as writer:
+        for attempt, success in enumerate(outcomes, 1):
+            first = START_NS + (attempt - 1) * (frames + 15) * PERIOD_NS
+            stamps = [first + index * PERIOD_NS for index in range(frames)]
+            for index, stamp in enumerate(stamps):
+                writer.camera_info(stamp, 64, 48, matrix)
+                writer.candidates(stamp, grasps + [0.001 * index, 0, 0, 0])
+                writer.image(stamp, make_jpeg(index * attempt))
+            writer.selected(stamps[-1], grasps[1] + [0.001 * (frames - 1), 0, 0, 0])
+            writer.outcome('said', attempt=attempt, start_ns=first, decision_ns=stamps[-1],
+                           end_ns=stamps[-1] + 3 * PERIOD_NS, success=success, domain='sim',
+                           motion='constant', object='box')
+    return path
+
+
+def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_path, model):
+    bag = write_attempts(tmp_path / 'bag', [True, False])
+    out, err = (process := start('--bag', bag)).communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    rows = [line.split() for line in out.splitlines() if ' constant ' in line]
+    assert [(row[0], row[1], row[5]) for row in rows] == [
+        ('1', 'box', 'held'), ('2', 'box', 'dropped')]
+    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+    # A window of 16: the first 15 frames of each attempt are stored, the other 5 scored.
+    assert summary['frames'] == {
+        'in_recording': 40, 'in': 40, 'scored': 10, 'stored': 30, 'skipped': 0, 'refused': 0,
+        'dropped': 0, 'missing': 0}
+    scores = [a['score'] for a in summary['attempts']]
+    assert [f'{score:.2f}' for score in scores] == [row[3] for row in rows]
+    expected = 1.0 if scores[0] > scores[1] else 0.0 if scores[0] < scores[1] else 0.5
+    assert summary['auroc'] == expected
+    assert 'illustration' in summary['auroc_note']
+    assert all(a['uncertainty'] is not None for a in summary['attempts'])
+    assert [a['scored_ns'] for a in summary['attempts']] == [
+        a['decision_ns'] for a in summary['attempts']]
+    latency = summary['latency']
+    assert latency['frames'] == 10 and 0 < latency['p50_ms'] <= latency['p95_ms'] < 60_000
+    assert summary['model_sha256'] in (model.parent / 'SHA256SUMS').read_text()
+    assert summary['machine']['cpu'] and summary['machine']['versions']['numpy']
+    for name in ('scores.png', 'contact_sheet.png'):
+        picture = cv2.imread(str(tmp_path / 'out' / name))
+        assert min(picture.shape[:2]) > 300 and picture.std() > 5
+    assert len(list((tmp_path / 'out').iterdir())) == 3
+
+
+def test_raw_images_without_labels_or_calibration_give_default_scores(
+        start, tmp_path, make_bag, factory):
+    bag = make_bag([factory.image(START_NS + i * PERIOD_NS, '/eye/image_raw', side=40, fill=7 * i)
+                    for i in range(20)], storage='sqlite3')
+    file = next(bag.glob('*.db3'))
+    process = start('--bag', file, '--image-topic', '/eye/image_raw', '--rate', '2')
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+    assert summary['frames']['in'] == 20 and summary['frames']['scored'] >= 1
+    assert summary['auroc'] is None and 'no outcomes' in summary['auroc_note']
+    assert summary['attempts'] == [] and summary['pace'] == 'rate 2'
+
+
+def test_a_video_is_scored(start, tmp_path):
+    path = tmp_path / 'film.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 20, (64, 48))
+    for index in range(40):
+        writer.write(cv2.imdecode(np.frombuffer(make_jpeg(index), np.uint8), cv2.IMREAD_COLOR))
+    writer.release()
+    _, err = (process := start('--video', path)).communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    frames = json.loads((tmp_path / 'out' / 'summary.json').read_text())['frames']
+    # 20 Hz for a model of 10 Hz: every other frame is a sample, and 15 fill the window.
+    assert (frames['in'], frames['skipped'], frames['scored']) == (40, 20, 5)
+
+
+def test_a_recording_too_short_for_the_window_says_so(start, tmp_path):
+    bag = write_attempts(tmp_path / 'bag', [True], frames=15)
+    _, err = (process := start('--bag', bag)).communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert err.strip().splitlines() == [
+        f'demo: {bag}: no score of 15 frames (15 stored): expected 16 samples at 10 Hz without '
+        'a gap to fill the window']
+    assert not (tmp_path / 'out').exists()
+
+
+def test_another_checkpoint_than_the_one_named_is_refused_by_the_predictor(start, tmp_path):
+    bag = write_attempts(tmp_path / 'bag', [True])
+    process = start('--bag', bag, '--sha256', 64 * '0')
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert len(err.strip().splitlines()) == 1
+    assert 'tiny.safetensors has sha256' in err and f'expected {64 * "0"}' in err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_without_progress_the_run_is_given_up(start, tmp_path):
+    bag = write_attempts(tmp_path / 'bag', [True])
+    process = start('--bag', bag, '--stall', '0.5')
+    _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    assert 'no frame was processed for 0.5 s, after 0 of 20' in err
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_of_it_and_leaves_nothing(
+        start, tmp_path, environment, number, status):
+    bag = write_attempts(tmp_path / 'bag', [True])
+    process = start('--bag', bag, '--rate', '0.05', '--verbose')
+    for line in process.stdout:
+        if line.startswith('[grasp_predictor]'):
+            break
+    assert left_running(environment)
+    process.send_signal(number)
+    end = time.monotonic() + WAIT_S
+    process.communicate(timeout=end - time.monotonic())
+    assert process.returncode == status
+    assert not (tmp_path / 'out').exists() and not left_running(environment)
+
+
+@pytest.fixture
+def refused(tmp_path, capsys):
+    """Return a function that runs the command on something bad, and gives its one line."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def refused(*arguments):
+        assert main(['--out', str(tmp_path / 'out'), *map(str, arguments)]) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith('demo: ')
+        assert not (tmp_path / 'out').exists()
+        return lines[0]
+    yield refused
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_bad_recordings_are_one_line(refused, tmp_path, make_bag, factory):
+    assert 'no such recording' in refused('--bag', tmp_path / 'none')
+    (tmp_path / 'bad.mcap').write_bytes(b'no bag')
+    assert 'bad.mcap' in refused('--bag', tmp_path / 'bad.mcap')
+    notes = make_bag([factory.text(START_NS, 'no image')], name='notes')
+    assert 'no images, expected a topic of type' in refused('--bag', notes)
+    images = make_bag([factory.image(START_NS)], name='images')
+    assert 'no images on /wrong; expected one of /image' in refused(
+        '--bag', images, '--image-topic', '/wrong')
+
+
+def test_bad_videos_and_checkpoints_are_one_line(refused, tmp_path, make_bag, factory):
+    assert 'none.mp4 is not there' in refused('--video', tmp_path / 'none.mp4')
+    bag = make_bag([factory.image(START_NS)])
+    assert 'none.safetensors is not there' in refused(
+        '--bag', bag, '--model', tmp_path / 'none.safetensors')
+    (tmp_path / 'bad.safetensors').write_bytes(b'no weights')
+    assert 'bad.safetensors is not one of a grasp predictor' in refused(
+        '--bag', bag, '--model', tmp_path / 'bad.safetensors')
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    assert main(['--out', str(tmp_path / 'file')]) == 1
+    assert 'cannot write to --out' in capsys.readouterr().err

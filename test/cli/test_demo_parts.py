@@ -1,0 +1,190 @@
+"""The demo's parts: attempts, pictures' moments, results' folder, sources and logs."""
+
+import math
+
+import cv2
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.cli.demo_attempts import score_attempt, ScoredAttempt, table_row
+from moss_perception.cli.demo_output import OutputFolder
+from moss_perception.cli.demo_pictures import choose_tiles
+from moss_perception.cli.demo_recording import Attempt, open_source, read_images, record_video
+from moss_perception.cli.demo_run import describe_run, Log, RunSettings
+from moss_perception.cli.demo_summary import summarise_auroc, summarise_latency
+from moss_perception.errors import BagError, MossError
+from moss_perception.ros.observer import Scores
+import numpy as np
+import pytest
+
+FIELDS = [(name, np.float32) for name in ('x', 'y', 'z', 'score', 'uncertainty')]
+PLACE = np.array([0.123456789, 0.0, 0.6])
+
+
+def heard(stamp_ns, *rows, received_ns=0):
+    return Scores(stamp_ns, received_ns, np.array(list(rows), FIELDS))
+
+
+def attempt(position=PLACE, success=True, start=10, decision=20, end=30):
+    outcome = Outcome(7, start, decision, end, success, 'sim', 'constant', 'box')
+    return Attempt(outcome, position)
+
+
+def test_the_executed_grasp_is_found_by_its_position_in_the_newest_scores_before_the_decision():
+    scores = [heard(5, (*PLACE, 0.1, 0)), heard(18, (*PLACE, 0.2, 0)),
+              heard(19, (0, 0, 0.5, 0.9, 0.2), (*PLACE, 0.75, 0.125)),
+              heard(21, (*PLACE, 0.3, 0))]
+    scored = score_attempt(attempt(), scores)
+    assert (scored.stamp_ns, scored.score, scored.uncertainty) == (19, 0.75, 0.125)
+
+
+def test_without_the_executed_grasp_the_default_score_of_the_same_frame_counts():
+    scores = [heard(12, (0, 0, 0.5, 0.9, 0.2)), heard(19, (0, 0, 0.5, 0.9, 0.2))]
+    for of in (attempt(), attempt(position=None)):
+        scored = score_attempt(of, scores, [0.25, 0.5])
+        assert (scored.stamp_ns, scored.score) == (19, 0.5)
+        assert math.isnan(scored.uncertainty)
+
+
+def test_scores_of_another_attempt_do_not_count():
+    scored = score_attempt(attempt(), [heard(9, (*PLACE, 0.9, 0)), heard(21, (*PLACE, 0.9, 0))])
+    assert scored.stamp_ns is None and math.isnan(scored.score)
+
+
+@pytest.mark.parametrize(('score', 'success', 'mark'), [
+    (0.5, True, 'right'), (0.49, True, 'WRONG'), (0.5, False, 'WRONG'), (0.49, False, 'right'),
+    (math.nan, True, 'no score')])
+def test_a_row_of_the_table_marks_whether_the_score_was_right(score, success, mark):
+    row = table_row(ScoredAttempt(attempt(success=success), 19, score, 0.1))
+    assert row.endswith(mark) and 'box' in row and 'constant' in row
+    assert ('held' if success else 'dropped') in row
+
+
+def test_tiles_are_decisions_spread_over_all_attempts_or_else_moments():
+    scores = [heard(stamp, (*PLACE, 0.5, 0)) for stamp in range(100)]
+    attempts = [ScoredAttempt(attempt(), stamp, 0.5) for stamp in range(20)]
+    decided = choose_tiles(scores, [*attempts, ScoredAttempt(attempt())])
+    assert [t.scores.stamp_ns for t in decided] == [0, 2, 3, 5, 7, 9, 10, 12, 14, 16, 17, 19]
+    assert all(t.attempt.stamp_ns == t.scores.stamp_ns for t in decided)
+    moments = choose_tiles(scores, [])
+    assert len(moments) == 12 and moments[0].scores.stamp_ns == 0
+    assert moments[-1].scores.stamp_ns == 99
+    assert len(choose_tiles(scores[:3], [])) == 3
+
+
+def test_results_appear_together_and_nothing_else_stays(tmp_path):
+    place = tmp_path / 'deep' / 'out'
+    with OutputFolder(place) as folder:
+        folder.result('summary.json').write_text('new')
+        folder.scratch('timing.csv').write_text('')
+        assert not (place / 'summary.json').exists()
+        assert folder.publish() == [place / 'summary.json']
+    assert [p.name for p in place.iterdir()] == ['summary.json']
+
+
+def test_a_failure_leaves_no_folder_or_the_old_one(tmp_path):
+    old = tmp_path / 'old'
+    old.mkdir()
+    (old / 'summary.json').write_text('old')
+    for place in (old, tmp_path / 'deep' / 'out'):
+        with pytest.raises(ValueError), OutputFolder(place) as folder:
+            folder.result('summary.json').write_text('new')
+            raise ValueError
+    assert [p.read_text() for p in old.iterdir()] == ['old']
+    assert [p.name for p in tmp_path.iterdir()] == ['old']
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(MossError, match='cannot write to --out .*file'):
+        OutputFolder(tmp_path / 'file').__enter__()
+
+
+def test_auroc_of_few_attempts_says_so():
+    def scored(*pairs):
+        return [ScoredAttempt(attempt(success=s), 1, score) for score, s in pairs]
+
+    result = summarise_auroc(scored((0.9, True), (0.2, False), (0.1, True), (math.nan, True)))
+    assert result['auroc'] == 0.5 and 'illustration on 3 attempts' in result['note']
+    result = summarise_auroc(scored((0.9, True), (0.2, True)))
+    assert result['auroc'] is None and 'of 2 scored attempts 2 succeeded' in result['note']
+    assert 'no outcomes' in summarise_auroc([])['note']
+
+
+def test_latency_is_matched_by_stamp(tmp_path):
+    log = tmp_path / 'timing.csv'
+    log.write_text('stamp_ns,publish_monotonic_ns\n1,1000000\n2,2000000\n3,3000000\n')
+    scores = [heard(2, received_ns=12_000_000), heard(3, received_ns=23_000_000), heard(4)]
+    result = summarise_latency(log, scores)
+    assert (result['p50_ms'], result['p95_ms'], result['frames']) == (15.0, 19.5, 2)
+    assert summarise_latency(log, [])['p50_ms'] is None
+
+
+def test_a_video_becomes_a_recording_by_its_own_clock(tmp_path):
+    path = tmp_path / 'film.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 25, (1280, 640))
+    for shade in (40, 120, 200):
+        writer.write(np.full((640, 1280, 3), (0, 0, shade), np.uint8))
+    writer.release()
+    record_video(path, tmp_path / 'bag')
+    source = open_source(tmp_path / 'bag', shown='film.avi')
+    assert (source.frames, source.compressed, source.shown) == (3, True, 'film.avi')
+    assert source.camera is None and source.attempts == []
+    stamps = [source.start_ns + round(index * 4e7) for index in range(3)]
+    images = read_images(source, {stamps[0], stamps[2]})
+    assert images.keys() == {stamps[0], stamps[2]}
+    assert images[stamps[2]].shape == (320, 640, 3)
+    # Red, as written; JPEG twice over and its coarser chroma cost a few levels.
+    np.testing.assert_allclose(images[stamps[2]][160, 320], (200, 0, 0), atol=12)
+
+
+@pytest.mark.parametrize(('content', 'expected'), [
+    (None, 'is not there'), (b'no film', 'no image that can be read')])
+def test_what_is_no_video_is_refused_and_leaves_nothing(tmp_path, content, expected):
+    path = tmp_path / 'film.mp4'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BagError, match=f'film.mp4 .*{expected}'):
+        record_video(path, tmp_path / 'bag')
+    assert [p.name for p in tmp_path.iterdir()] == ([] if content is None else ['film.mp4'])
+
+
+def test_a_recording_without_calibration_or_labels_is_played_all_the_same(make_bag, factory):
+    entries = factory.camera_run(3, topic='/eye/image_raw')
+    source = open_source(make_bag(entries, storage='sqlite3'))
+    assert (source.image_topic, source.frames, source.compressed) == ('/eye/image_raw', 3, False)
+    assert source.topics == ['/eye/image_raw'] and source.camera_topic is None
+    processes = {p.executable: p for p in describe_run(source, RunSettings(), source.path)}
+    assert processes['bag_player'].parameters['topics'] == ['/eye/image_raw']
+    assert processes['bag_player'].parameters['lock_step'] is True
+    assert ('image', '/eye/image_raw') in processes['grasp_predictor'].remappings
+
+
+def test_compressed_images_of_any_name_reach_the_predictor(make_bag, factory):
+    _, jpeg = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))
+    source = open_source(make_bag([factory.compressed(
+        factory.START_NS, jpeg.tobytes(), topic='/eye/jpeg')]))
+    settings = RunSettings(rate=2.0, sha256='ab')
+    processes = {p.executable: p for p in describe_run(source, settings, source.path)}
+    predictor, player = processes['grasp_predictor'], processes['bag_player']
+    assert ('/eye/jpeg/compressed', '/eye/jpeg') in predictor.remappings
+    assert predictor.parameters['image_transport'] == 'compressed'
+    assert predictor.parameters['model_sha256'] == 'ab'
+    assert (player.parameters['rate'], player.parameters['lock_step']) == (2.0, False)
+
+
+def test_the_log_tells_the_first_error_of_a_node():
+    log = Log()
+    log('grasp_gate', '[WARN] [1.2] [grasp_gate]: expected nothing')
+    log('grasp_predictor', '[ERROR] [1.5] [grasp_predictor]: configure failed: bad file')
+    log('grasp_autostart', '[ERROR] [1.6] [autostart]: could not configure')
+    log('run', 'error: grasp_autostart failed with status 1')
+    assert log.reason() == 'grasp_predictor: configure failed: bad file'
+
+
+def test_the_log_tells_of_a_node_that_ended_without_a_log_line():
+    log = Log()
+    log('grasp_gate', 'grasp_gate: min_score=2.0 is not allowed: expected in [0, 1]')
+    log('run', 'error: grasp_gate ended with status 1')
+    assert log.reason() == 'grasp_gate: min_score=2.0 is not allowed: expected in [0, 1]'
+    log = Log()
+    log('run', 'error: grasp_gate ended with signal SIGSEGV, and it should run on')
+    assert 'SIGSEGV' in log.reason()
