@@ -1,6 +1,6 @@
 """Run the processes of a system, and end them together: no ROS in here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -64,6 +64,8 @@ class Supervisor:
         # A SimpleQueue, because a signal handler puts into it.
         self._ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._status: int | None = None
+        self._verdict = ''
+        self._stopping = threading.Event()
 
     def start(self) -> 'Supervisor':
         """
@@ -107,10 +109,15 @@ class Supervisor:
                 return None
             self._status = self._judge(name, code)
         self.stop()
+        if self._verdict:
+            # Last, so that it does not drown in what the others say at their end.
+            self._show('run', self._verdict)
+            self._verdict = ''
         return self._status
 
     def stop(self) -> None:
         """End every process, all at once: by SIGINT, then by SIGTERM, then by SIGKILL."""
+        self._stopping.set()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             alive = [running for running in self._running.values() if running.popen.poll() is None]
             if number == signal.SIGKILL:
@@ -140,8 +147,9 @@ class Supervisor:
             threading.Thread(target=self._await, args=(process.name, popen), daemon=True).start()
 
     def _read(self, name: str, popen: subprocess.Popen) -> None:
-        for line in popen.stdout:
-            self._show(name, line.rstrip('\n'))
+        lines = (line.rstrip('\n') for line in popen.stdout)
+        for line in _without_interrupts(lines, self._stopping.is_set):
+            self._show(name, line)
 
     def _await(self, name: str, popen: subprocess.Popen) -> None:
         self._ends.put((name, popen.wait()))
@@ -159,15 +167,30 @@ class Supervisor:
         self._running[name].reader.join(timeout=1.0)
         said = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
         if role == SERVICE:
-            self._show('run', f'error: {name} ended with {said}, and it should run on')
+            self._verdict = f'error: {name} ended with {said}, and it should run on'
             return 1
         if code != 0:
-            self._show('run', f'error: {name} failed with {said}')
+            self._verdict = f'error: {name} failed with {said}'
             return 1 if role == STARTER else code if code > 0 else 128 - code
         if role == STARTER and not self._alive(STARTER):
             self._start_role(JOB)
             return None
         return None if role == STARTER or self._alive(JOB) else 0
+
+
+def _without_interrupts(
+        lines: Iterable[str], stopping: Callable[[], bool]) -> Iterator[str]:
+    """Leave out the traceback of a Python that is interrupted while it still imports."""
+    held: list[str] = []
+    for line in lines:
+        if held or (stopping() and line.startswith('Traceback ')):
+            held.append(line)
+            if len(held) > 1 and not line.startswith((' ', 'Traceback ')):
+                yield from [] if line.startswith('KeyboardInterrupt') else held
+                held = []
+        else:
+            yield line
+    yield from held
 
 
 def _send(popen: subprocess.Popen, number: int) -> None:

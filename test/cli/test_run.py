@@ -140,6 +140,26 @@ def test_an_interrupted_job_is_not_a_success(system):
     assert supervisor.wait(timeout_s=30) == 143
 
 
+def test_the_verdict_is_the_last_line_and_interrupted_imports_are_not_shown(system):
+    loading = ('def load():\n    import time\n    print("up", flush=True)\n    time.sleep(60)\n'
+               'load()')
+    system.add('loading', SERVICE, loading)
+    system.add('other', SERVICE, 'import time\ntime.sleep(0.5)\nraise SystemExit(2)')
+    assert system.supervisor().start().wait(timeout_s=30) == 1
+    assert system.lines[0] == ('loading', 'up')
+    assert system.lines[-1] == ('run', 'error: other ended with status 2, and it should run on')
+    assert len(system.lines) == 2
+
+
+def test_a_traceback_of_another_kind_is_shown(system):
+    system.add('server', SERVICE, 'try:\n    import time\n    time.sleep(60)\n'
+               'except KeyboardInterrupt:\n    pass\n1 / 0')
+    system.add('job', JOB, 'import time\ntime.sleep(0.5)')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+    assert ('server', 'ZeroDivisionError: division by zero') in system.lines
+    assert ('server', 'Traceback (most recent call last):') in system.lines
+
+
 def test_a_missing_executable_is_named_before_anything_starts(system):
     with pytest.raises(MossError, match="executable 'nothing' is not installed"):
         Supervisor([Process('nothing', 'nothing')])
