@@ -70,9 +70,11 @@ class Peer:
 
     def close(self):
         self.executor.shutdown()
-        rclpy.shutdown(context=self.context)
         self.thread.join(LIMIT_S)
         assert not self.thread.is_alive()
+        # Else its subscriptions outlive the test, and the next player hears them.
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
 
     def _keep(self, topic, raw):
         with self.changed:
