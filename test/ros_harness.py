@@ -10,12 +10,15 @@ import threading
 import time
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Float32, Header
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,7 +41,7 @@ class NodeProcess:
         environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)),
                        'PYTHONUNBUFFERED': '1', 'OMP_NUM_THREADS': '1'}
         self.log = folder / f'{module}-{time.monotonic_ns()}.log'
-        with open(self.log, 'wb') as log:
+        with self.log.open('wb') as log:
             self.process = subprocess.Popen(
                 [sys.executable, '-m', module, '--ros-args', *ros_args], cwd=folder,
                 env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -119,3 +122,86 @@ class Peer:
         self._thread.join(5)
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+class PredictorBench:
+    """A grasp_predictor in a process of its own, driven in lock step."""
+
+    name = '/grasp_predictor'
+    wait_for = staticmethod(wait_for)
+
+    def __init__(self, peer: Peer, folder: Path, *ros_args: str, image: str = '/image'):
+        self.peer = peer
+        self.image = image
+        self.process = NodeProcess('moss_perception.ros.grasp_predictor', folder, *ros_args)
+        self.scores = peer.listen(PointCloud2, f'{self.name}/grasp_scores')
+        self.score = peer.listen(Float32, f'{self.name}/grasp_score')
+        self.features = peer.listen(Image, f'{self.name}/motion_features')
+        self.processed = peer.listen(Header, f'{self.name}/processed')
+        self.diagnostics = peer.listen(DiagnosticArray, '/diagnostics')
+        self._publishers: dict[tuple[str, str], Any] = {}
+
+    def fresh(self, **parameters: Any) -> None:
+        """Bring the node to active with a new predictor, whatever state it was in."""
+        ways = {'active': ('deactivate', 'cleanup'), 'inactive': ('cleanup',)}
+        for label in ways.get(self.peer.state(self.name), ()):
+            assert self.peer.transition(self.name, label), self.process.output()
+        for result in self.peer.set(self.name, **parameters) if parameters else ():
+            assert result.successful, result.reason
+        for label in ('configure', 'activate'):
+            assert self.peer.transition(self.name, label), self.process.output()
+        for heard in (self.scores, self.score, self.features, self.processed, self.diagnostics):
+            heard.clear()
+
+    def publisher(self, kind: Any, topic: str, qos: Any = 100, label: str = '') -> Any:
+        """Return a publisher that the node hears."""
+        key = (topic, label)
+        if key not in self._publishers:
+            self._publishers[key] = self.peer.node.create_publisher(kind, topic, qos)
+            wait_for(self._publishers[key].get_subscription_count, 10, f'subscriber of {topic}')
+        return self._publishers[key]
+
+    def forget_publishers(self) -> None:
+        """Remove all publishers that the test made."""
+        while self._publishers:
+            self.peer.node.destroy_publisher(self._publishers.popitem()[1])
+
+    def send(self, message: Any, publisher: Any = None, timeout_s: float = 10.0) -> str:
+        """Publish one image, wait until it is processed, and return what became of it."""
+        publisher = publisher or self.publisher(type(message), self.image)
+        seen = len(self.processed)
+        publisher.publish(message)
+
+        def fate() -> str:
+            return next((h.frame_id for h in self.processed[seen:]
+                         if h.stamp == message.header.stamp), '')
+        return wait_for(fate, timeout_s, f'fate of the image at {message.header.stamp}')
+
+    def connect(self, message: Any, publisher: Any = None) -> Any:
+        """Send an image, again and again, until one is processed: discovery takes its time."""
+        publisher = publisher or self.publisher(type(message), self.image)
+        for _ in range(40):
+            try:
+                self.send(message, publisher, 0.25)
+                return publisher
+            except AssertionError:
+                continue
+        raise AssertionError(f'no image was processed:\n{self.process.output()}')
+
+    def status(self, predicate: Callable[[Any, dict], bool] = lambda *_: True,
+               timeout_s: float = 8.0) -> tuple[Any, dict[str, str]]:
+        """Wait for a diagnostics status, from now on, that fits; return it with its values."""
+        start = len(self.diagnostics)
+
+        def fitting() -> Any:
+            for array in self.diagnostics[start:]:
+                for status in array.status:
+                    values = {pair.key: pair.value for pair in status.values}
+                    if predicate(status, values):
+                        return status, values
+            return None
+        try:
+            return wait_for(fitting, timeout_s, 'diagnostics')
+        except AssertionError:
+            last = self.diagnostics[-1:]
+            raise AssertionError(f'no such diagnostics; last: {last}') from None

@@ -1,5 +1,6 @@
 """Subscriptions that follow what the publishers offer, and say so where nothing can match."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,7 @@ class MatchedSubscription:
         self._depth = depth
         self._latched = latched
         self._old: Any = None
-        self._newest_ns = 0
+        self._ears: list[_Ear] = []
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
         self._current = self._create()
 
@@ -112,17 +113,45 @@ class MatchedSubscription:
         # later, or is said with its mend by problem().
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
+        ear = _Ear()
+        self._ears.append(ear)
         return self._node.create_subscription(
-            self.message_type, self.topic, self._receive, self.qos, event_callbacks=events)
+            self.message_type, self.topic, lambda message: self._receive(message, ear), self.qos,
+            event_callbacks=events)
 
     def _drop_old(self) -> None:
         if self._old is not None:
             self._node.destroy_subscription(self._old)
             self._old = None
+        del self._ears[:-1]
+        for ear in self._ears:
+            ear.forget()
 
-    def _receive(self, message: Any) -> None:
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        if self._old is not None and 0 < stamp_ns <= self._newest_ns and not self._latched:
+    def _receive(self, message: Any, ear: '_Ear') -> None:
+        if ear not in self._ears:
             return
-        self._newest_ns = stamp_ns
-        self._callback(message)
+        others = [e for e in self._ears if e is not ear]
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        if all(ear.is_first(stamp_ns, other) for other in others):
+            self._callback(message)
+
+
+class _Ear:
+    """What one of two subscriptions to the same topic has heard since both are there."""
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self) -> None:
+        self.heard: Counter = Counter()
+        self.newest_ns = 0
+
+    def is_first(self, stamp_ns: int, other: '_Ear') -> bool:
+        """Tell whether the other has not passed this message on, nor one after it."""
+        late = self.newest_ns < stamp_ns < other.newest_ns
+        self.newest_ns = stamp_ns
+        if late and not other.heard[stamp_ns]:
+            # Not counted: if the stream has begun anew, the other has yet to hear it.
+            return False
+        self.heard[stamp_ns] += 1
+        return self.heard[stamp_ns] > other.heard[stamp_ns]

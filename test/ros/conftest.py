@@ -1,0 +1,65 @@
+"""Fixtures for tests of nodes: processes, a peer to talk to them, a tiny checkpoint."""
+
+import importlib.util
+from pathlib import Path
+import sys
+
+import pytest
+
+
+def _load(name: str):
+    if name not in sys.modules:
+        path = Path(__file__).resolve().parents[1] / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope='session')
+def harness(ros_domain):
+    """Return the module ros_harness."""
+    return _load('ros_harness')
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tmp_path_factory) -> Path:
+    """Write a small random checkpoint: 16 samples of 10 Hz, two orders."""
+    from moss_perception.grasp.checkpoint import save_checkpoint
+    from moss_perception.grasp.config import GraspConfig
+    from moss_perception.grasp.network import GraspNetwork
+    import torch
+    torch.manual_seed(0)
+    config = GraspConfig(image_size=32, orders=2, channels=(8, 8, 16), moss_window=(3, 5, 5),
+                         moss_channels=8, projection_channels=8, head_channels=8)
+    path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
+    save_checkpoint(path, GraspNetwork(config))
+    return path
+
+
+@pytest.fixture(scope='module')
+def peer(harness):
+    """Return a node of the test's own."""
+    peer = harness.Peer()
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope='module')
+def predictor(harness, peer, tiny_checkpoint, tmp_path_factory):
+    """Return a running grasp_predictor, for a whole module; see :meth:`PredictorBench.fresh`."""
+    bench = harness.PredictorBench(
+        peer, tmp_path_factory.mktemp('node'), '-p', f'model_path:={tiny_checkpoint}',
+        '-p', 'publish_features:=true', '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0')
+    yield bench
+    status = bench.process.stop()
+    assert status == 0, bench.process.output()
+    assert 'Traceback' not in bench.process.output(), bench.process.output()
+
+
+@pytest.fixture
+def stream(predictor):
+    """Return the running node, configured anew and with nothing heard yet."""
+    predictor.fresh()
+    yield predictor
+    predictor.forget_publishers()

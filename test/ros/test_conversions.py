@@ -1,0 +1,157 @@
+"""Messages to the predictor's data and back, by hand-computed values."""
+
+import array
+import math
+
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from moss_perception.errors import CandidateError, ConfigError
+from moss_perception.grasp.frame import Prediction
+from moss_perception.ros import conversions
+from moss_perception.ros.point_cloud import read_scores
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+
+NAN = float('nan')
+
+
+def poses(*given, stamp_ns=7, frame_id='camera') -> PoseArray:
+    return PoseArray(header=conversions.header(stamp_ns, frame_id), poses=[
+        Pose(position=Point(x=p[0], y=p[1], z=p[2]),
+             orientation=Quaternion(x=q[0], y=q[1], z=q[2], w=q[3])) for p, q in given])
+
+
+def info(**changes) -> CameraInfo:
+    values = {'width': 64, 'height': 48, 'distortion_model': 'plumb_bob', 'd': [0.0] * 5,
+              'k': [50.0, 0.0, 31.5, 0.0, 51.0, 23.5, 0.0, 0.0, 1.0]}
+    return CameraInfo(**{**values, **changes})
+
+
+def prediction(count: int = 0, **changes) -> Prediction:
+    values = {
+        'stamp_ns': 1_500_000_001, 'frame_id': 'camera', 'score': 0.75, 'uncertainty': 0.125,
+        'default_point': np.array([0.0, 0.5, 1.0]),
+        'points': np.arange(3.0 * count).reshape(-1, 3), 'pixels': np.zeros((count, 2)), 'scores': np.full(count, 0.5),
+        'uncertainties': np.full(count, 0.25), 'motion_features': np.zeros((2, 3, 4), np.float32),
+        'image': np.zeros((4, 6, 3), np.uint8)}
+    return Prediction(**{**values, **changes})
+
+
+def test_stamps_keep_every_nanosecond():
+    stamp_ns = 1_700_000_000_123_456_789
+    stamp = conversions.ns_to_stamp(stamp_ns)
+    assert (stamp.sec, stamp.nanosec) == (1_700_000_000, 123_456_789)
+    assert conversions.stamp_to_ns(stamp) == stamp_ns
+
+
+def test_a_frame_keeps_the_message():
+    message = Image(header=conversions.header(3_000_000_004, 'camera'))
+    frame = conversions.to_frame(message)
+    assert (frame.stamp_ns, frame.frame_id) == (3_000_000_004, 'camera')
+    assert frame.image is message
+
+
+def test_a_camera_is_read():
+    camera = conversions.to_camera(info(d=[0.1, 0.0, 0.0, 0.0, 0.0]))
+    assert (camera.width, camera.height, camera.model) == (64, 48, 'plumb_bob')
+    assert camera.matrix.tolist() == [[50, 0, 31.5], [0, 51, 23.5], [0, 0, 1]]
+    assert camera.distortion[0] == 0.1
+
+
+@pytest.mark.parametrize(('changes', 'words'), [
+    ({'k': [0.0] * 9}, 'not calibrated'),
+    ({'k': [NAN] * 9}, 'not calibrated'),
+    ({'distortion_model': 'fisheye'}, "'fisheye'"),
+    ({'d': [0.1, 0.2]}, r'\[0.1, 0.2\]'),
+    ({'d': [NAN] * 5}, 'finite'),
+    ({'distortion_model': 'equidistant'}, 'equidistant'),
+])
+def test_a_camera_that_cannot_be_used_is_refused(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        conversions.to_camera(info(**changes))
+
+
+HALF = math.sqrt(0.5)
+
+
+@pytest.mark.parametrize(('rotation', 'yaw'), [
+    ((0.0, 0.0, 0.0, 1.0), 0.0),
+    ((0.0, 0.0, HALF, HALF), math.pi / 2),
+    ((0.0, 0.0, math.sin(-0.2), math.cos(-0.2)), -0.4),
+    # Half a turn about x leaves the closing direction as it is.
+    ((1.0, 0.0, 0.0, 0.0), 0.0),
+    # A quarter turn about z, then a tilt of 60 degrees about the image's x axis: still along y.
+    ((0.5 * HALF, -0.5 * HALF, math.sqrt(0.75) * HALF, math.sqrt(0.75) * HALF), math.pi / 2),
+])
+def test_yaw_is_the_closing_direction_in_the_image_plane(rotation, yaw):
+    candidates = conversions.to_candidates(poses(((0.0, 0.0, 1.0), rotation)))
+    # The same grasp for yaw and yaw + pi.
+    assert math.sin(candidates.yaws[0] - yaw) == pytest.approx(0, abs=1e-7)
+
+
+def test_candidates_keep_their_order():
+    upright = (0.0, 0.0, 0.0, 1.0)
+    candidates = conversions.to_candidates(
+        poses(((1.0, 2.0, 3.0), upright), ((4.0, 5.0, 6.0), upright)))
+    assert candidates.positions.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert (candidates.stamp_ns, candidates.frame_id) == (7, 'camera')
+
+
+def test_no_candidates_are_candidates():
+    candidates = conversions.to_candidates(poses())
+    assert candidates.positions.shape == (0, 3) and candidates.yaws.shape == (0,)
+
+
+@pytest.mark.parametrize(('position', 'rotation', 'words'), [
+    ((NAN, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), 'candidate 1 has position'),
+    ((0.0, math.inf, 1.0), (0.0, 0.0, 0.0, 1.0), 'candidate 1 has position'),
+    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0), 'unit quaternion'),
+    ((0.0, 0.0, 1.0), (0.0, NAN, 0.0, 1.0), 'unit quaternion'),
+    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 2.0), 'unit quaternion'),
+])
+def test_a_pose_that_is_none_is_refused(position, rotation, words):
+    good = ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0))
+    with pytest.raises(CandidateError, match=words):
+        conversions.to_candidates(poses(good, (position, rotation)))
+
+
+def test_candidates_without_a_stamp_are_refused():
+    with pytest.raises(CandidateError, match='stamp above 0'):
+        conversions.to_candidates(poses(stamp_ns=0))
+
+
+def test_the_cloud_has_a_point_for_each_candidate():
+    cloud = conversions.scores_to_cloud(prediction(
+        2, scores=np.array([0.5, NAN]), uncertainties=np.array([0.25, NAN])))
+    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 20, 40)
+    assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
+        ('x', 0, 7, 1), ('y', 4, 7, 1), ('z', 8, 7, 1), ('score', 12, 7, 1),
+        ('uncertainty', 16, 7, 1)]
+    assert cloud.is_dense is False
+    np.testing.assert_array_equal(
+        np.frombuffer(cloud.data, '<f4').reshape(2, 5),
+        np.array([[0, 1, 2, 0.5, 0.25], [3, 4, 5, NAN, NAN]], np.float32))
+    assert conversions.stamp_to_ns(cloud.header.stamp) == 1_500_000_001
+
+
+def test_the_cloud_has_the_default_point_without_candidates():
+    cloud = conversions.scores_to_cloud(prediction())
+    assert read_scores(cloud).tolist() == [(0.0, 0.5, 1.0, 0.75, 0.125)]
+    assert cloud.is_dense is True
+    unknown = conversions.scores_to_cloud(prediction(default_point=np.full(3, NAN)))
+    assert unknown.is_dense is False and read_scores(unknown)['score'][0] == 0.75
+
+
+def test_features_are_rows_of_pixels_of_floats():
+    features = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    image = conversions.features_to_image(prediction(motion_features=features))
+    assert (image.encoding, image.height, image.width, image.step) == ('32FC4', 2, 3, 48)
+    assert isinstance(image.data, array.array)
+    np.testing.assert_array_equal(np.frombuffer(image.data, '<f4').reshape(2, 3, 4), features)
+
+
+def test_an_rgb_image_may_be_a_view():
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::-1]
+    image = conversions.rgb_to_image(pixels, 5, 'camera')
+    assert (image.encoding, image.step) == ('rgb8', 18)
+    assert bytes(image.data) == pixels.tobytes()

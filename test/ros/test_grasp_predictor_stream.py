@@ -1,0 +1,257 @@
+"""What grasp_predictor makes of a stream, over the real middleware."""
+
+import math
+
+from geometry_msgs.msg import Pose, PoseArray
+from moss_perception.ros import conversions
+from moss_perception.ros.point_cloud import read_scores
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+from std_srvs.srv import SetBool, Trigger
+
+pytestmark = pytest.mark.timeout(90)
+START, PERIOD, WINDOW = 10**9, 10**8, 16
+GROUND = np.random.default_rng(5).integers(0, 255, (24, 32, 3), np.uint8)
+
+
+def image(index: float, frame_id: str = 'camera') -> Image:
+    """Return the image of sample number ``index``."""
+    stamp_ns = START + round(index * PERIOD)
+    return conversions.rgb_to_image(np.roll(GROUND, int(index), axis=1), stamp_ns, frame_id)
+
+
+def camera_info(width: int = 32, height: int = 24) -> CameraInfo:
+    return CameraInfo(
+        header=conversions.header(START, 'camera'), width=width, height=height,
+        k=[30.0, 0.0, 15.5, 0.0, 30.0, 11.5, 0.0, 0.0, 1.0], d=[0.0] * 5,
+        distortion_model='plumb_bob')
+
+
+def candidates(*positions, frame_id: str = 'camera', yaws=None) -> PoseArray:
+    message = PoseArray(header=conversions.header(START, frame_id))
+    for position, yaw in zip(positions, yaws or [0.0] * len(positions), strict=True):
+        pose = Pose()
+        # rclpy takes an int for a float64 field, and sends 0.
+        pose.position.x, pose.position.y, pose.position.z = map(float, position)
+        pose.orientation.z, pose.orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
+        message.poses.append(pose)
+    return message
+
+
+def fill(stream, count: int = WINDOW) -> list[str]:
+    """Send samples 0 to ``count`` - 1 and return what became of them."""
+    stream.connect(image(0))
+    return [stream.send(image(index)) for index in range(1, count)]
+
+
+def tell(stream, message, topic: str, until) -> None:
+    """Publish until the diagnostics or the output show that the node has heard it."""
+    publisher = stream.publisher(type(message), topic)
+    for _ in range(20):
+        publisher.publish(message)
+        if until():
+            return
+    raise AssertionError(f'{topic} was not heard')
+
+
+def scored_as(stream, message, topic: str, predicate, first: int = WINDOW):
+    """Publish a message before each further frame until the scores fit; return them."""
+    publisher = stream.publisher(type(message), topic)
+    for index in range(first, first + 30):
+        publisher.publish(message)
+        seen = len(stream.scores)
+        assert stream.send(image(index)) == 'scored'
+        stream_scores = wait_scores(stream, seen)
+        if predicate(stream_scores):
+            return stream_scores
+    raise AssertionError(f'no fitting scores, last {stream_scores}')
+
+
+def wait_scores(stream, seen: int):
+    wait_for = stream.wait_for
+    wait_for(lambda: len(stream.scores) > seen, 5, 'scores')
+    return stream.scores[-1]
+
+
+def test_nothing_is_published_before_the_window_is_full(stream):
+    assert fill(stream, WINDOW - 1) == ['stored'] * (WINDOW - 2)
+    assert stream.scores == []
+    assert stream.send(image(WINDOW - 1)) == 'scored'
+    cloud = wait_scores(stream, 0)
+    assert cloud.header == image(WINDOW - 1).header
+    stream.wait_for(lambda: stream.score, 5, 'score')
+    assert len(stream.scores) == len(stream.score) == 1
+
+
+def test_each_image_is_processed_and_those_between_samples_are_skipped(stream):
+    stream.connect(image(0))
+    fates = [stream.send(image(index / 2)) for index in range(1, 9)]
+    assert fates == ['skipped', 'stored'] * 4
+
+
+def test_without_camera_info_only_the_default_point_is_scored(stream):
+    fill(stream)
+    cloud = wait_scores(stream, 0)
+    scores = read_scores(cloud)
+    assert (cloud.height, cloud.width, cloud.is_dense) == (1, 1, False)
+    assert np.isnan([scores['x'][0], scores['y'][0], scores['z'][0]]).all()
+    assert 0 < scores['score'][0] < 1 and 0 <= scores['uncertainty'][0] <= 0.5
+    stream.wait_for(lambda: stream.score, 5, 'score')
+    assert stream.score[-1].data == pytest.approx(scores['score'][0])
+
+
+def test_with_camera_info_the_default_point_has_a_place(stream):
+    fill(stream)
+    cloud = scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
+    scores = read_scores(cloud)
+    # The default point is the image's centre, 0.6 m away: on the optical axis of this camera.
+    np.testing.assert_allclose([scores['x'][0], scores['y'][0], scores['z'][0]], [0, 0, 0.6],
+                               atol=1e-6)
+
+
+def test_candidates_are_scored_in_order_and_nan_where_not_seen(stream):
+    fill(stream)
+    scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
+    message = candidates((0.05, 0, 0.6), (9, 0, 0.6), (-0.05, 0.02, 0.5), (0.05, 0, -0.6),
+                         yaws=[0, 0, 1.5, 0])
+    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 4, first=50)
+    scores = read_scores(cloud)
+    assert [f.name for f in cloud.fields] == ['x', 'y', 'z', 'score', 'uncertainty']
+    assert cloud.is_dense is False
+    np.testing.assert_allclose(scores['x'], [0.05, 9, -0.05, 0.05], rtol=1e-6)
+    assert np.isnan(scores['score']).tolist() == [False, True, False, True]
+    assert np.isnan(scores['uncertainty']).tolist() == [False, True, False, True]
+
+
+def test_two_grasps_at_one_point_differ_by_depth_and_yaw(stream):
+    fill(stream)
+    scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
+    message = candidates((0.02, 0.02, 0.4), (0.02, 0.02, 0.4), (0.03, 0.03, 0.6),
+                         yaws=[0, math.pi / 2, 0])
+    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 3, first=50)
+    assert len(set(read_scores(cloud)['score'].tolist())) == 3
+
+
+def test_candidates_of_another_frame_are_refused_and_said_so(stream):
+    fill(stream)
+    publisher = stream.publisher(PoseArray, '/grasp_candidates')
+
+    def refused(_, values):
+        publisher.publish(candidates((0, 0, 0.6), frame_id='base_link'))
+        return int(values.get('candidates_refused', 0)) > 0
+    stream.status(refused)
+    assert "candidates are in frame 'base_link'" in stream.process.output()
+    stream.send(image(WINDOW))
+    stream.wait_for(lambda: len(stream.scores) == 2, 5, 'scores')
+    assert stream.scores[-1].width == 1
+
+
+def test_motion_features_are_an_image_of_floats(stream):
+    fill(stream, WINDOW + 1)
+    stream.wait_for(lambda: stream.features, 5, 'features')
+    features = stream.features[-1]
+    depth = 16
+    assert (features.encoding, features.height, features.width) == (f'32FC{depth}', 4, 4)
+    assert features.step == 4 * 4 * depth
+    values = np.frombuffer(features.data, np.float32)
+    assert values.size == 4 * 4 * depth and np.isfinite(values).all() and values.any()
+    assert features.header.frame_id == 'camera'
+
+
+def test_debug_image_is_drawn_while_someone_subscribes(stream):
+    fill(stream)
+    heard = stream.peer.listen(Image, f'{stream.name}/debug_image')
+    index = iter(range(WINDOW, WINDOW + 30))
+
+    def drawn():
+        stream.send(image(next(index)))
+        return heard
+    stream.wait_for(drawn, 10, 'debug image')
+    assert heard[0].encoding == 'rgb8' and len(heard[0].data) == heard[0].step * heard[0].height
+
+
+def test_stamps_going_backwards_reset_the_window(stream):
+    fill(stream, WINDOW + 2)
+    again = [stream.send(image(index)) for index in range(WINDOW)]
+    assert again == ['stored'] * (WINDOW - 1) + ['scored']
+    _, values = stream.status()
+    assert values['resets/stamp_backwards'] == '1'
+
+
+@pytest.mark.parametrize('reason', ['frame_id', 'resolution', 'gap'])
+def test_another_camera_or_a_gap_resets_the_window(stream, reason):
+    fill(stream)
+    other = image(WINDOW)
+    if reason == 'frame_id':
+        other.header.frame_id = 'other'
+    elif reason == 'resolution':
+        other = conversions.rgb_to_image(GROUND[:20], START + WINDOW * PERIOD, 'camera')
+    else:
+        other = image(WINDOW + 51)
+    assert stream.send(other) == 'stored'
+    _, values = stream.status()
+    assert values[f'resets/{reason}'] == '1'
+    assert f'window reset: {reason}' in stream.process.output()
+
+
+def test_reset_service_forgets_the_window(stream):
+    fill(stream)
+    response = stream.peer.call(Trigger, f'{stream.name}/reset', Trigger.Request())
+    assert response.success
+    assert stream.send(image(WINDOW)) == 'stored'
+    _, values = stream.status()
+    assert values['resets/requested'] == '1' and values['window_fill'] == '1/16'
+
+
+def test_enable_false_skips_images_and_true_begins_anew(stream):
+    fill(stream)
+    call = stream.peer.call
+    assert call(SetBool, f'{stream.name}/enable', SetBool.Request(data=False)).success
+    assert stream.send(image(WINDOW)) == 'skipped'
+    status, values = stream.status()
+    assert status.message == 'paused by ~/enable'
+    assert values['skipped'] == '1'
+    assert call(SetBool, f'{stream.name}/enable', SetBool.Request(data=True)).success
+    assert stream.send(image(WINDOW + 1)) == 'stored'
+
+
+def test_stride_publishes_every_nth_sample(stream):
+    assert stream.peer.set(stream.name, stride=3)[0].successful
+    try:
+        fates = fill(stream, WINDOW + 6)[WINDOW - 2:]
+    finally:
+        stream.peer.set(stream.name, stride=1)
+    assert fates == ['scored', 'stored', 'stored'] * 2 + ['scored']
+
+
+def test_orders_can_be_lowered_while_running(stream):
+    fill(stream)
+    refused, = stream.peer.set(stream.name, orders=[1, 2, 3])
+    assert not refused.successful and "expected 'auto', '1', '1,2'" in refused.reason
+    assert stream.peer.set(stream.name, orders=[1])[0].successful
+    try:
+        assert stream.send(image(WINDOW)) == 'scored'
+        assert stream.send(image(WINDOW + 1)) == 'scored'
+        _, values = stream.status(lambda _, v: v['orders'] == '1')
+    finally:
+        assert stream.peer.set(stream.name, orders='auto')[0].successful
+
+
+def test_a_burst_drops_the_oldest_and_scores_the_newest(stream):
+    fill(stream)
+    before = int(stream.status()[1]['frames'])
+    publisher = stream.publisher(Image, '/image')
+    burst = [image(WINDOW + i) for i in range(40)]
+    stream.processed.clear()
+    for message in burst:
+        publisher.publish(message)
+    stream.wait_for(lambda: len(stream.processed) >= len(burst), 10, 'fates')
+    fates = {conversions.stamp_to_ns(h.stamp): h.frame_id for h in stream.processed}
+    assert sorted(fates) == [conversions.stamp_to_ns(m.header.stamp) for m in burst]
+    _, values = stream.status(lambda _, v: int(v['frames']) == before + 40)
+    dropped = int(values['dropped'])
+    assert dropped > 0
+    assert list(fates.values()).count('skipped') == dropped
+    assert fates[max(fates)] == 'scored'
+    assert int(values['missing']) == dropped

@@ -1,0 +1,55 @@
+"""The debug image, looked at by its pixels."""
+
+from moss_perception.grasp.frame import Prediction
+from moss_perception.ros.overlay import GOOD, motion_energy, Overlay, POOR
+import numpy as np
+import pytest
+
+
+def prediction(score, height=480, width=640, features=None, pixels=(), scores=()):
+    count = len(scores)
+    return Prediction(
+        stamp_ns=1, frame_id='camera', score=score, uncertainty=0.1,
+        default_point=np.full(3, np.nan), points=np.zeros((count, 3)),
+        pixels=np.array(pixels, float).reshape(count, 2), scores=np.array(scores, float),
+        uncertainties=np.zeros(count), image=np.full((height, width, 3), 90, np.uint8),
+        motion_features=np.zeros((8, 8, 4), np.float32) if features is None else features)
+
+
+@pytest.mark.parametrize(('score', 'colour'), [(0.75, GOOD), (0.25, POOR)])
+def test_the_bar_is_as_long_as_the_score(score, colour):
+    row = Overlay().draw(prediction(score), 0.5)[-6]
+    assert (row == colour).all(axis=1).sum() == pytest.approx(score * 640, abs=4)
+
+
+def test_the_heat_lies_where_something_moves():
+    features = np.zeros((8, 8, 4), np.float32)
+    features[4, 6] = 1
+    energy = motion_energy(features)
+    assert energy[4, 6] == pytest.approx(2) and energy.sum() == pytest.approx(2)
+    still = Overlay().draw(prediction(0.0), 0.5).astype(int)
+    moving = Overlay().draw(prediction(0.0, features=features), 0.5).astype(int)
+    changed = np.abs(moving - still).sum(axis=2)[:440]
+    row, column = np.unravel_index(changed.argmax(), changed.shape)
+    # Cell (4, 6) of 8 covers columns 480 to 560 and, of the centred square, rows 240 to 320.
+    assert 480 <= column < 560 and 240 <= row < 320
+
+
+def test_candidates_are_drawn_where_they_are_and_not_where_they_are_nan():
+    plain = Overlay().draw(prediction(0.5), 0.5)
+    drawn = Overlay().draw(
+        prediction(0.5, pixels=[(100, 200), (np.nan, np.nan)], scores=[0.9, np.nan]), 0.5)
+    rows, columns = np.nonzero((drawn != plain).any(axis=2))
+    assert abs(rows - 200).max() < 20 and 90 <= columns.min() and columns.max() < 220
+
+
+def test_a_small_image_is_enlarged_and_the_source_left_alone():
+    given = prediction(0.5, 60, 80, pixels=[(10, 10)], scores=[0.5])
+    assert Overlay().draw(given, 0.5).shape == (480, 640, 3)
+    assert (given.image == 90).all()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (3, 700), (1080, 7)])
+def test_odd_sizes_can_be_drawn(height, width):
+    given = prediction(1.0, height, width, pixels=[(0, 0)], scores=[1.0])
+    assert Overlay().draw(given, 1.0).dtype == np.uint8
