@@ -180,13 +180,15 @@ class Supervisor:
 
 def _without_interrupts(
         lines: Iterable[str], stopping: Callable[[], bool]) -> Iterator[str]:
-    """Leave out the traceback of a Python that is interrupted while it still imports."""
+    """Leave out the tracebacks of a Python that is interrupted, above all while it imports."""
     held: list[str] = []
     for line in lines:
         if held or (stopping() and line.startswith('Traceback ')):
             held.append(line)
             if len(held) > 1 and not line.startswith((' ', 'Traceback ')):
-                yield from [] if line.startswith('KeyboardInterrupt') else held
+                interrupted = line.startswith('KeyboardInterrupt') or any(
+                    '<frozen importlib' in entry for entry in held)
+                yield from [] if interrupted else held
                 held = []
         else:
             yield line
