@@ -127,12 +127,15 @@ class Peer:
 class PredictorBench:
     """A grasp_predictor in a process of its own, driven in lock step."""
 
-    name = '/grasp_predictor'
     wait_for = staticmethod(wait_for)
 
-    def __init__(self, peer: Peer, folder: Path, *ros_args: str, image: str = '/image'):
+    def __init__(self, peer: Peer, folder: Path, *ros_args: str, image: str = '/image',
+                 namespace: str = ''):
         self.peer = peer
         self.image = image
+        self.name = f'{namespace}/grasp_predictor'
+        if namespace:
+            ros_args = (*ros_args, '-r', f'__ns:={namespace}')
         self.process = NodeProcess('moss_perception.ros.grasp_predictor', folder, *ros_args)
         self.scores = peer.listen(PointCloud2, f'{self.name}/grasp_scores')
         self.score = peer.listen(Float32, f'{self.name}/grasp_score')
@@ -197,7 +200,7 @@ class PredictorBench:
             for array in self.diagnostics[start:]:
                 for status in array.status:
                     values = {pair.key: pair.value for pair in status.values}
-                    if predicate(status, values):
+                    if status.name == self.name[1:] and predicate(status, values):
                         return status, values
             return None
         try:

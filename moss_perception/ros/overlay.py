@@ -5,7 +5,7 @@ from moss_perception.grasp.frame import Prediction
 import numpy as np
 
 GOOD, POOR, UNKNOWN = (60, 200, 90), (235, 110, 50), (150, 150, 150)
-SHORT_SIDE = 480
+SHORT_SIDE, LARGEST_FACTOR = 480, 8
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -42,7 +42,7 @@ class Overlay:
         """
         image = self._heat(prediction)
         # Text over a small image could not be read.
-        factor = max(1, round(SHORT_SIDE / min(image.shape[:2])))
+        factor = min(max(1, round(SHORT_SIDE / min(image.shape[:2]))), LARGEST_FACTOR)
         image = image.repeat(factor, axis=0).repeat(factor, axis=1)
         pixels = (prediction.pixels + 0.5) * factor - 0.5
         for i, (pixel, score) in enumerate(zip(pixels, prediction.scores, strict=True)):

@@ -31,7 +31,8 @@ def prediction(count: int = 0, **changes) -> Prediction:
     values = {
         'stamp_ns': 1_500_000_001, 'frame_id': 'camera', 'score': 0.75, 'uncertainty': 0.125,
         'default_point': np.array([0.0, 0.5, 1.0]),
-        'points': np.arange(3.0 * count).reshape(-1, 3), 'pixels': np.zeros((count, 2)), 'scores': np.full(count, 0.5),
+        'points': np.arange(3.0 * count).reshape(-1, 3),
+        'pixels': np.zeros((count, 2)), 'scores': np.full(count, 0.5),
         'uncertainties': np.full(count, 0.25), 'motion_features': np.zeros((2, 3, 4), np.float32),
         'image': np.zeros((4, 6, 3), np.uint8)}
     return Prediction(**{**values, **changes})

@@ -3,7 +3,16 @@
 from collections import Counter
 
 from moss_perception.ros.diagnostics import (
-    Beat, ERROR, Health, judge, OK, Rolling, STALE, status, Throttle, WARN,
+    Beat,
+    ERROR,
+    Health,
+    judge,
+    OK,
+    Rolling,
+    STALE,
+    status,
+    Throttle,
+    WARN,
 )
 import numpy as np
 import pytest
