@@ -188,18 +188,28 @@ class BagPlayer:
     def _step(self, topic: str, raw: bytes) -> None:
         """Publish an image when all before it has arrived, and wait until it is dealt with."""
         self._wait_for_acks(self._settings.lock_step_timeout)
-        stamp_ns = stamp_of(raw)
+        is_first, timeout_s = not self._played, self._settings.lock_step_timeout
         self._answered.clear()
         self._publish(topic, raw)
-        deadline = time.monotonic() + self._settings.lock_step_timeout
+        if is_first and not self._wait_for_answer(raw, timeout_s / 2):
+            # The predictor may have learnt of our subscription only after it had answered.
+            self._log.warning('no answer to the first image yet: it is sent again')
+            self._publishers[topic].publish(raw)
+            timeout_s /= 2
+        if not self._wait_for_answer(raw, timeout_s):
+            sec, nanosec = divmod(stamp_of(raw), 10**9)
+            raise MossError(
+                f'no answer on {self._settings.processed_topic} to the image on {topic} '
+                f'stamped {sec}.{nanosec:09d} within {self._settings.lock_step_timeout:g} s')
+
+    def _wait_for_answer(self, raw: bytes, timeout_s: float) -> bool:
+        stamp_ns, deadline = stamp_of(raw), time.monotonic() + timeout_s
         while stamp_ns not in self._answered:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                raise MossError(
-                    f'no answer on {self._settings.processed_topic} to the image on {topic} '
-                    f'stamped {stamp_ns // 10**9}.{stamp_ns % 10**9:09d} '
-                    f'within {self._settings.lock_step_timeout:g} s')
+                return False
             self._spin(left_s)
+        return True
 
     def _wait_for_acks(self, timeout_s: float) -> None:
         if not self._unacked:
