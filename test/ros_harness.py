@@ -34,16 +34,16 @@ def wait_for(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str = 
 
 
 class NodeProcess:
-    """A node started as a module, from a folder that is not the repository."""
+    """A node started by Python, from a folder that is not the repository."""
 
-    def __init__(self, module: str, folder: Path, *ros_args: str):
+    def __init__(self, folder: Path, *command: str, ros_args: tuple[str, ...] = ()):
         paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
         environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)),
                        'PYTHONUNBUFFERED': '1', 'OMP_NUM_THREADS': '1'}
-        self.log = folder / f'{module}-{time.monotonic_ns()}.log'
+        self.log = folder / f'{time.monotonic_ns()}.log'
         with self.log.open('wb') as log:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', module, '--ros-args', *ros_args], cwd=folder,
+                [sys.executable, *command, '--ros-args', *ros_args], cwd=folder,
                 env=environment, stdout=log, stderr=subprocess.STDOUT)
 
     def output(self) -> str:
@@ -95,7 +95,8 @@ class Peer:
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
-        assert client.wait_for_service(timeout_s), f'service {name} is not there'
+        # A machine under load takes its time to start a process.
+        assert client.wait_for_service(60.0), f'service {name} is not there'
         future = client.call_async(request)
         wait_for(future.done, timeout_s, f'answer of {name}')
         return future.result()
@@ -129,14 +130,16 @@ class PredictorBench:
 
     wait_for = staticmethod(wait_for)
 
+    module = ('-m', 'moss_perception.ros.grasp_predictor')
+
     def __init__(self, peer: Peer, folder: Path, *ros_args: str, image: str = '/image',
-                 namespace: str = ''):
+                 namespace: str = '', command: tuple[str, ...] = module):
         self.peer = peer
         self.image = image
         self.name = f'{namespace}/grasp_predictor'
         if namespace:
             ros_args = (*ros_args, '-r', f'__ns:={namespace}')
-        self.process = NodeProcess('moss_perception.ros.grasp_predictor', folder, *ros_args)
+        self.process = NodeProcess(folder, *command, ros_args=ros_args)
         self.scores = peer.listen(PointCloud2, f'{self.name}/grasp_scores')
         self.score = peer.listen(Float32, f'{self.name}/grasp_score')
         self.features = peer.listen(Image, f'{self.name}/motion_features')

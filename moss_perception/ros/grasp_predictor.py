@@ -87,7 +87,7 @@ class GraspPredictor(ManagedNode):
         self._worker = Worker(self._advance, self._on_worker_failure)
         self._inputs = Inputs(self, self.parameters, self._guarded(self._on_candidates),
                               self._guarded(self._on_camera_info), self._guarded(self._on_image))
-        rows = self._inputs.rows() + self._outputs.rows()
+        rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{table(rows)}')
 
     def deactivate(self) -> None:
@@ -99,7 +99,7 @@ class GraspPredictor(ManagedNode):
             return
         waiting, ended = self._worker.stop()
         self._worker = None
-        for sample in waiting:
+        for sample in waiting if self.context.ok() else ():
             self._settle(self._predictor.drop(sample))
         if not ended:
             raise MossError('the engine is still busy with a sample after 30 s')
@@ -219,9 +219,9 @@ class GraspPredictor(ManagedNode):
                        f'pixels: expected those of the images, {size[0]} x {size[1]}')
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
+        self._fail('scoring', error)
         if not self.context.ok():
             return
-        self._fail('scoring', error)
         # The window may be half stepped; the executor thread is the one that may reset it.
         self._worker_failed.set()
         self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
@@ -247,6 +247,8 @@ class GraspPredictor(ManagedNode):
             self.get_logger().warning(text)
 
     def _fail(self, where: str, error: Exception) -> None:
+        if not self.context.ok():
+            return
         self._monitor.failure(error)
         if self._throttle.allows(f'failure {type(error).__name__}'):
             trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -141,6 +141,10 @@ def run(name: str, node_type: type[ManagedNode], args: list[str] | None = None) 
     except MossError as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 1
+    except RuntimeError:
+        # A signal that ends the context between two calls of rclpy surfaces as any of its errors.
+        if rclpy.ok():
+            raise
     finally:
         if executor is not None:
             executor.shutdown()

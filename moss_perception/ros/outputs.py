@@ -40,10 +40,14 @@ class Outputs:
         every = [self._scores, self._score, self._features, self._processed, self._debug]
         return [publisher for publisher in every if publisher is not None]
 
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """List direction, topic, type and QoS of each."""
+    def rows(self, *others: Any) -> list[tuple[str, str, str, str]]:
+        """
+        List direction, topic, type and QoS of each.
+
+        :param others: further publishers of the node.
+        """
         return [('out', p.topic_name, type_name(p.msg_type),
-                 f'reliable, depth {p.qos_profile.depth}') for p in self.publishers]
+                 f'reliable, depth {p.qos_profile.depth}') for p in (*self.publishers, *others)]
 
     def publish(self, prediction: Prediction, threshold: float) -> None:
         """

@@ -66,7 +66,7 @@ class PredictorParameters:
     qos_depth: int = _parameter(
         5, 'Images that wait in the middleware.', bounds=(1, 1000))
     publish_features: bool = _parameter(
-        False, 'Publish the map of motion features, while someone subscribes.')
+        True, 'Publish the map of motion features, while someone subscribes.')
     score_threshold: float = _parameter(
         0.5, 'Scores from here on count as a good grasp in overlay and diagnostics.',
         configure=False, bounds=(0.0, 1.0))

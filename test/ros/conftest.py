@@ -50,7 +50,7 @@ def predictor(harness, peer, tiny_checkpoint, tmp_path_factory):
     """Return a running grasp_predictor, for all tests; see :meth:`PredictorBench.fresh`."""
     bench = harness.PredictorBench(
         peer, tmp_path_factory.mktemp('node'), '-p', f'model_path:={tiny_checkpoint}',
-        '-p', 'publish_features:=true', '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0')
+        '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0')
     yield bench
     # A whole session of malformed messages and of publishers that come and go lies behind it.
     status = bench.process.stop()

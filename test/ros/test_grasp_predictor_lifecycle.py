@@ -9,8 +9,25 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-pytestmark = pytest.mark.timeout(90)
-MODULE = 'moss_perception.ros.grasp_predictor'
+pytestmark = pytest.mark.timeout(120)
+FAULTY = """
+import sys
+from moss_perception.grasp.torch_engine import TorchEngine
+from moss_perception.ros.grasp_predictor import main
+
+step, steps = TorchEngine.step, []
+
+
+def faulty(*args, **kwargs):
+    steps.append(1)
+    if len(steps) == 3:
+        raise ArithmeticError('the third step')
+    return step(*args, **kwargs)
+
+
+TorchEngine.step = faulty
+sys.exit(main())
+"""
 JPEG = cv2.imencode('.jpg', np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8))[1]
 
 
@@ -154,19 +171,32 @@ def test_raw_images_are_hinted_at_where_compressed_ones_are_awaited(
     ('max_gap:=soon', "'max_gap' to 'soon'"),
 ])
 def test_a_start_value_that_is_not_allowed_ends_it_in_one_line(harness, tmp_path, argument, words):
-    process = harness.NodeProcess(MODULE, tmp_path, '-p', argument)
+    process = harness.NodeProcess(
+        tmp_path, *harness.PredictorBench.module, ros_args=('-p', argument))
     assert process.wait() == 1
     lines = [line for line in process.output().splitlines() if line.strip()]
     assert len(lines) == 1 and words in lines[0], lines
 
 
-def test_a_terminated_node_ends_well(harness, peer, tmp_path, tiny_checkpoint):
+def test_an_internal_error_is_told_and_survived(harness, peer, tmp_path, tiny_checkpoint):
+    script = tmp_path / 'faulty.py'
+    script.write_text(FAULTY)
     bench = harness.PredictorBench(
         peer, tmp_path, '-p', f'model_path:={tiny_checkpoint}', namespace='/third',
-        image='/third/image')
+        image='/third/image', command=(str(script),))
     bench.fresh()
-    bench.connect(conversions.rgb_to_image(np.zeros((24, 32, 3), np.uint8), 10**9, 'camera'))
+
+    def image(index: int) -> Image:
+        return conversions.rgb_to_image(
+            np.zeros((24, 32, 3), np.uint8), 10**9 + index * 10**8, 'camera')
+    bench.connect(image(0))
+    assert [bench.send(image(index)) for index in (1, 2, 3)] == ['stored', 'refused', 'stored']
+    status, values = bench.status(lambda _, v: v.get('failures') == '1')
+    assert status.level == b'\x02' and 'ArithmeticError: the third step' in status.message
+    assert values['resets/internal_error'] == '1' and values['window_fill'] == '1/16'
+    assert 'Traceback' in bench.process.output()
+    # Its end is that of any node that is told to terminate.
     bench.process.process.send_signal(signal.SIGTERM)
     assert bench.process.wait() == 0
-    assert 'Traceback' not in bench.process.output(), bench.process.output()
+    assert bench.process.output().count('Traceback') == 1, bench.process.output()
     bench.forget_publishers()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 GROUND = np.zeros((24, 32, 3), np.uint8)
 
 

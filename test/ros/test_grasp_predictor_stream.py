@@ -10,7 +10,7 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool, Trigger
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 START, PERIOD, WINDOW = 10**9, 10**8, 16
 GROUND = np.random.default_rng(5).integers(0, 255, (24, 32, 3), np.uint8)
 
