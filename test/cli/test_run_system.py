@@ -1,0 +1,91 @@
+"""The plain runner with the real nodes: installed, over DDS, started from another folder."""
+
+import os
+import signal
+import subprocess
+
+from moss_perception.errors import MossError
+from moss_perception.resources import executable
+import pytest
+
+
+@pytest.fixture(scope='module')
+def runner():
+    try:
+        return executable('run_grasp')
+    except MossError as error:
+        pytest.skip(f'the package is not installed: {error}')
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """Write a small random checkpoint: 16 samples of 10 Hz."""
+    from moss_perception.grasp.checkpoint import save_checkpoint
+    from moss_perception.grasp.config import GraspConfig
+    from moss_perception.grasp.network import GraspNetwork
+    import torch
+    torch.manual_seed(0)
+    config = GraspConfig(image_size=32, orders=2, channels=(8, 8, 16), moss_window=(3, 5, 5),
+                         moss_channels=8, projection_channels=8, head_channels=8)
+    path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
+    save_checkpoint(path, GraspNetwork(config))
+    return path
+
+
+@pytest.fixture
+def bag(factory, make_bag):
+    return make_bag([factory.image(factory.START_NS + index * 100_000_000, side=32, fill=index)
+                     for index in range(20)])
+
+
+def run(runner, folder, *words):
+    done = subprocess.run([runner, *words], cwd=folder, timeout=100, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def test_a_recording_is_played_to_its_end_in_a_namespace(runner, bag, checkpoint, tmp_path):
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}',
+                         'namespace:=arm', 'image_topic:=/image', 'lock_step:=true',
+                         'bag_rate:=10')
+    assert status == 0, output
+    assert 'end of the recording: 20 images played' in output
+    assert '/arm/grasp_predictor/grasp_scores' in output
+    assert 'Traceback' not in output
+
+
+def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
+        runner, bag, checkpoint, tmp_path):
+    broken = tmp_path / 'broken.safetensors'
+    broken.write_bytes(checkpoint.read_bytes()[:1000])
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={broken}')
+    assert status == 1, output
+    assert str(broken) in output
+    assert output.splitlines()[-1] == '[run] error: grasp_autostart failed with status 1'
+    assert 'images played' not in output
+
+
+def test_a_file_that_is_no_recording_fails_the_system(runner, checkpoint, tmp_path):
+    wrong = tmp_path / 'notes.mcap'
+    wrong.write_text('no recording')
+    status, output = run(runner, tmp_path, f'bag:={wrong}', f'model:={checkpoint}')
+    assert status == 1, output
+    assert str(wrong) in output
+    assert 'Traceback' not in output
+
+
+def test_a_live_system_ends_well_when_it_is_interrupted(runner, checkpoint, tmp_path):
+    process = subprocess.Popen([runner, f'model:={checkpoint}'], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env={**os.environ, 'PYTHONUNBUFFERED': '1'})
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if 'activate done' in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0, ''.join(lines)
+        assert 'Traceback' not in ''.join(lines)
+    finally:
+        process.kill()
+        process.stdout.close()
