@@ -3,7 +3,9 @@
 import argparse
 import json
 import logging
+from pathlib import Path
 import platform
+import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
 
@@ -56,8 +58,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     text = json.dumps(result, indent=2)
     print(text)
     if arguments.out:
-        with open(arguments.out, 'w') as file:
-            file.write(text + '\n')
+        Path(arguments.out).write_text(text + '\n')
     if arguments.require_auroc is not None and not result['auroc_low'] > arguments.require_auroc:
         log.error('lower end of the AUROC interval is %.3f: required above %.3f',
                   result['auroc_low'], arguments.require_auroc)
@@ -69,3 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; see :func:`build_parser`."""
     set_up_logging()
     return run_command(evaluate, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict, replace
 import logging
 from pathlib import Path
+import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
 
@@ -14,13 +15,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog='train', description=__doc__)
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
-    parser.add_argument('--out', default='models/grasp_moss.safetensors', help='checkpoint to write')
+    parser.add_argument('--out', default='models/grasp_moss.safetensors',
+                        help='checkpoint to write')
     parser.add_argument('--run', default='runs/train', help='folder of log and resumable state')
     parser.add_argument('--scenes', type=int, help='use at most so many scenes')
     parser.add_argument('--epochs', type=int, default=6)
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--orders', type=int, default=3, help='highest self-similarity order')
+    parser.add_argument('--image-size', type=int, default=128, help='side of the square input')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
     return parser
@@ -42,8 +45,8 @@ def train(arguments: argparse.Namespace) -> int:
     scenes = dataset.load_scenes(arguments.data, arguments.scenes)
     # Every tenth scene is held out: for the loss curve and the temperature.
     held_out, kept = scenes[::10], [s for n, s in enumerate(scenes) if n % 10]
-    config = GraspConfig(orders=arguments.orders, **dataset.defaults_from(kept),
-                         **dataset.pixel_statistics(kept))
+    config = GraspConfig(orders=arguments.orders, image_size=arguments.image_size,
+                         **dataset.defaults_from(kept), **dataset.pixel_statistics(kept))
     recipe = Recipe(epochs=arguments.epochs, batch=arguments.batch, seed=arguments.seed)
     network = GraspNetwork(config)
     trainer = Trainer(network, recipe, arguments.run, arguments.device)
@@ -66,3 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; see :func:`build_parser`."""
     set_up_logging()
     return run_command(train, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

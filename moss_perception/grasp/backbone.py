@@ -22,7 +22,7 @@ class Backbone(nn.Module):
     def __init__(self, channels: tuple[int, int, int]):
         super().__init__()
         self.stages = nn.ModuleList(
-            _stage(i, o, n) for i, o, n in zip((3, *channels), channels, (1, 2, 3)))
+            _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from moss_perception.errors import CheckpointError, ConfigError
@@ -17,9 +16,7 @@ MANIFEST = 'SHA256SUMS'
 
 def file_sha256(path: Path) -> str:
     """Return a file's SHA-256 as 64 hexadecimal digits."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest() if hasattr(
-            hashlib, 'file_digest') else hashlib.sha256(file.read()).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
@@ -56,8 +53,8 @@ def verify(path: str | Path, sha256: str = '') -> str:
         raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
     expected = sha256.lower() or read_manifest(path.parent).get(path.name, '')
     if not expected:
-        raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in '
-                              f"model_sha256, or in {path.parent / MANIFEST} (sha256sum writes it)")
+        raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
+                              f'parameter model_sha256, or in {path.parent / MANIFEST}')
     found = file_sha256(path)
     if found != expected:
         raise CheckpointError(f'checkpoint {path} has sha256 {found}: expected {expected}')
@@ -78,7 +75,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
     try:
         with safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
     if metadata.get('format') != FORMAT:
@@ -111,10 +108,10 @@ def save_checkpoint(path: str | Path, network: GraspNetwork, notes: dict | None 
     partial = path.with_name(path.name + '.partial')
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial, metadata)
     digest = file_sha256(partial)
-    os.replace(partial, path)
+    partial.replace(path)
     digests = {**read_manifest(path.parent), path.name: digest}
     manifest = path.parent / MANIFEST
     partial = manifest.with_name(MANIFEST + '.partial')
     partial.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
-    os.replace(partial, manifest)
+    partial.replace(manifest)
     return digest

@@ -77,7 +77,8 @@ class GraspConfig:
 
     def _expect(self, name: str, allowed: bool, expected: str) -> None:
         if not allowed:
-            raise ConfigError(f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
+            raise ConfigError(
+                f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
 
     @property
     def moss_reach(self) -> int:

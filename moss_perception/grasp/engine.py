@@ -34,10 +34,12 @@ class Engine(ABC):
 
     :ivar config: the checkpoint's configuration.
     :ivar name: as in the parameter ``engine``.
+    :ivar sha256: the checkpoint's digest; empty if it did not come from a file.
     """
 
     config: GraspConfig
     name: str
+    sha256: str
 
     @abstractmethod
     def initial_state(self) -> Any:

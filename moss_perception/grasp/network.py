@@ -142,4 +142,5 @@ def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
         [0, 0.5], each of shape ``(...)``.
     """
     probabilities = torch.sigmoid(logits)
-    return probabilities.mean(dim=-1), probabilities.std(dim=-1, correction=0)
+    mean = probabilities.mean(dim=-1)
+    return mean, (probabilities - mean[..., None]).square().mean(dim=-1).sqrt()

@@ -61,3 +61,62 @@ class OrderSelector:
             self.order += 1
             self._times.clear()
         return self.order
+
+
+class OrderPlan:
+    """
+    Keeps track of which orders are run, and of which count.
+
+    An order that returns is run at once, but counts only when its caches hold what they would
+    hold had it never been away.
+
+    :param highest: the checkpoint's highest order.
+    :param length: temporal size ``L`` of the similarity window.
+    :ivar computed: orders 1 to this one are run.
+    :ivar used: of these, orders 1 to this one count.
+    """
+
+    def __init__(self, highest: int, length: int):
+        self.highest = highest
+        self.computed = self.used = highest
+        self._length = length
+        self._wanted = highest
+        self._warm_up = 0
+        self._selector: OrderSelector | None = None
+
+    def want(self, highest: int | None, budget_s: float) -> None:
+        """
+        Choose the orders: 1 to ``highest``, or with ``None`` as many as the budget allows.
+
+        :param budget_s: seconds that a step may take, with ``None``.
+        :raises ConfigError: if the checkpoint has no such order.
+        """
+        if highest is not None and not 1 <= highest <= self.highest:
+            raise ConfigError(f'order {highest} is not in the checkpoint: '
+                              f'expected 1 to {self.highest}')
+        self._selector = None if highest else OrderSelector(self.highest, budget_s)
+        self._wanted = highest or self.highest
+
+    def restart(self) -> None:
+        """Begin a new window: every wanted order counts from its first sample."""
+        wanted = self._selector.order if self._selector else self._wanted
+        self.computed = self.used = wanted
+        self._warm_up = 0
+
+    def stepped(self) -> None:
+        """Note that one sample was stepped."""
+        if self._warm_up:
+            self._warm_up -= 1
+            if not self._warm_up:
+                self.used = self.computed
+
+    def update(self, step_s: float) -> None:
+        """Follow what is wanted, after a step that took so many seconds."""
+        wanted = self._selector.update(step_s) if self._selector else self._wanted
+        if wanted < self.computed:
+            self.computed = wanted
+            self.used = min(self.used, wanted)
+            self._warm_up = self._warm_up if self.used < wanted else 0
+        elif wanted > self.computed:
+            self.computed = wanted
+            self._warm_up = (wanted - self.used) * (self._length - 1)

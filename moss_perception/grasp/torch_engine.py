@@ -31,6 +31,7 @@ class TorchEngine(Engine):
             torch.set_num_threads(threads)
         self.network = network.to(self.device).eval()
         self.config = network.config
+        self.sha256 = getattr(network, 'sha256', '')
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',

@@ -48,7 +48,7 @@ class Extraction(nn.Module):
         return unit.movedim(-1, 1).contiguous()
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Encode the similarities of ``(N, P, H, W)`` with ``(N, L, P, H, W)``: (N, L, D, H, W)."""
+        """Encode similarities of ``(N, P, H, W)`` with ``(N, L, P, H, W)``: (N, L, D, H, W)."""
         similar = correlate(query, keys, *self.window[1:]).flatten(-2)
         return F.gelu(self.encode(self.contrast * similar)).permute(0, 3, 4, 1, 2)
 
@@ -114,7 +114,8 @@ class MOSS(nn.Module):
         super().__init__()
         self.orders = tuple(orders)
         if not self.orders or list(self.orders) != sorted(set(self.orders)) or self.orders[0] < 1:
-            raise ConfigError(f'orders must ascend from 1 or more, such as (1, 2, 3), got {orders!r}')
+            raise ConfigError(
+                f'orders must ascend from 1 or more, such as (1, 2, 3), got {orders!r}')
         if learning not in LEARNING:
             raise ConfigError(f'learning={learning!r} is not allowed: expected one of {LEARNING}')
         if fusion not in FUSION:
@@ -241,7 +242,7 @@ class MOSS(nn.Module):
         return self._fuse(encodings[:used]), tuple(caches)
 
     def _stages(self, highest: int | None) -> list[tuple[Extraction, Learning]]:
-        return list(zip(self.extraction, self.learning))[:highest]
+        return list(zip(self.extraction, self.learning, strict=True))[:highest]
 
     def _fuse(self, encodings: list[Tensor]) -> Tensor:
         """Sum or concatenate the wanted orders; those that were not computed count as 0."""

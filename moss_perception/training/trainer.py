@@ -44,7 +44,8 @@ class Recipe:
     def __post_init__(self):
         for name in ('epochs', 'batch'):
             if getattr(self, name) < 1:
-                raise ConfigError(f'{name}={getattr(self, name)} is not allowed: expected 1 or more')
+                raise ConfigError(
+                    f'{name}={getattr(self, name)} is not allowed: expected 1 or more')
 
 
 class Trainer:
@@ -167,7 +168,7 @@ class Trainer:
         try:
             with safe_open(path, framework='pt') as file:
                 metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
         for name, mine in (('recipe', asdict(self.recipe)),
@@ -180,8 +181,9 @@ class Trainer:
         return True
 
     def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        self.network.load_state_dict(
-            {k.removeprefix('network.'): v for k, v in tensors.items() if k.startswith('network.')})
+        self.network.load_state_dict({name.removeprefix('network.'): tensor
+                                      for name, tensor in tensors.items()
+                                      if name.startswith('network.')})
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith('optimizer.'):

@@ -17,15 +17,15 @@ def by_definition(features, window, causal):
     out = torch.zeros(batch, frames, rows, columns, *window, dtype=features.dtype)
     unit = features / features.norm(dim=2, keepdim=True)
     for t in range(frames):
-        for i, l in enumerate(offsets):
+        for i, dt in enumerate(offsets):
             for u in range(size_u):
                 for v in range(size_v):
                     for h in range(rows):
                         for w in range(columns):
                             y, x = h + u - size_u // 2, w + v - size_v // 2
-                            if 0 <= t + l < frames and 0 <= y < rows and 0 <= x < columns:
+                            if 0 <= t + dt < frames and 0 <= y < rows and 0 <= x < columns:
                                 out[:, t, h, w, i, u, v] = (
-                                    unit[:, t, :, h, w] * unit[:, t + l, :, y, x]).sum(1)
+                                    unit[:, t, :, h, w] * unit[:, t + dt, :, y, x]).sum(1)
     return out
 
 

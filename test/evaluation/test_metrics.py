@@ -1,0 +1,53 @@
+"""Metrics, against values worked out by hand and against scikit-learn."""
+
+import math
+
+from moss_perception.errors import ShapeError
+from moss_perception.evaluation import metrics
+import numpy as np
+import pytest
+
+
+def test_auroc_by_hand():
+    # Of six pairs the success wins four, loses one, and ties one.
+    scores, labels = np.array([0.9, 0.4, 0.4, 0.3, 0.5]), np.array([1, 1, 0, 0, 0], bool)
+    assert metrics.auroc(scores, labels) == pytest.approx(4.5 / 6)
+
+
+def test_auroc_equals_scikit_learn():
+    sklearn_metrics = pytest.importorskip('sklearn.metrics')
+    generator = np.random.default_rng(0)
+    scores, labels = generator.integers(0, 20, 500) / 20, generator.random(500) < 0.3
+    assert metrics.auroc(scores, labels) == pytest.approx(
+        sklearn_metrics.roc_auc_score(labels, scores))
+
+
+def test_auroc_of_one_class_is_undefined():
+    assert math.isnan(metrics.auroc(np.array([0.1, 0.2]), np.array([True, True])))
+
+
+def test_brier_and_calibration_by_hand():
+    scores, labels = np.array([0.8, 0.6, 0.1]), np.array([1, 0, 0], bool)
+    assert metrics.brier(scores, labels) == pytest.approx((0.04 + 0.36 + 0.01) / 3)
+    assert metrics.expected_calibration_error(scores, labels) == pytest.approx(
+        (0.2 + 0.6 + 0.1) / 3)
+
+
+def test_calibration_takes_a_probability_of_one():
+    assert metrics.expected_calibration_error(np.array([1.0]), np.array([True])) == 0
+
+
+def test_the_interval_respects_groups():
+    generator = np.random.default_rng(1)
+    scores, labels = generator.random(60), generator.random(60) < 0.5
+    apart = metrics.bootstrap_interval(metrics.auroc, scores, labels, np.arange(60), repeats=500)
+    copies = [np.repeat(values, 10) for values in (scores, labels, np.arange(60))]
+    together = metrics.bootstrap_interval(metrics.auroc, *copies, repeats=500)
+    assert apart[0] < metrics.auroc(scores, labels) < apart[1]
+    # Ten copies of each attempt tell nothing new, so the interval must not shrink.
+    assert together == pytest.approx(apart)
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ShapeError, match=r'\(2,\) and \(3,\)'):
+        metrics.auroc(np.zeros(2), np.zeros(3, bool))

@@ -1,0 +1,145 @@
+"""Training: it learns, it goes on where it stopped, and prepares data as the predictor does."""
+
+import csv
+
+import cv2
+from moss_perception.cli import evaluate as evaluate_command
+from moss_perception.cli import train as train_command
+from moss_perception.errors import CheckpointError, ShapeError
+from moss_perception.grasp.checkpoint import load_checkpoint
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.training.calibration import fit_temperature
+from moss_perception.training.dataset import collate, GraspScenes, load_scenes
+from moss_perception.training.trainer import predict, Recipe, Trainer
+import numpy as np
+import pytest
+import torch
+
+MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
+TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
+                   projection_channels=4, head_channels=8, ensemble=2)
+
+
+def bright_spot_scene(seed):
+    """Make a scene in which a grasp at the bright spot succeeds, and one away from it fails."""
+    generator = np.random.default_rng(seed)
+    spot = generator.integers(8, 24, 2)
+    image = np.full((32, 32, 3), 60, np.uint8)
+    image[spot[1] - 3:spot[1] + 4, spot[0] - 3:spot[0] + 4] = 250
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    places = np.array([spot, (spot + 16) % 32, spot, (spot + 16) % 32])
+    metres = (places - 15.5) / 48 * 0.6
+    candidates = np.column_stack([metres, np.full(4, 0.6), np.zeros(4)]).astype(np.float32)
+    return Scene(seed=seed, jpegs=(data,) * 16, candidates=candidates,
+                 outcomes=np.array([True, False, True, False]), speed=0.0, motion='still',
+                 shape='box', matrix=MATRIX)
+
+
+@pytest.fixture(scope='module')
+def scenes():
+    return [bright_spot_scene(seed) for seed in range(32)]
+
+
+def new_trainer(folder, epochs, **changes):
+    torch.manual_seed(0)
+    recipe = Recipe(epochs=epochs, batch=8, learning_rate=1e-2, **changes)
+    return Trainer(GraspNetwork(TINY), recipe, folder)
+
+
+def test_it_learns_what_can_be_seen(scenes, tmp_path):
+    trainer = new_trainer(tmp_path, epochs=8)
+    trainer.fit(GraspScenes(scenes, TINY, augment=True, empty=True), GraspScenes(scenes, TINY))
+    logits, labels = predict(trainer.network, GraspScenes(scenes, TINY))
+    scores = torch.sigmoid(logits).mean(1)
+    assert scores[labels > 0].mean() > scores[labels == 0].mean() + 0.3
+    with (tmp_path / 'log.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row['epoch'] for row in rows] == [str(n) for n in range(1, 9)]
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(scenes, tmp_path):
+    data, held_out = GraspScenes(scenes[:16], TINY, augment=True), GraspScenes(scenes[:8], TINY)
+    whole = new_trainer(tmp_path / 'whole', epochs=2)
+    whole.fit(data, held_out)
+    broken = new_trainer(tmp_path / 'broken', epochs=2)
+    broken._train_epoch(data, 0)
+    broken.epoch = 1
+    broken._save()
+    resumed = new_trainer(tmp_path / 'broken', epochs=2)
+    assert resumed.resume()
+    resumed.fit(data, held_out)
+    for name, tensor in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], tensor)
+
+
+def test_another_recipe_is_not_resumed(tmp_path):
+    trainer = new_trainer(tmp_path, epochs=2)
+    trainer._save()
+    with pytest.raises(CheckpointError, match='another recipe'):
+        new_trainer(tmp_path, epochs=3).resume()
+
+
+def test_mirrored_clips_keep_grasps_on_their_place(scenes):
+    data = GraspScenes(scenes, TINY, augment=True, seed=5)
+    for index in range(16):
+        images, grasps, outcomes = data[index]
+        x, y = ((grasps[:, :2] + 1) * 16 - 0.5).round().int().clamp(0, 31).unbind(1)
+        bright = images[-1, y, x].float().mean(1) > 160
+        assert bright.tolist() == outcomes.bool().tolist()
+
+
+def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
+    found = 0
+    for _, grasps, outcomes in (GraspScenes(scenes, TINY, empty=True)[k] for k in range(32)):
+        if len(outcomes) == 5:
+            found += 1
+            assert outcomes[4] == 0
+            metres = grasps[:, :2] * 16 / 48 * 0.6
+            assert (metres[:4] - metres[4]).norm(dim=1).min() > 0.12
+    assert found > 16
+
+
+def test_padding_is_marked():
+    batch = collate([(torch.zeros(2), torch.ones(k, 5), torch.ones(k)) for k in (1, 3)])
+    assert batch[3].tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch[1].shape == (2, 3, 5)
+
+
+def test_the_temperature_of_known_logits_is_found():
+    generator = torch.Generator().manual_seed(0)
+    true_logits = torch.randn(20_000, generator=generator) * 2
+    outcomes = (torch.rand(20_000, generator=generator) < torch.sigmoid(true_logits)).float()
+    # 20 000 draws tell the temperature to about 2 %.
+    assert fit_temperature(3 * true_logits[:, None], outcomes) == pytest.approx(3, rel=0.06)
+    with pytest.raises(ShapeError, match='outcomes'):
+        fit_temperature(true_logits, outcomes)
+
+
+def test_scenes_with_candidates_outside_the_image_are_left_out(scenes, tmp_path):
+    outside = bright_spot_scene(99)
+    outside.candidates[0, 0] = 5.0
+    write_shard(tmp_path / 'scenes_00000000.npz', [*scenes[:3], outside], MATRIX)
+    assert [scene.seed for scene in load_scenes(tmp_path)] == [0, 1, 2]
+
+
+@pytest.mark.timeout(300)
+def test_the_commands_train_and_measure(scenes, tmp_path, capsys):
+    write_shard(tmp_path / 'data' / 'scenes_00000000.npz', scenes[:12], MATRIX)
+    model = tmp_path / 'model.safetensors'
+    assert train_command.main(['--data', str(tmp_path / 'data'), '--out', str(model), '--run',
+                               str(tmp_path / 'run'), '--epochs', '1', '--orders', '1',
+                               '--batch', '4', '--image-size', '32']) == 0
+    assert load_checkpoint(model).config.orders == 1
+    arguments = ['--scenes', str(tmp_path / 'data'), '--model', str(model)]
+    assert evaluate_command.main(arguments) == 0
+    assert '"attempts": 48' in capsys.readouterr().out
+    assert evaluate_command.main([*arguments, '--require-auroc', '1']) == 1
+
+
+def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
+    assert train_command.main(['--data', str(tmp_path / 'none')]) == 1
+    assert f'no scenes in {tmp_path / "none"}' in caplog.text
+    assert evaluate_command.main(['--scenes', str(tmp_path), '--model', 'missing.st']) == 1
+    assert 'missing.st is not there' in caplog.text
