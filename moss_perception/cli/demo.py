@@ -25,6 +25,7 @@ SAMPLE = 'samples/sim_20'
 MODEL = 'models/grasp_moss.safetensors'
 # Where there is no terminal, a line each tenth tells enough.
 _LINES = 10
+_WARNINGS = 5
 
 
 class Progress:
@@ -99,8 +100,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help='checkpoint (default: the shipped one)')
     parser.add_argument('--sha256', default='', metavar='HEX',
                         help="the checkpoint's digest (default: from SHA256SUMS beside it)")
-    parser.add_argument('--domain-id', type=int, choices=range(102), metavar='0..101',
-                        help='ROS_DOMAIN_ID of the run (default: one of its own)')
+    parser.add_argument('--domain-id', type=_domain, metavar='N',
+                        help='ROS_DOMAIN_ID of the run, 0 to 101 (default: one of its own)')
     parser.add_argument('--stall', type=float, default=60.0, metavar='S',
                         help='give up after so many seconds without progress '
                              '(default: %(default)s)')
@@ -121,6 +122,12 @@ def _rate(text: str) -> float:
     return value
 
 
+def _domain(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 101):
+        raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0 to 101')
+    return int(text)
+
+
 def run(options: argparse.Namespace) -> None:
     """
     Play, watch and write the results.
@@ -137,24 +144,42 @@ def run(options: argparse.Namespace) -> None:
         pace = f'rate {options.rate:g}' if options.rate else 'lock step'
         print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
               f'{len(source.attempts)} attempts, {pace}; starting the nodes', flush=True)
-        timing_log = folder.scratch('timing.csv')
-        with Observer(settings.domain_id) as observer:
-            progress = Progress(source, observer)
-            try:
-                play(source, settings, timing_log, observer, progress.tick,
-                     Log(progress.write if options.verbose else None))
-                if not observer.scores:
-                    raise MossError(no_score(source, observer, model))
-                progress.finish()
-            finally:
-                progress.close()
-            summary = summarise(source, observer, progress.attempts, timing_log, pace)
-            folder.result('summary.json').write_text(
-                json.dumps(summary, indent=2, allow_nan=False) + '\n')
-            plot_scores(folder.result('scores.png'), source, observer.scores, progress.attempts)
-            draw_contact_sheet(folder.result('contact_sheet.png'), source, observer.scores,
-                               progress.attempts, model['default_point'])
+        log = Log((lambda line: tqdm.write(line, file=sys.stdout)) if options.verbose else None)
+        summary = watch(source, settings, model, log, folder, pace)
+        for warning in log.warnings()[:_WARNINGS]:
+            print(f'warning of {warning}')
         report(summary, folder.publish())
+
+
+def watch(source: Source, settings: RunSettings, model: dict[str, Any], log: Log,
+          folder: OutputFolder, pace: str) -> dict[str, Any]:
+    """
+    Play a recording, show what comes of it, and write the results.
+
+    :param model: the checkpoint's configuration.
+    :param pace: how it is played, in words.
+    :returns: what summary.json holds.
+    :raises MossError: if it wasn't played to the end, or no score came of it.
+    """
+    timing_log = folder.scratch('timing.csv')
+    with Observer(settings.domain_id) as observer:
+        progress = Progress(source, observer)
+        try:
+            play(source, settings, timing_log, observer, progress.tick, log)
+            if not observer.scores:
+                raise MossError(no_score(source, observer, model))
+            progress.finish()
+        finally:
+            progress.close()
+    print('writing the results', flush=True)
+    attempts, heard = progress.attempts, observer.scores
+    summary = summarise(source, observer, attempts, timing_log, pace)
+    folder.result('summary.json').write_text(
+        json.dumps(summary, indent=2, allow_nan=False) + '\n')
+    plot_scores(folder.result('scores.png'), source, heard, attempts)
+    draw_contact_sheet(folder.result('contact_sheet.png'), source, heard, attempts,
+                       model['default_point'])
+    return summary
 
 
 def find_source(options: argparse.Namespace, folder: OutputFolder) -> Source:
@@ -188,6 +213,9 @@ def no_score(source: Source, observer: Observer, model: dict[str, Any]) -> str:
     """Say why no score came."""
     kinds = [kind for _, kind in observer.fates]
     counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
+    dropped = observer.diagnostics.get('dropped', '0')
+    if dropped != '0':
+        counts += f'; {dropped} dropped, being too fast for this machine: lower --rate'
     return (f'{source.shown}: no score of {source.frames} frames ({counts or "none arrived"}): '
             f'expected {model["window_frames"]} samples at {model["frame_rate_hz"]:g} Hz without '
             'a gap to fill the window')

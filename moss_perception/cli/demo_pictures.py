@@ -125,7 +125,7 @@ def _plot_attempt(axes: Axes, source: Source, scored: ScoredAttempt) -> None:
         outcome.start_ns, outcome.decision_ns, outcome.end_ns))
     color = HELD if outcome.success else DROPPED
     axes.axvspan(start, end, color=color, alpha=0.12, linewidth=0)
-    axes.axvline(decision, color=color, linewidth=0.8, linestyle='--')
+    axes.axvline(decision, ymax=0.92, color=color, linewidth=0.8, linestyle='--')
     axes.text((start + end) / 2, 1.03, str(outcome.attempt), ha='center', fontsize=9, color=color)
     if math.isfinite(scored.score):
         axes.plot(decision, scored.score, 'o' if outcome.success else 'X', color=color,

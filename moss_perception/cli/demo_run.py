@@ -20,6 +20,8 @@ _POLL_S = 0.1
 # Diagnostics come once a second.
 _SETTLE_S = 3.0
 _LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
+# The gate is left out: in lock step the clock may run ahead of it, which is nobody's concern.
+_WARNING = re.compile(r'\[WARN\] \[[\d.]+\] \[((?:grasp_predictor|bag_player)[^\]]*)\]: (.*)')
 _PLAIN_ERROR = re.compile(r'(\w+): (.*\b(expected|error)\b.*)', re.IGNORECASE)
 
 
@@ -113,6 +115,11 @@ class Log:
         self.lines.append((name, line))
         if self._show is not None:
             self._show(f'[{name}] {line}')
+
+    def warnings(self) -> list[str]:
+        """List what the predictor and the player warned of, each once."""
+        found = [_WARNING.search(line) for _, line in self.lines]
+        return list(dict.fromkeys(f'{x[1]}: {x[2]}' for x in found if x))
 
     def reason(self) -> str:
         """Return the first error that a node told of, or what else is known."""

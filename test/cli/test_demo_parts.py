@@ -188,3 +188,11 @@ def test_the_log_tells_of_a_node_that_ended_without_a_log_line():
     log = Log()
     log('run', 'error: grasp_gate ended with signal SIGSEGV, and it should run on')
     assert 'SIGSEGV' in log.reason()
+
+
+def test_the_log_tells_each_warning_of_predictor_and_player_once():
+    log = Log()
+    for name in ('grasp_predictor', 'grasp_predictor', 'bag_player', 'grasp_gate'):
+        log(name, f'[WARN] [1.2] [{name}]: refused: another frame')
+    assert log.warnings() == ['grasp_predictor: refused: another frame',
+                              'bag_player: refused: another frame']
