@@ -9,9 +9,10 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
-from moss_perception.errors import CandidateError, ConfigError, MossError
+from moss_perception.errors import CandidateError, ConfigError
 from moss_perception.grasp.frame import Prediction
-from moss_perception.grasp.predictor import Outcome, Predictor, Sample
+from moss_perception.grasp.outcome import Outcome, Sample
+from moss_perception.grasp.predictor import Predictor
 from moss_perception.resources import share_directory
 from moss_perception.ros import conversions, diagnostics, parameters
 from moss_perception.ros.inputs import Inputs, table
@@ -48,7 +49,7 @@ class GraspPredictor(ManagedNode):
         self._enabled = True
         self._monitor = Monitor()
         self._throttle = diagnostics.Throttle()
-        self._once = diagnostics.Throttle(float('inf'))
+        self._camera_refused = False
         self._worker_failed = threading.Event()
         self._reset_lock = threading.Lock()
         self._seen_resets: Counter = Counter()
@@ -83,6 +84,7 @@ class GraspPredictor(ManagedNode):
             self._predictor.reset('activated')
         self._monitor.restart()
         self._candidates_frame = ''
+        self._camera_refused = False
         self._published = 0
         self._worker = Worker(self._advance, self._on_worker_failure)
         self._inputs = Inputs(self, self.parameters, self._guarded(self._on_candidates),
@@ -102,7 +104,8 @@ class GraspPredictor(ManagedNode):
         for sample in waiting if self.context.ok() else ():
             self._settle(self._predictor.drop(sample))
         if not ended:
-            raise MossError('the engine is still busy with a sample after 30 s')
+            self.get_logger().error('the engine is still busy with a sample: expected it to end '
+                                    'within 30 s')
 
     def free(self) -> None:
         """Give back the engine and the publishers."""
@@ -113,7 +116,7 @@ class GraspPredictor(ManagedNode):
 
     @property
     def _sha256(self) -> str:
-        return self._predictor.engine.network.sha256
+        return self._predictor.engine.sha256
 
     # ---- what comes in: executor thread
 
@@ -122,14 +125,13 @@ class GraspPredictor(ManagedNode):
         predictor, frame = self._predictor, conversions.to_frame(message)
         if not self._enabled:
             predictor.counters.frames += 1
-            predictor.counters.skipped += 1
-            self._settle(Outcome('skipped', frame.stamp_ns, 'paused'))
+            self._settle(predictor.counters.skip(frame, 'paused'))
             return
         if self._worker_failed.is_set():
             self._worker_failed.clear()
             predictor.reset('internal_error')
         if self._candidates_frame not in ('', frame.frame_id):
-            self._warn('candidates', f'candidates are in frame {self._candidates_frame!r}: '
+            self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
                        f"expected the images' frame {frame.frame_id!r}")
         admitted = predictor.admit(frame)
         self._log_resets()
@@ -143,10 +145,12 @@ class GraspPredictor(ManagedNode):
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
             self._predictor.set_camera(conversions.to_camera(message))
+            self._camera_refused = False
         except ConfigError as error:
             self._predictor.set_camera(None)
-            if self._once.allows(str(error)):
+            if not self._camera_refused:
                 self.get_logger().warning(f'{error}; only the default grasp point is scored')
+            self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
         try:
@@ -256,12 +260,12 @@ class GraspPredictor(ManagedNode):
 
     def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         """Let a message that nobody foresaw cost an error in the log, and not the node."""
-        def run(message: Any) -> None:
+        def guarded(message: Any) -> None:
             try:
                 callback(message)
             except Exception as error:  # noqa: BLE001, whatever it is
                 self._fail(f'taking a {type(message).__name__}', error)
-        return run
+        return guarded
 
     # ---- timers: executor thread
 

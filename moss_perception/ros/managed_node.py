@@ -59,7 +59,10 @@ class ManagedNode(LifecycleNode):
         result = super().on_activate(state)
         if result != TransitionCallbackReturn.SUCCESS:
             return result
-        return self._attempt('activate', self.activate, None, state)
+        result = self._attempt('activate', self.activate, None, state)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.deactivate()
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening, then disable the publishers."""
