@@ -8,6 +8,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.errors import MossError
 import rclpy
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
@@ -47,7 +48,7 @@ class Autostart:
             if not client.wait_for_service(timeout_sec=self._timeout_s):
                 raise TransitionError(
                     f'{self._target} did not appear within {self._timeout_s:g} s: expected the '
-                    f'service {client.srv_name}')
+                    f'service {self._node.resolve_service_name(client.srv_name)}')
         done = set()
         while True:
             state = self._call(self._get, GetState.Request(), 'get_state').current_state
@@ -93,6 +94,16 @@ def main(args: list[str] | None = None) -> int:
     """
     words = sys.argv if args is None else ['autostart', *args]
     options = _options(remove_ros_args(words)[1:])
+    try:
+        return _activate(words, options)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 130
+    finally:
+        if rclpy.ok():
+            rclpy.shutdown()
+
+
+def _activate(words: list[str], options: argparse.Namespace) -> int:
     rclpy.init(args=words)
     node = Node('autostart')
     try:
@@ -101,12 +112,8 @@ def main(args: list[str] | None = None) -> int:
     except TransitionError as error:
         node.get_logger().error(str(error))
         return 1
-    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
-        return 130
     finally:
         node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
     return 0
 
 

@@ -1,0 +1,97 @@
+"""The starter, against a lifecycle node in a process of its own."""
+
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE = """
+import sys
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn as Result
+
+class Stage(LifecycleNode):
+    def on_configure(self, state):
+        print('configuring', flush=True)
+        return Result.FAILURE if sys.argv[1] == 'refuse' else Result.SUCCESS
+
+rclpy.init()
+node = Stage('stage', namespace='/arm')
+print('up', flush=True)
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, ExternalShutdownException):
+    pass
+"""
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """Return a function that starts the lifecycle node: it agrees or refuses."""
+    started = []
+
+    def start(behaviour):
+        process = subprocess.Popen([sys.executable, '-c', NODE, behaviour], text=True,
+                                   cwd=tmp_path, stdout=subprocess.PIPE)
+        started.append(process)
+        assert process.stdout.readline() == 'up\n'
+        return process
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def autostart(*words):
+    return [sys.executable, '-m', 'moss_perception.ros.autostart', *words,
+            '--ros-args', '-r', '__ns:=/arm']
+
+
+def run(*words):
+    done = subprocess.run(autostart(*words), cwd=ROOT, timeout=60, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def test_a_node_becomes_active_and_an_active_one_is_left_so(stage):
+    stage('agree')
+    status, output = run('stage')
+    assert status == 0, output
+    assert 'configure done' in output
+    assert 'activate done' in output
+    assert run('stage') == (0, '')
+
+
+def test_a_refused_transition_is_named_and_fails(stage):
+    stage('refuse')
+    status, output = run('/arm/stage')
+    assert status == 1
+    assert '/arm/stage could not configure: its own log gives the reason' in output
+    assert 'activate' not in output
+
+
+def test_a_node_that_does_not_appear_is_named_and_fails(ros_domain):
+    status, output = run('nobody', '--timeout', '1')
+    assert status == 1
+    assert 'nobody did not appear within 1 s: expected the service /arm/nobody/' in output
+
+
+def test_an_interrupted_wait_ends_without_a_traceback(ros_domain):
+    # It waits for a node that never comes; the discovery of its own client says that it is up.
+    process = subprocess.Popen(
+        [*autostart('nobody'), '--log-level', 'rcl:=debug'], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if 'change_state' in line and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            break
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, ''.join(lines) + rest
+    assert 'Traceback' not in rest
