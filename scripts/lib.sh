@@ -70,17 +70,22 @@ moss_choose_bare_python() {
     'ROS from PyPI needs one of these'
 }
 
-# What decides whether an environment can be kept: the machine's kind and the interpreter.
+# What decides whether an environment can be kept: the machine's kind and Python's version.
 moss_kind() {
   local kind=bare
   if moss_is_ros; then kind=ros-$ROS_DISTRO; fi
-  printf '%s %s\n' "$kind" "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  printf '%s %s\n' "$kind" "$1"
+}
+
+# Read, not asked: with nothing to do, the set-up starts no Python.
+moss_venv_version() {
+  sed -n -E 's/^version(_info)? *= *([0-9]+\.[0-9]+).*/\2/p' "$moss_venv/pyvenv.cfg" 2>/dev/null
 }
 
 # What decides whether a set-up is up to date.
 moss_hash() {
   {
-    moss_kind "$moss_venv/bin/python"
+    moss_kind "$(moss_venv_version)"
     cat "$moss_root/scripts/lib.sh" "$moss_requirements"/*.txt
   } | sha256sum | cut -d ' ' -f 1
 }
@@ -109,11 +114,12 @@ moss_usable() {
   [[ -x $moss_venv/bin/python && ! -e $moss_running ]] || return 1
   "$moss_venv/bin/python" -m pip --version >/dev/null 2>&1 || return 1
   if [[ -e $moss_venv/moss_setup.kind ]]; then
-    [[ $(<"$moss_venv/moss_setup.kind") == "$(moss_kind "$moss_venv/bin/python")" ]] || return 1
+    [[ $(<"$moss_venv/moss_setup.kind") == "$(moss_kind "$(moss_venv_version)")" ]] || return 1
   fi
   if moss_is_ros; then
     grep -q 'include-system-site-packages = true' "$moss_venv/pyvenv.cfg" &&
-      [[ $(moss_kind "$moss_venv/bin/python") == "$(moss_kind "$moss_python")" ]]
+      [[ $(moss_venv_version) == \
+        "$("$moss_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" ]]
   else
     grep -q 'include-system-site-packages = false' "$moss_venv/pyvenv.cfg" &&
       moss_python_fits "$moss_venv/bin/python"
@@ -181,27 +187,37 @@ moss_install() {
     "$(tail -n 1 "$moss_log"); the traceback is in $moss_log"
 }
 
+# Whether the environment is complete for demo or test.
+moss_is_current() {
+  local known=()
+  [[ -x $moss_venv/bin/python && ! -e $moss_running && -e $moss_stamp ]] || return 1
+  read -r -a known <"$moss_stamp"
+  [[ ${known[0]:-} == "$(moss_hash)" && ($1 == demo || ${known[1]:-} == test) ]]
+}
+
 # moss_setup demo|test: an environment with at least what is needed.
 moss_setup() {
-  local set=$1 known=() began=$SECONDS
   mkdir -p "$moss_root/log"
-  if moss_is_ros; then moss_choose_ros_python; else moss_choose_bare_python; fi
+  # Two at a time would undo each other.
   exec 9<"$moss_root"
   if command -v flock >/dev/null; then flock 9; fi
-  if [[ -e $moss_running ]]; then moss_say 'an earlier set-up was interrupted: starting it anew'; fi
-  moss_usable || { moss_announce; moss_create; }
-  if [[ -e $moss_stamp ]]; then read -r -a known <"$moss_stamp"; fi
-  if [[ ${known[0]:-} != "$(moss_hash)" ]] || [[ $set == test && ${known[1]:-} != test ]]; then
-    moss_install "$set"
-    if [[ ${known[1]:-} == test && ${known[0]} == "$(moss_hash)" ]]; then set=test; fi
-    moss_kind "$moss_venv/bin/python" >"$moss_venv/moss_setup.kind"
-    : >"$moss_venv/COLCON_IGNORE"
-    printf '%s %s\n' "$(moss_hash)" "$set" >"$moss_stamp"
-    rm -f "$moss_running"
-    moss_say "done in $((SECONDS - began)) s; .venv takes $(du -sh "$moss_venv" | cut -f 1)"
-  fi
+  moss_is_current "$1" || moss_make "$1"
   exec 9<&-
   moss_environment
+}
+
+moss_make() {
+  local set=$1 began=$SECONDS
+  if moss_is_ros; then moss_choose_ros_python; else moss_choose_bare_python; fi
+  if [[ -e $moss_running ]]; then moss_say 'an earlier set-up was interrupted: starting it anew'; fi
+  moss_usable || { moss_announce; moss_create; }
+  if [[ -e $moss_stamp ]] && grep -q ' test$' "$moss_stamp"; then set=test; fi
+  moss_install "$set"
+  moss_kind "$(moss_venv_version)" >"$moss_venv/moss_setup.kind"
+  : >"$moss_venv/COLCON_IGNORE"
+  printf '%s %s\n' "$(moss_hash)" "$set" >"$moss_stamp"
+  rm -f "$moss_running"
+  moss_say "done in $((SECONDS - began)) s; .venv takes $(du -sh "$moss_venv" | cut -f 1)"
 }
 
 moss_announce() {
