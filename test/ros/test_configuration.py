@@ -1,0 +1,39 @@
+"""config/grasp.yaml lists every parameter of the nodes, and values that they take."""
+
+from dataclasses import fields
+
+from moss_perception.grasp.gate import GateConfig
+from moss_perception.grasp.orders import parse_orders
+from moss_perception.resources import share_directory
+from moss_perception.ros.parameters import PredictorParameters
+import pytest
+import yaml
+
+
+@pytest.fixture(scope='module')
+def sections():
+    path = share_directory() / 'config' / 'grasp.yaml'
+    return {name: section['ros__parameters']
+            for name, section in yaml.safe_load(path.read_text()).items()}
+
+
+def test_the_predictors_parameters_are_listed(sections):
+    listed = sections['/**/grasp_predictor']
+    known = {field.name: field for field in fields(PredictorParameters)}
+    assert set(listed) == set(known)
+    for name, value in listed.items():
+        assert type(value) is type(known[name].default), name
+        low, high = known[name].metadata['bounds'] or (value, value)
+        assert low <= value <= high, name
+        _, allows = known[name].metadata['allowed'] or ('', lambda value: True)
+        assert allows(value), name
+
+
+def test_the_gates_parameters_are_listed_with_their_defaults(sections):
+    defaults = {field.name.removesuffix('_s'): field.default for field in fields(GateConfig)}
+    assert sections['/**/grasp_gate'] == defaults
+
+
+def test_orders_are_written_as_the_predictor_reads_them(sections):
+    assert parse_orders(sections['/**/grasp_predictor']['orders'], 3) is None
+    assert parse_orders('1,2,3', 3) == 3
