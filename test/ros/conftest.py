@@ -37,7 +37,7 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def peer(harness):
     """Return a node of the test's own."""
     peer = harness.Peer()
@@ -45,14 +45,14 @@ def peer(harness):
     peer.close()
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def predictor(harness, peer, tiny_checkpoint, tmp_path_factory):
-    """Return a running grasp_predictor, for all tests; see :meth:`PredictorBench.fresh`."""
+    """Return a running grasp_predictor, for a module's tests; see :meth:`PredictorBench.fresh`."""
     bench = harness.PredictorBench(
         peer, tmp_path_factory.mktemp('node'), '-p', f'model_path:={tiny_checkpoint}',
         '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0')
     yield bench
-    # A whole session of malformed messages and of publishers that come and go lies behind it.
+    # Malformed messages and publishers that come and go lie behind it.
     status = bench.process.stop()
     assert status == 0, bench.process.output()
     assert 'Traceback' not in bench.process.output(), bench.process.output()

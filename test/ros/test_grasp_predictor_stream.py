@@ -3,6 +3,7 @@
 import math
 
 from geometry_msgs.msg import Pose, PoseArray
+from moss_perception.grasp.predictor import Predictor
 from moss_perception.ros import conversions
 from moss_perception.ros.point_cloud import read_scores
 import numpy as np
@@ -45,16 +46,6 @@ def fill(stream, count: int = WINDOW) -> list[str]:
     return [stream.send(image(index)) for index in range(1, count)]
 
 
-def tell(stream, message, topic: str, until) -> None:
-    """Publish until the diagnostics or the output show that the node has heard it."""
-    publisher = stream.publisher(type(message), topic)
-    for _ in range(20):
-        publisher.publish(message)
-        if until():
-            return
-    raise AssertionError(f'{topic} was not heard')
-
-
 def scored_as(stream, message, topic: str, predicate, first: int = WINDOW):
     """Publish a message before each further frame until the scores fit; return them."""
     publisher = stream.publisher(type(message), topic)
@@ -62,15 +53,14 @@ def scored_as(stream, message, topic: str, predicate, first: int = WINDOW):
         publisher.publish(message)
         seen = len(stream.scores)
         assert stream.send(image(index)) == 'scored'
-        stream_scores = wait_scores(stream, seen)
-        if predicate(stream_scores):
-            return stream_scores
-    raise AssertionError(f'no fitting scores, last {stream_scores}')
+        scores = wait_scores(stream, seen)
+        if predicate(scores):
+            return scores
+    raise AssertionError(f'no fitting scores, last {scores}')
 
 
 def wait_scores(stream, seen: int):
-    wait_for = stream.wait_for
-    wait_for(lambda: len(stream.scores) > seen, 5, 'scores')
+    stream.wait_for(lambda: len(stream.scores) > seen, 5, 'scores')
     return stream.scores[-1]
 
 
@@ -122,6 +112,18 @@ def test_candidates_are_scored_in_order_and_nan_where_not_seen(stream):
     np.testing.assert_allclose(scores['x'], [0.05, 9, -0.05, 0.05], rtol=1e-6)
     assert np.isnan(scores['score']).tolist() == [False, True, False, True]
     assert np.isnan(scores['uncertainty']).tolist() == [False, True, False, True]
+
+
+def test_scores_are_those_of_the_predictor_that_evaluation_drives(stream, tiny_checkpoint):
+    fill(stream, WINDOW + 4)
+    stream.wait_for(lambda: len(stream.scores) == 5, 5, 'scores')
+    predictor = Predictor.load(str(tiny_checkpoint))
+    pushed = [predictor.push(conversions.to_frame(image(index))) for index in range(WINDOW + 4)]
+    expected = [prediction.score for prediction in pushed if prediction]
+    published = [read_scores(cloud)['score'][0] for cloud in stream.scores]
+    # The same arithmetic, but for the number of threads, and float32 in the message.
+    np.testing.assert_allclose(published, expected, rtol=1e-5)
+    assert len(set(published)) == 5
 
 
 def test_two_grasps_at_one_point_differ_by_depth_and_yaw(stream):
