@@ -228,7 +228,7 @@ moss_announce() {
   fi
   moss_say 'this takes 2 to 5 minutes and 1.4 to 1.8 GB of disk with the CPU build of torch'
   if [[ -z ${MOSS_TORCH_INDEX:-} ]]; then
-    moss_say "torch comes from pip's index, which may mean the CUDA build (5 GB more); for the CPU" \
+    moss_say "torch comes from pip's index, which may mean the CUDA build (5.2 GB in all); for the CPU" \
       'build: --torch-index https://download.pytorch.org/whl/cpu'
   fi
 }
