@@ -54,20 +54,20 @@ class NodeProcess:
         """Tell whether the process still runs."""
         return self.process.poll() is None
 
-    def wait(self, timeout_s: float = 20.0) -> int:
-        """Wait for its end and return the exit status."""
-        return self.process.wait(timeout_s)
-
-    def stop(self, timeout_s: float = 15.0) -> int:
-        """Interrupt it and return the exit status."""
-        if self.alive():
-            self.process.send_signal(signal.SIGINT)
+    def wait(self, timeout_s: float = 40.0) -> int:
+        """Wait for its end and return the exit status; past the timeout it is killed."""
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+
+    def stop(self, timeout_s: float = 15.0) -> int:
+        """Interrupt it and return the exit status."""
+        if self.alive():
+            self.process.send_signal(signal.SIGINT)
+        return self.wait(timeout_s)
 
 
 class Peer:

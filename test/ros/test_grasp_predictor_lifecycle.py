@@ -184,19 +184,22 @@ def test_an_internal_error_is_told_and_survived(harness, peer, tmp_path, tiny_ch
     bench = harness.PredictorBench(
         peer, tmp_path, '-p', f'model_path:={tiny_checkpoint}', namespace='/third',
         image='/third/image', command=(str(script),))
-    bench.fresh()
 
     def image(index: int) -> Image:
         return conversions.rgb_to_image(
             np.zeros((24, 32, 3), np.uint8), 10**9 + index * 10**8, 'camera')
-    bench.connect(image(0))
-    assert [bench.send(image(index)) for index in (1, 2, 3)] == ['stored', 'refused', 'stored']
-    status, values = bench.status(lambda _, v: v.get('failures') == '1')
-    assert status.level == b'\x02' and 'ArithmeticError: the third step' in status.message
-    assert values['resets/internal_error'] == '1' and values['window_fill'] == '1/16'
-    assert 'Traceback' in bench.process.output()
-    # Its end is that of any node that is told to terminate.
-    bench.process.process.send_signal(signal.SIGTERM)
-    assert bench.process.wait() == 0
-    assert bench.process.output().count('Traceback') == 1, bench.process.output()
-    bench.forget_publishers()
+    try:
+        bench.fresh()
+        bench.connect(image(0))
+        assert [bench.send(image(index)) for index in (1, 2, 3)] == ['stored', 'refused', 'stored']
+        status, values = bench.status(lambda _, v: v.get('failures') == '1')
+        assert status.level == b'\x02' and 'ArithmeticError: the third step' in status.message
+        assert values['resets/internal_error'] == '1' and values['window_fill'] == '1/16'
+        assert 'Traceback' in bench.process.output()
+        # Its end is that of any node that is told to terminate.
+        bench.process.process.send_signal(signal.SIGTERM)
+        assert bench.process.wait() == 0
+        assert bench.process.output().count('Traceback') == 1, bench.process.output()
+    finally:
+        bench.process.stop()
+        bench.forget_publishers()
