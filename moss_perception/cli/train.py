@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help='checkpoint to write')
     parser.add_argument('--run', default='runs/train', help='folder of log and resumable state')
     parser.add_argument('--scenes', type=int, help='use at most so many scenes')
-    parser.add_argument('--epochs', type=int, default=6)
+    parser.add_argument('--epochs', type=int, default=8)
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--orders', type=int, default=3, help='highest self-similarity order')
@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
              len(kept), len(held_out), sum(p.numel() for p in network.parameters()),
              trainer.epoch + 1, recipe.epochs)
     held_out = dataset.GraspScenes(held_out, config)
-    trainer.fit(dataset.GraspScenes(kept, config, augment=True, empty=True, seed=arguments.seed),
+    trainer.fit(dataset.GraspScenes(kept, config, augment=True, empty=8, seed=arguments.seed),
                 held_out)
     temperature = fit_temperature(*predict(network, held_out, recipe.batch, arguments.device))
     network.config = replace(config, temperature=temperature)

@@ -40,7 +40,7 @@ class GraspConfig:
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
     channels: tuple[int, int, int] = (16, 32, 64)
     orders: int = 3
-    moss_window: tuple[int, int, int] = (5, 9, 9)
+    moss_window: tuple[int, int, int] = (5, 7, 7)
     moss_channels: int = 32
     projection_channels: int = 32
     learning: str = 'depthwise'

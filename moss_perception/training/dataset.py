@@ -19,19 +19,19 @@ class GraspScenes(Dataset):
     Clips that end at the decision, with the candidate grasps and what became of each.
 
     An item is ``(images, grasps, outcomes)``: uint8 ``(T, S, S, 3)``, float32 ``(K, 5)`` and
-    float32 ``(K,)``. Where ``empty`` is set, one more grasp is drawn at a place without an
-    object, which can only fail, so that empty places score low.
+    float32 ``(K,)``. ``empty`` more grasps are drawn at places without an object, which can
+    only fail: so empty places score low, and the network learns early where the object is.
 
     :param scenes: the scenes.
     :param config: the checkpoint's configuration.
     :param augment: mirror clips at random, and vary brightness and contrast; a straight view
         down makes mirrored grasps as good as the originals.
-    :param empty: add the grasp at an empty place.
+    :param empty: number of grasps at empty places to add.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
-                 empty: bool = False, seed: int = 0):
+                 empty: int = 0, seed: int = 0):
         self.scenes = scenes
         self.config = config
         self.augment = augment
@@ -49,11 +49,9 @@ class GraspScenes(Dataset):
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         candidates, outcomes = scene.candidates.astype(np.float64), scene.outcomes
-        if self.empty:
-            place = _empty_place(scene, frames.shape[1:3], generator)
-            if place is not None:
-                candidates = np.concatenate([candidates, place[None]])
-                outcomes = np.append(outcomes, False)
+        places = _empty_places(scene, frames.shape[1:3], self.empty, generator)
+        candidates = np.concatenate([candidates, places])
+        outcomes = np.append(outcomes, np.zeros(len(places), bool))
         grasps = encode_scene(candidates, scene.matrix, frames.shape[1:3], transform, self.config)
         if self.augment:
             images, grasps = _augment(images, grasps, generator)
@@ -133,16 +131,16 @@ def _image_size(scene: Scene) -> tuple[int, int]:
     return width, height
 
 
-def _empty_place(scene: Scene, size: tuple[int, ...],
-                 generator: np.random.Generator) -> np.ndarray | None:
-    """Draw a grasp far from all candidates; ``None`` if ten draws find no such place."""
+def _empty_places(scene: Scene, size: tuple[int, ...], count: int,
+                  generator: np.random.Generator) -> np.ndarray:
+    """Draw grasps far from all candidates: up to ``count``, shape ``(N, 4)``."""
     depth = scene.candidates[:, 2].mean()
-    for _ in range(10):
-        pixel = generator.uniform((0, 0), (size[1] - 1, size[0] - 1))
-        x, y = np.linalg.solve(scene.matrix, [*pixel, 1.0])[:2] * depth
-        if np.hypot(*(scene.candidates[:, :2] - (x, y)).T).min() > _EMPTY_DISTANCE_M:
-            return np.array([x, y, depth, generator.uniform(-np.pi, np.pi)])
-    return None
+    pixels = generator.uniform((0, 0), (size[1] - 1, size[0] - 1), (4 * count, 2))
+    rays = np.linalg.solve(scene.matrix, np.column_stack([pixels, np.ones(len(pixels))]).T).T
+    places = rays * depth
+    gaps = np.linalg.norm(places[:, None, :2] - scene.candidates[:, :2], axis=2)
+    places = places[gaps.min(axis=1) > _EMPTY_DISTANCE_M][:count]
+    return np.column_stack([places, generator.uniform(-np.pi, np.pi, len(places))])
 
 
 def _augment(images: np.ndarray, grasps: np.ndarray,
