@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
              len(kept), len(held_out), sum(p.numel() for p in network.parameters()),
              trainer.epoch + 1, recipe.epochs)
     held_out = dataset.GraspScenes(held_out, config)
-    trainer.fit(dataset.GraspScenes(kept, config, augment=True, empty=8, seed=arguments.seed),
+    trainer.fit(dataset.GraspScenes(kept, config, augment=True, empty=4, seed=arguments.seed),
                 held_out)
     temperature = fit_temperature(*predict(network, held_out, recipe.batch, arguments.device))
     network.config = replace(config, temperature=temperature)

@@ -1,5 +1,7 @@
 """The grasp-success network: backbone, MOSS, and a head that reads features at grasp points."""
 
+import math
+
 from moss_perception.grasp.backbone import Backbone
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.moss import MOSS, MossState
@@ -8,21 +10,30 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 
+# Directions in the image in which the head looks around a grasp point: right, down-right, ...
+_AROUND = [(math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)) for k in range(8)]
+
+
 class GraspHead(nn.Module):
     """
-    Scores grasps from the features at the grasp point, at both fingers, and beside them.
+    Scores grasps from the features at the grasp point, where the fingers stand, and around it.
 
-    The fingers enter by their sum and their absolute difference, so that a grasp and the same
-    grasp turned by 180 degrees score alike.
+    Fingers, and the points across them, enter by their sum and their absolute difference, so
+    that a grasp and the same grasp turned by 180 degrees score alike. The points around, two
+    finger distances away, have fixed directions in the image: they tell where an object is that
+    has yet to arrive, and whether it comes closer.
 
     :param channels: channels of the map.
     :param ensemble: number of independent heads.
+    :param depth: the usual depth of a grasp, metres.
     """
 
-    def __init__(self, channels: int, ensemble: int):
+    def __init__(self, channels: int, ensemble: int, depth: float):
         super().__init__()
+        self.depth = depth
+        self.register_buffer('around', torch.tensor(_AROUND), persistent=False)
         self.members = nn.ModuleList(
-            nn.Sequential(nn.Linear(5 * channels + 5, 64), nn.GELU(), nn.Linear(64, 32),
+            nn.Sequential(nn.Linear(13 * channels + 5, 64), nn.GELU(), nn.Linear(64, 32),
                           nn.GELU(), nn.Linear(32, 1)) for _ in range(ensemble))
 
     def forward(self, features: Tensor, grasps: Tensor) -> Tensor:
@@ -35,16 +46,21 @@ class GraspHead(nn.Module):
         :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members.
         """
         point, depth, finger = grasps[..., :2], grasps[..., 2:3], grasps[..., 3:]
-        across = torch.stack([-finger[..., 1], finger[..., 0]], dim=-1)
-        places = torch.stack(
-            [point, point + finger, point - finger, point + across, point - across], dim=2)
-        read = F.grid_sample(features, places, align_corners=False, padding_mode='border')
-        centre, one, other, left, right = read.permute(0, 2, 3, 1).unbind(dim=2)
         reach = finger.norm(dim=-1, keepdim=True)
+        across = torch.stack([-finger[..., 1], finger[..., 0]], dim=-1)
+        beside = torch.stack([torch.zeros_like(finger), finger, -finger, across, -across], dim=2)
+        around = 2 * reach[:, :, None] * self.around
+        places = point[:, :, None] + torch.cat([beside, around], dim=2)
+        read = F.grid_sample(features, places, align_corners=False, padding_mode='border')
+        read = read.permute(0, 2, 3, 1)
+        centre, one, other, left, right = read[:, :, :5].unbind(dim=2)
         x, y = (finger / reach.clamp(min=1e-6)).unbind(dim=-1)
         double = torch.stack([x * x - y * y, 2 * x * y], dim=-1)
+        # Depths differ by centimetres; tenfold, they weigh about as much as the rest.
+        depth = 10 * (depth / self.depth - 1)
         inputs = torch.cat([centre, one + other, (one - other).abs(), left + right,
-                            (left - right).abs(), point, depth, double], dim=-1)
+                            (left - right).abs(), read[:, :, 5:].flatten(2), point, depth,
+                            double], dim=-1)
         return torch.cat([member(inputs) for member in self.members], dim=-1)
 
 
@@ -70,7 +86,7 @@ class GraspNetwork(nn.Module):
         self.merge = nn.Sequential(
             nn.Conv2d(config.channels[1] + config.head_channels, config.head_channels, 3,
                       padding=1), nn.GELU())
-        self.head = GraspHead(config.head_channels, config.ensemble)
+        self.head = GraspHead(config.head_channels, config.ensemble, config.default_depth_m)
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
 

@@ -150,7 +150,7 @@ class Trainer:
     def _save(self) -> None:
         tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
         for n, values in self.optimizer.state_dict()['state'].items():
-            tensors.update({f'optimizer.{n}.{k}': v for k, v in values.items()})
+            tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
                     'config': json.dumps(self.network.config.to_dict())}
         partial = self.folder / 'state.safetensors.partial'
