@@ -5,6 +5,8 @@ from pathlib import Path
 
 from moss_perception.errors import MossError
 
+SHIPPED_MODEL = 'grasp_moss.safetensors'
+
 _NAME = 'moss_perception'
 _HERE = Path(__file__).resolve()
 
@@ -26,6 +28,17 @@ def share_directory() -> Path:
     raise MossError(
         f'the share folder of {_NAME} is missing: expected share/{_NAME}/package.xml above '
         f'{_HERE.parent}; build the package with colcon build')
+
+
+def model_path(path: str = '') -> Path:
+    """
+    Find a checkpoint.
+
+    :param path: of the file; empty for the checkpoint that comes with the package.
+    :returns: its path, which need not exist.
+    :raises MossError: if the path is empty and the share folder is missing.
+    """
+    return Path(path).expanduser() if path else share_directory() / 'models' / SHIPPED_MODEL
 
 
 def executable(name: str) -> Path:

@@ -1,13 +1,12 @@
-"""What the commands share: one line for a known error, and where the shipped model lies."""
+"""What the commands share: their log, one line for a known error, the machine's name."""
 
 import argparse
 from collections.abc import Callable
 import logging
+from pathlib import Path
+import platform
 
-from moss_perception import resources
 from moss_perception.errors import MossError
-
-SHIPPED_MODEL = 'models/grasp_moss.safetensors'
 
 
 def set_up_logging() -> None:
@@ -32,6 +31,12 @@ def run_command(command: Callable[[argparse.Namespace], int], arguments: argpars
         return 130
 
 
-def model_path(path: str) -> str:
-    """Return the path, or the shipped model's if it is empty."""
-    return path or str(resources.share_directory() / SHIPPED_MODEL)
+def cpu_name() -> str:
+    """Name this machine's processor, to stand beside figures."""
+    try:
+        text = Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in text.splitlines()
+             if line.startswith('model name')]
+    return names[0] if names else platform.machine()

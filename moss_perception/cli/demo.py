@@ -16,13 +16,12 @@ from moss_perception.cli.demo_recording import open_source, record_video, Source
 from moss_perception.cli.demo_run import choose_domain, Log, play, RunSettings
 from moss_perception.cli.demo_summary import summarise
 from moss_perception.errors import CheckpointError, MossError
-from moss_perception.resources import share_directory
+from moss_perception.resources import model_path, share_directory
 from moss_perception.ros.observer import Observer
 from safetensors import safe_open, SafetensorError
 from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'
-MODEL = 'models/grasp_moss.safetensors'
 _WARNINGS = 5
 
 
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with OutputFolder(options.out) as folder:
         source = find_source(options, folder)
-        model = read_model_config(Path(options.model or share_directory() / MODEL))
+        model = read_model_config(model_path(options.model))
         settings = RunSettings(options.rate, options.model, options.sha256, options.stall,
                                choose_domain() if options.domain_id is None
                                else options.domain_id)

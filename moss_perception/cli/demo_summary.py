@@ -10,6 +10,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
+from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo_attempts import ScoredAttempt
 from moss_perception.cli.demo_recording import Source
 from moss_perception.evaluation.metrics import auroc
@@ -86,7 +87,7 @@ def describe_attempt(scored: ScoredAttempt) -> dict[str, Any]:
 
 def describe_machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
-    return {'cpu': _cpu_name(), 'cores': os.cpu_count(), 'system': platform.platform(),
+    return {'cpu': cpu_name(), 'cores': os.cpu_count(), 'system': platform.platform(),
             'python': platform.python_version(), 'ros_distro': os.environ.get('ROS_DISTRO'),
             'versions': {name: found for name in _PACKAGES if (found := _version(name))}}
 
@@ -121,13 +122,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path('/proc/cpuinfo').read_text()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in text.splitlines()
-             if line.startswith('model name')]
-    return names[0] if names else platform.machine()

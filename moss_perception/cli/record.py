@@ -5,7 +5,7 @@ from contextlib import closing
 import logging
 import sys
 
-from moss_perception.errors import MossError
+from moss_perception.cli.common import run_command, set_up_logging
 
 _LOG = logging.getLogger('record')
 
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record(arguments):
+def _record(arguments) -> int:
     from moss_perception.bags.writer import RecordingWriter
     from moss_perception.simulation.domains import domain_named
     from moss_perception.simulation.recording import record
@@ -40,13 +40,15 @@ def _record(arguments):
                            arguments.motion)
     _LOG.info('%d attempts in %s, %d of them successful', arguments.attempts, arguments.bag,
               successes)
+    return 0
 
 
-def _generate(arguments):
+def _generate(arguments) -> int:
     from moss_perception.simulation.generate import generate
     played = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers,
                       arguments.domain, arguments.motion)
     _LOG.info('%d scenes in %s, %d of them new', arguments.scenes, arguments.out, played)
+    return 0
 
 
 def main(argv=None) -> int:
@@ -56,17 +58,9 @@ def main(argv=None) -> int:
     :param argv: arguments without the program's name; the process's own without.
     :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
     """
-    logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
+    set_up_logging()
     arguments = _parser().parse_args(argv)
-    try:
-        _record(arguments) if arguments.bag else _generate(arguments)
-    except MossError as error:
-        _LOG.error('%s', error)
-        return 1
-    except KeyboardInterrupt:
-        _LOG.error('interrupted')
-        return 130
-    return 0
+    return run_command(_record if arguments.bag else _generate, arguments, _LOG)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,6 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-
 # Directions in the image in which the head looks around a grasp point: right, down-right, ...
 _AROUND = [(math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)) for k in range(8)]
 

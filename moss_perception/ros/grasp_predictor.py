@@ -13,7 +13,7 @@ from moss_perception.errors import CandidateError, ConfigError
 from moss_perception.grasp.frame import Prediction
 from moss_perception.grasp.outcome import Outcome, Sample
 from moss_perception.grasp.predictor import Predictor
-from moss_perception.resources import share_directory
+from moss_perception.resources import model_path
 from moss_perception.ros import conversions, diagnostics, parameters
 from moss_perception.ros.inputs import Inputs, table
 from moss_perception.ros.managed_node import ManagedNode, run
@@ -24,8 +24,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
-
-MODEL = 'models/grasp_moss.safetensors'
 
 
 class GraspPredictor(ManagedNode):
@@ -66,9 +64,10 @@ class GraspPredictor(ManagedNode):
     def configure(self) -> None:
         """Load and verify the checkpoint."""
         chosen = self.parameters
-        path = chosen.model_path or str(share_directory() / MODEL)
-        self._predictor = Predictor.load(path, chosen.model_sha256, chosen.engine, chosen.device,
-                                         chosen.threads, chosen.max_gap)
+        path = model_path(chosen.model_path)
+        self._predictor = Predictor.load(
+            str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
+            chosen.max_gap)
         self._apply_orders()
         self._seen_resets = Counter()
         self._monitor = Monitor()

@@ -27,15 +27,17 @@ class GraspScenes(Dataset):
     :param augment: mirror clips at random, and vary brightness and contrast; a straight view
         down makes mirrored grasps as good as the originals.
     :param empty: number of grasps at empty places to add.
+    :param frozen: repeat each clip's last frame in place of the others: nothing moves.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
-                 empty: int = 0, seed: int = 0):
+                 empty: int = 0, frozen: bool = False, seed: int = 0):
         self.scenes = scenes
         self.config = config
         self.augment = augment
         self.empty = empty
+        self.frozen = frozen
         self.seed = seed
         self.epoch = 0
 
@@ -45,7 +47,9 @@ class GraspScenes(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         scene = self.scenes[index]
         generator = np.random.default_rng((self.seed, self.epoch, index))
-        frames = replace(scene, jpegs=scene.jpegs[-self.config.window_frames:]).frames
+        span = self.config.window_frames
+        jpegs = scene.jpegs[-1:] * span if self.frozen else scene.jpegs[-span:]
+        frames = replace(scene, jpegs=jpegs).frames
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         candidates, outcomes = scene.candidates.astype(np.float64), scene.outcomes

@@ -1,0 +1,33 @@
+"""What a scorer reaches that never looks: the figure that a model has to be held against."""
+
+from moss_perception.errors import MossError
+import numpy as np
+
+
+def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndarray,
+                     folds: int = 5) -> np.ndarray:
+    """
+    Score grasps by gradient boosting from their coordinates alone, without any image.
+
+    Each group is scored by a model that was fitted to the other groups.
+
+    :param candidates: float, shape ``(N, 4)``: x, y, z in metres and yaw in radians.
+    :param labels: bool, shape ``(N,)``.
+    :param groups: shape ``(N,)``: what has to stay together, such as a scene.
+    :param folds: of the cross-validation.
+    :returns: float64, shape ``(N,)``, in [0, 1].
+    :raises MossError: if scikit-learn is missing.
+    """
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.model_selection import cross_val_predict, GroupKFold
+    except ImportError as error:
+        raise MossError('scikit-learn is missing, which the yardstick without images needs: '
+                        'pip install scikit-learn') from error
+    inputs = np.column_stack([candidates[:, :3], np.cos(2 * candidates[:, 3]),
+                              np.sin(2 * candidates[:, 3])])
+    model = HistGradientBoostingClassifier(max_iter=100, learning_rate=0.05, random_state=0)
+    folds = min(folds, len(np.unique(groups)))
+    probabilities = cross_val_predict(model, inputs, labels, groups=groups,
+                                      cv=GroupKFold(folds), method='predict_proba')
+    return probabilities[:, 1]
