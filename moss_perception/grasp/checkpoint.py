@@ -31,7 +31,11 @@ def read_manifest(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     digests = {}
-    for line in path.read_text().splitlines():
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f'{path} is not a readable list of digests: {error}') from error
+    for line in lines:
         digest, _, name = line.partition('  ')
         if len(digest) != 64 or not name:
             raise CheckpointError(f"{path}: expected '<sha256>  <name>', got {line!r}")
@@ -55,7 +59,10 @@ def verify(path: str | Path, sha256: str = '') -> str:
     if not expected:
         raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
                               f'parameter model_sha256, or in {path.parent / MANIFEST}')
-    found = file_sha256(path)
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} can't be read: {error.strerror}") from error
     if found != expected:
         raise CheckpointError(f'checkpoint {path} has sha256 {found}: expected {expected}')
     return found
@@ -84,7 +91,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
     try:
         network = GraspNetwork(GraspConfig.from_dict(json.loads(metadata['config'])))
         network.load_state_dict(tensors)
-    except (KeyError, ConfigError, ValueError, RuntimeError) as error:
+    except (KeyError, ConfigError, TypeError, ValueError, RuntimeError) as error:
         reason = ' '.join(str(error).split())
         raise CheckpointError(f"checkpoint {path} doesn't fit its configuration: {reason}"
                               ) from error

@@ -57,8 +57,26 @@ def project(positions: np.ndarray, camera: Camera) -> np.ndarray:
                           'rational_polynomial or equidistant')
     flat = flat.reshape(-1, 2)
     seen = ((flat >= -0.5) & (flat < (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
+    seen &= _within_model(points.reshape(-1, 3), flat, camera)
     pixels[np.flatnonzero(ahead)[seen]] = flat[seen]
     return pixels
+
+
+def _within_model(points: np.ndarray, pixels: np.ndarray, camera: Camera) -> np.ndarray:
+    """
+    Tell which points the distortion model really sees where it puts them.
+
+    Far outside the view its polynomial turns back, and puts a point into the image that isn't
+    there; undone, such a pixel leads to another point.
+    """
+    if not camera.distortion.any() or camera.model == 'equidistant':
+        return np.ones(len(points), bool)
+    back = cv2.undistortPoints(pixels.reshape(-1, 1, 2), camera.matrix,
+                               camera.distortion.astype(np.float64))
+    rays = points[:, :2] / points[:, 2:]
+    gap = np.linalg.norm(back.reshape(-1, 2) - rays, axis=1)
+    # Undoing takes few iterations and is not exact; a point that was folded back is far off.
+    return gap < 0.1 * (1 + np.linalg.norm(rays, axis=1))
 
 
 def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray, focal: float,

@@ -108,16 +108,19 @@ class GraspNetwork(nn.Module):
         span = self.config.head_span
         motion = self.moss.motion(coarse, used, last=span)
         recent = torch.cat([coarse[:, -span:], motion], dim=2)
-        reduced = F.gelu(self.reduce(recent.flatten(0, 1))).unflatten(0, (batch, -1))
-        short = span - reduced.shape[1]
-        reduced = F.pad(reduced, (0, 0, 0, 0, 0, 0, short, 0))
-        return self._score(fine[:, -1], reduced.flatten(1, 2), grasps)
+        recent = F.pad(recent, (0, 0, 0, 0, 0, 0, span - recent.shape[1], 0))
+        return self._score(fine[:, -1], recent, grasps)
 
     def initial_state(self, batch: int = 1) -> tuple[MossState, Tensor]:
-        """Return MOSS's caches, and the head's last reduced maps ``(B, span - 1, D, H, W)``."""
+        """
+        Return the state before the first sample.
+
+        :returns: MOSS's caches, and the last maps that the head looks at: the backbone's and
+            each order's, shape ``(B, span - 1, C + N * D', side, side)``.
+        """
         side = self.config.image_size // 8
-        recent = self.mean.new_zeros(
-            batch, self.config.head_span - 1, self.config.head_channels, side, side)
+        channels = self.config.channels[2] + self.config.orders * self.config.moss_channels
+        recent = self.mean.new_zeros(batch, self.config.head_span - 1, channels, side, side)
         return self.moss.initial_state(batch, side, side), recent
 
     def step(self, features: tuple[Tensor, Tensor], grasps: Tensor,
@@ -125,6 +128,9 @@ class GraspNetwork(nn.Module):
              used: int | None = None) -> tuple[Tensor, Tensor, tuple[MossState, Tensor]]:
         """
         Score grasps at the next frame of a stream.
+
+        The state keeps each order's maps apart, so that the score at a frame is that of the
+        orders in use now, whichever were in use at the frames before.
 
         :param features: what the backbone gave for this frame, shapes ``(B, C, H, W)``.
         :param grasps: float tensor, shape ``(B, K, 5)``.
@@ -135,14 +141,25 @@ class GraspNetwork(nn.Module):
         """
         fine, coarse = features
         caches, recent = state
-        motion, caches = self.moss.motion_step(coarse, caches, computed=computed, used=used)
-        reduced = F.gelu(self.reduce(torch.cat([coarse, motion], dim=1)))
-        recent = torch.cat([recent, reduced[:, None]], dim=1)
-        logits = self._score(fine, recent.flatten(1, 2), grasps)
-        return logits, motion, (caches, recent[:, 1:])
+        encodings, caches = self.moss.encode_step(coarse, caches, computed)
+        idle = [torch.zeros_like(encodings[0])] * (self.config.orders - len(encodings))
+        newest = torch.cat([coarse, *encodings, *idle], dim=1)
+        recent = torch.cat([recent, newest[:, None]], dim=1)
+        fused = self._fuse(recent, used)
+        logits = self._score(fine, fused, grasps)
+        return logits, fused[:, -1, coarse.shape[1]:], (caches, recent[:, 1:])
+
+    def _fuse(self, recent: Tensor, used: int | None) -> Tensor:
+        """Fuse the orders in use of maps ``(B, span, C + N * D', H, W)``."""
+        sizes = [self.config.channels[2]] + [self.config.moss_channels] * self.config.orders
+        coarse, *encodings = recent.flatten(0, 1).split(sizes, dim=1)
+        fused = torch.cat([coarse, self.moss.fuse(encodings[:used])], dim=1)
+        return fused.unflatten(0, recent.shape[:2])
 
     def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> Tensor:
-        context = F.interpolate(F.gelu(self.over_time(recent)), scale_factor=2.0,
+        """Score grasps by the newest fine map and the last fused ones ``(B, span, C, H, W)``."""
+        reduced = F.gelu(self.reduce(recent.flatten(0, 1))).unflatten(0, recent.shape[:2])
+        context = F.interpolate(F.gelu(self.over_time(reduced.flatten(1, 2))), scale_factor=2.0,
                                 mode='bilinear', align_corners=False)
         features = self.merge(torch.cat([fine, context], dim=1))
         return self.head(features, grasps) / self.config.temperature

@@ -67,19 +67,21 @@ class OrderPlan:
     """
     Keeps track of which orders are run, and of which count.
 
-    An order that returns is run at once, but counts only when its caches hold what they would
-    hold had it never been away.
+    An order that returns is run at once, but counts only when its caches, and the maps that the
+    head looks at, hold what they would hold had it never been away.
 
     :param highest: the checkpoint's highest order.
     :param length: temporal size ``L`` of the similarity window.
+    :param span: samples that the head looks at itself.
     :ivar computed: orders 1 to this one are run.
     :ivar used: of these, orders 1 to this one count.
     """
 
-    def __init__(self, highest: int, length: int):
+    def __init__(self, highest: int, length: int, span: int):
         self.highest = highest
         self.computed = self.used = highest
         self._length = length
+        self._span = span
         self._wanted = highest
         self._warm_up = 0
         self._selector: OrderSelector | None = None
@@ -119,4 +121,4 @@ class OrderPlan:
             self._warm_up = self._warm_up if self.used < wanted else 0
         elif wanted > self.computed:
             self.computed = wanted
-            self._warm_up = (wanted - self.used) * (self._length - 1)
+            self._warm_up = (wanted - self.used) * (self._length - 1) + self._span - 1

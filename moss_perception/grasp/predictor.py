@@ -45,7 +45,7 @@ class Predictor:
         self.camera: Camera | None = None
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook()
-        self._plan = OrderPlan(config.orders, config.moss_window[0])
+        self._plan = OrderPlan(config.orders, config.moss_window[0], config.head_span)
         self._frame_id: str | None = None
         self._epoch = 0
         self._restart()
@@ -142,12 +142,18 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         fitted, transform = letterbox(image, self.config.image_size)
-        decoded = time.perf_counter()
-        self._follow(sample, image.shape)
+        decode_s = time.perf_counter() - started
         points = grasp_points(self._candidates.holding(frame.stamp_ns, frame.frame_id),
                               self.camera, image.shape, transform, self.config)
-        result = self._step(fitted, points.encoded)
-        inference_s = time.perf_counter() - decoded
+        try:
+            self._follow(sample, image.shape)
+            stepping = time.perf_counter()
+            result = self._step(fitted, points.encoded)
+        except Exception:
+            # A window that was stepped in part must not be scored.
+            self._restart('internal_error')
+            raise
+        inference_s = time.perf_counter() - stepping
         self._plan.update(inference_s)
         if self.fill < self.config.window_frames:
             self.counters.stored += 1
@@ -159,7 +165,7 @@ class Predictor:
             points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
             uncertainties=points.spread(result.uncertainties),
             motion_features=result.motion_features, image=image,
-            missing_in_window=sum(self._repeated), decode_s=decoded - started,
+            missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s))
 
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> None:
@@ -173,9 +179,11 @@ class Predictor:
         elif self.fill and stamp_ns - self._stamp_ns > self.max_gap_ns:
             self._restart('gap')
         if self.fill:
-            for _ in range(sample.index - self._index - 1):
+            missing = sample.index - self._index - 1
+            self.counters.missing += missing
+            # Further back than the window nothing matters.
+            for _ in range(min(missing, self.config.window_frames)):
                 self._step(None, _NO_GRASPS)
-                self.counters.missing += 1
         self._index, self._stamp_ns, self._size = sample.index, stamp_ns, size
 
     def _restart(self, reason: str = '') -> None:

@@ -187,7 +187,7 @@ class MOSS(nn.Module):
             current = learning(extraction(maps[:, -needed:].flatten(0, 1), keys.flatten(0, 1)))
             current = current.unflatten(0, (batch, needed))
             encodings.append(current[:, -wanted:].flatten(0, 1))
-        return self._fuse(encodings).unflatten(0, (batch, wanted))
+        return self.fuse(encodings).unflatten(0, (batch, wanted))
 
     def initial_state(self, batch: int, height: int, width: int) -> MossState:
         """
@@ -215,19 +215,18 @@ class MOSS(nn.Module):
         :returns: the features with what the orders see added, same shape; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
-        motion, state = self.motion_step(x, state)
-        return x + self._output(motion), state
+        encodings, state = self.encode_step(x, state)
+        return x + self._output(self.fuse(encodings)), state
 
-    def motion_step(self, x: Tensor, state: MossState, *, computed: int | None = None,
-                    used: int | None = None) -> tuple[Tensor, MossState]:
+    def encode_step(self, x: Tensor, state: MossState,
+                    computed: int | None = None) -> tuple[list[Tensor], MossState]:
         """
-        Fuse the orders of one frame of a stream, before the output layer.
+        Encode the orders of one frame of a stream, before they are fused.
 
         :param x: float tensor, shape ``(B, C, H, W)``.
         :param state: from :meth:`initial_state` or the step before; not changed.
         :param computed: run orders up to this one only; the state of the others becomes zero.
-        :param used: of these, count orders up to this one only.
-        :returns: float tensor, shape ``(B, D, H, W)``; and the new state.
+        :returns: one map an order that was run, shape ``(B, D', H, W)``; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
         self._check_step(x, state)
@@ -239,16 +238,21 @@ class MOSS(nn.Module):
             caches[n] = keys[:, 1:]
             current = learning(extraction(maps, keys))
             encodings.append(current)
-        return self._fuse(encodings[:used]), tuple(caches)
+        return encodings, tuple(caches)
 
-    def _stages(self, highest: int | None) -> list[tuple[Extraction, Learning]]:
-        return list(zip(self.extraction, self.learning, strict=True))[:highest]
+    def fuse(self, encodings: list[Tensor]) -> Tensor:
+        """
+        Sum or concatenate the orders that are wanted; those that are not there count as 0.
 
-    def _fuse(self, encodings: list[Tensor]) -> Tensor:
-        """Sum or concatenate the wanted orders; those that were not computed count as 0."""
+        :param encodings: one map an order, from the first on, shape ``(N, D', H, W)``.
+        :returns: float tensor, shape ``(N, D, H, W)``, ``D`` = :attr:`motion_channels`.
+        """
         absent = torch.zeros_like(encodings[0])
         wanted = [encodings[n - 1] if n <= len(encodings) else absent for n in self.orders]
         return torch.cat(wanted, dim=1) if self.fusion == 'concat' else sum(wanted)
+
+    def _stages(self, highest: int | None) -> list[tuple[Extraction, Learning]]:
+        return list(zip(self.extraction, self.learning, strict=True))[:highest]
 
     def _output(self, motion: Tensor) -> Tensor:
         return self.out(motion.movedim(1, -1)).movedim(-1, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 import zipfile
 
-import cv2
+from moss_perception import imaging
 from moss_perception.errors import SimulationError
 import numpy as np
 
@@ -44,9 +44,8 @@ class Scene:
     @property
     def frames(self) -> np.ndarray:
         """Decode the images: uint8, RGB, shape ``(T, H, W, 3)``."""
-        return np.stack([
-            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-            for data in self.jpegs])
+        return np.stack([imaging.decode(imaging.CompressedImage(data=data, format='jpeg'))
+                         for data in self.jpegs])
 
 
 def write_shard(path, scenes: list, matrix: np.ndarray):

@@ -1,5 +1,7 @@
 """Checkpoints: what was written comes back, anything else is refused by name."""
 
+import json
+
 from moss_perception.errors import CheckpointError, ConfigError
 from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from moss_perception.grasp.config import GraspConfig
@@ -82,6 +84,21 @@ def test_a_damaged_manifest_is_refused(saved):
     (saved.parent / 'SHA256SUMS').write_text('abc\n')
     with pytest.raises(CheckpointError, match="got 'abc'"):
         load_checkpoint(saved)
+
+
+def test_a_manifest_that_is_no_text_is_refused(saved):
+    (saved.parent / 'SHA256SUMS').write_bytes(bytes([0xff, 0xfe, 0x00]))
+    with pytest.raises(CheckpointError, match='not a readable list of digests'):
+        load_checkpoint(saved)
+
+
+def test_a_configuration_of_the_wrong_types_is_refused(saved, tmp_path):
+    path = tmp_path / 'odd.safetensors'
+    config = {**tiny_network().config.to_dict(), 'moss_window': 5}
+    save_file({'weight': torch.zeros(2)}, path,
+              {'format': 'moss_perception.grasp/1', 'config': json.dumps(config)})
+    with pytest.raises(CheckpointError, match="doesn't fit its configuration"):
+        load_checkpoint(path, file_sha256(path))
 
 
 def test_the_default_network_is_within_its_parameters():

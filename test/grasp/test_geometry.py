@@ -69,6 +69,14 @@ def test_what_the_camera_cannot_see_is_nan(point):
     np.testing.assert_allclose(pixels[1], [50, 40])
 
 
+def test_a_point_that_the_polynomial_folds_back_into_the_image_is_nan():
+    matrix = np.array([[600.0, 0, 640], [0, 600, 360], [0, 0, 1]])
+    camera = Camera(1280, 720, matrix, np.array([-0.3, 0, 0, 0, 0]))
+    pixels = project(np.array([[1.5, 0, 1.0], [0.9, 0, 1.0]]), camera)
+    assert np.isnan(pixels[0]).all()  # beyond 1.05, where 1 - 0.9 x^2 is 0, it turns back
+    np.testing.assert_allclose(pixels[1], [640 + 600 * 0.9 * (1 - 0.3 * 0.81), 360])
+
+
 def test_an_unknown_distortion_model_is_refused():
     with pytest.raises(ConfigError, match="'bent'"):
         project(np.array([[0, 0, 1.0]]), Camera(100, 80, MATRIX, np.zeros(5), 'bent'))

@@ -36,21 +36,22 @@ def test_one_slow_step_in_forty_changes_nothing():
 
 
 def test_an_order_that_returns_is_run_at_once_and_counts_later():
-    plan = OrderPlan(3, length=5)
+    plan = OrderPlan(3, length=5, span=4)
     plan.want(2, 1.0)
     plan.update(0.0)
     assert (plan.computed, plan.used) == (2, 2)
     plan.want(3, 1.0)
     plan.update(0.0)
     used = []
-    for _ in range(5):
+    for _ in range(9):
         plan.stepped()
         used.append((plan.computed, plan.used))
-    assert used == [(3, 2)] * 3 + [(3, 3)] * 2
+    # Four samples for the caches, three more for the head's own span.
+    assert used == [(3, 2)] * 6 + [(3, 3)] * 3
 
 
 def test_a_new_window_begins_with_all_that_is_wanted():
-    plan = OrderPlan(3, length=5)
+    plan = OrderPlan(3, length=5, span=4)
     plan.want(1, 1.0)
     plan.update(0.0)
     plan.want(3, 1.0)
@@ -59,7 +60,7 @@ def test_a_new_window_begins_with_all_that_is_wanted():
 
 
 def test_orders_follow_the_budget_through_the_plan():
-    plan = OrderPlan(3, length=5)
+    plan = OrderPlan(3, length=5, span=4)
     plan.want(None, 0.01)
     for _ in range(40):
         plan.update(0.05)

@@ -274,20 +274,53 @@ def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor):
     assert {len(p.scores) for p in predictions if p is not None} == {0}
 
 
-def test_fewer_orders_still_score_and_an_order_that_returns_warms_up(engine):
-    always, predictor = Predictor(engine), Predictor(engine)
-    predictor.set_orders(1)
-    frames = [frame(k) for k in range(60)]
-    push_all(predictor, frames[:20])
-    assert predictor.order_in_use == 1
-    predictor.set_orders(3)
+@pytest.mark.parametrize('fusion', ['sum', 'concat'])
+def test_whatever_orders_were_in_use_the_score_is_that_of_those_in_use_now(fusion):
+    engine = tiny_engine(fusion=fusion)
+    one, three, changing = Predictor(engine), Predictor(engine), Predictor(engine)
+    one.set_orders(1)
+    one.push(frame(0))
+    one.reset()
+    wanted = {0: 3, 20: 1, 30: 3}
     in_use = []
-    for f in frames[20:]:
-        last = predictor.push(f)
-        in_use.append(predictor.order_in_use)
-    # The step after which it is wanted, two orders times four frames of warm-up.
-    assert in_use == [1] * 8 + [3] * 32
-    assert last.score == push_all(always, frames)[-1].score
+    for k in range(60):
+        if k in wanted:
+            changing.set_orders(wanted[k])
+        used = changing.order_in_use
+        scores = {1: one.push(frame(k)), 3: three.push(frame(k))}
+        prediction = changing.push(frame(k))
+        if prediction is not None:
+            in_use.append(used)
+            assert prediction.score == pytest.approx(scores[used].score, abs=1e-6)
+            assert scores[1].score != scores[3].score
+    # A change comes into force after the step that follows it; order 3 then warms up: two orders
+    # of four samples each, and three more for the head.
+    assert in_use == [3] * (20 - 15 + 1) + [1] * (30 - 20 + 11) + [3] * (60 - 30 - 12)
+
+
+def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW)])
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, 'step', lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predictor.push(frame(WINDOW))
+    assert predictor.push(frame(WINDOW + 1)) is None
+    assert (predictor.fill, predictor.counters.resets) == (1, {'internal_error': 1})
+
+
+def test_a_long_gap_within_max_gap_costs_no_more_than_a_window(engine):
+    steps = []
+    predictor = Predictor(engine, max_gap_s=60)
+    push_all(predictor, [frame(k) for k in range(WINDOW)])
+    step = engine.step
+    try:
+        engine.step = lambda *args, **kwargs: steps.append(1) or step(*args, **kwargs)
+        prediction = predictor.push(frame(WINDOW + 500))
+    finally:
+        del engine.step
+    assert len(steps) == WINDOW + 1
+    assert (predictor.counters.missing, prediction.missing_in_window) == (500, WINDOW - 1)
 
 
 def test_an_order_that_the_checkpoint_lacks_is_refused(predictor):
