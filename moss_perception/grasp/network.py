@@ -31,18 +31,22 @@ class GraspHead(nn.Module):
         super().__init__()
         self.depth = depth
         self.register_buffer('around', torch.tensor(_AROUND), persistent=False)
+        inputs = 13 * channels + 5
+        self.locate = nn.Sequential(nn.Linear(inputs, 64), nn.GELU(), nn.Linear(64, 4))
         self.members = nn.ModuleList(
-            nn.Sequential(nn.Linear(13 * channels + 5, 64), nn.GELU(), nn.Linear(64, 32),
-                          nn.GELU(), nn.Linear(32, 1)) for _ in range(ensemble))
+            nn.Sequential(nn.Linear(inputs + 4, 64), nn.GELU(), nn.Linear(64, 32), nn.GELU(),
+                          nn.Linear(32, 1)) for _ in range(ensemble))
 
-    def forward(self, features: Tensor, grasps: Tensor) -> Tensor:
+    def forward(self, features: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Score grasps.
+        Score grasps, by where the object is and will be, and by what else is seen.
 
         :param features: float tensor, shape ``(B, D, H, W)``.
         :param grasps: float tensor, shape ``(B, K, 5)``, see
             :func:`moss_perception.grasp.geometry.encode_grasps`.
-        :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members.
+        :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
+            seen from the grasp point, now (x, y) and when the fingers grip (x, y), in finger
+            distances, shape ``(B, K, 4)``.
         """
         point, depth, finger = grasps[..., :2], grasps[..., 2:3], grasps[..., 3:]
         reach = finger.norm(dim=-1, keepdim=True)
@@ -60,7 +64,9 @@ class GraspHead(nn.Module):
         inputs = torch.cat([centre, one + other, (one - other).abs(), left + right,
                             (left - right).abs(), read[:, :, 5:].flatten(2), point, depth,
                             double], dim=-1)
-        return torch.cat([member(inputs) for member in self.members], dim=-1)
+        located = self.locate(inputs)
+        inputs = torch.cat([inputs, located], dim=-1)
+        return torch.cat([member(inputs) for member in self.members], dim=-1), located
 
 
 class GraspNetwork(nn.Module):
@@ -93,14 +99,15 @@ class GraspNetwork(nn.Module):
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
         return (images.movedim(-1, 1).float() / 255 - self.mean) / self.std
 
-    def forward(self, images: Tensor, grasps: Tensor, used: int | None = None) -> Tensor:
+    def forward(self, images: Tensor, grasps: Tensor,
+                used: int | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps at the last frame of a clip.
 
         :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``.
         :param grasps: float tensor, shape ``(B, K, 5)``.
         :param used: use self-similarity orders up to this one only.
-        :returns: logits, shape ``(B, K, M)``.
+        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
         batch, frames = images.shape[:2]
         fine, coarse = self.backbone(self.normalise(images.flatten(0, 1)))
@@ -146,7 +153,7 @@ class GraspNetwork(nn.Module):
         newest = torch.cat([coarse, *encodings, *idle], dim=1)
         recent = torch.cat([recent, newest[:, None]], dim=1)
         fused = self._fuse(recent, used)
-        logits = self._score(fine, fused, grasps)
+        logits, _ = self._score(fine, fused, grasps)
         return logits, fused[:, -1, coarse.shape[1]:], (caches, recent[:, 1:])
 
     def _fuse(self, recent: Tensor, used: int | None) -> Tensor:
@@ -156,13 +163,14 @@ class GraspNetwork(nn.Module):
         fused = torch.cat([coarse, self.moss.fuse(encodings[:used])], dim=1)
         return fused.unflatten(0, recent.shape[:2])
 
-    def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> Tensor:
+    def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
         """Score grasps by the newest fine map and the last fused ones ``(B, span, C, H, W)``."""
         reduced = F.gelu(self.reduce(recent.flatten(0, 1))).unflatten(0, recent.shape[:2])
         context = F.interpolate(F.gelu(self.over_time(reduced.flatten(1, 2))), scale_factor=2.0,
                                 mode='bilinear', align_corners=False)
         features = self.merge(torch.cat([fine, context], dim=1))
-        return self.head(features, grasps) / self.config.temperature
+        logits, located = self.head(features, grasps)
+        return logits / self.config.temperature, located
 
 
 def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from moss_perception.errors import SimulationError
 from moss_perception.simulation.camera import half_turn
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.dataset import Scene
-from moss_perception.simulation.execution import Execution
+from moss_perception.simulation.execution import Execution, GRIP_S
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
 import numpy as np
@@ -47,6 +47,18 @@ def candidates(cell: WorkCell, offsets: np.ndarray) -> np.ndarray:
     return grasps
 
 
+def object_track(spec: SceneSpec, position: np.ndarray) -> np.ndarray:
+    """
+    Tell where the object is at the decision, and where when the fingers grip.
+
+    :param position: at the decision, shape ``(3,)``, world frame, metres.
+    :returns: float32, shape ``(2, 3)``, optical frame, metres.
+    """
+    travel = spec.motion.travel(DECISION_S + GRIP_S) - spec.motion.travel(DECISION_S)
+    return spec.mount.to_optical(
+        np.stack([position, position + [travel, 0.0, 0.0]])).astype(np.float32)
+
+
 def encode(image: np.ndarray, quality: int) -> bytes:
     """Compress an RGB image as JPEG."""
     done, data = cv2.imencode('.jpg', image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
@@ -68,6 +80,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = CANDIDATES) -> Scene:
         cell.wait(index / FRAME_RATE_HZ)
         frames.append(encode(renderer.render(cell), spec.domain.jpeg_quality))
     grasps = candidates(cell, sample_offsets(spec.seed, count))
+    track = object_track(spec, cell.object_position)
     saved = cell.save()
     outcomes = []
     for grasp in grasps:
@@ -77,4 +90,4 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = CANDIDATES) -> Scene:
         seed=spec.seed, jpegs=tuple(frames),
         candidates=spec.mount.grasps_to_optical(grasps).astype(np.float32),
         outcomes=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
-        motion=spec.motion.name, shape=spec.object.shape, domain=spec.domain.name)
+        motion=spec.motion.name, shape=spec.object.shape, track=track, domain=spec.domain.name)

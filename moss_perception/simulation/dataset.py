@@ -10,7 +10,7 @@ from moss_perception import imaging
 from moss_perception.errors import SimulationError
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 _PATTERN = 'scenes_*.npz'
 
 
@@ -27,6 +27,8 @@ class Scene:
     :ivar speed: of the belt at the decision, m/s.
     :ivar motion: the belt's kind of motion.
     :ivar shape: the object's.
+    :ivar track: the object's centre at the decision, and when fingers that start then have
+        closed, if they don't touch it: float32, shape ``(2, 3)``, optical frame, metres.
     :ivar matrix: the camera's, float64, shape ``(3, 3)``, pixels; ``None`` before it is stored.
     :ivar domain: what the scene's look was drawn from.
     """
@@ -38,6 +40,7 @@ class Scene:
     speed: float
     motion: str
     shape: str
+    track: np.ndarray
     matrix: Optional[np.ndarray] = None
     domain: str = 'sim'
 
@@ -66,6 +69,7 @@ def write_shard(path, scenes: list, matrix: np.ndarray):
         'offset': np.cumsum([0] + [len(data) for data in jpegs]),
         'candidates': np.stack([scene.candidates for scene in scenes]).astype(np.float32),
         'outcomes': np.stack([scene.outcomes for scene in scenes]).astype(bool),
+        'track': np.stack([scene.track for scene in scenes]).astype(np.float32),
         'speed': np.array([scene.speed for scene in scenes], np.float32),
         'motion': np.array([scene.motion for scene in scenes]),
         'shape': np.array([scene.shape for scene in scenes]),
@@ -107,8 +111,8 @@ def read_shard(path) -> list:
                         for k in range(index * frames, (index + 1) * frames)),
             candidates=stored['candidates'][index], outcomes=stored['outcomes'][index],
             speed=float(stored['speed'][index]), motion=str(stored['motion'][index]),
-            shape=str(stored['shape'][index]), matrix=stored['matrix'],
-            domain=str(stored['domain'][index]))
+            shape=str(stored['shape'][index]), track=stored['track'][index],
+            matrix=stored['matrix'], domain=str(stored['domain'][index]))
         for index in range(count)]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 APPROACH_S = 0.3
 DESCEND_S = 0.25
 CLOSE_S = 0.25
+# When the fingers of a grasp decided now meet an object between them.
+GRIP_S = APPROACH_S + DESCEND_S + CLOSE_S / 2
 LIFT_S = 0.4
 SHAKE_S = 0.5
 CLEARANCE_M = 0.1  # pads pass over the object on their way to the point above it

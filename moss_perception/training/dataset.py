@@ -8,6 +8,7 @@ from moss_perception.grasp.geometry import encode_grasps, letterbox, project
 from moss_perception.simulation.dataset import read_shards, Scene
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 # Nothing to hold is nearer to an empty place than this to any candidate, metres.
@@ -18,9 +19,11 @@ class GraspScenes(Dataset):
     """
     Clips that end at the decision, with the candidate grasps and what became of each.
 
-    An item is ``(images, grasps, outcomes)``: uint8 ``(T, S, S, 3)``, float32 ``(K, 5)`` and
-    float32 ``(K,)``. ``empty`` more grasps are drawn at places without an object, which can
-    only fail: so empty places score low, and the network learns early where the object is.
+    An item is ``(images, grasps, outcomes, places)``: uint8 ``(T, S, S, 3)``, float32
+    ``(K, 5)``, ``(K,)`` and ``(K, 4)``; the last is where the object is seen from the grasp
+    point, as :meth:`moss_perception.grasp.network.GraspHead.forward` has it. ``empty`` more
+    grasps are drawn at places without an object, which can only fail: so empty places score low,
+    and the network learns early where the object is.
 
     :param scenes: the scenes.
     :param config: the checkpoint's configuration.
@@ -44,7 +47,7 @@ class GraspScenes(Dataset):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         scene = self.scenes[index]
         generator = np.random.default_rng((self.seed, self.epoch, index))
         span = self.config.window_frames
@@ -57,14 +60,17 @@ class GraspScenes(Dataset):
         candidates = np.concatenate([candidates, places])
         outcomes = np.append(outcomes, np.zeros(len(places), bool))
         grasps = encode_scene(candidates, scene.matrix, frames.shape[1:3], transform, self.config)
+        track = np.column_stack([scene.track.astype(np.float64), np.zeros(2)])
+        seen = encode_scene(track, scene.matrix, frames.shape[1:3], transform, self.config,
+                            inside=False)
         if self.augment:
-            images, grasps = _augment(images, grasps, generator)
-        return (torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(grasps),
-                torch.from_numpy(outcomes.astype(np.float32)))
+            images, grasps, seen = _augment(images, [grasps, seen], generator)
+        return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in (
+            images, grasps, outcomes.astype(np.float32), _places(grasps, seen)))
 
 
 def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ...],
-                 transform: np.ndarray, config: GraspConfig) -> np.ndarray:
+                 transform: np.ndarray, config: GraspConfig, inside: bool = True) -> np.ndarray:
     """
     Encode a scene's candidates as the predictor does with those of a planner.
 
@@ -73,10 +79,12 @@ def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ..
     :param size: the image's height and width, pixels.
     :param transform: from :func:`letterbox`.
     :param config: the checkpoint's configuration.
-    :returns: float32, shape ``(K, 5)``; NaN for candidates outside the image.
+    :param inside: whether what lies outside the image becomes NaN.
+    :returns: float32, shape ``(K, 5)``.
     """
-    camera = Camera(size[1], size[0], matrix)
-    pixels = project(candidates[:, :3], camera)
+    pixels = project(candidates[:, :3], Camera(size[1], size[0], matrix))
+    if not inside:
+        pixels = (candidates[:, :3] @ matrix.T)[:, :2] / candidates[:, 2:3]
     return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], matrix[0, 0], transform,
                          config)
 
@@ -100,15 +108,11 @@ def load_scenes(folder: str, limit: int | None = None) -> list[Scene]:
     return scenes
 
 
-def collate(items: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def collate(items: list) -> tuple[torch.Tensor, ...]:
     """Stack items; where one has fewer grasps than others, a last value ``valid`` is 0."""
-    most = max(len(outcomes) for _, _, outcomes in items)
-    grasps = torch.zeros(len(items), most, 5)
-    outcomes, valid = torch.zeros(2, len(items), most)
-    for n, (_, item_grasps, item_outcomes) in enumerate(items):
-        count = len(item_outcomes)
-        grasps[n, :count], outcomes[n, :count], valid[n, :count] = item_grasps, item_outcomes, 1
-    return torch.stack([images for images, _, _ in items]), grasps, outcomes, valid
+    images, *values = zip(*items, strict=True)
+    values.append([torch.ones(len(outcomes)) for outcomes in values[1]])
+    return torch.stack(images), *(pad_sequence(value, batch_first=True) for value in values)
 
 
 def defaults_from(scenes: list[Scene]) -> dict:
@@ -147,13 +151,21 @@ def _empty_places(scene: Scene, size: tuple[int, ...], count: int,
     return np.column_stack([places, generator.uniform(-np.pi, np.pi, len(places))])
 
 
-def _augment(images: np.ndarray, grasps: np.ndarray,
-             generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    grasps = grasps.copy()
+def _places(grasps: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Express the object's two points relative to each grasp: float32, shape ``(K, 4)``."""
+    reach = np.linalg.norm(grasps[:, 3:], axis=1)
+    places = (seen[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
+    return places.reshape(len(grasps), 4)
+
+
+def _augment(images: np.ndarray, encoded: list[np.ndarray],
+             generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    encoded = [values.copy() for values in encoded]
     for axis, columns in ((2, [0, 3]), (1, [1, 4])):
         if generator.random() < 0.5:
             images = np.flip(images, axis)
-            grasps[:, columns] *= -1
+            for values in encoded:
+                values[:, columns] *= -1
     gain, shift = generator.uniform(0.8, 1.25), generator.uniform(-25, 25)
     table = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
-    return table[images], grasps
+    return table[images], *encoded

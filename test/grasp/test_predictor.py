@@ -110,7 +110,7 @@ def test_a_stream_equals_the_clip(engine):
                           np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))
     with torch.inference_mode():
-        logits = engine.network(clip[None], torch.from_numpy(grasps)[None])
+        logits, _ = engine.network(clip[None], torch.from_numpy(grasps)[None])
     # float32 sums in another order, through a network of about twenty layers.
     assert streamed.scores[0] == pytest.approx(ensemble_probability(logits)[0].item(), abs=1e-4)
 

@@ -21,7 +21,8 @@ def scene(seed: int) -> Scene:
     smooth = cv2.resize(rng.integers(0, 255, (3, 4, 4, 3), np.uint8)[0], (32, 24))
     jpegs = tuple(cv2.imencode('.jpg', np.roll(smooth, k, 1))[1].tobytes() for k in range(3))
     return Scene(seed, jpegs, rng.normal(size=(6, 4)).astype(np.float32),
-                 rng.uniform(size=6) < 0.5, 0.1, 'constant', 'capsule', domain='sim')
+                 rng.uniform(size=6) < 0.5, 0.1, 'constant', 'capsule',
+                 rng.normal(size=(2, 3)).astype(np.float32), domain='sim')
 
 
 def test_scenes_come_back_as_they_were_written(tmp_path):
@@ -34,6 +35,7 @@ def test_scenes_come_back_as_they_were_written(tmp_path):
         assert got.speed == pytest.approx(0.1)
         np.testing.assert_array_equal(got.candidates, written.candidates)
         np.testing.assert_array_equal(got.outcomes, written.outcomes)
+        np.testing.assert_array_equal(got.track, written.track)
         np.testing.assert_array_equal(got.matrix, camera_matrix())
         assert got.outcomes.dtype == bool
 

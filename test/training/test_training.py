@@ -34,7 +34,7 @@ def bright_spot_scene(seed):
     candidates = np.column_stack([metres, np.full(4, 0.6), np.zeros(4)]).astype(np.float32)
     return Scene(seed=seed, jpegs=(data,) * 16, candidates=candidates,
                  outcomes=np.array([True, False, True, False]), speed=0.0, motion='still',
-                 shape='box', matrix=MATRIX)
+                 shape='box', track=candidates[[0, 0], :3], matrix=MATRIX)
 
 
 @pytest.fixture(scope='module')
@@ -84,15 +84,18 @@ def test_another_recipe_is_not_resumed(tmp_path):
 def test_mirrored_clips_keep_grasps_on_their_place(scenes):
     data = GraspScenes(scenes, TINY, augment=True, seed=5)
     for index in range(16):
-        images, grasps, outcomes = data[index]
+        images, grasps, outcomes, places = data[index]
         x, y = ((grasps[:, :2] + 1) * 16 - 0.5).round().int().clamp(0, 31).unbind(1)
         bright = images[-1, y, x].float().mean(1) > 160
         assert bright.tolist() == outcomes.bool().tolist()
+        np.testing.assert_allclose(places[0], 0, atol=1e-6)
+        object_at = grasps[1, :2] + places[1, :2] * grasps[1, 3:].norm()
+        np.testing.assert_allclose(object_at, grasps[0, :2], atol=1e-5)
 
 
 def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
     found = 0
-    for _, grasps, outcomes in (GraspScenes(scenes, TINY, empty=3)[k] for k in range(32)):
+    for _, grasps, outcomes, _ in (GraspScenes(scenes, TINY, empty=3)[k] for k in range(32)):
         metres = grasps[:, :2] * 16 / 48 * 0.6
         assert not outcomes[4:].any()
         assert all((metres[:4] - place).norm(dim=1).min() > 0.12 for place in metres[4:])
@@ -101,8 +104,9 @@ def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
 
 
 def test_padding_is_marked():
-    batch = collate([(torch.zeros(2), torch.ones(k, 5), torch.ones(k)) for k in (1, 3)])
-    assert batch[3].tolist() == [[1, 0, 0], [1, 1, 1]]
+    batch = collate([(torch.zeros(2), torch.ones(k, 5), torch.ones(k), torch.ones(k, 4))
+                     for k in (1, 3)])
+    assert batch[4].tolist() == [[1, 0, 0], [1, 1, 1]]
     assert batch[1].shape == (2, 3, 5)
 
 
