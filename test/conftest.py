@@ -3,16 +3,29 @@
 import importlib.util
 import os
 from pathlib import Path
+import sys
 
 import pytest
 
 
 def _load(name: str):
     # Tests run without sys.path entries of their own (importmode=importlib).
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f'{name}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
+def pytest_report_header() -> str:
+    return _load('programs').report()
+
+
+@pytest.fixture(scope='session')
+def programs():
+    """Return the module programs: how the executables under test are started."""
+    return _load('programs')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -1,7 +1,6 @@
 """Start nodes in processes of their own and talk to them over the real middleware."""
 
 from collections.abc import Callable
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -13,14 +12,13 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+import programs
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, Header
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def wait_for(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str = '') -> Any:
@@ -34,17 +32,21 @@ def wait_for(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str = 
 
 
 class NodeProcess:
-    """A node started by Python, from a folder that is not the repository."""
+    """
+    A node started from a folder that is not the repository.
+
+    :param command: an executable of the package, or a script's path, and its own arguments.
+    """
 
     def __init__(self, folder: Path, *command: str, ros_args: tuple[str, ...] = ()):
-        paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths)),
-                       'PYTHONUNBUFFERED': '1', 'OMP_NUM_THREADS': '1'}
+        words = [sys.executable, *command] if command[0].endswith('.py') else [
+            *programs.command(command[0]), *command[1:]]
         self.log = folder / f'{time.monotonic_ns()}.log'
         with self.log.open('wb') as log:
             self.process = subprocess.Popen(
-                [sys.executable, *command, '--ros-args', *ros_args], cwd=folder,
-                env=environment, stdout=log, stderr=subprocess.STDOUT)
+                [*words, '--ros-args', *ros_args], cwd=folder,
+                env=programs.environment(OMP_NUM_THREADS='1'), stdout=log,
+                stderr=subprocess.STDOUT)
 
     def output(self) -> str:
         """Return what it has printed so far."""
@@ -130,7 +132,7 @@ class PredictorBench:
 
     wait_for = staticmethod(wait_for)
 
-    module = ('-m', 'moss_perception.ros.grasp_predictor')
+    module = ('grasp_predictor',)
 
     def __init__(self, peer: Peer, folder: Path, *ros_args: str, image: str = '/image',
                  namespace: str = '', command: tuple[str, ...] = module):

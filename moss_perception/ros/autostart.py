@@ -7,8 +7,8 @@ import time
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.errors import MossError
+from moss_perception.ros.spinning import run_node
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
@@ -93,28 +93,13 @@ def main(args: list[str] | None = None) -> int:
     :returns: 0 if all are active, 1 if one isn't, 130 if interrupted.
     """
     words = sys.argv if args is None else ['autostart', *args]
-    options = _options(remove_ros_args(words)[1:])
-    try:
-        return _activate(words, options)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 130
-    finally:
-        if rclpy.ok():
-            rclpy.shutdown()
 
-
-def _activate(words: list[str], options: argparse.Namespace) -> int:
-    rclpy.init(args=words)
-    node = Node('autostart')
-    try:
+    def activate(node: Node) -> None:
+        options = _options(remove_ros_args(words)[1:])
         for target in options.nodes:
             Autostart(node, target, options.timeout).run()
-    except TransitionError as error:
-        node.get_logger().error(str(error))
-        return 1
-    finally:
-        node.destroy_node()
-    return 0
+
+    return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
 
 
 if __name__ == '__main__':

@@ -19,10 +19,9 @@ from moss_perception.ros.player_topics import (
     stamp_of,
 )
 from moss_perception.ros.quick_acks import quick_acknowledgement, VARIABLE
-import rclpy
+from moss_perception.ros.spinning import run_node
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -242,28 +241,11 @@ def main(args: list[str] | None = None) -> int:
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
     with quick_acknowledgement() as quick:
-        rclpy.init(args=args)
-        node = Node('bag_player')
-    try:
-        _run(node, quick)
-        return 0
-    except MossError as error:
-        node.get_logger().error(str(error))
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 130
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any time, and publishing then fails.
-        if rclpy.ok():
-            raise
-        return 130
-    finally:
-        node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
+        return run_node('bag_player', lambda: Node('bag_player'),
+                        lambda node: _play(node, quick), args, interrupted=130)
 
 
-def _run(node: Node, quick: bool) -> None:
+def _play(node: Node, quick: bool) -> None:
     settings = read_settings(node)
     if settings.lock_step and not quick:
         node.get_logger().warning(

@@ -8,12 +8,11 @@ from geometry_msgs.msg import Pose, PoseArray, PoseStamped
 from moss_perception.errors import CandidateError, ConfigError
 from moss_perception.grasp.gate import Decision, Gate, GateConfig, SELECTED, STALE, WAITING
 from moss_perception.ros.point_cloud import positions_of, read_scores
+from moss_perception.ros.spinning import run_node
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
-import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -154,26 +153,7 @@ def main(args: list[str] | None = None) -> int:
     :param args: command line, for ROS; ``None`` for the process's own.
     :returns: exit status: 0, or 1 where a parameter is not allowed.
     """
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = GraspGate()
-        rclpy.spin(node)
-    except ConfigError as error:
-        print(f'grasp_gate: {error}', file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:
-        # A signal while the node is being made leaves rclpy without a context.
-        if rclpy.ok():
-            raise
-    finally:
-        if node is not None:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
-    return 0
+    return run_node('grasp_gate', GraspGate, args=args)
 
 
 if __name__ == '__main__':

@@ -16,9 +16,10 @@ from moss_perception.grasp.predictor import Predictor
 from moss_perception.resources import model_path
 from moss_perception.ros import conversions, diagnostics, parameters
 from moss_perception.ros.inputs import Inputs, table
-from moss_perception.ros.managed_node import ManagedNode, run
+from moss_perception.ros.managed_node import ManagedNode
 from moss_perception.ros.monitor import Monitor
 from moss_perception.ros.outputs import Outputs
+from moss_perception.ros.spinning import run_node
 from moss_perception.ros.worker import Worker
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -302,7 +303,7 @@ def main(args: list[str] | None = None) -> int:
     :param args: command line with ROS arguments; ``None`` takes the process's own.
     :returns: exit status: 0, or 1 if a value given at the start is not allowed.
     """
-    return run('grasp_predictor', GraspPredictor, args)
+    return run_node('grasp_predictor', GraspPredictor, args=args)
 
 
 if __name__ == '__main__':

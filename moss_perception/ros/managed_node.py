@@ -1,14 +1,12 @@
 """A lifecycle node that says why a transition failed, and outlives a transition it can't make."""
 
 from collections.abc import Callable
-import sys
 import traceback
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from moss_perception.errors import ConfigError, MossError
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from moss_perception.errors import MossError
+from moss_perception.ros.spinning import without_place
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 
@@ -46,6 +44,11 @@ class ManagedNode(LifecycleNode):
 
     def free(self) -> None:
         """Give back all that was acquired; called in any state, perhaps more than once."""
+
+    def destroy_node(self) -> None:
+        """Free everything, then leave the graph."""
+        self.free()
+        super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure, or free what a failed attempt left."""
@@ -104,56 +107,8 @@ class ManagedNode(LifecycleNode):
             return answer(request, response)
         except Exception as error:  # noqa: BLE001, it would end the process
             wanted = request.transition.label or request.transition.id
-            reason = _without_place(error)
+            reason = without_place(error)
             self.get_logger().error(
                 f'transition {wanted} refused in state {self.state_label}: {reason}')
             response.success = False
             return response
-
-
-def _without_place(error: Exception) -> str:
-    """Return the message without the places in C sources that rcl appends."""
-    return ' '.join(str(error).split(', at /')[0].split())
-
-
-def _initialise(args: list[str] | None) -> None:
-    try:
-        rclpy.init(args=args)
-    except RuntimeError as error:
-        raise ConfigError(_without_place(error)) from error
-
-
-def run(name: str, node_type: type[ManagedNode], args: list[str] | None = None) -> int:
-    """
-    Run a node until it is interrupted.
-
-    :param name: the executable's, for its error message.
-    :param node_type: made without arguments.
-    :param args: command line with ROS arguments; ``None`` takes the process's own.
-    :returns: exit status: 0, or 1 if a value given at the start is not allowed.
-    """
-    node = executor = None
-    try:
-        _initialise(args)
-        node = node_type()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except MossError as error:
-        print(f'{name}: {error}', file=sys.stderr)
-        return 1
-    except RuntimeError:
-        # A signal that ends the context between two calls of rclpy surfaces as any of its errors.
-        if rclpy.ok():
-            raise
-    finally:
-        if executor is not None:
-            executor.shutdown()
-        if node is not None:
-            node.free()
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
-    return 0

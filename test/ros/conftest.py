@@ -7,19 +7,15 @@ import sys
 import pytest
 
 
-def _load(name: str):
-    if name not in sys.modules:
-        path = Path(__file__).resolve().parents[1] / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope='session')
-def harness(ros_domain):
-    """Return the module ros_harness."""
-    return _load('ros_harness')
+def harness(ros_domain, programs):
+    """Return the module ros_harness, which takes the module programs from where it is loaded."""
+    if 'ros_harness' not in sys.modules:
+        path = Path(__file__).resolve().parents[1] / 'ros_harness.py'
+        spec = importlib.util.spec_from_file_location('ros_harness', path)
+        sys.modules['ros_harness'] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules['ros_harness'])
+    return sys.modules['ros_harness']
 
 
 @pytest.fixture(scope='session')

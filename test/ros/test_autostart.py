@@ -1,13 +1,12 @@
 """The starter, against a lifecycle node in a process of its own."""
 
-from pathlib import Path
 import signal
 import subprocess
 import sys
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+IN_ARM = ('--ros-args', '-r', '__ns:=/arm')
 NODE = """
 import sys
 import rclpy
@@ -47,18 +46,27 @@ def stage(tmp_path):
         process.stdout.close()
 
 
-def autostart(*words):
-    return [sys.executable, '-m', 'moss_perception.ros.autostart', *words,
-            '--ros-args', '-r', '__ns:=/arm']
+@pytest.fixture
+def start(tmp_path, programs, ros_domain):
+    """Return a function that starts the starter from another folder."""
+    def start(*words):
+        return subprocess.Popen(
+            [*programs.command('autostart'), *words], cwd=tmp_path, text=True,
+            env=programs.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return start
 
 
-def run(*words):
-    done = subprocess.run(autostart(*words), cwd=ROOT, timeout=60, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return done.returncode, done.stdout
+@pytest.fixture
+def run(start):
+    """Return a function that runs it to its end: exit status and output."""
+    def run(*words):
+        process = start(*words, *IN_ARM)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+    return run
 
 
-def test_a_node_becomes_active_and_an_active_one_is_left_so(stage):
+def test_a_node_becomes_active_and_an_active_one_is_left_so(stage, run):
     stage('agree')
     status, output = run('stage')
     assert status == 0, output
@@ -67,7 +75,7 @@ def test_a_node_becomes_active_and_an_active_one_is_left_so(stage):
     assert run('stage') == (0, '')
 
 
-def test_a_refused_transition_is_named_and_fails(stage):
+def test_a_refused_transition_is_named_and_fails(stage, run):
     stage('refuse')
     status, output = run('/arm/stage')
     assert status == 1
@@ -75,17 +83,15 @@ def test_a_refused_transition_is_named_and_fails(stage):
     assert 'activate' not in output
 
 
-def test_a_node_that_does_not_appear_is_named_and_fails(ros_domain):
+def test_a_node_that_does_not_appear_is_named_and_fails(run):
     status, output = run('nobody', '--timeout', '1')
     assert status == 1
     assert 'nobody did not appear within 1 s: expected the service /arm/nobody/' in output
 
 
-def test_an_interrupted_wait_ends_without_a_traceback(ros_domain):
+def test_an_interrupted_wait_ends_without_a_traceback(start):
     # It waits for a node that never comes; the discovery of its own client says that it is up.
-    process = subprocess.Popen(
-        [*autostart('nobody'), '--log-level', 'rcl:=debug'], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = start('nobody', *IN_ARM, '--log-level', 'rcl:=debug')
     lines = []
     for line in process.stdout:
         lines.append(line)

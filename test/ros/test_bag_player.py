@@ -1,14 +1,10 @@
 """bag_player over real DDS: the player in a process of its own, the test is its peer."""
 
-import os
-from pathlib import Path
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-import moss_perception
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -113,17 +109,15 @@ def peer():
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, programs):
     """Start the player from another folder; whatever is left of it ends with the test."""
     started = []
 
     def run(**values) -> subprocess.Popen:
-        root = str(Path(moss_perception.__file__).parents[1])
-        paths = [root, *filter(None, [os.environ.get('PYTHONPATH')])]
         process = subprocess.Popen(
-            [sys.executable, '-m', 'moss_perception.ros.bag_player', *parameters(**values)],
-            cwd=tmp_path, env=os.environ | {'PYTHONPATH': os.pathsep.join(paths)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [*programs.command('bag_player'), *parameters(**values)], cwd=tmp_path,
+            env=programs.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True)
         started.append(process)
         return process
 

@@ -1,6 +1,5 @@
 """`grasp_gate` and the planner of docs/planner.md, in processes of their own, over DDS."""
 
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from std_msgs.msg import Header, String
 
 ROOT = Path(__file__).parents[2]
 PLACES = [(0.1, -0.2, 0.5), (0.123456789, 0.0, 0.6)]
-GATE = [sys.executable, '-m', 'moss_perception.ros.grasp_gate', '--ros-args']
+GATE = ['grasp_gate', '--ros-args']
 WAIT_S = 20.0
 
 
@@ -102,13 +101,15 @@ def peer():
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, programs):
     running = []
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
 
     def start(command):
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if command[0] == 'grasp_gate':
+            command = [*programs.command('grasp_gate'), *command[1:]]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=programs.environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         running.append(process)
         return process
     yield start

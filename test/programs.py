@@ -1,0 +1,45 @@
+"""Where the executables under test are: installed, or in a tree that isn't built as modules."""
+
+import os
+from pathlib import Path
+import sys
+
+from moss_perception.errors import MossError
+from moss_perception.resources import executable
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = {'demo': 'demo', 'evaluate': 'evaluate', 'record': 'record', 'run_grasp': 'run',
+            'train': 'train'}
+
+
+def prefix() -> str:
+    """Return where the package is installed; empty if it isn't built."""
+    try:
+        return str(executable('run_grasp').parents[2])
+    except MossError:
+        return ''
+
+
+def command(name: str) -> list[str]:
+    """Return what starts an executable."""
+    if prefix():
+        return [str(executable(name))]
+    module = f'cli.{COMMANDS[name]}' if name in COMMANDS else f'ros.{name}'
+    return [sys.executable, '-m', f'moss_perception.{module}']
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment to start it in, from any folder."""
+    # Of an installation, what is installed has to be imported: not the tree around this file.
+    paths = [x for x in os.environ.get('PYTHONPATH', '').split(os.pathsep) if x and not (
+        prefix() and Path(x).resolve() == ROOT)]
+    if not prefix():
+        paths.insert(0, str(ROOT))
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'PYTHONUNBUFFERED': '1', **more}
+
+
+def report() -> str:
+    """Say what the tests of executables run."""
+    if prefix():
+        return f'executables: as installed in {prefix()}'
+    return f'executables: the package is not built, so python -m of the modules in {ROOT}'
