@@ -31,6 +31,21 @@ def run_command(command: Callable[[argparse.Namespace], int], arguments: argpars
         return 130
 
 
+def write_text(path: Path, text: str) -> None:
+    """
+    Write a file as a whole or not at all.
+
+    :raises MossError: if it can't be written.
+    """
+    partial = path.with_name(path.name + '.partial')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise MossError(f"{path} can't be written: {error.strerror}") from error
+
+
 def cpu_name() -> str:
     """Name this machine's processor, to stand beside figures."""
     try:

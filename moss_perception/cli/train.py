@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import asdict, replace
 import logging
-from pathlib import Path
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
@@ -43,6 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     scenes = dataset.load_scenes(arguments.data, arguments.scenes)
+    seeds = [scene.seed for scene in scenes]
     # Every tenth scene is held out: for the loss curve and the temperature.
     held_out, kept = scenes[::10], [s for n, s in enumerate(scenes) if n % 10]
     config = GraspConfig(orders=arguments.orders, image_size=arguments.image_size,
@@ -60,7 +60,7 @@ def train(arguments: argparse.Namespace) -> int:
     temperature = fit_temperature(*predict(network, held_out, recipe.batch, arguments.device))
     network.config = replace(config, temperature=temperature)
     digest = save_checkpoint(arguments.out, network.cpu(), {
-        'data': Path(arguments.data).name, 'scenes': len(kept), 'recipe': asdict(recipe)})
+        'scenes': len(scenes), 'seeds': [min(seeds), max(seeds)], 'recipe': asdict(recipe)})
     log.info('wrote %s, sha256 %s, temperature %.3f', arguments.out, digest, temperature)
     return 0
 

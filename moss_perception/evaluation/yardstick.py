@@ -1,7 +1,20 @@
 """What a scorer reaches that never looks: the figure that a model has to be held against."""
 
+from importlib.util import find_spec
+
 from moss_perception.errors import MossError
 import numpy as np
+
+
+def require() -> None:
+    """
+    Check that scikit-learn is there.
+
+    :raises MossError: if it is missing.
+    """
+    if find_spec('sklearn') is None:
+        raise MossError('scikit-learn is missing, which the yardstick without images needs: '
+                        'pip install scikit-learn')
 
 
 def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndarray,
@@ -18,12 +31,9 @@ def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndar
     :returns: float64, shape ``(N,)``, in [0, 1].
     :raises MossError: if scikit-learn is missing.
     """
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-        from sklearn.model_selection import cross_val_predict, GroupKFold
-    except ImportError as error:
-        raise MossError('scikit-learn is missing, which the yardstick without images needs: '
-                        'pip install scikit-learn') from error
+    require()
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import cross_val_predict, GroupKFold
     inputs = np.column_stack([candidates[:, :3], np.cos(2 * candidates[:, 3]),
                               np.sin(2 * candidates[:, 3])])
     model = HistGradientBoostingClassifier(max_iter=100, learning_rate=0.05, random_state=0)

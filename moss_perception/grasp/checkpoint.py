@@ -99,6 +99,17 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
     return network.eval()
 
 
+def read_notes(path: str | Path) -> dict:
+    """
+    Read what was noted when a checkpoint was written.
+
+    :param path: a checkpoint file that :func:`load_checkpoint` takes.
+    :returns: the notes; empty if there are none.
+    """
+    with safe_open(Path(path).expanduser(), framework='pt') as file:
+        return json.loads((file.metadata() or {}).get('notes', '{}'))
+
+
 def save_checkpoint(path: str | Path, network: GraspNetwork, notes: dict | None = None) -> str:
     """
     Write a network, and enter its digest into SHA256SUMS beside it.

@@ -6,9 +6,10 @@ import sys
 import cv2
 from moss_perception.cli.record import main
 from moss_perception.errors import ConfigError, SimulationError
-from moss_perception.simulation.attempt import play
+from moss_perception.simulation.attempt import play, sample_offsets
 from moss_perception.simulation.dataset import read_shards
 from moss_perception.simulation.domains import domain_named
+from moss_perception.simulation.execution import GRIP_S
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record
 from moss_perception.simulation.renderer import Renderer
@@ -45,6 +46,19 @@ def test_scene_played_twice_is_the_same(renderer):
     np.testing.assert_array_equal(first.outcomes, second.outcomes)
     assert first.frames.shape == (20, 128, 128, 3)
     assert first.candidates.shape == (2, 4)
+
+
+@pytest.mark.parametrize('motion', ['still', 'constant'])
+def test_the_track_leads_from_the_object_to_where_the_belt_carries_it(renderer, motion):
+    spec = sample_scene(21, domain_named('sim'), motion)
+    scene = play(spec, renderer, 2)
+    offsets = sample_offsets(spec.seed, 2)
+    belt = np.array([np.cos(spec.mount.turn), np.sin(spec.mount.turn)])
+    across = np.array([belt[1], -belt[0]])
+    places = scene.candidates[:, :2] - offsets[:, :1] * belt - offsets[:, 1:2] * across
+    np.testing.assert_allclose(places, np.tile(scene.track[0, :2], (2, 1)), atol=1e-5)
+    carried = scene.track[1] - scene.track[0]
+    np.testing.assert_allclose(carried, [*(belt * scene.speed * GRIP_S), 0], atol=1e-6)
 
 
 def test_moving_object_moves_in_the_image(renderer):

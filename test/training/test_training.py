@@ -1,6 +1,7 @@
 """Training: it learns, it goes on where it stopped, and prepares data as the predictor does."""
 
 import csv
+import json
 
 import cv2
 from moss_perception.cli import evaluate as evaluate_command
@@ -128,17 +129,26 @@ def test_scenes_with_candidates_outside_the_image_are_left_out(scenes, tmp_path)
 
 
 @pytest.mark.timeout(300)
-def test_the_commands_train_and_measure(scenes, tmp_path, capsys):
+def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     write_shard(tmp_path / 'data' / 'scenes_00000000.npz', scenes[:12], MATRIX)
     model = tmp_path / 'model.safetensors'
     assert train_command.main(['--data', str(tmp_path / 'data'), '--out', str(model), '--run',
                                str(tmp_path / 'run'), '--epochs', '1', '--orders', '1',
                                '--batch', '4', '--image-size', '32']) == 0
     assert load_checkpoint(model).config.orders == 1
-    arguments = ['--scenes', str(tmp_path / 'data'), '--model', str(model)]
-    assert evaluate_command.main(arguments) == 0
-    assert '"attempts": 48' in capsys.readouterr().out
-    assert evaluate_command.main([*arguments, '--require-auroc', '1']) == 1
+    assert evaluate_command.main(['--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
+    assert 'expected scenes that it never saw' in caplog.text
+    write_shard(tmp_path / 'new' / 'scenes_00000000.npz', scenes[12:20], MATRIX)
+    arguments = ['--scenes', str(tmp_path / 'new'), '--model', str(model)]
+    capsys.readouterr()
+    assert evaluate_command.main([*arguments, '--out', str(tmp_path / 'result.json')]) == 0
+    result = json.loads((tmp_path / 'result.json').read_text())
+    assert result == json.loads(capsys.readouterr().out)
+    assert (result['attempts'], result['seeds']) == (32, [12, 19])
+    # Streamed through the predictor or as a clip: the sums are rounded in another order.
+    assert result['stream_against_clip'] < 1e-4
+    assert evaluate_command.main([*arguments, '--require-auroc', '0.1']) == 1
+    assert '32 attempts are too few' in caplog.text
 
 
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
