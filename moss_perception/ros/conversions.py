@@ -51,9 +51,13 @@ def to_camera(message: CameraInfo) -> Camera:
     """
     matrix = np.array(message.k, np.float64).reshape(3, 3)
     distortion = np.array(message.d, np.float64)
-    if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0):
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
         raise ConfigError(f'camera_info is not calibrated: K[0] is {matrix[0, 0]:g} and K[4] is '
                           f'{matrix[1, 1]:g}, expected focal lengths above 0')
+    if not (np.isfinite(matrix).all() and matrix[2].tolist() == [0, 0, 1]
+            and np.linalg.det(matrix) > 0):
+        raise ConfigError(f'camera_info has K {matrix.ravel().tolist()}: expected finite numbers, '
+                          'a last row of 0, 0, 1 and an inverse')
     model = message.distortion_model
     if model not in COEFFICIENTS:
         raise ConfigError(f'camera_info has distortion model {model!r}: expected one of '

@@ -39,6 +39,38 @@ class Throttle:
         return True
 
 
+class Tally:
+    """
+    Says each event of a kind; in a flood only some, with how many were not said.
+
+    :param burst: of one kind, so many lines within the period are said.
+    :param period_s: seconds.
+    :param clock: returns seconds that never go back.
+    """
+
+    def __init__(self, burst: int = 10, period_s: float = 5.0,
+                 clock: Callable[[], float] = time.monotonic):
+        self._burst, self._period_s, self._clock = burst, period_s, clock
+        self._said: dict[str, deque[float]] = {}
+        self._held: Counter = Counter()
+
+    def line(self, kind: str, times: int = 1) -> str:
+        """
+        Count events.
+
+        :param kind: what happened.
+        :param times: how often, since the last call.
+        :returns: what to say; empty if nothing is to be said now.
+        """
+        self._held[kind] += times
+        said, now = self._said.setdefault(kind, deque(maxlen=self._burst)), self._clock()
+        if len(said) == self._burst and now - said[0] < self._period_s:
+            return ''
+        said.append(now)
+        count = self._held.pop(kind)
+        return kind if count == 1 else f'{kind} ({count} times since the last line)'
+
+
 class Rolling:
     """
     Percentiles of the newest durations.

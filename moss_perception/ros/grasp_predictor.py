@@ -48,8 +48,8 @@ class GraspPredictor(ManagedNode):
         self._enabled = True
         self._monitor = Monitor()
         self._throttle = diagnostics.Throttle()
+        self._reset_tally = diagnostics.Tally()
         self._camera_refused = False
-        self._worker_failed = threading.Event()
         self._reset_lock = threading.Lock()
         self._seen_resets: Counter = Counter()
         self._candidates_frame = ''
@@ -127,9 +127,6 @@ class GraspPredictor(ManagedNode):
             predictor.counters.frames += 1
             self._settle(predictor.counters.skip(frame, 'paused'))
             return
-        if self._worker_failed.is_set():
-            self._worker_failed.clear()
-            predictor.reset('internal_error')
         if self._candidates_frame not in ('', frame.frame_id):
             self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
                        f"expected the images' frame {frame.frame_id!r}")
@@ -224,11 +221,9 @@ class GraspPredictor(ManagedNode):
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
         self._fail('scoring', error)
-        if not self.context.ok():
-            return
-        # The window may be half stepped; the executor thread is the one that may reset it.
-        self._worker_failed.set()
-        self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
+        if self.context.ok():
+            self._log_resets()
+            self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
 
     # ---- what is said: both threads
 
@@ -241,9 +236,9 @@ class GraspPredictor(ManagedNode):
     def _log_resets(self) -> None:
         with self._reset_lock:
             counted = Counter(self._predictor.counters.resets)
-            for reason in counted - self._seen_resets:
-                if self._throttle.allows(f'reset {reason}'):
-                    self.get_logger().info(f'window reset: {reason}')
+            for reason, times in (counted - self._seen_resets).items():
+                if line := self._reset_tally.line(reason, times):
+                    self.get_logger().info(f'window reset: {line}')
             self._seen_resets = counted
 
     def _warn(self, kind: str, text: str) -> None:

@@ -97,6 +97,8 @@ class Monitor:
         for name in ('frames', 'scored', 'stored', 'skipped', 'dropped', 'missing'):
             values[name] = getattr(counters, name)
         values['refused'] = sum(counters.refused.values())
+        if self.last_refusal:
+            values['last_refusal'] = self.last_refusal
         values |= {f'refused/{reason}': n for reason, n in sorted(counters.refused.items())}
         values |= {f'resets/{reason}': n for reason, n in sorted(counters.resets.items())}
         values['candidates_refused'] = self.candidates_refused

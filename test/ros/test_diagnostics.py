@@ -11,6 +11,7 @@ from moss_perception.ros.diagnostics import (
     Rolling,
     STALE,
     status,
+    Tally,
     Throttle,
     WARN,
 )
@@ -63,6 +64,17 @@ def test_an_endless_throttle_speaks_once():
     assert throttle.allows('a')
     now[0] = 1e9
     assert not throttle.allows('a')
+
+
+def test_each_event_is_said_and_a_flood_is_summed_up():
+    now = [0.0]
+    tally = Tally(2, 5.0, lambda: now[0])
+    said = [tally.line('gap'), tally.line('gap'), tally.line('gap'), tally.line('gap', 2),
+            tally.line('frame_id')]
+    assert said == ['gap', 'gap', '', '', 'frame_id']
+    now[0] = 5.0
+    assert tally.line('gap') == 'gap (4 times since the last line)'
+    assert tally.line('gap') == 'gap'
 
 
 def test_percentiles_look_at_the_newest_only():
