@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'
 _WARNINGS = 5
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -81,9 +82,11 @@ def run(options: argparse.Namespace) -> None:
     with OutputFolder(options.out) as folder:
         source = find_source(options, folder)
         model = read_model_config(model_path(options.model))
-        settings = RunSettings(options.rate, options.model, options.sha256, options.stall,
-                               choose_domain() if options.domain_id is None
-                               else options.domain_id)
+        domain = choose_domain() if options.domain_id is None else options.domain_id
+        # In lock step the scores must not depend on how busy the machine is.
+        orders = '' if options.rate else ','.join(map(str, range(1, model['orders'] + 1)))
+        settings = RunSettings(
+            options.rate, options.model, options.sha256, options.stall, domain, orders)
         pace = f'rate {options.rate:g}' if options.rate else 'lock step'
         print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
               f'{len(source.attempts)} attempts, {pace}; starting the nodes', flush=True)
@@ -159,6 +162,11 @@ def no_score(source: Source, observer: Observer, model: dict[str, Any]) -> str:
     dropped = observer.diagnostics.get('dropped', '0')
     if dropped != '0':
         counts += f'; {dropped} dropped, being too fast for this machine: lower --rate'
+    refusal = observer.diagnostics.get('last_refusal')
+    if refusal and set(kinds) == {'refused'}:
+        return f'{source.shown}: all {len(kinds)} frames were refused, the last: {refusal}'
+    if refusal:
+        counts += f'; the last refusal: {refusal}'
     return (f'{source.shown}: no score of {source.frames} frames ({counts or "none arrived"}): '
             f'expected {model["window_frames"]} samples at {model["frame_rate_hz"]:g} Hz without '
             'a gap to fill the window')
@@ -177,6 +185,14 @@ def report(summary: dict[str, Any], written: list[Path]) -> None:
         print(f'wrote {path}')
 
 
+def end(number: int, _: object) -> None:
+    """End by an exception at a signal, which ends the nodes and takes away what is unfinished."""
+    for other in _ENDS:
+        # A terminal that closes sends it more than once.
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main(argv: list[str] | None = None) -> int:
     """
     Run the command.
@@ -186,8 +202,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     options = parse(argv)
     logging.basicConfig(format='demo: %(message)s', level=logging.WARNING)
-    # Ending by an exception ends the nodes, too.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in _ENDS:
+        # What was started with nohup is to outlive its terminal.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
     try:
         run(options)
     except MossError as error:

@@ -110,7 +110,8 @@ def summarise(source: Source, observer: Observer, attempts: Sequence[ScoredAttem
         'gate_selected': 'selected' in observer.states,
         'attempts': [describe_attempt(a) for a in attempts],
         'model_sha256': observer.diagnostics.get('model_sha256'),
-        'engine': observer.diagnostics.get('engine'), 'machine': describe_machine()}
+        'engine': observer.diagnostics.get('engine'),
+        'orders': observer.diagnostics.get('orders'), 'machine': describe_machine()}
 
 
 def _finite(value: float) -> float | None:

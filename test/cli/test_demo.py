@@ -6,7 +6,6 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 from moss_perception.bags.writer import RecordingWriter
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
 PERIOD_NS = 100_000_000
 START_NS = 1_700_000_000_000_000_000
@@ -40,8 +38,10 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def environment(tmp_path_factory):
-    """Return the environment of an installation, made of the source tree."""
+def environment(programs, tmp_path_factory):
+    """Return the environment of the installation, or of one that is made of the source tree."""
+    if programs.prefix():
+        return programs.environment()
     prefix = tmp_path_factory.mktemp('prefix')
     folder = prefix / 'lib' / 'moss_perception'
     folder.mkdir(parents=True)
@@ -51,19 +51,17 @@ def environment(tmp_path_factory):
                           f'from moss_perception.ros.{name} import main\nsys.exit(main())\n')
         script.chmod(0o755)
     prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join(
-        [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]),
-        'AMENT_PREFIX_PATH': os.pathsep.join(filter(None, prefixes))}
+    return programs.environment(AMENT_PREFIX_PATH=os.pathsep.join(filter(None, prefixes)))
 
 
 @pytest.fixture
-def start(tmp_path, model, environment):
+def start(tmp_path, model, environment, programs):
     """Return a function that starts the command from another folder, in a domain of its own."""
     running = []
 
     def start(*arguments):
         process = subprocess.Popen(
-            [sys.executable, '-m', 'moss_perception.cli.demo', '--out', str(tmp_path / 'out'),
+            [*programs.command('demo'), '--out', str(tmp_path / 'out'),
              '--model', str(model), *map(str, arguments)],
             cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
@@ -74,19 +72,18 @@ def start(tmp_path, model, environment):
         # Its way of ending ends the nodes, too.
         process.terminate()
         process.communicate(timeout=30)
-    assert not left_running(environment)
+    assert not left_running(model)
 
 
-def left_running(environment):
-    """List the nodes of this installation that still run."""
-    prefix = environment['AMENT_PREFIX_PATH'].split(os.pathsep)[0].encode()
+def left_running(model):
+    """List the processes that still run with the tests' model."""
     found = []
     for path in Path('/proc').glob('[0-9]*/cmdline'):
         try:
             command = path.read_bytes()
         except OSError:
             continue
-        if prefix in command:
+        if str(model).encode() in command:
             found.append(command)
     return found
 
@@ -138,6 +135,7 @@ def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_
         a['decision_ns'] for a in summary['attempts']]
     latency = summary['latency']
     assert latency['frames'] == 10 and 0 < latency['p50_ms'] <= latency['p95_ms'] < 60_000
+    assert summary['orders'] == '1,2,3'
     assert summary['model_sha256'] in (model.parent / 'SHA256SUMS').read_text()
     assert summary['machine']['cpu'] and summary['machine']['versions']['numpy']
     for name in ('scores.png', 'contact_sheet.png'):
@@ -183,6 +181,15 @@ def test_a_recording_too_short_for_the_window_says_so(start, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_frames_that_are_all_refused_say_why(start, tmp_path, make_bag, factory):
+    bag = make_bag([factory.image(START_NS + i * PERIOD_NS, encoding='16UC1') for i in range(20)])
+    _, err = (process := start('--bag', bag)).communicate(timeout=WAIT_S)
+    assert process.returncode == 1
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert 'all 20 frames were refused, the last: encoding' in lines[0] and '16UC1' in lines[0]
+
+
 def test_another_checkpoint_than_the_one_named_is_refused_by_the_predictor(start, tmp_path):
     bag = write_attempts(tmp_path / 'bag', [True])
     process = start('--bag', bag, '--sha256', 64 * '0')
@@ -201,26 +208,30 @@ def test_without_progress_the_run_is_given_up(start, tmp_path):
     assert 'no frame was processed for 0.5 s, after 0 of 20' in err
 
 
-@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(('number', 'status'), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_all_of_it_and_leaves_nothing(
-        start, tmp_path, environment, number, status):
+        start, tmp_path, model, number, status):
     bag = write_attempts(tmp_path / 'bag', [True])
     process = start('--bag', bag, '--rate', '0.05', '--verbose')
     for line in process.stdout:
         if line.startswith('[grasp_predictor]'):
             break
-    assert left_running(environment)
+    assert left_running(model)
     process.send_signal(number)
-    end = time.monotonic() + WAIT_S
-    process.communicate(timeout=end - time.monotonic())
+    if number == signal.SIGHUP:
+        # A closed terminal sends it again, and takes no more output.
+        process.stdout.close()
+        process.send_signal(number)
+    process.communicate(timeout=WAIT_S)
     assert process.returncode == status
-    assert not (tmp_path / 'out').exists() and not left_running(environment)
+    assert not (tmp_path / 'out').exists() and not left_running(model)
 
 
 @pytest.fixture
 def refused(tmp_path, capsys):
     """Return a function that runs the command on something bad, and gives its one line."""
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def refused(*arguments):
         assert main(['--out', str(tmp_path / 'out'), *map(str, arguments)]) == 1
@@ -229,7 +240,8 @@ def refused(tmp_path, capsys):
         assert not (tmp_path / 'out').exists()
         return lines[0]
     yield refused
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_bad_recordings_are_one_line(refused, tmp_path, make_bag, factory):
