@@ -42,6 +42,7 @@ setup(
         'console_scripts': [
             'autostart = moss_perception.ros.autostart:main',
             'bag_player = moss_perception.ros.bag_player:main',
+            'bag_topics = moss_perception.cli.bag_topics:main',
             'demo = moss_perception.cli.demo:main',
             'evaluate = moss_perception.cli.evaluate:main',
             'grasp_gate = moss_perception.ros.grasp_gate:main',

@@ -13,7 +13,8 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from moss_perception.system import grasp_arguments, grasp_system, JOB, Process, SERVICE, STARTER
+from moss_perception.cli.bag_topics import system_of
+from moss_perception.system import grasp_arguments, JOB, Process, SERVICE, STARTER
 
 PACKAGE = 'moss_perception'
 
@@ -45,7 +46,7 @@ def make_system(context):
     """
     values = {argument.name: LaunchConfiguration(argument.name).perform(context)
               for argument in grasp_arguments()}
-    processes = grasp_system(values)
+    processes = system_of(values)
     nodes = [(process, make_node(process)) for process in processes]
     starters = [node for process, node in nodes if process.role == STARTER]
     jobs = [node for process, node in nodes if process.role == JOB]

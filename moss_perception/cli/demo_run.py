@@ -1,17 +1,19 @@
 """Plays a recording through the nodes, each in a process of its own, and watches."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 import os
 from pathlib import Path
 import re
 import time
 
+from moss_perception.cli.bag_topics import system_of
 from moss_perception.cli.demo_recording import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.errors import MossError
 from moss_perception.ros.observer import Observer
-from moss_perception.system import grasp_system, Process
+from moss_perception.system import Process
 
 _COMPRESSED = '/compressed'
 # The player's highest rate: in lock step the predictor sets the pace.
@@ -35,6 +37,7 @@ class RunSettings:
     :ivar sha256: its expected digest; empty to take it from beside the file.
     :ivar stall_s: without progress for so long, the run is given up, seconds.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
+    :ivar orders: of self-similarity, such as ``1,2``; empty for as many as the time allows.
     """
 
     rate: float | None = None
@@ -42,6 +45,7 @@ class RunSettings:
     sha256: str = ''
     stall_s: float = 60.0
     domain_id: int = 0
+    orders: str = ''
 
 
 def choose_domain() -> int:
@@ -69,18 +73,14 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
     extra = {
         'grasp_predictor': {'qos_reliability': 'reliable', 'publish_features': False},
         'bag_player': {
-            'topics': source.topics, 'wait_for_subscribers': [source.image_topic],
-            'qos_reliability': 'reliable', 'timing_log': str(timing_log), 'start_delay': 30.0}}
+            'topics': source.topics, 'qos_reliability': 'reliable',
+            'timing_log': str(timing_log), 'start_delay': 30.0}}
+    if settings.orders:
+        extra['grasp_predictor']['orders'] = settings.orders
     if settings.sha256:
         extra['grasp_predictor']['model_sha256'] = settings.sha256
-    processes = [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
-                 for p in grasp_system(values)]
-    if source.compressed and not source.image_topic.endswith(_COMPRESSED):
-        # The predictor listens to the image topic's name plus /compressed.
-        pair = (f'{source.image_topic}{_COMPRESSED}', source.image_topic)
-        processes = [replace(p, remappings=(*p.remappings, pair))
-                     if p.executable == 'grasp_predictor' else p for p in processes]
-    return processes
+    return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
+            for p in system_of(values)]
 
 
 class _Nodes(Supervisor):
@@ -114,7 +114,9 @@ class Log:
         """Take a line; from any thread."""
         self.lines.append((name, line))
         if self._show is not None:
-            self._show(f'[{name}] {line}')
+            # The terminal may be gone, and the nodes still have to be ended.
+            with suppress(OSError):
+                self._show(f'[{name}] {line}')
 
     def warnings(self) -> list[str]:
         """List what the predictor and the player warned of, each once."""

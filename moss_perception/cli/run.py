@@ -3,9 +3,10 @@
 import signal
 import sys
 
+from moss_perception.cli.bag_topics import system_of
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.errors import ConfigError, MossError
-from moss_perception.system import Argument, grasp_arguments, grasp_system
+from moss_perception.system import Argument, grasp_arguments
 
 _USAGE = 'usage: run_grasp [--show-args] [name:=value …]'
 
@@ -23,12 +24,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{_USAGE}\n\n' + '\n'.join(_show(argument) for argument in grasp_arguments()))
         return 0
     try:
-        processes = grasp_system(_parse(words))
+        processes = system_of(_parse(words))
+        supervisor = Supervisor(processes)
     except ConfigError as error:
         print(f'run_grasp: error: {error}', file=sys.stderr)
         return 2
-    try:
-        supervisor = Supervisor(processes)
     except MossError as error:
         print(f'run_grasp: error: {error}', file=sys.stderr)
         return 1

@@ -128,9 +128,11 @@ class BagPlayer:
             raise MossError(
                 f'nobody publishes {self._settings.processed_topic} {waited}: '
                 'lock step expects an active predictor')
-        if self._settings.lock_step:
-            raise MossError(f'nobody subscribes to {", ".join(missing)} {waited}: '
-                            'lock step expects an active predictor')
+        if self._settings.lock_step or not self._settings.play_unheard:
+            expected = 'lock step expects an active predictor' if self._settings.lock_step else \
+                'expected a subscriber, such as an active predictor of the same image_transport ' \
+                '(play_unheard plays anyway)'
+            raise MossError(f'nobody subscribes to {" or ".join(missing)} {waited}: {expected}')
         self._log.warning(f'nobody subscribes to {" or ".join(missing)} {waited}: playing anyway')
 
     def _subscribers(self, topic: str) -> int:

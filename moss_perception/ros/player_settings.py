@@ -36,6 +36,8 @@ class PlayerSettings:
         10.0, 'How long to wait at the start for subscribers, seconds.', low=0.0, high=3600.0)
     wait_for_subscribers: tuple[str, ...] = _setting(
         (), 'Topics that must have a subscriber before the start; empty for an image topic.')
+    play_unheard: bool = _setting(
+        False, 'Without these subscribers, play after start_delay; lock step never does.')
     processed_topic: str = _setting(
         '/grasp_predictor/processed', 'Where the predictor says which image it has dealt with.')
     lock_step_timeout: float = _setting(

@@ -54,10 +54,11 @@ def test_a_live_system_is_made_of_three_nodes(launch_file):
     assert isinstance(nodes[0], LifecycleNode)
 
 
-def test_the_player_starts_after_the_starter(launch_file, tmp_path):
-    names = [node.node_executable for node in nodes_of(launch_file, {'bag': str(tmp_path)})]
+def test_the_player_starts_after_the_starter(launch_file, make_bag, factory):
+    bag = str(make_bag([factory.image(1)]))
+    names = [node.node_executable for node in nodes_of(launch_file, {'bag': bag})]
     assert 'bag_player' not in names
-    alone = nodes_of(launch_file, {'bag': str(tmp_path), 'autostart': 'false'})
+    alone = nodes_of(launch_file, {'bag': bag, 'autostart': 'false'})
     assert [node.node_executable for node in alone][-1] == 'bag_player'
 
 

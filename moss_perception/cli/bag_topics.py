@@ -1,0 +1,121 @@
+"""Which images of a recording the system listens to, where it wasn't told."""
+
+from dataclasses import replace
+import json
+from pathlib import Path
+import subprocess
+import sys
+from typing import Any
+
+from moss_perception.errors import BagError
+from moss_perception.resources import executable
+from moss_perception.system import grasp_arguments, grasp_system, Process
+
+_COMPRESSED = '/compressed'
+_DEFAULTS = {argument.name: argument.default for argument in grasp_arguments()}
+
+
+def system_of(values: dict[str, str]) -> list[Process]:
+    """
+    Describe the grasp system; with a recording, one that hears its images.
+
+    :param values: what was said, by argument name; see
+        :func:`moss_perception.system.grasp_system`.
+    :raises ConfigError: if a name is unknown or a value not allowed.
+    :raises BagError: if the recording can't be read, or holds no such images.
+    """
+    processes = grasp_system(values)
+    if not values.get('bag'):
+        return processes
+    said = {**_DEFAULTS, **values}
+    topic, compressed = _look(
+        said['bag'], said['image_topic'], said['image_transport'], said['namespace'])
+    base = topic.removesuffix(_COMPRESSED) if compressed else topic
+    return [_hearing(process, topic, base) for process in grasp_system({
+        **values, 'image_topic': base, 'image_transport': 'compressed' if compressed else 'raw'})]
+
+
+def _hearing(process: Process, topic: str, base: str) -> Process:
+    if process.executable == 'bag_player':
+        return replace(process, parameters={
+            **process.parameters, 'wait_for_subscribers': [topic]})
+    compressed = process.parameters.get('image_transport') == 'compressed'
+    if compressed and topic == base:
+        # The predictor listens to the image topic's name plus /compressed.
+        pair = (base + _COMPRESSED, topic)
+        return replace(process, remappings=(*process.remappings, pair))
+    return process
+
+
+def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool]:
+    """
+    Find the images in a recording.
+
+    :param bag: path of the recording.
+    :param name: of the topic, without ``/compressed``; the default stands for the only one.
+    :param transport: ``raw``, ``compressed``, or empty for either.
+    :param namespace: of the nodes, for a relative name.
+    :returns: the topic as recorded, and whether its images are compressed.
+    :raises BagError: if the recording can't be read, or holds no such images.
+    """
+    # Imported here: the launch file's interpreter need not be the one with rosbags.
+    from moss_perception.bags.reader import Recording
+    absolute = name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace(
+        '//', '/')
+    with Recording(Path(bag).expanduser()) as recording:
+        images = {x.name: x.type.endswith('CompressedImage') for x in recording.image_topics()}
+        wanted = [x for x in (absolute, absolute + _COMPRESSED) if x in images and (
+            not transport or images[x] == (transport == 'compressed'))]
+        if wanted:
+            return wanted[0], images[wanted[0]]
+        found = recording.image_topic(None if name == _DEFAULTS['image_topic'] else absolute).name
+    kind = 'compressed' if images[found] else 'raw'
+    if transport not in ('', kind):
+        raise BagError(f'{bag}: the images on {found} are {kind}: expected {transport} ones, as '
+                       'image_transport says')
+    return found, images[found]
+
+
+def _look(*words: str) -> tuple[str, bool]:
+    try:
+        import moss_perception.bags.reader  # noqa: F401
+    except ImportError:
+        return _ask(*words)
+    return find_images(*words)
+
+
+def _ask(*words: str) -> tuple[str, bool]:
+    """Let the interpreter look that the package was built with."""
+    done = subprocess.run([executable('bag_topics'), *words], capture_output=True, text=True)
+    answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    if 'topic' not in answer:
+        told = answer.get('error') or (done.stderr.strip().splitlines() or ['no answer'])[-1]
+        raise BagError(told)
+    return answer['topic'], answer['compressed']
+
+
+def main(argv: list[str] | None = None) -> int:
+    """
+    Print as JSON what :func:`find_images` says; the launch file asks it so.
+
+    :param argv: bag, name, transport and namespace; the command line's if None.
+    :returns: 0, or 2 if these are not four.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if words in (['-h'], ['--help']):
+        print('usage: bag_topics BAG NAME TRANSPORT NAMESPACE')
+        return 0
+    if len(words) != 4:
+        print('bag_topics: expected BAG NAME TRANSPORT NAMESPACE', file=sys.stderr)
+        return 2
+    try:
+        topic, compressed = find_images(*words)
+    except BagError as error:
+        print(json.dumps({'error': str(error)}))
+        return 0
+    print(json.dumps({'topic': topic, 'compressed': compressed}))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
