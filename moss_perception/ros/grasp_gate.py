@@ -1,12 +1,14 @@
 """The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
 
-from collections import deque
 from dataclasses import replace
 import sys
+import time
+from typing import NamedTuple
 
-from geometry_msgs.msg import Pose, PoseArray, PoseStamped
+from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.errors import CandidateError, ConfigError
 from moss_perception.grasp.gate import Decision, Gate, GateConfig, SELECTED, STALE, WAITING
+from moss_perception.grasp.pairing import Pair, Pairing
 from moss_perception.ros.point_cloud import positions_of, read_scores
 from moss_perception.ros.spinning import run_node
 import numpy as np
@@ -18,7 +20,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 # parameter: (field of GateConfig, lowest, highest, description)
 _PARAMETERS = {
@@ -32,8 +34,14 @@ _PARAMETERS = {
                       'a selected candidate is kept down to this score; at most min_score'),
 }
 _WATCH_PERIOD_S = 0.1
-_ARRAYS_KEPT = 64
 _THROTTLE_S = 5.0
+
+
+class Scores(NamedTuple):
+    """The scores of one frame, and the header they came with."""
+
+    header: Header
+    rows: np.ndarray
 
 
 class GraspGate(Node):
@@ -47,8 +55,7 @@ class GraspGate(Node):
         super().__init__('grasp_gate')
         self._gate = Gate(self._declare_parameters())
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._arrays: deque[tuple[np.ndarray, PoseArray]] = deque(maxlen=_ARRAYS_KEPT)
-        self._unmatched: PointCloud2 | None = None
+        self._pairing = Pairing()
         self._state = ''
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
@@ -91,38 +98,32 @@ class GraspGate(Node):
     def _on_candidates(self, message: PoseArray) -> None:
         positions = np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses],
                              np.float32).reshape(-1, 3)
-        self._arrays.append((positions, message))
-        if self._unmatched is not None:
-            # Two topics keep no order between them: the scores may have come first.
-            self._on_scores(self._unmatched)
+        for pair in self._pairing.candidates(positions, list(message.poses)):
+            self._decide(pair)
 
     def _on_scores(self, message: PointCloud2) -> None:
         try:
-            scores = read_scores(message)
+            rows = read_scores(message)
         except CandidateError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
             return
-        poses = self._poses_of(positions_of(scores), message)
-        if poses is None:
-            scores = scores[:0]
+        scores = Scores(message.header, rows)
+        for pair in self._pairing.scores(positions_of(rows), scores, time.monotonic()):
+            self._decide(pair)
+
+    def _decide(self, pair: Pair) -> None:
+        header, rows = pair.scores.header, pair.scores.rows
+        if pair.candidates is None:
+            rows = rows[:0]
         now_ns = self.get_clock().now().nanoseconds
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        stamp_ns = Time.from_msg(header.stamp).nanoseconds
         decision = self._gate.update(
-            stamp_ns, now_ns, positions_of(scores), scores['score'], scores['uncertainty'])
+            stamp_ns, now_ns, positions_of(rows), rows['score'], rows['uncertainty'])
         self._explain(decision, stamp_ns, now_ns)
         self._publish_state(decision.state)
         if decision.state == SELECTED:
             self._selected.publish(
-                PoseStamped(header=message.header, pose=poses[decision.index]))
-
-    def _poses_of(self, positions: np.ndarray, message: PointCloud2) -> list[Pose] | None:
-        """Find the poses that were scored: the newest array with the same positions."""
-        self._unmatched = None
-        for candidates, array in reversed(self._arrays):
-            if len(positions) and np.array_equal(candidates, positions, equal_nan=True):
-                return list(array.poses)
-        self._unmatched = message
-        return None
+                PoseStamped(header=header, pose=pair.candidates[decision.index]))
 
     def _explain(self, decision: Decision, stamp_ns: int, now_ns: int) -> None:
         if decision.state == WAITING:
@@ -136,6 +137,8 @@ class GraspGate(Node):
                 'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
 
     def _on_watch(self) -> None:
+        for pair in self._pairing.expired(time.monotonic()):
+            self._decide(pair)
         decision = self._gate.watch(self.get_clock().now().nanoseconds)
         if decision is not None:
             self._publish_state(decision.state)

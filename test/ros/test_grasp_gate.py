@@ -142,6 +142,21 @@ def test_selected_grasp_has_the_stamp_of_its_scores(peer, start):
     assert set(heard) <= set(stamps) and heard == sorted(set(heard))
 
 
+def test_scores_that_come_before_their_candidates_keep_the_selection(peer, start):
+    start([*GATE, '-p', 'hold_time:=0.0', '-p', 'max_age:=5.0'])
+    peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
+    # Each time elsewhere, so that only the candidates that follow have these positions.
+    for step in range(1, 6):
+        places = [(0.1 + 0.001 * step, -0.2, 0.5), (0.5, 0.0, 0.6)]
+        seen, stamp_ns = len(peer.selected), time.time_ns()
+        peer.scores.publish(make_cloud(stamp_ns, [0.9, 0.2], places))
+        peer.poses.publish(make_poses(places))
+        peer.until(lambda seen=seen: len(peer.selected) > seen)
+        assert Time.from_msg(peer.selected[-1].header.stamp).nanoseconds == stamp_ns
+        assert peer.selected[-1].pose == make_poses(places).poses[0]
+    assert peer.states[-1] == 'selected' and peer.states.count('selected') == 1
+
+
 def test_the_default_grasp_point_is_no_candidate_and_the_log_says_why(peer, start):
     gate = start([*GATE, '-p', 'hold_time:=0.0'])
     peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
