@@ -78,6 +78,16 @@ def test_a_distribution_without_rclpy(machine):
     assert_one_line(done, 'ROS_DISTRO is none_such', 'import rclpy')
 
 
+def test_a_distribution_before_jazzy(machine):
+    # The test's machine may have a ROS of its own in /usr/bin.
+    put(machine, 'python3', 'case "$2" in *event_handler*) exit 1;; esac')
+    script = machine / 'root' / 'scripts' / 'lib.sh'
+    script.write_text(script.read_text().replace('/usr/bin/python3', 'python3'))
+    done = set_up(machine, ROS_DISTRO='humble')
+    assert_one_line(done, 'ROS_DISTRO is humble', 'expected jazzy, kilted or rolling')
+    assert not (machine / 'root' / '.venv').exists()
+
+
 def test_an_unknown_argument(machine):
     assert_one_line(set_up(machine, 'everything'), "unknown argument 'everything'", 'demo, test')
     assert_one_line(set_up(machine, '--torch-index'), '--torch-index needs the address')
