@@ -51,6 +51,15 @@ def test_every_executable_is_installed(described):
         assert first.startswith('#!'), f'{name} has no first line that names its interpreter'
 
 
+@pytest.mark.parametrize('name', [
+    'autostart', 'bag_topics', 'demo', 'evaluate', 'record', 'run_grasp', 'train'])
+def test_a_command_tells_how_it_is_used(programs, tmp_path, name):
+    done = subprocess.run([*programs.command(name), '--help'], cwd=tmp_path, timeout=60,
+                          env=programs.environment(), text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert f'usage: {name}' in done.stdout and not done.stderr
+
+
 def test_every_folder_of_modules_is_a_package(described):
     folders = {path.parent for path in (ROOT / 'moss_perception').rglob('*.py')}
     names = {'.'.join(folder.relative_to(ROOT).parts) for folder in folders}
