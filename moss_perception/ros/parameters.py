@@ -55,7 +55,7 @@ class PredictorParameters:
         'cpu', 'Where the engine computes.',
         allowed=_matching(r'cpu|(cuda|xpu)(:\d+)?|mps', 'cpu, cuda, cuda:<n>, xpu or mps'))
     threads: int = _parameter(
-        0, 'Threads of the engine; 0 leaves it to the engine.', bounds=(0, 256))
+        2, 'Threads of the engine; 0 leaves it to the engine.', bounds=(0, 256))
     max_gap: float = _parameter(
         0.5, 'A gap between frames above this resets the window, seconds.', bounds=(0.01, 60.0))
     image_transport: str = _parameter(

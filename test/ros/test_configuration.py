@@ -1,13 +1,17 @@
 """config/grasp.yaml lists every parameter of the nodes, and values that they take."""
 
 from dataclasses import fields
+from pathlib import Path
 
 from moss_perception.grasp.gate import GateConfig
 from moss_perception.grasp.orders import parse_orders
 from moss_perception.resources import share_directory
 from moss_perception.ros.parameters import PredictorParameters
+from moss_perception.ros.player_settings import PlayerSettings
 import pytest
 import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -27,6 +31,17 @@ def test_the_predictors_parameters_are_listed(sections):
         assert low <= value <= high, name
         _, allows = known[name].metadata['allowed'] or ('', lambda value: True)
         assert allows(value), name
+
+
+def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
+    listed = sections['/**/grasp_predictor']
+    assert listed == {field.name: field.default for field in fields(PredictorParameters)}
+
+
+def test_the_players_parameters_are_described():
+    rows = [line.split('|')[1].strip(' `') for line in (ROOT / 'docs' / 'bag_player.md')
+            .read_text().splitlines() if line.startswith('| `')]
+    assert rows == [field.name for field in fields(PlayerSettings)]
 
 
 def test_the_gates_parameters_are_listed_with_their_defaults(sections):
