@@ -1,11 +1,14 @@
 """The plain runner with the real nodes: installed, over DDS, started from another folder."""
 
 import os
+import re
 import signal
 import subprocess
 
+import cv2
 from moss_perception.errors import MossError
 from moss_perception.resources import executable
+import numpy as np
 import pytest
 
 
@@ -52,6 +55,36 @@ def test_a_recording_is_played_to_its_end_in_a_namespace(runner, bag, checkpoint
     assert 'end of the recording: 20 images played' in output
     assert '/arm/grasp_predictor/grasp_scores' in output
     assert 'Traceback' not in output
+
+
+def test_the_images_of_a_recording_are_heard_without_a_word(
+        runner, factory, make_bag, checkpoint, tmp_path):
+    jpeg = cv2.imencode('.jpg', np.full((32, 32, 3), 90, np.uint8))[1].tobytes()
+    bag = make_bag([factory.compressed(factory.START_NS + index * 100_000_000, jpeg)
+                    for index in range(20)])
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}', 'bag_rate:=4')
+    assert status == 0, output
+    assert 'end of the recording: 20 images played' in output
+    assert re.search(r'in +/image/compressed +sensor_msgs/msg/CompressedImage', output), output
+
+
+def test_a_recording_that_nobody_hears_fails_the_system(runner, bag, checkpoint, tmp_path):
+    (tmp_path / 'own.yaml').write_text(
+        '/**/bag_player:\n  ros__parameters:\n    start_delay: 1.0\n')
+    # Without autostart the predictor does not listen.
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}',
+                         'autostart:=false', 'params_file:=own.yaml')
+    assert status == 1, output
+    errors = [line for line in output.splitlines() if '[ERROR]' in line]
+    assert len(errors) == 1 and 'nobody subscribes to /image after 1 s' in errors[0], output
+    assert 'images played' not in output and 'Traceback' not in output
+
+
+def test_images_that_are_not_recorded_are_one_line(runner, bag, tmp_path):
+    status, output = run(runner, tmp_path, f'bag:={bag}', 'image_topic:=/other')
+    assert status == 1
+    assert output.strip() == (
+        f'run_grasp: error: {bag}: no images on /other; expected one of /image')
 
 
 def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
