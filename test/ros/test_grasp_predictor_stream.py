@@ -197,6 +197,14 @@ def test_another_camera_or_a_gap_resets_the_window(stream, reason):
     assert f'window reset: {reason}' in stream.process.output()
 
 
+def test_every_reset_is_logged(stream):
+    before = stream.process.output().count('window reset: requested')
+    for _ in range(3):
+        stream.peer.call(Trigger, f'{stream.name}/reset', Trigger.Request())
+    stream.wait_for(
+        lambda: stream.process.output().count('window reset: requested') == before + 3, 10.0)
+
+
 def test_reset_service_forgets_the_window(stream):
     fill(stream)
     response = stream.peer.call(Trigger, f'{stream.name}/reset', Trigger.Request())
