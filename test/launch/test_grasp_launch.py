@@ -1,6 +1,7 @@
 """The launch file: arguments, processes and exit statuses, where launch_ros is there."""
 
 import importlib.util
+import logging
 from pathlib import Path
 import sys
 
@@ -14,6 +15,10 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventH
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
 from moss_perception.system import JOB, Process, SERVICE, STARTER
+
+# Loggers that are made after launch's import are launch's own kind, which keeps their records from
+# pytest's caplog: the other tests of this process get Python's kind back.
+logging.setLoggerClass(logging.Logger)
 
 ROOT = Path(__file__).resolve().parents[2]
 STAY = 'import time; time.sleep(60)'
