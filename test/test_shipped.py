@@ -1,0 +1,59 @@
+"""What is shipped besides the code: recordings and models."""
+
+import hashlib
+from pathlib import Path
+
+from moss_perception.bags.reader import Recording
+from moss_perception.grasp.checkpoint import load_checkpoint, read_manifest
+from moss_perception.resources import model_path, SHIPPED_MODEL
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = sorted(path.parent for path in (ROOT / 'samples').glob('*/metadata.yaml'))
+MODELS = sorted((ROOT / 'models').glob('*.safetensors'))
+TYPES = {
+    '/image/compressed': 'sensor_msgs/msg/CompressedImage',
+    '/camera_info': 'sensor_msgs/msg/CameraInfo',
+    '/grasp_candidates': 'geometry_msgs/msg/PoseArray',
+    '/selected_grasp': 'geometry_msgs/msg/PoseStamped',
+    '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
+}
+
+
+def test_there_are_samples():
+    assert 'sim_20' in [path.name for path in SAMPLES]
+
+
+@pytest.mark.parametrize('path', SAMPLES, ids=lambda path: path.name)
+def test_a_sample_holds_attempts_of_both_outcomes_on_the_topics_of_the_contract(path):
+    for file in path.iterdir():
+        assert file.stat().st_size < 5_000_000, file
+    with Recording(path) as recording:
+        assert {x.name: x.type for x in recording.topics.values()} == TYPES
+        counts = {name: topic.count for name, topic in recording.topics.items()}
+        outcomes = recording.outcomes()
+        executed = [stamp_ns for stamp_ns, _, _ in recording.selected_grasps()]
+    assert counts['/image/compressed'] >= 16 * 20
+    assert [x.attempt for x in outcomes] == sorted({x.attempt for x in outcomes})
+    assert len(outcomes) == 20
+    assert {x.success for x in outcomes} == {True, False}
+    for outcome in outcomes:
+        assert outcome.start_ns < outcome.decision_ns < outcome.end_ns
+        assert any(outcome.start_ns <= stamp_ns <= outcome.end_ns for stamp_ns in executed)
+
+
+def test_there_is_the_model_that_is_loaded_by_default():
+    assert model_path().name == SHIPPED_MODEL
+    assert (ROOT / 'models' / SHIPPED_MODEL) in MODELS
+
+
+@pytest.mark.parametrize('path', MODELS, ids=lambda path: path.name)
+def test_a_model_is_the_one_its_sum_is_of_and_is_small(path):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_manifest(path.parent)[path.name] == digest
+    network = load_checkpoint(path, digest)
+    assert sum(x.numel() for x in network.parameters()) <= 1_200_000
+
+
+def test_every_sum_is_of_a_model_that_is_there():
+    assert sorted(read_manifest(ROOT / 'models')) == [path.name for path in MODELS] != []
