@@ -32,11 +32,11 @@ def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndar
     :raises MossError: if scikit-learn is missing.
     """
     require()
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.model_selection import cross_val_predict, GroupKFold
     inputs = np.column_stack([candidates[:, :3], np.cos(2 * candidates[:, 3]),
                               np.sin(2 * candidates[:, 3])])
-    model = HistGradientBoostingClassifier(max_iter=100, learning_rate=0.05, random_state=0)
+    model = GradientBoostingClassifier(n_estimators=100, random_state=0)
     folds = min(folds, len(np.unique(groups)))
     probabilities = cross_val_predict(model, inputs, labels, groups=groups,
                                       cv=GroupKFold(folds), method='predict_proba')

@@ -1,7 +1,10 @@
 """Start rclpy, let a node work, and end well: when it is done, by a known error, by a signal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import signal
 import sys
+import threading
 from typing import Any
 
 from moss_perception.errors import ConfigError, MossError
@@ -57,11 +60,25 @@ def run_node(name: str, make: Callable[[], Any], work: Callable[[Any], None] = s
             raise
         return interrupted
     finally:
-        if node is not None:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
+        with _uninterrupted():
+            if node is not None:
+                node.destroy_node()
+            if rclpy.ok():
+                rclpy.shutdown()
     return 0
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Clean up in peace: Ctrl-C under ros2 launch comes from the terminal and from launch."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _initialise(args: list[str] | None) -> None:

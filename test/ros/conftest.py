@@ -46,7 +46,8 @@ def predictor(harness, peer, tiny_checkpoint, tmp_path_factory):
     """Return a running grasp_predictor, for a module's tests; see :meth:`PredictorBench.fresh`."""
     bench = harness.PredictorBench(
         peer, tmp_path_factory.mktemp('node'), '-p', f'model_path:={tiny_checkpoint}',
-        '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0')
+        # One thread: a second one spins while it waits for the first, on a machine that is busy.
+        '-p', 'qos_depth:=100', '-p', 'max_gap:=5.0', '-p', 'threads:=1')
     yield bench
     # Malformed messages and publishers that come and go lie behind it.
     status = bench.process.stop()

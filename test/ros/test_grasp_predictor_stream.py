@@ -217,12 +217,14 @@ def test_reset_service_forgets_the_window(stream):
 def test_enable_false_skips_images_and_true_begins_anew(stream):
     fill(stream)
     call = stream.peer.call
+    before = int(stream.status()[1]['skipped'])
     assert call(SetBool, f'{stream.name}/enable', SetBool.Request(data=False)).success
-    assert stream.send(image(WINDOW)) == 'skipped'
-    status, values = stream.status()
-    assert status.message == 'paused by ~/enable'
-    assert values['skipped'] == '1'
-    assert call(SetBool, f'{stream.name}/enable', SetBool.Request(data=True)).success
+    try:
+        assert stream.send(image(WINDOW)) == 'skipped'
+        stream.status(lambda status, values: status.message == 'paused by ~/enable'
+                      and int(values['skipped']) == before + 1)
+    finally:
+        assert call(SetBool, f'{stream.name}/enable', SetBool.Request(data=True)).success
     assert stream.send(image(WINDOW + 1)) == 'stored'
 
 

@@ -1,7 +1,9 @@
 """What every node does with a bad start and with a signal, in processes of their own."""
 
+import os
 import signal
 
+from moss_perception.ros import spinning
 import pytest
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
@@ -39,3 +41,10 @@ def test_a_signal_ends_a_node_without_a_traceback(
     process.process.send_signal(number)
     assert process.wait() == status, process.output()
     assert 'Traceback' not in process.output()
+
+
+def test_a_second_ctrl_c_does_not_disturb_the_clean_up():
+    before = signal.getsignal(signal.SIGINT)
+    with spinning._uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
