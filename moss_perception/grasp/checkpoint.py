@@ -126,6 +126,7 @@ def save_checkpoint(path: str | Path, network: GraspNetwork, notes: dict | None 
     partial = path.with_name(path.name + '.partial')
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial, metadata)
     digest = file_sha256(partial)
+    partial.chmod(0o644)
     partial.replace(path)
     digests = {**read_manifest(path.parent), path.name: digest}
     manifest = path.parent / MANIFEST
