@@ -6,6 +6,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.errors import CandidateError
+from moss_perception.ros.outputs import PROCESSED_QOS
 from moss_perception.ros.point_cloud import read_scores
 import numpy as np
 import rclpy
@@ -90,7 +91,7 @@ class Observer:
         subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH)
         subscribe(Float32, f'{name}/grasp_score',
                   lambda m: self.default_scores.append(m.data), _DEPTH)
-        subscribe(Header, f'{name}/processed', self._on_processed, _DEPTH)
+        subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         subscribe(String, f'{self._gate}/state', lambda m: self.states.append(m.data), latched)
 

@@ -6,9 +6,13 @@ from moss_perception.grasp.frame import Prediction
 from moss_perception.ros import conversions
 from moss_perception.ros.image_subscription import type_name
 from moss_perception.ros.overlay import Overlay
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, Header
+
+# Deep, because a lock-step replay that misses one of these stands still; kept, for one who counts
+# them and is heard of only after the first.
+PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Outputs:
@@ -28,9 +32,7 @@ class Outputs:
             Float32, '~/grasp_score', QoSProfile(depth=10))
         self._features = node.create_lifecycle_publisher(
             Image, '~/motion_features', QoSProfile(depth=2)) if with_features else None
-        # Deep, because a lock-step replay that misses one of these stands still.
-        self._processed = node.create_lifecycle_publisher(
-            Header, '~/processed', QoSProfile(depth=1000))
+        self._processed = node.create_lifecycle_publisher(Header, '~/processed', PROCESSED_QOS)
         self._debug = node.create_lifecycle_publisher(
             Image, '~/debug_image', QoSProfile(depth=2))
 

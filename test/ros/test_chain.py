@@ -14,7 +14,8 @@ from std_msgs.msg import String
 pytestmark = pytest.mark.timeout(110)
 
 PERIOD_NS = 100_000_000
-FRAMES = 24
+# Four seconds at the rate of recording: the gate hears of the player later than the predictor.
+FRAMES = 40
 WINDOW = 16
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
 
@@ -81,7 +82,7 @@ def test_a_recording_becomes_selected_grasps_with_the_stamps_of_its_frames(
     # The gate has to have heard of the scores' publisher before the first of them.
     harness.wait_for(lambda: peer.node.count_subscribers('/chain/grasp_predictor/grasp_scores'),
                      20.0, 'gate')
-    playing = player(chain, recording, 'lock_step:=true', 'rate:=4.0')
+    playing = player(chain, recording, 'lock_step:=true')
     assert playing.wait() == 0, playing.output() + chain.predictor.output()
     scored = {start_ns + index * PERIOD_NS for index in range(WINDOW - 1, FRAMES)}
     harness.wait_for(lambda: stamps(selected) and max(stamps(selected)) == max(scored), 10.0,

@@ -5,10 +5,12 @@ import math
 from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.ros import conversions
+from moss_perception.ros.outputs import PROCESSED_QOS
 from moss_perception.ros.point_cloud import read_scores
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 pytestmark = pytest.mark.timeout(120)
@@ -267,3 +269,14 @@ def test_a_burst_drops_the_oldest_and_scores_the_newest(stream):
     assert list(fates.values()).count('skipped') == dropped
     assert fates[max(fates)] == 'scored'
     assert int(values['missing']) == dropped
+
+
+def test_who_comes_late_still_hears_what_became_of_every_image(stream):
+    fates = fill(stream)
+    name = f'{stream.name}/processed'
+    heard = []
+    late = stream.peer.node.create_subscription(Header, name, heard.append, PROCESSED_QOS)
+    try:
+        stream.wait_for(lambda: [h.frame_id for h in heard[-len(fates):]] == fates, 10, 'fates')
+    finally:
+        stream.peer.node.destroy_subscription(late)
