@@ -59,7 +59,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     arms['all orders, frozen clip'] = predict(
         network, GraspScenes(scenes, network.config, frozen=True))[0]
     scores = {name: ensemble_probability(logits)[0].numpy() for name, logits in arms.items()}
-    main = score_scenes(predictor, scenes)
+    streamed, clip = score_scenes(predictor, scenes), scores[name]
     if yardstick:
         scores['no image, candidates alone'] = yardstick(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
@@ -68,14 +68,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
         'interval': '95 %, scenes drawn with replacement',
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
-        **_measure(main, labels, groups),
-        'stream_against_clip': float(np.abs(main - scores[name]).max()),
+        **_measure(streamed, labels, groups),
+        'stream_against_clip': float(np.abs(streamed - clip).max()),
         'arms': {}, 'motions': {}}
     for name, values in scores.items():
         result['arms'][name] = _measure(values, labels, groups)
     for motion in sorted(set(motions)):
         result['motions'][motion] = _measure(*(x[motions == motion]
-                                               for x in (main, labels, groups)))
+                                               for x in (streamed, labels, groups)))
     return _report(result, arguments)
 
 

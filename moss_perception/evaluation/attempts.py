@@ -24,7 +24,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable) -> np.ndarray:
     stamp_ns, scores = 0, []
     for scene in scenes:
         predictor.reset('next_scene')
-        height, width = scene.frames.shape[1:3]
+        height, width = scene.newest(1).shape[1:3]
         predictor.set_camera(Camera(width, height, scene.matrix))
         positions = scene.candidates[:, :3].astype(np.float64)
         for jpeg in scene.jpegs:

@@ -47,8 +47,12 @@ class Scene:
     @property
     def frames(self) -> np.ndarray:
         """Decode the images: uint8, RGB, shape ``(T, H, W, 3)``."""
+        return self.newest(len(self.jpegs))
+
+    def newest(self, count: int) -> np.ndarray:
+        """Decode the last ``count`` images only: uint8, RGB, shape ``(count, H, W, 3)``."""
         return np.stack([imaging.decode(imaging.CompressedImage(data=data, format='jpeg'))
-                         for data in self.jpegs])
+                         for data in self.jpegs[-count:]])
 
 
 def write_shard(path, scenes: list, matrix: np.ndarray):

@@ -1,7 +1,5 @@
 """Scenes as the network takes them; geometry and preprocessing are the predictor's own."""
 
-from dataclasses import replace
-
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.frame import Camera
 from moss_perception.grasp.geometry import encode_grasps, letterbox, project
@@ -51,8 +49,7 @@ class GraspScenes(Dataset):
         scene = self.scenes[index]
         generator = np.random.default_rng((self.seed, self.epoch, index))
         span = self.config.window_frames
-        jpegs = scene.jpegs[-1:] * span if self.frozen else scene.jpegs[-span:]
-        frames = replace(scene, jpegs=jpegs).frames
+        frames = scene.newest(1).repeat(span, axis=0) if self.frozen else scene.newest(span)
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         candidates, outcomes = scene.candidates.astype(np.float64), scene.outcomes
@@ -82,8 +79,9 @@ def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ..
     :param inside: whether what lies outside the image becomes NaN.
     :returns: float32, shape ``(K, 5)``.
     """
-    pixels = project(candidates[:, :3], Camera(size[1], size[0], matrix))
-    if not inside:
+    if inside:
+        pixels = project(candidates[:, :3], Camera(size[1], size[0], matrix))
+    else:
         pixels = (candidates[:, :3] @ matrix.T)[:, :2] / candidates[:, 2:3]
     return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], matrix[0, 0], transform,
                          config)
@@ -129,13 +127,13 @@ def defaults_from(scenes: list[Scene]) -> dict:
 def pixel_statistics(scenes: list[Scene], count: int = 64) -> dict:
     """Return mean and standard deviation of RGB in [0, 1] over the last frames of some scenes."""
     step = max(1, len(scenes) // count)
-    pixels = np.stack([replace(s, jpegs=s.jpegs[-1:]).frames[0] for s in scenes[::step]]) / 255
+    pixels = np.stack([s.newest(1)[0] for s in scenes[::step]]) / 255
     return {'mean': tuple(float(x) for x in pixels.mean(axis=(0, 1, 2))),
             'std': tuple(float(x) for x in pixels.std(axis=(0, 1, 2)))}
 
 
 def _image_size(scene: Scene) -> tuple[int, int]:
-    height, width = replace(scene, jpegs=scene.jpegs[-1:]).frames.shape[1:3]
+    height, width = scene.newest(1).shape[1:3]
     return width, height
 
 

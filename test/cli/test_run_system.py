@@ -20,21 +20,6 @@ def runner():
         pytest.skip(f'the package is not installed: {error}')
 
 
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory):
-    """Write a small random checkpoint: 16 samples of 10 Hz."""
-    from moss_perception.grasp.checkpoint import save_checkpoint
-    from moss_perception.grasp.config import GraspConfig
-    from moss_perception.grasp.network import GraspNetwork
-    import torch
-    torch.manual_seed(0)
-    config = GraspConfig(image_size=32, orders=2, channels=(8, 8, 16), moss_window=(3, 5, 5),
-                         moss_channels=8, projection_channels=8, head_channels=8)
-    path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
-    save_checkpoint(path, GraspNetwork(config))
-    return path
-
-
 @pytest.fixture
 def bag(factory, make_bag):
     return make_bag([factory.image(factory.START_NS + index * 100_000_000, side=32, fill=index)
@@ -47,8 +32,8 @@ def run(runner, folder, *words):
     return done.returncode, done.stdout
 
 
-def test_a_recording_is_played_to_its_end_in_a_namespace(runner, bag, checkpoint, tmp_path):
-    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}',
+def test_a_recording_is_played_to_its_end_in_a_namespace(runner, bag, tiny_checkpoint, tmp_path):
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={tiny_checkpoint}',
                          'namespace:=arm', 'image_topic:=/image', 'lock_step:=true',
                          'bag_rate:=10')
     assert status == 0, output
@@ -58,21 +43,22 @@ def test_a_recording_is_played_to_its_end_in_a_namespace(runner, bag, checkpoint
 
 
 def test_the_images_of_a_recording_are_heard_without_a_word(
-        runner, factory, make_bag, checkpoint, tmp_path):
+        runner, factory, make_bag, tiny_checkpoint, tmp_path):
     jpeg = cv2.imencode('.jpg', np.full((32, 32, 3), 90, np.uint8))[1].tobytes()
     bag = make_bag([factory.compressed(factory.START_NS + index * 100_000_000, jpeg)
                     for index in range(20)])
-    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}', 'bag_rate:=4')
+    status, output = run(
+        runner, tmp_path, f'bag:={bag}', f'model:={tiny_checkpoint}', 'bag_rate:=4')
     assert status == 0, output
     assert 'end of the recording: 20 images played' in output
     assert re.search(r'in +/image/compressed +sensor_msgs/msg/CompressedImage', output), output
 
 
-def test_a_recording_that_nobody_hears_fails_the_system(runner, bag, checkpoint, tmp_path):
+def test_a_recording_that_nobody_hears_fails_the_system(runner, bag, tiny_checkpoint, tmp_path):
     (tmp_path / 'own.yaml').write_text(
         '/**/bag_player:\n  ros__parameters:\n    start_delay: 1.0\n')
     # Without autostart the predictor does not listen.
-    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={checkpoint}',
+    status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={tiny_checkpoint}',
                          'autostart:=false', 'params_file:=own.yaml')
     assert status == 1, output
     errors = [line for line in output.splitlines() if '[ERROR]' in line]
@@ -88,9 +74,9 @@ def test_images_that_are_not_recorded_are_one_line(runner, bag, tmp_path):
 
 
 def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
-        runner, bag, checkpoint, tmp_path):
+        runner, bag, tiny_checkpoint, tmp_path):
     broken = tmp_path / 'broken.safetensors'
-    broken.write_bytes(checkpoint.read_bytes()[:1000])
+    broken.write_bytes(tiny_checkpoint.read_bytes()[:1000])
     status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={broken}')
     assert status == 1, output
     assert str(broken) in output
@@ -98,17 +84,17 @@ def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
     assert 'images played' not in output
 
 
-def test_a_file_that_is_no_recording_fails_the_system(runner, checkpoint, tmp_path):
+def test_a_file_that_is_no_recording_fails_the_system(runner, tiny_checkpoint, tmp_path):
     wrong = tmp_path / 'notes.mcap'
     wrong.write_text('no recording')
-    status, output = run(runner, tmp_path, f'bag:={wrong}', f'model:={checkpoint}')
+    status, output = run(runner, tmp_path, f'bag:={wrong}', f'model:={tiny_checkpoint}')
     assert status == 1, output
     assert str(wrong) in output
     assert 'Traceback' not in output
 
 
-def test_a_live_system_ends_well_when_it_is_interrupted(runner, checkpoint, tmp_path):
-    process = subprocess.Popen([runner, f'model:={checkpoint}'], cwd=tmp_path, text=True,
+def test_a_live_system_ends_well_when_it_is_interrupted(runner, tiny_checkpoint, tmp_path):
+    process = subprocess.Popen([runner, f'model:={tiny_checkpoint}'], cwd=tmp_path, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                env={**os.environ, 'PYTHONUNBUFFERED': '1'})
     try:

@@ -18,21 +18,6 @@ def harness(ros_domain, programs):
     return sys.modules['ros_harness']
 
 
-@pytest.fixture(scope='session')
-def tiny_checkpoint(tmp_path_factory) -> Path:
-    """Write a small random checkpoint: 16 samples of 10 Hz, two orders."""
-    from moss_perception.grasp.checkpoint import save_checkpoint
-    from moss_perception.grasp.config import GraspConfig
-    from moss_perception.grasp.network import GraspNetwork
-    import torch
-    torch.manual_seed(0)
-    config = GraspConfig(image_size=32, orders=2, channels=(8, 8, 16), moss_window=(3, 5, 5),
-                         moss_channels=8, projection_channels=8, head_channels=8)
-    path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
-    save_checkpoint(path, GraspNetwork(config))
-    return path
-
-
 @pytest.fixture(scope='module')
 def peer(harness):
     """Return a node of the test's own."""
