@@ -6,7 +6,10 @@ The axes, in every docstring of this room: ``B`` batch, ``T`` frames, ``C`` chan
 offsets of the similarity window.
 """
 
+from moss_perception.moss.attach import attach, detach
 from moss_perception.moss.block import MOSS, MossState
 from moss_perception.moss.similarity import correlate, space_time_self_similarity
+from moss_perception.moss.streaming import streaming
 
-__all__ = ['MOSS', 'MossState', 'correlate', 'space_time_self_similarity']
+__all__ = ['MOSS', 'MossState', 'attach', 'correlate', 'detach', 'space_time_self_similarity',
+           'streaming']
