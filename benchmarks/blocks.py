@@ -1,0 +1,71 @@
+"""The configurations of MOSS that are measured."""
+
+import json
+
+import checkout  # noqa: F401 (makes moss_perception importable)
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.moss import MOSS
+from moss_perception.resources import model_path
+from safetensors import safe_open
+import torch
+from torch import nn
+
+WINDOW = (5, 9, 9)
+# MOSS attached to somebody else's network: what keeps within the paper's overhead.
+LIGHT_HOST = {'channels': 64, 'projection': 32, 'hidden': 32, 'learning': 'depthwise'}
+
+
+def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give every zero-initialised weight a value, so that nothing is computed with zeros."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05, generator=generator)
+    return module.eval()
+
+
+def like_peer(channels: int = 128, orders: int = 2, causal: bool = True,
+              learning: str = 'shared') -> MOSS:
+    """
+    Build MOSS with the sizes of vit-pytorch's: every projection, every 3 x 3 convolution.
+
+    :param learning: ``shared`` has vit-pytorch's layers; ``conv`` the authors', with one more
+        3 x 3 convolution over all offsets.
+    """
+    return randomise(MOSS(
+        channels, tuple(range(1, orders + 1)), WINDOW, causal, projection=channels, hidden=64,
+        channels=channels, learning=learning))
+
+
+def read_config(path: str) -> GraspConfig:
+    """
+    Read the configuration of a checkpoint.
+
+    :param path: of the file; empty for the checkpoint that comes with the package.
+    """
+    with safe_open(model_path(path), framework='np') as file:
+        return GraspConfig.from_dict(json.loads(file.metadata()['config']))
+
+
+def predictor_kind(path: str) -> dict:
+    """
+    Return with which arguments a predictor builds its MOSS, window and orders apart.
+
+    :param path: see :func:`read_config`.
+    """
+    config = read_config(path)
+    moss = GraspNetwork(config).moss
+    return {'channels': moss.channels, 'projection': config.projection_channels,
+            'hidden': moss.extraction[0].encode.out_features, 'learning': config.learning,
+            'fusion': moss.fusion}
+
+
+def light(kind: dict, channels: int = 128, orders: int = 2, causal: bool = True) -> MOSS:
+    """
+    Build MOSS in the light configuration of a predictor.
+
+    :param kind: from :func:`predictor_kind`.
+    """
+    return randomise(MOSS(channels, tuple(range(1, orders + 1)), WINDOW, causal, **kind))

@@ -1,0 +1,1 @@
+"""What MOSS is measured against."""
