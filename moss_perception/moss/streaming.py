@@ -41,7 +41,8 @@ def streaming(model: nn.Module, batch: int = 1) -> Iterator[Streams]:
                 features = model(frames)
             streams.reset()                     # what comes next is another scene
 
-    A call that fails midway has moved some blocks on and not others: reset() then.
+    A call that fails midway has moved some blocks on and not others: reset() then. A module that
+    the host runs more than once a call can't be streamed: each run counts as the next frames.
 
     :param model: the host, with MOSS attached.
     :param batch: number of streams ``N``.

@@ -150,6 +150,14 @@ def test_a_host_that_exports_still_exports(name):
     torch.testing.assert_close(host(exported, clip), host(model, clip), rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_dynamo_traces_an_attached_host_without_a_break():
+    host = named('timm ResNet')
+    model, clip = attached(host), host.clip()
+    traced = torch.compile(model, backend='eager', fullgraph=True)
+    torch.testing.assert_close(host(traced, clip), host(model, clip), rtol=1e-5, atol=1e-5)
+
+
 def test_gradient_checkpoints_of_the_host_give_the_same_gradients():
     host = named('transformers ViT')
     gradients = []
