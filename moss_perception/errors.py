@@ -40,3 +40,7 @@ class FrameError(MossError):
     def __init__(self, reason: str, message: str):
         super().__init__(message)
         self.reason = reason
+
+
+class NotFiniteWarning(UserWarning):
+    """Numbers that are not finite came in; what depends on them is not finite either."""

@@ -21,8 +21,7 @@ class GraspConfig:
     :ivar moss_window: similarity window ``(L, U, V)``.
     :ivar moss_channels: channels of each order's encoding.
     :ivar projection_channels: channels that are correlated.
-    :ivar learning: ``conv``, ``depthwise`` or ``mlp``.
-    :ivar fusion: ``sum`` or ``concat``.
+    :ivar learning: ``conv``, ``shared``, ``depthwise`` or ``mlp``.
     :ivar head_channels: channels of the map that grasps are read from.
     :ivar ensemble: number of heads whose spread is the uncertainty.
     :ivar temperature: divides every logit (calibration), above 0.
@@ -38,13 +37,12 @@ class GraspConfig:
     window_frames: int = 16
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
-    channels: tuple[int, int, int] = (16, 32, 64)
+    channels: tuple[int, int, int] = (24, 48, 96)
     orders: int = 3
     moss_window: tuple[int, int, int] = (5, 7, 7)
     moss_channels: int = 32
-    projection_channels: int = 32
-    learning: str = 'depthwise'
-    fusion: str = 'concat'
+    projection_channels: int = 16
+    learning: str = 'mlp'
     head_channels: int = 32
     ensemble: int = 4
     temperature: float = 1.0

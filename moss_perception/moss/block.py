@@ -1,89 +1,15 @@
 """The MOSS block: extraction, learning and fusion of self-similarities of several orders."""
 
-from moss_perception.errors import ConfigError, ShapeError
-from moss_perception.moss.similarity import check_window, correlate, stack_neighbours
+import warnings
+
+from moss_perception.errors import ConfigError, NotFiniteWarning, ShapeError
+from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning
+from moss_perception.moss.similarity import check_window, pad_frames
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
-LEARNING = ('conv', 'depthwise', 'mlp')
-FUSION = ('sum', 'concat')
-
-# Mean square, in units of the LayerNorm's, below which a position counts as blank: dividing by
-# a vanishing contrast would blow rounding up until steps and clip differ.
-_CONTRAST_FLOOR = 1e-3
-
-# One cache an order, shape (B, L - 1, P, H, W): the last normalised maps, oldest first.
+# One cache an order, shape (B, L - 1, H, W, P): the last normalised maps, oldest first.
 MossState = tuple[Tensor, ...]
-
-
-class Extraction(nn.Module):
-    """
-    From a feature map to the encoding of its similarity with each temporal offset.
-
-    Features are centred over the channels (LayerNorm) and over the frame before they are
-    compared: after a ReLU all cosines are near 1 otherwise, and the maps show nothing.
-
-    :param in_channels: channels of the features.
-    :param projection: channels ``P`` that are correlated.
-    :param hidden: channels ``D`` of the encoding of one offset.
-    :param window: ``(L, U, V)``.
-    """
-
-    def __init__(self, in_channels: int, projection: int, hidden: int,
-                 window: tuple[int, int, int]):
-        super().__init__()
-        self.window = window
-        self.norm = nn.LayerNorm(in_channels)
-        self.project = nn.Linear(in_channels, projection)
-        self.contrast = nn.Parameter(torch.tensor(5.0))
-        self.encode = nn.Linear(window[1] * window[2], hidden)
-
-    def maps(self, features: Tensor) -> Tensor:
-        """Project ``(N, C, H, W)`` to vectors of length 1 (0 if blank), ``(N, P, H, W)``."""
-        projected = self.project(self.norm(features.movedim(1, -1)))
-        centred = projected - projected.mean(dim=(1, 2), keepdim=True)
-        power = centred.square().mean(dim=-1, keepdim=True) + _CONTRAST_FLOOR
-        unit = centred * torch.rsqrt(power * centred.shape[-1])
-        return unit.movedim(-1, 1).contiguous()
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Encode similarities of ``(N, P, H, W)`` with ``(N, L, P, H, W)``: (N, L, D, H, W)."""
-        similar = correlate(query, keys, *self.window[1:]).flatten(-2)
-        return F.gelu(self.encode(self.contrast * similar)).permute(0, 3, 4, 1, 2)
-
-
-class Learning(nn.Module):
-    """
-    From the encodings of ``L`` offsets to one map.
-
-    :param length: number of offsets ``L``.
-    :param hidden: channels of one offset's encoding.
-    :param out_channels: channels ``D`` of the map.
-    :param kind: ``conv`` (3 x 3 for each offset, 3 x 3 over all), ``depthwise`` (depthwise 3 x 3,
-        1 x 1 over all) or ``mlp`` (1 x 1 only).
-    """
-
-    def __init__(self, length: int, hidden: int, out_channels: int, kind: str):
-        super().__init__()
-        stacked = length * hidden
-        if kind == 'conv':
-            self.layers = nn.Sequential(
-                nn.Conv2d(stacked, stacked, 3, padding=1, groups=length), nn.GELU(),
-                nn.Conv2d(stacked, stacked, 3, padding=1, groups=length), nn.GELU(),
-                nn.Conv2d(stacked, out_channels, 3, padding=1))
-        elif kind == 'depthwise':
-            self.layers = nn.Sequential(
-                nn.Conv2d(stacked, stacked, 3, padding=1, groups=stacked), nn.GELU(),
-                nn.Conv2d(stacked, out_channels, 1), nn.GELU(),
-                nn.Conv2d(out_channels, out_channels, 3, padding=1, groups=out_channels))
-        else:
-            self.layers = nn.Sequential(
-                nn.Conv2d(stacked, stacked, 1), nn.GELU(), nn.Conv2d(stacked, out_channels, 1))
-
-    def forward(self, encodings: Tensor) -> Tensor:
-        """Fuse ``(N, L, D', H, W)`` to ``(N, D, H, W)``."""
-        return self.layers(encodings.flatten(1, 2))
 
 
 class MOSS(nn.Module):
@@ -100,22 +26,21 @@ class MOSS(nn.Module):
     :param window: ``(L, U, V)``; ``U`` and ``V`` odd.
     :param causal: look back only, which streaming needs; else centred, with odd ``L``.
     :param channels: channels ``D`` of each order's map.
-    :param projection: channels that are correlated.
+    :param projection: channels that features are projected to, and compared in.
+    :param rank: compare in so many channels instead (low-rank similarity), at most
+        ``projection``; the lengths are still those in all of them. ``None``: in all of them.
     :param hidden: channels of the encoding of one temporal offset.
-    :param learning: ``conv``, ``depthwise`` or ``mlp``.
+    :param learning: how the offsets become one map, see :class:`Learning`.
     :param fusion: ``sum`` or ``concat``.
     :raises ConfigError: if a value is not allowed.
     """
 
     def __init__(self, in_channels: int, orders: tuple[int, ...] = (1, 2, 3),
                  window: tuple[int, int, int] = (5, 9, 9), causal: bool = True, *,
-                 channels: int = 64, projection: int = 64, hidden: int = 32,
-                 learning: str = 'conv', fusion: str = 'sum'):
+                 channels: int = 64, projection: int = 64, rank: int | None = None,
+                 hidden: int = 32, learning: str = 'conv', fusion: str = 'sum'):
         super().__init__()
-        self.orders = tuple(orders)
-        if not self.orders or list(self.orders) != sorted(set(self.orders)) or self.orders[0] < 1:
-            raise ConfigError(
-                f'orders must ascend from 1 or more, such as (1, 2, 3), got {orders!r}')
+        self.orders = _check_orders(orders)
         if learning not in LEARNING:
             raise ConfigError(f'learning={learning!r} is not allowed: expected one of {LEARNING}')
         if fusion not in FUSION:
@@ -124,15 +49,17 @@ class MOSS(nn.Module):
                            ('projection', projection), ('hidden', hidden)):
             if size < 1:
                 raise ConfigError(f'{name}={size} is not allowed: expected 1 or more')
+        if rank is not None and not 1 <= rank <= projection:
+            raise ConfigError(f'rank={rank} is not allowed: expected 1 to projection={projection}')
         self.in_channels = in_channels
         self.window = check_window(window, causal)
         self.causal = causal
         self.channels = channels
-        self.projection = projection
+        self.compared = rank or projection
         self.fusion = fusion
         depth = range(self.orders[-1])
         self.extraction = nn.ModuleList(
-            Extraction(channels if n else in_channels, projection, hidden, self.window)
+            Extraction(channels if n else in_channels, projection, rank, hidden, self.window)
             for n in depth)
         self.learning = nn.ModuleList(
             Learning(self.window[0], hidden, channels, learning) for _ in depth)
@@ -150,6 +77,11 @@ class MOSS(nn.Module):
         """Number of frames that an output depends on."""
         return self.orders[-1] * (self.window[0] - 1) + 1
 
+    @property
+    def delay(self) -> int:
+        """How many frames after its own an output depends on: 0 if causal."""
+        return 0 if self.causal else self.orders[-1] * (self.window[0] // 2)
+
     def forward(self, features: Tensor) -> Tensor:
         """
         Add what the orders see to the features of a clip.
@@ -158,7 +90,8 @@ class MOSS(nn.Module):
         :returns: the same shape.
         :raises ShapeError: if the features do not fit.
         """
-        return features + self._output(self.motion(features).flatten(0, 1)).view_as(features)
+        motion = self.motion(features)
+        return features + self.out(motion.movedim(2, -1)).movedim(-1, 2)
 
     def motion(self, features: Tensor, used: int | None = None,
                last: int | None = None) -> Tensor:
@@ -172,22 +105,20 @@ class MOSS(nn.Module):
             is ``last`` where that is given and smaller.
         :raises ShapeError: if the features do not fit.
         """
-        if features.dim() != 5 or features.shape[2] != self.in_channels:
-            raise ShapeError(f'expected features (B, T, {self.in_channels}, H, W), '
-                             f'got {tuple(features.shape)}')
+        self._check_features(features, '(B, T, {}, H, W)')
         batch, frames = features.shape[:2]
         stages = self._stages(used)
         wanted = min(last or frames, frames)
-        current, encodings = features, []
+        current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
             reach = wanted + (len(stages) - n) * (self.window[0] - 1)
             needed = min(reach, frames) if self.causal else frames
-            maps = extraction.maps(current.flatten(0, 1)).unflatten(0, (batch, -1))
-            keys = stack_neighbours(maps, self.window[0], self.causal)[:, -needed:]
-            current = learning(extraction(maps[:, -needed:].flatten(0, 1), keys.flatten(0, 1)))
-            current = current.unflatten(0, (batch, needed))
-            encodings.append(current[:, -wanted:].flatten(0, 1))
-        return self.fuse(encodings).unflatten(0, (batch, wanted))
+            maps = extraction.maps(current)
+            keys = pad_frames(maps, self.window[0], self.causal)[:, -needed - self.window[0] + 1:]
+            encoded = extraction(maps[:, -needed:], keys)
+            current = learning(encoded.flatten(0, 1)).unflatten(0, (batch, needed))
+            encodings.append(current[:, -wanted:].movedim(-1, 2))
+        return self.fuse(encodings)
 
     def initial_state(self, batch: int, height: int, width: int) -> MossState:
         """
@@ -196,15 +127,14 @@ class MOSS(nn.Module):
         :param batch: number of streams ``B``.
         :param height: the map's height ``H``.
         :param width: the map's width ``W``.
-        :returns: one tensor of zeros an order, shape ``(B, L - 1, P, H, W)``.
+        :returns: one tensor of zeros an order, shape ``(B, L - 1, H, W, P)``.
         :raises ConfigError: if the window is centred: it would need frames of the future.
         """
         if not self.causal:
             raise ConfigError('a centred window needs future frames and cannot be stepped: '
                               'expected causal=True')
-        weight = self.out.weight
-        shape = (batch, self.window[0] - 1, self.projection, height, width)
-        return tuple(weight.new_zeros(shape) for _ in self.extraction)
+        shape = (batch, self.window[0] - 1, height, width, self.compared)
+        return tuple(self.out.weight.new_zeros(shape) for _ in self.extraction)
 
     def step(self, x: Tensor, state: MossState) -> tuple[Tensor, MossState]:
         """
@@ -216,7 +146,8 @@ class MOSS(nn.Module):
         :raises ShapeError: if frame and state do not fit.
         """
         encodings, state = self.encode_step(x, state)
-        return x + self._output(self.fuse(encodings)), state
+        motion = self.fuse(encodings)
+        return x + self.out(motion.movedim(1, -1)).movedim(-1, 1), state
 
     def encode_step(self, x: Tensor, state: MossState,
                     computed: int | None = None) -> tuple[list[Tensor], MossState]:
@@ -229,40 +160,75 @@ class MOSS(nn.Module):
         :returns: one map an order that was run, shape ``(B, D', H, W)``; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
-        self._check_step(x, state)
-        current, encodings = x, []
-        caches = [torch.zeros_like(cache) for cache in state]
-        for n, (extraction, learning) in enumerate(self._stages(computed)):
-            maps = extraction.maps(current)
-            keys = torch.cat([state[n], maps[:, None]], dim=1)
-            caches[n] = keys[:, 1:]
-            current = learning(extraction(maps, keys))
-            encodings.append(current)
+        self._check_features(x, '(B, {}, H, W)')
+        self._check_state(x, state)
+        current, encodings, caches = x.movedim(1, -1), [], []
+        for cache, (extraction, learning) in zip(state, self._stages(computed), strict=False):
+            maps = extraction.maps(current)[:, None]
+            keys = torch.cat([cache, maps], dim=1)
+            caches.append(keys[:, 1:])
+            current = learning(extraction(maps, keys)[:, 0])
+            encodings.append(current.movedim(-1, 1))
+        caches += [torch.zeros_like(cache) for cache in state[len(caches):]]
         return encodings, tuple(caches)
 
     def fuse(self, encodings: list[Tensor]) -> Tensor:
         """
         Sum or concatenate the orders that are wanted; those that are not there count as 0.
 
-        :param encodings: one map an order, from the first on, shape ``(N, D', H, W)``.
-        :returns: float tensor, shape ``(N, D, H, W)``, ``D`` = :attr:`motion_channels`.
+        :param encodings: one map an order, from the first on, shape ``(…, D', H, W)``.
+        :returns: float tensor, shape ``(…, D, H, W)``, ``D`` = :attr:`motion_channels`.
         """
-        absent = torch.zeros_like(encodings[0])
-        wanted = [encodings[n - 1] if n <= len(encodings) else absent for n in self.orders]
-        return torch.cat(wanted, dim=1) if self.fusion == 'concat' else sum(wanted)
+        there = [encodings[n - 1] for n in self.orders if n <= len(encodings)]
+        if self.fusion == 'sum':
+            return sum(there[1:], there[0]) if there else torch.zeros_like(encodings[0])
+        there += [torch.zeros_like(encodings[0])] * (len(self.orders) - len(there))
+        return torch.cat(there, dim=-3)
 
     def _stages(self, highest: int | None) -> list[tuple[Extraction, Learning]]:
         return list(zip(self.extraction, self.learning, strict=True))[:highest]
 
-    def _output(self, motion: Tensor) -> Tensor:
-        return self.out(motion.movedim(1, -1)).movedim(-1, 1)
+    def _check_features(self, features: Tensor, expected: str) -> None:
+        axes = expected.count(',') + 1
+        if features.dim() != axes or features.shape[-3] != self.in_channels:
+            raise ShapeError(f'expected features {expected.format(self.in_channels)}, '
+                             f'got {tuple(features.shape)}')
+        if torch.compiler.is_compiling():
+            return
+        _check_kind('features', features, 'the block', self.out.weight)
+        # A sum is far cheaper than a look at each number, and not finite if one of them is not.
+        wide = torch.promote_types(features.dtype, torch.float32)
+        if features.device.type == 'cpu' and not features.detach().sum(dtype=wide).isfinite():
+            warnings.warn(f'features {tuple(features.shape)} hold NaN or infinity: so does what '
+                          'depends on them', NotFiniteWarning, stacklevel=3)
 
-    def _check_step(self, x: Tensor, state: MossState) -> None:
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ShapeError(f'expected a frame (B, {self.in_channels}, H, W), '
-                             f'got {tuple(x.shape)}')
-        expected = (x.shape[0], self.window[0] - 1, self.projection, *x.shape[2:])
+    def _check_state(self, x: Tensor, state: MossState) -> None:
+        expected = (x.shape[0], self.window[0] - 1, *x.shape[2:], self.compared)
         found = [tuple(cache.shape) for cache in state]
         if found != [expected] * len(self.extraction):
             raise ShapeError(f'expected a state of {len(self.extraction)} tensors {expected}, '
                              f'got {found}')
+        if not torch.compiler.is_compiling():
+            for cache in state:
+                _check_kind('state', cache, 'features', x)
+
+
+def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        found = tuple(orders)
+        if found and found[0] >= 1 and all(
+                a < b for a, b in zip(found, found[1:], strict=False)) and all(
+                isinstance(n, int) for n in found):
+            return found
+    except TypeError:
+        pass
+    raise ConfigError('orders must be whole numbers that ascend from 1 or more, such as '
+                      f'(1, 2, 3), got {orders!r}')
+
+
+def _check_kind(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
+    if torch.is_autocast_enabled(tensor.device.type) and tensor.device == like.device:
+        return
+    if (tensor.device, tensor.dtype) != (like.device, like.dtype):
+        raise ShapeError(f'{name} and {other} must be of one device and dtype: expected '
+                         f'{like.dtype} on {like.device}, got {tensor.dtype} on {tensor.device}')

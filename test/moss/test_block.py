@@ -25,7 +25,7 @@ def stream(block, clip):
     return torch.stack(outputs, dim=1)
 
 
-@pytest.mark.parametrize('learning', ['conv', 'depthwise', 'mlp'])
+@pytest.mark.parametrize('learning', ['conv', 'shared', 'depthwise', 'mlp'])
 @pytest.mark.parametrize('fusion', ['sum', 'concat'])
 @pytest.mark.parametrize('orders', [(1,), (1, 2), (1, 2, 3), (2, 3), (3,)])
 def test_steps_equal_the_clip(learning, fusion, orders):

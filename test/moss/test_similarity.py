@@ -3,7 +3,7 @@
 import math
 
 from moss_perception.errors import ConfigError, ShapeError
-from moss_perception.moss import similarity
+from moss_perception.moss import kernels
 from moss_perception.moss.similarity import correlate, space_time_self_similarity
 import pytest
 import torch
@@ -31,9 +31,9 @@ def by_definition(features, window, causal):
 
 @pytest.mark.parametrize('window, causal', [
     ((3, 3, 5), True), ((2, 5, 3), True), ((3, 3, 3), False), ((1, 7, 1), True)])
-@pytest.mark.parametrize('kernel_limit', [0, 10_000], ids=['bands', 'maps'])
-def test_equals_the_definition(window, causal, kernel_limit, monkeypatch):
-    monkeypatch.setattr(similarity, '_WHOLE_MAP_POSITIONS', kernel_limit)
+@pytest.mark.parametrize('share', [math.inf, 0], ids=['bands', 'maps'])
+def test_equals_the_definition(window, causal, share, monkeypatch):
+    monkeypatch.setattr(kernels, '_BAND_SHARE', share)
     torch.manual_seed(0)
     features = torch.randn(2, 4, 3, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(space_time_self_similarity(features, window, causal),
@@ -64,9 +64,9 @@ def test_before_the_first_frame_and_outside_the_frame_is_zero():
     torch.testing.assert_close(out[0, 0, 0, 0, 2], expected)
 
 
-@pytest.mark.parametrize('kernel_limit', [0, 10_000], ids=['bands', 'maps'])
-def test_gradients(kernel_limit, monkeypatch):
-    monkeypatch.setattr(similarity, '_WHOLE_MAP_POSITIONS', kernel_limit)
+@pytest.mark.parametrize('share', [math.inf, 0], ids=['bands', 'maps'])
+def test_gradients(share, monkeypatch):
+    monkeypatch.setattr(kernels, '_BAND_SHARE', share)
     torch.manual_seed(0)
     query = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     keys = torch.randn(1, 2, 2, 3, 2, dtype=torch.float64, requires_grad=True)

@@ -1,0 +1,254 @@
+"""
+The products of each position of a map with the positions in its window, fast on a CPU.
+
+Maps are position-major here, ``(H, W, P)``, so that a map is a matrix without being copied. Two
+kernels, chosen by the map's size: one product of whole maps of which the windows are gathered, or
+one product for each row with the band of ``U`` rows around it, of which they are a strided view.
+"""
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+import torch.nn.functional as F
+
+# A row's band must be smaller than the map by this much to be worth its smaller products.
+_BAND_SHARE = 0.7
+# Products of bands that are held at a time, in numbers: about the size of a core's cache.
+_BAND_NUMBERS = 1_000_000
+
+
+def prefers_bands(rows: int, columns: int, u_size: int, v_size: int) -> bool:
+    """
+    Choose the kernel for a map.
+
+    :param rows: height ``H``.
+    :param columns: width ``W``.
+    :param u_size: vertical size ``U`` of the window.
+    :param v_size: horizontal size ``V`` of the window.
+    :returns: whether bands of rows are expected to be faster than whole maps.
+    """
+    return u_size * (columns + v_size - 1) <= _BAND_SHARE * rows * columns
+
+
+def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
+    """
+    Multiply each position with those in its window, in ``L`` frames.
+
+    :param query: float tensor, shape ``(B, T, H, W, P)``.
+    :param keys: float tensor, shape ``(B, T + L - 1, H, W, P)``; frame ``t`` of the query is
+        multiplied with frames ``t`` to ``t + L - 1``.
+    :param u_size: vertical size ``U`` of the window, odd.
+    :param v_size: horizontal size ``V`` of the window, odd.
+    :returns: shape ``(B, T, H, W, L, U * V)``; 0 for neighbours outside the map.
+    """
+    if (query.device.type == 'cpu' and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()):
+        return _WindowProducts.apply(query, keys, u_size, v_size)
+    return _traceable(query, keys, u_size, v_size)
+
+
+@functools.lru_cache(maxsize=32)
+def _gather_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[Tensor, Tensor]:
+    """
+    Index the neighbours in a flattened map.
+
+    :returns: ``neighbour``, shape ``(HW, UV)``: its position, or the position itself for one that
+        is outside the map, so that what is not finite stays where it is; ``inside``, the same
+        shape: 1 where the neighbour is in the map, else 0.
+    """
+    y, x = _positions(rows, columns)
+    u, v = torch.meshgrid(torch.arange(u_size), torch.arange(v_size), indexing='ij')
+    other_y = y + u.flatten() - u_size // 2
+    other_x = x + v.flatten() - v_size // 2
+    inside = (other_y >= 0) & (other_y < rows) & (other_x >= 0) & (other_x < columns)
+    neighbour = torch.where(inside, other_y * columns + other_x, y * columns + x)
+    return neighbour, inside.float()
+
+
+@functools.lru_cache(maxsize=32)
+def _scatter_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[Tensor, Tensor]:
+    """
+    Index the way back: which neighbour one position is of another.
+
+    :returns: ``offset`` and ``near``, shape ``(HW, HW)``: the offset, and 1 where the window
+        reaches so far, else 0.
+    """
+    y, x = _positions(rows, columns)
+    down, right = y.T - y + u_size // 2, x.T - x + v_size // 2
+    near = (down >= 0) & (down < u_size) & (right >= 0) & (right < v_size)
+    return (down * v_size + right) * near, near.float()
+
+
+def _positions(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
+    return y.flatten()[:, None], x.flatten()[:, None]
+
+
+class _WindowProducts(torch.autograd.Function):
+    """
+    Both kernels with their gradients, a frame at a time, so that a product stays in the cache.
+
+    Nothing but the maps is kept for the gradient. Which neighbour a product belongs to is one to
+    one, so the gradient of a gather is a gather as well; the default, a scatter, is slow.
+    """
+
+    @staticmethod
+    def forward(ctx, query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
+        batch, frames, rows, columns, _ = query.shape
+        length = keys.shape[1] - frames + 1
+        query, keys = query.contiguous(), keys.contiguous()
+        ctx.save_for_backward(query, keys)
+        ctx.window = u_size, v_size
+        kernel = _Bands if prefers_bands(rows, columns, u_size, v_size) else _Maps
+        kernel = kernel(query, length, u_size, v_size)
+        out = query.new_empty(batch, frames, rows, columns, length, u_size * v_size)
+        for b in range(batch):
+            for t in range(frames):
+                kernel.products(query[b, t], keys[b, t:t + length], out[b, t])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        query, keys = ctx.saved_tensors
+        batch, frames, rows, columns, _ = query.shape
+        length = keys.shape[1] - frames + 1
+        grad = grad.contiguous()
+        kernel = _Bands if prefers_bands(rows, columns, *ctx.window) else _Maps
+        kernel = kernel(query, length, *ctx.window)
+        grad_query, grad_keys = torch.empty_like(query), torch.zeros_like(keys)
+        for b in range(batch):
+            for t in range(frames):
+                kernel.gradients(grad[b, t], query[b, t], keys[b, t:t + length],
+                                 grad_query[b, t], grad_keys[b, t:t + length])
+        return grad_query, grad_keys, None, None
+
+
+class _Maps:
+    """One product of whole maps, of which the windows are gathered."""
+
+    def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
+        self.size = *query.shape[2:4], u_size, v_size
+        self.positions = query.shape[2] * query.shape[3]
+        self.length = length
+        neighbour, inside = _gather_index(*self.size)
+        self.index = neighbour[:, None].expand(-1, length, -1)
+        self.inside = inside[:, None].to(query.dtype)
+
+    def products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
+        """Multiply ``(H, W, P)`` with ``(L, H, W, P)``, into ``(H, W, L, U * V)``."""
+        product = query.flatten(0, 1) @ keys.flatten(0, 2).T
+        out = out.flatten(0, 1)
+        torch.gather(product.unflatten(1, (self.length, -1)), 2, self.index, out=out)
+        out.mul_(self.inside)
+
+    def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
+                  grad_keys: Tensor) -> None:
+        """Write the query's gradient, and add the keys' to what is there."""
+        offset, near = _scatter_index(*self.size)
+        index = offset[:, None].expand(-1, self.length, -1)
+        product = grad.flatten(0, 1).gather(2, index).mul_(near[:, None].to(grad.dtype))
+        product = product.flatten(1)
+        torch.mm(product, keys.flatten(0, 2), out=grad_query.flatten(0, 1))
+        grad_keys.flatten(0, 2).addmm_(product.T, query.flatten(0, 1))
+
+
+class _Bands:
+    """
+    A product of each row with the band of rows around it; memory linear in the map's size.
+
+    The keys are laid out row by row, ``(H + U - 1, L, W + V - 1, P)`` with a margin of zeros, so
+    that a band is a contiguous matrix, and the windows of its product a strided view.
+    """
+
+    def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
+        rows, columns, channels = query.shape[2:]
+        self.length, self.u_size, self.v_size = length, u_size, v_size
+        self.wide = columns + v_size - 1
+        self.band = u_size * length * self.wide
+        self.laid = query.new_zeros(rows + u_size - 1, length, self.wide, channels)
+        self.height = max(1, min(rows, _BAND_NUMBERS // (columns * self.band)))
+        # One number more than a row shifts the windows of the next position by one.
+        self.product = query.new_zeros(self.height * columns * self.band)
+
+    def _inner(self, laid: Tensor, rows: int, columns: int) -> Tensor:
+        top, left = self.u_size // 2, self.v_size // 2
+        return laid[top:top + rows, :, left:left + columns]
+
+    def _bands(self, first: int, height: int) -> Tensor:
+        row = self.laid[0].numel()
+        return self.laid.as_strided((height, self.band, self.laid.shape[3]),
+                                    (row, self.laid.shape[3], 1), first * row)
+
+    def _windows(self, height: int, columns: int) -> Tensor:
+        return self.product.as_strided(
+            (height, columns, self.length, self.u_size, self.v_size),
+            (columns * self.band, self.band + 1, self.wide, self.length * self.wide, 1))
+
+    def products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
+        """Multiply ``(H, W, P)`` with ``(L, H, W, P)``, into ``(H, W, L, U * V)``."""
+        rows, columns = query.shape[:2]
+        self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
+        out = out.unflatten(-1, (self.u_size, self.v_size))
+        for first in range(0, rows, self.height):
+            height = min(self.height, rows - first)
+            product = self.product[:height * columns * self.band].view(height, columns, -1)
+            torch.bmm(query[first:first + height], self._bands(first, height).transpose(1, 2),
+                      out=product)
+            out[first:first + height] = self._windows(height, columns)
+
+    def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
+                  grad_keys: Tensor) -> None:
+        """Write the query's gradient, and add the keys' to what is there."""
+        rows, columns = query.shape[:2]
+        self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
+        grad = grad.unflatten(-1, (self.u_size, self.v_size))
+        grad_laid = torch.zeros_like(self.laid)
+        for first in range(0, rows, self.height):
+            height = min(self.height, rows - first)
+            # What lies between the windows is never written: it stays 0.
+            self._windows(height, columns).copy_(grad[first:first + height])
+            product = self.product[:height * columns * self.band].view(height, columns, -1)
+            torch.bmm(product, self._bands(first, height),
+                      out=grad_query[first:first + height])
+            bands = torch.bmm(product.transpose(1, 2), query[first:first + height])
+            bands = bands.view(height, self.u_size, *self.laid.shape[1:])
+            for u in range(self.u_size):
+                grad_laid[first + u:first + u + height] += bands[:, u]
+        grad_keys += self._inner(grad_laid, rows, columns).transpose(0, 1)
+
+
+def _traceable(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
+    """Do the same in plain differentiable operations: for compilers, exports and other devices."""
+    batch, frames, rows, columns, channels = query.shape
+    length = keys.shape[1] - frames + 1
+    stacked = keys[:, None] if frames == 1 else torch.stack(
+        [keys[:, n:n + frames] for n in range(length)], dim=2)
+    if prefers_bands(rows, columns, u_size, v_size) and rows * columns > 1024:
+        return _traceable_bands(query, stacked, u_size, v_size)
+    neighbour, inside = _gather_index(rows, columns, u_size, v_size)
+    # One key of zeros more, which all neighbours outside the map share.
+    nowhere = length * rows * columns
+    index = neighbour[:, None] + torch.arange(length)[:, None] * (rows * columns)
+    index = torch.where(inside[:, None] > 0, index, nowhere).flatten(1).to(query.device)
+    flat = F.pad(stacked.reshape(batch * frames, nowhere, channels), (0, 0, 0, 1))
+    product = torch.bmm(query.reshape(batch * frames, -1, channels), flat.transpose(1, 2))
+    out = product.gather(2, index.expand(batch * frames, -1, -1))
+    return out.view(batch, frames, rows, columns, length, u_size * v_size)
+
+
+def _traceable_bands(query: Tensor, stacked: Tensor, u_size: int, v_size: int) -> Tensor:
+    """Multiply each row of ``(B, T, H, W, P)`` with its band of ``(B, T, L, H, W, P)``."""
+    batch, frames, rows, columns, channels = query.shape
+    length, u, v = stacked.shape[2], u_size // 2, v_size // 2
+    wide = columns + 2 * v
+    padded = F.pad(stacked.flatten(0, 1), (0, 0, v, v, u, u))
+    bands = torch.stack([padded[:, :, n:n + rows] for n in range(u_size)], dim=3)
+    bands = bands.transpose(1, 2).reshape(-1, length * u_size * wide, channels)
+    product = torch.bmm(query.reshape(-1, columns, channels), bands.transpose(1, 2))
+    # One column more a row shifts each row by one, so that every window starts at column 0.
+    product = F.pad(product.flatten(1), (0, columns)).view(len(bands), columns, -1)[..., :-1]
+    product = product.reshape(batch, frames, rows, columns, length, u_size, wide)
+    return product[..., :v_size].flatten(-2)

@@ -1,0 +1,111 @@
+"""What a MOSS block learns of one order: how to compare, and how to read the similarities."""
+
+from moss_perception.moss.kernels import window_products
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+LEARNING = ('conv', 'shared', 'depthwise', 'mlp')
+FUSION = ('sum', 'concat')
+
+# Mean square, in units of the LayerNorm's, below which a position counts as blank: dividing by
+# a vanishing contrast would blow rounding up until steps and clip differ.
+_CONTRAST_FLOOR = 1e-3
+
+
+class Extraction(nn.Module):
+    """
+    From a feature map to the encoding of its similarity with each temporal offset.
+
+    Features are centred over the channels (LayerNorm) and over the frame before they are
+    compared: after a ReLU all cosines are near 1 otherwise, and the maps show nothing. Neither
+    norm nor projection has a bias, since the centring would take it out again. The projected
+    channels are centred as well: then a LayerNorm is all that a cosine needs.
+
+    :param in_channels: channels of the features.
+    :param projection: channels they are projected to.
+    :param rank: channels that are compared, ``None`` for all of them.
+    :param hidden: channels ``D'`` of the encoding of one offset.
+    :param window: ``(L, U, V)``.
+    """
+
+    def __init__(self, in_channels: int, projection: int, rank: int | None, hidden: int,
+                 window: tuple[int, int, int]):
+        super().__init__()
+        self.window = window
+        self.norm = nn.LayerNorm(in_channels, elementwise_affine=False)
+        self.project = nn.Linear(in_channels, projection, bias=False)
+        self.compress = nn.Identity()
+        if rank is not None:
+            self.compress = nn.Linear(projection, rank, bias=False)
+            # Orthonormal rows scaled so that the mean of a product stays what it was.
+            nn.init.orthogonal_(self.compress.weight, gain=(projection / rank) ** 0.5)
+        self.contrast = nn.Parameter(torch.tensor(5.0))
+        self.encode = nn.Linear(window[1] * window[2], hidden)
+
+    def maps(self, features: Tensor) -> Tensor:
+        """Turn ``(…, H, W, C)`` into vectors of length sqrt(P), shorter if blank."""
+        projected = self.project(self.norm(features))
+        centred = projected - projected.mean(dim=(-3, -2), keepdim=True)
+        return self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """
+        Encode the similarities of each frame with those in its window.
+
+        :param query: maps, shape ``(B, T, H, W, P)``.
+        :param keys: maps, shape ``(B, T + L - 1, H, W, P)``.
+        :returns: shape ``(B, T, H, W, L, D')``.
+        """
+        products = window_products(query, keys, *self.window[1:])
+        # The lengths are taken out here, where there is least to multiply.
+        scale = self.contrast / self.project.out_features
+        return F.relu(F.linear(products, self.encode.weight * scale, self.encode.bias))
+
+
+class Learning(nn.Module):
+    """
+    From the encodings of ``L`` offsets to one map.
+
+    :param length: number of offsets ``L``.
+    :param hidden: channels ``D'`` of one offset's encoding.
+    :param out_channels: channels ``D`` of the map.
+    :param kind: ``conv`` (two 3 x 3 for each offset with weights of its own, 3 x 3 over all),
+        ``shared`` (two 3 x 3 with the same weights for each offset, 1 x 1 over all),
+        ``depthwise`` (1 x 1 over all, depthwise 3 x 3) or ``mlp`` (1 x 1 over all).
+    """
+
+    def __init__(self, length: int, hidden: int, out_channels: int, kind: str):
+        super().__init__()
+        self.kind = kind
+        stacked = length * hidden
+        if kind == 'conv':
+            self.offsets = nn.Sequential(
+                nn.Conv2d(stacked, stacked, 3, padding=1, groups=length), nn.ReLU(),
+                nn.Conv2d(stacked, stacked, 3, padding=1, groups=length), nn.ReLU())
+            self.over = nn.Conv2d(stacked, out_channels, 3, padding=1)
+        elif kind == 'shared':
+            self.offsets = nn.Sequential(
+                nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(),
+                nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU())
+            self.over = nn.Linear(stacked, out_channels)
+        elif kind == 'depthwise':
+            self.over = nn.Linear(stacked, out_channels)
+            self.around = nn.Conv2d(out_channels, out_channels, 3, padding=1,
+                                    groups=out_channels)
+        else:
+            self.over = nn.Linear(stacked, out_channels)
+
+    def forward(self, encodings: Tensor) -> Tensor:
+        """Turn ``(N, H, W, L, D')`` into ``(N, H, W, D)``."""
+        if self.kind == 'conv':
+            stacked = encodings.flatten(3).movedim(-1, 1)
+            return self.over(self.offsets(stacked)).movedim(1, -1)
+        if self.kind == 'shared':
+            each = encodings.permute(0, 3, 4, 1, 2)
+            each = self.offsets(each.flatten(0, 1)).unflatten(0, each.shape[:2])
+            return self.over(each.permute(0, 3, 4, 1, 2).flatten(3))
+        fused = F.relu(self.over(encodings.flatten(3)))
+        if self.kind == 'depthwise':
+            return self.around(fused.movedim(-1, 1)).movedim(1, -1)
+        return fused
