@@ -1,0 +1,152 @@
+"""The block leaves Python: torch.export, torch.compile, and ONNX with the state in and out."""
+
+from pathlib import Path
+import shutil
+import sysconfig
+
+from moss_perception.moss import MOSS
+import pytest
+import torch
+from torch import nn
+
+KINDS = ('conv', 'shared', 'depthwise', 'mlp')
+EXACT = {'rtol': 1e-5, 'atol': 1e-5}
+# No other test uses this size, so what is cached for it is first made while a graph is traced.
+SIZE = (6, 11)
+
+
+class Step(nn.Module):
+    """What is exported: one frame and the state in, the features and the state out."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x, state):
+        return self.block.step(x, state)
+
+
+class Steps(nn.Module):
+    """A step of several blocks in one graph, since each export takes seconds."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x, states):
+        pairs = [block.step(x, state) for block, state in zip(self.blocks, states, strict=True)]
+        return tuple(y for y, _ in pairs), tuple(state for _, state in pairs)
+
+
+def small(randomise, learning='conv', orders=(1, 2), **options):
+    return randomise(MOSS(6, orders, (3, 3, 5), channels=8, projection=4, hidden=4,
+                          learning=learning, **options))
+
+
+def has_compiler():
+    found = any(shutil.which(name) for name in ('g++', 'clang++', 'c++'))
+    return found and (Path(sysconfig.get_path('include')) / 'Python.h').exists()
+
+
+@pytest.fixture
+def clip():
+    return torch.randn(2, 7, 6, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize('causal', [True, False])
+def test_an_exported_clip_equals_the_block_for_any_batch(causal, randomise, clip):
+    block = small(randomise, causal=causal)
+    batch = torch.export.Dim('batch', min=1, max=64)
+    exported = torch.export.export(block, (clip,), dynamic_shapes=({0: batch},)).module()
+    with torch.no_grad():
+        for given in clip, clip[:1], torch.cat([clip, clip.flip(1)])[:3]:
+            torch.testing.assert_close(exported(given), block(given), **EXACT)
+
+
+@pytest.mark.parametrize('learning', KINDS)
+def test_an_exported_step_equals_the_clip_for_any_batch(learning, randomise, clip):
+    block = small(randomise, learning)
+    batch = torch.export.Dim('batch', min=1, max=64)
+    state = block.initial_state(2, *SIZE)
+    shapes = ({0: batch}, tuple({0: batch} for _ in state))
+    exported = torch.export.export(Step(block), (clip[:, 0], state),
+                                   dynamic_shapes=shapes).module()
+    with torch.no_grad():
+        for given in clip, clip[:1], torch.cat([clip, clip.flip(1)])[:3]:
+            state = block.initial_state(len(given), *SIZE)
+            for t in range(given.shape[1]):
+                y, state = exported(given[:, t], state)
+            torch.testing.assert_close(y, block(given)[:, -1], **EXACT)
+
+
+def test_an_export_without_gradients_is_the_same(randomise, clip):
+    block = small(randomise)
+    with torch.no_grad():
+        exported = torch.export.export(block, (clip,)).module()
+        torch.testing.assert_close(exported(clip), block(clip), **EXACT)
+
+
+@pytest.mark.parametrize('size', [SIZE, (64, 48)], ids=['maps', 'bands'])
+def test_the_graph_is_whole_and_has_the_same_gradient(size, randomise):
+    torch.manual_seed(1)
+    block = small(randomise, 'mlp', orders=(1,)).double()
+    clip = torch.randn(2, 3, 6, *size, dtype=torch.float64)
+    weights = tuple(block.parameters())
+    whole = torch.compile(block, backend='eager', fullgraph=True)(clip)
+    torch.testing.assert_close(whole, block(clip))
+    found = torch.autograd.grad(whole.square().mean(), weights)
+    expected = torch.autograd.grad(block(clip).square().mean(), weights)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.skipif(not has_compiler(), reason='torch.compile needs a C++ compiler and Python.h')
+def test_a_compiled_step_equals_the_clip(randomise, clip):
+    block = small(randomise, 'mlp', orders=(1,))
+    step = torch.compile(block.step, fullgraph=True)
+    state = block.initial_state(2, *SIZE)
+    with torch.no_grad():
+        for t in range(clip.shape[1]):
+            y, state = step(clip[:, t], state)
+        torch.testing.assert_close(y, block(clip)[:, -1], **EXACT)
+
+
+@pytest.fixture(scope='module')
+def onnx_steps(randomise, tmp_path_factory):
+    """Export a step of each kind, in one graph, and return it with its blocks."""
+    runtime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    blocks = [small(randomise, kind, orders=(1, 2) if kind == 'conv' else (1,)) for kind in KINDS]
+    states = tuple(block.initial_state(1, *SIZE) for block in blocks)
+    path = tmp_path_factory.mktemp('onnx') / 'step.onnx'
+    program = torch.onnx.export(Steps(blocks).eval(), (torch.zeros(1, 6, *SIZE), states),
+                                dynamo=True, verbose=False)
+    program.save(path)
+    return blocks, runtime.InferenceSession(path, providers=['CPUExecutionProvider'])
+
+
+def test_steps_by_onnx_runtime_equal_the_clip(onnx_steps, clip):
+    blocks, session = onnx_steps
+    names = [value.name for value in session.get_inputs()]
+    state = [cache.numpy() for block in blocks for cache in block.initial_state(1, *SIZE)]
+    outputs = []
+    for frame in clip[:1].unbind(1):
+        given = dict(zip(names, [frame.numpy(), *state], strict=True))
+        found = session.run(None, given)
+        outputs.append([torch.from_numpy(y) for y in found[:len(blocks)]])
+        state = found[len(blocks):]
+    for n, block in enumerate(blocks):
+        with torch.no_grad():
+            expected = block(clip[:1])
+        found = torch.stack([step[n] for step in outputs], dim=1)
+        # ONNX Runtime orders and fuses sums in its own way.
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4, msg=lambda text, n=n:
+                                   f'{KINDS[n]}: {text}')
+
+
+def test_the_exported_state_keeps_its_shapes(onnx_steps):
+    blocks, session = onnx_steps
+    shapes = [list(cache.shape) for block in blocks
+              for cache in block.initial_state(1, *SIZE)]
+    assert [value.shape for value in session.get_inputs()[1:]] == shapes
+    assert [value.shape for value in session.get_outputs()[len(blocks):]] == shapes

@@ -1,0 +1,56 @@
+"""The examples of the documentation run, and show what they say."""
+
+import doctest
+import importlib.util
+from pathlib import Path
+import re
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / 'docs'
+FENCED = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+
+
+def examples(name):
+    """Return the fenced examples of a page, each with the line that it begins at."""
+    text = (DOCS / name).read_text(encoding='utf-8')
+    return [(found[1], text.count('\n', 0, found.start(1))) for found in FENCED.finditer(text)]
+
+
+def run(name, found):
+    """Run examples in one session, and fail with what differs."""
+    parser, runner, report, names = doctest.DocTestParser(), doctest.DocTestRunner(), [], {}
+    for text, line in found:
+        test = parser.get_doctest(text, names, name, str(DOCS / name), line)
+        assert test.examples, f'{name}:{line}: an example without >>> is not run'
+        runner.run(test, out=report.append, clear_globs=False)
+        names = test.globs
+    assert not runner.failures, ''.join(report)
+
+
+def needs(text, package):
+    return f'from {package} import' in text or f'import {package}' in text
+
+
+def test_the_examples_of_the_moss_page():
+    for package in 'onnxruntime', 'onnxscript':
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f'the examples of docs/moss.md need {package}')
+    found = [example for example in examples('moss.md') if not needs(example[0], 'transformers')]
+    assert len(found) > 10
+    run('moss.md', found)
+
+
+def test_the_example_with_a_model_of_transformers():
+    pytest.importorskip('transformers')
+    found = [example for example in examples('moss.md') if needs(example[0], 'transformers')]
+    assert len(found) == 1
+    run('moss.md', found)
+
+
+def test_pages_point_to_files_that_exist():
+    pages = [*DOCS.glob('*.md'), DOCS.parent / 'README.md', DOCS.parent / 'CONTRIBUTING.md']
+    for page in pages:
+        for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', page.read_text(encoding='utf-8')):
+            if '://' not in target:
+                assert (page.parent / target).exists(), f'{page.name} points to {target}'
