@@ -45,6 +45,7 @@ setup(
             'bag_topics = moss_perception.cli.bag_topics:main',
             'demo = moss_perception.cli.demo:main',
             'evaluate = moss_perception.cli.evaluate:main',
+            'export = moss_perception.cli.export:main',
             'grasp_gate = moss_perception.ros.grasp_gate:main',
             'grasp_predictor = moss_perception.ros.grasp_predictor:main',
             'record = moss_perception.cli.record:main',

@@ -52,14 +52,10 @@ def make_bag(factory, tmp_path):
 
 @pytest.fixture(scope='session')
 def tiny_checkpoint(tmp_path_factory) -> Path:
-    """Write a small random checkpoint: 16 samples of 10 Hz, two orders."""
+    """Write a small checkpoint, all of it random, and its graphs: 16 samples of 10 Hz."""
     from moss_perception.grasp.checkpoint import save_checkpoint
-    from moss_perception.grasp.config import GraspConfig
-    from moss_perception.grasp.network import GraspNetwork
-    import torch
-    torch.manual_seed(0)
-    config = GraspConfig(image_size=32, orders=2, channels=(8, 8, 16), moss_window=(3, 5, 5),
-                         moss_channels=8, projection_channels=8, head_channels=8)
+    from moss_perception.grasp.export import export_graphs
     path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
-    save_checkpoint(path, GraspNetwork(config))
+    save_checkpoint(path, _load('grasp/tiny').tiny_network())
+    export_graphs(path)
     return path

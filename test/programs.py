@@ -8,7 +8,7 @@ from moss_perception.errors import MossError
 from moss_perception.resources import executable
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = {'bag_topics': 'bag_topics', 'demo': 'demo', 'evaluate': 'evaluate',
+COMMANDS = {'bag_topics': 'bag_topics', 'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
             'record': 'record', 'run_grasp': 'run', 'train': 'train'}
 
 

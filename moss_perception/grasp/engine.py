@@ -2,13 +2,20 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+import time
 from typing import Any
 
-from moss_perception.errors import ConfigError
+from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.grasp.config import GraspConfig
 import numpy as np
 
-ENGINES = ('torch',)
+ENGINES = ('onnxruntime', 'torch')
+
+# Stands in where a sample has no grasps: not every operator takes an empty list.
+NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0]], np.float32)
+
+_WARM_UP_STEPS = 2
+_TIMED_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,20 @@ class StepResult:
     :ivar uncertainties: float32, shape ``(K,)``, standard deviation over the ensemble.
     :ivar motion_features: float32, shape ``(h, w, D)``, the MOSS map.
     :ivar state: what the next step needs.
+    :ivar state_finite: whether what the sample added to the state is neither NaN nor infinite.
     """
 
     scores: np.ndarray
     uncertainties: np.ndarray
     motion_features: np.ndarray
     state: Any
+    state_finite: bool = True
+
+    @property
+    def finite(self) -> bool:
+        """Whether nothing of it is NaN or infinite."""
+        return self.state_finite and all(np.isfinite(values).all() for values in (
+            self.scores, self.uncertainties, self.motion_features))
 
 
 class Engine(ABC):
@@ -35,11 +50,14 @@ class Engine(ABC):
     :ivar config: the checkpoint's configuration.
     :ivar name: as in the parameter ``engine``.
     :ivar sha256: the checkpoint's digest; empty if it did not come from a file.
+    :ivar costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty before
+        :meth:`measure`.
     """
 
     config: GraspConfig
     name: str
     sha256: str
+    costs: tuple[float, ...] = ()
 
     @abstractmethod
     def initial_state(self) -> Any:
@@ -52,30 +70,79 @@ class Engine(ABC):
         Take one sample.
 
         :param image: uint8, RGB, shape ``(S, S, 3)`` with ``S`` the configuration's image_size;
-            ``None`` repeats the sample before, without running the backbone again.
+            ``None`` repeats the sample before.
         :param grasps: float32, shape ``(K, 5)``, see
             :func:`moss_perception.grasp.geometry.encode_grasps`.
         :param state: from :meth:`initial_state` or the step before; not changed.
-        :param computed: orders 1 to ``computed`` are run and their state kept up.
+        :param computed: orders 1 to ``computed`` are run and their state kept up; that of the
+            others becomes zero.
         :param used: orders 1 to ``used`` count, at most ``computed``.
         :returns: scores, uncertainties, motion features and the new state.
+        :raises ShapeError: if the image has another size, or a window begins with a repeat.
         """
 
+    def measure(self) -> None:
+        """Run each prefix of orders a few times, which also warms it up, and note its cost."""
+        size = self.config.image_size
+        image, grasps = np.zeros((size, size, 3), np.uint8), np.zeros((1, 5), np.float32)
+        grasps[:, 2:] = self.config.default_depth_m, 0.1, 0.1
+        costs = []
+        for orders in range(1, self.config.orders + 1):
+            state, times = self.initial_state(), []
+            for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
+                started = time.perf_counter()
+                state = self.step(image, grasps, state, computed=orders, used=orders).state
+                times.append(time.perf_counter() - started)
+            # The shortest: what else the machine did meanwhile is not this engine's cost.
+            costs.append(min(times[_WARM_UP_STEPS:]))
+        self.costs = tuple(costs)
 
-def load_engine(path: str, sha256: str = '', engine: str = 'torch', device: str = 'cpu',
+    def check_image(self, image: np.ndarray | None, first: bool) -> None:
+        """
+        Refuse what can't be stepped.
+
+        :param first: whether no image came before.
+        :raises ShapeError: saying what was expected.
+        """
+        size = self.config.image_size
+        if image is None and first:
+            raise ShapeError('the first sample of a window needs an image, got a repeat')
+        if image is not None and (image.shape != (size, size, 3) or image.dtype != np.uint8):
+            raise ShapeError(f'expected an image uint8 ({size}, {size}, 3), got {image.dtype} '
+                             f'{image.shape}')
+
+
+def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: str = 'cpu',
                 threads: int = 0) -> Engine:
     """
-    Load a checkpoint into an engine.
+    Load a checkpoint into an engine, and measure what each prefix of its orders costs.
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
     :param engine: one of :data:`ENGINES`.
-    :param device: ``cpu``, or a device that torch knows.
+    :param device: ``cpu``, or a device that the engine knows.
     :param threads: threads of the engine; 0 leaves it to the engine.
     :raises ConfigError: if the engine or the device is unknown or absent.
-    :raises CheckpointError: if the file is missing, damaged, foreign or another one.
+    :raises CheckpointError: if a file is missing, damaged, foreign or another one.
     """
     if engine not in ENGINES:
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
-    from moss_perception.grasp.torch_engine import TorchEngine
-    return TorchEngine.load(path, sha256, device=device, threads=threads)
+    loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
+    loaded.measure()
+    return loaded
+
+
+def _engine_class(name: str) -> type[Engine]:
+    """Import an engine, and with it what it computes with."""
+    try:
+        if name == 'torch':
+            from moss_perception.grasp.torch_engine import TorchEngine
+            return TorchEngine
+        from moss_perception.grasp.onnx_engine import OnnxEngine
+        return OnnxEngine
+    except ImportError as error:
+        if (error.name or '').split('.')[0] != name:
+            raise
+        others = ' or '.join(other for other in ENGINES if other != name)
+        raise ConfigError(f'engine {name!r} needs the package {name}, which is not installed: '
+                          f'expected pip install {name}, or engine {others}') from error

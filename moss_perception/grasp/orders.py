@@ -1,6 +1,8 @@
 """Which self-similarity orders to run: a fixed prefix, or the highest the time allows."""
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
 
 from moss_perception.errors import ConfigError
 import numpy as np
@@ -29,19 +31,33 @@ class OrderSelector:
     """
     Chooses the highest order whose 95th percentile of step time stays under a budget.
 
-    It steps down as soon as a full history is over budget, and up only after a whole history
-    below 60 % of it, so that it doesn't swing.
+    It goes down as soon as a full history is over budget. It goes up where the 95th percentile
+    that the costs predict stays below a share of the budget, so that it doesn't swing. An order
+    that soon had to be given up again is tried again after a pause only, each time a longer one.
 
-    :param highest: the checkpoint's highest order.
+    :param costs: what a step with orders 1 to 1, 1 to 2 and so on costs, ascending, in any unit;
+        only their ratios count.
     :param budget_s: seconds a step may take, above 0.
+    :param order: the order to begin with.
     :param history: steps that are looked at.
     """
 
-    def __init__(self, highest: int, budget_s: float, history: int = 40):
-        self.highest = highest
+    MARGIN = 0.8
+    """Share of the budget up to which a higher order is expected to fit."""
+    TRIAL = 10
+    """An order is on trial for so many histories; given up in that time, it was tried too soon."""
+    LONGEST_PAUSE = 64
+    """No pause is longer than so many histories."""
+
+    def __init__(self, costs: Sequence[float], budget_s: float, order: int, history: int = 40):
         self.budget_s = budget_s
-        self.order = highest
+        self.order = order
+        self._costs = costs
+        self._history = history
         self._times: deque[float] = deque(maxlen=history)
+        self._steps = self._risen_at = 0
+        self._pause = dict.fromkeys(range(2, len(costs) + 1), 1)
+        self._not_before = dict.fromkeys(self._pause, 0)
 
     def update(self, step_s: float) -> int:
         """
@@ -50,17 +66,41 @@ class OrderSelector:
         :param step_s: seconds.
         :returns: the order to run from now on.
         """
+        self._steps += 1
         self._times.append(step_s)
-        if len(self._times) < self._times.maxlen:
-            return self.order
-        p95 = float(np.percentile(self._times, 95))
-        if p95 > self.budget_s and self.order > 1:
-            self.order -= 1
-            self._times.clear()
-        elif p95 < 0.6 * self.budget_s and self.order < self.highest:
-            self.order += 1
-            self._times.clear()
+        if len(self._times) == self._history:
+            p95 = float(np.percentile(self._times, 95))
+            if p95 > self.budget_s and self.order > 1:
+                self._give_up(p95)
+            else:
+                self._try(p95)
         return self.order
+
+    def _predicted(self, order: int, p95: float) -> float:
+        return p95 * self._costs[order - 1] / self._costs[self.order - 1]
+
+    def _give_up(self, p95: float) -> None:
+        """Go down to the highest order that is expected to fit."""
+        soon = self._steps - self._risen_at <= self.TRIAL * self._history
+        given_up = self.order
+        fitting = [n for n in range(1, self.order) if self._predicted(n, p95) <= self.budget_s]
+        self._change(max(fitting, default=1))
+        for order in range(self.order + 1, given_up + 1):
+            self._pause[order] = min(2 * self._pause[order], self.LONGEST_PAUSE) if soon else 1
+            self._not_before[order] = self._steps + self._pause[order] * self._history
+
+    def _try(self, p95: float) -> None:
+        """Go up to the highest order that is expected to fit and has paused long enough."""
+        fitting = [n for n in range(self.order + 1, len(self._costs) + 1)
+                   if self._predicted(n, p95) <= self.MARGIN * self.budget_s
+                   and self._steps >= self._not_before[n]]
+        if fitting:
+            self._risen_at = self._steps
+            self._change(max(fitting))
+
+    def _change(self, order: int) -> None:
+        self.order = order
+        self._times.clear()
 
 
 class OrderPlan:
@@ -73,18 +113,26 @@ class OrderPlan:
     :param highest: the checkpoint's highest order.
     :param length: temporal size ``L`` of the similarity window.
     :param span: samples that the head looks at itself.
+    :param costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty if nobody
+        measured them, which counts as equal shares.
     :ivar computed: orders 1 to this one are run.
     :ivar used: of these, orders 1 to this one count.
     """
 
-    def __init__(self, highest: int, length: int, span: int):
+    def __init__(self, highest: int, length: int, span: int, costs: Sequence[float] = ()):
         self.highest = highest
         self.computed = self.used = highest
         self._length = length
         self._span = span
+        self._costs = tuple(costs)
         self._wanted = highest
         self._warm_up = 0
         self._selector: OrderSelector | None = None
+
+    @property
+    def wanted(self) -> int:
+        """The highest order that is to count, once it has warmed up."""
+        return self._selector.order if self._selector else self._wanted
 
     def want(self, highest: int | None, budget_s: float) -> None:
         """
@@ -96,13 +144,20 @@ class OrderPlan:
         if highest is not None and not 1 <= highest <= self.highest:
             raise ConfigError(f'order {highest} is not in the checkpoint: '
                               f'expected 1 to {self.highest}')
-        self._selector = None if highest else OrderSelector(self.highest, budget_s)
         self._wanted = highest or self.highest
+        self._selector = None if highest else self._make_selector(budget_s)
+
+    def _make_selector(self, budget_s: float) -> OrderSelector:
+        """Begin with the highest order that fits when nothing else disturbs it."""
+        if not self._costs:
+            return OrderSelector(range(1, self.highest + 1), budget_s, self.highest)
+        costs = tuple(accumulate(self._costs, max))
+        fitting = [n for n, cost in enumerate(costs, start=1) if cost <= budget_s]
+        return OrderSelector(costs, budget_s, max(fitting, default=1))
 
     def restart(self) -> None:
         """Begin a new window: every wanted order counts from its first sample."""
-        wanted = self._selector.order if self._selector else self._wanted
-        self.computed = self.used = wanted
+        self.computed = self.used = self.wanted
         self._warm_up = 0
 
     def stepped(self) -> None:

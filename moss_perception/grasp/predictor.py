@@ -5,7 +5,7 @@ import time
 
 from moss_perception import imaging
 from moss_perception.errors import ConfigError, FrameError
-from moss_perception.grasp.engine import Engine, load_engine, StepResult
+from moss_perception.grasp.engine import Engine, ENGINES, load_engine, StepResult
 from moss_perception.grasp.frame import Camera, Candidates, Frame, Prediction
 from moss_perception.grasp.geometry import letterbox
 from moss_perception.grasp.grasp_points import CandidateBook, grasp_points
@@ -45,14 +45,15 @@ class Predictor:
         self.camera: Camera | None = None
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook()
-        self._plan = OrderPlan(config.orders, config.moss_window[0], config.head_span)
+        self._plan = OrderPlan(
+            config.orders, config.moss_window[0], config.head_span, engine.costs)
         self._frame_id: str | None = None
         self._epoch = 0
         self._restart()
 
     @classmethod
-    def load(cls, path: str, sha256: str = '', engine: str = 'torch', device: str = 'cpu',
-             threads: int = 0, max_gap_s: float = 0.5) -> 'Predictor':
+    def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
+             device: str = 'cpu', threads: int = 0, max_gap_s: float = 0.5) -> 'Predictor':
         """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
         return cls(load_engine(path, sha256, engine, device, threads), max_gap_s)
 
@@ -65,6 +66,11 @@ class Predictor:
     def order_in_use(self) -> int:
         """The highest order that counts at present."""
         return self._plan.used
+
+    @property
+    def order_wanted(self) -> int:
+        """The highest order that is to count, once it has warmed up."""
+        return self._plan.wanted
 
     def set_camera(self, camera: Camera | None) -> None:
         """Take the camera's calibration; without one only the default grasp point is scored."""
@@ -149,6 +155,9 @@ class Predictor:
             self._follow(sample, image.shape)
             stepping = time.perf_counter()
             result = self._step(fitted, points.encoded)
+        except FrameError as error:
+            self._restart(error.reason)
+            return self.counters.refuse(frame, error)
         except Exception:
             # A window that was stepped in part must not be scored.
             self._restart('internal_error')
@@ -178,7 +187,10 @@ class Predictor:
             self._restart('resolution')
         elif self.fill and stamp_ns - self._stamp_ns > self.max_gap_ns:
             self._restart('gap')
-        if self.fill:
+        if not self.fill:
+            # Nothing has been stepped: what is wanted by now counts from the first sample.
+            self._plan.restart()
+        else:
             missing = sample.index - self._index - 1
             self.counters.missing += missing
             # Further back than the window nothing matters.
@@ -196,6 +208,9 @@ class Predictor:
     def _step(self, image: np.ndarray | None, grasps: np.ndarray) -> StepResult:
         result = self.engine.step(image, grasps, self._state, computed=self._plan.computed,
                                   used=self._plan.used)
+        if not result.finite:
+            raise FrameError('not_finite', 'the network gave NaN or infinite numbers: expected '
+                             'finite ones; the window starts anew')
         self._state = result.state
         self._repeated.append(image is None)
         self._plan.stepped()

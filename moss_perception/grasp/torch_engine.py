@@ -1,8 +1,8 @@
 """The engine that runs the network in torch, eagerly."""
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.errors import ConfigError
 from moss_perception.grasp.checkpoint import load_checkpoint
-from moss_perception.grasp.engine import Engine, StepResult
+from moss_perception.grasp.engine import Engine, NO_GRASP, StepResult
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
 import numpy as np
 import torch
@@ -48,18 +48,15 @@ class TorchEngine(Engine):
              computed: int, used: int) -> StepResult:
         """Take one sample; see :class:`Engine`."""
         features, inner = state
+        self.check_image(image, features is None)
         if image is not None:
-            size = self.config.image_size
-            if image.shape != (size, size, 3):
-                raise ShapeError(f'expected an image ({size}, {size}, 3), got {image.shape}')
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
             features = self.network.backbone(self.network.normalise(pixels[None]))
-        elif features is None:
-            raise ShapeError('the first sample of a window needs an image, got a repeat')
+        chosen = torch.from_numpy(grasps if len(grasps) else NO_GRASP).to(self.device)
         logits, motion, inner = self.network.step(
-            features, torch.from_numpy(grasps).to(self.device)[None], inner,
-            computed=computed, used=used)
-        scores, uncertainties = ensemble_probability(logits[0])
+            features, chosen[None], inner, computed=computed, used=used)
+        scores, uncertainties = ensemble_probability(logits[0, :len(grasps)])
+        parts = (*inner[0], inner[1])
         return StepResult(scores.cpu().numpy(), uncertainties.cpu().numpy(),
-                          motion[0].movedim(0, -1).contiguous().cpu().numpy(),
-                          (features, inner))
+                          motion[0].movedim(0, -1).contiguous().cpu().numpy(), (features, inner),
+                          all(bool(torch.isfinite(part).all()) for part in parts))

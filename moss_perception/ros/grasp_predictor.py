@@ -285,10 +285,17 @@ class GraspPredictor(ManagedNode):
         self._diagnostics.publish(array)
 
     def _settings(self) -> dict[str, Any]:
-        used = range(1, self._predictor.order_in_use + 1)
-        return {'orders': ','.join(map(str, used)), 'engine': self.parameters.engine,
+        predictor, engine = self._predictor, self._predictor.engine
+        costs = {f'cost_ms/{_prefix(n)}': 1e3 * cost
+                 for n, cost in enumerate(engine.costs, start=1)}
+        return {'orders': _prefix(predictor.order_in_use),
+                'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
                 'device': self.parameters.device, 'model_sha256': self._sha256,
                 'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
+
+
+def _prefix(highest: int) -> str:
+    return ','.join(map(str, range(1, highest + 1)))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -50,7 +50,8 @@ class PredictorParameters:
         '', 'Expected SHA-256 of the checkpoint; empty to take it from SHA256SUMS beside it.',
         allowed=_matching('([0-9a-fA-F]{64})?', '64 hexadecimal digits, or nothing'))
     engine: str = _parameter(
-        'torch', 'What runs the network.', allowed=_one_of(*ENGINES))
+        ENGINES[0], 'What runs the network; onnxruntime needs the exported graphs.',
+        allowed=_one_of(*ENGINES))
     device: str = _parameter(
         'cpu', 'Where the engine computes.',
         allowed=_matching(r'cpu|(cuda|xpu)(:\d+)?|mps', 'cpu, cuda, cuda:<n>, xpu or mps'))

@@ -10,12 +10,8 @@ import sys
 import cv2
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.cli.demo import main
-from moss_perception.grasp.checkpoint import save_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.network import GraspNetwork
 import numpy as np
 import pytest
-import torch
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
 PERIOD_NS = 100_000_000
@@ -24,17 +20,9 @@ WAIT_S = 90.0
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory):
+def model(tiny_checkpoint):
     """Return a tiny network of random weights."""
-    torch.manual_seed(0)
-    network = GraspNetwork(GraspConfig(
-        image_size=32, channels=(4, 8, 8), moss_channels=4, projection_channels=4,
-        head_channels=4, ensemble=2))
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    path = tmp_path_factory.mktemp('model') / 'tiny.safetensors'
-    save_checkpoint(path, network)
-    return path
+    return tiny_checkpoint
 
 
 @pytest.fixture(scope='module')

@@ -1,12 +1,16 @@
 """The window, line by line of the contract, on the network that the node runs."""
 
+from dataclasses import replace
+
 from moss_perception.errors import CandidateError, ConfigError, FrameError
+from moss_perception.grasp.engine import ENGINES, load_engine
 from moss_perception.grasp.frame import Camera, Candidates, Frame
 from moss_perception.grasp.predictor import Outcome, Predictor, Sample
 from moss_perception.imaging import RawImage
 import numpy as np
 import pytest
-from tiny import tiny_engine
+from tiny import tiny_engine, tiny_network
+import torch
 
 PERIOD_NS = 100_000_000
 START_NS = 10_000_000_000
@@ -14,9 +18,9 @@ WINDOW = 16
 CAMERA = Camera(32, 32, np.array([[40.0, 0, 15.5], [0, 40, 15.5], [0, 0, 1]]))
 
 
-@pytest.fixture(scope='module')
-def engine():
-    return tiny_engine()
+@pytest.fixture(scope='module', params=ENGINES)
+def engine(request, tiny_checkpoint):
+    return load_engine(str(tiny_checkpoint), engine=request.param, threads=1)
 
 
 @pytest.fixture
@@ -99,7 +103,6 @@ def test_longer_windows_depend_on_exactly_as_many_samples():
 
 def test_a_stream_equals_the_clip(engine):
     from moss_perception.grasp.network import ensemble_probability
-    import torch
     frames = [frame(k) for k in range(WINDOW + 5)]
     predictor = Predictor(engine)
     predictor.set_camera(CAMERA)
@@ -110,7 +113,7 @@ def test_a_stream_equals_the_clip(engine):
                           np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))
     with torch.inference_mode():
-        logits, _ = engine.network(clip[None], torch.from_numpy(grasps)[None])
+        logits, _ = tiny_network()(clip[None], torch.from_numpy(grasps)[None])
     # float32 sums in another order, through a network of about twenty layers.
     assert streamed.scores[0] == pytest.approx(ensemble_probability(logits)[0].item(), abs=1e-4)
 
@@ -274,13 +277,9 @@ def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor):
     assert {len(p.scores) for p in predictions if p is not None} == {0}
 
 
-@pytest.mark.parametrize('fusion', ['sum', 'concat'])
-def test_whatever_orders_were_in_use_the_score_is_that_of_those_in_use_now(fusion):
-    engine = tiny_engine(fusion=fusion)
+def test_whatever_orders_were_in_use_the_score_is_that_of_those_in_use_now(engine):
     one, three, changing = Predictor(engine), Predictor(engine), Predictor(engine)
     one.set_orders(1)
-    one.push(frame(0))
-    one.reset()
     wanted = {0: 3, 20: 1, 30: 3}
     in_use = []
     for k in range(60):
@@ -321,6 +320,62 @@ def test_a_long_gap_within_max_gap_costs_no_more_than_a_window(engine):
         del engine.step
     assert len(steps) == WINDOW + 1
     assert (predictor.counters.missing, prediction.missing_in_window) == (500, WINDOW - 1)
+
+
+def test_orders_that_are_set_before_the_first_frame_hold_from_it_on(engine):
+    predictor = Predictor(engine)
+    predictor.set_orders(2)
+    predictor.push(frame(0))
+    assert (predictor.order_wanted, predictor.order_in_use) == (2, 2)
+
+
+@pytest.mark.parametrize('spoilt', [
+    {'scores': np.float32([np.nan])}, {'uncertainties': np.float32([np.inf])},
+    {'motion_features': np.full((4, 4, 12), np.nan, np.float32)}, {'state_finite': False}],
+    ids=lambda spoilt: next(iter(spoilt)))
+def test_what_is_not_finite_is_refused_and_the_window_starts_anew(engine, monkeypatch, spoilt):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW + 2)])
+    with monkeypatch.context() as patch:
+        step = engine.step
+        patch.setattr(engine, 'step', lambda *args, **kwargs: replace(
+            step(*args, **kwargs), **spoilt))
+        with pytest.raises(FrameError, match='NaN or infinite') as caught:
+            predictor.push(frame(WINDOW + 2))
+    assert caught.value.reason == 'not_finite'
+    assert (predictor.counters.refused, predictor.counters.resets) == (
+        {'not_finite': 1}, {'not_finite': 1})
+    assert predictor.fill == 0
+    later = push_all(predictor, [frame(k) for k in range(WINDOW + 3, 2 * WINDOW + 3)])
+    assert [p is not None for p in later] == [False] * (WINDOW - 1) + [True]
+    fresh = push_all(Predictor(engine), [frame(k) for k in range(WINDOW + 3, 2 * WINDOW + 3)])
+    assert later[-1].score == fresh[-1].score
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_repeat_that_is_not_finite_is_refused_with_the_frame_after_it(engine, monkeypatch):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW)])
+    step = engine.step
+    monkeypatch.setattr(engine, 'step', lambda image, *args, **kwargs: replace(
+        step(image, *args, **kwargs), state_finite=image is not None))
+    with pytest.raises(FrameError, match='NaN or infinite'):
+        predictor.push(frame(WINDOW + 1))
+    assert predictor.push(frame(WINDOW + 2)) is None
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('name', ['backbone.stages.0.0.weight', 'over_time.weight'])
+def test_a_weight_that_is_nan_never_gives_a_score(name):
+    engine = tiny_engine()
+    with torch.no_grad():
+        dict(engine.network.named_parameters())[name].view(-1)[0] = float('nan')
+    predictor = Predictor(engine)
+    for k in range(WINDOW + 2):
+        with pytest.raises(FrameError, match='NaN or infinite'):
+            predictor.push(frame(k))
+    assert predictor.counters.refused == {'not_finite': WINDOW + 2}
+    assert predictor.counters.scored == 0
 
 
 def test_an_order_that_the_checkpoint_lacks_is_refused(predictor):

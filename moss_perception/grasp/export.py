@@ -1,0 +1,220 @@
+"""The whole step as ONNX graphs, one for each prefix of orders, checked before they are kept."""
+
+from collections.abc import Callable
+from contextlib import contextmanager, redirect_stdout
+import io
+import logging
+from pathlib import Path
+import warnings
+
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.checkpoint import load_checkpoint
+from moss_perception.grasp.manifest import GRAPH_FORMAT, graph_path, replace_files
+from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+import numpy as np
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+TOLERANCE = 1e-4
+# The caches are divided by their contrast, which raises rounding up to thirtyfold where little
+# is seen; what comes out is scaled by that contrast again.
+STATE_TOLERANCE = 1e-3
+SIZE_LIMIT = 5_000_000
+OUTPUTS = 4
+"""What a graph gives before its state: scores, uncertainties, MOSS map and health."""
+
+_EXAMPLE_GRASPS = 3
+
+
+class GraspStep(nn.Module):
+    """
+    One step of a :class:`GraspNetwork` with a fixed prefix of orders: all that a graph holds.
+
+    :param network: its weights are shared.
+    :param orders: orders 1 to this one are run.
+    """
+
+    def __init__(self, network: GraspNetwork, orders: int):
+        super().__init__()
+        self.network = network
+        self.orders = orders
+
+    def initial_state(self) -> tuple[Tensor, ...]:
+        """Return the state of the orders that are run: their caches, and the head's maps."""
+        return self._narrow(self.network.initial_state(1))
+
+    def state_names(self) -> list[str]:
+        """Name the state's tensors, in order."""
+        return [*(f'cache_{n}' for n in range(1, self.orders + 1)), 'recent']
+
+    def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
+                state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """
+        Take one sample.
+
+        :param image: uint8, RGB, shape ``(S, S, 3)``.
+        :param grasps: float32, shape ``(K, 5)``, ``K`` at least 1.
+        :param used: float32, shape ``(orders,)``: 1 for an order that counts, else 0.
+        :param state: from :meth:`initial_state` or the step before.
+        :returns: scores and uncertainties, shape ``(K,)``; the MOSS map, shape ``(h, w, D)``;
+            ``health``, shape ``(1,)``, 0 if the new state is finite, else NaN; and the state.
+        """
+        network = self.network
+        caches = network.initial_state(1)[0]
+        features = network.backbone(network.normalise(image[None]))
+        logits, motion, state = network.step(
+            features, grasps[None], ((*state[:-1], *caches[self.orders:]), state[-1]),
+            computed=self.orders, used=used)
+        scores, uncertainties = ensemble_probability(logits[0])
+        motion = F.pad(motion[0], (0, 0, 0, 0, 0, network.moss.motion_channels - motion.shape[1]))
+        parts = self._narrow(state)
+        health = torch.stack([part.sum() for part in parts]).sum()[None] * 0
+        return scores, uncertainties, motion.movedim(0, -1), health, *parts
+
+    def _narrow(self, state: tuple[tuple[Tensor, ...], Tensor]) -> tuple[Tensor, ...]:
+        """Leave out what belongs to orders that are not run."""
+        caches, recent = state
+        return *caches[:self.orders], recent[:, :self.orders]
+
+
+def export_graphs(path: str | Path, sha256: str = '',
+                  progress: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """
+    Export a checkpoint's step for each prefix of its orders, beside it.
+
+    Each graph is compared with torch over a window; their digests are entered into SHA256SUMS.
+    What was there before stays until every graph is finished.
+
+    :param path: the checkpoint file.
+    :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
+    :param progress: is told the name of each graph that is begun.
+    :returns: the graphs' files, the first order's first.
+    :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch or
+        is too large.
+    :raises ConfigError: if the packages that export are missing.
+    """
+    _require()
+    path = Path(path).expanduser()
+    network = load_checkpoint(path, sha256)
+    targets = [graph_path(path, n) for n in range(1, network.config.orders + 1)]
+    stale = {p for p in path.parent.glob(f'{path.stem}.orders_*.onnx') if p not in targets}
+    partial = {target: target.with_name(target.name + '.partial') for target in targets}
+    try:
+        for orders, (target, finished) in enumerate(partial.items(), start=1):
+            progress(target.name)
+            step = GraspStep(network, orders)
+            model = build_graph(step, network.sha256)
+            if len(model) > SIZE_LIMIT:
+                raise CheckpointError(f'graph {target.name} takes {len(model)} bytes: expected '
+                                      f'at most {SIZE_LIMIT}')
+            compare(step, model, target.name)
+            finished.write_bytes(model)
+        replace_files(partial, stale)
+    finally:
+        for finished in partial.values():
+            finished.unlink(missing_ok=True)
+    return targets
+
+
+def build_graph(step: GraspStep, sha256: str) -> bytes:
+    """
+    Export one step.
+
+    :param sha256: the checkpoint's digest, noted in the graph.
+    :returns: the ONNX model; the same bytes each time.
+    """
+    size = step.network.config.image_size
+    example = (torch.zeros(size, size, 3, dtype=torch.uint8), torch.zeros(_EXAMPLE_GRASPS, 5),
+               torch.ones(step.orders), list(step.initial_state()))
+    names = step.state_names()
+    shapes = (None, {0: torch.export.Dim('K', min=1)}, None, [None] * len(names))
+    with _quiet(), torch.no_grad():
+        # Indices that are made at the first step and kept become constants of the graph; made
+        # while it is traced, they would be neither that nor usable afterwards.
+        step.eval()(*example)
+        program = torch.onnx.export(
+            step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
+            input_names=['image', 'grasps', 'used', *names],
+            output_names=['scores', 'uncertainties', 'motion_features', 'health',
+                          *(f'next_{name}' for name in names)])
+    model = program.model_proto
+    # Where each node came from in the sources names this machine's folders.
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
+                 *model.graph.output, *model.graph.initializer, *model.functions):
+        del part.metadata_props[:]
+        part.ClearField('doc_string')
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    notes = {'format': GRAPH_FORMAT, 'checkpoint_sha256': sha256, 'orders': str(step.orders)}
+    for key, value in sorted(notes.items()):
+        model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString(deterministic=True)
+
+
+def compare(step: GraspStep, model: bytes, name: str) -> float:
+    """
+    Step a graph and torch over a window and some more samples.
+
+    Grasps come and go, and orders are left out now and then.
+
+    :param model: the ONNX model.
+    :param name: of the graph, for the error.
+    :returns: the largest difference of any output or state, as a share of its largest value
+        where that is above 1.
+    :raises CheckpointError: if an output differs by more than :data:`TOLERANCE`, a state by more
+        than :data:`STATE_TOLERANCE`, or one is not a number.
+    """
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+    config, generator = step.network.config, np.random.default_rng(0)
+    ours = step.initial_state()
+    theirs = [part.numpy() for part in ours]
+    largest = 0.0
+    for k in range(config.window_frames + 4):
+        image = generator.integers(0, 256, (config.image_size, config.image_size, 3), np.uint8)
+        grasps = generator.uniform(-1, 1, (1 + k % 3, 5)).astype(np.float32)
+        grasps[:, 2:] = grasps[:, 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
+        used = (np.arange(step.orders) < step.orders - k % 5 % step.orders).astype(np.float32)
+        with torch.inference_mode():
+            expected = step(*map(torch.from_numpy, (image, grasps, used)), ours)
+        feeds = dict(zip(step.state_names(), theirs, strict=True))
+        found = session.run(None, {'image': image, 'grasps': grasps, 'used': used, **feeds})
+        ours, theirs = expected[OUTPUTS:], found[OUTPUTS:]
+        for n, (one, other) in enumerate(zip(expected, found, strict=True)):
+            one = one.numpy()
+            difference = np.abs(one - other).max(initial=0.0) / np.abs(one).max(initial=1.0)
+            allowed = TOLERANCE if n < OUTPUTS else STATE_TOLERANCE
+            if not difference <= allowed:
+                raise CheckpointError(f'graph {name} differs from torch by {difference:.1e} at '
+                                      f'sample {k}: expected at most {allowed:.0e}')
+            largest = max(largest, float(difference))
+    return largest
+
+
+def _require() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f'exporting needs {error.name}, which is not installed: expected the '
+                          'environment of scripts/setup.sh test') from error
+
+
+@contextmanager
+def _quiet():
+    """Keep the exporter's progress and its notes on operators to itself."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

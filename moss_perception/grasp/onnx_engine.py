@@ -1,0 +1,186 @@
+"""The engine that runs the exported step on ONNX Runtime, without torch."""
+
+from dataclasses import dataclass
+import hashlib
+from pathlib import Path
+
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.engine import Engine, NO_GRASP, StepResult
+from moss_perception.grasp.manifest import (
+    GRAPH_FORMAT,
+    graph_path,
+    MANIFEST,
+    read_header,
+    read_manifest,
+    verify,
+)
+import numpy as np
+import onnxruntime
+from onnxruntime import OrtValue
+
+_PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
+_RESULTS = ('scores', 'uncertainties', 'motion_features', 'health')
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """
+    What a step leaves for the next one.
+
+    :ivar image: the newest image, for repeats; ``None`` before the first.
+    :ivar parts: state of the orders that were run, by name; a part that is absent is zero.
+    """
+
+    image: OrtValue | None
+    parts: dict[str, OrtValue]
+
+
+class OnnxEngine(Engine):
+    """
+    Steps the graphs that :mod:`moss_perception.grasp.export` made, one for each prefix of orders.
+
+    The state stays in ONNX Runtime's own values: one graph's outputs are the next one's inputs.
+
+    :param config: the checkpoint's configuration.
+    :param sessions: a session for each prefix, the first order's first.
+    :param sha256: the checkpoint's digest.
+    """
+
+    name = 'onnxruntime'
+
+    def __init__(self, config: GraspConfig, sessions: list[onnxruntime.InferenceSession],
+                 sha256: str):
+        self.config = config
+        self.sha256 = sha256
+        self._sessions = sessions
+        self._shapes = [
+            {x.name: x.shape for x in session.get_inputs() if f'next_{x.name}' in (
+                y.name for y in session.get_outputs())} for session in sessions]
+
+    @classmethod
+    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
+             threads: int = 0) -> 'OnnxEngine':
+        """
+        Load the graphs of a checkpoint; its weights are not read, only verified.
+
+        :raises ConfigError: if the device is unknown or absent.
+        :raises CheckpointError: if a file is missing, damaged, foreign or another one, or the
+            graphs were not exported from this checkpoint.
+        """
+        providers = _providers(device)
+        checkpoint = Path(path).expanduser()
+        digest = verify(checkpoint, sha256)
+        config, _ = read_header(checkpoint)
+        options = _session_options(threads)
+        sessions = []
+        for orders in range(1, config.orders + 1):
+            graph = graph_path(checkpoint, orders)
+            session = _open(graph, _verified(graph, checkpoint), options, providers)
+            _check_origin(graph, session, orders, checkpoint, digest)
+            sessions.append(session)
+        return cls(config, sessions, digest)
+
+    def initial_state(self) -> OnnxState:
+        """Return the state before the first sample."""
+        return OnnxState(None, {})
+
+    def step(self, image: np.ndarray | None, grasps: np.ndarray, state: OnnxState, *,
+             computed: int, used: int) -> StepResult:
+        """Take one sample; see :class:`Engine`."""
+        self.check_image(image, state.image is None)
+        count = len(grasps)
+        # The values share the arrays' memory, and the caller may write to his image again.
+        newest = state.image if image is None else OrtValue.ortvalue_from_numpy(
+            np.array(image, order='C'))
+        session, shapes = self._sessions[computed - 1], self._shapes[computed - 1]
+        feeds = {name: _fitted(state.parts.get(name), shape) for name, shape in shapes.items()}
+        feeds['image'] = newest
+        feeds['grasps'] = OrtValue.ortvalue_from_numpy(
+            np.array(grasps if count else NO_GRASP, np.float32, order='C'))
+        feeds['used'] = OrtValue.ortvalue_from_numpy(
+            (np.arange(computed) < used).astype(np.float32))
+        outputs = session.run_with_ort_values(
+            [*_RESULTS, *(f'next_{name}' for name in shapes)], feeds)
+        scores, uncertainties, motion, health = (value.numpy() for value in outputs[:4])
+        return StepResult(
+            scores[:count], uncertainties[:count], motion,
+            OnnxState(newest, dict(zip(shapes, outputs[4:], strict=True))),
+            bool(np.isfinite(health).all()))
+
+
+def _fitted(value: OrtValue | None, shape: list[int]) -> OrtValue:
+    """Give a state the extent that a graph of other orders wants: cut, or filled with zeros."""
+    if value is not None and value.shape() == shape:
+        return value
+    fitted = np.zeros(shape, np.float32)
+    if value is not None:
+        kept = tuple(slice(min(sizes)) for sizes in zip(value.shape(), shape, strict=True))
+        fitted[kept] = value.numpy()[kept]
+    return OrtValue.ortvalue_from_numpy(fitted)
+
+
+def _providers(device: str) -> list:
+    kind, _, number = device.partition(':')
+    available = onnxruntime.get_available_providers()
+    if _PROVIDERS.get(kind) not in available or not (number or '0').isdecimal():
+        known = [name for name, provider in _PROVIDERS.items() if provider in available]
+        raise ConfigError(f"device {device!r} can't be used by this onnxruntime, which has "
+                          f'{", ".join(available)}: expected {" or ".join(known)}')
+    if kind == 'cpu':
+        return [_PROVIDERS['cpu']]
+    return [(_PROVIDERS[kind], {'device_id': int(number or 0)}), _PROVIDERS['cpu']]
+
+
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # A thread that spins while it waits takes its core from the camera's driver and the node.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.log_severity_level = 3
+    return options
+
+
+def _verified(graph: Path, checkpoint: Path) -> bytes:
+    """Read a graph and check that it is the one of the manifest."""
+    if not graph.is_file():
+        raise CheckpointError(f'graph {graph} is not there: run export {checkpoint}, or set '
+                              'engine to torch')
+    expected = read_manifest(graph.parent).get(graph.name)
+    if expected is None:
+        raise CheckpointError(f'graph {graph} has no known sha256: expected one in '
+                              f'{graph.parent / MANIFEST}')
+    try:
+        data = graph.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"graph {graph} can't be read: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise CheckpointError(f'graph {graph} has sha256 {found}: expected {expected}')
+    return data
+
+
+def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,
+          providers: list) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=providers)
+    except Exception as error:  # its errors have no base of their own
+        reason = ' '.join(str(error).split())
+        raise CheckpointError(f"graph {graph} can't be loaded by onnxruntime "
+                              f'{onnxruntime.__version__}: {reason}') from error
+
+
+def _check_origin(graph: Path, session: onnxruntime.InferenceSession, orders: int,
+                  checkpoint: Path, digest: str) -> None:
+    """Check that a graph is a step of these orders, exported from this very checkpoint."""
+    notes = session.get_modelmeta().custom_metadata_map
+    found = notes.get('format'), notes.get('orders')
+    if found != (GRAPH_FORMAT, str(orders)):
+        raise CheckpointError(f'graph {graph} has format and orders {found}: expected '
+                              f'{(GRAPH_FORMAT, str(orders))}; run export {checkpoint}')
+    origin = notes.get('checkpoint_sha256')
+    if origin != digest:
+        raise CheckpointError(f'graph {graph} was exported from a checkpoint of sha256 {origin}: '
+                              f'expected {digest}; run export {checkpoint}')
