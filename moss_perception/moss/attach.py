@@ -31,7 +31,7 @@ class Attached:
     def __reduce_ex__(self, protocol: int):
         # The class is made on the fly, so a pickle has to name the host's own.
         make, arguments, *rest = super().__reduce_ex__(protocol)
-        if make is copyreg.__newobj__ and arguments == (type(self),):
+        if make is copyreg.__newobj__ and arguments == (_attached_class(self.moss_base),):
             make, arguments = _new_attached, (self.moss_base,)
         return (make, arguments, *rest)
 
@@ -108,7 +108,8 @@ def attach(model: nn.Module, modules: Mapping[str, MOSS], layout: str | Mapping[
 
     Each output, or the first tensor in it, passes through its MOSS. Nothing is hooked: the named
     modules get a class of the same name, extended, and a submodule ``moss``, so the keys of the
-    host's ``state_dict`` stay and ``<name>.moss.*`` are added. Example::
+    host's ``state_dict`` stay and ``<name>.moss.*`` are added. A module that the host reads but
+    does not call, as fused attention does, is not seen. Example::
 
         model = timm.create_model('vit_small_patch16_224')
         attach(model, {'blocks.3': MOSS(384), 'blocks.7': MOSS(384)}, '(NT)LC+cls', frames=8)
@@ -157,13 +158,17 @@ def detach(model: nn.Module, names: list[str] | None = None) -> dict[str, MOSS]:
     :param model: the host.
     :param names: of modules that have one; default: all.
     :returns: the blocks by name, ready to be attached again.
-    :raises ConfigError: if a module has none; the host is then unchanged.
+    :raises ConfigError: if a module has none, or its class was changed since, as by a
+        parametrization; the host is then unchanged.
     """
     there = attached(model)
     modules = there if names is None else {name: _find(model, name) for name in names}
     for name, module in modules.items():
         if not isinstance(module, Attached):
             raise ConfigError(f'no MOSS is attached to {name!r}: expected one of {list(there)}')
+        if type(module) is not _attached_class(module.moss_base):
+            raise ConfigError(f'the class of {name!r} was changed since its MOSS was attached, to '
+                              f'{type(module).__name__}: expected that to be undone first')
     removed = {}
     for name, module in modules.items():
         removed[name] = module.moss

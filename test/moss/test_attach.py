@@ -11,6 +11,8 @@ from moss_perception.moss.layouts import find_layout, LAYOUTS
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import remove_parametrizations
 
 LIGHT = {'orders': (1,), 'window': (2, 3, 3), 'channels': 4, 'projection': 4, 'hidden': 4}
 
@@ -261,3 +263,15 @@ def test_detach_takes_the_named_ones_and_gives_them_back():
     assert detach(host) == {} and torch.equal(host(frames()), plain)
     assert not torch.allclose(both, plain)
     assert torch.equal(attach(host, blocks, '(NT)CHW', frames=2)(frames()), both)
+
+
+def test_a_class_that_was_changed_after_is_changed_back_first():
+    host = attach(cnn(), {'stem': moss()}, '(NT)CHW', frames=2)
+    output = host(frames())
+    weight_norm(host.stem)
+    torch.testing.assert_close(host(frames()), output)
+    with pytest.raises(ConfigError, match="'stem' was changed since.* to ParametrizedConv2d"):
+        detach(host)
+    remove_parametrizations(host.stem, 'weight')
+    detach(host)
+    assert type(host.stem) is nn.Conv2d and not torch.allclose(host(frames()), output)
