@@ -228,7 +228,8 @@ def _traceable(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
         [keys[:, n:n + frames] for n in range(length)], dim=2)
     if prefers_bands(rows, columns, u_size, v_size) and rows * columns > 1024:
         return _traceable_bands(query, stacked, u_size, v_size)
-    neighbour, inside = _gather_index(rows, columns, u_size, v_size)
+    # Not from the cache: a compiler could not look into it.
+    neighbour, inside = _gather_index.__wrapped__(rows, columns, u_size, v_size)
     # One key of zeros more, which all neighbours outside the map share.
     nowhere = length * rows * columns
     index = neighbour[:, None] + torch.arange(length)[:, None] * (rows * columns)
