@@ -1,8 +1,11 @@
 """Fixtures for every test: a ROS domain of its own, and tiny recordings."""
 
+import hashlib
+from importlib.metadata import version
 import importlib.util
 import os
 from pathlib import Path
+import shutil
 import sys
 
 import pytest
@@ -51,11 +54,35 @@ def make_bag(factory, tmp_path):
 
 
 @pytest.fixture(scope='session')
-def tiny_checkpoint(tmp_path_factory) -> Path:
-    """Write a small checkpoint, all of it random, and its graphs: 16 samples of 10 Hz."""
-    from moss_perception.grasp.checkpoint import save_checkpoint
-    from moss_perception.grasp.export import export_graphs
+def tiny_checkpoint(request, tmp_path_factory) -> Path:
+    """
+    Write a small checkpoint, all of it random, and its graphs: 16 samples of 10 Hz.
+
+    Exporting takes a quarter of a minute, so what the sources gave the last time is kept.
+    """
+    kept = request.config.cache.mkdir(f'tiny_{_digest_of_sources()}')
     path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
-    save_checkpoint(path, _load('grasp/tiny').tiny_network())
-    export_graphs(path)
+    if not (kept / 'SHA256SUMS').is_file():
+        from moss_perception.grasp.checkpoint import save_checkpoint
+        from moss_perception.grasp.export import export_graphs
+        save_checkpoint(path, _load('grasp/tiny').tiny_network())
+        export_graphs(path)
+        # The manifest comes last: it says that the others are there.
+        for made in sorted(path.parent.iterdir(), key=lambda made: made.name == 'SHA256SUMS'):
+            shutil.copy(made, kept)
+    else:
+        for made in kept.iterdir():
+            shutil.copy(made, path.parent)
     return path
+
+
+def _digest_of_sources() -> str:
+    """Tell apart what the tiny checkpoint and its graphs are made from."""
+    package = Path(importlib.util.find_spec('moss_perception').origin).parent
+    sources = [Path(__file__).parent / 'grasp' / 'tiny.py',
+               *sorted(p for room in ('moss', 'grasp') for p in (package / room).glob('*.py'))]
+    versions = [version(name) for name in ('torch', 'onnxscript', 'safetensors')]
+    digest = hashlib.sha256(''.join(versions).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

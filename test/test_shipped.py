@@ -4,7 +4,10 @@ import hashlib
 from pathlib import Path
 
 from moss_perception.bags.reader import Recording
-from moss_perception.grasp.checkpoint import load_checkpoint, read_manifest
+from moss_perception.grasp.checkpoint import load_checkpoint
+from moss_perception.grasp.engine import load_engine
+from moss_perception.grasp.export import compare, GraspStep
+from moss_perception.grasp.manifest import graph_path, read_header, read_manifest
 from moss_perception.resources import model_path, SHIPPED_MODEL
 import pytest
 
@@ -55,5 +58,28 @@ def test_a_model_is_the_one_its_sum_is_of_and_is_small(path):
     assert sum(x.numel() for x in network.parameters()) <= 1_200_000
 
 
-def test_every_sum_is_of_a_model_that_is_there():
-    assert sorted(read_manifest(ROOT / 'models')) == [path.name for path in MODELS] != []
+@pytest.mark.parametrize('path', MODELS, ids=lambda path: path.name)
+def test_the_graphs_of_a_model_equal_it_and_are_small(path):
+    network = load_checkpoint(path)
+    for orders in range(1, network.config.orders + 1):
+        graph = graph_path(path, orders)
+        assert graph.stat().st_size <= 5_000_000
+        data = graph.read_bytes()
+        assert read_manifest(path.parent)[graph.name] == hashlib.sha256(data).hexdigest()
+        # Raises where they differ by more than 1e-4.
+        compare(GraspStep(network, orders), data, graph.name)
+
+
+@pytest.mark.parametrize('path', MODELS, ids=lambda path: path.name)
+def test_a_model_is_loaded_by_the_default_engine(path):
+    engine = load_engine(str(path), threads=1)
+    assert (engine.name, len(engine.costs)) == ('onnxruntime', engine.config.orders)
+
+
+def test_every_sum_is_of_a_model_that_is_there_or_of_its_graphs():
+    expected = [path.name for path in MODELS] + [
+        graph_path(path, orders).name for path in MODELS
+        for orders in range(1, read_header(path)[0].orders + 1)]
+    assert sorted(read_manifest(ROOT / 'models')) == sorted(expected) != []
+    assert sorted(path.name for path in (ROOT / 'models').iterdir()) == sorted(
+        [*expected, 'SHA256SUMS'])
