@@ -4,7 +4,7 @@ import blocks
 import curves
 from harness import parse_arguments, Report
 from peers import authors_block, vit_pytorch
-from streams import OnnxStream, PeerStream, Stream
+from streams import onnx_stream, PeerStream, Stream
 from timing import in_own_process, peak_bytes, ratio, take_turns, Times
 import torch
 from torch import nn, Tensor
@@ -55,7 +55,7 @@ def measure_step(report: Report, kind: dict, quick: bool, threads: int) -> None:
     }
     if not quick:
         for name, moss in (('same sizes', same), ('light', light)):
-            candidates[f'ours, {name}, ONNX Runtime'] = OnnxStream(moss, frames, threads)
+            candidates[f'ours, {name}, ONNX Runtime'] = onnx_stream(moss, frames, threads)
             faster = compiled(Stream(moss, frames))
             if faster:
                 candidates[f'ours, {name}, torch.compile'] = faster

@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-from pathlib import Path
-import tempfile
+import logging
 import warnings
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.moss import MOSS
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import nn, Tensor
@@ -66,43 +66,65 @@ class _FlatStep(nn.Module):
         return out, *state
 
 
-def export(module: nn.Module, arguments: tuple, path: Path) -> None:
+def export(module: nn.Module, arguments: tuple) -> onnx.ModelProto:
     """Export a module with fixed shapes; the exporter's own chatter is left out."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    module.eval()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter('ignore')
-        torch.onnx.export(module, arguments, path, dynamo=True, external_data=False)
+        # Indices that are made at the first call and kept become constants of the graph.
+        module(*arguments)
+        return torch.onnx.export(module, arguments, dynamo=True).model_proto
 
 
-def session(path: Path | str, threads: int, profile: str = '') -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU, without spinning threads between its runs."""
+def session(model: onnx.ModelProto, threads: int,
+            profile: str = '') -> onnxruntime.InferenceSession:
+    """
+    Open a graph on the CPU as the predictor's engine does: no thread spins between its runs.
+
+    :param profile: beginning of the file that a profile is written to; empty for none.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
     if profile:
         options.enable_profiling = True
         options.profile_file_prefix = profile
-    return onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    return onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                        providers=['CPUExecutionProvider'])
 
 
-class OnnxStream:
-    """Steps an exported MOSS in ONNX Runtime, its state held there; as :class:`Stream`."""
+class Graph:
+    """
+    Runs a graph whose state comes last, in and out, and stays in ONNX Runtime's own values.
 
-    def __init__(self, moss: MOSS, frames: Tensor, threads: int):
-        state = moss.initial_state(1, *frames.shape[-2:])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / 'step.onnx'
-            export(_FlatStep(moss), (frames[0], *state), path)
-            self.session = session(path, threads)
-        self.inputs = [x.name for x in self.session.get_inputs()]
-        self.outputs = [x.name for x in self.session.get_outputs()]
+    :param opened: the session.
+    :param feeds: what comes before the state: for each input the values to take in turns.
+    :param state: before the first run.
+    """
+
+    def __init__(self, opened: onnxruntime.InferenceSession, feeds: list[list[Tensor]],
+                 state: tuple[Tensor, ...] = ()):
         value = onnxruntime.OrtValue.ortvalue_from_numpy
-        self.frames = [value(np.ascontiguousarray(x.numpy())) for x in frames]
+        self.session = opened
+        self.inputs = [x.name for x in opened.get_inputs()]
+        self.outputs = [x.name for x in opened.get_outputs()]
+        self.feeds = [[value(np.ascontiguousarray(x.numpy())) for x in turns] for turns in feeds]
         self.state, self.count = [value(x.numpy()) for x in state], 0
 
-    def __call__(self) -> onnxruntime.OrtValue:
-        frame = self.frames[self.count % len(self.frames)]
+    def __call__(self) -> list[onnxruntime.OrtValue]:
+        values = [turns[self.count % len(turns)] for turns in self.feeds]
         self.count += 1
-        feed = dict(zip(self.inputs, [frame, *self.state], strict=True))
-        out, *self.state = self.session.run_with_ort_values(self.outputs, feed)
-        return out
+        feed = dict(zip(self.inputs, [*values, *self.state], strict=True))
+        found = self.session.run_with_ort_values(self.outputs, feed)
+        self.state = found[len(found) - len(self.state):]
+        return found
+
+
+def onnx_stream(moss: MOSS, frames: Tensor, threads: int) -> Graph:
+    """Step an exported MOSS in ONNX Runtime; frames as in :class:`Stream`."""
+    state = moss.initial_state(1, *frames.shape[-2:])
+    model = export(_FlatStep(moss), (frames[0], *state))
+    return Graph(session(model, threads), [list(frames)], state)

@@ -1,0 +1,88 @@
+"""The shipped predictor without its MOSS: what the overhead of MOSS is held against."""
+
+import checkout  # noqa: F401 (makes moss_perception importable)
+from moss_perception.grasp.export import GraspStep
+from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from streams import export, Graph, session
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+GRASPS = 6
+
+
+class BareStep(nn.Module):
+    """
+    A step of a :class:`GraspNetwork` that reads only the backbone's maps, all else alike.
+
+    :param network: its weights are shared.
+    """
+
+    def __init__(self, network: GraspNetwork):
+        super().__init__()
+        self.network = network
+
+    def initial_state(self) -> tuple[Tensor, ...]:
+        """Return the head's recent maps before the first sample."""
+        config = self.network.config
+        side = config.image_size // 8
+        return (torch.zeros(1, config.head_span - 1, side, side, config.head_channels),)
+
+    def forward(self, image: Tensor, grasps: Tensor, recent: Tensor) -> tuple[Tensor, ...]:
+        """Take one sample: scores, uncertainties and the new state."""
+        network = self.network
+        fine, coarse = network.backbone(network.normalise(image[None]))
+        newest = F.relu(network.look(coarse.movedim(1, -1)))
+        recent = torch.cat([recent, newest[:, None]], dim=1)
+        logits, _ = network._score(fine, recent, grasps[None])
+        return *ensemble_probability(logits[0]), recent[:, 1:]
+
+
+class WholeStep(nn.Module):
+    """
+    The whole step, its state as arguments of their own and every order in use.
+
+    :param network: its weights are shared.
+    :param orders: orders 1 to this one are run.
+    """
+
+    def __init__(self, network: GraspNetwork, orders: int):
+        super().__init__()
+        self.inner = GraspStep(network, orders)
+
+    def initial_state(self) -> tuple[Tensor, ...]:
+        """Return the state before the first sample."""
+        return self.inner.initial_state()
+
+    def forward(self, image: Tensor, grasps: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Take one sample: all that :class:`GraspStep` gives, state last."""
+        used = torch.ones(self.inner.orders)
+        return self.inner(image, grasps, used, state)
+
+
+def samples(size: int, count: int = 8, grasps: int = GRASPS) -> tuple[Tensor, Tensor]:
+    """Draw images, uint8 ``(count, S, S, 3)``, and grasps, float32 ``(K, 5)``."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, size, size, 3), generator=generator,
+                           dtype=torch.uint8)
+    points = 1.6 * torch.rand(grasps, 5, generator=generator) - 0.8
+    points[:, 2:] = torch.tensor([0.6, 0.1, 0.05])
+    return images, points
+
+
+def arguments_of(step: nn.Module) -> tuple[Tensor, ...]:
+    """Return what a step takes: an image, :data:`GRASPS` grasps, and the first state."""
+    images, points = samples(network_of(step).config.image_size, 1)
+    return images[0], points, *step.initial_state()
+
+
+def network_of(step: nn.Module) -> GraspNetwork:
+    """Return the network that is stepped."""
+    return step.network if isinstance(step, BareStep) else step.inner.network
+
+
+def stepper(step: nn.Module, threads: int) -> Graph:
+    """Return what takes the next sample in ONNX Runtime."""
+    images, points = samples(network_of(step).config.image_size)
+    opened = session(export(step, arguments_of(step)), threads)
+    return Graph(opened, [list(images), [points]], step.initial_state())

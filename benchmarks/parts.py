@@ -1,0 +1,78 @@
+"""Where the time of the exported step goes: by part of the network, and by kind of node."""
+
+from collections import Counter
+import json
+from pathlib import Path
+import tempfile
+
+from bare_predictor import arguments_of, samples, WholeStep
+import onnx
+from streams import export, Graph, session
+
+_SCOPES = 'pkg.torch.onnx.name_scopes'
+_REST = 'head, scores and state'
+
+
+def name_parts(model: onnx.ModelProto) -> None:
+    """Begin each node's name with its part: ONNX Runtime keeps it, also of nodes it fuses."""
+    made: dict[str, str] = {}
+    for node in model.graph.node:
+        scopes = ' '.join(p.value for p in node.metadata_props if p.key == _SCOPES)
+        sources = [made[name] for name in node.input if name in made]
+        # What is written between the modules belongs with what it reads.
+        part = _part(scopes) or (sources[0] if sources else 'backbone')
+        node.name = f'{part}|{node.name}'
+        made.update((name, part) for name in node.output)
+
+
+def _part(scopes: str) -> str:
+    if 'network.backbone' in scopes:
+        return 'backbone'
+    for order in range(4):
+        if f'moss.extraction.{order}' in scopes or f'moss.learning.{order}' in scopes:
+            return f'MOSS, order {order + 1}'
+    for name in ('look', 'shares', 'over_time', 'lateral', 'smooth', 'head'):
+        if f'network.{name}' in scopes:
+            return _REST
+    return ''
+
+
+def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[dict]]:
+    """
+    Profile the whole step in ONNX Runtime.
+
+    :param runs: how many steps are averaged, after a tenth of them.
+    :returns: rows by part, and rows by kind of node.
+    """
+    arguments = arguments_of(step)
+    model = export(step, arguments)
+    name_parts(model)
+    images, points = samples(step.inner.network.config.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        opened = session(model, threads, profile=str(Path(folder) / 'step'))
+        run = Graph(opened, [list(images), [points]], arguments[2:])
+        for _ in range(runs + runs // 10):
+            run()
+        events = json.loads(Path(opened.end_profiling()).read_text())
+    return _rows(events, runs)
+
+
+def _rows(events: list[dict], runs: int) -> tuple[list[dict], list[dict]]:
+    total = [x['dur'] for x in events if x['name'] == 'model_run'][-runs:]
+    nodes = [x for x in events if x.get('cat') == 'Node' and x['name'].endswith('_kernel_time')]
+    nodes = nodes[-runs * (len(nodes) // (runs + runs // 10)):]
+    parts, kinds, counts = Counter(), Counter(), Counter()
+    for event in nodes:
+        part = event['name'].partition('|')[0] if '|' in event['name'] else _REST
+        parts[part] += event['dur']
+        kinds[event['args']['op_name']] += event['dur']
+        counts[event['args']['op_name']] += 1
+    parts['between the nodes'] = sum(total) - sum(parts.values())
+    whole = sum(total)
+
+    def row(key: str, name: str, spent: int) -> dict:
+        return {key: name, 'us a step': spent / runs, 'share %': 100 * spent / whole}
+    by_part = [row('part', *item) for item in sorted(parts.items())]
+    by_kind = [row('node', *item) | {'nodes': counts[item[0]] // runs}
+               for item in kinds.most_common(12)]
+    return by_part, by_kind

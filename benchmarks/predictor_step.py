@@ -1,0 +1,185 @@
+"""The predictor's step on board: time, memory, operations a second, and what a window costs."""
+
+import dataclasses
+from pathlib import Path
+import tempfile
+
+from bare_predictor import GRASPS, samples, stepper, WholeStep
+import blocks
+from checkout import ROOT
+from harness import parse_arguments, Report
+from moss_perception.grasp.checkpoint import save_checkpoint
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.engine import Engine, load_engine
+from moss_perception.grasp.export import export_graphs
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.resources import model_path
+import node_memory
+from overhead import operations
+from parts import profile
+from rates import matrix_rates
+from streams import export, Graph, session
+from timing import ratio, take_turns, Times
+import torch
+from torch import nn, Tensor
+
+SEED = 0
+WINDOW = 32
+SAMPLE = ROOT / 'samples' / 'sim_20'
+
+
+class EngineStream:
+    """
+    Steps an engine with random images, :data:`GRASPS` grasps, its state kept.
+
+    :param engine: from ``load_engine``.
+    :param orders: orders 1 to this one are run and used.
+    """
+
+    def __init__(self, engine: Engine, orders: int):
+        images, points = samples(engine.config.image_size)
+        self.engine, self.orders, self.count = engine, orders, 0
+        self.images, self.points = [x.numpy() for x in images], points.numpy()
+        self.state = engine.initial_state()
+
+    def __call__(self) -> None:
+        image = self.images[self.count % len(self.images)]
+        self.count += 1
+        self.state = self.engine.step(image, self.points, self.state, computed=self.orders,
+                                      used=self.orders).state
+
+
+def measure_engines(report: Report, path: str, threads: int, rounds: int) -> tuple[Times, int]:
+    """Time a step of each engine with each prefix of orders; return that of all on board."""
+    engines = {name: load_engine(path, engine=name, threads=threads)
+               for name in ('onnxruntime', 'torch')}
+    orders = engines['torch'].config.orders
+    streams = {(name, n): EngineStream(engine, n)
+               for name, engine in engines.items() for n in range(1, orders + 1)}
+    times = take_turns(streams, rounds, warm_up=20)
+    rows = []
+    for (name, n), found in times.items():
+        rows.append({'engine': name, 'orders': f'1 to {n}', 'median ms': found.median_ms,
+                     'p95 ms': found.p95_ms,
+                     'of all orders': found.median_ms / times[name, orders].median_ms,
+                     'calls': len(found.seconds)})
+    report.table('a step of the predictor', rows,
+                 f'the whole step from a uint8 image to scores of {GRASPS} grasps, through the '
+                 'engine the node drives; decoding and ROS not counted')
+    for name in engines:
+        report.curve('prefixes', name, list(range(1, orders + 1)),
+                     [times[name, n].median_ms for n in range(1, orders + 1)])
+    whole = times['onnxruntime', orders]
+    size = engines['torch'].config.image_size
+    report.target('median step of the predictor (ONNX Runtime, all orders)', whole.median_ms,
+                  'at most', 4, 'ms', '' if size == 128 else f'at {size} x {size}')
+    return whole, orders
+
+
+class Recompute(nn.Module):
+    """The last score of a window, all of its frames computed anew."""
+
+    def __init__(self, network: GraspNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, grasps: Tensor) -> Tensor:
+        """Score the last of ``(T, S, S, 3)``."""
+        return torch.sigmoid(self.network(images[None], grasps[None])[0]).mean(dim=-1)[0]
+
+
+def measure_window(report: Report, config: GraspConfig, threads: int, rounds: int) -> None:
+    """Hold a step against recomputing a window of 32 frames, in the same engine."""
+    config = dataclasses.replace(config, window_frames=WINDOW)
+    torch.manual_seed(SEED)
+    network = blocks.randomise(GraspNetwork(config))
+    images, points = samples(config.image_size, WINDOW)
+    step = stepper(WholeStep(network, config.orders), threads)
+    whole = Graph(session(export(Recompute(network), (images, points)), threads),
+                  [[images], [points]])
+
+    def steps():
+        for _ in range(WINDOW):
+            step()
+    times = take_turns({'one step': step, 'a window by steps': steps,
+                        'a window as one batch': whole}, rounds)
+    by_step = times['one step']
+    rows = [found.row(name) | {'of a step': ratio(found, by_step)[0]}
+            for name, found in times.items()]
+    report.table(f'a new frame in a window of {WINDOW}', rows,
+                 'ONNX Runtime; as one batch: all frames through the backbone at once, of MOSS '
+                 'only the maps that the last score needs')
+    report.target('window of 32: one step against recomputing it as one batch',
+                  ratio(times['a window as one batch'], by_step)[0], 'at least', 25, 'x',
+                  'held against the faster way to recompute')
+
+
+def measure_rate(report: Report, config: GraspConfig, found: Times, threads: int,
+                 quick: bool) -> None:
+    """Hold the operations a second of a step against matrix products, and profile it."""
+    torch.manual_seed(SEED)
+    step = WholeStep(blocks.randomise(GraspNetwork(config)), config.orders).eval()
+    images, points = samples(config.image_size, 1)
+    count = operations(lambda: step(images[0], points, *step.initial_state()))
+    rates = matrix_rates(threads, 256 if quick else 1024, 2 if quick else 25)
+    achieved = count / (found.median_ms / 1e3)
+    report.table('operations a second', [
+        {'what': 'a step of the predictor', 'GFLOP/s': achieved / 1e9, 'share %': 100.0}
+    ] + [{'what': f'matrix product, {name}', 'GFLOP/s': rate / 1e9,
+          'share %': 100 * achieved / rate} for name, rate in rates.items()],
+        f'{count / 1e6:.1f} MFLOP a step; share: what the step reaches of it')
+    by_part, by_kind = profile(step, threads, 20 if quick else 300)
+    report.table('profile by part', by_part, "ONNX Runtime's own profile, which costs some time "
+                 'itself')
+    report.table('profile by kind of node', by_kind)
+    report.target('share of the matrix-product rate of ONNX Runtime',
+                  100 * achieved / rates['ONNX Runtime'], 'at least', 60, '%',
+                  'or the profile, which is above')
+
+
+def measure_memory(report: Report, model: str, seconds: float) -> None:
+    """Measure the resident memory of the real node."""
+    try:
+        found = node_memory.measure(model, SAMPLE, seconds)
+    except (ImportError, node_memory.NodeError) as error:
+        print(f'node not measured: {error}')
+        report.target('resident memory of the node', None, 'at most', 350, 'MiB',
+                      str(error).splitlines()[0])
+        return
+    report.table('resident memory of grasp_predictor', [
+        {key: f'{value:.0f}' for key, value in found.items()}],
+        'MiB, of the process from /proc, while a recording is played to it in a loop')
+    report.target('resident memory of the node', found['peak'], 'at most', 350, 'MiB',
+                  'the highest it ever was')
+
+
+def with_graphs(path: Path, folder: str) -> Path:
+    """Return the checkpoint, or a copy of its configuration with graphs if it has none."""
+    if (path.parent / f'{path.stem}.orders_1.onnx').is_file():
+        return path
+    print(f'{path.name} has no graphs: measuring random weights of its configuration')
+    torch.manual_seed(SEED)
+    copy = Path(folder) / 'random.safetensors'
+    save_checkpoint(copy, blocks.randomise(GraspNetwork(blocks.read_config(str(path)))))
+    export_graphs(copy)
+    return copy
+
+
+def main() -> None:
+    """Measure."""
+    arguments = parse_arguments(__doc__)
+    torch.set_num_threads(arguments.threads)
+    quick, threads = arguments.quick, arguments.threads
+    report = Report('predictor_step', arguments, [SEED])
+    with tempfile.TemporaryDirectory() as folder:
+        path = with_graphs(Path(model_path(arguments.model)), folder)
+        config = blocks.read_config(str(path))
+        found, _ = measure_engines(report, str(path), threads, 2 if quick else 40)
+        measure_memory(report, str(path), 2.0 if quick else 60.0)
+    measure_window(report, config, threads, 2 if quick else 15)
+    measure_rate(report, config, found, threads, quick)
+    report.finish()
+
+
+if __name__ == '__main__':
+    main()
