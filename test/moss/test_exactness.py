@@ -1,11 +1,13 @@
 """Frame by frame equals the clip, and both equal the definition; which frames matter."""
 
+import contextlib
 import itertools
 
 from moss_perception.moss import correlate, MOSS, space_time_self_similarity
 from moss_perception.moss.kernels import prefers_bands
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 import torch.nn.functional as F
 
 # A step multiplies smaller matrices than a clip, so float32 sums round in another order.
@@ -223,6 +225,52 @@ def test_exactly_the_frames_of_the_receptive_field_matter(orders, window, causal
             first, last = frame - delay, frame + field - 1 - delay
             assert changed == [t for t in range(14) if first <= t <= last]
     assert (block.receptive_field, block.delay) == (field, delay)
+
+
+@pytest.mark.parametrize('last', [1, 3, 8])
+def test_the_last_frames_of_a_centred_clip_equal_those_of_the_whole(last, randomise):
+    torch.manual_seed(13)
+    block = randomise(tiny((1, 2), causal=False))
+    clip = torch.randn(2, 8, 6, 5, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(block.motion(clip, last=last), block.motion(clip)[:, -last:],
+                                   **EXACT)
+
+
+def test_a_stream_can_go_back_to_an_older_state(randomise):
+    torch.manual_seed(14)
+    block = randomise(tiny((1, 2)))
+    first, one, other = torch.randn(3, 2, 6, 5, 4)
+    with torch.no_grad():
+        _, state = block.step(first, block.initial_state(2, 5, 4))
+        kept = [cache.clone() for cache in state]
+        block.step(one, state)
+        assert all(torch.equal(a, b) for a, b in zip(state, kept, strict=True))
+        torch.testing.assert_close(block.step(other, state)[0],
+                                   block(torch.stack([first, other], 1))[:, -1], **EXACT)
+
+
+@contextlib.contextmanager
+def fake_tensors():
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+@pytest.mark.parametrize('mode, size', [
+    (torch.inference_mode, (3, 11)), (lambda: torch.device('meta'), (3, 13)),
+    (fake_tensors, (3, 17))], ids=['inference', 'default_device', 'fake_tensors'])
+def test_a_run_in_another_mode_leaves_nothing_behind(mode, size):
+    # No other test uses these sizes, so what is cached for them is first made in that mode.
+    torch.manual_seed(15)
+    features = torch.randn(1, 3, 4, *size, requires_grad=True)
+    with mode():
+        query = torch.randn(1, 4, *size, device='cpu')
+        correlate(query, query[:, None], 3, 5)
+    found = space_time_self_similarity(features, (2, 3, 5))
+    torch.testing.assert_close(
+        found, products_by_definition(F.normalize(features, dim=2), (2, 3, 5), True))
+    found.square().sum().backward()
+    assert features.grad.isfinite().all()
 
 
 @pytest.mark.parametrize('causal', [True, False])

@@ -8,6 +8,7 @@ from moss_perception.moss import MOSS
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 KINDS = ('conv', 'shared', 'depthwise', 'mlp')
 EXACT = {'rtol': 1e-5, 'atol': 1e-5}
@@ -86,11 +87,18 @@ def test_an_export_without_gradients_is_the_same(randomise, clip):
         torch.testing.assert_close(exported(clip), block(clip), **EXACT)
 
 
-@pytest.mark.parametrize('size', [SIZE, (64, 48)], ids=['maps', 'bands'])
-def test_the_graph_is_whole_and_has_the_same_gradient(size, randomise):
+def test_shapes_can_be_worked_out_without_numbers():
+    with FakeTensorMode():
+        block = MOSS(6, (1, 2), (3, 3, 5))
+        assert block(torch.zeros(2, 4, 6, 7, 13)).shape == (2, 4, 6, 7, 13)
+        y, state = block.step(torch.zeros(2, 6, 7, 13), block.initial_state(2, 7, 13))
+        assert y.shape == (2, 6, 7, 13) and len(state) == 2
+
+
+def test_the_graph_is_whole_and_has_the_same_gradient_on_large_maps(randomise):
     torch.manual_seed(1)
     block = small(randomise, 'mlp', orders=(1,)).double()
-    clip = torch.randn(2, 3, 6, *size, dtype=torch.float64)
+    clip = torch.randn(2, 3, 6, 64, 48, dtype=torch.float64)
     weights = tuple(block.parameters())
     whole = torch.compile(block, backend='eager', fullgraph=True)(clip)
     torch.testing.assert_close(whole, block(clip))
