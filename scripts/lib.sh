@@ -147,7 +147,7 @@ moss_create() {
 moss_explain() {
   local last
   if grep -q 'No space left on device' "$moss_log"; then
-    moss_fail "no space left for $1: about 2 GB are needed; pip's log is $moss_log"
+    moss_fail "no space left for $1; pip's log is $moss_log"
   fi
   if grep -q -E 'Failed to establish|NewConnectionError|name resolution|ConnectTimeout|Read timed out|ProxyError|SSLError|Network is unreachable' "$moss_log"; then
     rm -f "$moss_running"
@@ -166,10 +166,14 @@ moss_pip() {
 }
 
 moss_install() {
-  local lists=("$moss_requirements/torch.txt" "$moss_requirements/demo.txt") constraints list
-  local arguments=()
+  local set=$1 lists=("$moss_requirements/demo.txt") needed='cv2, onnxruntime, rclpy, rosbags, safetensors'
+  local constraints list arguments=()
   : >"$moss_running"
-  if [[ $1 == test ]]; then lists+=("$moss_requirements/test.txt"); fi
+  # What runs on board needs no torch: the tests, the training and the export do.
+  if [[ $set == test ]]; then
+    lists+=("$moss_requirements/torch.txt" "$moss_requirements/test.txt")
+    needed+=', onnx, onnxscript, torch'
+  fi
   if moss_is_ros; then
     constraints=$moss_requirements/ros-constraints.txt
     "$moss_venv/bin/python" -c 'import cv2' 2>/dev/null ||
@@ -180,13 +184,16 @@ moss_install() {
   fi
   for list in "${lists[@]}"; do arguments+=(-r "$list"); done
   moss_say "installing $(sed -n -E 's/^([a-zA-Z][^=]*)==.*/\1/p' "${lists[@]}" | uniq | tr '\n' ' ')"
-  if [[ -n ${MOSS_TORCH_INDEX:-} ]]; then
+  if [[ $set == test && -n ${MOSS_TORCH_INDEX:-} ]]; then
     moss_pip "torch from $MOSS_TORCH_INDEX" --no-deps --index-url "$MOSS_TORCH_INDEX" \
       -r "$moss_requirements/torch.txt"
   fi
   moss_pip 'the packages of scripts/requirements' "${arguments[@]}" -c "$constraints"
+  if [[ $set == test ]]; then
+    moss_pip 'the packages of hosts.txt' --no-deps -r "$moss_requirements/hosts.txt"
+  fi
   if ! moss_is_ros; then moss_write_prefix; fi
-  "$moss_venv/bin/python" -c 'import cv2, rclpy, rosbags, safetensors, torch; rclpy.init()' \
+  "$moss_venv/bin/python" -c "import $needed; rclpy.init()" \
     >>"$moss_log" 2>&1 || moss_fail "the environment does not work:" \
     "$(tail -n 1 "$moss_log"); the traceback is in $moss_log"
 }
@@ -214,7 +221,7 @@ moss_make() {
   local set=$1 began=$SECONDS
   if moss_is_ros; then moss_choose_ros_python; else moss_choose_bare_python; fi
   if [[ -e $moss_running ]]; then moss_say 'an earlier set-up was interrupted: starting it anew'; fi
-  moss_usable || { moss_announce; moss_create; }
+  moss_usable || { moss_announce "$set"; moss_create; }
   if [[ -e $moss_stamp ]] && grep -q ' test$' "$moss_stamp"; then set=test; fi
   moss_install "$set"
   moss_kind "$(moss_venv_version)" >"$moss_venv/moss_setup.kind"
@@ -230,7 +237,11 @@ moss_announce() {
   else
     moss_say 'no ROS 2 is sourced: rclpy and Fast DDS (Jazzy) come from PyPI'
   fi
-  moss_say 'this takes 2 to 5 minutes and 1.4 to 1.8 GB of disk with the CPU build of torch'
+  if [[ $1 == demo ]]; then
+    moss_say 'this takes a few minutes and about 650 MB of disk'
+    return
+  fi
+  moss_say 'this takes 3 to 8 minutes and 1.6 to 2.2 GB of disk with the CPU build of torch'
   if [[ -z ${MOSS_TORCH_INDEX:-} ]]; then
     moss_say "torch comes from pip's index, which may mean the CUDA build (5.2 GB in all); for the CPU" \
       'build: --torch-index https://download.pytorch.org/whl/cpu'

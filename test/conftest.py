@@ -80,7 +80,9 @@ def _digest_of_sources() -> str:
     """Tell apart what the tiny checkpoint and its graphs are made from."""
     package = Path(importlib.util.find_spec('moss_perception').origin).parent
     sources = [Path(__file__).parent / 'grasp' / 'tiny.py',
-               *sorted(p for room in ('moss', 'grasp') for p in (package / room).glob('*.py'))]
+               *sorted((package / 'moss').glob('*.py')),
+               *(package / 'grasp' / f'{name}.py' for name in (
+                   'backbone', 'checkpoint', 'config', 'export', 'manifest', 'network'))]
     versions = [version(name) for name in ('torch', 'onnxscript', 'safetensors')]
     digest = hashlib.sha256(''.join(versions).encode())
     for source in sources:

@@ -15,10 +15,11 @@ from moss_perception.cli.demo_progress import Progress
 from moss_perception.cli.demo_recording import open_source, record_video, Source
 from moss_perception.cli.demo_run import choose_domain, Log, play, RunSettings
 from moss_perception.cli.demo_summary import summarise
-from moss_perception.errors import CheckpointError, MossError
+from moss_perception.errors import MossError
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.manifest import read_header
 from moss_perception.resources import model_path, share_directory
 from moss_perception.ros.observer import Observer
-from safetensors import safe_open, SafetensorError
 from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'
@@ -81,10 +82,10 @@ def run(options: argparse.Namespace) -> None:
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with OutputFolder(options.out) as folder:
         source = find_source(options, folder)
-        model = read_model_config(model_path(options.model))
+        model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on how busy the machine is.
-        orders = '' if options.rate else ','.join(map(str, range(1, model['orders'] + 1)))
+        orders = '' if options.rate else ','.join(map(str, range(1, model.orders + 1)))
         settings = RunSettings(
             options.rate, options.model, options.sha256, options.stall, domain, orders)
         pace = f'rate {options.rate:g}' if options.rate else 'lock step'
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
         report(summary, folder.publish())
 
 
-def watch(source: Source, settings: RunSettings, model: dict[str, Any], log: Log,
+def watch(source: Source, settings: RunSettings, model: GraspConfig, log: Log,
           folder: OutputFolder, pace: str) -> dict[str, Any]:
     """
     Play a recording, show what comes of it, and write the results.
@@ -124,7 +125,7 @@ def watch(source: Source, settings: RunSettings, model: dict[str, Any], log: Log
         json.dumps(summary, indent=2, allow_nan=False) + '\n')
     plot_scores(folder.result('scores.png'), source, heard, attempts)
     draw_contact_sheet(folder.result('contact_sheet.png'), source, heard, attempts,
-                       model['default_point'])
+                       model.default_point)
     return summary
 
 
@@ -139,23 +140,7 @@ def find_source(options: argparse.Namespace, folder: OutputFolder) -> Source:
     return open_source(recording, shown=str(options.video))
 
 
-def read_model_config(path: Path) -> dict[str, Any]:
-    """
-    Read a checkpoint's configuration, without its weights: the predictor verifies those.
-
-    :raises CheckpointError: if it isn't there or is none.
-    """
-    if not path.is_file():
-        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
-    try:
-        with safe_open(path, framework='numpy') as file:
-            return json.loads((file.metadata() or {})['config'])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f'checkpoint {path} is not one of a grasp predictor: expected '
-                              f'safetensors with its configuration ({error})') from error
-
-
-def no_score(source: Source, observer: Observer, model: dict[str, Any]) -> str:
+def no_score(source: Source, observer: Observer, model: GraspConfig) -> str:
     """Say why no score came."""
     kinds = [kind for _, kind in observer.fates]
     counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
@@ -168,7 +153,7 @@ def no_score(source: Source, observer: Observer, model: dict[str, Any]) -> str:
     if refusal:
         counts += f'; the last refusal: {refusal}'
     return (f'{source.shown}: no score of {source.frames} frames ({counts or "none arrived"}): '
-            f'expected {model["window_frames"]} samples at {model["frame_rate_hz"]:g} Hz without '
+            f'expected {model.window_frames} samples at {model.frame_rate_hz:g} Hz without '
             'a gap to fill the window')
 
 

@@ -17,8 +17,8 @@ from moss_perception.evaluation.metrics import auroc
 from moss_perception.ros.observer import Observer, Scores
 import numpy as np
 
-_PACKAGES = ('moss_perception', 'torch', 'numpy', 'opencv-python-headless', 'opencv-python',
-             'rosbags', 'rclpy')
+_PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
+             'opencv-python', 'rosbags', 'rclpy')
 
 
 def count_frames(observer: Observer, source: Source) -> dict[str, int | None]:

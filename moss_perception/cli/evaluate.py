@@ -9,7 +9,10 @@ import sys
 
 from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
 from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.engine import ENGINES
+from moss_perception.grasp.manifest import read_header
 from moss_perception.resources import model_path
+from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
 
@@ -26,7 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--out', help='write the JSON there as well')
     parser.add_argument('--yardstick', action='store_true',
                         help='also measure what the candidates tell without any image')
-    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    parser.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
+                        help='what runs the network (default: %(default)s); torch also compares '
+                             'the stream with the clip')
+    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to the engine')
     parser.add_argument('--require-auroc', type=float, metavar='X',
                         help='fail unless the lower end of the 95 %% interval is above X')
     return parser
@@ -34,49 +40,70 @@ def build_parser() -> argparse.ArgumentParser:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score every candidate of every scene, and print the metrics as JSON."""
-    from moss_perception.evaluation.attempts import score_scenes
-    from moss_perception.grasp.checkpoint import read_notes
-    from moss_perception.grasp.network import ensemble_probability
+    from moss_perception.evaluation.attempts import in_view
     from moss_perception.grasp.predictor import Predictor
-    from moss_perception.training.dataset import GraspScenes, load_scenes
-    from moss_perception.training.trainer import predict
+    from moss_perception.simulation.dataset import read_shards
     import numpy as np
 
     path = model_path(arguments.model)
-    predictor = Predictor.load(str(path), arguments.sha256, threads=arguments.threads)
-    network = predictor.engine.network
+    predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
+                               threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
-    scenes = load_scenes(arguments.scenes)
-    _refuse_training_scenes(scenes, read_notes(path))
+    scenes = in_view(read_shards(arguments.scenes))
+    _refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
-    highest = network.config.orders
-    arms = {}
-    for order in range(1, highest + 1):
-        name = 'orders ' + ','.join(map(str, range(1, order + 1)))
-        arms[name] = predict(network, GraspScenes(scenes, network.config), used=order)[0]
-    arms['all orders, frozen clip'] = predict(
-        network, GraspScenes(scenes, network.config, frozen=True))[0]
-    scores = {name: ensemble_probability(logits)[0].numpy() for name, logits in arms.items()}
-    streamed, clip = score_scenes(predictor, scenes), scores[name]
+    scores = _score_arms(predictor, scenes)
+    streamed = scores[_arm(predictor.config.orders)]
     if yardstick:
         scores['no image, candidates alone'] = yardstick(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
     result = {
-        'model_sha256': network.sha256, 'scenes': len(scenes), 'attempts': len(labels),
+        'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
+        'scenes': len(scenes), 'attempts': len(labels),
         'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
         'interval': '95 %, scenes drawn with replacement',
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
-        **_measure(streamed, labels, groups),
-        'stream_against_clip': float(np.abs(streamed - clip).max()),
-        'arms': {}, 'motions': {}}
+        **_measure(streamed, labels, groups)}
+    if predictor.engine.name == 'torch':
+        result['stream_against_clip'] = float(np.abs(
+            streamed - _score_clips(predictor.engine.network, scenes)).max())
+    result |= {'arms': {}, 'motions': {}}
     for name, values in scores.items():
         result['arms'][name] = _measure(values, labels, groups)
     for motion in sorted(set(motions)):
         result['motions'][motion] = _measure(*(x[motions == motion]
                                                for x in (streamed, labels, groups)))
     return _report(result, arguments)
+
+
+def _arm(orders: int) -> str:
+    return 'orders ' + ','.join(map(str, range(1, orders + 1)))
+
+
+def _score_arms(predictor, scenes: list) -> dict:
+    """Stream all scenes for each prefix of the orders, and once more with nothing moving."""
+    from moss_perception.evaluation.attempts import score_scenes
+    highest = predictor.config.orders
+    arms = [(_arm(orders), orders, False) for orders in range(1, highest + 1)]
+    arms.append(('all orders, frozen clip', highest, True))
+    scores = {}
+    for name, orders, frozen in arms:
+        predictor.set_orders(orders)
+        # No progress where nobody watches.
+        scores[name] = score_scenes(
+            predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
+    return scores
+
+
+def _score_clips(network, scenes: list):
+    """Score all scenes as training does: as clips."""
+    from moss_perception.grasp.network import ensemble_probability
+    from moss_perception.training.dataset import GraspScenes
+    from moss_perception.training.trainer import predict
+    logits, _ = predict(network, GraspScenes(scenes, network.config))
+    return ensemble_probability(logits)[0].numpy()
 
 
 def _yardstick():

@@ -6,6 +6,7 @@ import logging
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.errors import ConfigError
 
 log = logging.getLogger('train')
 
@@ -29,9 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train, calibrate on held-out scenes, and write the checkpoint."""
+    """Train, calibrate on held-out scenes, and write the checkpoint and its graphs."""
     from moss_perception.grasp.checkpoint import save_checkpoint
     from moss_perception.grasp.config import GraspConfig
+    from moss_perception.grasp.export import export_graphs
     from moss_perception.grasp.network import GraspNetwork
     from moss_perception.training import dataset
     from moss_perception.training.calibration import fit_temperature
@@ -62,6 +64,10 @@ def train(arguments: argparse.Namespace) -> int:
     digest = save_checkpoint(arguments.out, network.cpu(), {
         'scenes': len(scenes), 'seeds': [min(seeds), max(seeds)], 'recipe': asdict(recipe)})
     log.info('wrote %s, sha256 %s, temperature %.3f', arguments.out, digest, temperature)
+    try:
+        export_graphs(arguments.out, digest, lambda name: log.info('exporting %s', name))
+    except ConfigError as error:
+        log.warning('%s; the engine onnxruntime needs: export %s', error, arguments.out)
     return 0
 
 

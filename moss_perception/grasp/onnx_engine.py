@@ -137,8 +137,10 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # A thread that spins while it waits takes its core from the camera's driver and the node.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    # Threads spin within a step, where each of its operators would have to wake them; between two
+    # steps they sleep, so that the cores are the node's and the camera driver's.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '1')
+    options.add_session_config_entry('session.force_spinning_stop', '1')
     options.log_severity_level = 3
     return options
 

@@ -249,7 +249,7 @@ def test_bad_videos_and_checkpoints_are_one_line(refused, tmp_path, make_bag, fa
     assert 'none.safetensors is not there' in refused(
         '--bag', bag, '--model', tmp_path / 'none.safetensors')
     (tmp_path / 'bad.safetensors').write_bytes(b'no weights')
-    assert 'bad.safetensors is not one of a grasp predictor' in refused(
+    assert 'bad.safetensors is not a safetensors file' in refused(
         '--bag', bag, '--model', tmp_path / 'bad.safetensors')
 
 

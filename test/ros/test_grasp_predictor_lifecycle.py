@@ -12,10 +12,10 @@ from std_srvs.srv import Trigger
 pytestmark = pytest.mark.timeout(120)
 FAULTY = """
 import sys
-from moss_perception.grasp.torch_engine import TorchEngine
+from moss_perception.grasp.onnx_engine import OnnxEngine
 from moss_perception.ros.grasp_predictor import main
 
-step, steps = TorchEngine.step, []
+step, steps = OnnxEngine.step, []
 
 
 def faulty(*args, **kwargs):
@@ -25,7 +25,7 @@ def faulty(*args, **kwargs):
     return step(*args, **kwargs)
 
 
-TorchEngine.step = faulty
+OnnxEngine.step = faulty
 sys.exit(main())
 """
 JPEG = cv2.imencode('.jpg', np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8))[1]
@@ -166,7 +166,7 @@ def test_raw_images_are_hinted_at_where_compressed_ones_are_awaited(
 
 
 @pytest.mark.parametrize(('argument', 'words'), [
-    ('engine:=foo', "engine='foo' is not allowed: expected one of torch"),
+    ('engine:=foo', "engine='foo' is not allowed: expected one of onnxruntime, torch"),
     ('stride:=0', 'Min: 1'),
     ('max_gap:=soon', "'max_gap' to 'soon'"),
 ])

@@ -20,7 +20,7 @@ def test_the_defaults_are_allowed():
 
 
 @pytest.mark.parametrize(('name', 'value', 'expected'), [
-    ('engine', 'foo', 'one of torch'),
+    ('engine', 'foo', 'one of onnxruntime, torch'),
     ('device', 'gpu', 'cuda'),
     ('image_transport', 'theora', 'one of raw, compressed'),
     ('qos_reliability', 'best', 'one of match, best_effort, reliable'),

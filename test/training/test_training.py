@@ -145,8 +145,13 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     result = json.loads((tmp_path / 'result.json').read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert (result['attempts'], result['seeds']) == (32, [12, 19])
+    assert result['engine'] == 'onnxruntime' and 'stream_against_clip' not in result
+    assert evaluate_command.main([*arguments, '--engine', 'torch']) == 0
+    eager = json.loads(capsys.readouterr().out)
     # Streamed through the predictor or as a clip: the sums are rounded in another order.
-    assert result['stream_against_clip'] < 1e-4
+    assert eager['stream_against_clip'] < 1e-4
+    assert set(eager['arms']) == set(result['arms']) == {'orders 1', 'all orders, frozen clip'}
+    assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
     assert evaluate_command.main([*arguments, '--require-auroc', '0.1']) == 1
     assert '32 attempts are too few' in caplog.text
 
