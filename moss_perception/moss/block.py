@@ -3,6 +3,7 @@
 import warnings
 
 from moss_perception.errors import ConfigError, NotFiniteWarning, ShapeError
+from moss_perception.moss.kernels import holds_numbers
 from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning
 from moss_perception.moss.similarity import check_window, pad_frames
 import torch
@@ -45,10 +46,11 @@ class MOSS(nn.Module):
             raise ConfigError(f'learning={learning!r} is not allowed: expected one of {LEARNING}')
         if fusion not in FUSION:
             raise ConfigError(f'fusion={fusion!r} is not allowed: expected one of {FUSION}')
-        for name, size in (('in_channels', in_channels), ('channels', channels),
-                           ('projection', projection), ('hidden', hidden)):
-            if size < 1:
-                raise ConfigError(f'{name}={size} is not allowed: expected 1 or more')
+        # One projected channel, centred, would be nothing.
+        for name, size, least in (('in_channels', in_channels, 1), ('channels', channels, 1),
+                                  ('projection', projection, 2), ('hidden', hidden, 1)):
+            if size < least:
+                raise ConfigError(f'{name}={size} is not allowed: expected {least} or more')
         if rank is not None and not 1 <= rank <= projection:
             raise ConfigError(f'rank={rank} is not allowed: expected 1 to projection={projection}')
         self.in_channels = in_channels
@@ -198,7 +200,8 @@ class MOSS(nn.Module):
         _check_kind('features', features, 'the block', self.out.weight)
         # A sum is far cheaper than a look at each number, and not finite if one of them is not.
         wide = torch.promote_types(features.dtype, torch.float32)
-        if features.device.type == 'cpu' and not features.detach().sum(dtype=wide).isfinite():
+        if (features.device.type == 'cpu' and holds_numbers(features)
+                and not features.detach().sum(dtype=wide).isfinite()):
             warnings.warn(f'features {tuple(features.shape)} hold NaN or infinity: so does what '
                           'depends on them', NotFiniteWarning, stacklevel=3)
 
@@ -227,7 +230,9 @@ def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_kind(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
-    if torch.is_autocast_enabled(tensor.device.type) and tensor.device == like.device:
+    kind = tensor.device.type
+    if (tensor.device == like.device and torch.amp.is_autocast_available(kind)
+            and torch.is_autocast_enabled(kind)):
         return
     if (tensor.device, tensor.dtype) != (like.device, like.dtype):
         raise ShapeError(f'{name} and {other} must be of one device and dtype: expected '

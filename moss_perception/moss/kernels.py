@@ -32,6 +32,12 @@ def prefers_bands(rows: int, columns: int, u_size: int, v_size: int) -> bool:
     return u_size * (columns + v_size - 1) <= _BAND_SHARE * rows * columns
 
 
+def holds_numbers(tensor: Tensor) -> bool:
+    """Tell a tensor of numbers from one that a compiler, an export or a counter traces."""
+    return (type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type != 'meta'
+            and not torch.compiler.is_compiling() and not torch.jit.is_tracing())
+
+
 def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
     """
     Multiply each position with those in its window, in ``L`` frames.
@@ -43,8 +49,7 @@ def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Te
     :param v_size: horizontal size ``V`` of the window, odd.
     :returns: shape ``(B, T, H, W, L, U * V)``; 0 for neighbours outside the map.
     """
-    if (query.device.type == 'cpu' and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()):
+    if query.device.type == 'cpu' and holds_numbers(query):
         return _WindowProducts.apply(query, keys, u_size, v_size)
     return _traceable(query, keys, u_size, v_size)
 
@@ -59,9 +64,9 @@ def _gather_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[Te
         shape: 1 where the neighbour is in the map, else 0.
     """
     y, x = _positions(rows, columns)
-    u, v = torch.meshgrid(torch.arange(u_size), torch.arange(v_size), indexing='ij')
-    other_y = y + u.flatten() - u_size // 2
-    other_x = x + v.flatten() - v_size // 2
+    u, v = (x.T for x in _positions(u_size, v_size))
+    other_y = y + u - u_size // 2
+    other_x = x + v - v_size // 2
     inside = (other_y >= 0) & (other_y < rows) & (other_x >= 0) & (other_x < columns)
     neighbour = torch.where(inside, other_y * columns + other_x, y * columns + x)
     return neighbour, inside.float()
@@ -82,8 +87,9 @@ def _scatter_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[T
 
 
 def _positions(rows: int, columns: int) -> tuple[Tensor, Tensor]:
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
-    return y.flatten()[:, None], x.flatten()[:, None]
+    """Number the positions of a map: row and column of each, shape ``(rows * columns, 1)``."""
+    every = torch.arange(rows * columns, device='cpu')[:, None]
+    return every // columns, every % columns
 
 
 class _WindowProducts(torch.autograd.Function):
@@ -232,7 +238,7 @@ def _traceable(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
     neighbour, inside = _gather_index.__wrapped__(rows, columns, u_size, v_size)
     # One key of zeros more, which all neighbours outside the map share.
     nowhere = length * rows * columns
-    index = neighbour[:, None] + torch.arange(length)[:, None] * (rows * columns)
+    index = neighbour[:, None] + torch.arange(length, device='cpu')[:, None] * (rows * columns)
     index = torch.where(inside[:, None] > 0, index, nowhere).flatten(1).to(query.device)
     flat = F.pad(stacked.reshape(batch * frames, nowhere, channels), (0, 0, 0, 1))
     product = torch.bmm(query.reshape(batch * frames, -1, channels), flat.transpose(1, 2))

@@ -1,5 +1,7 @@
 """Space-time self-similarity: how alike each position is to its neighbours in space and time."""
 
+import operator
+
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.moss.kernels import window_products
 from torch import Tensor
@@ -15,9 +17,12 @@ def check_window(window: tuple[int, int, int], causal: bool) -> tuple[int, int, 
     :returns: the window, as a tuple of ints.
     :raises ConfigError: if a size is below 1, or even where it has to be centred.
     """
-    if len(window) != 3 or any(int(size) != size or size < 1 for size in window):
+    try:
+        length, height, width = (operator.index(size) for size in window)
+    except (TypeError, ValueError):
+        length = height = width = 0
+    if length < 1 or height < 1 or width < 1:
         raise ConfigError(f'window must be three whole numbers (L, U, V) above 0, got {window!r}')
-    length, height, width = (int(size) for size in window)
     if height % 2 == 0 or width % 2 == 0:
         raise ConfigError(f'window (L, U, V) needs odd U and V to be centred, got {window!r}')
     if not causal and length % 2 == 0:
@@ -35,10 +40,15 @@ def correlate(query: Tensor, keys: Tensor, height: int, width: int) -> Tensor:
     :param width: horizontal size ``V`` of the window, odd.
     :returns: scalar products, shape ``(B, H, W, L, U, V)``; 0 for neighbours outside the map.
     :raises ShapeError: if the maps do not fit one another.
+    :raises ConfigError: if the window is not allowed.
     """
     if query.dim() != 4 or keys.dim() != 5 or query.shape != keys[:, 0].shape:
         raise ShapeError('expected a query (B, C, H, W) and keys (B, L, C, H, W) of the same '
                          f'B, C, H, W, got {tuple(query.shape)} and {tuple(keys.shape)}')
+    if (query.dtype, query.device) != (keys.dtype, keys.device):
+        raise ShapeError('query and keys must be of one device and dtype: expected '
+                         f'{query.dtype} on {query.device}, got {keys.dtype} on {keys.device}')
+    check_window((keys.shape[1], height, width), causal=True)
     return window_products(query.movedim(1, -1)[:, None], keys.movedim(2, -1), height,
                            width)[:, 0].unflatten(-1, (height, width))
 
