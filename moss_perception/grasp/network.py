@@ -112,7 +112,7 @@ class GraspNetwork(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
-        return (images.movedim(-1, 1).float() / 255 - self.mean) / self.std
+        return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
@@ -173,7 +173,9 @@ class GraspNetwork(nn.Module):
         run, used = len(encodings), len(encodings) if used is None else used
         maps = torch.cat([recent[:, :run], torch.stack(newest, dim=1)], dim=2)
         logits, _ = self._score(fine, _choose(maps, used), grasps)
-        recent = F.pad(maps[:, :, 1:], (0,) * 9 + (self.config.orders - run,))
+        recent = maps[:, :, 1:]
+        if run < self.config.orders:
+            recent = F.pad(recent, (0,) * 9 + (self.config.orders - run,))
         return logits, self._motion(encodings, used), (caches, recent)
 
     def _prefixes(self, coarse: Tensor, encodings: list[Tensor]) -> list[Tensor]:
@@ -205,7 +207,7 @@ def _choose(maps: Tensor, used: int | Tensor) -> Tensor:
     if not isinstance(used, Tensor):
         return maps[:, used - 1]
     highest = used.sum(dim=0, keepdim=True).long() - 1
-    return maps.index_select(1, highest)[:, 0]
+    return maps.index_select(1, highest).squeeze(1)
 
 
 def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -169,7 +169,7 @@ class MOSS(nn.Module):
             maps = extraction.maps(current)[:, None]
             keys = torch.cat([cache, maps], dim=1)
             caches.append(keys[:, 1:])
-            current = learning(extraction(maps, keys)[:, 0])
+            current = learning(extraction(maps, keys).squeeze(1))
             encodings.append(current.movedim(-1, 1))
         caches += [torch.zeros_like(cache) for cache in state[len(caches):]]
         return encodings, tuple(caches)

@@ -50,7 +50,7 @@ def correlate(query: Tensor, keys: Tensor, height: int, width: int) -> Tensor:
                          f'{query.dtype} on {query.device}, got {keys.dtype} on {keys.device}')
     check_window((keys.shape[1], height, width), causal=True)
     return window_products(query.movedim(1, -1)[:, None], keys.movedim(2, -1), height,
-                           width)[:, 0].unflatten(-1, (height, width))
+                           width).squeeze(1).unflatten(-1, (height, width))
 
 
 def pad_frames(maps: Tensor, length: int, causal: bool) -> Tensor:
