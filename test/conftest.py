@@ -65,7 +65,7 @@ def tiny_checkpoint(request, tmp_path_factory) -> Path:
     if not (kept / 'SHA256SUMS').is_file():
         from moss_perception.grasp.checkpoint import save_checkpoint
         from moss_perception.grasp.export import export_graphs
-        save_checkpoint(path, _load('grasp/tiny').tiny_network())
+        save_checkpoint(path, _load('grasp/tiny').tiny_network(), {'seeds': [0, 99]})
         export_graphs(path)
         # The manifest comes last: it says that the others are there.
         for made in sorted(path.parent.iterdir(), key=lambda made: made.name == 'SHA256SUMS'):
@@ -76,10 +76,18 @@ def tiny_checkpoint(request, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope='session')
+def no_torch(tmp_path_factory) -> Path:
+    """Return a folder that, first on PYTHONPATH, makes a process one without torch."""
+    folder = tmp_path_factory.mktemp('no_torch')
+    (folder / 'torch.py').write_text("raise ModuleNotFoundError('it is hidden', name='torch')\n")
+    return folder
+
+
 def _digest_of_sources() -> str:
     """Tell apart what the tiny checkpoint and its graphs are made from."""
     package = Path(importlib.util.find_spec('moss_perception').origin).parent
-    sources = [Path(__file__).parent / 'grasp' / 'tiny.py',
+    sources = [Path(__file__), Path(__file__).parent / 'grasp' / 'tiny.py',
                *sorted((package / 'moss').glob('*.py')),
                *(package / 'grasp' / f'{name}.py' for name in (
                    'backbone', 'checkpoint', 'config', 'export', 'manifest', 'network'))]

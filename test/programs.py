@@ -28,13 +28,19 @@ def command(name: str) -> list[str]:
     return [sys.executable, '-m', f'moss_perception.{module}']
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment to start it in, from any folder."""
+def environment(*first: Path, **more: str) -> dict[str, str]:
+    """
+    Return the environment to start it in, from any folder.
+
+    :param first: folders that Python looks in before all others.
+    :param more: further variables.
+    """
     # Of an installation, what is installed has to be imported: not the tree around this file.
     paths = [x for x in os.environ.get('PYTHONPATH', '').split(os.pathsep) if x and not (
         prefix() and Path(x).resolve() == ROOT)]
     if not prefix():
         paths.insert(0, str(ROOT))
+    paths = [*map(str, first), *paths]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'PYTHONUNBUFFERED': '1', **more}
 
 

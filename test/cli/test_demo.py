@@ -26,10 +26,14 @@ def model(tiny_checkpoint):
 
 
 @pytest.fixture(scope='module')
-def environment(programs, tmp_path_factory):
-    """Return the environment of the installation, or of one that is made of the source tree."""
+def environment(programs, tmp_path_factory, no_torch):
+    """
+    Return the environment of the installation, or of one that is made of the source tree.
+
+    It has no torch: neither the command nor the nodes need it.
+    """
     if programs.prefix():
-        return programs.environment()
+        return programs.environment(no_torch)
     prefix = tmp_path_factory.mktemp('prefix')
     folder = prefix / 'lib' / 'moss_perception'
     folder.mkdir(parents=True)
@@ -39,7 +43,8 @@ def environment(programs, tmp_path_factory):
                           f'from moss_perception.ros.{name} import main\nsys.exit(main())\n')
         script.chmod(0o755)
     prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
-    return programs.environment(AMENT_PREFIX_PATH=os.pathsep.join(filter(None, prefixes)))
+    return programs.environment(
+        no_torch, AMENT_PREFIX_PATH=os.pathsep.join(filter(None, prefixes)))
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ import pytest
 
 
 @pytest.fixture(scope='module')
-def runner():
+def runner(programs, no_torch):
+    """Return the runner's path; where it runs, there is no torch."""
     try:
-        return executable('run_grasp')
+        path = executable('run_grasp')
     except MossError as error:
         pytest.skip(f'the package is not installed: {error}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('PYTHONPATH', programs.environment(no_torch)['PYTHONPATH'])
+        yield path
 
 
 @pytest.fixture

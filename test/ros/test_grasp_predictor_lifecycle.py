@@ -25,6 +25,7 @@ def faulty(*args, **kwargs):
     return step(*args, **kwargs)
 
 
+OnnxEngine.measure = lambda self: None
 OnnxEngine.step = faulty
 sys.exit(main())
 """
