@@ -5,7 +5,7 @@ import curves
 from harness import parse_arguments, Report
 from peers import authors_block, vit_pytorch
 from streams import onnx_stream, PeerStream, Stream
-from timing import in_own_process, peak_bytes, ratio, take_turns, Times
+from timing import in_own_process, peak_bytes, ratio, short, take_turns, Times
 import torch
 from torch import nn, Tensor
 
@@ -26,7 +26,7 @@ def compare(report: Report, title: str, times: dict[str, Times], against: str,
     for name, found in times.items():
         row = found.row(name)
         times_as_fast, low, high = ratio(times[against], found)
-        row |= {'times as fast': times_as_fast, 'rounds': f'{low:.3g} to {high:.3g}'}
+        row |= {'times as fast': times_as_fast, 'rounds': f'{short(low)} to {short(high)}'}
         rows.append(row)
     report.table(title, rows, note)
 

@@ -15,6 +15,11 @@ import numpy as np
 _LONG_S = 0.3
 
 
+def short(value: float) -> str:
+    """Write three digits of a number, never with an exponent where it is large."""
+    return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
+
+
 @dataclass(frozen=True)
 class Times:
     """
@@ -44,7 +49,7 @@ class Times:
         """Return a row of a table: median and the middle half of all calls."""
         low, high = self.quartiles_ms
         return {'what': name, 'median ms': self.median_ms,
-                'middle half ms': f'{low:.3g} to {high:.3g}', 'calls': len(self.seconds)}
+                'middle half ms': f'{short(low)} to {short(high)}', 'calls': len(self.seconds)}
 
 
 def take_turns(candidates: dict[str, Callable[[], object]], rounds: int,

@@ -1,0 +1,104 @@
+"""
+Make the tables and plots of ``docs/performance.md`` anew from the last results.
+
+A table stands between two comments: ``begin BENCHMARK | WHAT`` and ``end``. ``WHAT`` is
+``targets``, ``machine``, or how a table's title begins; ``begin all | missed`` lists what missed
+its target.
+"""
+
+import json
+from pathlib import Path
+import re
+import sys
+
+from checkout import IMAGES, RESULTS, ROOT
+from harness import format_table, show, show_met
+from moss_perception.cli.common import write_text
+import plots
+
+PAGE = ROOT / 'docs' / 'performance.md'
+_BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
+
+
+class ReportError(RuntimeError):
+    """The page asks for what the results don't have."""
+
+
+def load(folder: Path) -> dict[str, dict]:
+    """Return the results by benchmark; quick runs are refused, since they measure nothing."""
+    found = {}
+    for path in sorted(folder.glob('performance_*.json')):
+        content = json.loads(path.read_text())
+        if content['quick']:
+            raise ReportError(f'{path.name} is of a quick run: expected a full one')
+        found[content['benchmark']] = content
+    if not found:
+        raise ReportError(f'{folder} has no performance_*.json: run bash benchmarks/all.sh')
+    return found
+
+
+def targets(contents: list[dict], missed: bool = False) -> str:
+    """Write the targets as a table, or only those that are missed."""
+    rows = [{'target': t['name'], 'found': f'{show(t["value"])} {t["unit"]}',
+             'wanted': f'{t["bound"]} {show(t["target"])} {t["unit"]}',
+             'met': show_met(t['met']), 'note': t['note']}
+            for content in contents for t in content['targets'] if not (missed and t['met'])]
+    return format_table(rows) if rows else 'Every target is met.'
+
+
+def machine(content: dict) -> str:
+    """Say on what, when and with what it was measured."""
+    about = content['machine']
+    packages = [f'{name} {about[name]}' for name in about if name not in (
+        'cpu', 'cores', 'ram_gib', 'threads', 'load_before')]
+    return (f'{about["cpu"]}, {about["cores"]} cores, {about["ram_gib"]} GiB, '
+            f'{about["threads"]} threads; {", ".join(packages)}; {content["date"]}; load before '
+            f'it began {about["load_before"]}; seeds '
+            + ', '.join(map(str, content['seeds'])) + '.')
+
+
+def block(results: dict[str, dict], name: str, what: str) -> str:
+    """
+    Write what stands between two comments.
+
+    :raises ReportError: if there is no such result.
+    """
+    if name == 'all':
+        return targets(list(results.values()), missed=what == 'missed')
+    if name not in results:
+        return f'*Not measured yet: `python benchmarks/{name}.py`.*'
+    content = results[name]
+    if what == 'targets':
+        return targets([content])
+    if what == 'machine':
+        return machine(content)
+    titles = [title for title in content['tables'] if title.startswith(what)]
+    if len(titles) != 1:
+        raise ReportError(f'{name} has no table {what!r}: expected the beginning of one of '
+                          f'{list(content["tables"])}')
+    table = content['tables'][titles[0]]
+    note = f'\n\n{table["note"][0].upper()}{table["note"][1:]}.' if table['note'] else ''
+    return f'**{titles[0]}**\n\n{format_table(table["rows"])}{note}'
+
+
+def render(page: str, results: dict[str, dict]) -> str:
+    """Replace what stands between the comments of a page."""
+    return _BLOCK.sub(lambda found: f'{found[1]}\n{block(results, found[2], found[3])}\n\n'
+                                    f'{found[4]}', page)
+
+
+def main() -> int:
+    """Write the page and its pictures."""
+    try:
+        results = load(RESULTS)
+        write_text(PAGE, render(PAGE.read_text(), results))
+    except ReportError as error:
+        print(f'report: {error}', file=sys.stderr)
+        return 1
+    drawn = plots.draw(results, IMAGES)
+    print(f'report: {PAGE.relative_to(ROOT)}, ' + ', '.join(path.name for path in drawn))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

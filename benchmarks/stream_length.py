@@ -1,0 +1,134 @@
+"""A stream of ten thousand frames: constant time and memory a frame, against recomputing clips."""
+
+from collections.abc import Callable
+import time
+
+import blocks
+from harness import parse_arguments, Report
+import numpy as np
+from peers import vit_pytorch
+from scipy import stats
+from streams import PeerStream, Stream
+from timing import resident_bytes, take_turns
+import torch
+
+SEED = 0
+FRAMES = 10_000
+
+
+def watch(step: Callable[[], object], frames: int, every: int) -> dict[str, np.ndarray]:
+    """
+    Step, and read time and memory on the way.
+
+    :param frames: how many.
+    :param every: frames of one reading.
+    :returns: ``frame``, ``ms`` (median of a reading's steps) and ``mib`` (resident), ``(n,)``.
+    """
+    found: dict[str, list[float]] = {'frame': [], 'ms': [], 'mib': []}
+    for first in range(0, frames, every):
+        times = []
+        for _ in range(every):
+            began = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - began)
+        found['frame'].append(first + every)
+        found['ms'].append(float(np.median(times)) * 1e3)
+        found['mib'].append(resident_bytes() / 2 ** 20)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def slope(frame: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+    """
+    Fit a line, robust against single readings that something else disturbed (Theil-Sen).
+
+    :returns: change over ten thousand frames, and its 95 % interval.
+    """
+    fit = stats.theilslopes(values, frame)
+    return tuple(FRAMES * float(x) for x in (fit.slope, fit.low_slope, fit.high_slope))
+
+
+def measure_stream(report: Report, kind: dict, quick: bool) -> None:
+    """Run the long stream of each configuration, and a shorter one of the peer."""
+    frames = torch.randn(16, 1, 128, 14, 14, generator=torch.Generator().manual_seed(SEED))
+    count, every = (60, 10) if quick else (FRAMES, 100)
+    peer = vit_pytorch.make(128, 2, blocks.WINDOW)
+    jobs = {'ours, same sizes': (Stream(blocks.like_peer(), frames), count),
+            'ours, light': (Stream(blocks.light(kind), frames), count),
+            'vit-pytorch, cached': (PeerStream(peer, frames), 20 if quick else 300)}
+    rows = []
+    for name, (stream, length) in jobs.items():
+        for _ in range(20 if length == count else 2):
+            stream()
+        found = watch(stream, length, every if length == count else max(length // 20, 1))
+        row = {'what': name, 'frames': length, 'ms a frame': float(np.median(found['ms']))}
+        for key, unit in (('ms', 'ms'), ('mib', 'MiB')):
+            change, low, high = slope(found['frame'], found[key])
+            row |= {f'{unit} more after 10 000': change, f'95 % ({unit})': f'{low:.3g} to '
+                                                                           f'{high:.3g}'}
+        rows.append(row)
+        report.curve('time along the stream', name, found['frame'].tolist(),
+                     found['ms'].tolist())
+        report.curve('memory along the stream', name, found['frame'].tolist(),
+                     (found['mib'] - found['mib'][0]).tolist())
+        if name.startswith('ours'):
+            _hold(report, name, found)
+    report.table('a long stream (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', rows,
+                 'slope by Theil-Sen over readings along the stream')
+
+
+def _hold(report: Report, name: str, found: dict[str, np.ndarray]) -> None:
+    typical = float(np.median(found['ms']))
+    report.target(f'{name}: time a frame after 10 000 frames, change',
+                  100 * abs(slope(found['frame'], found['ms'])[0]) / typical, 'at most', 5, '%',
+                  'of the slope that is fitted')
+    later = found['mib'][len(found['mib']) // 10:]
+    report.target(f'{name}: resident memory after the first tenth, growth',
+                  float(later[-1] - later[0]), 'at most', 2, 'MiB')
+
+
+@torch.inference_mode()
+def measure_length(report: Report, kind: dict, quick: bool) -> None:
+    """Time a new frame by the length of the window that is looked at."""
+    lengths = (1, 2, 4) if quick else (1, 2, 4, 8, 16, 32, 64)
+    clips = torch.randn(1, lengths[-1], 128, 14, 14,
+                        generator=torch.Generator().manual_seed(SEED))
+    same, light = blocks.like_peer(), blocks.light(kind)
+    peer = vit_pytorch.make(128, 2, blocks.WINDOW)
+    frames = clips.transpose(0, 1)
+    step = {'ours, same sizes, by steps': Stream(same, frames),
+            'ours, light, by steps': Stream(light, frames),
+            'vit-pytorch, by steps': PeerStream(peer, frames)}
+    found: dict[str, dict[int, float]] = {name: {} for name in step}
+    times = take_turns(step, 2 if quick else 15)
+    for name, taken in times.items():
+        # What is looked at does not matter to a stream: the same time, whatever the length.
+        found[name] = dict.fromkeys(lengths, taken.median_ms)
+    for length in lengths:
+        clip = clips[:, :length].contiguous()
+        last = clip.movedim(2, -1).contiguous()
+        again = {'ours, same sizes, recomputed': lambda c=clip: same(c),
+                 'ours, light, recomputed': lambda c=clip: light(c)}
+        if length <= (2 if quick else 16):
+            again['vit-pytorch, recomputed'] = lambda x=last: peer(x)
+        for name, taken in take_turns(again, 1 if quick else 3, warm_up=1).items():
+            found.setdefault(name, {})[length] = taken.median_ms
+    report.table('a new frame, by the length of the window (ms)', [
+        {'T': length, **{name: values.get(length) for name, values in found.items()}}
+        for length in lengths], 'recomputed: the whole clip of T frames for each new one')
+    for name, values in found.items():
+        report.curve('cost against length', name, list(values), list(values.values()))
+
+
+def main() -> None:
+    """Measure."""
+    arguments = parse_arguments(__doc__)
+    torch.set_num_threads(arguments.threads)
+    report = Report('stream_length', arguments, [SEED])
+    kind = blocks.predictor_kind(arguments.model)
+    measure_stream(report, kind, arguments.quick)
+    measure_length(report, kind, arguments.quick)
+    report.finish()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,136 @@
+"""What the benchmarks are made of: the authors' block, timing, memory, the probe, the page."""
+
+import json
+from pathlib import Path
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def benchmarks():
+    """Make the benchmarks' modules importable, as they are for their scripts; not for others."""
+    before, known = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(BENCHMARKS))
+    yield
+    sys.path[:] = before
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], '__file__', None)).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def test_the_authors_block_has_the_published_number_of_parameters():
+    from peers import authors_block
+    assert authors_block.check_size() == 1_120_640
+
+
+def test_the_authors_block_compares_what_ours_compares():
+    from moss_perception.moss import correlate
+    from peers.authors_block import _similarity
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, 4, 7, 7, generator=generator)
+    expected = correlate(query, key[:, None], 5, 5)[:, :, :, 0]
+    assert torch.allclose(_similarity(query, key, 5), expected, atol=1e-5)
+
+
+def test_candidates_take_turns_and_the_slower_one_is_told(monkeypatch):
+    import timing
+    order = []
+
+    def candidate(name, seconds):
+        def call():
+            order.append(name)
+            time.sleep(seconds)
+        return call
+    times = timing.take_turns({'slow': candidate('slow', 0.02), 'fast': candidate('fast', 0.002)},
+                              rounds=3, burst_s=0.01, warm_up=0)
+    turns = [name for n, name in enumerate(order) if not n or order[n - 1] != name]
+    assert turns == ['slow', 'fast'] * 3
+    middle, low, high = timing.ratio(times['slow'], times['fast'])
+    assert low <= high
+    assert middle > 1
+
+
+def test_the_peak_holds_memory_that_is_given_back():
+    import timing
+    peak = timing.peak_bytes(lambda: np.ones(8_000_000).sum())
+    assert 60e6 < peak < 100e6
+
+
+def test_the_probe_shows_the_displacement_that_it_asks_for():
+    import probe_task
+    frames, ahead = probe_task.clips(4, 3, probe_task.TRAINING)
+    again, _ = probe_task.clips(4, 3, probe_task.TRAINING)
+    other, _ = probe_task.clips(4, 4, probe_task.TRAINING)
+    assert frames.shape == (4, 8, 3, 48, 48)
+    assert ahead.shape == (4, 2)
+    assert torch.equal(frames, again)
+    assert not torch.equal(frames, other)
+    # The ground stands still, so only around the disc do frames differ by more than noise.
+    moved = (frames[:, -1] - frames[:, 0]).abs().amax(dim=1) > 0.1
+    assert 0 < moved.float().mean() < 0.5
+
+
+def test_a_mean_comes_with_an_interval_of_students_t():
+    from low_rank import mean_with_interval
+    mean, interval = mean_with_interval([1.0, 2.0, 3.0])
+    assert mean == 2.0
+    assert interval == '-0.484 to 4.484'
+
+
+def result(**more):
+    return {'benchmark': 'one', 'quick': False, 'date': 'today', 'seeds': [0], 'curves': {},
+            'machine': {'cpu': 'C', 'cores': 2, 'ram_gib': 1.0, 'threads': 2, 'torch': '2',
+                        'load_before': 0.0},
+            'targets': [{'name': 'speed', 'value': 3.0, 'bound': 'at least', 'target': 4,
+                         'unit': 'x', 'met': False, 'note': ''}],
+            'tables': {'a table': {'rows': [{'k': 1.5}], 'note': 'so it is'}}, **more}
+
+
+def test_the_page_is_filled_between_its_comments_and_nowhere_else():
+    import report
+    page = ('Prose.\n<!-- begin one | a table -->\nold\n<!-- end -->\nMore.\n'
+            '<!-- begin all | missed -->\n<!-- end -->\n')
+    filled = report.render(page, {'one': result()})
+    assert '| 1.5 |' in filled
+    assert 'old' not in filled
+    assert filled.startswith('Prose.\n') and '\nMore.\n' in filled
+    assert '| speed  | 3 x   | at least 4 x | no  |' in filled
+    assert report.render(filled, {'one': result()}) == filled
+
+
+def test_a_quick_run_is_not_reported(tmp_path):
+    import report
+    (tmp_path / 'performance_one.json').write_text(json.dumps(result(quick=True)))
+    with pytest.raises(report.ReportError, match='quick'):
+        report.load(tmp_path)
+
+
+def test_every_table_that_the_page_asks_for_is_one_that_a_benchmark_makes():
+    page = (BENCHMARKS.parent / 'docs' / 'performance.md').read_text()
+    import report
+    for _, name, what, _ in report._BLOCK.findall(page):
+        if name == 'all' or what in ('targets', 'machine'):
+            continue
+        sources = ''.join(path.read_text() for path in (
+            BENCHMARKS / f'{name}.py', BENCHMARKS / 'curves.py'))
+        assert f"'{what}" in sources, f'{name} makes no table {what!r}'
+
+
+def test_a_step_is_divided_into_backbone_orders_and_head(tiny_checkpoint):
+    from bare_predictor import WholeStep
+    import blocks
+    from moss_perception.grasp.network import GraspNetwork
+    import parts
+    network = GraspNetwork(blocks.read_config(str(tiny_checkpoint)))
+    by_part, by_kind = parts.profile(WholeStep(network, 2), 1, 10)
+    assert {row['part'] for row in by_part} == {
+        'backbone', 'MOSS, order 1', 'MOSS, order 2', 'head, scores and state',
+        'between the nodes'}
+    assert sum(row['share %'] for row in by_part) == pytest.approx(100)
+    assert any(row['node'] in ('Conv', 'FusedConv') for row in by_kind)
