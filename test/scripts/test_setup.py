@@ -99,3 +99,36 @@ def test_no_network(machine):
                   PIP_INDEX_URL='http://127.0.0.1:9/simple')
     assert_one_line(done, 'no network', 'setup.log')
     assert not (machine / 'root' / '.venv' / 'moss_setup.stamp').exists()
+
+
+@pytest.mark.parametrize(('words', 'lists'), [
+    (['demo'], [{'demo.txt', 'bare.txt'}]),
+    (['demo', '--torch-index', 'file:///wheels'], [{'demo.txt', 'bare.txt'}]),
+    (['test'], [{'demo.txt', 'torch.txt', 'test.txt', 'bare.txt'}, {'hosts.txt'}]),
+    (['test', '--torch-index', 'file:///wheels'], [
+        {'torch.txt'}, {'demo.txt', 'torch.txt', 'test.txt', 'bare.txt'}, {'hosts.txt'}])])
+def test_only_the_tests_install_torch(machine, words, lists):
+    put(machine, 'python', 'exit 0')
+    script = f"""
+. {machine}/root/scripts/lib.sh
+moss_venv={machine}; moss_running={machine}/running; moss_log={machine}/log
+moss_pip() {{ echo "pip $*"; }}
+moss_write_prefix() {{ :; }}
+moss_options "$@"
+moss_install "${{moss_args[0]}}"
+"""
+    done = subprocess.run([shutil.which('bash'), '-euo', 'pipefail', '-c', script, '-', *words],
+                          env={'PATH': str(machine / 'bin')}, timeout=60, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stderr
+    calls = [line for line in done.stdout.splitlines() if line.startswith('pip ')]
+    installed = [{Path(part.split()[0]).name for part in call.split(' -r ')[1:]} for call in calls]
+    assert installed == lists
+    assert [('file:///wheels' in call) for call in calls] == [
+        'torch.txt' in found and len(found) == 1 for found in lists]
+
+
+def test_what_the_demo_needs_names_no_training():
+    text = (ROOT / 'scripts' / 'requirements' / 'demo.txt').read_text()
+    assert 'onnxruntime==' in text
+    assert not any(name in text for name in ('torch', 'onnxscript', 'onnx==', 'mujoco', 'scikit'))
