@@ -67,15 +67,18 @@ class GraspStep(nn.Module):
             features, grasps[None], ((*state[:-1], *caches[self.orders:]), state[-1]),
             computed=self.orders, used=used)
         scores, uncertainties = ensemble_probability(logits[0])
-        motion = F.pad(motion[0], (0, 0, 0, 0, 0, network.moss.motion_channels - motion.shape[1]))
+        if absent := network.moss.motion_channels - motion.shape[1]:
+            motion = F.pad(motion, (0, 0, 0, 0, 0, absent))
         parts = self._narrow(state)
         health = torch.stack([part.sum() for part in parts]).sum()[None] * 0
-        return scores, uncertainties, motion.movedim(0, -1), health, *parts
+        return scores, uncertainties, motion[0].movedim(0, -1), health, *parts
 
     def _narrow(self, state: tuple[tuple[Tensor, ...], Tensor]) -> tuple[Tensor, ...]:
         """Leave out what belongs to orders that are not run."""
         caches, recent = state
-        return *caches[:self.orders], recent[:, :self.orders]
+        if self.orders < recent.shape[1]:
+            recent = recent[:, :self.orders]
+        return *caches[:self.orders], recent
 
 
 def export_graphs(path: str | Path, sha256: str = '',
