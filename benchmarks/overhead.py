@@ -1,5 +1,7 @@
 """What MOSS adds to a network: operations, weights and time, with and without, in one run."""
 
+import dataclasses
+
 from bare_predictor import arguments_of, BareStep, GRASPS, stepper, WholeStep
 import blocks
 from harness import parse_arguments, Report
@@ -96,7 +98,10 @@ def main() -> None:
             if name == 'light' and host.layout.startswith('(NT)'):
                 hold(report, rows[-1], quick)
     torch.manual_seed(SEED)
-    network = blocks.randomise(GraspNetwork(blocks.read_config(arguments.model)))
+    config = blocks.read_config(arguments.model)
+    if quick:
+        config = dataclasses.replace(config, orders=1)
+    network = blocks.randomise(GraspNetwork(config))
     rows.append(measure_predictor(network, arguments.threads, 2 if quick else 40))
     report.target('predictor, time that MOSS adds to a step', rows[-1]['time %'], 'at most', 40,
                   '%', f'operations: +{rows[-1]["operations %"]:.0f} %; {GRASPS} grasps')

@@ -43,6 +43,11 @@ def test_a_benchmark_ends_in_one_json_line_with_a_verdict_on_each_target(
         assert target['met'] is better, target
     assert all(table['rows'] for table in content['tables'].values())
     assert kept.read_text().strip() == line
+    if name == 'predictor_step':
+        parts = content['tables']['profile by part']['rows']
+        assert {row['part'] for row in parts} == {
+            'backbone', 'MOSS, order 1', 'head, scores and state', 'between the nodes'}
+        assert sum(row['share %'] for row in parts) == pytest.approx(100, abs=0.1)
 
 
 def test_a_peer_that_is_missing_is_one_clear_line(tmp_path):

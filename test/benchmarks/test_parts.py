@@ -120,17 +120,3 @@ def test_every_table_that_the_page_asks_for_is_one_that_a_benchmark_makes():
         sources = ''.join(path.read_text() for path in (
             BENCHMARKS / f'{name}.py', BENCHMARKS / 'curves.py'))
         assert f"'{what}" in sources, f'{name} makes no table {what!r}'
-
-
-def test_a_step_is_divided_into_backbone_orders_and_head(tiny_checkpoint):
-    from bare_predictor import WholeStep
-    import blocks
-    from moss_perception.grasp.network import GraspNetwork
-    import parts
-    network = GraspNetwork(blocks.read_config(str(tiny_checkpoint)))
-    by_part, by_kind = parts.profile(WholeStep(network, 2), 1, 10)
-    assert {row['part'] for row in by_part} == {
-        'backbone', 'MOSS, order 1', 'MOSS, order 2', 'head, scores and state',
-        'between the nodes'}
-    assert sum(row['share %'] for row in by_part) == pytest.approx(100)
-    assert any(row['node'] in ('Conv', 'FusedConv') for row in by_kind)
