@@ -68,14 +68,14 @@ def draw(results: dict[str, dict], folder: Path) -> list[Path]:
 
 
 def _draw(plot: Plot, curves: list[dict], path: Path) -> Path:
-    figure, axes = plt.subplots(figsize=(6.4, 3.8), layout='constrained')
+    figure, axes = plt.subplots(figsize=(8.2, 3.8), layout='constrained')
     for curve in curves:
         axes.plot(curve['x'], curve['y'], marker='o' if plot.ticks else None,
                   linestyle='--' if 'vit-pytorch' in curve['label'] else '-',
                   markersize=4, label=curve['label'])
     if plot.ticks:
         places = sorted({x for curve in curves for x in curve['x']})
-        if places[-1] > 4 * places[0]:
+        if places[-1] >= 4 * places[0]:
             axes.set_xscale('log', base=2)
         axes.set_xticks(places, [f'{x:g}' for x in places])
         axes.minorticks_off()
@@ -87,7 +87,8 @@ def _draw(plot: Plot, curves: list[dict], path: Path) -> Path:
         axes.set_ylim(min(low, 0.0), max(high, 1.0))
     axes.set(title=plot.title, xlabel=plot.across, ylabel=plot.up)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    # Beside the axes, where it hides no curve.
+    axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.01, 1.0))
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path

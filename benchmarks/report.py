@@ -63,10 +63,10 @@ def block(results: dict[str, dict], name: str, what: str) -> str:
 
     :raises ReportError: if there is no such result.
     """
-    if name == 'all':
+    if name == 'all' and results:
         return targets(list(results.values()), missed=what == 'missed')
     if name not in results:
-        return f'*Not measured yet: `python benchmarks/{name}.py`.*'
+        return '*Not measured yet: `bash benchmarks/all.sh`.*'
     content = results[name]
     if what == 'targets':
         return targets([content])
