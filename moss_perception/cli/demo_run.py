@@ -13,12 +13,13 @@ from moss_perception.cli.demo_recording import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.errors import MossError
 from moss_perception.ros.observer import Observer
-from moss_perception.system import Process
+from moss_perception.system import JOB, Process
 
 _COMPRESSED = '/compressed'
 # The player's highest rate: in lock step the predictor sets the pace.
 _FASTEST = 100.0
 _POLL_S = 0.1
+_CONNECT_S = 10.0
 # Diagnostics come once a second.
 _SETTLE_S = 3.0
 _LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
@@ -85,15 +86,22 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
 
 class _Nodes(Supervisor):
     """
-    Lets the nodes go on for a moment when the recording has ended well.
+    Waits before the recording is played, and for a moment when it has ended well.
 
-    :param settle: is called then, once.
+    :param ready: is called before the first.
+    :param settle: is called at the end, once.
     """
 
-    def __init__(self, processes: list[Process], settle: Callable[[], None],
-                 **options: object):
+    def __init__(self, processes: list[Process], ready: Callable[[], None],
+                 settle: Callable[[], None], **options: object):
         super().__init__(processes, **options)
+        self._ready = ready
         self._settle: Callable[[], None] | None = settle
+
+    def _start_role(self, role: str) -> None:
+        if role == JOB:
+            self._ready()
+        super()._start_role(role)
 
     def stop(self) -> None:
         """End every process, after the last diagnostics where all went well."""
@@ -145,6 +153,12 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     :param log: takes what the nodes say.
     :raises MossError: if a node failed, or nothing went on for too long.
     """
+    def ready() -> None:
+        # A short recording is over before discovery is, and its scores would not be heard.
+        deadline = time.monotonic() + _CONNECT_S
+        while not observer.connected and time.monotonic() < deadline:
+            time.sleep(_POLL_S / 2)
+
     def settle() -> None:
         ended, deadline = time.monotonic(), time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline and not (
@@ -154,7 +168,7 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
             on_tick()
 
     nodes = _Nodes(
-        describe_run(source, settings, timing_log), settle, show=log,
+        describe_run(source, settings, timing_log), ready, settle, show=log,
         environment={'ROS_DOMAIN_ID': str(settings.domain_id),
                      'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'})
     try:

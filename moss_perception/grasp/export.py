@@ -93,8 +93,8 @@ def export_graphs(path: str | Path, sha256: str = '',
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
     :param progress: is told the name of each graph that is begun.
     :returns: the graphs' files, the first order's first.
-    :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch or
-        is too large.
+    :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch, is
+        too large or can't be written.
     :raises ConfigError: if the packages that export are missing.
     """
     _require()
@@ -114,6 +114,9 @@ def export_graphs(path: str | Path, sha256: str = '',
             compare(step, model, target.name)
             finished.write_bytes(model)
         replace_files(partial, stale)
+    except OSError as error:
+        raise CheckpointError(f"the graphs of {path} can't be written: {error.strerror or error}"
+                              ) from error
     finally:
         for finished in partial.values():
             finished.unlink(missing_ok=True)

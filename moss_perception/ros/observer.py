@@ -85,10 +85,16 @@ class Observer:
         if self._context.ok():
             rclpy.shutdown(context=self._context)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the predictor's scores would be heard, if it published some."""
+        return self._of_scores.get_publisher_count() > 0
+
     def _listen(self) -> None:
         subscribe, name = self._node.create_subscription, self._predictor
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH)
+        self._of_scores = subscribe(
+            PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH)
         subscribe(Float32, f'{name}/grasp_score',
                   lambda m: self.default_scores.append(m.data), _DEPTH)
         subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)

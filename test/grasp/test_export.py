@@ -1,5 +1,7 @@
 """Exporting: the same bytes each time, checked against torch, all or nothing."""
 
+import errno
+from pathlib import Path
 import shutil
 import sys
 
@@ -101,6 +103,17 @@ def test_an_interrupt_leaves_what_was_there(copied, monkeypatch):
         return before[graph_path(copied, step.orders).name]
     monkeypatch.setattr(export, 'build_graph', interrupted)
     assert command.main([str(copied)]) == 130
+    assert contents(copied.parent) == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(copied, ready, monkeypatch, caplog):
+    before = contents(copied.parent)
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    assert command.main([str(copied)]) == 1
+    assert "can't be written: No space left on device" in caplog.text
     assert contents(copied.parent) == before
 
 
