@@ -33,8 +33,8 @@ class FrameError(MossError):
     """
     A camera frame was refused.
 
-    :ivar reason: a short constant to count by: ``zero_stamp``, ``encoding``, ``step``, ``size``
-        or ``compressed``.
+    :ivar reason: a short constant to count by: ``zero_stamp``, ``encoding``, ``step``, ``size``,
+        ``compressed`` or ``not_finite``.
     """
 
     def __init__(self, reason: str, message: str):
