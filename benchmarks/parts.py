@@ -13,8 +13,12 @@ _SCOPES = 'pkg.torch.onnx.name_scopes'
 _REST = 'head, scores and state'
 
 
-def name_parts(model: onnx.ModelProto) -> None:
-    """Begin each node's name with its part: ONNX Runtime keeps it, also of nodes it fuses."""
+def name_parts(model: onnx.ModelProto) -> dict[str, str]:
+    """
+    Begin each node's name with its part: ONNX Runtime keeps it, also of nodes it fuses.
+
+    :returns: the part of each value, after which it names the convolutions that it lays out anew.
+    """
     made: dict[str, str] = {}
     for node in model.graph.node:
         scopes = ' '.join(p.value for p in node.metadata_props if p.key == _SCOPES)
@@ -23,6 +27,7 @@ def name_parts(model: onnx.ModelProto) -> None:
         part = _part(scopes) or (sources[0] if sources else 'backbone')
         node.name = f'{part}|{node.name}'
         made.update((name, part) for name in node.output)
+    return made
 
 
 def _part(scopes: str) -> str:
@@ -46,7 +51,7 @@ def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[
     """
     arguments = arguments_of(step)
     model = export(step, arguments)
-    name_parts(model)
+    made = name_parts(model)
     images, points = samples(step.inner.network.config.image_size)
     with tempfile.TemporaryDirectory() as folder:
         opened = session(model, threads, profile=str(Path(folder) / 'step'))
@@ -54,16 +59,18 @@ def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[
         for _ in range(runs + runs // 10):
             run()
         events = json.loads(Path(opened.end_profiling()).read_text())
-    return _rows(events, runs)
+    return _rows(events, runs, made)
 
 
-def _rows(events: list[dict], runs: int) -> tuple[list[dict], list[dict]]:
+def _rows(events: list[dict], runs: int, made: dict[str, str]) -> tuple[list[dict], list[dict]]:
     total = [x['dur'] for x in events if x['name'] == 'model_run'][-runs:]
     nodes = [x for x in events if x.get('cat') == 'Node' and x['name'].endswith('_kernel_time')]
     nodes = nodes[-runs * (len(nodes) // (runs + runs // 10)):]
     parts, kinds, counts = Counter(), Counter(), Counter()
     for event in nodes:
-        part = event['name'].partition('|')[0] if '|' in event['name'] else _REST
+        name = event['name'].removesuffix('_kernel_time')
+        part = name.partition('|')[0] if '|' in name else made.get(name.removesuffix('_nchwc'),
+                                                                   _REST)
         parts[part] += event['dur']
         kinds[event['args']['op_name']] += event['dur']
         counts[event['args']['op_name']] += 1

@@ -132,9 +132,8 @@ def measure_rate(report: Report, config: GraspConfig, found: Times, threads: int
     report.table('profile by part', by_part, "ONNX Runtime's own profile, which costs some time "
                  'itself')
     report.table('profile by kind of node', by_kind)
-    report.target('share of the matrix-product rate of ONNX Runtime',
-                  100 * achieved / rates['ONNX Runtime'], 'at least', 60, '%',
-                  'or the profile, which is above')
+    report.target('share of the matrix-product rate', 100 * achieved / max(rates.values()),
+                  'at least', 60, '%', 'of the fastest product; or the profile, which is above')
 
 
 def measure_memory(report: Report, model: str, seconds: float) -> None:
