@@ -66,9 +66,11 @@ def measure_step(report: Report, kind: dict, quick: bool, threads: int) -> None:
     compare(report, 'one step (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', times, peer,
             'torch eagerly where nothing else is said; light: as the shipped predictor, '
             + ', '.join(f'{key} {value}' for key, value in kind.items()))
-    for name, wanted in (('ours, same sizes', 20), ('ours, light', 40)):
-        report.target(f'step, {name} against vit-pytorch', ratio(times[peer], times[name])[0],
-                      'at least', wanted, 'x')
+    for name, wanted in (('ours, same sizes', 20), ('ours, same sizes, ONNX Runtime', 20),
+                         ('ours, light', 40)):
+        if name in times:
+            report.target(f'step, {name} against vit-pytorch', ratio(times[peer], times[name])[0],
+                          'at least', wanted, 'x')
 
 
 def clip_of(frames: int, channels: int = 128) -> Tensor:
@@ -93,8 +95,9 @@ def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
     times = take_turns(clip_candidates(length, kind), rounds=1 if quick else 5, warm_up=1)
     peer = 'vit-pytorch, clip'
     compare(report, f'a clip (T={length})', times, peer)
-    report.target('clip T=16, ours at the same sizes against vit-pytorch',
-                  ratio(times[peer], times['ours, same sizes'])[0], 'at least', 20, 'x')
+    for name in ('ours, same sizes', 'ours, light'):
+        report.target(f'clip T=16, {name} against vit-pytorch',
+                      ratio(times[peer], times[name])[0], 'at least', 20, 'x')
     rows, peaks = [], {}
     for name in times:
         # A process of its own has nothing yet that could be used again; to see that it runs, this
@@ -106,8 +109,9 @@ def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
     report.table(f'peak memory of a clip (T={length})', rows,
                  'resident memory of a process of its own, at its highest (VmHWM), above what it '
                  'had after a first frame')
-    report.target('clip T=16, peak memory at the same sizes, share of vit-pytorch',
-                  peaks['ours, same sizes'] / peaks[peer], 'at most', 0.1, 'x')
+    for name in ('ours, same sizes', 'ours, light'):
+        report.target(f'clip T=16, peak memory, {name}, share of vit-pytorch',
+                      peaks[name] / peaks[peer], 'at most', 0.1, 'x')
 
 
 @torch.inference_mode()
@@ -165,8 +169,9 @@ def measure_training(report: Report, kind: dict, quick: bool) -> None:
     times = take_turns(candidates, rounds=1 if quick else 5, warm_up=1)
     compare(report, f'training (T={length}, C=64, 14 x 14, orders 1 to 3)', times, 'vit-pytorch',
             'forward and backward of one clip')
-    report.target('training T=16, ours at the same sizes against vit-pytorch',
-                  ratio(times['vit-pytorch'], times['ours, same sizes'])[0], 'at least', 10, 'x')
+    for name in ('ours, same sizes', 'ours, light'):
+        report.target(f'training T=16, {name} against vit-pytorch',
+                      ratio(times['vit-pytorch'], times[name])[0], 'at least', 10, 'x')
 
 
 def main() -> None:

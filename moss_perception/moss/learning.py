@@ -60,7 +60,7 @@ class Extraction(nn.Module):
         products = window_products(query, keys, *self.window[1:])
         # The lengths are taken out here, where there is least to multiply.
         scale = self.contrast / self.project.out_features
-        return F.relu(F.linear(products, self.encode.weight * scale, self.encode.bias))
+        return _linear_relu(products, self.encode.weight * scale, self.encode.bias)
 
 
 class Learning(nn.Module):
@@ -105,7 +105,12 @@ class Learning(nn.Module):
             each = encodings.permute(0, 3, 4, 1, 2)
             each = self.offsets(each.flatten(0, 1)).unflatten(0, each.shape[:2])
             return self.over(each.permute(0, 3, 4, 1, 2).flatten(3))
-        fused = F.relu(self.over(encodings.flatten(3)))
+        fused = _linear_relu(encodings.flatten(3), self.over.weight, self.over.bias)
         if self.kind == 'depthwise':
             return self.around(fused.movedim(-1, 1)).movedim(1, -1)
         return fused
+
+
+def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Multiply the last axis; as a matrix, since ONNX Runtime makes one node of that and ReLU."""
+    return F.relu(F.linear(x.flatten(0, -2), weight, bias)).view(*x.shape[:-1], -1)
