@@ -13,7 +13,7 @@ from torch import nn
 
 WINDOW = (5, 9, 9)
 # MOSS attached to somebody else's network: what keeps within the paper's overhead.
-LIGHT_HOST = {'channels': 64, 'projection': 32, 'hidden': 32, 'learning': 'depthwise'}
+SMALL_HOST = {'channels': 64, 'projection': 32, 'hidden': 32, 'learning': 'depthwise'}
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:

@@ -13,7 +13,7 @@ from typing import Any
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.cli.common import cpu_name, write_text
 
-PACKAGES = ('torch', 'onnxruntime', 'numpy', 'vit-pytorch', 'transformers', 'pytorchvideo')
+PACKAGES = ('torch', 'onnxruntime', 'numpy', 'vit-pytorch', 'transformers', 'monai')
 
 
 def parse_arguments(description: str, *more: tuple[str, dict]) -> argparse.Namespace:

@@ -91,11 +91,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     quick = arguments.quick
     report = Report('overhead', arguments, [SEED])
-    rows, kinds = [], {'light': blocks.LIGHT_HOST, 'as it comes': {}}
+    rows, kinds = [], {'small': blocks.SMALL_HOST, 'as it comes': {}}
     for host in hosts(quick)[:2 if quick else None]:
         for name, kind in list(kinds.items())[:1 if quick else None]:
             rows.append(measure_host(host, name, kind, 1 if quick else 5))
-            if name == 'light' and host.layout.startswith('(NT)'):
+            if name == 'small' and host.layout.startswith('(NT)'):
                 hold(report, rows[-1], quick)
     torch.manual_seed(SEED)
     config = blocks.read_config(arguments.model)
@@ -105,8 +105,8 @@ def main() -> None:
     rows.append(measure_predictor(network, arguments.threads, 2 if quick else 40))
     report.target('predictor, time that MOSS adds to a step', rows[-1]['time %'], 'at most', 40,
                   '%', f'operations: +{rows[-1]["operations %"]:.0f} %; {GRASPS} grasps')
-    report.table('what MOSS adds', [*rows, PAPER], 'light: ' + ', '.join(
-        f'{key} {value}' for key, value in blocks.LIGHT_HOST.items())
+    report.table('what MOSS adds', [*rows, PAPER], 'small: ' + ', '.join(
+        f'{key} {value}' for key, value in blocks.SMALL_HOST.items())
         + '; orders 1 to 3, window 5 x 9 x 9; GFLOP: two for each multiplication and addition '
         "(the paper's count is its own)")
     report.finish()

@@ -106,10 +106,13 @@ class MOSS(nn.Module):
         :returns: float tensor, shape ``(B, T, D, H, W)``, ``D`` = :attr:`motion_channels`; ``T``
             is ``last`` where that is given and smaller.
         :raises ShapeError: if the features do not fit.
+        :raises ConfigError: if there is no such order, or no frame is wanted.
         """
         self._check_features(features, '(B, T, {}, H, W)')
         batch, frames = features.shape[:2]
-        stages = self._stages(used)
+        stages = self._stages(used, 'used')
+        if last is not None and last < 1:
+            raise ConfigError(f'last={last} is not allowed: expected 1 or more frames')
         wanted = min(last or frames, frames)
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
@@ -135,6 +138,9 @@ class MOSS(nn.Module):
         if not self.causal:
             raise ConfigError('a centred window needs future frames and cannot be stepped: '
                               'expected causal=True')
+        if min(batch, height, width) < 0:
+            raise ShapeError('expected batch, height and width of 0 or more, got '
+                             f'{(batch, height, width)}')
         shape = (batch, self.window[0] - 1, height, width, self.compared)
         return tuple(self.out.weight.new_zeros(shape) for _ in self.extraction)
 
@@ -165,7 +171,8 @@ class MOSS(nn.Module):
         self._check_features(x, '(B, {}, H, W)')
         self._check_state(x, state)
         current, encodings, caches = x.movedim(1, -1), [], []
-        for cache, (extraction, learning) in zip(state, self._stages(computed), strict=False):
+        for cache, (extraction, learning) in zip(state, self._stages(computed, 'computed'),
+                                                   strict=False):
             maps = extraction.maps(current)[:, None]
             keys = torch.cat([cache, maps], dim=1)
             caches.append(keys[:, 1:])
@@ -187,7 +194,10 @@ class MOSS(nn.Module):
         there += [torch.zeros_like(encodings[0])] * (len(self.orders) - len(there))
         return torch.cat(there, dim=-3)
 
-    def _stages(self, highest: int | None) -> list[tuple[Extraction, Learning]]:
+    def _stages(self, highest: int | None, name: str) -> list[tuple[Extraction, Learning]]:
+        if highest is not None and not 1 <= highest <= self.orders[-1]:
+            raise ConfigError(f'{name}={highest} is not allowed: expected an order of the block, '
+                              f'1 to {self.orders[-1]}')
         return list(zip(self.extraction, self.learning, strict=True))[:highest]
 
     def _check_features(self, features: Tensor, expected: str) -> None:
@@ -207,6 +217,9 @@ class MOSS(nn.Module):
 
     def _check_state(self, x: Tensor, state: MossState) -> None:
         expected = (x.shape[0], self.window[0] - 1, *x.shape[2:], self.compared)
+        if not isinstance(state, (tuple, list)):
+            raise ShapeError(f'expected a state of {len(self.extraction)} tensors {expected}, '
+                             f'such as initial_state() gives, got {type(state).__name__}')
         found = [tuple(cache.shape) for cache in state]
         if found != [expected] * len(self.extraction):
             raise ShapeError(f'expected a state of {len(self.extraction)} tensors {expected}, '
@@ -221,7 +234,7 @@ def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
         found = tuple(orders)
         if found and found[0] >= 1 and all(
                 a < b for a, b in zip(found, found[1:], strict=False)) and all(
-                isinstance(n, int) for n in found):
+                isinstance(n, int) and not isinstance(n, bool) for n in found):
             return found
     except TypeError:
         pass

@@ -113,4 +113,4 @@ class Learning(nn.Module):
 
 def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Multiply the last axis; as a matrix, since ONNX Runtime makes one node of that and ReLU."""
-    return F.relu(F.linear(x.flatten(0, -2), weight, bias)).view(*x.shape[:-1], -1)
+    return F.relu(F.linear(x.flatten(0, -2), weight, bias)).view(*x.shape[:-1], len(weight))

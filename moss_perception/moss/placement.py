@@ -124,7 +124,8 @@ class Placement:
                 raise ConfigError(f'{self.name!r}: layout {self.layout.name} needs '
                                   'grid=(T, H, W), got None')
             return None
-        if len(tuple(grid)) != 3 or any(int(size) != size or size < 1 for size in grid):
+        if (not isinstance(grid, (tuple, list)) or len(grid) != 3
+                or any(not _is_count(size) for size in grid)):
             raise ConfigError(f'{self.name!r}: grid must be three whole numbers (T, H, W) above '
                               f'0, got {grid!r}')
         return tuple(int(size) for size in grid)
@@ -135,10 +136,14 @@ class Placement:
                 raise ConfigError(f'{self.name!r}: layout {self.layout.name} needs frames=T (or '
                                   'grid=(T, H, W)), got None')
             return None
-        if int(frames) != frames or frames < 1:
+        if not _is_count(frames):
             raise ConfigError(f'{self.name!r}: frames must be a whole number above 0, '
                               f'got {frames!r}')
         if self.grid is not None and self.grid[0] != frames:
             raise ConfigError(f'{self.name!r}: frames={frames} and grid={self.grid} differ: '
                               'expected the same T')
         return int(frames)
+
+
+def _is_count(size: object) -> bool:
+    return isinstance(size, int) and size >= 1

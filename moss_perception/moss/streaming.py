@@ -68,7 +68,7 @@ def _check(model: nn.Module, modules: dict[str, nn.Module], batch: int) -> None:
     if not modules:
         raise ConfigError(f'no MOSS is attached to this {type(model).__name__}: '
                           'expected at least one')
-    if int(batch) != batch or batch < 1:
+    if not isinstance(batch, int) or batch < 1:
         raise ConfigError(f'batch={batch!r} is not allowed: expected 1 or more')
     for name, module in modules.items():
         if not module.moss.causal:

@@ -266,3 +266,33 @@ def test_the_gradient_keeps_nan_to_the_neighbours(size):
     assert {tuple(place[2:]) for place in spoilt.tolist()} == {(0, 0)}
     spoilt = by_keys.isnan().nonzero()
     assert {(place[1], *place[3:]) for place in spoilt.tolist()} == {(0, 0, 0)}
+
+
+@pytest.mark.parametrize('arguments', [
+    {'used': 0}, {'used': -1}, {'used': 4}, {'last': 0}, {'last': -1}])
+def test_orders_and_frames_that_are_not_there_are_refused(arguments):
+    block = MOSS(6, (1, 2, 3), (3, 3, 3))
+    with pytest.raises(ConfigError, match=f'{list(arguments)[0]}={list(arguments.values())[0]}'):
+        block.motion(torch.zeros(1, 2, 6, 4, 4), **arguments)
+
+
+@pytest.mark.parametrize('computed', [0, -1, 4])
+def test_a_step_of_orders_that_are_not_there_is_refused(computed):
+    block = MOSS(6, (1, 2, 3), (3, 3, 3))
+    with pytest.raises(ConfigError, match=f'computed={computed}'):
+        block.encode_step(torch.zeros(1, 6, 4, 4), block.initial_state(1, 4, 4), computed)
+
+
+def test_what_is_no_state_or_no_size_is_refused():
+    block = MOSS(6, (1,), (3, 3, 3))
+    with pytest.raises(ShapeError, match='got NoneType'):
+        block.step(torch.zeros(1, 6, 4, 4), None)
+    with pytest.raises(ShapeError, match=r'\(1, -1, 5\)'):
+        block.initial_state(1, -1, 5)
+    with pytest.raises(ConfigError, match='True'):
+        MOSS(6, (True,))
+
+
+@pytest.mark.parametrize('shape', [(0, 3, 6, 4, 4), (2, 0, 6, 4, 4)])
+def test_a_clip_of_nothing_gives_nothing(shape):
+    assert MOSS(6, (1, 2), (3, 3, 3), learning='mlp')(torch.zeros(shape)).shape == shape
