@@ -68,7 +68,7 @@ def _rows(events: list[dict], runs: int, made: dict[str, str]) -> tuple[list[dic
     nodes = nodes[-runs * (len(nodes) // (runs + runs // 10)):]
     parts, kinds, counts = Counter(), Counter(), Counter()
     for event in nodes:
-        name = event['name'].removesuffix('_kernel_time')
+        name = event['name'].removesuffix('_kernel_time').removeprefix('fused ')
         part = name.partition('|')[0] if '|' in name else made.get(name.removesuffix('_nchwc'),
                                                                    _REST)
         parts[part] += event['dur']
