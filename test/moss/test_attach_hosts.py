@@ -43,7 +43,7 @@ def test_four_genuine_hosts_at_least_are_installed():
 
 
 def test_every_layout_has_a_genuine_host():
-    assert set(LAYOUTS) <= {host.layout for host in HOSTS}
+    assert set(LAYOUTS) <= {host.layout for host in HOSTS if importable(host)}
 
 
 @every_host
