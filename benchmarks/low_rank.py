@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 PROJECTION = 64
 RANKS = (4, 8, 16, 32, 64)
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 STEPS = 400
 
 

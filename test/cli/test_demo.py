@@ -201,6 +201,15 @@ def test_without_progress_the_run_is_given_up(start, tmp_path):
     assert 'no frame was processed for 0.5 s, after 0 of 20' in err
 
 
+@pytest.fixture
+def hang_ups():
+    """Let processes hear a hang-up that is kept from this one, as nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures('hang_ups')
 @pytest.mark.parametrize(('number', 'status'), [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_all_of_it_and_leaves_nothing(
