@@ -6,29 +6,10 @@ import pytest
 import torch
 
 
-def randomise(module):
-    """Give every weight a random value: a zero output layer would make any comparison pass."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            fan = parameter[0].numel() if parameter.dim() > 1 else 4
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / fan ** 0.5)
-    return module.eval()
-
-
-def stream(block, clip):
-    state = block.initial_state(clip.shape[0], *clip.shape[3:])
-    outputs = []
-    for t in range(clip.shape[1]):
-        y, state = block.step(clip[:, t], state)
-        outputs.append(y)
-    return torch.stack(outputs, dim=1)
-
-
 @pytest.mark.parametrize('learning', ['conv', 'shared', 'depthwise', 'mlp'])
 @pytest.mark.parametrize('fusion', ['sum', 'concat'])
 @pytest.mark.parametrize('orders', [(1,), (1, 2), (1, 2, 3), (2, 3), (3,)])
-def test_steps_equal_the_clip(learning, fusion, orders):
+def test_steps_equal_the_clip(learning, fusion, orders, randomise, stream):
     torch.manual_seed(0)
     block = randomise(MOSS(6, orders, (3, 5, 3), channels=8, projection=5, hidden=4,
                            learning=learning, fusion=fusion))
@@ -39,7 +20,7 @@ def test_steps_equal_the_clip(learning, fusion, orders):
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 4), (14, 14), (33, 40)])
-def test_default_block_steps_equal_the_clip_at_any_size(size):
+def test_default_block_steps_equal_the_clip_at_any_size(size, randomise, stream):
     torch.manual_seed(1)
     block = randomise(MOSS(16))
     clip = torch.randn(1, 15, 16, *size)
@@ -48,7 +29,7 @@ def test_default_block_steps_equal_the_clip_at_any_size(size):
 
 
 @pytest.mark.parametrize('frames', [1, 2, 40])
-def test_a_clip_of_any_length(frames):
+def test_a_clip_of_any_length(frames, randomise, stream):
     block = randomise(MOSS(4, (1, 2), (4, 3, 3), channels=4, projection=4, hidden=4))
     clip = torch.randn(1, frames, 4, 5, 6)
     with torch.no_grad():
@@ -60,7 +41,7 @@ def test_inserting_the_block_changes_nothing_at_first():
     assert torch.equal(MOSS(8)(clip), clip)
 
 
-def test_output_depends_on_exactly_the_receptive_field():
+def test_output_depends_on_exactly_the_receptive_field(randomise):
     block = randomise(MOSS(4, (1, 2), (3, 3, 3), channels=4, projection=4, hidden=4)).double()
     clip = torch.randn(1, 12, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     block(clip)[:, -1].sum().backward()
@@ -69,7 +50,7 @@ def test_output_depends_on_exactly_the_receptive_field():
     assert seen.tolist() == [False] * 7 + [True] * 5
 
 
-def test_a_centred_window_sees_the_future_and_cannot_be_stepped():
+def test_a_centred_window_sees_the_future_and_cannot_be_stepped(randomise):
     block = randomise(MOSS(4, (1,), (3, 3, 3), causal=False, channels=4, projection=4, hidden=4))
     clip = torch.randn(1, 5, 4, 6, 6, requires_grad=True)
     block(clip)[:, 2].sum().backward()
@@ -78,7 +59,7 @@ def test_a_centred_window_sees_the_future_and_cannot_be_stepped():
         block.initial_state(1, 6, 6)
 
 
-def test_a_prefix_of_orders_equals_the_whole_with_the_others_at_zero():
+def test_a_prefix_of_orders_equals_the_whole_with_the_others_at_zero(randomise):
     block = randomise(MOSS(4, (1, 2), (3, 3, 3), channels=4, projection=4, hidden=4,
                            fusion='concat'))
     clip = torch.randn(1, 5, 4, 6, 6)
@@ -88,7 +69,7 @@ def test_a_prefix_of_orders_equals_the_whole_with_the_others_at_zero():
     assert not prefix[:, :, 4:].any() and whole[:, :, 4:].any()
 
 
-def test_an_order_that_returns_is_exact_once_its_caches_are_filled():
+def test_an_order_that_returns_is_exact_once_its_caches_are_filled(randomise):
     block = randomise(MOSS(4, (1, 2), (3, 3, 3), channels=4, projection=4, hidden=4))
     clip = torch.randn(1, 8, 4, 6, 6)
     state = block.initial_state(1, 6, 6)
@@ -100,7 +81,7 @@ def test_an_order_that_returns_is_exact_once_its_caches_are_filled():
 
 
 @pytest.mark.parametrize('last', [1, 3, 9, 20])
-def test_the_last_frames_alone_equal_the_whole_clip(last):
+def test_the_last_frames_alone_equal_the_whole_clip(last, randomise):
     block = randomise(MOSS(4, (1, 2, 3), (3, 3, 3), channels=4, projection=4, hidden=4))
     clip = torch.randn(2, 9, 4, 6, 6)
     with torch.no_grad():
@@ -108,7 +89,7 @@ def test_the_last_frames_alone_equal_the_whole_clip(last):
                                    rtol=1e-5, atol=1e-5)
 
 
-def test_every_weight_takes_part():
+def test_every_weight_takes_part(randomise):
     block = randomise(MOSS(4, (1, 2), (3, 3, 3), channels=4, projection=4, hidden=4))
     block(torch.randn(2, 5, 4, 6, 6)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in block.parameters())
