@@ -14,7 +14,6 @@ from moss_perception.grasp.network import ensemble_probability, GraspNetwork
 import numpy as np
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
 TOLERANCE = 1e-4
 # The caches are divided by their contrast, which raises rounding up to thirtyfold where little
@@ -67,8 +66,6 @@ class GraspStep(nn.Module):
             features, grasps[None], ((*state[:-1], *caches[self.orders:]), state[-1]),
             computed=self.orders, used=used)
         scores, uncertainties = ensemble_probability(logits[0])
-        if absent := network.moss.motion_channels - motion.shape[1]:
-            motion = F.pad(motion, (0, 0, 0, 0, 0, absent))
         parts = self._narrow(state)
         health = torch.stack([part.sum() for part in parts]).sum()[None] * 0
         return scores, uncertainties, motion[0].movedim(0, -1), health, *parts

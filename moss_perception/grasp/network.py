@@ -191,7 +191,9 @@ class GraspNetwork(nn.Module):
         if not isinstance(used, Tensor):
             return self.moss.fuse(encodings[:used])
         counts = used.repeat_interleave(self.config.moss_channels)[:, None, None]
-        return torch.cat(encodings, dim=1) * counts
+        motion = torch.cat(encodings, dim=1) * counts
+        absent = self.moss.motion_channels - motion.shape[1]
+        return F.pad(motion, (0, 0, 0, 0, 0, absent)) if absent else motion
 
     def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
         """Score grasps by the newest fine map and the last coarse ones ``(B, span, h, w, R)``."""

@@ -210,8 +210,7 @@ class MOSS(nn.Module):
         _check_kind('features', features, 'the block', self.out.weight)
         # A sum is far cheaper than a look at each number, and not finite if one of them is not.
         wide = torch.promote_types(features.dtype, torch.float32)
-        if (features.device.type == 'cpu' and holds_numbers(features)
-                and not features.detach().sum(dtype=wide).isfinite()):
+        if holds_numbers(features) and not features.detach().sum(dtype=wide).isfinite():
             warnings.warn(f'features {tuple(features.shape)} hold NaN or infinity: so does what '
                           'depends on them', NotFiniteWarning, stacklevel=3)
 
@@ -242,10 +241,14 @@ def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
                       f'(1, 2, 3), got {orders!r}')
 
 
+def autocasts(device: torch.device) -> bool:
+    """Tell whether autocast is on for a device; those that have none may not even be asked."""
+    return (torch.amp.is_autocast_available(device.type)
+            and torch.is_autocast_enabled(device.type))
+
+
 def _check_kind(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
-    kind = tensor.device.type
-    if (tensor.device == like.device and torch.amp.is_autocast_available(kind)
-            and torch.is_autocast_enabled(kind)):
+    if tensor.device == like.device and autocasts(tensor.device):
         return
     if (tensor.device, tensor.dtype) != (like.device, like.dtype):
         raise ShapeError(f'{name} and {other} must be of one device and dtype: expected '

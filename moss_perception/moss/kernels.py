@@ -33,8 +33,8 @@ def prefers_bands(rows: int, columns: int, u_size: int, v_size: int) -> bool:
 
 
 def holds_numbers(tensor: Tensor) -> bool:
-    """Tell a tensor of numbers from one that a compiler, an export or a counter traces."""
-    return (type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type != 'meta'
+    """Tell numbers on the CPU from other devices, and from what a compiler or export traces."""
+    return (type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type == 'cpu'
             and not torch.compiler.is_compiling() and not torch.jit.is_tracing())
 
 
@@ -49,7 +49,7 @@ def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Te
     :param v_size: horizontal size ``V`` of the window, odd.
     :returns: shape ``(B, T, H, W, L, U * V)``; 0 for neighbours outside the map.
     """
-    if query.device.type == 'cpu' and holds_numbers(query):
+    if holds_numbers(query):
         return _WindowProducts.apply(query, keys, u_size, v_size)
     return _traceable(query, keys, u_size, v_size)
 

@@ -1,7 +1,7 @@
 """One MOSS in one module of a host: checks, the clip that is made of its features, the stream."""
 
 from moss_perception.errors import ConfigError, MossError, ShapeError
-from moss_perception.moss.block import MOSS, MossState
+from moss_perception.moss.block import autocasts, MOSS, MossState
 from moss_perception.moss.layouts import find_layout
 import torch
 from torch import Tensor
@@ -107,7 +107,7 @@ class Placement:
         if tensor.device != weight.device:
             raise ConfigError(f"expected features on the MOSS's device {weight.device}, "
                               f'got {tensor.device}')
-        if tensor.dtype != weight.dtype and not torch.is_autocast_enabled(tensor.device.type):
+        if tensor.dtype != weight.dtype and not autocasts(tensor.device):
             raise ConfigError(f"expected features of the MOSS's dtype {weight.dtype}, "
                               f'got {tensor.dtype}')
         if tensor.dim() == len(layout.axes):

@@ -275,3 +275,9 @@ def test_a_class_that_was_changed_after_is_changed_back_first():
     remove_parametrizations(host.stem, 'weight')
     detach(host)
     assert type(host.stem) is nn.Conv2d and not torch.allclose(host(frames()), output)
+
+
+def test_mixed_dtypes_are_told_where_there_is_no_autocast():
+    host = attach(nn.Sequential(nn.Identity()), {'0': MOSS(6)}, 'NCTHW').to('meta')
+    with pytest.raises(ConfigError, match='dtype torch.float32, got torch.float16'):
+        host(torch.zeros(1, 6, 2, 4, 4, dtype=torch.float16, device='meta'))
