@@ -24,18 +24,15 @@ class BareStep(nn.Module):
 
     def initial_state(self) -> tuple[Tensor, ...]:
         """Return the head's recent maps before the first sample."""
-        config = self.network.config
-        side = config.image_size // 8
-        return (torch.zeros(1, config.head_span - 1, side, side, config.head_channels),)
+        return tuple(self.network.initial_state()[1][n] for n in self.network.config.head_looks[:-1])
 
-    def forward(self, image: Tensor, grasps: Tensor, recent: Tensor) -> tuple[Tensor, ...]:
-        """Take one sample: scores, uncertainties and the new state."""
+    def forward(self, image: Tensor, grasps: Tensor, *recent: Tensor) -> tuple[Tensor, ...]:
+        """Take one sample: scores, uncertainties and this sample's map."""
         network = self.network
-        fine, coarse = network.backbone(network.normalise(image[None]))
+        fine, coarse = network.backbone(network.normalise(image))
         newest = F.relu(network.look(coarse.movedim(1, -1)))
-        recent = torch.cat([recent, newest[:, None]], dim=1)
-        logits, _ = network._score(fine, recent, grasps[None])
-        return *ensemble_probability(logits[0]), recent[:, 1:]
+        logits, _ = network._score(fine, [*recent, newest], grasps)
+        return *ensemble_probability(logits.squeeze(0)), newest
 
 
 class WholeStep(nn.Module):
@@ -55,25 +52,27 @@ class WholeStep(nn.Module):
         return self.inner.initial_state()
 
     def forward(self, image: Tensor, grasps: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Take one sample: all that :class:`GraspStep` gives, state last."""
-        used = torch.ones(self.inner.orders)
-        return self.inner(image, grasps, used, state)
+        """Take one sample: all that :class:`GraspStep` gives, the state last."""
+        orders = self.inner.orders
+        found = self.inner(image, grasps, torch.tensor([orders]), state)
+        caches, maps = found[-2 * orders:-orders], found[-orders:]
+        return *found[:-2 * orders], *maps[:-1], *caches, maps[-1]
 
 
 def samples(size: int, count: int = 8, grasps: int = GRASPS) -> tuple[Tensor, Tensor]:
-    """Draw images, uint8 ``(count, S, S, 3)``, and grasps, float32 ``(K, 5)``."""
+    """Draw images, uint8 ``(count, S, S, 3)``, and grasps, float32 ``(1, K, 5)``."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, size, size, 3), generator=generator,
                            dtype=torch.uint8)
     points = 1.6 * torch.rand(grasps, 5, generator=generator) - 0.8
     points[:, 2:] = torch.tensor([0.6, 0.1, 0.05])
-    return images, points
+    return images, points[None]
 
 
 def arguments_of(step: nn.Module) -> tuple[Tensor, ...]:
     """Return what a step takes: an image, :data:`GRASPS` grasps, and the first state."""
     images, points = samples(network_of(step).config.image_size, 1)
-    return images[0], points, *step.initial_state()
+    return images[:1], points, *step.initial_state()
 
 
 def network_of(step: nn.Module) -> GraspNetwork:
@@ -81,8 +80,13 @@ def network_of(step: nn.Module) -> GraspNetwork:
     return step.network if isinstance(step, BareStep) else step.inner.network
 
 
+def queue_of(step: nn.Module) -> int:
+    """Return how many maps of samples before a step takes; which of them makes no difference here."""
+    return len(network_of(step).config.head_looks) - 1
+
+
 def stepper(step: nn.Module, threads: int) -> Graph:
     """Return what takes the next sample in ONNX Runtime."""
     images, points = samples(network_of(step).config.image_size)
     opened = session(export(step, arguments_of(step)), threads)
-    return Graph(opened, [list(images), [points]], step.initial_state())
+    return Graph(opened, [list(images.split(1)), [points]], step.initial_state(), queue_of(step))

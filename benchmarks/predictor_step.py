@@ -39,7 +39,7 @@ class EngineStream:
     def __init__(self, engine: Engine, orders: int):
         images, points = samples(engine.config.image_size)
         self.engine, self.orders, self.count = engine, orders, 0
-        self.images, self.points = [x.numpy() for x in images], points.numpy()
+        self.images, self.points = [x.numpy() for x in images], points[0].numpy()
         self.state = engine.initial_state()
 
     def __call__(self) -> None:
@@ -85,7 +85,7 @@ class Recompute(nn.Module):
 
     def forward(self, images: Tensor, grasps: Tensor) -> Tensor:
         """Score the last of ``(T, S, S, 3)``."""
-        return torch.sigmoid(self.network(images[None], grasps[None])[0]).mean(dim=-1)[0]
+        return torch.sigmoid(self.network(images[None], grasps)[0]).mean(dim=-1)[0]
 
 
 def measure_window(report: Report, config: GraspConfig, threads: int, rounds: int) -> None:
@@ -120,7 +120,7 @@ def measure_rate(report: Report, config: GraspConfig, found: Times, threads: int
     torch.manual_seed(SEED)
     step = WholeStep(blocks.randomise(GraspNetwork(config)), config.orders).eval()
     images, points = samples(config.image_size, 1)
-    count = operations(lambda: step(images[0], points, *step.initial_state()))
+    count = operations(lambda: step(images, points, *step.initial_state()))
     rates = matrix_rates(threads, 256 if quick else 1024, 2 if quick else 25)
     achieved = count / (found.median_ms / 1e3)
     report.table('operations a second', [

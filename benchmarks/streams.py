@@ -104,23 +104,27 @@ class Graph:
     :param opened: the session.
     :param feeds: what comes before the state: for each input the values to take in turns.
     :param state: before the first run.
+    :param queue: so many of it, at its end, are each the last output of one of the runs before;
+        what comes before these is given by the outputs before the last.
     """
 
     def __init__(self, opened: onnxruntime.InferenceSession, feeds: list[list[Tensor]],
-                 state: tuple[Tensor, ...] = ()):
+                 state: tuple[Tensor, ...] = (), queue: int = 0):
         value = onnxruntime.OrtValue.ortvalue_from_numpy
         self.session = opened
         self.inputs = [x.name for x in opened.get_inputs()]
         self.outputs = [x.name for x in opened.get_outputs()]
         self.feeds = [[value(np.ascontiguousarray(x.numpy())) for x in turns] for turns in feeds]
-        self.state, self.count = [value(x.numpy()) for x in state], 0
+        self.state, self.count, self.queue = [value(x.numpy()) for x in state], 0, queue
 
     def __call__(self) -> list[onnxruntime.OrtValue]:
         values = [turns[self.count % len(turns)] for turns in self.feeds]
         self.count += 1
         feed = dict(zip(self.inputs, [*values, *self.state], strict=True))
         found = self.session.run_with_ort_values(self.outputs, feed)
-        self.state = found[len(found) - len(self.state):]
+        kept = len(self.state) - self.queue
+        new = found[len(found) - kept - bool(self.queue):]
+        self.state = [*new[:kept], *self.state[kept + 1:], *new[kept:]]
         return found
 
 

@@ -37,9 +37,9 @@ class GraspConfig:
     window_frames: int = 16
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
-    channels: tuple[int, int, int] = (24, 48, 96)
+    channels: tuple[int, int, int] = (32, 64, 128)
     orders: int = 3
-    moss_window: tuple[int, int, int] = (5, 7, 7)
+    moss_window: tuple[int, int, int] = (3, 7, 7)
     moss_channels: int = 32
     projection_channels: int = 16
     learning: str = 'mlp'
@@ -85,8 +85,18 @@ class GraspConfig:
 
     @property
     def head_span(self) -> int:
-        """How many samples the head itself looks at: what MOSS leaves of the window."""
+        """How many samples back the head itself looks, plus one: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach
+
+    @property
+    def head_looks(self) -> tuple[int, ...]:
+        """
+        At which samples of the span, from its first on, the head looks; the last is the newest.
+
+        A map of MOSS sees ``L`` samples, so every ``L``-th is enough to miss none.
+        """
+        last = self.head_span - 1
+        return tuple(sorted({0, *range(last, 0, -self.moss_window[0])}))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for JSON."""

@@ -1,6 +1,7 @@
 """What the predictor asks of whatever runs the network: one step, with explicit state."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 import time
 from typing import Any
@@ -58,6 +59,33 @@ class Engine(ABC):
     name: str
     sha256: str
     costs: tuple[float, ...] = ()
+
+    def in_use(self, motion: np.ndarray, used: int) -> np.ndarray:
+        """
+        Leave of the MOSS map the orders that count, and make the others zero.
+
+        :param motion: float32, shape ``(h, w, N * D')``, of the orders that were run.
+        :param used: orders 1 to this one count.
+        :returns: shape ``(h, w, D)``, for all orders of the network.
+        """
+        each = self.config.moss_channels
+        if motion.shape[-1] == used * each == self.config.orders * each:
+            return motion
+        whole = np.zeros((*motion.shape[:-1], self.config.orders * each), np.float32)
+        whole[..., :used * each] = motion[..., :used * each]
+        return whole
+
+    def recent_maps(self, samples: Sequence[Sequence], used: int, absent: Any) -> list:
+        """
+        Choose the maps that the head looks at, but for the newest.
+
+        :param samples: for each of the ``head_span - 1`` samples before the maps of the prefixes
+            of orders that were run, the first order's first.
+        :param used: the prefix of orders 1 to this one is wanted.
+        :param absent: stands for the map of a sample at which it was not run.
+        """
+        looks = (samples[n] for n in self.config.head_looks[:-1])
+        return [maps[used - 1] if len(maps) >= used else absent for maps in looks]
 
     @abstractmethod
     def initial_state(self) -> Any:

@@ -1,6 +1,6 @@
 """The whole step as ONNX graphs, one for each prefix of orders, checked before they are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
 import io
 import logging
@@ -11,6 +11,7 @@ from moss_perception.errors import CheckpointError, ConfigError
 from moss_perception.grasp.checkpoint import load_checkpoint
 from moss_perception.grasp.manifest import GRAPH_FORMAT, graph_path, replace_files
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from moss_perception.grasp.step_graph import result_names, RESULTS, state_names
 import numpy as np
 import torch
 from torch import nn, Tensor
@@ -20,9 +21,6 @@ TOLERANCE = 1e-4
 # is seen; what comes out is scaled by that contrast again.
 STATE_TOLERANCE = 1e-3
 SIZE_LIMIT = 5_000_000
-OUTPUTS = 4
-"""What a graph gives before its state: scores, uncertainties, MOSS map and health."""
-
 _EXAMPLE_GRASPS = 3
 
 
@@ -40,42 +38,35 @@ class GraspStep(nn.Module):
         self.orders = orders
 
     def initial_state(self) -> tuple[Tensor, ...]:
-        """Return the state of the orders that are run: their caches, and the head's maps."""
-        return self._narrow(self.network.initial_state(1))
-
-    def state_names(self) -> list[str]:
-        """Name the state's tensors, in order."""
-        return [*(f'cache_{n}' for n in range(1, self.orders + 1)), 'recent']
+        """Return the caches of the orders that are run, and the head's recent maps."""
+        caches, recent = self.network.initial_state(1)
+        looks = self.network.config.head_looks[:-1]
+        return *caches[:self.orders], *(recent[n] for n in looks)
 
     def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
-                state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """
         Take one sample.
 
-        :param image: uint8, RGB, shape ``(S, S, 3)``.
-        :param grasps: float32, shape ``(K, 5)``, ``K`` at least 1.
-        :param used: float32, shape ``(orders,)``: 1 for an order that counts, else 0.
-        :param state: from :meth:`initial_state` or the step before.
-        :returns: scores and uncertainties, shape ``(K,)``; the MOSS map, shape ``(h, w, D)``;
-            ``health``, shape ``(1,)``, 0 if the new state is finite, else NaN; and the state.
+        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
+        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
+        :param used: int64, shape ``(1,)``: orders 1 to this one count.
+        :param state: the caches of :meth:`initial_state` or of the step before; and the maps of
+            the prefix in use at the samples before, oldest first.
+        :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
+            run, shape ``(h, w, N * D')``; ``health``, shape ``(1,)``, 0 if what is new in the
+            state is finite, else NaN; the new caches; and this sample's map of each prefix.
         """
         network = self.network
-        caches = network.initial_state(1)[0]
-        features = network.backbone(network.normalise(image[None]))
-        logits, motion, state = network.step(
-            features, grasps[None], ((*state[:-1], *caches[self.orders:]), state[-1]),
+        absent = network.initial_state(1)[0][self.orders:]
+        features = network.backbone(network.normalise(image))
+        logits, encodings, caches, maps = network.step(
+            features, grasps, (*state[:self.orders], *absent), state[self.orders:],
             computed=self.orders, used=used)
-        scores, uncertainties = ensemble_probability(logits[0])
-        parts = self._narrow(state)
-        health = torch.stack([part.sum() for part in parts]).sum()[None] * 0
-        return scores, uncertainties, motion[0].movedim(0, -1), health, *parts
-
-    def _narrow(self, state: tuple[tuple[Tensor, ...], Tensor]) -> tuple[Tensor, ...]:
-        """Leave out what belongs to orders that are not run."""
-        caches, recent = state
-        if self.orders < recent.shape[1]:
-            recent = recent[:, :self.orders]
-        return *caches[:self.orders], recent
+        scores, uncertainties = ensemble_probability(logits.squeeze(0))
+        caches = caches[:self.orders]
+        health = sum((cache.sum() for cache in caches), torch.stack(maps).sum())
+        return scores, uncertainties, encodings.squeeze(0), health[None] * 0, *caches, *maps
 
 
 def export_graphs(path: str | Path, sha256: str = '',
@@ -128,10 +119,10 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
     :returns: the ONNX model; the same bytes each time.
     """
     size = step.network.config.image_size
-    example = (torch.zeros(size, size, 3, dtype=torch.uint8), torch.zeros(_EXAMPLE_GRASPS, 5),
-               torch.ones(step.orders), list(step.initial_state()))
-    names = step.state_names()
-    shapes = (None, {0: torch.export.Dim('K', min=1)}, None, [None] * len(names))
+    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8), torch.zeros(1, _EXAMPLE_GRASPS, 5),
+               torch.full((1,), step.orders), list(step.initial_state()))
+    names = state_names(step.orders, len(step.network.config.head_looks))
+    shapes = (None, {1: torch.export.Dim('K', min=1)}, None, [None] * len(names))
     with _quiet(), torch.no_grad():
         # Indices that are made at the first step and kept become constants of the graph; made
         # while it is traced, they would be neither that nor usable afterwards.
@@ -139,8 +130,7 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
         program = torch.onnx.export(
             step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
             input_names=['image', 'grasps', 'used', *names],
-            output_names=['scores', 'uncertainties', 'motion_features', 'health',
-                          *(f'next_{name}' for name in names)])
+            output_names=result_names(step.orders))
     model = program.model_proto
     # Where each node came from in the sources names this machine's folders.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
@@ -173,28 +163,49 @@ def compare(step: GraspStep, model: bytes, name: str) -> float:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
     config, generator = step.network.config, np.random.default_rng(0)
-    ours = step.initial_state()
-    theirs = [part.numpy() for part in ours]
+    names = state_names(step.orders, len(config.head_looks))
+    ours, theirs = (_Stream(step, parts) for parts in (
+        step.initial_state(), [part.numpy() for part in step.initial_state()]))
     largest = 0.0
     for k in range(config.window_frames + 4):
-        image = generator.integers(0, 256, (config.image_size, config.image_size, 3), np.uint8)
-        grasps = generator.uniform(-1, 1, (1 + k % 3, 5)).astype(np.float32)
-        grasps[:, 2:] = grasps[:, 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
-        used = (np.arange(step.orders) < step.orders - k % 5 % step.orders).astype(np.float32)
+        image = generator.integers(0, 256, (1, config.image_size, config.image_size, 3),
+                                   np.uint8)
+        grasps = generator.uniform(-1, 1, (1, 1 + k % 3, 5)).astype(np.float32)
+        grasps[..., 2:] = grasps[..., 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
+        used = np.array([step.orders - k % 5 % step.orders])
         with torch.inference_mode():
-            expected = step(*map(torch.from_numpy, (image, grasps, used)), ours)
-        feeds = dict(zip(step.state_names(), theirs, strict=True))
+            expected = step(*map(torch.from_numpy, (image, grasps, used)), ours.state(used[0]))
+        feeds = dict(zip(names, theirs.state(used[0]), strict=True))
         found = session.run(None, {'image': image, 'grasps': grasps, 'used': used, **feeds})
-        ours, theirs = expected[OUTPUTS:], found[OUTPUTS:]
+        ours.take(expected)
+        theirs.take(found)
         for n, (one, other) in enumerate(zip(expected, found, strict=True)):
             one = one.numpy()
             difference = np.abs(one - other).max(initial=0.0) / np.abs(one).max(initial=1.0)
-            allowed = TOLERANCE if n < OUTPUTS else STATE_TOLERANCE
+            allowed = TOLERANCE if n < len(RESULTS) else STATE_TOLERANCE
             if not difference <= allowed:
                 raise CheckpointError(f'graph {name} differs from torch by {difference:.1e} at '
                                       f'sample {k}: expected at most {allowed:.0e}')
             largest = max(largest, float(difference))
     return largest
+
+
+class _Stream:
+    """Keeps a stream's state: the caches, and the last maps of every prefix."""
+
+    def __init__(self, step: GraspStep, parts: Sequence):
+        self.orders = step.orders
+        self.caches = parts[:step.orders]
+        self.config = step.network.config
+        self.maps = [(parts[-1],) * step.orders] * (self.config.head_span - 1)
+
+    def state(self, used: int) -> list:
+        return [*self.caches, *(self.maps[n][used - 1] for n in self.config.head_looks[:-1])]
+
+    def take(self, results: Sequence) -> None:
+        split = len(results) - self.orders
+        self.caches = results[len(RESULTS):split]
+        self.maps = [*self.maps, results[split:]][1:]
 
 
 def _require() -> None:

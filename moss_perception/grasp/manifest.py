@@ -9,8 +9,8 @@ from moss_perception.errors import CheckpointError, ConfigError
 from moss_perception.grasp.config import GraspConfig
 from safetensors import safe_open, SafetensorError
 
-FORMAT = 'moss_perception.grasp/1'
-GRAPH_FORMAT = 'moss_perception.grasp_step/1'
+FORMAT = 'moss_perception.grasp/2'
+GRAPH_FORMAT = 'moss_perception.grasp_step/2'
 MANIFEST = 'SHA256SUMS'
 
 

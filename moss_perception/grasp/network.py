@@ -1,5 +1,6 @@
 """The grasp-success network: backbone, MOSS, and a head that reads features at grasp points."""
 
+from collections.abc import Sequence
 import math
 
 from moss_perception.grasp.backbone import Backbone
@@ -25,7 +26,7 @@ class GraspHead(nn.Module):
     finger distances away, have fixed directions in the image: they tell where an object is that
     has yet to arrive, and whether it comes closer.
 
-    :param channels: channels of the map.
+    :param channels: channels of the map, whose values are 0 or more.
     :param ensemble: number of independent heads.
     :param depth: the usual depth of a grasp, metres.
     """
@@ -34,13 +35,10 @@ class GraspHead(nn.Module):
         super().__init__()
         self.depth = depth
         self.register_buffer('places', _place_matrix(), persistent=False)
-        inputs = 13 * channels + 5
+        self.register_buffer('pairs', _pair_matrix(), persistent=False)
+        inputs = 13 * channels + 7
         self.locate = nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 4))
-        # Each group of these convolutions over the grasps is one member.
-        self.members = nn.Sequential(
-            nn.Conv1d(inputs + 4, 64 * ensemble, 1), nn.ReLU(),
-            nn.Conv1d(64 * ensemble, 32 * ensemble, 1, groups=ensemble), nn.ReLU(),
-            nn.Conv1d(32 * ensemble, ensemble, 1, groups=ensemble))
+        self.members = Members(inputs + 4, (64, 32), ensemble)
 
     def forward(self, features: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -57,18 +55,50 @@ class GraspHead(nn.Module):
         reach = finger.norm(dim=-1, keepdim=True)
         places = torch.cat([grasps[..., :2], finger, reach], dim=-1) @ self.places
         read = F.grid_sample(features, places.unflatten(-1, (13, 2)), align_corners=False,
-                             padding_mode='border').permute(0, 2, 3, 1)
-        ends, others = read[:, :, 1:5:2], read[:, :, 2:5:2]
-        x, y = (finger / reach.clamp(min=1e-6)).unbind(dim=-1)
-        double = torch.stack([x * x - y * y, 2 * x * y], dim=-1)
+                             padding_mode='border').movedim(1, 2)
+        # No feature is negative: of all that is read, only differences change by this.
+        read = (read @ self.pairs).abs().flatten(2)
+        along = finger / reach.clamp(min=1e-6)
+        # The same for both fingers; an angle doubled is a sum of these.
+        turned = (along[..., :, None] * along[..., None, :]).flatten(-2)
         # Depths differ by centimetres; tenfold, they weigh about as much as the rest.
-        depth = 10 * (depth / self.depth - 1)
-        inputs = torch.cat([read[:, :, 0], (ends + others).flatten(2),
-                            (ends - others).abs().flatten(2), read[:, :, 5:].flatten(2),
-                            grasps[..., :2], depth, double], dim=-1)
+        depth = depth * (10 / self.depth) - 10
+        # As matrices: ONNX Runtime runs a layer and its ReLU as one then.
+        inputs = torch.cat([read, grasps[..., :2], depth, turned], dim=-1).flatten(0, 1)
         located = self.locate(inputs)
-        inputs = torch.cat([inputs, located], dim=-1)
-        return self.members(inputs.transpose(1, 2)).transpose(1, 2), located
+        logits = self.members(torch.cat([inputs, located], dim=-1))
+        return tuple(x.unflatten(0, grasps.shape[:2]) for x in (logits, located))
+
+
+class Members(nn.Module):
+    """
+    An ensemble of small networks that share their inputs and nothing else.
+
+    They run side by side as one network, whose layers are zero between members.
+
+    :param inputs: number of inputs.
+    :param widths: of the hidden layers of one member.
+    :param members: number of members ``M``.
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], members: int):
+        super().__init__()
+        self.first = nn.Linear(inputs, members * widths[0])
+        sizes = zip(widths, (*widths[1:], 1), strict=True)
+        self.others = nn.ModuleList(nn.Linear(a, members * b) for a, b in sizes)
+        for n, layer in enumerate(self.others):
+            own = torch.eye(members).repeat_interleave(layer.out_features // members, dim=0)
+            own = own.repeat_interleave(layer.in_features, dim=1)
+            self.register_buffer(f'own_{n}', own, persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Turn ``(…, inputs)`` into ``(…, M)``."""
+        x = self.first(inputs)
+        for n, layer in enumerate(self.others):
+            own = getattr(self, f'own_{n}')
+            weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
+            x = F.linear(F.relu(x), weight, layer.bias)
+        return x
 
 
 def _place_matrix() -> Tensor:
@@ -78,6 +108,15 @@ def _place_matrix() -> Tensor:
         columns.append((1, 0, along, -across, right))
         columns.append((0, 1, across, along, down))
     return torch.tensor(columns, dtype=torch.float32).T.contiguous()
+
+
+def _pair_matrix() -> Tensor:
+    """Add and subtract what is read at both fingers, and across on both sides: ``(13, 13)``."""
+    pairs = torch.eye(13)
+    for one, other in ((1, 2), (3, 4)):
+        pairs[other, one] = 1
+        pairs[one, other], pairs[other, other] = 1, -1
+    return pairs
 
 
 class GraspNetwork(nn.Module):
@@ -103,9 +142,10 @@ class GraspNetwork(nn.Module):
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
-        self.over_time = nn.Linear(config.head_span * wide, wide)
+        self.over_time = nn.Linear(len(config.head_looks) * wide, wide)
         self.lateral = nn.Conv2d(config.channels[1], wide, 1)
-        self.smooth = nn.Conv2d(wide, wide, 3, padding=1)
+        self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
+                                    nn.Conv2d(wide, wide, 1))
         self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
@@ -129,87 +169,76 @@ class GraspNetwork(nn.Module):
         fine, coarse = (x.unflatten(0, (batch, frames)) for x in (fine, coarse))
         span = self.config.head_span
         motion = self.moss.motion(coarse, used, last=span)
-        encodings = motion.split(self.config.moss_channels, dim=2)[:used]
-        recent = self._prefixes(coarse[:, -span:], encodings)[-1]
-        recent = F.pad(recent, (0, 0, 0, 0, 0, 0, span - recent.shape[1], 0))
-        return self._score(fine[:, -1], recent, grasps)
+        encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
+        maps = self._prefixes(coarse[:, -span:].movedim(2, -1), encodings)[-1]
+        maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
+        return self._score(fine[:, -1], [maps[:, n] for n in self.config.head_looks], grasps)
 
-    def initial_state(self, batch: int = 1) -> tuple[MossState, Tensor]:
+    def initial_state(self, batch: int = 1) -> tuple[MossState, tuple[Tensor, ...]]:
         """
         Return the state before the first sample.
 
-        :returns: MOSS's caches; and for each of the ``N`` prefixes of the orders the last maps
-            that the head looks at, shape ``(B, N, span - 1, h, w, R)``.
+        :returns: MOSS's caches, and the head's maps of the ``head_span - 1`` samples before, each
+            of shape ``(B, h, w, R)``, oldest first.
         """
-        side, span = self.config.image_size // 8, self.config.head_span
-        recent = self.mean.new_zeros(batch, self.config.orders, span - 1, side, side,
-                                     self.config.head_channels)
-        return self.moss.initial_state(batch, side, side), recent
+        side = self.config.image_size // 8
+        absent = self.mean.new_zeros(batch, side, side, self.config.head_channels)
+        return self.moss.initial_state(batch, side, side), (absent,) * (self.config.head_span - 1)
 
-    def step(self, features: tuple[Tensor, Tensor], grasps: Tensor,
-             state: tuple[MossState, Tensor], *, computed: int | None = None,
+    def step(self, features: tuple[Tensor, Tensor], grasps: Tensor, caches: MossState,
+             recent: Sequence[Tensor], *, computed: int | None = None,
              used: int | Tensor | None = None
-             ) -> tuple[Tensor, Tensor, tuple[MossState, Tensor]]:
+             ) -> tuple[Tensor, Tensor, MossState, list[Tensor]]:
         """
         Score grasps at the next frame of a stream.
 
-        The state keeps the maps of each prefix of the orders, so that the score at a frame is
-        that of the orders in use now, whichever were in use at the frames before.
+        Whoever steps keeps the maps of every prefix, and hands those of the one in use back: so
+        the score at a frame is that of the orders in use now, whichever were in use at the
+        frames before, and no map is ever copied.
 
         :param features: what the backbone gave for this frame, shapes ``(B, C, H, W)``.
         :param grasps: float tensor, shape ``(B, K, 5)``.
-        :param state: from :meth:`initial_state` or the step before.
-        :param computed: run self-similarity orders up to this one only; the maps of the others
+        :param caches: of :meth:`initial_state` or the step before.
+        :param recent: the maps of the prefix in use at those samples before at which the head
+            looks (``head_looks``), oldest first, each ``(B, h, w, R)``; zeros where there is none.
+        :param computed: run self-similarity orders up to this one only; the caches of the others
             become zero.
         :param used: of these, use orders up to this one only; in an exported graph, which takes
-            it as an input, a float tensor, shape ``(computed,)``: 1 for these orders, else 0.
-        :returns: logits ``(B, K, M)``, the MOSS map ``(B, D, H, W)`` with zeros for orders that
-            are not in use, and the new state.
+            it as an input, an int64 tensor, shape ``(1,)``.
+        :returns: logits ``(B, K, M)``; the encodings of the orders that were run, one after
+            another, ``(B, h, w, N * D')``; the new caches; and this frame's map of each prefix.
         """
         fine, coarse = features
-        caches, recent = state
         encodings, caches = self.moss.encode_step(coarse, caches, computed)
-        newest = self._prefixes(coarse[:, None], [x[:, None] for x in encodings])
-        run, used = len(encodings), len(encodings) if used is None else used
-        maps = torch.cat([recent[:, :run], torch.stack(newest, dim=1)], dim=2)
-        logits, _ = self._score(fine, _choose(maps, used), grasps)
-        recent = maps[:, :, 1:]
-        if run < self.config.orders:
-            recent = F.pad(recent, (0,) * 9 + (self.config.orders - run,))
-        return logits, self._motion(encodings, used), (caches, recent)
+        encodings = [x.movedim(1, -1) for x in encodings]
+        maps = self._prefixes(coarse.movedim(1, -1), encodings)
+        newest = _choose(maps, len(maps) if used is None else used)
+        logits, _ = self._score(fine, [*recent, newest], grasps)
+        return logits, torch.cat(encodings, dim=-1), caches, maps
 
-    def _prefixes(self, coarse: Tensor, encodings: list[Tensor]) -> list[Tensor]:
-        """Build each prefix's map, ``(B, T, h, w, R)``, of maps ``(B, T, C, h, w)``."""
-        maps, sum_of_shares = [], self.look(coarse.movedim(2, -1))
+    def _prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
+        """Build each prefix's map, ``(…, h, w, R)``, of maps whose channels are last."""
+        maps, summed = [], self.look(coarse.flatten(0, -2))
         for share, encoding in zip(self.shares, encodings, strict=False):
-            sum_of_shares = sum_of_shares + share(encoding.movedim(2, -1))
-            maps.append(F.relu(sum_of_shares))
+            summed = torch.addmm(summed, encoding.flatten(0, -2), share.weight.T)
+            maps.append(F.relu(summed).view(*coarse.shape[:-1], -1))
         return maps
 
-    def _motion(self, encodings: list[Tensor], used: int | Tensor) -> Tensor:
-        """Stack the orders in use, the others as zeros: ``(B, N * D', H, W)``."""
-        if not isinstance(used, Tensor):
-            return self.moss.fuse(encodings[:used])
-        counts = used.repeat_interleave(self.config.moss_channels)[:, None, None]
-        motion = torch.cat(encodings, dim=1) * counts
-        absent = self.moss.motion_channels - motion.shape[1]
-        return F.pad(motion, (0, 0, 0, 0, 0, absent)) if absent else motion
-
-    def _score(self, fine: Tensor, recent: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
-        """Score grasps by the newest fine map and the last coarse ones ``(B, span, h, w, R)``."""
-        context = self.over_time(recent.permute(0, 2, 3, 1, 4).flatten(3)).movedim(-1, 1)
+    def _score(self, fine: Tensor, recent: Sequence[Tensor],
+               grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """Score grasps by the newest fine map and the last coarse ones, ``(B, h, w, R)`` each."""
+        context = self.over_time(torch.cat(list(recent), dim=-1)).movedim(-1, 1)
         context = F.interpolate(context, scale_factor=2.0, mode='bilinear', align_corners=False)
         features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
         logits, located = self.head(features, grasps)
         return logits / self.config.temperature, located
 
 
-def _choose(maps: Tensor, used: int | Tensor) -> Tensor:
-    """Choose a prefix's maps of ``(B, N, span, h, w, R)``."""
+def _choose(maps: list[Tensor], used: int | Tensor) -> Tensor:
+    """Choose the map of a prefix."""
     if not isinstance(used, Tensor):
-        return maps[:, used - 1]
-    highest = used.sum(dim=0, keepdim=True).long() - 1
-    return maps.index_select(1, highest).squeeze(1)
+        return maps[used - 1]
+    return torch.stack(maps).index_select(0, used - 1).squeeze(0)
 
 
 def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,12 +15,12 @@ from moss_perception.grasp.manifest import (
     read_manifest,
     verify,
 )
+from moss_perception.grasp.step_graph import result_names, RESULTS, state_names
 import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
-_RESULTS = ('scores', 'uncertainties', 'motion_features', 'health')
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class OnnxState:
     What a step leaves for the next one.
 
     :ivar image: the newest image, for repeats; ``None`` before the first.
-    :ivar parts: state of the orders that were run, by name; a part that is absent is zero.
+    :ivar caches: MOSS's cache of each order that was run.
+    :ivar recent: the head's maps of the last samples, see :meth:`Engine.recent_maps`.
     """
 
     image: OrtValue | None
-    parts: dict[str, OrtValue]
+    caches: tuple[OrtValue, ...]
+    recent: tuple[tuple[OrtValue, ...], ...]
 
 
 class OnnxEngine(Engine):
@@ -54,9 +56,10 @@ class OnnxEngine(Engine):
         self.config = config
         self.sha256 = sha256
         self._sessions = sessions
-        self._shapes = [
-            {x.name: x.shape for x in session.get_inputs() if f'next_{x.name}' in (
-                y.name for y in session.get_outputs())} for session in sessions]
+        shapes = {x.name: x.shape for x in sessions[-1].get_inputs()}
+        names = state_names(config.orders, len(config.head_looks))
+        zeros = [OrtValue.ortvalue_from_numpy(np.zeros(shapes[n], np.float32)) for n in names]
+        self._absent_caches, self._absent_map = zeros[:config.orders], zeros[-1]
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',
@@ -83,7 +86,7 @@ class OnnxEngine(Engine):
 
     def initial_state(self) -> OnnxState:
         """Return the state before the first sample."""
-        return OnnxState(None, {})
+        return OnnxState(None, (), ((),) * (self.config.head_span - 1))
 
     def step(self, image: np.ndarray | None, grasps: np.ndarray, state: OnnxState, *,
              computed: int, used: int) -> StepResult:
@@ -92,32 +95,21 @@ class OnnxEngine(Engine):
         count = len(grasps)
         # The values share the arrays' memory, and the caller may write to his image again.
         newest = state.image if image is None else OrtValue.ortvalue_from_numpy(
-            np.array(image, order='C'))
-        session, shapes = self._sessions[computed - 1], self._shapes[computed - 1]
-        feeds = {name: _fitted(state.parts.get(name), shape) for name, shape in shapes.items()}
+            np.array(image[None], order='C'))
+        points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
+        caches = [*state.caches, *self._absent_caches[len(state.caches):]][:computed]
+        kept = [*caches, *self.recent_maps(state.recent, used, self._absent_map)]
+        feeds = dict(zip(state_names(computed, len(self.config.head_looks)), kept, strict=True))
         feeds['image'] = newest
-        feeds['grasps'] = OrtValue.ortvalue_from_numpy(
-            np.array(grasps if count else NO_GRASP, np.float32, order='C'))
-        feeds['used'] = OrtValue.ortvalue_from_numpy(
-            (np.arange(computed) < used).astype(np.float32))
-        outputs = session.run_with_ort_values(
-            [*_RESULTS, *(f'next_{name}' for name in shapes)], feeds)
-        scores, uncertainties, motion, health = (value.numpy() for value in outputs[:4])
+        feeds['grasps'] = OrtValue.ortvalue_from_numpy(points[None])
+        feeds['used'] = OrtValue.ortvalue_from_numpy(np.array([used]))
+        outputs = self._sessions[computed - 1].run_with_ort_values(result_names(computed), feeds)
+        scores, uncertainties, motion, health = (x.numpy() for x in outputs[:len(RESULTS)])
+        caches, maps = outputs[len(RESULTS):-computed], outputs[-computed:]
         return StepResult(
-            scores[:count], uncertainties[:count], motion,
-            OnnxState(newest, dict(zip(shapes, outputs[4:], strict=True))),
+            scores[:count], uncertainties[:count], self.in_use(motion, used),
+            OnnxState(newest, tuple(caches), (*state.recent, tuple(maps))[1:]),
             bool(np.isfinite(health).all()))
-
-
-def _fitted(value: OrtValue | None, shape: list[int]) -> OrtValue:
-    """Give a state the extent that a graph of other orders wants: cut, or filled with zeros."""
-    if value is not None and value.shape() == shape:
-        return value
-    fitted = np.zeros(shape, np.float32)
-    if value is not None:
-        kept = tuple(slice(min(sizes)) for sizes in zip(value.shape(), shape, strict=True))
-        fitted[kept] = value.numpy()[kept]
-    return OrtValue.ortvalue_from_numpy(fitted)
 
 
 def _providers(device: str) -> list:

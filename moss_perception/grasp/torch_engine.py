@@ -10,7 +10,8 @@ import torch
 
 class TorchEngine(Engine):
     """
-    Steps a :class:`GraspNetwork`; its state is ``(features, (caches, recent))``.
+    Steps a :class:`GraspNetwork`; its state is ``(features, caches, recent)``, see
+    :meth:`Engine.recent_maps` for the last.
 
     :param network: the network, moved to ``device`` and set to evaluation.
     :param device: a device that torch knows.
@@ -31,6 +32,7 @@ class TorchEngine(Engine):
             torch.set_num_threads(threads)
         self.network = network.to(self.device).eval()
         self.config = network.config
+        self._absent = network.initial_state()[1][0] if network.config.head_span > 1 else None
         self.sha256 = getattr(network, 'sha256', '')
 
     @classmethod
@@ -41,22 +43,26 @@ class TorchEngine(Engine):
 
     def initial_state(self):
         """Return the state before the first sample."""
-        return None, self.network.initial_state()
+        caches, recent = self.network.initial_state()
+        return None, caches, ((),) * len(recent)
 
     @torch.inference_mode()
     def step(self, image: np.ndarray | None, grasps: np.ndarray, state, *,
              computed: int, used: int) -> StepResult:
         """Take one sample; see :class:`Engine`."""
-        features, inner = state
+        features, caches, recent = state
         self.check_image(image, features is None)
         if image is not None:
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
             features = self.network.backbone(self.network.normalise(pixels[None]))
         chosen = torch.from_numpy(grasps if len(grasps) else NO_GRASP).to(self.device)
-        logits, motion, inner = self.network.step(
-            features, chosen[None], inner, computed=computed, used=used)
+        logits, motion, caches, maps = self.network.step(
+            features, chosen[None], caches, self.recent_maps(recent, used, self._absent),
+            computed=computed, used=used)
         scores, uncertainties = ensemble_probability(logits[0, :len(grasps)])
-        parts = (*inner[0], inner[1])
-        return StepResult(scores.cpu().numpy(), uncertainties.cpu().numpy(),
-                          motion[0].movedim(0, -1).contiguous().cpu().numpy(), (features, inner),
-                          all(bool(torch.isfinite(part).all()) for part in parts))
+        new = (*(cache[:, -1] for cache in caches), *maps)
+        return StepResult(
+            scores.cpu().numpy(), uncertainties.cpu().numpy(),
+            self.in_use(motion[0].cpu().numpy(), used),
+            (features, caches, (*recent, tuple(maps))[1:]),
+            all(bool(torch.isfinite(part).all()) for part in new))

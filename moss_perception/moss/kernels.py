@@ -230,7 +230,7 @@ def _traceable(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
     """Do the same in plain differentiable operations: for compilers, exports and other devices."""
     batch, frames, rows, columns, channels = query.shape
     length = keys.shape[1] - frames + 1
-    stacked = keys[:, None] if frames == 1 else torch.stack(
+    stacked = keys.unflatten(0, (-1, 1)) if frames == 1 else torch.stack(
         [keys[:, n:n + frames] for n in range(length)], dim=2)
     if prefers_bands(rows, columns, u_size, v_size) and rows * columns > 1024:
         return _traceable_bands(query, stacked, u_size, v_size)

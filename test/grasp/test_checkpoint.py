@@ -96,7 +96,7 @@ def test_a_configuration_of_the_wrong_types_is_refused(saved, tmp_path):
     path = tmp_path / 'odd.safetensors'
     config = {**tiny_network().config.to_dict(), 'moss_window': 5}
     save_file({'weight': torch.zeros(2)}, path,
-              {'format': 'moss_perception.grasp/1', 'config': json.dumps(config)})
+              {'format': 'moss_perception.grasp/2', 'config': json.dumps(config)})
     with pytest.raises(CheckpointError, match="doesn't fit its configuration"):
         load_checkpoint(path, file_sha256(path))
 
@@ -109,7 +109,7 @@ def test_the_default_network_is_within_its_parameters():
 @pytest.mark.parametrize('changes, message', [
     ({'window_frames': 15}, 'window_frames=15.*16 to 32'),
     ({'window_frames': 33}, 'window_frames=33'),
-    ({'orders': 4}, 'at least 17'),
+    ({'orders': 4, 'moss_window': (5, 7, 7)}, 'at least 17'),
     ({'image_size': 100}, 'image_size=100'),
     ({'temperature': 0.0}, 'temperature=0.0')])
 def test_configurations_that_cannot_work_are_refused(changes, message):

@@ -47,10 +47,10 @@ def test_a_graph_names_its_checkpoint_and_no_folder(tiny_checkpoint):
         model = onnx.load(path)
         assert {x.key: x.value for x in model.metadata_props} == {
             'checkpoint_sha256': read_manifest(path.parent)[tiny_checkpoint.name],
-            'format': 'moss_perception.grasp_step/1', 'orders': str(orders)}
+            'format': 'moss_perception.grasp_step/2', 'orders': str(orders)}
         names = [x.name for x in model.graph.input]
         assert names == ['image', 'grasps', 'used', *(f'cache_{n + 1}' for n in range(orders)),
-                         'recent']
+                         'recent_1']
         data = path.read_bytes()
         assert b'.py' not in data and str(tiny_checkpoint.parent).encode() not in data
 

@@ -89,17 +89,21 @@ def test_an_order_that_is_not_run_leaves_nothing(engine):
     state = engine.initial_state()
     for k in range(3):
         state = engine.step(picture(k), grasps(1), state, computed=3, used=3).state
-    kept = {name: value.numpy() for name, value in state.parts.items()}
-    assert all(values.any() for values in kept.values())
+    kept = [cache.numpy() for cache in state.caches]
+    assert len(kept) == 3 and all(values.any() for values in kept)
+    assert [len(maps) for maps in state.recent] == [3, 3, 3]
     state = engine.step(picture(3), grasps(1), state, computed=2, used=2).state
-    assert set(state.parts) == {'cache_1', 'cache_2', 'recent'}
-    np.testing.assert_array_equal(
-        state.parts['cache_2'].numpy()[:, :-1], kept['cache_2'][:, 1:])
-    np.testing.assert_array_equal(
-        state.parts['recent'].numpy()[:, :, :-1], kept['recent'][:, :2, 1:])
+    np.testing.assert_array_equal(state.caches[1].numpy()[:, :-1], kept[1][:, 1:])
+    assert len(state.caches) == 2 and [len(maps) for maps in state.recent] == [3, 3, 2]
     back = engine.step(picture(4), grasps(1), state, computed=3, used=2).state
-    assert not back.parts['cache_3'].numpy()[:, :-1].any()
-    assert not back.parts['recent'].numpy()[:, 2, :-1].any()
+    assert not back.caches[2].numpy()[:, :-1].any()
+    assert [len(maps) for maps in back.recent] == [3, 2, 3]
+
+
+def test_the_maps_of_earlier_samples_are_handed_on_and_not_copied(engine):
+    first = engine.step(picture(0), grasps(1), engine.initial_state(), computed=3, used=3).state
+    second = engine.step(picture(1), grasps(1), first, computed=3, used=3).state
+    assert second.recent[-2] is first.recent[-1]
 
 
 def test_a_step_leaves_the_state_that_it_was_given(engine):
@@ -126,10 +130,10 @@ def test_a_state_that_is_not_finite_is_noticed(engine):
     result = engine.step(picture(0), grasps(1), engine.initial_state(), computed=1, used=1)
     assert result.state_finite
     state = result.state
-    spoilt = np.zeros(state.parts['cache_1'].shape(), np.float32)
+    spoilt = np.zeros(state.caches[0].shape(), np.float32)
     spoilt[0, -1, 0, 0, 0] = np.nan
-    parts = {**state.parts, 'cache_1': OrtValue.ortvalue_from_numpy(spoilt)}
-    result = engine.step(picture(0), grasps(1), OnnxState(None, parts), computed=1, used=1)
+    state = OnnxState(None, (OrtValue.ortvalue_from_numpy(spoilt),), state.recent)
+    result = engine.step(picture(0), grasps(1), state, computed=1, used=1)
     assert not result.state_finite and not result.finite
 
 

@@ -91,14 +91,15 @@ def test_the_score_depends_on_every_sample_of_the_window(engine, k):
     assert push_all(Predictor(engine), frames)[-1].score != before.score
 
 
-def test_longer_windows_depend_on_exactly_as_many_samples():
-    engine = tiny_engine(window_frames=20, orders=2)
-    frames = [frame(k) for k in range(24)]
+@pytest.mark.parametrize('window, length', [(18, 3), (20, 2), (20, 5), (32, 4)])
+def test_windows_of_any_size_depend_on_each_of_their_samples_and_no_other(window, length):
+    engine = tiny_engine(window_frames=window, orders=2, moss_window=(length, 3, 3))
+    frames = [frame(k) for k in range(window + 4)]
     reference = push_all(Predictor(engine), frames)[-1].score
-    changed = [frame(k, seed=600) if k == 3 else f for k, f in enumerate(frames)]
-    assert push_all(Predictor(engine), changed)[-1].score == reference
-    changed = [frame(k, seed=600) if k == 4 else f for k, f in enumerate(frames)]
-    assert push_all(Predictor(engine), changed)[-1].score != reference
+    for k, unchanged in enumerate(frames):
+        changed = [*frames[:k], frame(k, seed=600), *frames[k + 1:]]
+        score = push_all(Predictor(engine), changed)[-1].score
+        assert (score == reference) == (k < 4), unchanged.stamp_ns
 
 
 def test_a_stream_equals_the_clip(engine):
