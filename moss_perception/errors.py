@@ -25,6 +25,22 @@ class SimulationError(MossError):
     """The simulated work cell can't be built, rendered or recorded."""
 
 
+class SceneError(SimulationError):
+    """
+    One scene can't be used, though others can: it is left out and counted.
+
+    :ivar reason: a short constant to count by: ``unstable``, ``contact`` or ``out_of_view``.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self):
+        # Exceptions are rebuilt from ``args``, which lacks the reason; workers send them home.
+        return type(self), (self.reason, str(self))
+
+
 class CandidateError(MossError):
     """A set of grasp candidates can't be used."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 import math
 
+from moss_perception.errors import SimulationError
 from moss_perception.simulation import mjcf
 from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
 import numpy as np
@@ -21,6 +22,7 @@ SHAKE_HZ = 4.0
 FORCE_LIMIT_N = 40.0
 HELD_HEIGHT_M = 0.05
 DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
+PHASES = ('approach', 'descend', 'close', 'lift', 'shake')
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class Execution:
     """
     A grasp under way; :meth:`tick` it until ``outcome`` is there.
 
+    A camera that watches may tick on until ``finished``: a grasp that failed is then carried to
+    the end of its motion, so that how long it is watched doesn't tell how it ends.
+
     :ivar outcome: how it ended; ``None`` while it runs.
+    :ivar finished: whether the whole motion is over.
     """
 
     def __init__(self, cell: WorkCell, grasp: np.ndarray):
@@ -52,6 +58,8 @@ class Execution:
         """
         self.cell = cell
         self.outcome = None
+        self.finished = False
+        self._stopped = None
         start = cell.wrist
         goal = np.array(grasp, dtype=np.float64)
         goal[2] = max(goal[2], mjcf.PAD_HALF_HEIGHT_M + 0.002)
@@ -67,26 +75,44 @@ class Execution:
         self._phase = 0
         self._elapsed = 0
 
+    @property
+    def phase(self) -> str:
+        """Return which of ``PHASES`` the next tick belongs to; the last one after the end."""
+        return PHASES[min(self._phase, len(PHASES) - 1)]
+
     def tick(self):
         """Let 10 ms pass; sets ``outcome`` at the end, or as soon as the grasp has failed."""
+        if self.finished:
+            raise SimulationError('the grasp is over: expected no more ticks')
         duration, begin, end, check = self._phases[self._phase]
         self._elapsed += 1
         count = round(duration / TICK_S)
-        part = self._elapsed / count
+        done = self._elapsed == count
+        wrist, finger = self._command(begin, end, self._elapsed / count)
+        self.cell.tick(wrist, finger)
+        if self.outcome is None:
+            reason = check(done=done)
+            if reason:
+                self.outcome = Outcome(False, reason)
+                # A finger on the object must not be pressed on: hold where it was stopped.
+                self._stopped = wrist if self._phase < 2 else None
+        if done:
+            self._phase, self._elapsed = self._phase + 1, 0
+            self.finished = self._phase == len(self._phases)
+        if self.finished and self.outcome is None:
+            self.outcome = Outcome(True, 'held after lift and shake')
+
+    def _command(self, begin: np.ndarray, end: np.ndarray, part: float) -> tuple:
+        """Return where wrist and fingers are told to be at a part, 0 to 1, of the phase."""
+        if self._stopped is not None:
+            return self._stopped, OPEN
         wrist = begin + (end - begin) * part ** 3 * (10 - 15 * part + 6 * part ** 2)
         if self._phase == 4:
             # Two full periods, across the closing direction and up: what slips, slips now.
             swing = SHAKE_M * math.sin(2 * math.pi * SHAKE_HZ * self._elapsed * TICK_S)
             wrist = wrist + swing * np.array([-math.sin(end[3]), math.cos(end[3]), 0.5, 0.0])
         finger = OPEN if self._phase < 2 else CLOSED * min(1.0, part / 0.6 + (self._phase > 2))
-        self.cell.tick(wrist, finger)
-        reason = check(done=self._elapsed == count)
-        if reason:
-            self.outcome = Outcome(False, reason)
-        elif self._elapsed == count:
-            self._phase, self._elapsed = self._phase + 1, 0
-            if self._phase == len(self._phases):
-                self.outcome = Outcome(True, 'held after lift and shake')
+        return wrist, finger
 
     def run(self) -> Outcome:
         """Tick until it has ended."""
