@@ -23,6 +23,9 @@ class Motion(Protocol):
     def travel(self, time_s: float) -> float:
         """Return the distance travelled since time 0, metres."""
 
+    def acceleration(self, time_s: float) -> float:
+        """Return the belt's acceleration, m/s^2."""
+
 
 @dataclass(frozen=True)
 class Still:
@@ -34,6 +37,9 @@ class Still:
         return 0.0
 
     def travel(self, time_s: float) -> float:
+        return 0.0
+
+    def acceleration(self, time_s: float) -> float:
         return 0.0
 
 
@@ -50,22 +56,28 @@ class Constant:
     def travel(self, time_s: float) -> float:
         return self.speed * time_s
 
+    def acceleration(self, time_s: float) -> float:
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Accelerating:
-    """The belt starts at ``speed``, m/s, and gains ``acceleration``, m/s^2; it never runs back."""
+    """The belt starts at ``speed``, m/s, and gains ``gain``, m/s^2; it never runs back."""
 
     speed: float
-    acceleration: float
+    gain: float
     name: str = 'accelerating'
 
     def velocity(self, time_s: float) -> float:
-        return max(0.0, self.speed + self.acceleration * time_s)
+        return max(0.0, self.speed + self.gain * time_s)
 
     def travel(self, time_s: float) -> float:
-        if self.acceleration < 0:
-            time_s = min(time_s, -self.speed / self.acceleration)
-        return self.speed * time_s + 0.5 * self.acceleration * time_s ** 2
+        if self.gain < 0:
+            time_s = min(time_s, -self.speed / self.gain)
+        return self.speed * time_s + 0.5 * self.gain * time_s ** 2
+
+    def acceleration(self, time_s: float) -> float:
+        return self.gain if self.velocity(time_s) > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -85,16 +97,98 @@ class Oscillating:
         swing = self.amplitude * self.period / (2 * math.pi)
         return self.speed * time_s + swing * (math.cos(self.phase) - math.cos(self._angle(time_s)))
 
+    def acceleration(self, time_s: float) -> float:
+        rate = 2 * math.pi / self.period
+        return self.amplitude * rate * math.cos(self._angle(time_s))
+
     def _angle(self, time_s: float) -> float:
         return 2 * math.pi * time_s / self.period + self.phase
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """
+    The belt runs at ``speed``, m/s, gains ``gain``, m/s^2, from ``start`` to ``end``, s, and then
+    keeps its velocity; it never runs back.
+    """
+
+    speed: float
+    gain: float
+    start: float
+    end: float
+    name: str
+
+    def __post_init__(self):
+        if self.gain < 0:
+            stopped = self.start - self.speed / self.gain
+            object.__setattr__(self, 'end', min(self.end, stopped))
+
+    def velocity(self, time_s: float) -> float:
+        return max(0.0, self.speed + self.gain * self._gaining(time_s))
+
+    def travel(self, time_s: float) -> float:
+        gaining = self._gaining(time_s)
+        after = max(0.0, time_s - self.end)
+        return self.speed * time_s + self.gain * gaining * (0.5 * gaining + after)
+
+    def acceleration(self, time_s: float) -> float:
+        return self.gain if self.start <= time_s < self.end else 0.0
+
+    def _gaining(self, time_s: float) -> float:
+        return min(max(time_s - self.start, 0.0), self.end - self.start)
+
+
+@dataclass(frozen=True)
+class StopAndGo:
+    """
+    The belt starts and stops with a rhythm.
+
+    :ivar speed: while it goes, m/s.
+    :ivar period: from start to start, seconds.
+    :ivar go: from a start to the beginning of the stop, seconds.
+    :ivar ramp: how long a start takes, and a stop, seconds; ``ramp <= go <= period - ramp``.
+    :ivar phase: how long before time 0 the last start was, seconds, below ``period``.
+    """
+
+    speed: float
+    period: float
+    go: float
+    ramp: float = 0.1
+    phase: float = 0.0
+    name: str = 'stop_and_go'
+
+    def velocity(self, time_s: float) -> float:
+        into = (time_s + self.phase) % self.period
+        return self.speed * (self._part(into) - self._part(into - self.go))
+
+    def travel(self, time_s: float) -> float:
+        return self._since_a_start(time_s + self.phase) - self._since_a_start(self.phase)
+
+    def acceleration(self, time_s: float) -> float:
+        into = (time_s + self.phase) % self.period
+        starting, stopping = into < self.ramp, 0 <= into - self.go < self.ramp
+        return self.speed / self.ramp * (starting - stopping)
+
+    def _since_a_start(self, time_s: float) -> float:
+        periods, into = divmod(time_s, self.period)
+        return self.speed * (periods * self.go + self._summed(into) - self._summed(into - self.go))
+
+    def _part(self, time_s: float) -> float:
+        return min(max(time_s / self.ramp, 0.0), 1.0)
+
+    def _summed(self, time_s: float) -> float:
+        rising = min(max(time_s, 0.0), self.ramp)
+        return 0.5 * rising ** 2 / self.ramp + max(0.0, time_s - self.ramp)
+
+
 MOTIONS = ('still', 'constant', 'accelerating', 'oscillating')
+FULL_MOTIONS = ('still', 'constant', 'accelerating', 'braking', 'stop_and_go', 'oscillating',
+                'rolling')
 
 
 def sample_motion(name: str, rng: np.random.Generator, decision_s: float) -> Motion:
     """
-    Draw a motion of one kind, with velocities between 0 and about 0.13 m/s.
+    Draw a motion of one kind for the cell ``belt``, with velocities between 0 and about 0.13 m/s.
 
     :param name: one of ``MOTIONS``.
     :param decision_s: when a grasp will be decided, seconds; accelerations are chosen for the
@@ -113,3 +207,57 @@ def sample_motion(name: str, rng: np.random.Generator, decision_s: float) -> Mot
         return Oscillating(speed, rng.uniform(0.2, 0.5) * speed, rng.uniform(1.5, 3.0),
                            rng.uniform(0.0, 2 * math.pi))
     raise ConfigError(f'unknown motion {name!r}, expected one of {", ".join(MOTIONS)}')
+
+
+def sample_full_motion(name: str, rng: np.random.Generator, decision_s: float) -> Motion:
+    """
+    Draw a motion of one kind for the cell ``full``.
+
+    A grasp meets the object about 0.7 s after its decision. So the ranges are such that the
+    acceleration alone moves it by 1 to 5 cm until then, and a rhythm's phase by 2 to 10 cm; its
+    period is seen at least once, or nearly so, in the two seconds before.
+
+    :param name: one of ``FULL_MOTIONS``; where it is ``rolling``, this is the belt beneath.
+    :param decision_s: when a grasp will be decided, seconds.
+    :raises ConfigError: if ``name`` is none of them.
+    """
+    samplers = {
+        'still': lambda: Still(),
+        'constant': lambda: Constant(rng.uniform(0.02, 0.14)),
+        'accelerating': lambda: _sample_ramp(name, rng, decision_s),
+        'braking': lambda: _sample_ramp(name, rng, decision_s),
+        'stop_and_go': lambda: _sample_stop_and_go(rng),
+        'oscillating': lambda: _sample_swing(rng),
+        'rolling': lambda: Constant(rng.uniform(0.0, 0.06), name),
+    }
+    if name not in samplers:
+        raise ConfigError(f'unknown motion {name!r}, expected one of {", ".join(samplers)}')
+    return samplers[name]()
+
+
+def _sample_ramp(name: str, rng: np.random.Generator, decision_s: float) -> Ramp:
+    """Draw velocity and gain at the decision, and since when the belt has been gaining."""
+    gain, since_s = rng.uniform(0.08, 0.2), rng.uniform(0.5, 1.4)
+    if name == 'accelerating':
+        velocity = rng.uniform(0.04, 0.13)
+        since_s = min(since_s, velocity / gain)
+    else:
+        velocity = rng.uniform(0.05, 0.13)
+        # Faster than 0.2 m/s before, the object would be in view too late.
+        since_s = min(since_s, (0.2 - velocity) / gain)
+        gain = -gain
+    return Ramp(max(0.0, velocity - gain * since_s), gain, decision_s - since_s,
+                decision_s + 1.0, name)
+
+
+def _sample_stop_and_go(rng: np.random.Generator) -> StopAndGo:
+    period = rng.uniform(0.8, 1.6)
+    return StopAndGo(rng.uniform(0.09, 0.2), period, rng.uniform(0.35, 0.6) * period,
+                     rng.uniform(0.08, 0.16), rng.uniform(0.0, 1.0) * period)
+
+
+def _sample_swing(rng: np.random.Generator) -> Oscillating:
+    period = math.exp(rng.uniform(math.log(0.8), math.log(2.5)))
+    reach = rng.uniform(0.014, 0.03)
+    amplitude = min(2 * math.pi * reach / period, 0.16)
+    return Oscillating(rng.uniform(0.0, 0.07), amplitude, period, rng.uniform(0.0, 2 * math.pi))
