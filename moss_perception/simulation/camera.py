@@ -12,39 +12,66 @@ MOUNT_HEIGHT_M = 0.6
 FOCAL_PX = 128 * MOUNT_HEIGHT_M / 0.38
 
 
-def camera_matrix() -> np.ndarray:
+@dataclass(frozen=True)
+class Lens:
     """
-    Return the intrinsics; integer coordinates are pixel centres.
+    The camera's intrinsics, without distortion.
 
-    :returns: float64, shape ``(3, 3)``, pixels.
+    :ivar focal_px: focal length, pixels.
+    :ivar centre: how far the principal point is off the image's middle: right, down, pixels.
     """
-    return np.array([[FOCAL_PX, 0.0, (WIDTH - 1) / 2],
-                     [0.0, FOCAL_PX, (HEIGHT - 1) / 2],
-                     [0.0, 0.0, 1.0]])
+
+    focal_px: float = FOCAL_PX
+    centre: tuple = (0.0, 0.0)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """
+        Return the intrinsics; integer coordinates are pixel centres.
+
+        :returns: float64, shape ``(3, 3)``, pixels.
+        """
+        return np.array([[self.focal_px, 0.0, (WIDTH - 1) / 2 + self.centre[0]],
+                         [0.0, self.focal_px, (HEIGHT - 1) / 2 + self.centre[1]],
+                         [0.0, 0.0, 1.0]])
+
+
+def camera_matrix() -> np.ndarray:
+    """Return the intrinsics of the lens that is not off: float64, shape ``(3, 3)``, pixels."""
+    return Lens().matrix
 
 
 def field_of_view_y() -> float:
-    """Return the vertical field of view, radians."""
+    """Return the vertical field of view of the lens that is not off, radians."""
     return 2 * math.atan(HEIGHT / 2 / FOCAL_PX)
 
 
 @dataclass(frozen=True)
 class Mount:
     """
-    Where the camera hangs; it looks straight down.
+    Where the camera hangs; without tilt it looks straight down.
 
     :ivar position: metres, world frame.
     :ivar turn: rotation about the vertical, radians; at 0 the image's right is along the belt.
+    :ivar tilt: rotations about the optical x axis, then about the y axis that this leaves,
+        radians, each less than half pi.
     """
 
     position: tuple
     turn: float = 0.0
+    tilt: tuple = (0.0, 0.0)
 
     @property
     def rotation(self) -> np.ndarray:
         """Return the optical axes (x right, y down, z forward) as world columns, ``(3, 3)``."""
         cos, sin = math.cos(self.turn), math.sin(self.turn)
-        return np.array([[cos, sin, 0.0], [sin, -cos, 0.0], [0.0, 0.0, -1.0]])
+        level = np.array([[cos, sin, 0.0], [sin, -cos, 0.0], [0.0, 0.0, -1.0]])
+        if not any(self.tilt):
+            return level
+        (cos_x, cos_y), (sin_x, sin_y) = np.cos(self.tilt), np.sin(self.tilt)
+        about_x = np.array([[1.0, 0.0, 0.0], [0.0, cos_x, -sin_x], [0.0, sin_x, cos_x]])
+        about_y = np.array([[cos_y, 0.0, sin_y], [0.0, 1.0, 0.0], [-sin_y, 0.0, cos_y]])
+        return level @ about_x @ about_y
 
     def to_optical(self, points: np.ndarray) -> np.ndarray:
         """Express world points ``(..., 3)`` in the optical frame, metres."""
@@ -60,17 +87,25 @@ class Mount:
 
         :param grasps: shape ``(K, 4)``: x, y, z, metres, and the closing direction's yaw about
             the vertical, radians, in the world frame.
-        :returns: the same in the optical frame, yaw about the optical axis, in (-pi/2, pi/2].
+        :returns: the same in the optical frame, yaw about the optical axis, in (-pi/2, pi/2]: of
+            the closing direction as it is seen along that axis.
         """
         grasps = np.asarray(grasps, dtype=np.float64)
-        return np.column_stack([self.to_optical(grasps[:, :3]),
-                                half_turn(self.turn - grasps[:, 3])])
+        yaw = self._seen(grasps[:, 3], self.rotation[:2, :2].T)
+        return np.column_stack([self.to_optical(grasps[:, :3]), half_turn(yaw)])
 
     def grasps_to_world(self, grasps: np.ndarray) -> np.ndarray:
-        """Undo :meth:`grasps_to_optical`; looking straight down makes it its own mirror."""
+        """Undo :meth:`grasps_to_optical`: the closing direction is the level one that is seen."""
         grasps = np.asarray(grasps, dtype=np.float64)
-        return np.column_stack([self.to_world(grasps[:, :3]),
-                                half_turn(self.turn - grasps[:, 3])])
+        yaw = self._seen(grasps[:, 3], np.linalg.inv(self.rotation[:2, :2].T))
+        return np.column_stack([self.to_world(grasps[:, :3]), half_turn(yaw)])
+
+    def _seen(self, yaw: np.ndarray, change: np.ndarray) -> np.ndarray:
+        # Without tilt a mirror, and its own inverse; the recorded scenes were made with this sum.
+        if not any(self.tilt):
+            return self.turn - yaw
+        along = change @ np.stack([np.cos(yaw), np.sin(yaw)])
+        return np.arctan2(along[1], along[0])
 
 
 def half_turn(angle):

@@ -1,6 +1,6 @@
-"""Domains: how scenes look and how the camera sees them."""
+"""Domains: how scenes look and behave, and how the camera sees them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moss_perception.errors import ConfigError
 
@@ -10,12 +10,14 @@ class Domain:
     """
     What scenes of a domain have in common; each scene is drawn from these ranges.
 
+    The belt cell draws from the first group, up to ``camera_shift``; every other cell from all.
+
     :ivar name: what recordings call it.
     :ivar belt_brightness: range of the belt's mean colour, 0 to 1.
     :ivar belt_contrast: range of its texture's contrast, 0 to 1.
     :ivar object_saturation: range of the object's colour saturation, 0 to 1.
     :ivar object_brightness: range of its colour value, 0 to 1.
-    :ivar light: range of the lamp's strength.
+    :ivar light: range of the lamps' strength, all together.
     :ivar ambient: range of the light from everywhere.
     :ivar tint: largest change of one colour channel's gain.
     :ivar noise: range of the sensor noise's standard deviation, grey levels of 255.
@@ -23,6 +25,30 @@ class Domain:
     :ivar jpeg_quality: of the compressed images, 1 to 100.
     :ivar camera_turn: largest rotation of the camera about the vertical, radians.
     :ivar camera_shift: largest displacement of the camera along each axis, metres.
+
+    :ivar texture: ``blotches``, or ``photographic``: edges, and amplitudes as in photographs.
+    :ivar object_contrast: range of the object's texture's contrast; ``floor_contrast`` likewise.
+    :ivar lamps: least and largest number of lamps.
+    :ivar lamp_slant: standard deviation of the lamps' directions, as tangent of the slant.
+    :ivar lamp_tint: largest change of one colour channel of a lamp.
+    :ivar shadows: whether the first lamp casts shadows.
+    :ivar gain: range of the camera's gain; ``gamma`` of its tone curve's exponent,
+        ``saturation`` of its colour saturation.
+    :ivar camera_tilt: largest rotation about each of the image's axes, radians; the camera
+        moves with it, so that it still looks at the same place of the belt.
+    :ivar focal: largest relative change of the focal length.
+    :ivar centre: largest displacement of the principal point along each axis, pixels.
+    :ivar belt_tint: largest change of one colour channel of the belt.
+    :ivar floor_brightness: range of each of the floor's colour channels, 0 to 1.
+    :ivar distractors: least and largest number of things beside the belt, and as many as half of
+        them again upon it.
+    :ivar shot: range of the shot noise: variance per grey level, grey levels.
+    :ivar exposure_s: range of the exposure, seconds; ``readout_s`` of the time between the ends
+        of the first row's and the last row's.
+    :ivar jitter_s: range of the standard deviation of the time at which a frame is taken, seconds.
+    :ivar drop: range of the probability that a frame is lost.
+    :ivar mass: range of the factor of the object's mass; ``friction`` of its friction.
+    :ivar latency_s: range of the time from a frame's stamp until the gripper starts, seconds.
     """
 
     name: str
@@ -39,21 +65,96 @@ class Domain:
     camera_turn: float = 0.1
     camera_shift: float = 0.01
 
+    texture: str = 'blotches'
+    object_contrast: tuple = (0.0, 0.0)
+    floor_contrast: tuple = (0.0, 0.0)
+    lamps: tuple = (1, 1)
+    lamp_slant: float = 0.35
+    lamp_tint: float = 0.0
+    shadows: bool = False
+    gain: tuple = (1.0, 1.0)
+    gamma: tuple = (1.0, 1.0)
+    saturation: tuple = (1.0, 1.0)
+    camera_tilt: float = 0.0
+    focal: float = 0.0
+    centre: float = 0.0
+    belt_tint: float = 0.0
+    floor_brightness: tuple = (0.1, 0.6)
+    distractors: tuple = (0, 0)
+    shot: tuple = (0.0, 0.0)
+    exposure_s: tuple = (0.0, 0.0)
+    readout_s: tuple = (0.0, 0.0)
+    jitter_s: tuple = (0.0, 0.0)
+    drop: tuple = (0.0, 0.0)
+    mass: tuple = (1.0, 1.0)
+    friction: tuple = (1.0, 1.0)
+    latency_s: tuple = (0.0, 0.0)
 
-DOMAINS = {domain.name: domain for domain in (
+
+_BELT = {domain.name: domain for domain in (
     Domain('sim'),
     Domain('shifted', belt_brightness=(0.5, 0.85), belt_contrast=(0.05, 0.35),
            object_saturation=(0.0, 0.5), object_brightness=(0.1, 0.6), light=(0.15, 0.4),
            ambient=(0.1, 0.5), tint=0.25, noise=(6.0, 14.0), blur=(0.5, 1.0), jpeg_quality=70),
 )}
 
+_SIM = Domain('sim', lamps=(1, 2), lamp_tint=0.05, gain=(0.9, 1.1), gamma=(0.9, 1.1),
+              saturation=(0.9, 1.1), camera_tilt=0.02, focal=0.02, centre=1.0, belt_tint=0.1,
+              distractors=(0, 1), shot=(0.0, 0.05), latency_s=(0.0, 0.02))
+# What each factor of the shift replaces in ``sim``.
+SHIFT = {
+    'textures': {'texture': 'photographic', 'belt_contrast': (0.15, 0.4),
+                 'object_contrast': (0.1, 0.35), 'floor_contrast': (0.15, 0.45)},
+    'light': {'lamps': (2, 3), 'lamp_slant': 0.9, 'lamp_tint': 0.3, 'shadows': True,
+              'light': (0.35, 0.95), 'ambient': (0.1, 0.35)},
+    'exposure': {'gain': (0.55, 1.6), 'gamma': (0.6, 1.5), 'saturation': (0.4, 1.4)},
+    'camera': {'camera_turn': 0.3, 'camera_shift': 0.025, 'camera_tilt': 0.14},
+    'intrinsics': {'focal': 0.1, 'centre': 5.0},
+    'colours': {'belt_brightness': (0.4, 0.85), 'belt_tint': 0.35, 'tint': 0.2,
+                'object_saturation': (0.0, 0.7), 'object_brightness': (0.1, 0.7),
+                'floor_brightness': (0.05, 0.9)},
+    'distractors': {'distractors': (3, 6)},
+    'noise': {'noise': (3.0, 8.0), 'shot': (0.1, 0.6), 'blur': (0.4, 1.0)},
+    'motion_blur': {'exposure_s': (0.02, 0.06)},
+    'rolling_shutter': {'readout_s': (0.02, 0.05)},
+    'jpeg': {'jpeg_quality': 45},
+    'timing': {'jitter_s': (0.008, 0.025), 'drop': (0.02, 0.15)},
+    'physics': {'mass': (0.6, 1.7), 'friction': (0.65, 1.2)},
+    'latency': {'latency_s': (0.04, 0.12)},
+}
+FACTORS = tuple(SHIFT)
+# Those that change neither what happens nor when.
+VISUAL = FACTORS[:FACTORS.index('timing')]
 
-def domain_named(name: str) -> Domain:
+_FULL = {
+    'sim': _SIM,
+    'shifted': replace(_SIM, name='shifted', **{
+        field: value for fields in SHIFT.values() for field, value in fields.items()}),
+    **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
+       for factor, fields in SHIFT.items()},
+}
+DOMAINS = _BELT
+
+
+def domains_of(cell=None) -> dict:
+    """
+    Return the domains of a cell by their names.
+
+    :param cell: a :class:`~moss_perception.simulation.cells.Cell` or its name; ``None`` for belt.
+    """
+    return _BELT if getattr(cell, 'name', cell) in (None, 'belt') else _FULL
+
+
+def domain_named(name: str, cell=None) -> Domain:
     """
     Look a domain up.
 
-    :raises ConfigError: if there is no domain of that name.
+    :param name: ``sim``, ``shifted``, or, unless the cell is the belt, ``shifted.<factor>`` with
+        one of ``FACTORS``: ``sim`` with that factor shifted alone.
+    :param cell: a :class:`~moss_perception.simulation.cells.Cell` or its name; ``None`` for belt.
+    :raises ConfigError: if the cell has no domain of that name.
     """
-    if name not in DOMAINS:
-        raise ConfigError(f'unknown domain {name!r}, expected one of {", ".join(DOMAINS)}')
-    return DOMAINS[name]
+    domains = domains_of(cell)
+    if name not in domains:
+        raise ConfigError(f'unknown domain {name!r}, expected one of {", ".join(domains)}')
+    return domains[name]

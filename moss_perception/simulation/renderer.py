@@ -4,11 +4,12 @@ import importlib
 import os
 import sys
 
-import cv2
 from moss_perception.errors import SimulationError
+from moss_perception.simulation import stage
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.physics import mujoco
+from moss_perception.simulation.sensor import develop, expose
 import numpy as np
 
 BACKENDS = ('egl', 'osmesa')
@@ -76,10 +77,12 @@ class Renderer:
         if self._context is not None:
             self._context.free()
         self._cell = cell
-        self._scene = mujoco.MjvScene(cell.model, maxgeom=50)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION,
-                     mujoco.mjtRndFlag.mjRND_SKYBOX, mujoco.mjtRndFlag.mjRND_HAZE):
+        self._scratch = mujoco.MjData(cell.model)
+        self._scene = mujoco.MjvScene(cell.model, maxgeom=200)
+        for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX,
+                     mujoco.mjtRndFlag.mjRND_HAZE):
             self._scene.flags[flag] = 0
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = stage.shadow_map(cell.spec.look) > 0
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -92,18 +95,38 @@ class Renderer:
 
     def render(self, cell: WorkCell) -> np.ndarray:
         """
-        Take a picture of a cell, with the scene's sensor noise.
+        Take a frame of a cell, as the scene's sensor sees it.
 
         :returns: uint8, RGB, shape ``(128, 128, 3)``.
         """
         if cell is not self._cell:
             self._attach(cell)
+        spec = cell.spec
+        light = expose([self._picture(cell, instant) for instant in spec.sensor.instants],
+                       spec.sensor)
+        return develop(light, spec.look, spec.sensor,
+                       np.random.default_rng([spec.seed, 2, cell.ticks]))
+
+    def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
+        """Take a picture without the sensor's doing, at a time relative to the cell's."""
         view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)
-        mujoco.mjv_updateScene(cell.model, cell.data, self._option, None, self._camera,
+        data = self._moved(cell, instant_s) if instant_s else cell.data
+        mujoco.mjv_updateScene(cell.model, data, self._option, None, self._camera,
                                mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         mujoco.mjr_render(view, self._scene, self._context)
         mujoco.mjr_readPixels(self._rgb, None, view, self._context)
-        return _sense(np.flipud(self._rgb), cell)
+        return np.flipud(self._rgb).copy()
+
+    def _moved(self, cell: WorkCell, seconds: float):
+        """Return where everything is some time off, at its present velocity."""
+        data = self._scratch
+        data.qpos[:] = cell.data.qpos
+        data.mocap_pos[:], data.mocap_quat[:] = cell.data.mocap_pos, cell.data.mocap_quat
+        mujoco.mj_integratePos(cell.model, data.qpos, cell.data.qvel, seconds)
+        mujoco.mj_kinematics(cell.model, data)
+        mujoco.mj_comPos(cell.model, data)
+        mujoco.mj_camlight(cell.model, data)
+        return data
 
     def close(self):
         """Free the context."""
@@ -111,13 +134,3 @@ class Renderer:
             self._context.free()
             self._context = None
         self._gl.free()
-
-
-def _sense(image: np.ndarray, cell: WorkCell) -> np.ndarray:
-    look = cell.spec.look
-    image = image.astype(np.float32) * np.asarray(look.gains, np.float32)
-    if look.blur > 0.1:
-        image = cv2.GaussianBlur(image, (0, 0), look.blur)
-    rng = np.random.default_rng([cell.spec.seed, 2, cell.ticks])
-    image += rng.standard_normal(image.shape, np.float32) * look.noise
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)

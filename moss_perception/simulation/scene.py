@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import math
 
 from moss_perception.errors import ConfigError
-from moss_perception.simulation.camera import Mount, MOUNT_HEIGHT_M
+from moss_perception.simulation.camera import Lens, Mount, MOUNT_HEIGHT_M
 from moss_perception.simulation.domains import Domain
+from moss_perception.simulation.look import Look, sample_look
 from moss_perception.simulation.motions import Motion, MOTIONS, sample_motion
+from moss_perception.simulation.sensor import Sensor
+from moss_perception.simulation.surroundings import Physics
 import numpy as np
 
 SHAPES = ('box', 'cylinder', 'capsule', 'ellipsoid')
@@ -43,31 +46,6 @@ class ObjectSpec:
 
 
 @dataclass(frozen=True)
-class Look:
-    """
-    How a scene looks: belt, light and the camera's own faults.
-
-    :ivar belt: grey level of the belt, 0 to 1, and ``belt_contrast`` of its texture.
-    :ivar texture_seed: seed of the belt's texture.
-    :ivar floor: red, green, blue of the floor.
-    :ivar lamp: direction of the lamp's light, and ``light``, ``ambient`` its strengths.
-    :ivar gains: of the camera's colour channels, red, green, blue.
-    :ivar noise: standard deviation, grey levels; ``blur``: standard deviation, pixels.
-    """
-
-    belt: float = 0.3
-    belt_contrast: float = 0.3
-    texture_seed: int = 0
-    floor: tuple = (0.3, 0.3, 0.3)
-    lamp: tuple = (0.0, 0.0, -1.0)
-    light: float = 0.6
-    ambient: float = 0.3
-    gains: tuple = (1.0, 1.0, 1.0)
-    noise: float = 0.0
-    blur: float = 0.0
-
-
-@dataclass(frozen=True)
 class SceneSpec:
     """All that is needed to build a scene again."""
 
@@ -77,6 +55,9 @@ class SceneSpec:
     object: ObjectSpec
     look: Look = Look()
     mount: Mount = Mount((0.03, 0.0, MOUNT_HEIGHT_M))
+    lens: Lens = Lens()
+    sensor: Sensor = Sensor()
+    physics: Physics = Physics()
 
 
 def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '') -> SceneSpec:
@@ -98,7 +79,7 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '') -
     shift = rng.uniform(-1, 1, 3) * domain.camera_shift
     mount = Mount(tuple(np.array([0.03, 0.0, MOUNT_HEIGHT_M]) + shift), turn)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
-                     _sample_object(shape, rng, domain), _sample_look(rng, domain), mount)
+                     _sample_object(shape, rng, domain), sample_look(rng, domain), mount)
 
 
 def _sample_object(shape: str, rng: np.random.Generator, domain: Domain) -> ObjectSpec:
@@ -119,13 +100,3 @@ def _sample_object(shape: str, rng: np.random.Generator, domain: Domain) -> Obje
         shape, sizes[shape](), rng.uniform(0.05, 0.35), rng.uniform(0.5, 1.0),
         rng.uniform(-0.04, 0.01), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)),
         rng.uniform(-math.pi / 2, math.pi / 2), color)
-
-
-def _sample_look(rng: np.random.Generator, domain: Domain) -> Look:
-    lamp = np.append(rng.normal(0, 0.35, 2), -1.0)
-    return Look(
-        rng.uniform(*domain.belt_brightness), rng.uniform(*domain.belt_contrast),
-        int(rng.integers(2 ** 31)), tuple(rng.uniform(0.1, 0.6, 3)),
-        tuple(lamp / np.linalg.norm(lamp)), rng.uniform(*domain.light),
-        rng.uniform(*domain.ambient), tuple(1 + rng.uniform(-1, 1, 3) * domain.tint),
-        rng.uniform(*domain.noise), rng.uniform(*domain.blur))
