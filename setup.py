@@ -50,6 +50,7 @@ setup(
             'grasp_predictor = moss_perception.ros.grasp_predictor:main',
             'record = moss_perception.cli.record:main',
             'run_grasp = moss_perception.cli.run:main',
+            'sim_cell = moss_perception.ros.sim_cell:main',
             'train = moss_perception.cli.train:main',
         ],
     },

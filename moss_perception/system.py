@@ -105,12 +105,18 @@ def grasp_arguments() -> list[Argument]:
         Argument('params_file', '', 'YAML file of parameters that override config/grasp.yaml'),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
         Argument('namespace', '', 'namespace of the nodes and their relative topics'),
-        Argument('use_sim_time', 'auto', 'take time from /clock; auto: when a bag is played',
+        Argument('use_sim_time', 'auto', 'take time from /clock; auto: with a bag or sim',
                  ('auto', *_BOOLEAN)),
         Argument('bag', '', 'recording (rosbag2) to play; empty: a live camera'),
         Argument('bag_rate', '1.0', 'how fast the bag is played, 1.0 is as recorded'),
         Argument('lock_step', 'false', 'play each image when the one before is processed',
                  _BOOLEAN),
+        Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', _BOOLEAN),
+        Argument('sim_attempts', '', 'grasps that sim_cell attempts before all ends; 0: no end; '
+                 'empty: as the parameter files say, as for the next three'),
+        Argument('sim_cell', '', 'what its scenes are drawn from, such as belt'),
+        Argument('sim_domain', '', 'how its scenes look, such as sim or shifted'),
+        Argument('sim_seed', '', 'of its first scene'),
         Argument('gate', 'true', 'start grasp_gate, which selects a grasp', _BOOLEAN),
         Argument('autostart', 'true', 'configure and activate the predictor', _BOOLEAN),
         Argument('log_level', 'info', 'lowest level that is logged',
@@ -127,8 +133,12 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     :raises ConfigError: if a name is unknown or a value not allowed.
     """
     said = _check(grasp_arguments(), values)
+    with_sim = said['sim'] == 'true'
     simulated = said['use_sim_time'] == 'true' or (
-        said['use_sim_time'] == 'auto' and bool(said['bag']))
+        said['use_sim_time'] == 'auto' and (with_sim or bool(said['bag'])))
+    if with_sim and not said['image_transport']:
+        # As in recordings: what a camera's JPEG does to an image is part of the domain.
+        said['image_transport'] = 'compressed'
     namespace = '/' + said['namespace'].strip('/') if said['namespace'].strip('/') else ''
     common = {'namespace': namespace, 'log_level': said['log_level']}
     processes = [_predictor(said, simulated, common)]
@@ -139,6 +149,8 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
             'autostart', 'grasp_autostart', STARTER, arguments=('grasp_predictor',), **common))
     if said['bag']:
         processes.append(_player(said, simulated, common))
+    if with_sim:
+        processes.append(_sim_cell(said, simulated, common))
     return processes
 
 
@@ -150,9 +162,12 @@ def _predictor(said: dict[str, str], simulated: bool, common: dict[str, str]) ->
         parameters['model_path'] = _absolute(said['model'])
     return Process(
         'grasp_predictor', 'grasp_predictor', lifecycle=True, parameters=parameters,
-        parameter_files=_parameter_files(said), remappings=_changed(
-            ('image', said['image_topic']), ('camera_info', said['camera_info_topic']),
-            ('grasp_candidates', said['candidates_topic'])), **common)
+        parameter_files=_parameter_files(said), remappings=_camera_topics(said), **common)
+
+
+def _camera_topics(said: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return _changed(('image', said['image_topic']), ('camera_info', said['camera_info_topic']),
+                    ('grasp_candidates', said['candidates_topic']))
 
 
 def _gate(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
@@ -176,6 +191,18 @@ def _player(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Pr
         parameters['exclude_topics'] = [f'{common["namespace"]}/selected_grasp']
     return Process('bag_player', 'bag_player', JOB, parameters=parameters,
                    parameter_files=_parameter_files(said), **common)
+
+
+def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
+    parameters: dict[str, Any] = {
+        'publish_clock': simulated, 'compressed': said['image_transport'] == 'compressed'}
+    parameters |= {name: said[f'sim_{name}'] for name in ('cell', 'domain')
+                   if said[f'sim_{name}']}
+    parameters |= {name: _whole(f'sim_{name}', said[f'sim_{name}'])
+                   for name in ('attempts', 'seed') if said[f'sim_{name}']}
+    return Process('sim_cell', 'sim_cell', JOB, parameters=parameters,
+                   parameter_files=_parameter_files(said), remappings=_camera_topics(said),
+                   **common)
 
 
 def _check(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
@@ -208,6 +235,9 @@ def _check_paths(said: dict[str, str]) -> None:
     for name in ('params_file', 'model'):
         if said[name] and not Path(said[name]).expanduser().is_file():
             raise ConfigError(f"argument '{name}' is '{said[name]}': there is no such file")
+    if said['bag'] and said['sim'] == 'true':
+        raise ConfigError(f"arguments 'bag' is '{said['bag']}' and 'sim' is 'true': expected one "
+                          'of them, both are the camera')
     if said['bag'] and not Path(said['bag']).expanduser().exists():
         raise ConfigError(f"argument 'bag' is '{said['bag']}': there is no such file or folder")
 
@@ -220,6 +250,12 @@ def _positive(name: str, text: str) -> float:
     if not 0 < value <= 100:
         raise ConfigError(f"argument '{name}' is '{text}': expected a number above 0, at most 100")
     return value
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
+        raise ConfigError(f"argument '{name}' is '{text}': expected a whole number from 0")
+    return int(text)
 
 
 def _changed(*pairs: tuple[str, str]) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,7 @@ ALLOWED = {
     'simulation': BASE | {'bags', 'moss'},
     'evaluation': BASE | {'moss', 'grasp', 'bags'},
     'training': BASE | {'moss', 'grasp', 'bags', 'simulation', 'evaluation'},
-    'ros': BASE | {'moss', 'grasp', 'bags', 'system'},
+    'ros': BASE | {'moss', 'grasp', 'bags', 'simulation', 'system'},
 }
 ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',
                 'builtin_interfaces', 'rosidl_runtime_py'}

@@ -24,6 +24,15 @@ class Outcome:
     object: str
 
 
+def values_of(outcome: Outcome) -> dict[str, str]:
+    """Write an attempt as the keys and values of diagnostic_msgs/DiagnosticStatus."""
+    return {
+        'attempt': str(outcome.attempt), 'start': ns_to_seconds(outcome.start_ns),
+        'decision': ns_to_seconds(outcome.decision_ns), 'end': ns_to_seconds(outcome.end_ns),
+        'success': 'true' if outcome.success else 'false', 'domain': outcome.domain,
+        'motion': outcome.motion, 'object': outcome.object}
+
+
 def outcome_of(status: Any) -> Outcome:
     """
     Read an attempt from the fields of diagnostic_msgs/DiagnosticStatus.
@@ -55,3 +64,8 @@ def seconds_to_ns(text: str) -> int:
     if not whole.isdecimal() or (fraction and not fraction.isdecimal()):
         raise ValueError(f'expected decimal seconds, got {text!r}')
     return int(whole) * 10**9 + int(fraction[:9].ljust(9, '0'))
+
+
+def ns_to_seconds(stamp_ns: int) -> str:
+    """Write nanoseconds, 0 or more, as decimal seconds, exactly."""
+    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'

@@ -5,7 +5,7 @@ from pathlib import Path
 import shutil
 import tempfile
 
-from moss_perception.bags.outcomes import Outcome
+from moss_perception.bags.outcomes import Outcome, values_of
 from moss_perception.errors import BagError
 import numpy as np
 from rosbags.interfaces import (
@@ -133,16 +133,11 @@ class RecordingWriter:
         :param fields: those of :class:`moss_perception.bags.outcomes.Outcome`.
         """
         outcome = Outcome(**fields)
-        values = {
-            'attempt': str(outcome.attempt), 'start': _seconds(outcome.start_ns),
-            'decision': _seconds(outcome.decision_ns), 'end': _seconds(outcome.end_ns),
-            'success': 'true' if outcome.success else 'false', 'domain': outcome.domain,
-            'motion': outcome.motion, 'object': outcome.object}
         status = self._new(
             'diagnostic_msgs/msg/DiagnosticStatus', level=0 if outcome.success else 1,
             name=f'attempt/{outcome.attempt}', message=message, hardware_id='sim_cell',
             values=[self._new('diagnostic_msgs/msg/KeyValue', key=key, value=value)
-                    for key, value in values.items()])
+                    for key, value in values_of(outcome).items()])
         self._write('/grasp_outcome', outcome.end_ns, status=[status])
 
     def _new(self, kind: str, **fields):
@@ -165,7 +160,3 @@ class RecordingWriter:
             self._bag.write(self._connections[topic], stamp_ns, data)
         except OSError as error:
             raise BagError(f'could not write {self.path}: {error.strerror or error}') from error
-
-
-def _seconds(stamp_ns: int) -> str:
-    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'

@@ -10,7 +10,7 @@ from typing import TextIO
 from builtin_interfaces.msg import Time
 from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
 from moss_perception.errors import BagError, ConfigError, MossError
-from moss_perception.ros.player_settings import PlayerSettings, read_settings
+from moss_perception.ros.player_settings import PlayerSettings
 from moss_perception.ros.player_topics import (
     choose_stepped,
     choose_topics,
@@ -19,6 +19,7 @@ from moss_perception.ros.player_topics import (
     stamp_of,
 )
 from moss_perception.ros.quick_acks import quick_acknowledgement, VARIABLE
+from moss_perception.ros.settings import read_settings
 from moss_perception.ros.spinning import run_node
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -248,7 +249,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _play(node: Node, quick: bool) -> None:
-    settings = read_settings(node)
+    settings = read_settings(node, PlayerSettings)
     if settings.lock_step and not quick:
         node.get_logger().warning(
             f'{VARIABLE} is set: lock step waits up to 3 s an image for acknowledgements, '

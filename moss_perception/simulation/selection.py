@@ -1,0 +1,117 @@
+"""Grasps that are selected from outside: which of them can be executed, and which not."""
+
+from dataclasses import dataclass
+import threading
+
+from moss_perception.simulation.camera import Mount
+from moss_perception.simulation.execution import CLEARANCE_M
+from moss_perception.simulation.mjcf import BELT_HALF_WIDTH_M
+import numpy as np
+
+# Lowest and highest x, y and z of a grasp that the wrist is sent to, metres, world frame: what the
+# camera sees of the belt and a little downstream, where fingers still pass over what stands there.
+REACH_M = ((-0.25, -BELT_HALF_WIDTH_M, -0.02), (0.35, BELT_HALF_WIDTH_M, CLEARANCE_M))
+
+FRAME, BETWEEN, OLD, REACH = 'frame', 'between_scenes', 'old', 'reach'
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """
+    Why a selected grasp is not executed.
+
+    :ivar reason: a short constant to count by: ``frame``, ``between_scenes``, ``old``, ``reach``.
+    :ivar message: in words.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Selected:
+    """
+    A grasp to execute.
+
+    :ivar stamp_ns: of the frame that it was selected from.
+    :ivar grasp: x, y, z, metres, and yaw, radians, in the world frame, shape ``(4,)``.
+    """
+
+    stamp_ns: int
+    grasp: np.ndarray
+
+
+class Selections:
+    """
+    Takes selected grasps from one thread and hands one a scene to another.
+
+    :param frame_id: of the camera, in whose optical frame grasps have to be.
+    :ivar repeated: grasps that came when one had been taken; a planner that goes on is no fault.
+    """
+
+    def __init__(self, frame_id: str):
+        self.frame_id = frame_id
+        self.repeated = 0
+        self._lock = threading.Lock()
+        self._mount: Mount | None = None
+        self._start_ns = 0
+        self._taken: Selected | None = None
+        self._executing = False
+
+    def open(self, start_ns: int, mount: Mount):
+        """Take grasps for a scene, whose first frame has this stamp, from now on."""
+        with self._lock:
+            self._start_ns, self._mount = start_ns, mount
+            self._taken, self._executing = None, False
+
+    def close(self):
+        """Take none until the next scene."""
+        with self._lock:
+            self._mount = self._taken = None
+
+    def take(self) -> Selected | None:
+        """Return the scene's first grasp, once."""
+        with self._lock:
+            if self._executing or self._taken is None:
+                return None
+            self._executing = True
+            return self._taken
+
+    def offer(self, stamp_ns: int, frame_id: str, grasp: np.ndarray) -> Refusal | None:
+        """
+        Hand over a selected grasp.
+
+        :param stamp_ns: of the frame that it was selected from.
+        :param frame_id: that its numbers are in.
+        :param grasp: x, y, z, metres, and yaw about the optical axis, radians, shape ``(4,)``.
+        :returns: why it is refused; ``None`` if it is taken, or comes after one that was.
+        """
+        with self._lock:
+            if frame_id != self.frame_id:
+                return Refusal(FRAME, f'selected grasp is in the frame {frame_id!r}: expected '
+                               f'{self.frame_id!r}')
+            if self._mount is None:
+                return Refusal(BETWEEN, f'selected grasp of {_seconds(stamp_ns)} comes between '
+                               'two scenes: expected one while a scene waits for it')
+            if stamp_ns < self._start_ns:
+                return Refusal(
+                    OLD, f'selected grasp is stamped {_seconds(stamp_ns)}: expected '
+                    f'{_seconds(self._start_ns)} or later, when the present scene began')
+            if self._taken is not None:
+                self.repeated += 1
+                return None
+            world = self._mount.grasps_to_world(np.asarray(grasp)[None])[0]
+            low, high = REACH_M
+            if not ((world[:3] >= low) & (world[:3] <= high)).all():
+                return Refusal(REACH, f'selected grasp is out of reach: at {_metres(world[:3])} '
+                               f'of the cell, expected {_metres(low)} to {_metres(high)}')
+            self._taken = Selected(stamp_ns, world)
+            return None
+
+
+def _seconds(stamp_ns: int) -> str:
+    return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
+
+
+def _metres(point) -> str:
+    return '({:.3f}, {:.3f}, {:.3f}) m'.format(*point)
