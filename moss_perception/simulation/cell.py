@@ -1,6 +1,8 @@
 """The running work cell: belt and wrist follow prescribed motions, all else is physics."""
 
-from moss_perception.errors import SimulationError
+import math
+
+from moss_perception.errors import SceneError, SimulationError
 from moss_perception.simulation import mjcf
 from moss_perception.simulation.physics import mujoco
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
@@ -11,6 +13,10 @@ _STEPS = round(TICK_S / mjcf.TIMESTEP_S)
 HOVER = (0.03, 0.12, 0.13, 0.0)
 OPEN = 0.0
 CLOSED = mjcf.OPENING_M
+# Deeper than soft contacts let an object rest.
+_SUNK_M = 0.002
+_UNSTABLE = tuple((int(getattr(mujoco.mjtWarning, name)), name) for name in (
+    'mjWARN_BADQPOS', 'mjWARN_BADQVEL', 'mjWARN_BADQACC'))
 
 
 class WorkCell:
@@ -26,6 +32,8 @@ class WorkCell:
         Build the scene; the object lies where it will have ``spec.object.x`` at the decision.
 
         :raises SimulationError: if MuJoCo refuses the model.
+        :raises SceneError: if the object touches the gripper or is sunk into the belt, or the
+            physics is unstable.
         """
         text, assets = mjcf.build(spec, marker)
         try:
@@ -35,9 +43,13 @@ class WorkCell:
                 from error
         self.data = mujoco.MjData(self.model)
         self.spec = spec
-        self.ticks = 0
         self._addresses()
-        self._place()
+        self._place(np.zeros(2))
+        if spec.rolling:
+            # How far it rolls depends on its friction and balance: try, and begin elsewhere.
+            self.wait(DECISION_S)
+            self._place((spec.object.x, spec.object.y) - self.object_position[:2])
+        self._check_start()
 
     def _addresses(self):
         model = self.model
@@ -48,16 +60,63 @@ class WorkCell:
         self._wrist_v = slice(wrist.dofadr[0], wrist.dofadr[0] + 4)
         self._object_q = joint('object').qposadr[0]
         self._object_v = joint('object').dofadr[0]
-        self._object_geom = model.geom('object').id
+        self._object = model.body('object').id
         self._pads = model.geom('left').id, model.geom('right').id
 
-    def _place(self):
+    def _place(self, shift: np.ndarray):
         spec, data = self.spec, self.data
+        mujoco.mj_resetData(self.model, data)
+        self.ticks = 0
+        velocity = spec.motion.velocity(0.0)
         data.qpos[self._wrist_q] = HOVER
         data.qpos[self._object_q] = spec.object.x - spec.motion.travel(DECISION_S)
-        data.qvel[self._object_v] = spec.motion.velocity(0.0)
-        data.qvel[self._belt[1]] = spec.motion.velocity(0.0)
+        data.qpos[self._object_q:self._object_q + 2] += shift
+        data.qvel[self._object_v] = velocity
+        data.qvel[self._belt[1]] = velocity
+        if spec.rolling:
+            # About its own x axis, and so across that.
+            yaw = spec.object.yaw
+            turning = spec.rolling / math.sin(yaw)
+            data.qvel[self._object_v:self._object_v + 2] += (
+                spec.rolling, -turning * math.cos(yaw))
+            data.qvel[self._object_v + 3] = turning / mjcf.rest_height(spec.object)
         mujoco.mj_forward(self.model, data)
+
+    def _check_start(self):
+        """
+        Refuse a scene that begins with contacts that no real one would have.
+
+        :raises SceneError: naming them.
+        """
+        belt = self.model.body('belt').id
+        for contact in self.data.contact:
+            bodies = self.model.geom_bodyid[contact.geom]
+            if self._object not in bodies:
+                continue
+            (other,) = bodies[bodies != self._object]
+            if other != belt:
+                raise SceneError('contact', (
+                    f'the object of seed {self.spec.seed} touches the '
+                    f'{self.model.body(int(other)).name} at the start: expected only the belt'))
+            if contact.dist < -_SUNK_M:
+                raise SceneError('contact', (
+                    f'the object of seed {self.spec.seed} is sunk {-contact.dist:.4f} m into the '
+                    f'belt at the start, expected at most {_SUNK_M} m'))
+
+    def _check_physics(self):
+        """
+        Refuse to go on where the physics has burst.
+
+        MuJoCo begins anew by itself then, with a warning, so that numbers alone don't tell.
+
+        :raises SceneError: naming seed and time.
+        """
+        data = self.data
+        warnings = [name for kind, name in _UNSTABLE if data.warning[kind].number]
+        if warnings or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all():
+            raise SceneError('unstable', (
+                f'the physics of seed {self.spec.seed} is unstable at {self.time_s:.2f} s: '
+                f'{", ".join(warnings) or "positions or velocities are not finite"}'))
 
     @property
     def time_s(self) -> float:
@@ -71,6 +130,7 @@ class WorkCell:
         :param wrist: where the wrist is at their end: x, y, z of the middle between the pads,
             metres, and yaw of the closing direction, radians; shape ``(4,)``.
         :param finger: how far each finger is told to close, from ``OPEN`` to ``CLOSED``, metres.
+        :raises SceneError: if the physics is unstable.
         """
         data = self.data
         self.ticks += 1
@@ -79,11 +139,26 @@ class WorkCell:
             self.spec.motion.travel(self.time_s) - data.qpos[self._belt[0]]) / TICK_S
         data.ctrl[:] = finger
         mujoco.mj_step(self.model, data, _STEPS)
+        self._check_physics()
 
     def wait(self, until_s: float):
         """Let time pass with the gripper hovering, open."""
         while self.time_s < until_s - TICK_S / 2:
             self.tick(np.asarray(HOVER), OPEN)
+
+    def foresee(self, seconds: float) -> np.ndarray:
+        """
+        Tell where the object will be if nothing touches it, and leave everything as it is.
+
+        :param seconds: from now, at least 0.
+        :returns: its centre then, metres, shape ``(3,)``.
+        """
+        saved = self.save()
+        try:
+            self.wait(self.time_s + seconds)
+            return self.object_position
+        finally:
+            self.restore(saved)
 
     @property
     def wrist(self) -> np.ndarray:
@@ -109,7 +184,7 @@ class WorkCell:
     def touching(self) -> tuple:
         """Return whether the left and the right pad touch the object."""
         pairs = self.data.contact.geom
-        thing = (pairs == self._object_geom).any(axis=1)
+        thing = (self.model.geom_bodyid[pairs] == self._object).any(axis=1)
         return tuple(bool((thing & (pairs == pad).any(axis=1)).any()) for pad in self._pads)
 
     def save(self) -> tuple:

@@ -4,8 +4,11 @@ import math
 
 from moss_perception.simulation import stage
 from moss_perception.simulation.camera import field_of_view_y, HEIGHT, WIDTH
-from moss_perception.simulation.scene import ObjectSpec, SceneSpec
+from moss_perception.simulation.cells import Gripper
+from moss_perception.simulation.objects import LYING, ObjectSpec, Part
+from moss_perception.simulation.scene import SceneSpec
 from moss_perception.simulation.stage import numbers
+import numpy as np
 
 TIMESTEP_S = 0.002
 BELT_HALF_LENGTH_M = 2.0
@@ -13,7 +16,6 @@ BELT_HALF_WIDTH_M = 0.11
 OPENING_M = 0.045  # from the gripper's middle to each pad's face, open
 PAD_HALF_HEIGHT_M = 0.016
 PAD_HALF_THICKNESS_M = 0.005
-GRIP_FORCE_N = 10.0
 _DRIVEN_INERTIA = 1000  # what is moved by prescribed velocity must not feel what it touches
 
 
@@ -26,6 +28,7 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
     :returns: the MJCF text and its assets, as ``mujoco.MjModel.from_xml_string`` takes them.
     """
     materials, assets = stage.materials(spec.look)
+    force = f'-{spec.cell.gripper.force_n} {spec.cell.gripper.force_n}'
     text = f"""
 <mujoco model="work_cell">
   <compiler angle="radian"/>
@@ -58,15 +61,16 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
       {stage.distractors(spec, rides=True)}
     </body>
     {_object(spec.object)}
-    {_gripper()}
+    {_gripper(spec.cell.gripper)}
     {_marker(marker)}
   </worldbody>
+  {_belt_contacts(spec.object)}
   <equality>
     <joint joint1="left" joint2="right" solref="0.004 1"/>
   </equality>
   <actuator>
-    <position name="left" joint="left" kp="800" forcerange="-{GRIP_FORCE_N} {GRIP_FORCE_N}"/>
-    <position name="right" joint="right" kp="800" forcerange="-{GRIP_FORCE_N} {GRIP_FORCE_N}"/>
+    <position name="left" joint="left" kp="800" forcerange="{force}"/>
+    <position name="right" joint="right" kp="800" forcerange="{force}"/>
   </actuator>
 </mujoco>
 """
@@ -74,30 +78,78 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
 
 
 def _object(thing: ObjectSpec) -> str:
-    long, short, high = thing.half_sizes
-    size, euler = {
-        'box': ((long, short, high), '0 0 0'),
-        'cylinder': ((long, high), '0 0 0'),
-        'capsule': ((short, long - short), f'0 {math.pi / 2} 0'),
-        'ellipsoid': ((long, short, high), '0 0 0'),
-    }[thing.shape]
+    parts = thing.parts or (_solid(thing),)
+    whole = sum(part.volume for part in parts)
+    mass = thing.mass * (1 - thing.ballast[3]) if thing.ballast else thing.mass
+    geoms = ''.join(_part(part, name, thing, mass * part.volume / whole)
+                    for part, name in zip(parts, geom_names(thing), strict=True))
     half = thing.yaw / 2
     return f"""
-    <body name="object" pos="0 {thing.y:.9g} {high + 0.0005:.9g}"
+    <body name="object" pos="0 {thing.y:.9g} {rest_height(thing) + 0.0005:.9g}"
           quat="{math.cos(half):.9g} 0 0 {math.sin(half):.9g}">
-      <freejoint name="object"/>
-      <geom name="object" type="{thing.shape}" size="{numbers(size)}" euler="{euler}"
-            mass="{thing.mass:.9g}" friction="{thing.friction:.9g} 0.01 0.002" condim="6"
-            contype="4" conaffinity="3" material="object" rgba="{numbers(thing.color)} 1"/>
+      <freejoint name="object"/>{geoms}{_ballast(thing)}
     </body>"""
 
 
-def _gripper() -> str:
+def geom_names(thing: ObjectSpec) -> list:
+    """Return the names of an object's solids: ``object``, and more if it is made of more."""
+    return ['object', *(f'object{index}' for index in range(1, len(thing.parts)))]
+
+
+def rest_height(thing: ObjectSpec) -> float:
+    """Return how high above the belt an object's origin is when it rests, metres."""
+    return thing.half_sizes[2]
+
+
+def _solid(thing: ObjectSpec) -> Part:
+    long, short, high = thing.half_sizes
+    return {
+        'box': Part('box', (long, short, high)),
+        'cylinder': Part('cylinder', (long, high)),
+        'capsule': Part('capsule', (short, long - short), euler=LYING),
+        'ellipsoid': Part('ellipsoid', (long, short, high)),
+    }[thing.shape]
+
+
+def _part(part: Part, name: str, thing: ObjectSpec, mass: float) -> str:
+    color = part.shade * np.asarray(thing.color)
+    # Nine digits would turn a capsule a little differently than the recorded scenes had it.
+    euler = ' '.join(str(angle) for angle in part.euler)
+    return f"""
+      <geom name="{name}" type="{part.kind}" size="{numbers(part.size)}"
+            pos="{numbers(part.position)}" euler="{euler}" mass="{mass:.9g}"
+            friction="{thing.friction:.9g} 0.01 0.002" condim="6" contype="4" conaffinity="3"
+            material="object" rgba="{numbers(color)} 1"/>"""
+
+
+def _ballast(thing: ObjectSpec) -> str:
+    if not thing.ballast:
+        return ''
+    *place, share = thing.ballast
+    return f"""
+      <geom name="ballast" type="sphere" size="0.002" pos="{numbers(place)}" contype="0"
+            conaffinity="0" group="4" mass="{share * thing.mass:.9g}"/>"""
+
+
+def _belt_contacts(thing: ObjectSpec) -> str:
+    """Say how an object rolls on the belt, where that differs from how it rolls on fingers."""
+    if thing.rolling_friction is None:
+        return ''
+    friction = numbers([thing.friction, thing.friction, 0.01, *[thing.rolling_friction] * 2])
+    pairs = ''.join(f"""
+    <pair geom1="belt" geom2="{name}" condim="6" friction="{friction}" solref="0.008 1"/>"""
+                    for name in geom_names(thing))
+    return f'<contact>{pairs}\n  </contact>'
+
+
+def _gripper(gripper: Gripper) -> str:
+    pad = (f'friction="{numbers(gripper.friction)}" solref="{numbers(gripper.solref)}" '
+           f'solimp="{numbers(gripper.solimp)}"')
     fingers = ''.join(f"""
       <body name="{name}" pos="{side * (OPENING_M + PAD_HALF_THICKNESS_M)} 0 0" gravcomp="1">
         <joint name="{name}" type="slide" axis="{-side} 0 0" damping="8" armature="0.05"
                range="0 {OPENING_M}" limited="true"/>
-        <geom name="{name}" type="box" mass="0.05" class="metal" pos="0 0 0"
+        <geom name="{name}" type="box" mass="0.05" class="metal" pos="0 0 0" {pad}
               size="{PAD_HALF_THICKNESS_M} 0.011 {PAD_HALF_HEIGHT_M}"/>
         <geom type="box" mass="0.05" class="metal" pos="0 0 {PAD_HALF_HEIGHT_M + 0.02}"
               size="{PAD_HALF_THICKNESS_M} 0.008 0.02"/>

@@ -167,7 +167,7 @@ class StopAndGo:
     def acceleration(self, time_s: float) -> float:
         into = (time_s + self.phase) % self.period
         starting, stopping = into < self.ramp, 0 <= into - self.go < self.ramp
-        return self.speed / self.ramp * (starting - stopping)
+        return self.speed / self.ramp * (int(starting) - int(stopping))
 
     def _since_a_start(self, time_s: float) -> float:
         periods, into = divmod(time_s, self.period)

@@ -1,53 +1,38 @@
 """One scene, drawn from a seed: the object, the belt's motion, colours, light and camera."""
 
-import colorsys
 from dataclasses import dataclass
-import math
 
 from moss_perception.errors import ConfigError
 from moss_perception.simulation.camera import Lens, Mount, MOUNT_HEIGHT_M
+from moss_perception.simulation.cells import BELT, Cell
 from moss_perception.simulation.domains import Domain
 from moss_perception.simulation.look import Look, sample_look
-from moss_perception.simulation.motions import Motion, MOTIONS, sample_motion
+from moss_perception.simulation.motions import Motion, sample_full_motion, sample_motion
+from moss_perception.simulation.objects import ObjectSpec, ROLLING, sample_object, sample_solid
 from moss_perception.simulation.sensor import Sensor
-from moss_perception.simulation.surroundings import Physics
+from moss_perception.simulation.surroundings import Physics, surround
 import numpy as np
 
-SHAPES = ('box', 'cylinder', 'capsule', 'ellipsoid')
+SHAPES = BELT.families
 FRAME_RATE_HZ = 10
 FRAMES = 20
 DECISION_S = (FRAMES - 1) / FRAME_RATE_HZ
-_MOTION_SHARES = (0.15, 0.55, 0.15, 0.15)
-
-
-@dataclass(frozen=True)
-class ObjectSpec:
-    """
-    The thing to grasp.
-
-    :ivar shape: one of ``SHAPES``.
-    :ivar half_sizes: half extents along its own x (long), y (short) and z, metres.
-    :ivar mass: kg.
-    :ivar friction: sliding friction coefficient against belt and fingers.
-    :ivar x: where on the belt it is when the grasp is decided, metres.
-    :ivar y: lateral offset from the belt's middle, metres.
-    :ivar yaw: of its long axis about the vertical, radians.
-    :ivar color: red, green, blue, 0 to 1.
-    """
-
-    shape: str
-    half_sizes: tuple
-    mass: float
-    friction: float
-    x: float
-    y: float
-    yaw: float
-    color: tuple = (0.8, 0.3, 0.2)
+SPLITS = ('', 'held_out')
+ROLLING_MOTION = 'rolling'
 
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """All that is needed to build a scene again."""
+    """
+    All that is needed to build a scene again.
+
+    :ivar seed: that it was drawn from.
+    :ivar domain: what its look, camera and sensor were drawn from.
+    :ivar motion: of the belt.
+    :ivar object: the thing to grasp.
+    :ivar cell: what motion and object were drawn from.
+    :ivar rolling: with what velocity along +x the object rolls upon the belt at first, m/s.
+    """
 
     seed: int
     domain: Domain
@@ -58,45 +43,77 @@ class SceneSpec:
     lens: Lens = Lens()
     sensor: Sensor = Sensor()
     physics: Physics = Physics()
+    cell: Cell = BELT
+    rolling: float = 0.0
 
 
-def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '') -> SceneSpec:
+def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
+                 cell: Cell = BELT, split: str = '') -> SceneSpec:
     """
     Draw a scene; the same arguments give the same scene.
 
     :param seed: at least 0.
     :param domain: ranges of its look.
-    :param motion: one of ``motions.MOTIONS``; empty for any.
-    :param shape: one of ``SHAPES``; empty for any.
-    :raises ConfigError: if the seed, motion or shape is out of range.
+    :param motion: one of the cell's motions; empty for any.
+    :param shape: one of the cell's families, held out or not; empty for any.
+    :param cell: what motion and object are drawn from.
+    :param split: ``held_out`` for the held-out families only, empty for the others.
+    :raises ConfigError: if the seed, motion, shape or split is out of range, or a shape can't
+        move as asked.
     """
     if seed < 0:
         raise ConfigError(f'scene seed must be at least 0, got {seed}')
+    families = _families(cell, shape, split)
+    for name, value, known in (('motion', motion, cell.motion_names),
+                               ('shape', shape, families)):
+        if value and value not in known:
+            raise ConfigError(f'unknown {name} {value!r}, expected one of {", ".join(known)}')
+    if cell.name == BELT.name:
+        return _sample_belt(seed, domain, motion, shape)
+    rng = np.random.default_rng([seed, 10])
+    motion, shape = _sample_kinds(rng, cell, motion, shape, families)
+    rolls = motion == ROLLING_MOTION
+    rolling = rng.uniform(0.02, 0.07) * rng.choice((-1.0, 1.0), p=(0.3, 0.7)) if rolls else 0.0
+    spec = SceneSpec(seed, domain, sample_full_motion(motion, rng, DECISION_S),
+                     sample_object(shape, rng, rolls), cell=cell, rolling=rolling)
+    return surround(spec)
+
+
+def _families(cell: Cell, shape: str, split: str) -> tuple:
+    """Return the families to draw from, or, for a shape that is asked for, to find it among."""
+    if split not in SPLITS:
+        raise ConfigError(f'unknown split {split!r}, expected one of {", ".join(SPLITS[1:])}, '
+                          'or none')
+    if split and not cell.held_out:
+        raise ConfigError(f'the cell {cell.name!r} has no held-out families')
+    if split:
+        return cell.held_out
+    return cell.families + cell.held_out if shape else cell.families
+
+
+def _sample_kinds(rng: np.random.Generator, cell: Cell, motion: str, shape: str,
+                  families: tuple) -> tuple:
+    """Draw motion and family, such that what is to roll can."""
+    able = tuple(family for family in ((shape,) if shape else families) if family in ROLLING)
+    if motion == ROLLING_MOTION and not able:
+        raise ConfigError(f'the motion {motion!r} needs one of {", ".join(ROLLING)}, '
+                          f'got {shape or ", ".join(families)}')
+    names, shares = zip(*((name, share) for name, share in cell.motions
+                          if able or name != ROLLING_MOTION), strict=True)
+    drawn = str(rng.choice(names, p=np.array(shares) / sum(shares)))
+    motion = motion or drawn
+    drawn = str(rng.choice(able if motion == ROLLING_MOTION else families))
+    return motion, shape or drawn
+
+
+def _sample_belt(seed: int, domain: Domain, motion: str, shape: str) -> SceneSpec:
+    """Draw a scene of the cell ``belt``: the order of draws is what its data was made with."""
     rng = np.random.default_rng([seed, 1])
-    motion = motion or str(rng.choice(MOTIONS, p=_MOTION_SHARES))
-    shape = shape or str(rng.choice(SHAPES))
+    names, shares = zip(*BELT.motions, strict=True)
+    motion = motion or str(rng.choice(names, p=shares))
+    shape = shape or str(rng.choice(BELT.families))
     turn = rng.uniform(-1, 1) * domain.camera_turn
     shift = rng.uniform(-1, 1, 3) * domain.camera_shift
     mount = Mount(tuple(np.array([0.03, 0.0, MOUNT_HEIGHT_M]) + shift), turn)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
-                     _sample_object(shape, rng, domain), sample_look(rng, domain), mount)
-
-
-def _sample_object(shape: str, rng: np.random.Generator, domain: Domain) -> ObjectSpec:
-    sizes = {
-        'box': lambda: (rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.022),
-                        rng.uniform(0.015, 0.03)),
-        'cylinder': lambda: (*[rng.uniform(0.015, 0.027)] * 2, rng.uniform(0.015, 0.03)),
-        'capsule': lambda: (rng.uniform(0.032, 0.05), *[rng.uniform(0.013, 0.022)] * 2),
-        'ellipsoid': lambda: (rng.uniform(0.028, 0.045), rng.uniform(0.015, 0.023),
-                              rng.uniform(0.014, 0.02)),
-    }
-    if shape not in sizes:
-        raise ConfigError(f'unknown shape {shape!r}, expected one of {", ".join(SHAPES)}')
-    color = colorsys.hsv_to_rgb(
-        rng.uniform(), rng.uniform(*domain.object_saturation),
-        rng.uniform(*domain.object_brightness))
-    return ObjectSpec(
-        shape, sizes[shape](), rng.uniform(0.05, 0.35), rng.uniform(0.5, 1.0),
-        rng.uniform(-0.04, 0.01), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)),
-        rng.uniform(-math.pi / 2, math.pi / 2), color)
+                     sample_solid(shape, rng, domain), sample_look(rng, domain), mount)
