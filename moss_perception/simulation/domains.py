@@ -31,7 +31,7 @@ class Domain:
     :ivar lamps: least and largest number of lamps.
     :ivar lamp_slant: standard deviation of the lamps' directions, as tangent of the slant.
     :ivar lamp_tint: largest change of one colour channel of a lamp.
-    :ivar shadows: whether the first lamp casts shadows.
+    :ivar shadows: probability that the first lamp casts shadows.
     :ivar gain: range of the camera's gain; ``gamma`` of its tone curve's exponent,
         ``saturation`` of its colour saturation.
     :ivar camera_tilt: largest rotation about each of the image's axes, radians; the camera
@@ -39,7 +39,8 @@ class Domain:
     :ivar focal: largest relative change of the focal length.
     :ivar centre: largest displacement of the principal point along each axis, pixels.
     :ivar belt_tint: largest change of one colour channel of the belt.
-    :ivar floor_brightness: range of each of the floor's colour channels, 0 to 1.
+    :ivar floor_brightness: range of the floor's colour value, 0 to 1; ``floor_saturation``
+        likewise.
     :ivar distractors: least and largest number of things beside the belt, and as many as half of
         them again upon it.
     :ivar shot: range of the shot noise: variance per grey level, grey levels.
@@ -71,7 +72,7 @@ class Domain:
     lamps: tuple = (1, 1)
     lamp_slant: float = 0.35
     lamp_tint: float = 0.0
-    shadows: bool = False
+    shadows: float = 0.0
     gain: tuple = (1.0, 1.0)
     gamma: tuple = (1.0, 1.0)
     saturation: tuple = (1.0, 1.0)
@@ -79,7 +80,8 @@ class Domain:
     focal: float = 0.0
     centre: float = 0.0
     belt_tint: float = 0.0
-    floor_brightness: tuple = (0.1, 0.6)
+    floor_brightness: tuple = (0.15, 0.6)
+    floor_saturation: tuple = (0.2, 0.7)
     distractors: tuple = (0, 0)
     shot: tuple = (0.0, 0.0)
     exposure_s: tuple = (0.0, 0.0)
@@ -103,16 +105,16 @@ _SIM = Domain('sim', lamps=(1, 2), lamp_tint=0.05, gain=(0.9, 1.1), gamma=(0.9, 
               distractors=(0, 1), shot=(0.0, 0.05), latency_s=(0.0, 0.02))
 # What each factor of the shift replaces in ``sim``.
 SHIFT = {
-    'textures': {'texture': 'photographic', 'belt_contrast': (0.15, 0.4),
+    'textures': {'texture': 'photographic', 'belt_contrast': (0.1, 0.3),
                  'object_contrast': (0.1, 0.35), 'floor_contrast': (0.15, 0.45)},
-    'light': {'lamps': (2, 3), 'lamp_slant': 0.9, 'lamp_tint': 0.3, 'shadows': True,
+    'light': {'lamps': (2, 3), 'lamp_slant': 0.9, 'lamp_tint': 0.3, 'shadows': 0.5,
               'light': (0.35, 0.95), 'ambient': (0.1, 0.35)},
-    'exposure': {'gain': (0.55, 1.6), 'gamma': (0.6, 1.5), 'saturation': (0.4, 1.4)},
+    'exposure': {'gain': (0.7, 1.35), 'gamma': (0.65, 1.4), 'saturation': (0.4, 1.4)},
     'camera': {'camera_turn': 0.3, 'camera_shift': 0.025, 'camera_tilt': 0.14},
     'intrinsics': {'focal': 0.1, 'centre': 5.0},
-    'colours': {'belt_brightness': (0.4, 0.85), 'belt_tint': 0.35, 'tint': 0.2,
-                'object_saturation': (0.0, 0.7), 'object_brightness': (0.1, 0.7),
-                'floor_brightness': (0.05, 0.9)},
+    'colours': {'belt_brightness': (0.35, 0.75), 'belt_tint': 0.3, 'tint': 0.2,
+                'object_saturation': (0.1, 0.8), 'object_brightness': (0.1, 0.8),
+                'floor_brightness': (0.1, 0.8), 'floor_saturation': (0.0, 0.35)},
     'distractors': {'distractors': (3, 6)},
     'noise': {'noise': (3.0, 8.0), 'shot': (0.1, 0.6), 'blur': (0.4, 1.0)},
     'motion_blur': {'exposure_s': (0.02, 0.06)},

@@ -36,9 +36,9 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
           iterations="20" ls_iterations="20"/>
   <visual>
     <global offwidth="{WIDTH}" offheight="{HEIGHT}" fovy="{math.degrees(field_of_view_y())}"/>
-    <quality shadowsize="{stage.shadow_map(spec.look)}" offsamples="4"/>
+    {stage.quality(spec)}
     <headlight active="0"/>
-    <map znear="0.05" zfar="5"/>
+    <map znear="0.05" zfar="5" shadowclip="{stage.SHADOW_CLIP}"/>
   </visual>
   <asset>
     {materials}
@@ -51,8 +51,8 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <worldbody>
     {stage.lamps(spec.look)}
     {stage.camera(spec)}
-    <geom name="floor" type="plane" size="3 3 0.1" pos="0 0 -0.06" contype="1" conaffinity="4"
-          rgba="{numbers(spec.look.floor)} 1" material="floor"/>
+    <geom name="floor" type="plane" size="{stage.floor_size(spec)}" pos="0 0 -0.06" contype="1"
+          conaffinity="4" rgba="{numbers(spec.look.floor)} 1" material="floor"/>
     {stage.distractors(spec, rides=False)}
     <body name="belt" gravcomp="1">
       <joint name="belt" type="slide" axis="1 0 0" class="driven"/>

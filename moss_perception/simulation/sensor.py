@@ -8,7 +8,7 @@ from moss_perception.simulation.look import Look
 import numpy as np
 
 # Pictures that stand for the time over which one frame is exposed and read.
-INSTANTS = 5
+INSTANTS = 4
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,14 @@ import math
 
 from moss_perception.simulation import textures
 from moss_perception.simulation.camera import field_of_view_y, HEIGHT, Lens, WIDTH
+from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.look import Look
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 
+# Half the width of the shadow map, as part of the model's extent of 4 m.
+SHADOW_CLIP = 0.12
+_SHADOW_MAP = 512
 _SENSOR_M = 0.01
-_SHADOW_MAP = 1024
 _FLOOR, _OBJECT = 1, 2
 
 
@@ -22,6 +25,17 @@ def shadow_map(look: Look) -> int:
     return _SHADOW_MAP if any(lamp.shadow for lamp in look.lamps) else 0
 
 
+def quality(spec: SceneSpec) -> str:
+    """Write how finely things are drawn; shadows and several instants a frame ask for coarser."""
+    coarse = '' if spec.cell == BELT else 'numquads="1" numslices="16" numstacks="8"'
+    return f'<quality shadowsize="{shadow_map(spec.look)}" offsamples="4" {coarse}/>'
+
+
+def floor_size(spec: SceneSpec) -> str:
+    """Return half the drawn part of the floor, metres; what is felt has no end."""
+    return '3 3 0.1' if spec.cell == BELT else '0.6 0.6 0.6'
+
+
 def materials(look: Look) -> tuple:
     """
     Write textures and materials: ``belt``, and ``floor`` and ``object``, plain if need be.
@@ -32,7 +46,7 @@ def materials(look: Look) -> tuple:
     <material name="belt" texture="belt" texrepeat="10 0.55" specular="0.1"/>"""
     assets = {'belt.png': textures.belt(look)}
     for name, kind, contrast, part, more in (
-            ('floor', '2d', look.floor_contrast, _FLOOR, 'texrepeat="10 10"'),
+            ('floor', '2d', look.floor_contrast, _FLOOR, 'texrepeat="3 3"'),
             ('object', 'cube', look.object_contrast, _OBJECT, '')):
         if contrast:
             assets[f'{name}.png'] = textures.cover(look, contrast, part)

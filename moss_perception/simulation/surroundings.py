@@ -66,9 +66,8 @@ def _look(domain: Domain, draw: dict) -> tuple:
     belt = colours.uniform(*domain.belt_brightness)
     tint = 1 + colours.uniform(-1, 1, 3) * domain.tint
     belt_tint = 1 + colours.uniform(-1, 1, 3) * domain.belt_tint
-    floor = colours.uniform(*domain.floor_brightness, 3)
-    color = colorsys.hsv_to_rgb(colours.uniform(), colours.uniform(*domain.object_saturation),
-                                colours.uniform(*domain.object_brightness))
+    floor = _color(colours, domain.floor_saturation, domain.floor_brightness)
+    color = _color(colours, domain.object_saturation, domain.object_brightness)
     lamps, ambient = _lamps(domain, draw['light'])
     return Look(
         belt=belt, belt_contrast=textures.uniform(*domain.belt_contrast),
@@ -76,9 +75,13 @@ def _look(domain: Domain, draw: dict) -> tuple:
         slope=textures.uniform(0.9, 1.3),
         floor_contrast=textures.uniform(*domain.floor_contrast),
         object_contrast=textures.uniform(*domain.object_contrast),
-        floor=tuple(floor), belt_tint=tuple(belt_tint), gains=tuple(tint), lamps=lamps,
+        floor=floor, belt_tint=tuple(belt_tint), gains=tuple(tint), lamps=lamps,
         ambient=ambient, noise=noise.uniform(*domain.noise), blur=noise.uniform(*domain.blur),
     ), color
+
+
+def _color(rng: np.random.Generator, saturation: tuple, brightness: tuple) -> tuple:
+    return colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(*saturation), rng.uniform(*brightness))
 
 
 def _lamps(domain: Domain, rng: np.random.Generator) -> tuple:
@@ -86,12 +89,13 @@ def _lamps(domain: Domain, rng: np.random.Generator) -> tuple:
     count = int(rng.integers(least, most + 1))
     light, ambient = rng.uniform(*domain.light), rng.uniform(*domain.ambient)
     shares = rng.uniform(0.3, 1.0, most)[:count]
+    shadow = rng.uniform() < domain.shadows
     lamps = []
     for index, share in enumerate(shares / shares.sum()):
         direction = np.append(np.clip(rng.normal(0, domain.lamp_slant, 2), -1.8, 1.8), -1.0)
         color = 1 + rng.uniform(-1, 1, 3) * domain.lamp_tint
         lamps.append(Lamp(tuple(direction / np.linalg.norm(direction)),
-                          tuple(light * share * color), domain.shadows and index == 0))
+                          tuple(light * share * color), bool(shadow) and index == 0))
     return tuple(lamps), ambient
 
 

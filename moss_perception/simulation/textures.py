@@ -7,7 +7,7 @@ import numpy as np
 
 # Principal axes of the colours in photographs: luminance, blue against yellow, red against green.
 _OPPONENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.5, -1.0], [1.0, -1.0, 0.0]]) / 3 ** 0.5
-_CHROMA = np.array([1.0, 0.35, 0.2])
+_CHROMA = np.array([1.0, 0.25, 0.15])
 _LEAVES = 500
 
 
@@ -38,10 +38,10 @@ def photographic(rng: np.random.Generator, height: int, width: int, slope: float
 
 
 def belt(look: Look) -> bytes:
-    """Draw the belt's texture as PNG; its width covers 0.4 m of belt."""
+    """Draw the belt's texture as PNG; its width, and its height at most, cover 0.4 m of belt."""
     rng = np.random.default_rng(look.texture_seed)
     if look.texture == 'photographic':
-        drawn = photographic(rng, 128, 256, look.slope)
+        drawn = photographic(rng, 256, 256, look.slope)
         return _png(look.belt * (1 + look.belt_contrast * drawn) * look.belt_tint)
     blotches = cv2.resize(rng.normal(0, 0.5, (8, 20)), (256, 128), interpolation=cv2.INTER_CUBIC)
     grain = cv2.resize(rng.normal(0, 0.4, (64, 128)), (256, 128))
