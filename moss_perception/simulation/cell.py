@@ -15,8 +15,7 @@ OPEN = 0.0
 CLOSED = mjcf.OPENING_M
 # Deeper than soft contacts let an object rest.
 _SUNK_M = 0.002
-_UNSTABLE = tuple((int(getattr(mujoco.mjtWarning, name)), name) for name in (
-    'mjWARN_BADQPOS', 'mjWARN_BADQVEL', 'mjWARN_BADQACC'))
+_WARNINGS = tuple(name for name in mujoco.mjtWarning.__members__ if name.startswith('mjWARN_'))
 
 
 class WorkCell:
@@ -112,11 +111,12 @@ class WorkCell:
         :raises SceneError: naming seed and time.
         """
         data = self.data
-        warnings = [name for kind, name in _UNSTABLE if data.warning[kind].number]
-        if warnings or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all():
+        warned = data.warning.number.any()
+        if warned or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all():
+            named = [name for index, name in enumerate(_WARNINGS) if data.warning[index].number]
             raise SceneError('unstable', (
                 f'the physics of seed {self.spec.seed} is unstable at {self.time_s:.2f} s: '
-                f'{", ".join(warnings) or "positions or velocities are not finite"}'))
+                f'{", ".join(named) or "positions or velocities are not finite"}'))
 
     @property
     def time_s(self) -> float:

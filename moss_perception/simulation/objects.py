@@ -203,8 +203,8 @@ def _mug(rng, upright) -> tuple:
              ((radius - wall / 2) * math.cos(turn), (radius - wall / 2) * math.sin(turn),
               wall / 2), (0.0, 0.0, turn))
         for turn in turns]
-    bottom = Part('cylinder', (radius, wall), (0.0, 0.0, wall - high))
-    reach, thick = rng.uniform(0.011, 0.016), rng.uniform(0.0025, 0.0035)
+    bottom = Part('cylinder', (radius, wall), (0.0, 0.0, wall - high), shade=0.6)
+    reach, thick = rng.uniform(0.013, 0.019), rng.uniform(0.0025, 0.0035)
     grip = 0.55 * high
     handle = [
         Part('box', (reach / 2, thick, thick), (radius + reach / 2 - wall, 0.0, level), shade=0.8)

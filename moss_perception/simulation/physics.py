@@ -1,5 +1,6 @@
 """MuJoCo, imported once and without the renderer that its import would choose."""
 
+import logging
 import os
 
 from moss_perception.errors import SimulationError
@@ -24,3 +25,5 @@ def _load():
 
 
 mujoco = _load()
+# Its own way is to write MUJOCO_LOG.TXT into the working directory; ``cell`` refuses such scenes.
+mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)

@@ -2,8 +2,9 @@
 
 import math
 
-from moss_perception.errors import ConfigError
-from moss_perception.simulation.cell import WorkCell
+from moss_perception.errors import ConfigError, SceneError
+from moss_perception.simulation import mjcf
+from moss_perception.simulation.cell import HOVER, WorkCell
 from moss_perception.simulation.domains import Domain, domain_named
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.motions import Constant, Still
@@ -88,6 +89,37 @@ def test_object_is_where_the_scene_wants_it_at_the_decision():
     cell.wait(1.9)
     # It may slip while it settles and gathers speed, by less than the grasp's tolerance.
     assert abs(cell.object_position[0] - spec.object.x) < 0.005
+
+
+def test_burst_physics_is_refused_with_seed_and_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = cell_with()
+    cell.data.qvel[cell.model.joint('object').dofadr[0]] = math.nan
+    with pytest.raises(SceneError, match='seed 0 is unstable at 0.31 s: mjWARN_BADQVEL') as caught:
+        cell.wait(0.5)
+    assert caught.value.reason == 'unstable'
+    # MuJoCo would leave a log there.
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('y', 'high', 'words'), [
+    (0.12, 0.06, 'touches the (wrist|left|right) at the start'),
+    (0.0, 0.14, None)])
+def test_object_that_touches_the_gripper_at_the_start_is_refused(y, high, words):
+    thing = ObjectSpec('box', (0.06, 0.045, high), 0.15, 0.8, HOVER[0], y, 0.0)
+    spec = SceneSpec(7, Domain('sim'), Still(), thing)
+    if words is None:
+        WorkCell(spec)
+        return
+    with pytest.raises(SceneError, match=f'seed 7 {words}') as caught:
+        WorkCell(spec)
+    assert caught.value.reason == 'contact'
+
+
+def test_object_that_is_sunk_into_the_belt_is_refused(monkeypatch):
+    monkeypatch.setattr(mjcf, 'rest_height', lambda thing: thing.half_sizes[2] - 0.004)
+    with pytest.raises(SceneError, match='seed 0 is sunk 0.0035 m into the belt'):
+        cell_with()
 
 
 def test_scene_is_the_same_for_a_seed_and_another_for_another():
