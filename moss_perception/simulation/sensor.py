@@ -35,9 +35,14 @@ class Sensor:
     drop: float = 0.0
 
     @property
+    def _exposed_s(self) -> float:
+        # A row that is read later than others still needs a moment to collect light.
+        return max(self.exposure_s, 1e-3 * self.readout_s)
+
+    @property
     def instants(self) -> np.ndarray:
         """Return when pictures are to be taken, seconds before the frame's stamp, at most 0."""
-        span = self.exposure_s + self.readout_s
+        span = self._exposed_s + self.readout_s
         if not span:
             return np.zeros(1)
         return span * ((np.arange(INSTANTS) + 0.5) / INSTANTS - 1)
@@ -52,11 +57,10 @@ class Sensor:
         count = len(self.instants)
         if count == 1:
             return np.ones((HEIGHT, 1), np.float32)
-        span = self.exposure_s + self.readout_s
+        span = self._exposed_s + self.readout_s
         edges = np.linspace(-span, 0, count + 1)
         end = self.readout_s * (np.arange(HEIGHT) / (HEIGHT - 1) - 1)[:, None]
-        # A row without exposure still needs a moment: a thousandth of the span.
-        begin = end - max(self.exposure_s, 1e-3 * span)
+        begin = end - self._exposed_s
         overlap = np.minimum(edges[1:], end) - np.maximum(edges[:-1], begin)
         overlap = np.maximum(overlap, 0)
         return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
