@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from moss_perception.errors import CheckpointError
+from moss_perception.grasp.arms import build_network, ClipNetwork
 from moss_perception.grasp.manifest import (
     file_sha256,
     FORMAT,
@@ -17,7 +18,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 
 
-def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
+def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNetwork:
     """
     Load a grasp network.
 
@@ -35,7 +36,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
     try:
-        network = GraspNetwork(config)
+        network = build_network(config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise misfit(path, error) from error
@@ -43,7 +44,8 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork:
     return network.eval()
 
 
-def save_checkpoint(path: str | Path, network: GraspNetwork, notes: dict | None = None) -> str:
+def save_checkpoint(path: str | Path, network: GraspNetwork | ClipNetwork,
+                    notes: dict | None = None) -> str:
     """
     Write a network, and enter its digest into SHA256SUMS beside it.
 

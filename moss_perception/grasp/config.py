@@ -5,6 +5,10 @@ from typing import Any
 
 from moss_perception.errors import ConfigError
 
+# What may stand between the backbone's maps and the head; see grasp/temporal.py.
+TEMPORAL = ('moss', 'last', 'pool', 'tsm', 'recurrent', 'flow', 'moss_clip', 'moss_upper',
+            'moss_centred')
+
 
 @dataclass(frozen=True)
 class GraspConfig:
@@ -26,6 +30,10 @@ class GraspConfig:
     :ivar ensemble: number of heads whose spread is the uncertainty.
     :ivar temperature: divides every logit (calibration), above 0.
     :ivar gripper_half_width_m: half of the opening, at which the head looks beside a grasp point.
+    :ivar temporal: what looks over time, one of :data:`TEMPORAL`; ``moss`` is what is shipped, and
+        the only one that can be stepped, the others are to be compared with it.
+    :ivar temporal_channels: channels inside of those temporal modules that have a width.
+    :ivar map_stride: of the maps over which they look, 8 or 4.
     :ivar default_point: image point (column, row) of the default grasp, in [0, 1] of the image.
     :ivar default_depth_m: its depth along the optical axis, metres.
     :ivar default_yaw: its yaw about the optical axis, radians.
@@ -47,6 +55,9 @@ class GraspConfig:
     ensemble: int = 4
     temperature: float = 1.0
     gripper_half_width_m: float = 0.04
+    temporal: str = 'moss'
+    temporal_channels: int = 32
+    map_stride: int = 8
     default_point: tuple[float, float] = (0.5, 0.5)
     default_depth_m: float = 0.6
     default_yaw: float = 0.0
@@ -67,6 +78,17 @@ class GraspConfig:
         self._expect('temperature', self.temperature > 0, 'above 0')
         self._expect('std', min(self.std) > 0, 'above 0')
         self._expect('default_depth_m', self.default_depth_m > 0, 'above 0')
+        self._expect('temporal', self.temporal in TEMPORAL, f'one of {TEMPORAL}')
+        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
+        self._expect('map_stride', self.map_stride in (4, 8), '4 or 8')
+        if self.temporal == 'moss' and self.map_stride != 8:
+            raise ConfigError(f'map_stride={self.map_stride} is not allowed with temporal=moss: '
+                              'expected 8, or temporal=moss_clip')
+        if self.temporal == 'moss_upper':
+            self._expect('orders', self.orders >= 2, '2 or more with temporal=moss_upper')
+        if self.temporal == 'moss_centred' and self.moss_window[0] % 2 == 0:
+            raise ConfigError(f'moss_window={self.moss_window} is not allowed with '
+                              'temporal=moss_centred: expected an odd first size')
         if self.head_span < 1:
             raise ConfigError(
                 f'window_frames={self.window_frames} is too short: {self.orders} orders of window '
@@ -79,13 +101,20 @@ class GraspConfig:
                 f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
 
     @property
+    def steps(self) -> bool:
+        """Whether the network can take a stream frame by frame."""
+        return self.temporal == 'moss'
+
+    @property
     def moss_reach(self) -> int:
-        """How many samples back the highest order sees."""
+        """How many samples back the highest order sees; 0 without MOSS."""
+        if not self.temporal.startswith('moss'):
+            return 0
         return self.orders * (self.moss_window[0] - 1)
 
     @property
     def head_span(self) -> int:
-        """How many samples back the head itself looks, plus one: what MOSS leaves of the window."""
+        """How many samples back the head looks, plus one: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach
 
     @property

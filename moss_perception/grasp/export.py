@@ -8,6 +8,7 @@ from pathlib import Path
 import warnings
 
 from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.arms import require_steps
 from moss_perception.grasp.checkpoint import load_checkpoint
 from moss_perception.grasp.manifest import GRAPH_FORMAT, graph_path, replace_files
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
@@ -83,11 +84,12 @@ def export_graphs(path: str | Path, sha256: str = '',
     :returns: the graphs' files, the first order's first.
     :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch, is
         too large or can't be written.
-    :raises ConfigError: if the packages that export are missing.
+    :raises ConfigError: if the packages that export are missing, or the network sees clips only.
     """
     _require()
     path = Path(path).expanduser()
     network = load_checkpoint(path, sha256)
+    require_steps(network.config, 'ONNX Runtime')
     targets = [graph_path(path, n) for n in range(1, network.config.orders + 1)]
     stale = {p for p in path.parent.glob(f'{path.stem}.orders_*.onnx') if p not in targets}
     partial = {target: target.with_name(target.name + '.partial') for target in targets}

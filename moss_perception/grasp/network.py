@@ -119,7 +119,44 @@ def _pair_matrix() -> Tensor:
     return pairs
 
 
-class GraspNetwork(nn.Module):
+class GraspReader(nn.Module):
+    """
+    What all networks share, however they look over time: how pixels come in, and how grasps are
+    read from the newest frame's fine map and a map of what happened.
+    """
+
+    def add_reading(self, config: GraspConfig) -> None:
+        """Make the layers of the reading; last, since the order of weights is an optimizer's."""
+        wide = config.head_channels
+        self.lateral = nn.Conv2d(config.channels[1], wide, 1)
+        self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
+                                    nn.Conv2d(wide, wide, 1))
+        self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
+        self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
+        return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
+
+    def read(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Score grasps.
+
+        :param fine: of the newest frame, shape ``(B, C, H, W)``.
+        :param context: what happened, shape ``(B, R, H, W)``, or half as high and wide.
+        :param grasps: float tensor, shape ``(B, K, 5)``.
+        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
+        """
+        if context.shape[-1] != fine.shape[-1]:
+            context = F.interpolate(context, scale_factor=2.0, mode='bilinear',
+                                    align_corners=False)
+        features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
+        logits, located = self.head(features, grasps)
+        return logits / self.config.temperature, located
+
+
+class GraspNetwork(GraspReader):
     """
     Scores grasps in a clip, or one frame at a time; at the last frame both give the same.
 
@@ -143,16 +180,7 @@ class GraspNetwork(nn.Module):
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
         self.over_time = nn.Linear(len(config.head_looks) * wide, wide)
-        self.lateral = nn.Conv2d(config.channels[1], wide, 1)
-        self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
-                                    nn.Conv2d(wide, wide, 1))
-        self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
-        self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
-        return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
+        self.add_reading(config)
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
@@ -228,10 +256,7 @@ class GraspNetwork(nn.Module):
                grasps: Tensor) -> tuple[Tensor, Tensor]:
         """Score grasps by the newest fine map and the last coarse ones, ``(B, h, w, R)`` each."""
         context = self.over_time(torch.cat(list(recent), dim=-1)).movedim(-1, 1)
-        context = F.interpolate(context, scale_factor=2.0, mode='bilinear', align_corners=False)
-        features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
-        logits, located = self.head(features, grasps)
-        return logits / self.config.temperature, located
+        return self.read(fine, context, grasps)
 
 
 def _choose(maps: list[Tensor], used: int | Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The engine that runs the network in torch, eagerly."""
 
 from moss_perception.errors import ConfigError
+from moss_perception.grasp.arms import require_steps
 from moss_perception.grasp.checkpoint import load_checkpoint
 from moss_perception.grasp.engine import Engine, NO_GRASP, StepResult
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
@@ -16,12 +17,13 @@ class TorchEngine(Engine):
     :param network: the network, moved to ``device`` and set to evaluation.
     :param device: a device that torch knows.
     :param threads: torch's threads in this process; 0 leaves them as they are.
-    :raises ConfigError: if the device is unknown or absent.
+    :raises ConfigError: if the device is unknown or absent, or the network sees clips only.
     """
 
     name = 'torch'
 
     def __init__(self, network: GraspNetwork, device: str = 'cpu', threads: int = 0):
+        require_steps(network.config, 'the engine torch')
         try:
             self.device = torch.device(device)
             torch.zeros(1, device=self.device)

@@ -1,0 +1,245 @@
+"""
+What may look over time: one module an arm, between the same backbone and the same head.
+
+Every module takes a clip of the backbone's maps and gives one map, the context, from which the
+head learns what happened. They are made to be compared with the MOSS that is shipped
+(:class:`moss_perception.grasp.network.GraspNetwork`), so they see clips only.
+"""
+
+from moss_perception.errors import ConfigError
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.flow import clip_flow
+from moss_perception.moss import MOSS
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+# TSM shifts an eighth of the channels where it only looks back.
+_SHIFT_SHARE = 8
+
+
+class Temporal(nn.Module):
+    """
+    Looks at the window through the head's own eyes: maps of some frames, mixed position-wise.
+
+    By itself it knows nothing of motion but what the mixing of the maps tells; the arms say how
+    the maps are made.
+
+    :param config: sizes and window.
+    :param channels: of the clip's maps.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__()
+        self.config = config
+        self.channels = channels
+        self.look = nn.Linear(channels, config.head_channels)
+        self.over_time = nn.Linear(len(self.looks) * config.head_channels, config.head_channels)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Frames at which the head looks, counted back from the newest: 0 or less, ascending."""
+        last = self.config.head_span - 1
+        return tuple(n - last for n in self.config.head_looks)
+
+    @property
+    def frames(self) -> int:
+        """How many frames the backbone has to be run on."""
+        return self.config.window_frames
+
+    def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Run the backbone on a clip.
+
+        :param frames: normalised RGB, shape ``(B, T, 3, S, S)``.
+        :returns: maps of all frames at stride 4 and at stride 8, shapes ``(B, T, C, H, W)``.
+        """
+        return tuple(x.unflatten(0, frames.shape[:2]) for x in backbone(frames.flatten(0, 1)))
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        """
+        Make the map of each frame.
+
+        :param clip: the backbone's maps, shape ``(B, T, C, H, W)``.
+        :param images: the frames themselves, uint8, shape ``(B, T, S, S, 3)``.
+        :param used: self-similarity orders up to this one only, where there are any.
+        :returns: of the last frames, at least those that are looked at, ``(B, T', H, W, R)``.
+        """
+        return F.relu(self.look(clip.movedim(2, -1)))
+
+    def context(self, maps: Tensor) -> Tensor:
+        """Turn the maps into what the head gets, shape ``(B, R, H, W)``."""
+        seen = torch.cat([maps[:, n - 1] for n in self.looks], dim=-1)
+        return self.over_time(seen).movedim(-1, 1)
+
+
+class LastFrame(Temporal):
+    """Sees the newest frame and no other."""
+
+    looks = (0,)
+    frames = 1
+
+
+class Pooling(Temporal):
+    """Sees every frame by itself, and takes the mean over time."""
+
+    looks = (0,)
+
+    def context(self, maps: Tensor) -> Tensor:
+        """Average before the mixing, so that the order of the frames is lost."""
+        return self.over_time(maps.mean(dim=1)).movedim(-1, 1)
+
+
+class ShiftModule(Temporal):
+    """
+    Causal TSM: some channels come from the frame before, in the backbone and on its map.
+
+    The shift stands before each convolution at strides 4 and 8 of the backbone, and before two
+    residual blocks on the map. Source: arXiv 1811.08383 (its one-directional form).
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__(config, channels)
+        wide = config.temporal_channels
+        self.blocks = nn.ModuleList(nn.Sequential(
+            nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
+            for _ in range(2))
+
+    def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the backbone, with the shift before its convolutions."""
+        shape = frames.shape[:2]
+        x, found = backbone.stages[0](frames.flatten(0, 1)), []
+        for stage in backbone.stages[1:]:
+            for layer in stage:
+                if isinstance(layer, nn.Conv2d):
+                    x = shift(x.unflatten(0, shape)).flatten(0, 1)
+                x = layer(x)
+            found.append(x.unflatten(0, shape))
+        return found[0], found[1]
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        for block in self.blocks:
+            clip = clip + block(shift(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
+        return super().maps(clip, images)
+
+
+def shift(clip: Tensor) -> Tensor:
+    """Take the first channels of ``(B, T, C, H, W)`` from the frame before, 0 at the first."""
+    fold = clip.shape[2] // _SHIFT_SHARE
+    before = F.pad(clip[:, :-1, :fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([before, clip[:, :, fold:]], dim=2)
+
+
+class Recurrent(Temporal):
+    """A convolutional GRU over the maps; the head gets its last state."""
+
+    looks = (0,)
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__(config, channels)
+        seen, self.kept = config.head_channels, config.temporal_channels
+        self.gates = nn.Conv2d(seen + self.kept, 2 * self.kept, 3, padding=1)
+        self.candidate = nn.Conv2d(seen + self.kept, self.kept, 3, padding=1)
+        self.over_time = nn.Linear(self.kept, config.head_channels)
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        seen = super().maps(clip, images).movedim(-1, 2)
+        state = seen.new_zeros(len(seen), self.kept, *seen.shape[-2:])
+        states = []
+        for frame in seen.unbind(1):
+            reset, update = torch.sigmoid(
+                self.gates(torch.cat([frame, state], dim=1))).chunk(2, dim=1)
+            new = torch.tanh(self.candidate(torch.cat([frame, reset * state], dim=1)))
+            state = state + update * (new - state)
+            states.append(state)
+        return torch.stack(states, dim=1).movedim(2, -1)
+
+
+class TwoStream(Temporal):
+    """
+    Optical flow (OpenCV's DIS) as a second stream, added to the backbone's maps.
+
+    The flow that led to the last few frames is stacked, as many as lie between two looks, so that
+    no motion is missed. The flow itself is computed from the images and has no gradient.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__(config, channels)
+        self.stacked = config.moss_window[0]
+        wide = config.temporal_channels
+        sizes = [2 * self.stacked, wide // 2, wide, channels]
+        if config.map_stride == 4:
+            sizes = [2 * self.stacked, wide, channels]
+        layers: list[nn.Module] = []
+        for one, other in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Conv2d(one, other, 3, stride=2, padding=1, bias=False),
+                       nn.BatchNorm2d(other), nn.ReLU()]
+        self.stream = nn.Sequential(*layers)
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        flow = clip_flow(images)
+        before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
+        stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
+        motion = self.stream(stacked.flatten(0, 1)).unflatten(0, clip.shape[:2])
+        return super().maps(clip + motion, images)
+
+
+class MossClip(Temporal):
+    """
+    MOSS as shipped, but of any orders, at any stride, and for clips only.
+
+    :param lowest: fuse orders from this one to the configuration's highest; lower ones are
+        computed, since the higher build on them, and not seen.
+    :param causal: look back only; else the window is centred, as its authors have it, and ends
+        where the clip does: the newest frames have no motion yet.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int, lowest: int = 1, causal: bool = True):
+        self.causal = causal
+        self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
+        super().__init__(config, channels)
+        self.moss = MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window,
+                         causal, channels=config.moss_channels,
+                         projection=config.projection_channels,
+                         hidden=config.moss_channels // 2, learning=config.learning,
+                         fusion='concat')
+        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """As the head does; if centred, at the last frames whose windows are full, and now."""
+        if self.causal:
+            return super().looks
+        # Frames from the first full window to the last.
+        first = self.delay + 1 - self.config.window_frames
+        full = range(-self.delay, first - 1, -self.config.moss_window[0])
+        return tuple(sorted({*full, 0}))
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        if self.causal:
+            motion = self.moss.motion(clip, used, last=self.config.head_span)
+            clip = clip[:, -motion.shape[1]:]
+        else:
+            motion = self.moss.motion(clip, used)
+            there = torch.arange(clip.shape[1], device=clip.device)
+            motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
+        return F.relu(self.look(clip.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
+
+
+def make_temporal(config: GraspConfig, channels: int) -> Temporal:
+    """
+    Make the module that a configuration asks for.
+
+    :param channels: of the maps that it will be given.
+    :raises ConfigError: if ``temporal`` is ``moss``, which is a network of its own.
+    """
+    kinds = {'last': LastFrame, 'pool': Pooling, 'tsm': ShiftModule, 'recurrent': Recurrent,
+             'flow': TwoStream, 'moss_clip': MossClip}
+    if config.temporal == 'moss_upper':
+        return MossClip(config, channels, lowest=2)
+    if config.temporal == 'moss_centred':
+        return MossClip(config, channels, causal=False)
+    if config.temporal not in kinds:
+        raise ConfigError(f'temporal={config.temporal!r} is no module for clips: expected one of '
+                          f"{sorted([*kinds, 'moss_upper', 'moss_centred'])}")
+    return kinds[config.temporal](config, channels)
