@@ -81,10 +81,10 @@ def camera(spec: SceneSpec) -> str:
     rotation, lens = spec.mount.rotation, spec.lens
     view = f'fovy="{math.degrees(field_of_view_y()):.9g}"'
     if lens != Lens():
-        # MuJoCo's principal point counts from the middle, right and up.
+        # MuJoCo's principal point counts from the middle, left and up.
         view = (f'sensorsize="{_SENSOR_M} {_SENSOR_M * HEIGHT / WIDTH}" '
                 f'resolution="{WIDTH} {HEIGHT}" focalpixel="{numbers([lens.focal_px] * 2)}" '
-                f'principalpixel="{numbers([lens.centre[0], -lens.centre[1]])}"')
+                f'principalpixel="{numbers([-lens.centre[0], -lens.centre[1]])}"')
     return (f'<camera name="camera" pos="{numbers(spec.mount.position)}" '
             f'xyaxes="{numbers(rotation[:, 0])} {numbers(-rotation[:, 1])}" {view}/>')
 
@@ -99,6 +99,6 @@ def distractors(spec: SceneSpec, rides: bool) -> str:
     return '\n    '.join(
         f"""<body pos="{numbers((start + thing.position[0], *thing.position[1:]))}"
           quat="{math.cos(thing.yaw / 2):.9g} 0 0 {math.sin(thing.yaw / 2):.9g}">
-      <geom type="{thing.shape}" size="{numbers(thing.size)}" mass="0" contype="0"
-            conaffinity="0" rgba="{numbers(thing.color)} 1"/>
-    </body>""" for thing in spec.look.distractors if thing.rides == rides)
+      <geom name="distractor_{index}" type="{thing.shape}" size="{numbers(thing.size)}"
+            mass="0" contype="0" conaffinity="0" rgba="{numbers(thing.color)} 1"/>
+    </body>""" for index, thing in enumerate(spec.look.distractors) if thing.rides == rides)
