@@ -171,6 +171,11 @@ class WorkCell:
         return self.data.qpos[self._object_q:self._object_q + 3].copy()
 
     @property
+    def object_velocity(self) -> np.ndarray:
+        """Return the velocity of the object's centre, m/s, shape ``(3,)``."""
+        return self.data.qvel[self._object_v:self._object_v + 3].copy()
+
+    @property
     def object_yaw(self) -> float:
         """Return the heading of the object's long axis, radians."""
         w, x, y, z = self.data.qpos[self._object_q + 3:self._object_q + 7]

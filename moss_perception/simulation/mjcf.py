@@ -87,12 +87,12 @@ def _object(thing: ObjectSpec) -> str:
     return f"""
     <body name="object" pos="0 {thing.y:.9g} {rest_height(thing) + 0.0005:.9g}"
           quat="{math.cos(half):.9g} 0 0 {math.sin(half):.9g}">
-      <freejoint name="object"/>{geoms}{_ballast(thing)}
+      <freejoint name="object"/>{geoms}{_ballast(thing)}{_rollers(thing)}
     </body>"""
 
 
 def geom_names(thing: ObjectSpec) -> list:
-    """Return the names of an object's solids: ``object``, and more if it is made of more."""
+    """Return the names of an object's visible solids: ``object``, and more if there are more."""
     return ['object', *(f'object{index}' for index in range(1, len(thing.parts)))]
 
 
@@ -115,10 +115,12 @@ def _part(part: Part, name: str, thing: ObjectSpec, mass: float) -> str:
     color = part.shade * np.asarray(thing.color)
     # Nine digits would turn a capsule a little differently than the recorded scenes had it.
     euler = ' '.join(str(angle) for angle in part.euler)
+    # With rollers it meets the fingers only.
+    touches = 'contype="0" conaffinity="2"' if thing.rollers else 'contype="4" conaffinity="3"'
     return f"""
       <geom name="{name}" type="{part.kind}" size="{numbers(part.size)}"
             pos="{numbers(part.position)}" euler="{euler}" mass="{mass:.9g}"
-            friction="{thing.friction:.9g} 0.01 0.002" condim="6" contype="4" conaffinity="3"
+            friction="{thing.friction:.9g} 0.01 0.002" condim="6" {touches}
             material="object" rgba="{numbers(color)} 1"/>"""
 
 
@@ -131,14 +133,22 @@ def _ballast(thing: ObjectSpec) -> str:
             conaffinity="0" group="4" mass="{share * thing.mass:.9g}"/>"""
 
 
+def _rollers(thing: ObjectSpec) -> str:
+    return ''.join(f"""
+      <geom name="roller{index}" type="{part.kind}" size="{numbers(part.size)}"
+            pos="{numbers(part.position)}" contype="0" conaffinity="0" group="4" mass="0"/>"""
+                   for index, part in enumerate(thing.rollers))
+
+
 def _belt_contacts(thing: ObjectSpec) -> str:
     """Say how an object rolls on the belt, where that differs from how it rolls on fingers."""
     if thing.rolling_friction is None:
         return ''
     friction = numbers([thing.friction, thing.friction, 0.01, *[thing.rolling_friction] * 2])
+    names = [f'roller{index}' for index in range(len(thing.rollers))] or geom_names(thing)
     pairs = ''.join(f"""
     <pair geom1="belt" geom2="{name}" condim="6" friction="{friction}" solref="0.008 1"/>"""
-                    for name in geom_names(thing))
+                    for name in names)
     return f'<contact>{pairs}\n  </contact>'
 
 

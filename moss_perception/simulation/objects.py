@@ -19,7 +19,7 @@ class Part:
     """
     One solid of an object, in the object's frame.
 
-    :ivar kind: MuJoCo's: ``box``, ``cylinder``, ``capsule`` or ``ellipsoid``.
+    :ivar kind: MuJoCo's: ``box``, ``cylinder``, ``capsule``, ``ellipsoid`` or ``sphere``.
     :ivar size: MuJoCo's half sizes, metres.
     :ivar position: of its centre, metres.
     :ivar euler: its rotation, radians.
@@ -40,6 +40,8 @@ class Part:
             return 2 * math.pi * first ** 2 * more[0]
         if self.kind == 'capsule':
             return math.pi * first ** 2 * (2 * more[0] + 4 / 3 * first)
+        if self.kind == 'sphere':
+            return 4 / 3 * math.pi * first ** 3
         return {'box': 8.0, 'ellipsoid': 4 / 3 * math.pi}[self.kind] * first * more[0] * more[1]
 
 
@@ -65,6 +67,8 @@ class ObjectSpec:
     :ivar pose: how it rests: ``upright`` or ``lying``.
     :ivar ballast: x, y, z, metres, and share of the mass of a point that moves its centre of mass
         away from the solids'; empty for none.
+    :ivar rollers: spheres that touch the belt instead of the solids: MuJoCo's contacts of a
+        cylinder with a box are not exact enough to roll on, and would speed it up.
     :ivar rolling_friction: against the belt, metres; ``None`` for the same as against fingers.
     """
 
@@ -79,6 +83,7 @@ class ObjectSpec:
     parts: tuple = ()
     pose: str = 'lying'
     ballast: tuple = ()
+    rollers: tuple = ()
     rolling_friction: Optional[float] = None
 
     @property
@@ -142,7 +147,15 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         family, half_sizes, rng.uniform(0.03, 0.35), rng.uniform(0.35, 0.9),
         rng.uniform(-0.04, 0.02), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)), yaw,
         parts=parts, pose='upright' if upright else 'lying',
-        ballast=_sample_ballast(rng, half_sizes, round_), rolling_friction=rolling_friction)
+        ballast=_sample_ballast(rng, half_sizes, round_),
+        rollers=_rollers(half_sizes) if rolls and family != 'capsule' else (),
+        rolling_friction=rolling_friction)
+
+
+def _rollers(half_sizes: tuple) -> tuple:
+    """Return spheres of a lying cylinder's radius, near its ends."""
+    long, _, radius = half_sizes
+    return tuple(Part('sphere', (radius,), (side * 0.8 * long, 0.0, 0.0)) for side in (-1, 1))
 
 
 def _sample_ballast(rng: np.random.Generator, half_sizes: tuple, round_: bool) -> tuple:

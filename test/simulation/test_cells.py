@@ -76,11 +76,11 @@ def test_unknown_cell_is_refused_by_name():
 
 def test_full_scenes_take_every_motion_and_all_but_the_held_out_families():
     domain = domain_named('sim', FULL)
-    drawn = [sample_scene(seed, domain, cell=FULL) for seed in range(200)]
+    drawn = [sample_scene(seed, domain, cell=FULL) for seed in range(120)]
     assert {spec.object.family for spec in drawn} == set(FULL.families)
     kinds = Counter(spec.motion.name for spec in drawn)
-    # At least half of a share of 0.1 in 200 draws: four standard deviations.
-    assert all(kinds[name] >= share * 100 for name, share in FULL.motions)
+    # Half of its share at least.
+    assert all(kinds[name] >= share * 60 for name, share in FULL.motions)
     assert all(spec.object.family in ROLLING for spec in drawn if spec.rolling)
     assert {spec.motion.name for spec in drawn if spec.rolling} == {'rolling'}
 

@@ -78,10 +78,21 @@ def test_rolling_object_leaves_the_belt_behind_and_arrives_in_time(family):
     spec, before = cell.spec, cell.object_position
     cell.wait(DECISION_S)
     rolled = cell.object_position[0] - before[0] - spec.motion.travel(DECISION_S)
-    # Rolling friction takes some, and slipping may not add.
-    assert 0.2 < rolled / (spec.rolling * DECISION_S) <= 1.1
+    # Rolling friction takes some.
+    assert 0.2 < rolled / (spec.rolling * DECISION_S) <= 1.01
     np.testing.assert_allclose(cell.object_position[:2], [spec.object.x, spec.object.y],
                                atol=1e-3)
+
+
+@pytest.mark.parametrize('family', ROLLING)
+def test_rolling_object_does_not_gain_speed_by_itself(family):
+    # MuJoCo's contacts of a cylinder with a box did that to the cylinder of this seed.
+    cell = cell_with(family, 'rolling', seed=551)
+    belt = cell.spec.motion.velocity(0.0)
+    cell.wait(0.1)
+    before = abs(cell.object_velocity[0] - belt)
+    cell.wait(DECISION_S)
+    assert abs(cell.object_velocity[0] - belt) <= before + 1e-3
 
 
 @pytest.mark.parametrize('motion', ['braking', 'stop_and_go', 'oscillating'])
