@@ -23,32 +23,52 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, help='of the first scene (%(default)s)')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes for --out (%(default)s)')
-    parser.add_argument('--domain', default='sim', help='how scenes look: sim or shifted')
-    parser.add_argument('--motion', default='', help='still, constant, accelerating or '
-                        'oscillating; a mixture without')
+    parser.add_argument('--cell', default='belt',
+                        help='what scenes are drawn from: belt or full (%(default)s)')
+    parser.add_argument('--domain', default='sim', help='how scenes look and behave: sim or '
+                        'shifted, or, in the cell full, shifted.FACTOR (%(default)s)')
+    parser.add_argument('--split', default='', help='held_out for the objects that training '
+                        'never shows; the others without')
+    parser.add_argument('--motion', default='',
+                        help='one of the motions of the cell; a mixture without')
+    parser.add_argument('--rate', type=float, default=10.0,
+                        help='frames a second of --bag (%(default)s)')
     return parser
 
 
-def _record(arguments) -> int:
+def _record(arguments, source) -> int:
     from moss_perception.bags.writer import RecordingWriter
-    from moss_perception.simulation.domains import domain_named
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
-    domain = domain_named(arguments.domain)
     with closing(Renderer()) as renderer, RecordingWriter(arguments.bag) as writer:
-        successes = record(writer, renderer, arguments.attempts, arguments.seed, domain,
-                           arguments.motion)
-    _LOG.info('%d attempts in %s, %d of them successful', arguments.attempts, arguments.bag,
-              successes)
+        done = record(writer, renderer, arguments.attempts, arguments.seed, source,
+                      arguments.rate)
+    _LOG.info('%d attempts in %s, %d of them successful', done.attempts, arguments.bag,
+              done.successes)
+    _tell_skipped(done.skipped)
     return 0
 
 
-def _generate(arguments) -> int:
+def _generate(arguments, source) -> int:
     from moss_perception.simulation.generate import generate
-    played = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers,
-                      arguments.domain, arguments.motion)
-    _LOG.info('%d scenes in %s, %d of them new', arguments.scenes, arguments.out, played)
+    made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source)
+    _LOG.info('%d scenes in %s; %d played now, %.2f a second', made.scenes, arguments.out,
+              made.played, made.scenes_per_s)
+    _tell_skipped(made.skipped)
     return 0
+
+
+def _tell_skipped(skipped: dict) -> None:
+    if skipped:
+        _LOG.warning('%d scenes were left out: %s', sum(skipped.values()), ', '.join(
+            f'{count} {reason}' for reason, count in sorted(skipped.items())))
+
+
+def _run(arguments) -> int:
+    from moss_perception.simulation.source import Source
+    source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
+    source.sample(max(arguments.seed, 0))
+    return (_record if arguments.bag else _generate)(arguments, source)
 
 
 def main(argv=None) -> int:
@@ -60,7 +80,7 @@ def main(argv=None) -> int:
     """
     set_up_logging()
     arguments = _parser().parse_args(argv)
-    return run_command(_record if arguments.bag else _generate, arguments, _LOG)
+    return run_command(_run, arguments, _LOG)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,9 @@
 """Scores of recorded attempts, by the very predictor that the node drives."""
 
 from collections.abc import Iterable
+import logging
 
+from moss_perception.errors import ShapeError
 from moss_perception.grasp.frame import Camera, Candidates, Frame
 from moss_perception.grasp.geometry import project
 from moss_perception.grasp.predictor import Predictor
@@ -9,16 +11,29 @@ from moss_perception.imaging import CompressedImage
 import numpy as np
 
 _FRAME_ID = 'camera_optical_frame'
+_LOG = logging.getLogger(__name__)
 
 
-def in_view(scenes: Iterable) -> list:
+def in_view(scenes: Iterable, limit: int | None = None) -> list:
     """
-    Choose the scenes whose candidates all lie in the image.
+    Choose the scenes whose candidates all lie in the image; how many do not is logged.
 
     :param scenes: of :class:`moss_perception.simulation.dataset.Scene`.
+    :param limit: at most so many.
     """
-    return [scene for scene in scenes if np.isfinite(project(
-        scene.candidates[:, :3].astype(np.float64), _camera(scene))).all()]
+    chosen, outside = [], 0
+    for scene in scenes:
+        if np.isfinite(project(scene.candidates[:, :3].astype(np.float64),
+                               _camera(scene))).all():
+            chosen.append(scene)
+        else:
+            outside += 1
+        if limit is not None and len(chosen) >= limit:
+            break
+    if outside:
+        _LOG.warning('%d of %d scenes have candidates outside the image and are left out',
+                     outside, outside + len(chosen))
+    return chosen
 
 
 def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -> np.ndarray:
@@ -33,22 +48,30 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
         outside the image.
     """
     period_ns = round(1e9 / predictor.config.frame_rate_hz)
-    stamp_ns, scores = 0, []
+    begin_ns, scores = period_ns, []
     for scene in scenes:
         predictor.reset('next_scene')
+        prediction = None
         predictor.set_camera(_camera(scene))
         positions = scene.candidates[:, :3].astype(np.float64)
-        frames = scene.jpegs[-1:] * predictor.config.window_frames if frozen else scene.jpegs
-        for jpeg in frames:
-            stamp_ns += period_ns
+        jpegs, times_ns = scene.jpegs, scene.times_ns
+        if frozen:
+            span = predictor.config.window_frames
+            jpegs, times_ns = jpegs[-1:] * span, np.arange(span) * period_ns
+        for jpeg, time_ns in zip(jpegs, times_ns - times_ns[0], strict=True):
+            stamp_ns = begin_ns + int(time_ns)
             predictor.set_candidates(Candidates(
                 stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
-            prediction = predictor.push(
-                Frame(stamp_ns, _FRAME_ID, CompressedImage(data=jpeg, format='jpeg')))
+            # Of two frames within one sample's time, only the first is scored.
+            prediction = predictor.push(Frame(
+                stamp_ns, _FRAME_ID, CompressedImage(data=jpeg, format='jpeg'))) or prediction
+        if prediction is None:
+            raise ShapeError(f'the frames of scene {scene.seed} do not fill the window of '
+                             f'{predictor.config.window_frames} samples')
+        begin_ns = stamp_ns + period_ns
         scores.append(prediction.scores)
     return np.concatenate(scores)
 
 
 def _camera(scene) -> Camera:
-    height, width = scene.newest(1).shape[1:3]
-    return Camera(width, height, scene.matrix)
+    return Camera(*scene.image_size, scene.matrix)

@@ -49,12 +49,13 @@ class Execution:
     :ivar finished: whether the whole motion is over.
     """
 
-    def __init__(self, cell: WorkCell, grasp: np.ndarray):
+    def __init__(self, cell: WorkCell, grasp: np.ndarray, delay_s: float = 0.0):
         """
         Begin at the cell's present state.
 
         :param grasp: x, y, z of the middle between the closed pads, metres, and yaw of the
             closing direction, radians, in the world frame; shape ``(4,)``.
+        :param delay_s: how long the gripper stays where it is before it starts, seconds.
         """
         self.cell = cell
         self.outcome = None
@@ -65,54 +66,59 @@ class Execution:
         goal[2] = max(goal[2], mjcf.PAD_HALF_HEIGHT_M + 0.002)
         above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
         top = goal + (0.0, 0.0, LIFT_M, 0.0)
-        self._phases = (
-            (APPROACH_S, start, above, self._nothing),
-            (DESCEND_S, above, goal, self._not_blocked),
-            (CLOSE_S, goal, goal, self._gripped),
-            (LIFT_S, goal, top, self._lifted),
-            (SHAKE_S, top, top, self._held),
+        steps = (
+            (None, delay_s, start, start, self._nothing),
+            ('approach', APPROACH_S, start, above, self._nothing),
+            ('descend', DESCEND_S, above, goal, self._not_blocked),
+            ('close', CLOSE_S, goal, goal, self._gripped),
+            ('lift', LIFT_S, goal, top, self._lifted),
+            ('shake', SHAKE_S, top, top, self._held),
         )
-        self._phase = 0
+        self._steps = [step for step in steps if round(step[1] / TICK_S)]
         self._elapsed = 0
 
     @property
     def phase(self) -> str:
         """Return which of ``PHASES`` the next tick belongs to; the last one after the end."""
-        return PHASES[min(self._phase, len(PHASES) - 1)]
+        return PHASES[-1] if self.finished else self._steps[0][0] or PHASES[0]
 
     def tick(self):
-        """Let 10 ms pass; sets ``outcome`` at the end, or as soon as the grasp has failed."""
+        """
+        Let 10 ms pass; sets ``outcome`` at the end, or as soon as the grasp has failed.
+
+        :raises SimulationError: if the motion is over.
+        """
         if self.finished:
             raise SimulationError('the grasp is over: expected no more ticks')
-        duration, begin, end, check = self._phases[self._phase]
+        name, duration, begin, end, check = self._steps[0]
         self._elapsed += 1
         count = round(duration / TICK_S)
         done = self._elapsed == count
-        wrist, finger = self._command(begin, end, self._elapsed / count)
+        wrist, finger = self._command(name, begin, end, self._elapsed / count)
         self.cell.tick(wrist, finger)
-        if self.outcome is None:
-            reason = check(done=done)
-            if reason:
-                self.outcome = Outcome(False, reason)
-                # A finger on the object must not be pressed on: hold where it was stopped.
-                self._stopped = wrist if self._phase < 2 else None
+        reason = '' if self.outcome else check(done=done)
+        if reason:
+            self.outcome = Outcome(False, reason)
+            # A finger on the object must not be pressed on: hold where it was stopped.
+            self._stopped = wrist if name == 'descend' else None
         if done:
-            self._phase, self._elapsed = self._phase + 1, 0
-            self.finished = self._phase == len(self._phases)
+            del self._steps[0]
+            self._elapsed, self.finished = 0, not self._steps
         if self.finished and self.outcome is None:
             self.outcome = Outcome(True, 'held after lift and shake')
 
-    def _command(self, begin: np.ndarray, end: np.ndarray, part: float) -> tuple:
-        """Return where wrist and fingers are told to be at a part, 0 to 1, of the phase."""
+    def _command(self, name: str, begin: np.ndarray, end: np.ndarray, part: float) -> tuple:
+        """Return where wrist and fingers are told to be at a part, 0 to 1, of a step."""
         if self._stopped is not None:
             return self._stopped, OPEN
         wrist = begin + (end - begin) * part ** 3 * (10 - 15 * part + 6 * part ** 2)
-        if self._phase == 4:
+        if name == 'shake':
             # Two full periods, across the closing direction and up: what slips, slips now.
             swing = SHAKE_M * math.sin(2 * math.pi * SHAKE_HZ * self._elapsed * TICK_S)
             wrist = wrist + swing * np.array([-math.sin(end[3]), math.cos(end[3]), 0.5, 0.0])
-        finger = OPEN if self._phase < 2 else CLOSED * min(1.0, part / 0.6 + (self._phase > 2))
-        return wrist, finger
+        if name not in ('close', 'lift', 'shake'):
+            return wrist, OPEN
+        return wrist, CLOSED * min(1.0, part / 0.6 + (name != 'close'))
 
     def run(self) -> Outcome:
         """Tick until it has ended."""

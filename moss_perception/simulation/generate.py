@@ -2,82 +2,201 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from functools import partial
+import logging
 from multiprocessing import get_context
 import os
+from pathlib import Path
 import signal
+import time
+from typing import Union
 
-from moss_perception.errors import ConfigError, SimulationError
+from moss_perception.errors import ConfigError, SceneError, SimulationError
+from moss_perception.simulation import inventory
 from moss_perception.simulation.camera import camera_matrix
-from moss_perception.simulation.dataset import read_shard, Scene, shard_path, write_shard
-from moss_perception.simulation.domains import domain_named
+from moss_perception.simulation.dataset import Scene, shard_path, write_shard
+from moss_perception.simulation.shards import FORMAT
+from moss_perception.simulation.source import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
+# A worker that dies over the same shard so often does not die by chance.
+MAX_DEATHS = 3
+_LOG = logging.getLogger(__name__)
 _renderer = None
 
 
-def _play(seed: int, domain: str, motion: str) -> Scene:
-    """Play one scene in a worker, which keeps its renderer."""
-    global _renderer
-    from moss_perception.simulation.attempt import play
-    from moss_perception.simulation.renderer import Renderer
-    from moss_perception.simulation.scene import sample_scene
-    if _renderer is None:
-        _renderer = Renderer()
-    return play(sample_scene(seed, domain_named(domain), motion), _renderer)
+@dataclass(frozen=True)
+class Summary:
+    """
+    What a run has made.
+
+    :ivar played: scenes played now, with those left out.
+    :ivar scenes: in the folder.
+    :ivar skipped: scenes left out, of the whole folder, by reason.
+    :ivar scenes_per_s: played now; NaN if none were.
+    """
+
+    played: int
+    scenes: int
+    skipped: dict
+    scenes_per_s: float
 
 
-def _is_there(folder, shard: range, domain: str) -> bool:
-    """Tell whether a shard has been written; one of a shorter run before has not."""
-    path = shard_path(folder, shard[0])
-    if not path.exists():
-        return False
-    there = read_shard(path)
-    if there[0].domain != domain:
-        raise ConfigError(f'{path} holds scenes of the domain {there[0].domain!r}, not {domain!r}')
-    return len(there) >= len(shard)
-
-
-def generate(folder, scenes: int, seed: int = 0, workers: int = 1, domain: str = 'sim',
-             motion: str = '', progress: bool = True) -> int:
+def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
+             progress: bool = True) -> Summary:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; those there are kept.
 
+    A scene that can't be used is left out, and told with its reason in ``skipped.json``;
+    ``dataset.json`` says what the folder is to hold. What a worker was at when it died is done
+    again.
+
     :param folder: where the shards go; made if missing.
-    :param scenes: how many, at least 1.
+    :param scenes: how many, at least 1, with those that will be left out.
     :param seed: of the first.
     :param workers: processes, at least 1.
-    :param domain: one of ``domains.DOMAINS``.
-    :param motion: one of ``motions.MOTIONS``; empty for a mixture.
+    :param source: what scenes are drawn from.
     :param progress: whether to show a bar.
-    :returns: how many scenes were played now.
-    :raises ConfigError: if an argument is out of range, or the folder holds another domain.
-    :raises SimulationError: if a scene can't be played or stored.
+    :raises ConfigError: if an argument is out of range, or the folder holds other scenes.
+    :raises SimulationError: if scenes can't be played or stored.
     """
     for name, value, least in (('scenes', scenes, 1), ('seed', seed, 0), ('workers', workers, 1)):
         if value < least:
             raise ConfigError(f'{name} must be at least {least}, got {value}')
-    domain_named(domain)
-    shards = (range(first, min(first + SCENES_PER_SHARD, seed + scenes))
-              for first in range(seed, seed + scenes, SCENES_PER_SHARD))
-    missing = [shard for shard in shards if not _is_there(folder, shard, domain)]
-    seeds = [number for shard in missing for number in shard]
+    source.sample(seed)
+    run = _Run(Path(folder), range(seed, seed + scenes), source)
+    missing = run.missing()
+    todo = sum(len(shard) for shard in missing)
     # One software renderer a worker is faster than each spreading over all cores.
     os.environ.setdefault('LP_NUM_THREADS', '1')
-    # Ctrl-C is the parent's to handle: it stops the workers.
-    pool = ProcessPoolExecutor(workers, get_context('spawn'), signal.signal,
-                               (signal.SIGINT, signal.SIG_IGN))
+    started = time.monotonic()
+    with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
+        run.play(missing, workers, bar)
+    seconds = time.monotonic() - started
+    return run.finish(todo, seconds, workers)
+
+
+class _Run:
+    """One data set being made."""
+
+    def __init__(self, folder: Path, seeds: range, source: Source):
+        self._folder = folder
+        self._seeds = seeds
+        self._source = source
+        self._skipped = inventory.load_skipped(folder)
+        self._promise()
+
+    def _promise(self):
+        """Say what the folder is to hold, before anything is in it."""
+        wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start}
+        there = inventory.load_dataset(self._folder)
+        if not there and any(self._folder.glob(inventory.PATTERN)):
+            raise ConfigError(f'{self._folder} holds scenes without a {inventory.DATASET}: '
+                              'expected another folder, or an empty one')
+        for name, value in wanted.items():
+            if there and there.get(name) != value:
+                raise ConfigError(f'{self._folder} holds scenes of the {name} '
+                                  f'{there.get(name)!r}, not {value!r}')
+        if there.get('scenes', 0) > len(self._seeds):
+            raise ConfigError(f'{self._folder} is to hold {there["scenes"]} scenes: expected at '
+                              f'least so many to be asked for, got {len(self._seeds)}')
+        self._dataset = {**there, **wanted, 'scenes': len(self._seeds)}
+        self._dataset.setdefault('seconds', 0.0)
+        self._dataset.setdefault('played', 0)
+        inventory.save_dataset(self._folder, self._dataset)
+
+    def missing(self) -> list:
+        """Return the shards, as ranges of seeds, that are not there as a whole."""
+        shards = (range(first, min(first + SCENES_PER_SHARD, self._seeds.stop))
+                  for first in self._seeds[::SCENES_PER_SHARD])
+        return [shard for shard in shards if not self._is_there(shard)]
+
+    def _is_there(self, shard: range) -> bool:
+        path = shard_path(self._folder, shard[0])
+        try:
+            there = set(inventory.seeds_of(path)) if path.exists() else set()
+            return there | (self._skipped.keys() & set(shard)) == set(shard)
+        except SimulationError as error:
+            _LOG.warning('%s; it is played again', error)
+            return False
+
+    def play(self, missing: list, workers: int, bar: tqdm):
+        """Play shards, and again where workers die."""
+        left, deaths = list(missing), 0
+        while left:
+            count = len(left)
+            try:
+                self._play_in_pool(left, workers, bar)
+            except BrokenProcessPool as error:
+                deaths = deaths + 1 if len(left) == count else 1
+                if deaths == MAX_DEATHS:
+                    raise SimulationError(
+                        f'workers died {deaths} times while playing the scenes {left[0][0]} to '
+                        f'{left[0][-1]} into {self._folder}') from error
+                _LOG.warning('a worker died; going on from scene %d', left[0][0])
+
+    def _play_in_pool(self, left: list, workers: int, bar: tqdm):
+        """Play shards in order; each is taken from the list once it is written."""
+        seeds = [seed for shard in left for seed in shard]
+        # Ctrl-C is the parent's to handle: it stops the workers.
+        pool = ProcessPoolExecutor(workers, get_context('spawn'), signal.signal,
+                                   (signal.SIGINT, signal.SIG_IGN))
+        shown = bar.n
+        try:
+            coming = pool.map(partial(_play, source=self._source), seeds)
+            while left:
+                played = []
+                for _ in left[0]:
+                    played.append(next(coming))
+                    bar.update()
+                self._store(left[0], played)
+                del left[0]
+                shown = bar.n
+        finally:
+            bar.update(shown - bar.n)
+            pool.shutdown(cancel_futures=True)
+
+    def _store(self, shard: range, played: list):
+        """Write a shard; what was left out is told first, so that it never lacks silently."""
+        self._skipped = {seed: why for seed, why in self._skipped.items() if seed not in shard}
+        self._skipped.update({seed: (item.reason, str(item))
+                              for seed, item in zip(shard, played, strict=True)
+                              if isinstance(item, SceneError)})
+        inventory.save_skipped(self._folder, self._skipped)
+        scenes = [item for item in played if isinstance(item, Scene)]
+        if scenes:
+            write_shard(shard_path(self._folder, shard[0]), scenes, camera_matrix())
+        else:
+            shard_path(self._folder, shard[0]).unlink(missing_ok=True)
+
+    def finish(self, played: int, seconds: float, workers: int) -> Summary:
+        """Note in ``dataset.json`` how it went."""
+        reasons = inventory.count_reasons(self._skipped)
+        if played:
+            self._dataset['played'] += played
+            self._dataset['seconds'] = round(self._dataset['seconds'] + seconds, 1)
+            self._dataset['workers'] = workers
+            self._dataset['scenes_per_s'] = round(
+                self._dataset['played'] / max(self._dataset['seconds'], 0.1), 3)
+        self._dataset['skipped'] = reasons
+        inventory.save_dataset(self._folder, self._dataset)
+        if not any(self._folder.glob(inventory.PATTERN)):
+            raise SimulationError(
+                f'none of the {len(self._seeds)} scenes could be used: {reasons}')
+        return Summary(played, len(self._seeds) - len(self._skipped), reasons,
+                       played / seconds if played else float('nan'))
+
+
+def _play(seed: int, source: Source) -> Union[Scene, SceneError]:
+    """Play one scene in a worker, which keeps its renderer."""
+    global _renderer
+    from moss_perception.simulation.attempt import play
+    from moss_perception.simulation.renderer import Renderer
+    if _renderer is None:
+        _renderer = Renderer()
     try:
-        with tqdm(pool.map(partial(_play, domain=domain, motion=motion), seeds),
-                  total=scenes, initial=scenes - len(seeds), unit='scene',
-                  disable=not progress) as played:
-            coming = iter(played)
-            for shard in missing:
-                write_shard(shard_path(folder, shard[0]),
-                            [next(coming) for _ in shard], camera_matrix())
-    except BrokenProcessPool as error:
-        raise SimulationError(f'a worker died while playing scenes into {folder}') from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return len(seeds)
+        return play(source.sample(seed), _renderer)
+    except SceneError as error:
+        return error

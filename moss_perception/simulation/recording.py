@@ -1,15 +1,20 @@
 """Attempts played one after another on one clock, as a robot's recorder would see them."""
 
+from collections import Counter
+from dataclasses import dataclass, field
+import logging
+import math
 from typing import Protocol
 
-from moss_perception.errors import ConfigError
+from moss_perception.errors import ConfigError, SceneError
 from moss_perception.simulation.attempt import candidates, encode, sample_offsets
-from moss_perception.simulation.camera import camera_matrix, HEIGHT, WIDTH
+from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.domains import Domain
-from moss_perception.simulation.execution import Execution
+from moss_perception.simulation.execution import DURATION_S, Execution, Outcome
 from moss_perception.simulation.renderer import Renderer
-from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, sample_scene, SceneSpec
+from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, SceneSpec
+from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.source import BELT_SIM, Source
 import numpy as np
 from tqdm import tqdm
 
@@ -17,7 +22,7 @@ CLOCK_START_NS = 1_700_000_000 * 10**9
 # Longer than a second, so that a predictor's window starts anew with each attempt.
 PAUSE_NS = 1_200_000_000
 _TICK_NS = round(TICK_S * 1e9)
-_TICKS_PER_FRAME = round(1 / FRAME_RATE_HZ / TICK_S)
+_LOG = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -39,35 +44,62 @@ class Sink(Protocol):
         """Take how the attempt ended."""
 
 
-def record(sink: Sink, renderer: Renderer, attempts: int, seed: int, domain: Domain,
-           motion: str = '', progress: bool = True) -> int:
+@dataclass
+class Recorded:
     """
-    Play attempts ``seed`` to ``seed + attempts - 1`` into a recording.
+    What a recording holds.
+
+    :ivar attempts: that came to their end, and ``successes`` among them.
+    :ivar skipped: scenes that could not be used, by reason.
+    """
+
+    attempts: int = 0
+    successes: int = 0
+    skipped: Counter = field(default_factory=Counter)
+
+
+def record(sink: Sink, renderer: Renderer, attempts: int, seed: int, source: Source = BELT_SIM,
+           rate_hz: float = FRAME_RATE_HZ, progress: bool = True) -> Recorded:
+    """
+    Play the scenes ``seed`` to ``seed + attempts - 1`` into a recording.
 
     :param sink: takes the messages in the order of their stamps.
     :param attempts: how many, at least 1.
     :param seed: of the first scene, at least 0.
-    :param motion: one of ``motions.MOTIONS``; empty for a mixture.
-    :returns: how many succeeded.
+    :param source: what scenes are drawn from.
+    :param rate_hz: of the frames, 10 to 100.
     :raises ConfigError: if an argument is out of range.
     """
     if attempts < 1:
         raise ConfigError(f'attempts must be at least 1, got {attempts}')
+    if not FRAME_RATE_HZ <= rate_hz <= 1 / TICK_S:
+        raise ConfigError(f'rate must be {FRAME_RATE_HZ} to {1 / TICK_S:g} frames a second, got '
+                          f'{rate_hz}')
     wishes = np.random.default_rng([seed, 4]).permutation(np.arange(attempts) % 2 == 0)
-    start_ns, successes = CLOCK_START_NS, 0
+    start_ns, done = CLOCK_START_NS, Recorded()
     for index in tqdm(range(attempts), unit='attempt', disable=not progress):
-        attempt = _Attempt(sink, renderer, sample_scene(seed + index, domain, motion), start_ns)
-        successes += attempt.play(index + 1, bool(wishes[index]))
-        start_ns = attempt.now_ns + PAUSE_NS
-    return successes
+        try:
+            attempt = _Attempt(sink, renderer, source.sample(seed + index), start_ns, rate_hz)
+            start_ns += PAUSE_NS
+            success = attempt.play(index + 1, bool(wishes[index]))
+        except SceneError as error:
+            _LOG.warning('left out: %s', error)
+            done.skipped[error.reason] += 1
+        else:
+            start_ns = attempt.now_ns + PAUSE_NS
+            done.attempts += 1
+            done.successes += success
+    return done
 
 
 class _Attempt:
-    def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, start_ns: int):
+    def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, start_ns: int,
+                 rate_hz: float):
         self._sink = sink
         self._renderer = renderer
         self._spec = spec
         self._start_ns = start_ns
+        self._rate_hz = rate_hz
         self._cell = WorkCell(spec)
 
     @property
@@ -76,9 +108,11 @@ class _Attempt:
 
     def play(self, number: int, wish: bool) -> bool:
         """Play the attempt with a grasp that comes out as wished for, if there is one."""
-        offsets = sample_offsets(self._spec.seed)
-        for index in range(round(DECISION_S * FRAME_RATE_HZ) + 1):
-            self._cell.wait(index / FRAME_RATE_HZ)
+        offsets = sample_offsets(self._spec.seed, cell=self._spec.cell)
+        # The last frame is the decision's, whatever the rate.
+        periods = round(DECISION_S * self._rate_hz)
+        for time_s in self._times(periods + 1, periods / DECISION_S):
+            self._cell.wait(time_s)
             grasps = candidates(self._cell, offsets)
             listed = self._spec.mount.grasps_to_optical(grasps)
             self._frame(listed)
@@ -92,22 +126,33 @@ class _Attempt:
             motion=self._spec.motion.name, object=self._spec.object.shape)
         return outcome.success
 
+    def _times(self, count: int, rate_hz: float) -> np.ndarray:
+        """Return when the frames that arrive are taken; the first and the last are on time."""
+        plan = schedule(self._spec.seed, self._spec.sensor, count, rate_hz, TICK_S)
+        return plan.times_s[plan.arrives]
+
     def _choose(self, grasps: np.ndarray, wish: bool) -> int:
         saved = self._cell.save()
         order = np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps))
         for index in order:
             self._cell.restore(saved)
-            if Execution(self._cell, grasps[index]).run().success == wish:
+            if self._begin(grasps[index]).run().success == wish:
                 break
         self._cell.restore(saved)
         return int(index)
 
-    def _execute(self, grasp: np.ndarray):
-        execution = Execution(self._cell, grasp)
+    def _begin(self, grasp: np.ndarray) -> Execution:
+        return Execution(self._cell, grasp, self._spec.physics.latency_s)
+
+    def _execute(self, grasp: np.ndarray) -> Outcome:
+        decision, execution = self._cell.ticks, self._begin(grasp)
+        duration_s = DURATION_S + self._spec.physics.latency_s
+        times = self._times(math.floor(duration_s * self._rate_hz + 1e-6) + 1, self._rate_hz)
+        due = set(decision + np.round(times[1:] / TICK_S).astype(int))
         listed = np.empty((0, 4))
         while execution.outcome is None:
             execution.tick()
-            if self._cell.ticks % _TICKS_PER_FRAME == 0:
+            if self._cell.ticks in due:
                 self._frame(listed)
                 listed = None
         return execution.outcome
@@ -115,7 +160,7 @@ class _Attempt:
     def _frame(self, listed):
         stamp_ns = self.now_ns
         image = self._renderer.render(self._cell)
-        self._sink.camera_info(stamp_ns, WIDTH, HEIGHT, camera_matrix())
+        self._sink.camera_info(stamp_ns, WIDTH, HEIGHT, self._spec.lens.matrix)
         if listed is not None:
             self._sink.candidates(stamp_ns, listed)
         self._sink.image(stamp_ns, encode(image, self._spec.domain.jpeg_quality))

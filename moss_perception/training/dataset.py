@@ -1,5 +1,6 @@
 """Scenes as the network takes them; geometry and preprocessing are the predictor's own."""
 
+from moss_perception.evaluation.attempts import in_view
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.frame import Camera
 from moss_perception.grasp.geometry import encode_grasps, letterbox, project
@@ -29,12 +30,16 @@ class GraspScenes(Dataset):
         down makes mirrored grasps as good as the originals.
     :param empty: number of grasps at empty places to add.
     :param frozen: repeat each clip's last frame in place of the others: nothing moves.
+    :param monitor: add, for each scene in which a grasp was watched, a clip that ends at a frame
+        drawn from its execution: the executed grasp is its one candidate, and whether that held
+        its outcome, so that the one network learns both.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
-                 empty: int = 0, frozen: bool = False, seed: int = 0):
+                 empty: int = 0, frozen: bool = False, monitor: bool = False, seed: int = 0):
         self.scenes = scenes
+        self._watched = [scene for scene in scenes if monitor and scene.monitor is not None]
         self.config = config
         self.augment = augment
         self.empty = empty
@@ -43,13 +48,14 @@ class GraspScenes(Dataset):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.scenes)
+        return len(self.scenes) + len(self._watched)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
-        scene = self.scenes[index]
         generator = np.random.default_rng((self.seed, self.epoch, index))
-        span = self.config.window_frames
-        frames = scene.newest(1).repeat(span, axis=0) if self.frozen else scene.newest(span)
+        if not 0 <= index < len(self):
+            raise IndexError(f'there is no item {index}: expected one of {len(self)}')
+        scene = self._scene(index, generator)
+        frames = self._frames(scene)
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         candidates, outcomes = scene.candidates.astype(np.float64), scene.outcomes
@@ -64,6 +70,22 @@ class GraspScenes(Dataset):
             images, grasps, seen = _augment(images, [grasps, seen], generator)
         return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in (
             images, grasps, outcomes.astype(np.float32), _places(grasps, seen)))
+
+    def _scene(self, index: int, generator: np.random.Generator) -> Scene:
+        if index < len(self.scenes):
+            return self.scenes[index]
+        scene = self._watched[index - len(self.scenes)]
+        return scene.during(int(generator.integers(len(scene.monitor.jpegs))))
+
+    def _frames(self, scene: Scene) -> np.ndarray:
+        """Return the window's samples, by their stamps: uint8, ``(T, H, W, 3)``."""
+        span = self.config.window_frames
+        if self.frozen:
+            return scene.newest(1).repeat(span, axis=0)
+        if isinstance(scene, Scene):
+            return scene.clip(span, self.config.frame_rate_hz)
+        # Decoded before: the window is all that was kept.
+        return scene.newest(span)
 
 
 def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ...],
@@ -87,23 +109,17 @@ def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ..
                          config)
 
 
-def load_scenes(folder: str, limit: int | None = None) -> list[Scene]:
+def load_scenes(folder: str, limit: int | None = None,
+                unfinished: bool = False) -> list[Scene]:
     """
     Read the scenes whose candidates all lie in the image.
 
     :param folder: of shards, see :mod:`moss_perception.simulation.dataset`.
     :param limit: read at most so many.
-    :raises SimulationError: if there are none, or one can't be read.
+    :param unfinished: also read a folder that lacks some of what it promises.
+    :raises SimulationError: if there are none, one can't be read, or some are missing.
     """
-    scenes = []
-    for scene in read_shards(folder):
-        pixels = project(scene.candidates[:, :3].astype(np.float64),
-                         Camera(*_image_size(scene), scene.matrix))
-        if np.isfinite(pixels).all():
-            scenes.append(scene)
-        if limit is not None and len(scenes) >= limit:
-            break
-    return scenes
+    return in_view(read_shards(folder, unfinished), limit)
 
 
 def collate(items: list) -> tuple[torch.Tensor, ...]:
@@ -115,7 +131,7 @@ def collate(items: list) -> tuple[torch.Tensor, ...]:
 
 def defaults_from(scenes: list[Scene]) -> dict:
     """Return the configuration of the default grasp: the mean candidate of these scenes."""
-    width, height = _image_size(scenes[0])
+    width, height = scenes[0].image_size
     camera = Camera(width, height, scenes[0].matrix)
     candidates = np.concatenate([s.candidates for s in scenes]).astype(np.float64)
     pixels = project(candidates[:, :3], camera).mean(axis=0)
@@ -130,11 +146,6 @@ def pixel_statistics(scenes: list[Scene], count: int = 64) -> dict:
     pixels = np.stack([s.newest(1)[0] for s in scenes[::step]]) / 255
     return {'mean': tuple(float(x) for x in pixels.mean(axis=(0, 1, 2))),
             'std': tuple(float(x) for x in pixels.std(axis=(0, 1, 2)))}
-
-
-def _image_size(scene: Scene) -> tuple[int, int]:
-    height, width = scene.newest(1).shape[1:3]
-    return width, height
 
 
 def _empty_places(scene: Scene, size: tuple[int, ...], count: int,

@@ -14,6 +14,7 @@ from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import sample_scene
+from moss_perception.simulation.source import Source
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ class Tape:
 @pytest.fixture(scope='module')
 def tape(renderer):
     made = Tape()
-    made.successes = record(made, renderer, 2, 77, domain_named('sim'), progress=False)
+    made.successes = record(made, renderer, 2, 77, progress=False).successes
     return made
 
 
@@ -69,20 +70,25 @@ def test_moving_object_moves_in_the_image(renderer):
 
 
 def test_training_data_is_resumed_not_made_again(renderer, tmp_path):
-    assert generate(tmp_path, 1, seed=9, progress=False) == 1
+    assert generate(tmp_path, 1, seed=9, progress=False).played == 1
     (scene,) = read_shards(tmp_path)
     spec = sample_scene(9, domain_named('sim'))
     np.testing.assert_array_equal(scene.outcomes, play(spec, renderer).outcomes)
     assert (scene.seed, scene.motion, scene.shape) == (9, spec.motion.name, spec.object.shape)
-    assert generate(tmp_path, 1, seed=9, progress=False) == 0
-    with pytest.raises(ConfigError, match="domain 'sim', not 'shifted'"):
-        generate(tmp_path, 1, seed=9, domain='shifted', progress=False)
+    assert generate(tmp_path, 1, seed=9, progress=False).played == 0
+    for other in (Source(domain='shifted'), Source(motion='still'), Source(cell='full')):
+        with pytest.raises(ConfigError, match='holds scenes of the (domain|motion|cell)'):
+            generate(tmp_path, 1, seed=9, source=other, progress=False)
+    with pytest.raises(ConfigError, match='the seed 9, not 10'):
+        generate(tmp_path, 1, seed=10, progress=False)
 
 
 def test_shard_of_a_shorter_run_is_made_again(renderer, tmp_path):
     generate(tmp_path, 1, seed=9, progress=False)
-    assert generate(tmp_path, 2, seed=9, progress=False) == 2
+    assert generate(tmp_path, 2, seed=9, progress=False).played == 2
     assert [scene.seed for scene in read_shards(tmp_path)] == [9, 10]
+    with pytest.raises(ConfigError, match='is to hold 2 scenes'):
+        generate(tmp_path, 1, seed=9, progress=False)
 
 
 @pytest.mark.parametrize('wrong', [{'scenes': 0}, {'seed': -1}, {'workers': 0}])
