@@ -72,6 +72,39 @@ def test_use_sim_time_can_be_refused_with_a_bag(tmp_path):
     assert processes['grasp_predictor'].parameters['use_sim_time'] is False
 
 
+def test_a_simulated_cell_is_a_job_that_brings_camera_and_clock():
+    processes = by_name(sim='true', namespace='arm', image_topic='/arm/color', sim_attempts='3',
+                        sim_domain='shifted', sim_seed='7', sim_cell='full')
+    cell = processes['sim_cell']
+    assert cell.role == JOB
+    assert cell.parameters == {'publish_clock': True, 'compressed': True, 'cell': 'full',
+                               'domain': 'shifted', 'attempts': 3, 'seed': 7}
+    assert cell.remappings == (('image', '/arm/color'),)
+    assert processes['grasp_predictor'].parameters == {
+        'use_sim_time': True, 'image_transport': 'compressed'}
+    assert processes['grasp_gate'].parameters == {'use_sim_time': True}
+    assert {process.namespace for process in processes.values()} == {'/arm'}
+
+
+def test_what_is_not_said_of_the_simulated_cell_is_left_to_the_parameter_files():
+    cell = by_name(sim='true', image_transport='raw', use_sim_time='false')['sim_cell']
+    assert cell.parameters == {'publish_clock': False, 'compressed': False}
+    assert cell.parameter_files == (CONFIG,)
+    assert 'sim_cell' not in by_name()
+
+
+def test_a_recording_and_a_simulated_cell_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="'bag' is .* and 'sim' is 'true': expected one of them"):
+        grasp_system({'bag': str(tmp_path), 'sim': 'true'})
+
+
+@pytest.mark.parametrize('name', ['sim_attempts', 'sim_seed'])
+@pytest.mark.parametrize('value', ['-1', '1.5', 'many', '\u0663', str(2**31)])
+def test_a_number_of_the_simulated_cell_that_is_none_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"'{name}' is '{value}': expected a whole number"):
+        grasp_system({'sim': 'true', name: value})
+
+
 def test_autostart_can_be_left_to_others():
     assert 'grasp_autostart' not in by_name(autostart='false')
     assert by_name()['grasp_autostart'].arguments == ('grasp_predictor',)

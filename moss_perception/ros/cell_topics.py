@@ -22,7 +22,7 @@ _DEPTH = 10
 
 class CellTopics:
     """
-    The publishers of sim_cell; a :class:`moss_perception.simulation.live.Feed`.
+    The publishers of sim_cell; a :class:`moss_perception.simulation.live_config.Feed`.
 
     :param node: an rclpy node.
     :param frame_id: of every header.

@@ -23,6 +23,8 @@ from rclpy.node import Node
 
 _BEAT_S = 1.0
 _POLL_S = 0.05
+# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+_SETTLE_S = 0.25
 _THROTTLE_S = 5.0
 # Less is the jitter of a machine that does something else, too.
 _BEHIND_S = 0.1
@@ -116,6 +118,7 @@ class SimCell(Node):
                     f'{self._settings.start_delay:g} s: beginning anyway')
                 return
             time.sleep(_POLL_S)
+        time.sleep(_SETTLE_S)
 
     def _on_selected(self, message: PoseStamped) -> None:
         try:
@@ -158,14 +161,15 @@ class SimCell(Node):
 def _config(settings: CellSettings) -> Any:
     from moss_perception.simulation.cells import cell_named
     from moss_perception.simulation.domains import domain_named
-    from moss_perception.simulation.live import LiveConfig
+    from moss_perception.simulation.live_config import LiveConfig
     cell = cell_named(settings.cell)
     if settings.motion not in ('', *cell.motion_names):
         raise ConfigError(f'parameter motion is {settings.motion!r}: expected one of '
                           f'{", ".join(cell.motion_names)}, or nothing')
+    domain = domain_named(settings.domain, cell)
     return LiveConfig(
-        domain_named(settings.domain), cell, settings.motion, settings.seed, settings.attempts,
-        settings.rate, settings.real_time, settings.timeout, settings.pause)
+        domain, cell, settings.motion, settings.seed, settings.attempts, settings.rate,
+        settings.real_time, settings.timeout, settings.pause)
 
 
 def _listed(counts: Counter) -> str:

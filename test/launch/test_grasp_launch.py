@@ -67,6 +67,12 @@ def test_the_player_starts_after_the_starter(launch_file, make_bag, factory):
     assert [node.node_executable for node in alone][-1] == 'bag_player'
 
 
+def test_the_simulated_cell_starts_after_the_starter(launch_file):
+    assert 'sim_cell' not in [x.node_executable for x in nodes_of(launch_file, {'sim': 'true'})]
+    alone = nodes_of(launch_file, {'sim': 'true', 'autostart': 'false'})
+    assert [node.node_executable for node in alone][-1] == 'sim_cell'
+
+
 def run(launch_file, *parts):
     """Run small processes under the launch file's exit handlers; return the exit status."""
     actions = [(Process(name, name, role), ExecuteProcess(

@@ -6,6 +6,7 @@ from pathlib import Path
 from moss_perception.grasp.gate import GateConfig
 from moss_perception.grasp.orders import parse_orders
 from moss_perception.resources import share_directory
+from moss_perception.ros.cell_settings import CellSettings
 from moss_perception.ros.parameters import PredictorParameters
 from moss_perception.ros.player_settings import PlayerSettings
 import pytest
@@ -38,10 +39,17 @@ def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
     assert listed == {field.name: field.default for field in fields(PredictorParameters)}
 
 
-def test_the_players_parameters_are_described():
-    rows = [line.split('|')[1].strip(' `') for line in (ROOT / 'docs' / 'bag_player.md')
-            .read_text().splitlines() if line.startswith('| `')]
-    assert rows == [field.name for field in fields(PlayerSettings)]
+@pytest.mark.parametrize('page, settings', [
+    ('bag_player.md', PlayerSettings), ('sim_cell.md', CellSettings)])
+def test_the_parameters_that_are_read_once_are_described(page, settings):
+    text = (ROOT / 'docs' / page).read_text().partition('| parameter |')[2]
+    rows = [line.split('|')[1].strip(' `') for line in text.splitlines() if line.startswith('| `')]
+    assert rows == [field.name for field in fields(settings)]
+
+
+def test_the_cells_parameters_are_listed_with_their_defaults(sections):
+    defaults = {field.name: field.default for field in fields(CellSettings)}
+    assert sections['/**/sim_cell'] == defaults
 
 
 def test_the_gates_parameters_are_listed_with_their_defaults(sections):

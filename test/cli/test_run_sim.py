@@ -1,0 +1,58 @@
+"""The loop closed by the plain runner: simulated camera, predictor, gate and gripper."""
+
+import os
+import re
+import subprocess
+import sys
+
+from moss_perception.errors import SimulationError
+from moss_perception.resources import model_path
+import pytest
+
+pytestmark = pytest.mark.timeout(115)
+
+OWN = """\
+/**/grasp_predictor:
+  ros__parameters: {threads: 1}
+/**/grasp_gate:
+  ros__parameters: {min_score: 0.0, release_score: 0.0, max_uncertainty: 0.5, hold_time: 0.0}
+/**/sim_cell:
+  ros__parameters: {rate: 10.0, timeout: 6.0, start_delay: 60.0}
+"""
+
+
+@pytest.fixture
+def environment(programs, tmp_path):
+    """Return the runner's environment; in a tree that isn't built, with executables to find."""
+    if programs.prefix():
+        return programs.environment()
+    folder = tmp_path / 'prefix' / 'lib' / 'moss_perception'
+    folder.mkdir(parents=True)
+    for name in ('grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell'):
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m moss_perception.ros.{name} "$@"\n')
+        path.chmod(0o755)
+    # The middleware's own libraries are found along the same path.
+    prefixes = [str(tmp_path / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', '')]
+    return programs.environment(AMENT_PREFIX_PATH=os.pathsep.join(prefixes))
+
+
+def test_predictor_and_gate_select_a_grasp_in_each_of_two_attempts(
+        programs, environment, tmp_path):
+    try:
+        from moss_perception.simulation.renderer import Renderer
+        Renderer().close()
+    except SimulationError as error:
+        pytest.skip(str(error))
+    (tmp_path / 'own.yaml').write_text(OWN)
+    done = subprocess.run(
+        [*programs.command('run_grasp'), 'sim:=true', 'sim_attempts:=2', 'sim_seed:=5',
+         f'model:={model_path()}', 'params_file:=own.yaml', 'namespace:=arm'],
+        cwd=tmp_path, env=environment, timeout=110, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r'2 attempts: (\d) succeeded, (\d) failed, 0 without', done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) + int(found[2]) == 2
+    assert 'skipped' not in found.string.partition(found[0])[2].splitlines()[0]
+    assert 'Traceback' not in done.stdout, done.stdout
