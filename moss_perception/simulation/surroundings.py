@@ -16,6 +16,9 @@ _FLOOR_Z_M = -0.06
 # Further from the object, along the belt, than the open gripper reaches.
 _CLEAR_M = 0.17
 _ROLLED_S = 2.0
+# Of one colour channel, 0 to 1, between object and belt; and draws after which any will do.
+_LEAST_CONTRAST = 0.2
+_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _look(domain: Domain, draw: dict) -> tuple:
     tint = 1 + colours.uniform(-1, 1, 3) * domain.tint
     belt_tint = 1 + colours.uniform(-1, 1, 3) * domain.belt_tint
     floor = _color(colours, domain.floor_saturation, domain.floor_brightness)
-    color = _color(colours, domain.object_saturation, domain.object_brightness)
+    color = _told_from(belt * belt_tint, colours, domain)
     lamps, ambient = _lamps(domain, draw['light'])
     return Look(
         belt=belt, belt_contrast=textures.uniform(*domain.belt_contrast),
@@ -78,6 +81,15 @@ def _look(domain: Domain, draw: dict) -> tuple:
         floor=floor, belt_tint=tuple(belt_tint), gains=tuple(tint), lamps=lamps,
         ambient=ambient, noise=noise.uniform(*domain.noise), blur=noise.uniform(*domain.blur),
     ), color
+
+
+def _told_from(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
+    """Draw the object's colour until it can be told from the belt's: nobody grasps the unseen."""
+    for _ in range(_DRAWS):
+        color = _color(rng, domain.object_saturation, domain.object_brightness)
+        if np.abs(color - belt).max() >= _LEAST_CONTRAST:
+            break
+    return color
 
 
 def _color(rng: np.random.Generator, saturation: tuple, brightness: tuple) -> tuple:

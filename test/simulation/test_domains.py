@@ -116,6 +116,14 @@ def test_the_object_is_in_view_at_the_decision(domain, least):
         assert least < min(column, row) and max(column, row) < 127 - least, seed
 
 
+@pytest.mark.parametrize('domain', ['sim', 'shifted'])
+def test_the_objects_colour_differs_from_the_belts(domain):
+    for seed in range(60):
+        spec = scene(domain, seed, motion='')
+        belt = spec.look.belt * np.array(spec.look.belt_tint)
+        assert np.abs(spec.object.color - belt).max() >= 0.2, seed
+
+
 def test_what_rides_on_the_belt_keeps_clear_of_the_object():
     for seed in range(30):
         spec = scene('shifted.distractors', seed, motion='')
