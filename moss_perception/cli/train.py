@@ -1,74 +1,143 @@
-"""Train the grasp network on recorded scenes: ``ros2 run moss_perception train``."""
+"""Train a grasp network on recorded scenes: ``ros2 run moss_perception train``."""
 
 import argparse
 from dataclasses import asdict, replace
 import logging
+from pathlib import Path
 import sys
+from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.errors import ConfigError
+from moss_perception.training.settings import read_settings, Settings
+
+if TYPE_CHECKING:
+    from moss_perception.training.distributed import Group
+    from moss_perception.training.trainer import Trainer
 
 log = logging.getLogger('train')
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='train', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='train', description=__doc__,
+        epilog='Several processes: torchrun --nproc-per-node N -m moss_perception.cli.train …, '
+               'with --folder in place of --run, which torchrun takes for its own')
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
-    parser.add_argument('--out', default='models/grasp_moss.safetensors',
-                        help='checkpoint to write')
-    parser.add_argument('--run', default='runs/train', help='folder of log and resumable state')
+    parser.add_argument('--config', metavar='FILE',
+                        help='YAML of an arm, such as config/arms/moss_123.yaml; what is given '
+                             'here as well counts')
+    parser.add_argument('--out', help='checkpoint to write (models/grasp_moss.safetensors; with '
+                                      "--config the arm's name in the run's folder)")
+    # torchrun takes --run for an option of its own.
+    parser.add_argument('--run', '--folder', help='folder of log and resumable state (runs/train; '
+                                                  'with --config runs/arms/NAME_seed_SEED)')
     parser.add_argument('--scenes', type=int, help='use at most so many scenes')
-    parser.add_argument('--epochs', type=int, default=8)
-    parser.add_argument('--batch', type=int, default=8)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--orders', type=int, default=3, help='highest self-similarity order')
-    parser.add_argument('--image-size', type=int, default=128, help='side of the square input')
+    parser.add_argument('--epochs', type=int, help='passes over the scenes (8)')
+    parser.add_argument('--batch', type=int, help='clips a step (8)')
+    parser.add_argument('--seed', type=int, help='of everything drawn (0)')
+    parser.add_argument('--orders', type=int, help='highest self-similarity order (3)')
+    parser.add_argument('--image-size', type=int, help='side of the square input (128)')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
+                        help='export graphs for ONNX Runtime (yes; with --config no)')
     return parser
+
+
+def read_arguments(arguments: argparse.Namespace) -> tuple[Settings, Path, Path]:
+    """
+    Put together what the configuration file and the command line ask for.
+
+    :returns: the settings, the run's folder, and the checkpoint to write.
+    :raises ConfigError: if the file or a value is not allowed.
+    """
+    settings = read_settings(arguments.config) if arguments.config else Settings()
+    given = {name: getattr(arguments, name) for name in (
+        'orders', 'image_size', 'epochs', 'batch', 'seed')}
+    given = {name: value for name, value in given.items() if value is not None}
+    network = {k: v for k, v in given.items() if k in ('orders', 'image_size')}
+    training = {k: v for k, v in given.items() if k not in network}
+    settings = replace(settings, network=settings.network | network,
+                       training=settings.training | training)
+    recipe = settings.recipe()
+    if not arguments.config:
+        return (settings, Path(arguments.run or 'runs/train'),
+                Path(arguments.out or 'models/grasp_moss.safetensors'))
+    run = Path(arguments.run or f'runs/arms/{settings.name}_seed_{recipe.seed}')
+    return settings, run, Path(arguments.out or run / f'{settings.name}.safetensors')
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, calibrate on held-out scenes, and write the checkpoint and its graphs."""
-    from moss_perception.grasp.checkpoint import save_checkpoint
-    from moss_perception.grasp.config import GraspConfig
-    from moss_perception.grasp.export import export_graphs
-    from moss_perception.grasp.network import GraspNetwork
+    from moss_perception.training.distributed import Group
+    settings, run, out = read_arguments(arguments)
+    group = Group.join(arguments.device)
+    try:
+        digest = _train(arguments, settings, run, out, group)
+        wanted = arguments.graphs if arguments.graphs is not None else not arguments.config
+        if group.leads and wanted:
+            _export(out, digest)
+        group.wait()
+    finally:
+        group.leave()
+    return 0
+
+
+def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Path,
+           group: 'Group') -> str:
+    from moss_perception.grasp.arms import build_network
     from moss_perception.training import dataset
-    from moss_perception.training.calibration import fit_temperature
-    from moss_perception.training.trainer import predict, Recipe, Trainer
+    from moss_perception.training.cache import decode_scenes
+    from moss_perception.training.trainer import Trainer
     import torch
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    torch.manual_seed(arguments.seed)
+    recipe = settings.recipe()
+    torch.manual_seed(recipe.seed)
     scenes = dataset.load_scenes(arguments.data, arguments.scenes)
-    seeds = [scene.seed for scene in scenes]
     # Every tenth scene is held out: for the loss curve and the temperature.
-    held_out, kept = scenes[::10], [s for n, s in enumerate(scenes) if n % 10]
-    config = GraspConfig(orders=arguments.orders, image_size=arguments.image_size,
-                         **dataset.defaults_from(kept), **dataset.pixel_statistics(kept))
-    recipe = Recipe(epochs=arguments.epochs, batch=arguments.batch, seed=arguments.seed)
-    network = GraspNetwork(config)
-    trainer = Trainer(network, recipe, arguments.run, arguments.device)
+    kept = [s for n, s in enumerate(scenes) if n % 10]
+    config = settings.config(**dataset.defaults_from(kept), **dataset.pixel_statistics(kept))
+    trainer = Trainer(build_network(config), recipe, run, group=group)
     trainer.resume()
-    log.info('%d scenes to train on, %d held out, %d parameters; epoch %d of %d comes next',
-             len(kept), len(held_out), sum(p.numel() for p in network.parameters()),
-             trainer.epoch + 1, recipe.epochs)
-    held_out = dataset.GraspScenes(held_out, config)
-    trainer.fit(dataset.GraspScenes(kept, config, augment=True, empty=4, seed=arguments.seed),
-                held_out)
-    temperature = fit_temperature(*predict(network, held_out, recipe.batch, arguments.device))
-    network.config = replace(config, temperature=temperature)
-    digest = save_checkpoint(arguments.out, network.cpu(), {
-        'scenes': len(scenes), 'seeds': [min(seeds), max(seeds)], 'recipe': asdict(recipe)})
-    log.info('wrote %s, sha256 %s, temperature %.3f', arguments.out, digest, temperature)
+    if group.leads:
+        log.info('%d scenes to train on, %d held out, %d parameters; epoch %d of %d comes next',
+                 len(kept), len(scenes) - len(kept),
+                 sum(p.numel() for p in trainer.network.parameters()), trainer.epoch + 1,
+                 recipe.epochs)
+    decoded = decode_scenes(scenes, config, file=run / f'frames_{group.rank}.npy')
+    held_out = dataset.GraspScenes(decoded[::10], config)
+    trainer.fit(dataset.GraspScenes([s for n, s in enumerate(decoded) if n % 10], config,
+                                    augment=True, empty=4, monitor=recipe.monitor,
+                                    seed=recipe.seed), held_out)
+    (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
+    return _write(trainer, held_out, out, settings.name, scenes) if group.leads else ''
+
+
+def _write(trainer: 'Trainer', held_out, out: Path, name: str, scenes: list) -> str:
+    """Calibrate, and write the checkpoint."""
+    from moss_perception.grasp.checkpoint import save_checkpoint
+    from moss_perception.training.calibration import fit_temperature
+    from moss_perception.training.trainer import predict
+    network, recipe, seeds = trainer.network, trainer.recipe, [scene.seed for scene in scenes]
+    temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
+    network.config = replace(network.config, temperature=temperature)
+    digest = save_checkpoint(out, network.cpu(), {
+        'arm': name, 'scenes': len(scenes), 'seeds': [min(seeds), max(seeds)],
+        'recipe': asdict(recipe)})
+    log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, temperature)
+    return digest
+
+
+def _export(out: Path, digest: str) -> None:
+    from moss_perception.grasp.export import export_graphs
     try:
-        export_graphs(arguments.out, digest, lambda name: log.info('exporting %s', name))
+        export_graphs(out, digest, lambda name: log.info('exporting %s', name))
     except ConfigError as error:
-        log.warning('%s; the engine onnxruntime needs: export %s', error, arguments.out)
-    return 0
+        log.warning('%s; the engine onnxruntime needs: export %s', error, out)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,14 +1,18 @@
 """The training loop: plain torch, resumable, logged to a CSV that a person can plot."""
 
 import csv
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 import json
 from pathlib import Path
 import time
 
 from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.arms import ClipNetwork
+from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
 from moss_perception.training.dataset import collate, GraspScenes
+from moss_perception.training.distributed import Group
+from moss_perception.training.recipe import Recipe
 import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -16,41 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """
-    How to train.
-
-    :ivar epochs: passes over the scenes, at least 1.
-    :ivar batch: clips a step.
-    :ivar learning_rate: peak of AdamW's learning rate; linear warm-up, cosine decay.
-    :ivar weight_decay: AdamW's.
-    :ivar warm_up: share of all steps, in [0, 1).
-    :ivar full_orders: how often all self-similarity orders are used, in [0, 1]; else a shorter
-        prefix is drawn, so that any prefix works at run time.
-    :ivar place_weight: of the auxiliary loss: where the object is, and will be, is known in the
-        simulation, and to learn it first is a short way to the outcome.
-    :ivar near: objects up to so many finger distances away count in that loss.
-    :ivar seed: of initialisation, order, augmentation and bagging.
-    """
-
-    epochs: int = 8
-    batch: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.05
-    full_orders: float = 0.6
-    place_weight: float = 1.0
-    near: float = 4.0
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ('epochs', 'batch'):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f'{name}={getattr(self, name)} is not allowed: expected 1 or more')
 
 
 class Trainer:
@@ -61,17 +30,24 @@ class Trainer:
     :param recipe: how.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param device: a device that torch knows.
+    :param group: the processes that train together, each on its device; ``None`` for this alone.
+    :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
-    def __init__(self, network: GraspNetwork, recipe: Recipe, folder: str | Path,
-                 device: str = 'cpu'):
-        self.network = network.to(device)
+    def __init__(self, network: GraspNetwork | ClipNetwork, recipe: Recipe, folder: str | Path,
+                 device: str = 'cpu', group: Group | None = None):
+        self.group = group or Group(device)
+        if recipe.batch < self.group.size:
+            raise ConfigError(f'batch={recipe.batch} is not allowed with {self.group.size} '
+                              'processes: expected at least one clip for each')
+        self.network = network.to(self.group.device)
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
         network.backbone.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.device = device
+        self.device = self.group.device
+        self.parallel = self.group.wrap(network)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.epoch = 0
@@ -86,28 +62,32 @@ class Trainer:
         for epoch in range(self.epoch, self.recipe.epochs):
             started = time.monotonic()
             train_loss = self._train_epoch(scenes, epoch)
-            logits, labels = predict(self.network, held_out, self.recipe.batch, self.device)
-            loss = F.binary_cross_entropy(ensemble_probability(logits)[0], labels).item()
             self.epoch = epoch + 1
-            self._log(epoch, train_loss, loss, time.monotonic() - started)
-            self._save()
+            if self.group.leads:
+                logits, labels = predict(self.network, held_out, self.recipe.batch, self.device)
+                loss = F.binary_cross_entropy(ensemble_probability(logits)[0], labels).item()
+                self._log(epoch, train_loss, loss, time.monotonic() - started)
+                self._save()
+            self.group.wait()
 
     def _train_epoch(self, scenes: GraspScenes, epoch: int) -> float:
         scenes.epoch = epoch
         self.network.train()
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
         order = torch.randperm(len(scenes), generator=generator).tolist()
-        loader = DataLoader(scenes, self.recipe.batch, sampler=order, collate_fn=collate)
-        losses = []
-        for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5)):
-            self._set_rate((epoch * len(loader) + n) / (self.recipe.epochs * len(loader)))
-            chosen = order[n * self.recipe.batch:(n + 1) * self.recipe.batch]
-            losses.append(self._train_step(batch, chosen, generator))
-        return float(np.mean(losses))
+        chosen = [self.group.share(order[n:n + self.recipe.batch])
+                  for n in range(0, len(order), self.recipe.batch)]
+        loader = DataLoader(scenes, batch_sampler=chosen, collate_fn=collate)
+        losses, steps = [], len(chosen)
+        for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5,
+                                       disable=not self.group.leads)):
+            self._set_rate((epoch * steps + n) / (self.recipe.epochs * steps))
+            losses.append(self._train_step(batch, chosen[n], generator))
+        return self.group.mean(float(np.mean(losses)))
 
     def _train_step(self, batch, chosen: list[int], generator: torch.Generator) -> float:
         images, grasps, outcomes, places, valid = (x.to(self.device) for x in batch)
-        logits, located = self.network(images, grasps, self._draw_orders(generator))
+        logits, located = self.parallel(images, grasps, self._draw_orders(generator))
         weights = self._bagging(chosen).to(self.device)[:, None] * valid[..., None]
         losses = F.binary_cross_entropy_with_logits(
             logits, outcomes[..., None].expand_as(logits), reduction='none')
@@ -122,7 +102,9 @@ class Trainer:
         self.optimizer.step()
         return loss.item()
 
-    def _draw_orders(self, generator: torch.Generator) -> int:
+    def _draw_orders(self, generator: torch.Generator) -> int | None:
+        if self.network.config.temporal not in ('moss', 'moss_clip'):
+            return None
         highest = self.network.config.orders
         if highest == 1 or torch.rand((), generator=generator) < self.recipe.full_orders:
             return highest
@@ -182,11 +164,13 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
-        for name, mine in (('recipe', asdict(self.recipe)),
-                           ('config', self.network.config.to_dict())):
-            if json.loads(metadata[name]) != json.loads(json.dumps(mine)):
-                raise CheckpointError(f'{path} belongs to another {name}: expected {mine}; '
-                                      'choose another folder to start anew')
+        for name, kind, mine in (('recipe', Recipe, self.recipe),
+                                 ('config', GraspConfig, self.network.config)):
+            # What a state does not name yet has its default.
+            stored = asdict(kind()) | json.loads(metadata[name])
+            if json.dumps(stored, sort_keys=True) != json.dumps(asdict(mine), sort_keys=True):
+                raise CheckpointError(f'{path} belongs to another {name}: expected '
+                                      f'{asdict(mine)}; choose another folder to start anew')
         self._restore(tensors)
         self.epoch = int(metadata['epoch'])
         return True
@@ -205,8 +189,8 @@ class Trainer:
 
 
 @torch.inference_mode()
-def predict(network: GraspNetwork, scenes: GraspScenes, batch: int = 8, device: str = 'cpu',
-            used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def predict(network: GraspNetwork | ClipNetwork, scenes: GraspScenes, batch: int = 8,
+            device: str = 'cpu', used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Score all grasps of some scenes.
 

@@ -1,0 +1,47 @@
+"""How to train: the numbers of a training, checked."""
+
+from dataclasses import dataclass
+
+from moss_perception.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    How to train.
+
+    :ivar epochs: passes over the scenes, at least 1.
+    :ivar batch: clips a step.
+    :ivar learning_rate: peak of AdamW's learning rate; linear warm-up, cosine decay.
+    :ivar weight_decay: AdamW's.
+    :ivar warm_up: share of all steps, in [0, 1).
+    :ivar full_orders: how often all self-similarity orders are used, in [0, 1]; else a shorter
+        prefix is drawn, so that any prefix works at run time.
+    :ivar place_weight: of the auxiliary loss: where the object is, and will be, is known in the
+        simulation, and to learn it first is a short way to the outcome.
+    :ivar near: objects up to so many finger distances away count in that loss.
+    :ivar monitor: also learn from frames of grasps under way, where the scenes have them.
+    :ivar seed: of initialisation, order, augmentation and bagging.
+    """
+
+    epochs: int = 8
+    batch: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    full_orders: float = 0.6
+    place_weight: float = 1.0
+    near: float = 4.0
+    monitor: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, allowed, expected in (
+                ('epochs', self.epochs >= 1, '1 or more'), ('batch', self.batch >= 1, '1 or more'),
+                ('learning_rate', self.learning_rate > 0, 'above 0'),
+                ('weight_decay', self.weight_decay >= 0, '0 or more'),
+                ('warm_up', 0 <= self.warm_up < 1, '0 to below 1'),
+                ('full_orders', 0 <= self.full_orders <= 1, '0 to 1')):
+            if not allowed:
+                raise ConfigError(
+                    f'{name}={getattr(self, name)} is not allowed: expected {expected}')
