@@ -50,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
                                threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
     scenes = in_view(read_shards(arguments.scenes))
-    _refuse_training_scenes(scenes, read_header(path)[1])
+    refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
@@ -112,7 +112,7 @@ def _yardstick():
     return candidates_alone
 
 
-def _refuse_training_scenes(scenes: list, notes: dict) -> None:
+def refuse_training_scenes(scenes: list, notes: dict) -> None:
     """Refuse scenes that the checkpoint was trained on, or can't be told from these."""
     if 'seeds' not in notes:
         raise CheckpointError('the checkpoint does not say which scenes it was trained on: '

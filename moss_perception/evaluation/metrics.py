@@ -77,3 +77,17 @@ def bootstrap_interval(metric: Callable[[np.ndarray, np.ndarray], float], scores
         return float('nan'), float('nan')
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def error_detection(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:
+    """
+    Return how well an uncertainty tells wrong decisions from right ones, as an area (AUROC).
+
+    :param uncertainty: shape ``(N,)``, larger where less is known.
+    :param scores: probabilities, shape ``(N,)``; above 0.5 a success is expected.
+    :param labels: bool, shape ``(N,)``.
+    :returns: area in [0, 1], 0.5 by chance; NaN if all decisions are right, or all wrong.
+    :raises ShapeError: if the lengths differ.
+    """
+    scores, labels = _check(scores, labels)
+    return auroc(uncertainty, (scores > 0.5) != labels)

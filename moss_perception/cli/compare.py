@@ -1,0 +1,165 @@
+"""Compare trained arms on the same scenes: ``ros2 run moss_perception compare``."""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+import sys
+
+from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.evaluation.table import FORMAT, render
+from moss_perception.grasp.manifest import read_header
+
+log = logging.getLogger('compare')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog='compare', description=__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--runs', nargs='+', metavar='DIR',
+                        help='folders with checkpoints that train --config wrote, at any depth')
+    source.add_argument('--results', metavar='FILE', help='print what was stored before')
+    parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
+                        help='sets of scenes that no arm was trained on; losses count from the '
+                             'first')
+    parser.add_argument('--out', metavar='FILE', help='write everything there, as JSON')
+    parser.add_argument('--reference', default='',
+                        help='the arm that the table tests the others against (the last)')
+    parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    return parser
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Measure and store, or read; and print the tables."""
+    if arguments.results:
+        result = _read(Path(arguments.results))
+    else:
+        result = _measure_all(arguments)
+        if arguments.out:
+            write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
+    print(render(result, arguments.reference), end='')
+    return 0
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f'{path} is not JSON: {error}') from error
+
+
+def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
+    """
+    Find the checkpoints of runs.
+
+    :returns: each file with its notes, ordered by arm as first found, then seed.
+    :raises CheckpointError: if a folder has none, or one does not say which arm it is of.
+    """
+    found = []
+    for folder in folders:
+        paths = sorted(path for path in Path(folder).rglob('*.safetensors')
+                       if path.name != 'state.safetensors')
+        if not paths:
+            raise CheckpointError(f'there is no checkpoint in {folder}: expected .safetensors '
+                                  'files of train --config')
+        for path in paths:
+            notes = read_header(path)[1]
+            if not notes.get('arm') or 'recipe' not in notes:
+                raise CheckpointError(f'checkpoint {path} does not say which arm it is of: '
+                                      'expected one of train --config')
+            found.append((path, notes))
+    return found
+
+
+def _measure_all(arguments: argparse.Namespace) -> dict:
+    from moss_perception.cli.evaluate import refuse_training_scenes
+    from moss_perception.evaluation.comparison import Attempts, compare_pairs, summarise
+    from moss_perception.evaluation.statistics import require
+    from moss_perception.training.dataset import load_scenes
+    import torch
+    require()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    checkpoints = find_checkpoints(arguments.runs)
+    scenes = {}
+    for name, folder in _named_folders(arguments.scenes).items():
+        scenes[name] = load_scenes(folder, arguments.limit)
+        if not scenes[name]:
+            raise ConfigError(f'{folder} has no scene whose candidates are all in view')
+        for _, notes in checkpoints:
+            refuse_training_scenes(scenes[name], notes)
+    attempts = {name: Attempts.of(some) for name, some in scenes.items()}
+    sets = {name: some.describe() for name, some in attempts.items()}
+    runs, costs = _measure_runs(checkpoints, scenes, attempts, arguments.device)
+    machine = f'{cpu_name()}, {os.cpu_count()} cores'
+    return {'format': FORMAT, 'machine': machine, 'device': arguments.device, 'costs': costs,
+            'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
+            'runs': runs}
+
+
+def _named_folders(words: list[str]) -> dict[str, str]:
+    folders = {}
+    for word in words:
+        name, _, folder = word.partition('=')
+        if not name or not folder or name in folders:
+            raise ConfigError(f'--scenes {word} is not allowed: expected NAME=DIR, each name once')
+        folders[name] = folder
+    if not folders:
+        raise ConfigError('--runs needs scenes: expected --scenes NAME=DIR')
+    return folders
+
+
+def _measure_runs(checkpoints: list[tuple[Path, dict]], scenes: dict, attempts: dict,
+                  device: str) -> tuple[list[dict], dict]:
+    """Score every set with every checkpoint, and with each prefix of its orders."""
+    from moss_perception.evaluation.comparison import measure
+    from moss_perception.evaluation.cost import measure_cost
+    from moss_perception.grasp.checkpoint import load_checkpoint
+    runs, costs, decoded = [], {}, {}
+    for path, notes in checkpoints:
+        network = load_checkpoint(path)
+        log.info('%s', path)
+        costs.setdefault(notes['arm'], measure_cost(network))
+        network.to(device)
+        prefixes = range(1, network.config.orders) if network.config.steps else ()
+        for used in (*prefixes, None):
+            arm = notes['arm']
+            if used:
+                arm += ' used ' + ','.join(map(str, range(1, used + 1)))
+            runs.append({'arm': arm, 'seed': notes['recipe']['seed'], 'checkpoint': path.name,
+                         'sha256': network.sha256, 'sets': {
+                             name: measure(*_score(network, some, decoded, name, device, used),
+                                           attempts[name]) for name, some in scenes.items()}})
+    return runs, costs
+
+
+def _score(network, scenes: list, decoded: dict, name: str, device: str, used: int | None):
+    """Score a set as clips, whose images are decoded once for all networks of one input."""
+    from moss_perception.grasp.network import ensemble_probability
+    from moss_perception.training.cache import decode_scenes
+    from moss_perception.training.dataset import GraspScenes
+    from moss_perception.training.trainer import predict
+    config = network.config
+    key = name, config.image_size, config.window_frames, config.frame_rate_hz
+    if key not in decoded:
+        decoded[key] = decode_scenes(scenes, config)
+    logits, _ = predict(network, GraspScenes(decoded[key], config), 16, device, used)
+    scores, spread = ensemble_probability(logits.double())
+    return scores.numpy(), spread.numpy()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see :func:`build_parser`."""
+    set_up_logging()
+    return run_command(compare, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

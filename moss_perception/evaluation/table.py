@@ -1,0 +1,89 @@
+"""A comparison as text, from what was stored of it."""
+
+from typing import Any
+
+from moss_perception.errors import ConfigError
+
+FORMAT = 'moss_perception.comparison/1'
+
+
+def render(result: dict[str, Any], reference: str = '') -> str:
+    """
+    Print a comparison.
+
+    :param result: as ``compare`` stores it.
+    :param reference: the arm that the others are tested against; empty for the last one.
+    :raises ConfigError: if it is no comparison, or there is no such arm.
+    """
+    if not isinstance(result, dict) or result.get('format') != FORMAT:
+        raise ConfigError(f'this is no comparison: expected format {FORMAT!r}')
+    arms = list(result['arms'])
+    reference = reference or arms[-1]
+    if reference not in arms:
+        raise ConfigError(f'there is no arm {reference!r}: expected one of {arms}')
+    parts = [_costs(result)]
+    for name, described in result['sets'].items():
+        parts += [_set(result, name, described), _tests(result, name, reference)]
+    return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _costs(result: dict[str, Any]) -> str:
+    rows = []
+    for arm, cost in result['costs'].items():
+        rows.append([arm, ','.join(map(str, result['arms'][arm]['seeds'])),
+                     f'{cost["parameters"]:.0f}', f'{cost["mflop_a_frame"]:.1f}',
+                     f'{cost["ms_a_frame"]:.2f}', f'{cost["ms_a_window"]:.1f}'])
+    return 'Cost on ' + result['machine'] + '\n\n' + _table(
+        ['arm', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
+
+
+def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
+    kinds = list(next(iter(described['baselines'].values())))
+    first = next(iter(result['sets']))
+    rows = []
+    for arm, summary in result['arms'].items():
+        mine = summary['sets'][name]
+        total, before = mine['all'], summary['sets'][first]['all']
+        rows.append([arm, f'{_percent(total)} [{100 * total["low"]:.1f}, '
+                          f'{100 * total["high"]:.1f}]',
+                     *(_percent(mine[kind]) for kind in kinds[1:]),
+                     f'{total["auroc"]:.3f}', f'{total["brier"]:.3f}', f'{total["ece"]:.3f}',
+                     f'{100 * (before["success"] - total["success"]):.1f}',
+                     *(f'{total["error_detection"][key]:.3f}' for key in ('spread', 'margin'))])
+    for baseline, values in described['baselines'].items():
+        rows.append([baseline, *(f'{100 * values[kind]:.1f}' for kind in kinds), *'-' * 6])
+    title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
+             f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
+             'grasp in %, mean over the seeds [95 % interval, scenes drawn with replacement].')
+    return title + '\n\n' + _table(
+        ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}', 'errors found by spread',
+         'by margin'], rows)
+
+
+def _tests(result: dict[str, Any], name: str, reference: str) -> str:
+    rows = []
+    for pair in result['pairs']:
+        if pair['set'] != name or reference not in (pair['ours'], pair['theirs']):
+            continue
+        sign = 1 if pair['ours'] == reference else -1
+        other = pair['theirs'] if sign == 1 else pair['ours']
+        ends = sorted((sign * pair['low'], sign * pair['high']))
+        rows.append([other, pair['kind'], f'{100 * sign * pair["difference"]:+.1f} '
+                     f'[{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]', f'{pair["p"]:.4f}'])
+    if not rows:
+        return ''
+    title = (f'{name}: success of {reference} less that of another arm, in points, on the same '
+             'scenes and seeds [95 % interval, paired bootstrap], and p (signs flipped).')
+    return title + '\n\n' + _table(['other arm', 'motion', 'difference', 'p'], rows)
+
+
+def _percent(values: dict[str, float]) -> str:
+    return f'{100 * values["success"]:.1f}'
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table that is also Markdown."""
+    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
+    lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(
+        row, widths, strict=True)) + ' |' for row in [head, ['-' * w for w in widths], *rows]]
+    return '\n'.join(lines)

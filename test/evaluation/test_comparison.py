@@ -1,0 +1,164 @@
+"""Comparisons of arms: what was chosen, how sure the means are, and the tables."""
+
+from itertools import product
+import json
+import math
+
+from moss_perception.cli import compare as command
+from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.evaluation import metrics, ranking
+from moss_perception.evaluation.comparison import (
+    Attempts,
+    by_arm,
+    compare_pairs,
+    digits,
+    kinds_of,
+    measure,
+    summarise,
+)
+from moss_perception.evaluation.statistics import mean_interval, paired_test
+from moss_perception.evaluation.table import FORMAT, render
+from moss_perception.simulation.dataset import Scene
+import numpy as np
+import pytest
+
+pytest.importorskip('scipy')
+
+
+def attempts(scenes=40, candidates=3, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = generator.random(scenes * candidates) < 0.4
+    motions = np.array(['still', 'constant', 'oscillating'])[np.arange(scenes) % 3]
+    return Attempts(labels, np.repeat(np.arange(scenes), candidates), motions,
+                    np.full(scenes, 'box'), np.arange(scenes) + 100,
+                    {'random': labels.reshape(scenes, -1).mean(1)})
+
+
+def run(arm, seed, some, noise):
+    generator = np.random.default_rng(seed)
+    scores = np.clip(some.labels + generator.normal(0, noise, len(some.labels)), 0, 1)
+    return {'arm': arm, 'seed': seed, 'sets': {'sim': measure(scores, scores * 0.1, some)}}
+
+
+@pytest.fixture(scope='module')
+def stored():
+    some = attempts()
+    sets = {'sim': some.describe()}
+    runs = [run(arm, seed, some, noise) for arm, noise in (('blind', 3.0), ('moss', 0.3))
+            for seed in (0, 1)]
+    cost = {'parameters': 10, 'mflop_a_frame': 1.5, 'ms_a_frame': 0.1, 'ms_a_window': 2.0}
+    return {'format': FORMAT, 'machine': 'a machine', 'costs': {'blind': cost, 'moss': cost},
+            'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
+            'runs': runs}
+
+
+def test_the_best_candidate_of_each_scene_is_looked_up():
+    scores = np.array([0.1, 0.9, 0.5, 0.5, np.nan, 0.2])
+    labels = np.array([1, 0, 1, 0, 1, 0], bool)
+    groups = np.array([7, 7, 3, 3, 5, 5])
+    assert ranking.chosen_success(scores, labels, groups).tolist() == [False, True, False]
+    with pytest.raises(ShapeError, match='one length'):
+        ranking.chosen_success(scores, labels[:3], groups)
+
+
+def test_baselines_by_hand():
+    scene = Scene(seed=1, jpegs=(), candidates=np.array(
+        [[0.5, 0, 1, 0], [0.1, 0.1, 1, 0], [0.9, 0, 1, 0]]), outcomes=np.array(
+            [True, False, False]), speed=0.0, motion='still', shape='box',
+        track=np.array([[0.1, 0.0, 1.0], [0.5, 0.0, 1.0]]))
+    found = ranking.baselines([scene])
+    assert found['random'] == pytest.approx(1 / 3)
+    assert (found['centre'], found['oracle']) == (0, 1)
+
+
+def test_a_paired_test_is_exact_for_few_scenes():
+    gaps = np.array([0.5, 0.25, -0.125, 1.0])
+    found = paired_test(gaps, np.zeros(4))
+    flipped = [np.mean(gaps * signs) for signs in product((-1, 1), repeat=4)]
+    expected = np.mean(np.abs(flipped) >= gaps.mean() - 1e-12)
+    assert found['p'] == pytest.approx(expected)
+    assert found['difference'] == pytest.approx(gaps.mean())
+    assert -0.125 <= found['low'] < found['difference'] < found['high'] <= 1
+
+
+def test_seeds_are_averaged_before_scenes_are_drawn():
+    generator = np.random.default_rng(0)
+    ours, theirs = generator.random((3, 50)), generator.random((3, 50))
+    assert paired_test(ours, theirs) == pytest.approx(
+        paired_test(ours.mean(0), theirs.mean(0)))
+    copied = paired_test(np.repeat(ours, 4, axis=0), np.repeat(theirs, 4, axis=0))
+    # More seeds that say the same must not make scenes more certain.
+    assert copied['high'] - copied['low'] == pytest.approx(
+        paired_test(ours, theirs)['high'] - paired_test(ours, theirs)['low'])
+    with pytest.raises(ShapeError, match='same scenes and seeds'):
+        paired_test(ours, theirs[:2])
+
+
+def test_arms_that_are_alike_do_not_differ():
+    assert paired_test(np.ones(9), np.ones(9)) == {
+        'difference': 0.0, 'low': 0.0, 'high': 0.0, 'p': 1.0}
+
+
+def test_the_interval_of_a_mean_shrinks_with_scenes():
+    values = np.tile([0.0, 1.0], 50)
+    low, high = mean_interval(values)
+    # 1.96 standard errors of a fair coin; bootstrap draws are that of binomials.
+    assert (low, high) == (pytest.approx(0.402, abs=0.02), pytest.approx(0.598, abs=0.02))
+    assert all(math.isnan(end) for end in mean_interval(values[:1]))
+
+
+def test_an_uncertainty_that_knows_the_errors_finds_them():
+    scores, labels = np.array([0.9, 0.8, 0.2, 0.6]), np.array([1, 1, 0, 0], bool)
+    assert metrics.error_detection(np.array([0, 0, 0, 1]), scores, labels) == 1
+    assert metrics.error_detection(1 - np.abs(2 * scores - 1), scores, labels) == 1
+    assert math.isnan(metrics.error_detection(scores, scores, scores > 0.5))
+
+
+def test_kinds_of_motion():
+    kinds = kinds_of(np.array(['still', 'constant']))
+    assert list(kinds) == ['all', 'moving', 'constant', 'still']
+    assert kinds['moving'].tolist() == [False, True]
+
+
+def test_a_summary_averages_the_seeds(stored):
+    one = stored['arms']['moss']
+    each = [digits(r['sets']['sim']['chosen']).mean() for r in stored['runs']
+            if r['arm'] == 'moss']
+    total = one['sets']['sim']['all']
+    assert one['seeds'] == [0, 1] and total['success'] == pytest.approx(np.mean(each))
+    assert (total['least'], total['most']) == (min(each), max(each))
+    assert total['low'] <= total['success'] <= total['high']
+
+
+def test_the_better_arm_is_told_apart(stored):
+    pair = next(p for p in stored['pairs'] if p['kind'] == 'all')
+    assert (pair['ours'], pair['theirs'], pair['seeds']) == ('moss', 'blind', [0, 1])
+    assert pair['low'] > 0 and pair['p'] < 0.01
+
+
+def test_two_runs_of_one_seed_are_refused(stored):
+    with pytest.raises(ConfigError, match='two runs of arm blind with seed 0'):
+        by_arm([stored['runs'][0]] * 2)
+
+
+def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):
+    (tmp_path / 'arms.json').write_text(json.dumps(stored))
+    assert command.main(['--results', str(tmp_path / 'arms.json')]) == 0
+    text = capsys.readouterr().out
+    assert text == render(stored)
+    for part in ('| moss ', '| random', 'lost since sim', 'oscillating', 'MFLOP a frame'):
+        assert part in text
+    assert command.main(['--results', str(tmp_path / 'arms.json'), '--reference', 'blind']) == 0
+    assert 'success of blind less' in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, caplog):
+    for name, text, message in (
+            ('none.json', None, "can't be read"), ('bad.json', '{', 'is not JSON'),
+            ('other.json', '{}', 'no comparison: expected format')):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        assert command.main(['--results', str(tmp_path / name)]) == 1
+        assert message in caplog.text
+    assert command.main(['--runs', str(tmp_path)]) == 1
+    assert f'there is no checkpoint in {tmp_path}' in caplog.text
