@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
+# Without --small: all arms of config/arms, five seeds each, 4,000 scenes: days on two cores.
+# Started again, it goes on where it was stopped.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+small=0
+words=()
+for word in "$@"; do
+  if [[ $word == --small ]]; then small=1; else words+=("$word"); fi
+done
+moss_options "${words[@]}"
+((${#moss_args[@]} == 0)) ||
+  moss_fail "unknown argument '${moss_args[0]}': expected scripts/reproduce.sh [--small] [--torch-index URL]"
+moss_setup test
+moss_build
+cd "$moss_root"
+export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
+bin=$moss_root/install/moss_perception/lib/moss_perception
+
+# The settings of each size; a folder of its own for each, since they are not to be mixed.
+if ((small)); then
+  folder=runs/reproduce_small
+  arms=(tsm moss_123)
+  seeds=(0)
+  train_scenes=240 test_scenes=60 options=(--epochs 6)
+else
+  folder=runs/reproduce
+  arms=(last_frame pooling tsm recurrent flow moss_1 moss_12 moss_23 moss_centred moss_123)
+  seeds=(0 1 2 3 4)
+  train_scenes=4000 test_scenes=400 options=()
+fi
+workers=$(nproc)
+
+# make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
+make_scenes() {
+  "$bin/record" --cell full --out "$folder/$1" --scenes "$2" --seed "$3" --domain "$4" \
+    --workers "$workers" "${@:5}"
+}
+
+make_scenes train "$train_scenes" 0 sim
+make_scenes sim "$test_scenes" 1000000 sim
+make_scenes shifted "$test_scenes" 1100000 shifted
+make_scenes held_out "$test_scenes" 1200000 sim --split held_out
+
+# A training a core at a time; a failed one ends the script, and with it the others.
+jobs=()
+trap '((${#jobs[@]} == 0)) || kill "${jobs[@]}" 2>/dev/null || true' EXIT
+finish() {
+  local job
+  for job in "${jobs[@]}"; do wait "$job" || moss_fail "a training failed: see its log in $folder/arms"; done
+  jobs=()
+}
+for seed in "${seeds[@]}"; do
+  for arm in "${arms[@]}"; do
+    run=$folder/arms/${arm}_seed_$seed
+    [[ -e $run/$arm.safetensors ]] && continue
+    mkdir -p "$run"
+    printf '[reproduce] training %s, seed %s: %s\n' "$arm" "$seed" "$run/train.log"
+    "$bin/train" --config "config/arms/$arm.yaml" --data "$folder/train" --run "$run" --seed "$seed" \
+      --threads 1 "${options[@]}" >"$run/train.log" 2>&1 &
+    jobs+=($!)
+    if ((${#jobs[@]} >= workers)); then finish; fi
+  done
+done
+finish
+
+"$bin/compare" --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
+  "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json"
+printf '[reproduce] the same table again: compare --results %s\n' "$folder/arms.json"

@@ -1,0 +1,192 @@
+"""Arms from configuration files: refused, cached, trained by one process or two, compared."""
+
+import csv
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+from moss_perception.cli import compare as compare_command
+from moss_perception.cli import train as train_command
+from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.grasp.arms import build_network
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.manifest import read_header
+from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.training.cache import decode_scenes
+from moss_perception.training.dataset import GraspScenes
+from moss_perception.training.distributed import Group
+from moss_perception.training.recipe import Recipe
+from moss_perception.training.settings import read_settings
+from moss_perception.training.trainer import Trainer
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
+TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
+                   projection_channels=4, head_channels=8, ensemble=2)
+ARM = """
+name: {name}
+network: {{temporal: {temporal}, image_size: 32, channels: [8, 8, 8], moss_window: [3, 3, 3],
+  moss_channels: 4, projection_channels: 4, head_channels: 8, ensemble: 2, temporal_channels: 8}}
+training: {{epochs: 2, batch: 4}}
+"""
+
+
+def scene(seed, width=48):
+    """Make a scene of a spot on noise; a grasp at it succeeds, and one away from it fails."""
+    generator = np.random.default_rng(seed)
+    jpegs = []
+    for n in range(18):
+        image = generator.integers(40, 80, (32, width, 3), np.uint8)
+        image[10:16, 8 + n:14 + n] = 250
+        jpegs.append(cv2.imencode('.jpg', image)[1].tobytes())
+    places = np.array([[28.0, 13], [10, 25], [28, 13]]) - MATRIX[:2, 2]
+    candidates = np.column_stack([places / 48 * 0.6, np.full(3, 0.6), np.zeros(3)])
+    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
+                 outcomes=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
+                 shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
+
+
+@pytest.fixture(scope='module')
+def scenes():
+    return [scene(seed) for seed in range(12)]
+
+
+@pytest.fixture(scope='module')
+def data(scenes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    write_shard(folder / 'train' / 'scenes_00000000.npz', scenes, MATRIX)
+    write_shard(folder / 'test' / 'scenes_00000100.npz', [scene(n) for n in range(100, 106)],
+                MATRIX)
+    return folder
+
+
+def arm_file(folder, name, temporal):
+    path = folder / f'{name}.yaml'
+    path.write_text(ARM.format(name=name, temporal=temporal))
+    return path
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'arms').glob('*.yaml')),
+                         ids=lambda path: path.stem)
+def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
+    settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
+    assert settings.name == path.stem and settings.training == other.training
+    own = ('temporal', 'temporal_channels', 'orders')
+    same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
+    assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('arm: 3', "unknown key 'arm' in the file: expected one of"),
+    ('network: {depth: 3}', "unknown key 'depth' in network: expected one of .*'orders'"),
+    ('network: {mean: [0, 0, 0]}', "unknown key 'mean' in network"),
+    ('training: {lr: 3}', "unknown key 'lr' in training: expected one of .*'learning_rate'"),
+    ('training: {epochs: ten}', "training.epochs='ten' is not allowed: expected a int"),
+    ('training: {epochs: 0}', 'epochs=0 is not allowed: expected 1 or more'),
+    ('network: {channels: [8, 8]}', 'expected a list of 3'),
+    ('network: {temporal: lstm}', "temporal='lstm' is not allowed: expected one of"),
+    ('network: 3', 'expected network to be keys and values, got 3'),
+    ('name: Two Words', "name='Two Words' is not allowed"), ('{', 'is not YAML')])
+def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
+    (tmp_path / 'arm.yaml').write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_settings(tmp_path / 'arm.yaml')
+
+
+def test_the_command_line_counts_more_than_the_file(tmp_path):
+    path = arm_file(tmp_path, 'mine', 'tsm')
+    arguments = train_command.build_parser().parse_args(
+        ['--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
+    settings, run, out = train_command.read_arguments(arguments)
+    assert (settings.recipe().epochs, settings.recipe().batch, settings.recipe().seed) == (5, 4, 3)
+    assert run == Path('runs/arms/mine_seed_3') and out == run / 'mine.safetensors'
+
+
+@pytest.mark.parametrize('limit', [1 << 30, 1])
+def test_decoded_scenes_train_as_recorded_ones(scenes, tmp_path, limit):
+    decoded = decode_scenes(scenes, TINY, file=tmp_path / 'frames.npy', limit=limit)
+    assert (tmp_path / 'frames.npy').exists() == (limit == 1)
+    for one, other in zip(GraspScenes(scenes, TINY), GraspScenes(decoded, TINY), strict=True):
+        assert (one[0] == other[0]).all()
+        for kept, expected in zip(other[1:], one[1:], strict=True):
+            # The candidates are projected into the fitted image, not fitted after.
+            np.testing.assert_allclose(kept, expected, atol=1e-5)
+    assert decoded[3].seed == 3 and decoded[3].image_size == (32, 32)
+
+
+def test_what_cannot_be_decoded_is_refused(scenes):
+    with pytest.raises(ConfigError, match='expected at most 10, or a file'):
+        decode_scenes(scenes, TINY, limit=10)
+    with pytest.raises(ShapeError):
+        decode_scenes(scenes, GraspConfig(window_frames=24))
+    with pytest.raises(ConfigError, match='scene 0 is decoded'):
+        _ = decode_scenes(scenes[:1], TINY)[0].jpegs
+
+
+def test_each_process_takes_its_share():
+    groups = [Group(rank=rank, size=3) for rank in range(3)]
+    assert [group.share([5, 6, 7, 8]) for group in groups] == [[5, 8], [6], [7]]
+    assert groups[2].share([4]) == [4]
+    with pytest.raises(ConfigError, match='batch=2 is not allowed with 3 processes'):
+        Trainer(build_network(TINY), Recipe(batch=2), 'unused', group=groups[0])
+
+
+def test_a_state_of_before_there_were_arms_is_resumed(tmp_path):
+    Trainer(build_network(TINY), Recipe(), tmp_path)._save()
+    path = tmp_path / 'state.safetensors'
+    with safe_open(path, framework='pt') as file:
+        metadata, tensors = file.metadata(), {n: file.get_tensor(n) for n in list(file.keys())}
+    config, recipe = json.loads(metadata['config']), json.loads(metadata['recipe'])
+    for name in ('temporal', 'temporal_channels', 'map_stride'):
+        del config[name]
+    del recipe['monitor']
+    save_file(tensors, path, {'epoch': '1', 'config': json.dumps(config),
+                              'recipe': json.dumps(recipe)})
+    assert Trainer(build_network(TINY), Recipe(), tmp_path).resume()
+
+
+def test_arms_are_trained_and_compared(data, tmp_path, capsys):
+    for name, temporal in (('shifted_channels', 'tsm'), ('moss_orders', 'moss')):
+        path = arm_file(tmp_path, name, temporal)
+        assert train_command.main([
+            '--data', str(data / 'train'), '--config', str(path), '--epochs', '1',
+            '--run', str(tmp_path / 'runs' / name)]) == 0
+    checkpoint = tmp_path / 'runs' / 'moss_orders' / 'moss_orders.safetensors'
+    assert read_header(checkpoint)[1]['arm'] == 'moss_orders'
+    assert not list(checkpoint.parent.glob('*.onnx'))
+    capsys.readouterr()
+    out = tmp_path / 'arms.json'
+    assert compare_command.main(['--runs', str(tmp_path / 'runs'), '--scenes',
+                                 f'new={data / "test"}', '--out', str(out)]) == 0
+    text = capsys.readouterr().out
+    assert compare_command.main(['--results', str(out)]) == 0
+    assert capsys.readouterr().out == text
+    result = json.loads(out.read_text())
+    assert list(result['arms']) == ['moss_orders used 1', 'moss_orders used 1,2', 'moss_orders',
+                                    'shifted_channels']
+    assert result['sets']['new']['baselines']['oracle']['all'] == 1
+    assert set(result['costs']) == {'moss_orders', 'shifted_channels'}
+    assert compare_command.main(['--runs', str(tmp_path / 'runs'), '--scenes',
+                                 f'old={data / "train"}']) == 1
+
+
+def test_two_processes_train_one_network(data, tmp_path):
+    path = arm_file(tmp_path, 'both', 'moss')
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
+               '--nproc-per-node', '2', '-m', 'moss_perception.cli.train', '--data',
+               str(data / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
+               '--threads', '1']
+    done = subprocess.run(command, cwd=ROOT, timeout=110, capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / 'run' / 'log.csv').open() as file:
+        assert [row['epoch'] for row in csv.DictReader(file)] == ['1', '2']
+    assert done.stderr.count('wrote ') == 1
+    assert (tmp_path / 'run' / 'both.safetensors').exists()
