@@ -9,7 +9,8 @@ from moss_perception.resources import executable
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {'bag_topics': 'bag_topics', 'compare': 'compare', 'demo': 'demo',
-            'evaluate': 'evaluate', 'export': 'export', 'record': 'record', 'run_grasp': 'run', 'train': 'train'}
+            'evaluate': 'evaluate', 'export': 'export', 'record': 'record', 'run_grasp': 'run',
+            'train': 'train'}
 
 
 def prefix() -> str:

@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
                              'first')
     parser.add_argument('--out', metavar='FILE', help='write everything there, as JSON')
     parser.add_argument('--reference', default='',
-                        help='the arm that the table tests the others against (the last)')
+                        help='the arm that the table tests the others against (moss_123)')
     parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')

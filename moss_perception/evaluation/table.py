@@ -12,13 +12,14 @@ def render(result: dict[str, Any], reference: str = '') -> str:
     Print a comparison.
 
     :param result: as ``compare`` stores it.
-    :param reference: the arm that the others are tested against; empty for the last one.
+    :param reference: the arm that the others are tested against; empty for ``moss_123``, or
+        the last if that is not among them.
     :raises ConfigError: if it is no comparison, or there is no such arm.
     """
     if not isinstance(result, dict) or result.get('format') != FORMAT:
         raise ConfigError(f'this is no comparison: expected format {FORMAT!r}')
     arms = list(result['arms'])
-    reference = reference or arms[-1]
+    reference = reference or ('moss_123' if 'moss_123' in arms else arms[-1])
     if reference not in arms:
         raise ConfigError(f'there is no arm {reference!r}: expected one of {arms}')
     parts = [_costs(result)]
