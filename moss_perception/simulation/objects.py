@@ -228,12 +228,13 @@ def _mug(rng, upright) -> tuple:
 
 
 def _l_shape(rng, upright) -> tuple:
-    """Draw a bar along x, and a foot at its end to either side."""
-    long, wide, high = rng.uniform(0.03, 0.045), rng.uniform(0.009, 0.014), rng.uniform(0.01, 0.02)
+    """Draw a bar along x, and a foot at its end to either side; its free part can be held."""
+    long, wide = rng.uniform(0.032, 0.046), rng.uniform(0.009, 0.013)
+    high = rng.uniform(0.01, 0.02)
     foot, side = rng.uniform(0.012, 0.024), float(rng.choice((-1.0, 1.0)))
     return (long, wide, high), (
-        Part('box', (long, wide, high)),
-        Part('box', (wide, foot, high), (long - wide, side * (wide + foot), 0.0)))
+        Part('box', (long, wide, high), (wide, 0.0, 0.0)),
+        Part('box', (wide, foot, high), (long, side * (wide + foot), 0.0)))
 
 
 def _t_shape(rng, upright) -> tuple:
