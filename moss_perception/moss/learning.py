@@ -46,7 +46,11 @@ class Extraction(nn.Module):
     def maps(self, features: Tensor) -> Tensor:
         """Turn ``(…, H, W, C)`` into vectors of length sqrt(P), shorter if blank."""
         projected = self.project(self.norm(features))
-        centred = projected - projected.mean(dim=(-3, -2), keepdim=True)
+        positions = projected.flatten(-3, -2)
+        # The mean as a product: ONNX Runtime sums down columns slowly.
+        count = positions.shape[-2]
+        mean = positions.new_full((1, count), 1 / max(count, 1)) @ positions
+        centred = (positions - mean).view(projected.shape)
         return self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
