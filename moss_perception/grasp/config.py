@@ -85,7 +85,7 @@ class GraspConfig:
 
     @property
     def head_span(self) -> int:
-        """How many samples back the head itself looks, plus one: what MOSS leaves of the window."""
+        """How many samples the head's own look spans: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach
 
     @property

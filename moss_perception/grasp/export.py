@@ -119,8 +119,9 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
     :returns: the ONNX model; the same bytes each time.
     """
     size = step.network.config.image_size
-    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8), torch.zeros(1, _EXAMPLE_GRASPS, 5),
-               torch.full((1,), step.orders), list(step.initial_state()))
+    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8),
+               torch.zeros(1, _EXAMPLE_GRASPS, 5), torch.full((1,), step.orders),
+               list(step.initial_state()))
     names = state_names(step.orders, len(step.network.config.head_looks))
     shapes = (None, {1: torch.export.Dim('K', min=1)}, None, [None] * len(names))
     with _quiet(), torch.no_grad():
