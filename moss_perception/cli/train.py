@@ -37,9 +37,11 @@ def train(arguments: argparse.Namespace) -> int:
     from moss_perception.grasp.network import GraspNetwork
     from moss_perception.training import dataset
     from moss_perception.training.calibration import fit_temperature
+    from moss_perception.training.memory import keep_freed_memory
     from moss_perception.training.trainer import predict, Recipe, Trainer
     import torch
 
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
