@@ -278,7 +278,8 @@ def _gathered(query: Tensor, keys: Tensor, size: tuple[int, int, int, int]) -> T
     index = torch.where(inside[:, None] > 0, neighbour[:, None] + first[:, None], nowhere)
     index = index.flatten(1).to(query.device)
     product = torch.bmm(query, keys.transpose(1, 2))
-    return product.gather(2, index.expand(len(query), -1, -1))
+    # Not its length: that would fix the batch where a graph is traced.
+    return product.gather(2, index.expand(query.shape[0], -1, -1))
 
 
 def _traceable_bands(query: Tensor, stacked: Tensor, u_size: int, v_size: int) -> Tensor:
