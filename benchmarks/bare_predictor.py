@@ -24,7 +24,8 @@ class BareStep(nn.Module):
 
     def initial_state(self) -> tuple[Tensor, ...]:
         """Return the head's recent maps before the first sample."""
-        return tuple(self.network.initial_state()[1][n] for n in self.network.config.head_looks[:-1])
+        recent = self.network.initial_state()[1]
+        return tuple(recent[n] for n in self.network.config.head_looks[:-1])
 
     def forward(self, image: Tensor, grasps: Tensor, *recent: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: scores, uncertainties and this sample's map."""
@@ -81,7 +82,7 @@ def network_of(step: nn.Module) -> GraspNetwork:
 
 
 def queue_of(step: nn.Module) -> int:
-    """Return how many maps of samples before a step takes; which of them makes no difference here."""
+    """Return how many maps of samples before a step takes; which ones makes no difference here."""
     return len(network_of(step).config.head_looks) - 1
 
 

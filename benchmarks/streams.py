@@ -57,13 +57,16 @@ class PeerStream:
 
 
 class _FlatStep(nn.Module):
+    """A step whose caches are flat, ``(B, (L - 1) * H * W, P)``: an output reshaped is a copy."""
+
     def __init__(self, moss: MOSS):
         super().__init__()
         self.moss = moss
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        out, state = self.moss.step(x, tuple(state))
-        return out, *state
+        shape = (len(x), self.moss.window[0] - 1, *x.shape[2:], self.moss.compared)
+        out, state = self.moss.step(x, tuple(cache.view(shape) for cache in state))
+        return out, *(cache.flatten(1, 3) for cache in state)
 
 
 def export(module: nn.Module, arguments: tuple) -> onnx.ModelProto:
@@ -130,6 +133,6 @@ class Graph:
 
 def onnx_stream(moss: MOSS, frames: Tensor, threads: int) -> Graph:
     """Step an exported MOSS in ONNX Runtime; frames as in :class:`Stream`."""
-    state = moss.initial_state(1, *frames.shape[-2:])
+    state = tuple(cache.flatten(1, 3) for cache in moss.initial_state(1, *frames.shape[-2:]))
     model = export(_FlatStep(moss), (frames[0], *state))
     return Graph(session(model, threads), [list(frames)], state)

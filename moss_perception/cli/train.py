@@ -90,9 +90,11 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
     from moss_perception.grasp.arms import build_network
     from moss_perception.training import dataset
     from moss_perception.training.cache import decode_scenes
+    from moss_perception.training.memory import keep_freed_memory
     from moss_perception.training.trainer import Trainer
     import torch
 
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = settings.recipe()

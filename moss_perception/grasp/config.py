@@ -114,7 +114,7 @@ class GraspConfig:
 
     @property
     def head_span(self) -> int:
-        """How many samples back the head looks, plus one: what MOSS leaves of the window."""
+        """How many samples the head's own look spans: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach
 
     @property

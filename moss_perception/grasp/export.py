@@ -39,10 +39,15 @@ class GraspStep(nn.Module):
         self.orders = orders
 
     def initial_state(self) -> tuple[Tensor, ...]:
-        """Return the caches of the orders that are run, and the head's recent maps."""
+        """
+        Return the caches of the orders that are run, and the head's recent maps.
+
+        Caches are laid flat, ``(1, (L - 1) * h * w, P)``: a graph would copy what it reshapes.
+        """
         caches, recent = self.network.initial_state(1)
         looks = self.network.config.head_looks[:-1]
-        return *caches[:self.orders], *(recent[n] for n in looks)
+        return (*(cache.flatten(1, 3) for cache in caches[:self.orders]),
+                *(recent[n] for n in looks))
 
     def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -59,13 +64,14 @@ class GraspStep(nn.Module):
             state is finite, else NaN; the new caches; and this sample's map of each prefix.
         """
         network = self.network
-        absent = network.initial_state(1)[0][self.orders:]
+        first = network.initial_state(1)[0]
+        caches = (*(cache.view(first[0].shape) for cache in state[:self.orders]),
+                  *first[self.orders:])
         features = network.backbone(network.normalise(image))
         logits, encodings, caches, maps = network.step(
-            features, grasps, (*state[:self.orders], *absent), state[self.orders:],
-            computed=self.orders, used=used)
+            features, grasps, caches, state[self.orders:], computed=self.orders, used=used)
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
-        caches = caches[:self.orders]
+        caches = [cache.flatten(1, 3) for cache in caches[:self.orders]]
         health = sum((cache.sum() for cache in caches), torch.stack(maps).sum())
         return scores, uncertainties, encodings.squeeze(0), health[None] * 0, *caches, *maps
 
@@ -121,8 +127,9 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
     :returns: the ONNX model; the same bytes each time.
     """
     size = step.network.config.image_size
-    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8), torch.zeros(1, _EXAMPLE_GRASPS, 5),
-               torch.full((1,), step.orders), list(step.initial_state()))
+    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8),
+               torch.zeros(1, _EXAMPLE_GRASPS, 5), torch.full((1,), step.orders),
+               list(step.initial_state()))
     names = state_names(step.orders, len(step.network.config.head_looks))
     shapes = (None, {1: torch.export.Dim('K', min=1)}, None, [None] * len(names))
     with _quiet(), torch.no_grad():

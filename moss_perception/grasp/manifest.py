@@ -81,13 +81,26 @@ def verify(path: str | Path, sha256: str = '') -> str:
     if not expected:
         raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
                               f'parameter model_sha256, or in {path.parent / MANIFEST}')
+    read_verified('checkpoint', path, expected)
+    return expected
+
+
+def read_verified(kind: str, path: Path, sha256: str) -> bytes:
+    """
+    Read a file whole, and check that it is the one that is meant.
+
+    :param kind: what it is, for the error.
+    :param sha256: its expected digest.
+    :raises CheckpointError: if it can't be read or differs.
+    """
     try:
-        found = file_sha256(path)
+        data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} can't be read: {error.strerror}") from error
-    if found != expected:
-        raise CheckpointError(f'checkpoint {path} has sha256 {found}: expected {expected}')
-    return found
+        raise CheckpointError(f"{kind} {path} can't be read: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise CheckpointError(f'{kind} {path} has sha256 {found}: expected {sha256}')
+    return data
 
 
 def read_header(path: str | Path) -> tuple[GraspConfig, dict]:

@@ -210,8 +210,10 @@ class GraspNetwork(GraspReader):
             of shape ``(B, h, w, R)``, oldest first.
         """
         side = self.config.image_size // 8
-        absent = self.mean.new_zeros(batch, side, side, self.config.head_channels)
-        return self.moss.initial_state(batch, side, side), (absent,) * (self.config.head_span - 1)
+        # A tensor of its own for each: an exporter takes one that is given twice for one input.
+        recent = tuple(self.mean.new_zeros(batch, side, side, self.config.head_channels)
+                       for _ in range(self.config.head_span - 1))
+        return self.moss.initial_state(batch, side, side), recent
 
     def step(self, features: tuple[Tensor, Tensor], grasps: Tensor, caches: MossState,
              recent: Sequence[Tensor], *, computed: int | None = None,

@@ -1,7 +1,6 @@
 """The engine that runs the exported step on ONNX Runtime, without torch."""
 
 from dataclasses import dataclass
-import hashlib
 from pathlib import Path
 
 from moss_perception.errors import CheckpointError, ConfigError
@@ -13,6 +12,7 @@ from moss_perception.grasp.manifest import (
     MANIFEST,
     read_header,
     read_manifest,
+    read_verified,
     verify,
 )
 from moss_perception.grasp.step_graph import result_names, RESULTS, state_names
@@ -76,10 +76,10 @@ class OnnxEngine(Engine):
         digest = verify(checkpoint, sha256)
         config, _ = read_header(checkpoint)
         options = _session_options(threads)
-        sessions = []
+        digests, sessions = read_manifest(checkpoint.parent), []
         for orders in range(1, config.orders + 1):
             graph = graph_path(checkpoint, orders)
-            session = _open(graph, _verified(graph, checkpoint), options, providers)
+            session = _open(graph, _verified(graph, checkpoint, digests), options, providers)
             _check_origin(graph, session, orders, checkpoint, digest)
             sessions.append(session)
         return cls(config, sessions, digest)
@@ -137,23 +137,16 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _verified(graph: Path, checkpoint: Path) -> bytes:
+def _verified(graph: Path, checkpoint: Path, digests: dict[str, str]) -> bytes:
     """Read a graph and check that it is the one of the manifest."""
     if not graph.is_file():
         raise CheckpointError(f'graph {graph} is not there: run export {checkpoint}, or set '
                               'engine to torch')
-    expected = read_manifest(graph.parent).get(graph.name)
+    expected = digests.get(graph.name)
     if expected is None:
         raise CheckpointError(f'graph {graph} has no known sha256: expected one in '
                               f'{graph.parent / MANIFEST}')
-    try:
-        data = graph.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"graph {graph} can't be read: {error.strerror}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise CheckpointError(f'graph {graph} has sha256 {found}: expected {expected}')
-    return data
+    return read_verified('graph', graph, expected)
 
 
 def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,

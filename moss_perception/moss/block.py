@@ -173,10 +173,9 @@ class MOSS(nn.Module):
         current, encodings, caches = x.movedim(1, -1), [], []
         for cache, (extraction, learning) in zip(state, self._stages(computed, 'computed'),
                                                    strict=False):
-            maps = extraction.maps(current).unflatten(0, (-1, 1))
-            keys = torch.cat([cache, maps], dim=1)
-            caches.append(keys[:, 1:])
-            current = learning(extraction(maps, keys).flatten(0, 1))
+            encoded, cache = extraction.step(extraction.maps(current), cache)
+            caches.append(cache)
+            current = learning(encoded)
             encodings.append(current.movedim(-1, 1))
         caches += [torch.zeros_like(cache) for cache in state[len(caches):]]
         return encodings, tuple(caches)

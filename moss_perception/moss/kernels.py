@@ -54,6 +54,30 @@ def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Te
     return _traceable(query, keys, u_size, v_size)
 
 
+def step_products(query: Tensor, cache: Tensor, u_size: int,
+                  v_size: int) -> tuple[Tensor, Tensor]:
+    """
+    Multiply each position of a stream's next frame with those in its window.
+
+    :param query: float tensor, shape ``(B, H, W, P)``.
+    :param cache: the frames before, shape ``(B, L - 1, H, W, P)``.
+    :param u_size: vertical size ``U`` of the window, odd.
+    :param v_size: horizontal size ``V`` of the window, odd.
+    :returns: shape ``(B, H, W, L, U * V)``, as of :func:`window_products`; and the new cache.
+    """
+    size = *query.shape[1:3], u_size, v_size
+    if holds_numbers(query) or _traces_bands(*size):
+        frame = query.unflatten(0, (-1, 1))
+        keys = torch.cat([cache, frame], dim=1)
+        return window_products(frame, keys, u_size, v_size).flatten(0, 1), keys[:, 1:]
+    flat = query.flatten(1, 2)
+    # A graph copies what it pads: so the key of zeros is put to the newest frame alone.
+    keys = torch.cat([cache.flatten(1, 3), F.pad(flat, (0, 0, 0, 1))], dim=1)
+    out = _gathered(flat, keys, size)
+    out = out.view(*query.shape[:3], cache.shape[1] + 1, u_size * v_size)
+    return out, keys[:, flat.shape[1]:-1].reshape(cache.shape)
+
+
 @functools.lru_cache(maxsize=32)
 def _gather_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[Tensor, Tensor]:
     """
@@ -226,24 +250,36 @@ class _Bands:
         grad_keys += self._inner(grad_laid, rows, columns).transpose(0, 1)
 
 
+def _traces_bands(rows: int, columns: int, u_size: int, v_size: int) -> bool:
+    return prefers_bands(rows, columns, u_size, v_size) and rows * columns > 1024
+
+
 def _traceable(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
     """Do the same in plain differentiable operations: for compilers, exports and other devices."""
     batch, frames, rows, columns, channels = query.shape
     length = keys.shape[1] - frames + 1
     stacked = keys.unflatten(0, (-1, 1)) if frames == 1 else torch.stack(
         [keys[:, n:n + frames] for n in range(length)], dim=2)
-    if prefers_bands(rows, columns, u_size, v_size) and rows * columns > 1024:
+    if _traces_bands(rows, columns, u_size, v_size):
         return _traceable_bands(query, stacked, u_size, v_size)
-    # Not from the cache: a compiler could not look into it.
-    neighbour, inside = _gather_index.__wrapped__(rows, columns, u_size, v_size)
     # One key of zeros more, which all neighbours outside the map share.
-    nowhere = length * rows * columns
-    index = neighbour[:, None] + torch.arange(length, device='cpu')[:, None] * (rows * columns)
-    index = torch.where(inside[:, None] > 0, index, nowhere).flatten(1).to(query.device)
-    flat = F.pad(stacked.reshape(batch * frames, nowhere, channels), (0, 0, 0, 1))
-    product = torch.bmm(query.reshape(batch * frames, -1, channels), flat.transpose(1, 2))
-    out = product.gather(2, index.expand(batch * frames, -1, -1))
+    flat = F.pad(stacked.reshape(batch * frames, -1, channels), (0, 0, 0, 1))
+    out = _gathered(query.reshape(batch * frames, -1, channels), flat,
+                    (rows, columns, u_size, v_size))
     return out.view(batch, frames, rows, columns, length, u_size * v_size)
+
+
+def _gathered(query: Tensor, keys: Tensor, size: tuple[int, int, int, int]) -> Tensor:
+    """Multiply ``(N, HW, P)`` with keys ``(N, L * HW + 1, P)``, and gather ``(N, HW, L * UV)``."""
+    positions, nowhere = size[0] * size[1], keys.shape[1] - 1
+    # Not from the cache: a compiler could not look into it.
+    neighbour, inside = _gather_index.__wrapped__(*size)
+    first = torch.arange(0, nowhere, positions, device='cpu')
+    index = torch.where(inside[:, None] > 0, neighbour[:, None] + first[:, None], nowhere)
+    index = index.flatten(1).to(query.device)
+    product = torch.bmm(query, keys.transpose(1, 2))
+    # Not its length: that would fix the batch where a graph is traced.
+    return product.gather(2, index.expand(query.shape[0], -1, -1))
 
 
 def _traceable_bands(query: Tensor, stacked: Tensor, u_size: int, v_size: int) -> Tensor:

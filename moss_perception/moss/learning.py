@@ -1,6 +1,6 @@
 """What a MOSS block learns of one order: how to compare, and how to read the similarities."""
 
-from moss_perception.moss.kernels import window_products
+from moss_perception.moss.kernels import step_products, window_products
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -46,7 +46,11 @@ class Extraction(nn.Module):
     def maps(self, features: Tensor) -> Tensor:
         """Turn ``(…, H, W, C)`` into vectors of length sqrt(P), shorter if blank."""
         projected = self.project(self.norm(features))
-        centred = projected - projected.mean(dim=(-3, -2), keepdim=True)
+        positions = projected.flatten(-3, -2)
+        # The mean as a product: ONNX Runtime sums down columns slowly.
+        count = positions.shape[-2]
+        mean = positions.new_full((1, count), 1 / max(count, 1)) @ positions
+        centred = (positions - mean).view(projected.shape)
         return self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -57,7 +61,20 @@ class Extraction(nn.Module):
         :param keys: maps, shape ``(B, T + L - 1, H, W, P)``.
         :returns: shape ``(B, T, H, W, L, D')``.
         """
-        products = window_products(query, keys, *self.window[1:])
+        return self._encode(window_products(query, keys, *self.window[1:]))
+
+    def step(self, query: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Encode the similarities of a stream's next frame.
+
+        :param query: maps, shape ``(B, H, W, P)``.
+        :param cache: maps of the frames before, shape ``(B, L - 1, H, W, P)``.
+        :returns: shape ``(B, H, W, L, D')``, and the new cache.
+        """
+        products, cache = step_products(query, cache, *self.window[1:])
+        return self._encode(products), cache
+
+    def _encode(self, products: Tensor) -> Tensor:
         # The lengths are taken out here, where there is least to multiply.
         scale = self.contrast / self.project.out_features
         return _linear_relu(products, self.encode.weight * scale, self.encode.bias)
@@ -102,6 +119,8 @@ class Learning(nn.Module):
             stacked = encodings.flatten(3).movedim(-1, 1)
             return self.over(self.offsets(stacked)).movedim(1, -1)
         if self.kind == 'shared':
+            if torch.onnx.is_in_onnx_export():
+                return self._shared_as_groups(encodings)
             each = encodings.permute(0, 3, 4, 1, 2)
             each = self.offsets(each.flatten(0, 1)).unflatten(0, each.shape[:2])
             return self.over(each.permute(0, 3, 4, 1, 2).flatten(3))
@@ -109,6 +128,17 @@ class Learning(nn.Module):
         if self.kind == 'depthwise':
             return self.around(fused.movedim(-1, 1)).movedim(1, -1)
         return fused
+
+    def _shared_as_groups(self, encodings: Tensor) -> Tensor:
+        """Give each offset its copy of the weights: ONNX Runtime need not lay maps out anew."""
+        length = encodings.shape[3]
+        stacked = encodings.flatten(3).movedim(-1, 1)
+        for convolution in (self.offsets[0], self.offsets[2]):
+            stacked = F.relu(F.conv2d(
+                stacked, convolution.weight.repeat(length, 1, 1, 1),
+                convolution.bias.repeat(length), padding=1, groups=length))
+        return F.conv2d(stacked, self.over.weight[:, :, None, None],
+                        self.over.bias).movedim(1, -1)
 
 
 def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -135,3 +135,13 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog
     for line, words in zip(lines, ('none.safetensors is not there', 'expected 000', 'onnxscript',
                                    'exporting needs torch'), strict=True):
         assert words in line and '\n' not in line
+
+
+def test_a_graph_takes_each_map_that_the_head_looks_at():
+    network = tiny_network(moss_window=(3, 3, 3), orders=1)
+    step = export.GraspStep(network, 1)
+    model = export.build_graph(step, '')
+    names = [x.name for x in onnx.load_from_string(model).graph.input]
+    assert names == ['image', 'grasps', 'used', 'cache_1', *(f'recent_{k}' for k in range(1, 6))]
+    # Steps beyond a window, so that every map counts.
+    assert export.compare(step, model, 'tiny') < export.TOLERANCE
