@@ -5,7 +5,7 @@ import sys
 
 import cv2
 from moss_perception.cli.record import main
-from moss_perception.errors import ConfigError, SimulationError
+from moss_perception.errors import ConfigError, SceneError, SimulationError
 from moss_perception.simulation.attempt import play, sample_offsets
 from moss_perception.simulation.dataset import read_shards
 from moss_perception.simulation.domains import domain_named
@@ -166,3 +166,40 @@ def test_unknown_domain_ends_the_command_with_one_line(tmp_path, caplog):
     assert main(['--out', str(tmp_path / 'data'), '--domain', 'moon']) == 1
     assert [record.getMessage() for record in caplog.records] == [
         "unknown domain 'moon', expected one of sim, shifted"]
+
+
+def test_full_cell_is_played_with_nine_candidates_and_one_grasp_watched(renderer):
+    scene = play(Source('full', split='held_out').sample(4), renderer)
+    assert (scene.cell, scene.split, scene.domain) == ('full', 'held_out', 'sim')
+    assert scene.family in ('mug', 't_shape')
+    assert scene.candidates.shape == scene.offsets.shape == (9, 4)
+    assert scene.monitor.held == scene.outcomes[scene.monitor.candidate]
+    assert len(scene.monitor.jpegs) == len(scene.monitor.phases) >= 17
+    during = scene.during(3)
+    assert during.frames.shape == (24, 128, 128, 3)
+    np.testing.assert_array_equal(np.diff(during.times_ns), 100_000_000)
+
+
+def test_full_cell_is_recorded_at_thirty_hertz(renderer):
+    tape = Tape()
+    assert record(tape, renderer, 1, 6, Source('full'), 30, progress=False).attempts == 1
+    stamps = np.array([values[0] for _, values, _ in tape.of('image')])
+    # Frames fall on ticks of 10 ms.
+    assert set(np.diff(stamps) // 1_000_000) <= {30, 40}
+    (outcome,) = [fields for _, _, fields in tape.of('outcome')]
+    assert (stamps <= outcome['decision_ns']).sum() == 58
+    assert len(tape.of('candidates')[0][1][1]) == 9
+
+
+def test_unusable_scene_is_left_out_of_a_recording_and_counted(renderer, monkeypatch):
+    def refuse(self, seed):
+        raise SceneError('contact', f'the object of seed {seed} touches the wrist')
+    monkeypatch.setattr(Source, 'sample', refuse)
+    done = record(Tape(), renderer, 2, 6, progress=False)
+    assert (done.attempts, done.successes, done.skipped) == (0, 0, {'contact': 2})
+
+
+@pytest.mark.parametrize('rate', [5, 200])
+def test_recording_refuses_a_rate_out_of_range(rate):
+    with pytest.raises(ConfigError, match=f'rate must be 10 to 100 frames a second, got {rate}'):
+        record(Tape(), None, 1, 6, rate_hz=rate, progress=False)
