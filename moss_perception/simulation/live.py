@@ -58,6 +58,7 @@ class LiveCell:
         live = Live(self._feed, config, self._selections, renderer, self.pace, progress,
                     self._stopped, self._now_ns)
         start_ns = self._now_ns()
+        self.pace.begin(start_ns)
         for number in range(1, config.attempts + 1) if config.attempts else count(1):
             progress.attempt = number
             attempt = Attempt(live, start_ns)
