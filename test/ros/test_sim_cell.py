@@ -99,7 +99,7 @@ def test_grasps_that_a_planner_selects_are_executed_and_reported(harness, peer, 
     for outcome in outcomes:
         assert outcome.start_ns in shown
         assert outcome.decision_ns in shown
-            # A planner may choose from the very first image.
+        # A planner may choose from the very first image.
         assert outcome.start_ns <= outcome.decision_ns < outcome.end_ns
         assert (outcome.domain, bool(outcome.motion), bool(outcome.object)) == ('sim', True, True)
     assert outcomes[0].end_ns < outcomes[1].start_ns
