@@ -103,6 +103,15 @@ class Peer:
         wait_for(future.done, timeout_s, f'answer of {name}')
         return future.result()
 
+    def ask(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service that changes nothing; again, if an answer was lost in discovery."""
+        for _ in range(3):
+            try:
+                return self.call(kind, name, request, 5.0)
+            except AssertionError:
+                continue
+        return self.call(kind, name, request)
+
     def transition(self, node: str, label: str) -> bool:
         """Ask a lifecycle node for a transition and return whether it succeeded."""
         request = ChangeState.Request(transition=Transition(
@@ -111,7 +120,7 @@ class Peer:
 
     def state(self, node: str) -> str:
         """Return a lifecycle node's state."""
-        return self.call(GetState, f'{node}/get_state', GetState.Request()).current_state.label
+        return self.ask(GetState, f'{node}/get_state', GetState.Request()).current_state.label
 
     def set(self, node: str, **values: Any) -> list[Any]:
         """Set parameters, each by itself, and return the results."""
