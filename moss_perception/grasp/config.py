@@ -1,6 +1,7 @@
 """Everything that belongs to a checkpoint: the network's sizes, the window, the preprocessing."""
 
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from moss_perception.errors import ConfigError
@@ -117,7 +118,7 @@ class GraspConfig:
         """How many samples the head's own look spans: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach
 
-    @property
+    @cached_property
     def head_looks(self) -> tuple[int, ...]:
         """
         At which samples of the span, from its first on, the head looks; the last is the newest.

@@ -57,8 +57,11 @@ class OnnxEngine(Engine):
         self.sha256 = sha256
         self._sessions = sessions
         shapes = {x.name: x.shape for x in sessions[-1].get_inputs()}
-        names = state_names(config.orders, len(config.head_looks))
-        zeros = [OrtValue.ortvalue_from_numpy(np.zeros(shapes[n], np.float32)) for n in names]
+        orders, looks = range(1, config.orders + 1), len(config.head_looks)
+        self._state_names = [state_names(n, looks) for n in orders]
+        self._result_names = [result_names(n) for n in orders]
+        zeros = [OrtValue.ortvalue_from_numpy(np.zeros(shapes[name], np.float32))
+                 for name in self._state_names[-1]]
         self._absent_caches, self._absent_map = zeros[:config.orders], zeros[-1]
 
     @classmethod
@@ -99,11 +102,12 @@ class OnnxEngine(Engine):
         points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
         caches = [*state.caches, *self._absent_caches[len(state.caches):]][:computed]
         kept = [*caches, *self.recent_maps(state.recent, used, self._absent_map)]
-        feeds = dict(zip(state_names(computed, len(self.config.head_looks)), kept, strict=True))
+        feeds = dict(zip(self._state_names[computed - 1], kept, strict=True))
         feeds['image'] = newest
         feeds['grasps'] = OrtValue.ortvalue_from_numpy(points[None])
         feeds['used'] = OrtValue.ortvalue_from_numpy(np.array([used]))
-        outputs = self._sessions[computed - 1].run_with_ort_values(result_names(computed), feeds)
+        outputs = self._sessions[computed - 1].run_with_ort_values(
+            self._result_names[computed - 1], feeds)
         scores, uncertainties, motion, health = (x.numpy() for x in outputs[:len(RESULTS)])
         caches, maps = outputs[len(RESULTS):-computed], outputs[-computed:]
         return StepResult(

@@ -9,6 +9,22 @@ import numpy as np
 import torch
 
 
+def usable_device(name: str) -> torch.device:
+    """
+    Return a device on which a tensor can be made.
+
+    :param name: a device that torch knows.
+    :raises ConfigError: if it is unknown or absent.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} can't be used: {reason}") from error
+    return device
+
+
 class TorchEngine(Engine):
     """
     Steps a :class:`GraspNetwork`; its state is ``(features, caches, recent)``, see
@@ -24,12 +40,7 @@ class TorchEngine(Engine):
 
     def __init__(self, network: GraspNetwork, device: str = 'cpu', threads: int = 0):
         require_steps(network.config, 'the engine torch')
-        try:
-            self.device = torch.device(device)
-            torch.zeros(1, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"device {device!r} can't be used: {reason}") from error
+        self.device = usable_device(device)
         if threads:
             torch.set_num_threads(threads)
         self.network = network.to(self.device).eval()

@@ -4,14 +4,13 @@ import array
 import math
 from typing import Any
 
-import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.bags.outcomes import Outcome, values_of
-from moss_perception.errors import SimulationError
 from moss_perception.ros.conversions import header, ns_to_stamp, rgb_to_image
 from moss_perception.ros.diagnostics import OK, status, WARN
 from moss_perception.ros.image_subscription import type_name
+from moss_perception.simulation.sensor import encode
 import numpy as np
 from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
@@ -78,12 +77,9 @@ class CellTopics:
         if not self._compressed:
             self._image.publish(rgb_to_image(image, stamp_ns, self._frame_id))
             return
-        done, jpeg = cv2.imencode('.jpg', image[..., ::-1],
-                                  (cv2.IMWRITE_JPEG_QUALITY, jpeg_quality))
-        if not done:
-            raise SimulationError(f'OpenCV could not encode an image of shape {image.shape}')
         self._image.publish(CompressedImage(
-            header=self._header(stamp_ns), format='jpeg', data=array.array('B', jpeg.tobytes())))
+            header=self._header(stamp_ns), format='jpeg',
+            data=array.array('B', encode(image, jpeg_quality))))
 
     def outcome(self, message: str, **fields: Any) -> None:
         """Publish how an attempt ended, stamped with its end."""

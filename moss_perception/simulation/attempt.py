@@ -4,8 +4,7 @@ import math
 from statistics import NormalDist
 from typing import Optional
 
-import cv2
-from moss_perception.errors import SceneError, SimulationError
+from moss_perception.errors import SceneError
 from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell
@@ -14,7 +13,7 @@ from moss_perception.simulation.execution import Execution, GRIP_S
 from moss_perception.simulation.monitoring import choose, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import encode, schedule
 import numpy as np
 
 # Travel until the fingers grip, over all motions of the full cell: mean and spread, metres.
@@ -81,14 +80,6 @@ def object_track(cell: WorkCell) -> np.ndarray:
     else:
         later = cell.foresee(spec.physics.latency_s + GRIP_S)
     return spec.mount.to_optical(np.stack([position, later])).astype(np.float32)
-
-
-def encode(image: np.ndarray, quality: int) -> bytes:
-    """Compress an RGB image as JPEG."""
-    done, data = cv2.imencode('.jpg', image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
-    if not done:
-        raise SimulationError(f'OpenCV could not encode an image of shape {image.shape} as JPEG')
-    return data.tobytes()
 
 
 def play(spec: SceneSpec, renderer: Renderer, count: int = 0,

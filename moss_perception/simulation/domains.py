@@ -135,7 +135,6 @@ _FULL = {
     **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
        for factor, fields in SHIFT.items()},
 }
-DOMAINS = _BELT
 
 
 def domains_of(cell=None) -> dict:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import cv2
+from moss_perception.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.look import Look
 import numpy as np
@@ -135,3 +136,17 @@ def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: floa
     arrives[[0, -1]] = True
     times = np.arange(count) / rate_hz + late
     return Schedule(np.round(times / tick_s) * tick_s, arrives)
+
+
+def encode(image: np.ndarray, quality: int) -> bytes:
+    """
+    Compress a picture as JPEG.
+
+    :param image: uint8, RGB, shape ``(H, W, 3)``.
+    :param quality: 1 to 100.
+    :raises SimulationError: if OpenCV can't.
+    """
+    done, data = cv2.imencode('.jpg', image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not done:
+        raise SimulationError(f'OpenCV could not encode an image of shape {image.shape} as JPEG')
+    return data.tobytes()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import os
 
 from moss_perception.errors import ConfigError
+from moss_perception.grasp.torch_engine import usable_device
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -43,11 +44,7 @@ class Group:
                               f'sets them: {error}') from error
         if size > 1 and device == 'cuda':
             device = f'cuda:{local}'
-        try:
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"device {device!r} can't be used: {reason}") from error
+        usable_device(device)
         if size > 1:
             backend = 'nccl' if device.startswith('cuda') else 'gloo'
             distributed.init_process_group(backend, timeout=_PATIENCE)
