@@ -65,7 +65,7 @@ FULL = Cell(
     (('still', 0.10), ('constant', 0.16), ('accelerating', 0.15), ('braking', 0.14),
      ('stop_and_go', 0.16), ('oscillating', 0.16), ('rolling', 0.13)),
     candidates=9, monitor=True,
-    gripper=Gripper(8.0, (0.016, 1.0), (0.85, 0.95, 0.002), (0.3, 0.01, 0.001)))
+    gripper=Gripper(5.0, (0.016, 1.0), (0.85, 0.95, 0.002), (0.3, 0.01, 0.001)))
 
 CELLS = {cell.name: cell for cell in (BELT, FULL)}
 

@@ -144,7 +144,7 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
     if rolls or round_:
         rolling_friction = rng.uniform(0.00001, 0.00005) if rolls else 0.006
     return ObjectSpec(
-        family, half_sizes, rng.uniform(0.03, 0.35), rng.uniform(0.35, 0.9),
+        family, half_sizes, rng.uniform(0.03, 0.35), rng.uniform(0.3, 0.9),
         rng.uniform(-0.04, 0.02), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)), yaw,
         parts=parts, pose='upright' if upright else 'lying',
         ballast=_sample_ballast(rng, half_sizes, round_),
