@@ -29,6 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--reference', default='',
                         help='the arm that the table tests the others against (moss_123)')
     parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
+    parser.add_argument('--watched', type=int, default=300,
+                        help='watched grasps of each set that the early-prediction curve is '
+                             'measured on, at most; 0 for none (300)')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
     return parser
@@ -41,9 +44,18 @@ def compare(arguments: argparse.Namespace) -> int:
     else:
         result = _measure_all(arguments)
         if arguments.out:
-            write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
-    print(render(result, arguments.reference), end='')
+            write_text(Path(arguments.out), json.dumps(_plain(result), indent=1) + '\n')
+    print(render(_plain(result), arguments.reference), end='')
     return 0
+
+
+def _plain(value):
+    """Write what is undefined as JSON has it: null for NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _read(path: Path) -> dict:
@@ -81,7 +93,9 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
 def _measure_all(arguments: argparse.Namespace) -> dict:
     from moss_perception.cli.evaluate import refuse_training_scenes
     from moss_perception.evaluation.comparison import Attempts, compare_pairs, summarise
+    from moss_perception.evaluation.monitoring import Watched
     from moss_perception.evaluation.statistics import require
+    from moss_perception.evaluation.uncertainty import summarise_uncertainty
     from moss_perception.training.dataset import load_scenes
     import torch
     require()
@@ -97,11 +111,14 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
             refuse_training_scenes(scenes[name], notes)
     attempts = {name: Attempts.of(some) for name, some in scenes.items()}
     sets = {name: some.describe() for name, some in attempts.items()}
-    runs, costs = _measure_runs(checkpoints, scenes, attempts, arguments.device)
+    watched = {name: Watched(some, arguments.watched) for name, some in scenes.items()}
+    scorer = _Scorer({**scenes, **{(name,): some.clips for name, some in watched.items()}},
+                     arguments.device)
+    runs, costs, members = _measure_runs(checkpoints, scorer, attempts, watched)
     machine = f'{cpu_name()}, {os.cpu_count()} cores'
     return {'format': FORMAT, 'machine': machine, 'device': arguments.device, 'costs': costs,
             'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
-            'runs': runs}
+            'uncertainty': summarise_uncertainty(members, attempts), 'runs': runs}
 
 
 def _named_folders(words: list[str]) -> dict[str, str]:
@@ -116,43 +133,56 @@ def _named_folders(words: list[str]) -> dict[str, str]:
     return folders
 
 
-def _measure_runs(checkpoints: list[tuple[Path, dict]], scenes: dict, attempts: dict,
-                  device: str) -> tuple[list[dict], dict]:
+def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attempts: dict,
+                  watched: dict) -> tuple[list[dict], dict, dict]:
     """Score every set with every checkpoint, and with each prefix of its orders."""
     from moss_perception.evaluation.comparison import measure
     from moss_perception.evaluation.cost import measure_cost
+    from moss_perception.evaluation.monitoring import measure_monitoring
     from moss_perception.grasp.checkpoint import load_checkpoint
-    runs, costs, decoded = [], {}, {}
+    runs, costs, kept = [], {}, {}
     for path, notes in checkpoints:
         network = load_checkpoint(path)
         log.info('%s', path)
         costs.setdefault(notes['arm'], measure_cost(network))
-        network.to(device)
+        network.to(scorer.device)
         prefixes = range(1, network.config.orders) if network.config.steps else ()
         for used in (*prefixes, None):
             arm = notes['arm']
             if used:
                 arm += ' used ' + ','.join(map(str, range(1, used + 1)))
+            sets = {}
+            for name, some in attempts.items():
+                members = scorer.score(network, name, used)
+                kept.setdefault(arm, {}).setdefault(name, []).append(members)
+                sets[name] = measure(members.mean(axis=1), some)
+                if len(watched[name].held):
+                    sets[name]['monitoring'] = measure_monitoring(
+                        scorer.score(network, (name,), used).mean(axis=1), watched[name])
             runs.append({'arm': arm, 'seed': notes['recipe']['seed'], 'checkpoint': path.name,
-                         'sha256': network.sha256, 'sets': {
-                             name: measure(*_score(network, some, decoded, name, device, used),
-                                           attempts[name]) for name, some in scenes.items()}})
-    return runs, costs
+                         'sha256': network.sha256, 'sets': sets})
+    return runs, costs, kept
 
 
-def _score(network, scenes: list, decoded: dict, name: str, device: str, used: int | None):
-    """Score a set as clips, whose images are decoded once for all networks of one input."""
-    from moss_perception.grasp.network import ensemble_probability
-    from moss_perception.training.cache import decode_scenes
-    from moss_perception.training.dataset import GraspScenes
-    from moss_perception.training.trainer import predict
-    config = network.config
-    key = name, config.image_size, config.window_frames, config.frame_rate_hz
-    if key not in decoded:
-        decoded[key] = decode_scenes(scenes, config)
-    logits, _ = predict(network, GraspScenes(decoded[key], config), 16, device, used)
-    scores, spread = ensemble_probability(logits.double())
-    return scores.numpy(), spread.numpy()
+class _Scorer:
+    """Scores sets of scenes as clips; images are decoded once for all networks of one input."""
+
+    def __init__(self, scenes: dict, device: str):
+        self.device = device
+        self._scenes = scenes
+        self._decoded: dict = {}
+
+    def score(self, network, name, used: int | None):
+        """Return the probabilities of the ensemble's members: float64, shape ``(N, M)``."""
+        from moss_perception.training.cache import decode_scenes
+        from moss_perception.training.dataset import GraspScenes
+        from moss_perception.training.trainer import predict
+        config = network.config
+        key = name, config.image_size, config.window_frames, config.frame_rate_hz
+        if key not in self._decoded:
+            self._decoded[key] = decode_scenes(self._scenes[name], config)
+        scenes = GraspScenes(self._decoded[key], config)
+        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -62,15 +62,13 @@ def kinds_of(motions: np.ndarray) -> dict[str, np.ndarray]:
     return {name: where for name, where in kinds.items() if where.any()}
 
 
-def measure(scores: np.ndarray, spread: np.ndarray, attempts: Attempts) -> dict[str, Any]:
+def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
     """
     Measure one network on one set.
 
     :param scores: probabilities, shape ``(N,)``.
-    :param spread: of the ensemble, shape ``(N,)``.
     :returns: ``chosen``, a digit a scene, 1 where the best candidate succeeded; by kind of motion
-        ``success``, ``auroc``, ``brier``, ``ece``; ``auroc_low`` and ``auroc_high``; and how well
-        either uncertainty finds the errors.
+        ``success``, ``auroc``, ``brier``, ``ece``; ``auroc_low`` and ``auroc_high``.
     """
     chosen = ranking.chosen_success(scores, attempts.labels, attempts.groups)
     result: dict[str, Any] = {'chosen': ''.join(map(str, chosen.astype(int))), 'kinds': {}}
@@ -83,11 +81,7 @@ def measure(scores: np.ndarray, spread: np.ndarray, attempts: Attempts) -> dict[
             'ece': metrics.expected_calibration_error(*values)}
     low, high = metrics.bootstrap_interval(metrics.auroc, scores, attempts.labels,
                                            attempts.groups, repeats=_AUROC_REPEATS)
-    result |= {'auroc_low': low, 'auroc_high': high}
-    result['error_detection'] = {
-        name: metrics.error_detection(uncertainty, scores, attempts.labels)
-        for name, uncertainty in (('spread', spread), ('margin', 1 - np.abs(2 * scores - 1)))}
-    return result
+    return result | {'auroc_low': low, 'auroc_high': high}
 
 
 def digits(text: str) -> np.ndarray:
@@ -102,7 +96,8 @@ def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
     :param runs: each with ``arm``, ``seed`` and ``sets``: by set what :func:`measure` gave.
     :param sets: what :meth:`Attempts.describe` gave.
     :returns: by arm, set and kind of motion: the mean of each metric over the seeds, and the 95 %
-        interval of success (scenes drawn with replacement), with the seeds' least and most.
+        interval of success (scenes drawn with replacement), with the seeds' least and most; the
+        interval of AUROC is the mean of the seeds' own. ``monitoring`` has the mean of each list.
     """
     arms: dict[str, Any] = {}
     for arm, mine in by_arm(runs).items():
@@ -113,9 +108,14 @@ def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
             arms[arm]['sets'][name] = {
                 kind: _average([one['kinds'][kind] for one in found], chosen[:, where])
                 for kind, where in kinds_of(described['motions']).items()}
-            arms[arm]['sets'][name]['all']['error_detection'] = {
-                key: _mean([one['error_detection'][key] for one in found])
-                for key in found[0]['error_detection']}
+            arms[arm]['sets'][name]['all'] |= {
+                key: _mean([one[key] for one in found]) for key in ('auroc_low', 'auroc_high')}
+            watched = [one['monitoring'] for one in found if 'monitoring' in one]
+            if watched:
+                arms[arm]['sets'][name]['monitoring'] = {
+                    key: [_mean(values) for values in zip(*(one[key] for one in watched),
+                                                          strict=True)]
+                    for key in watched[0]}
     return arms
 
 

@@ -37,12 +37,26 @@ def baselines(scenes: list) -> dict[str, np.ndarray]:
 
     :param scenes: of :class:`moss_perception.simulation.dataset.Scene`.
     :returns: expected success, float64, one a scene: ``random`` takes any candidate, ``centre``
-        the one nearest to where the object is now, ``oracle`` one that succeeds if there is one.
+        the one nearest to where the object is now, ``constant_velocity`` that nearest to where it
+        would be when the fingers close, went it on as at the decision, ``true_motion`` that
+        nearest to where it will be, ``oracle`` one that succeeds if there is one. NaN for
+        ``constant_velocity`` where the scene does not say what it takes.
     """
-    centre = []
-    for scene in scenes:
-        gaps = np.linalg.norm(scene.candidates[:, :2] - scene.track[0, :2], axis=1)
-        centre.append(scene.outcomes[np.argmin(gaps)])
     return {'random': np.array([scene.outcomes.mean() for scene in scenes]),
-            'centre': np.array(centre, float),
+            'centre': np.array([_nearest(scene, scene.track[0]) for scene in scenes]),
+            'constant_velocity': np.array([_at_constant_velocity(scene) for scene in scenes]),
+            'true_motion': np.array([_nearest(scene, scene.track[1]) for scene in scenes]),
             'oracle': np.array([scene.outcomes.max() for scene in scenes], float)}
+
+
+def _nearest(scene, place: np.ndarray) -> float:
+    gaps = np.linalg.norm(scene.candidates[:, :2] - place[:2], axis=1)
+    return float(scene.outcomes[np.argmin(gaps)])
+
+
+def _at_constant_velocity(scene) -> float:
+    """Return the outcome of the candidate whose lead along the belt is nearest to the way."""
+    if scene.offsets is None or np.isnan(scene.velocity):
+        return float('nan')
+    gaps = np.linalg.norm(scene.offsets[:, :2] - (scene.constant_velocity_lead, 0.0), axis=1)
+    return float(scene.outcomes[np.argmin(gaps)])

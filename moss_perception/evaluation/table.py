@@ -3,8 +3,9 @@
 from typing import Any
 
 from moss_perception.errors import ConfigError
+from moss_perception.evaluation.monitoring import TIMES_S
 
-FORMAT = 'moss_perception.comparison/1'
+FORMAT = 'moss_perception.comparison/2'
 
 
 def render(result: dict[str, Any], reference: str = '') -> str:
@@ -24,7 +25,8 @@ def render(result: dict[str, Any], reference: str = '') -> str:
         raise ConfigError(f'there is no arm {reference!r}: expected one of {arms}')
     parts = [_costs(result)]
     for name, described in result['sets'].items():
-        parts += [_set(result, name, described), _tests(result, name, reference)]
+        parts += [_set(result, name, described), _tests(result, name, reference),
+                  _monitoring(result, name), _uncertainty(result, name)]
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
@@ -48,17 +50,18 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
         rows.append([arm, f'{_percent(total)} [{100 * total["low"]:.1f}, '
                           f'{100 * total["high"]:.1f}]',
                      *(_percent(mine[kind]) for kind in kinds[1:]),
-                     f'{total["auroc"]:.3f}', f'{total["brier"]:.3f}', f'{total["ece"]:.3f}',
-                     f'{100 * (before["success"] - total["success"]):.1f}',
-                     *(f'{total["error_detection"][key]:.3f}' for key in ('spread', 'margin'))])
+                     f'{_area(total["auroc"])} [{_area(total["auroc_low"])}, '
+                     f'{_area(total["auroc_high"])}]',
+                     f'{total["brier"]:.3f}', f'{total["ece"]:.3f}',
+                     f'{100 * (before["success"] - total["success"]):.1f}'])
     for baseline, values in described['baselines'].items():
-        rows.append([baseline, *(f'{100 * values[kind]:.1f}' for kind in kinds), *'-' * 6])
+        rows.append([baseline, *('-' if values[kind] is None else f'{100 * values[kind]:.1f}'
+                                 for kind in kinds), *'-' * 4])
     title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
              f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
              'grasp in %, mean over the seeds [95 % interval, scenes drawn with replacement].')
     return title + '\n\n' + _table(
-        ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}', 'errors found by spread',
-         'by margin'], rows)
+        ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}'], rows)
 
 
 def _tests(result: dict[str, Any], name: str, reference: str) -> str:
@@ -76,6 +79,49 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
     title = (f'{name}: success of {reference} less that of another arm, in points, on the same '
              'scenes and seeds [95 % interval, paired bootstrap], and p (signs flipped).')
     return title + '\n\n' + _table(['other arm', 'motion', 'difference', 'p'], rows)
+
+
+def _monitoring(result: dict[str, Any], name: str) -> str:
+    rows = []
+    for arm, summary in result['arms'].items():
+        watched = summary['sets'][name].get('monitoring')
+        if watched:
+            rows += [[arm, 'all', *map(_area, watched['auroc'])],
+                     [arm, 'not lost yet', *map(_area, watched['ahead'])]]
+            still = watched['lost_later']
+    if not rows:
+        return ''
+    rows.append(['', 'to be lost', *(f'{count:.0f}' for count in still)])
+    title = (f'{name}: AUROC of a grasp under way, by the time since its decision: of all that '
+             'were watched, and of those that were not lost by then.')
+    return title + '\n\n' + _table(
+        ['arm', 'grasps', *(f'{time_s:.1f} s' for time_s in TIMES_S)], rows)
+
+
+def _uncertainty(result: dict[str, Any], name: str) -> str:
+    kinds = ('margin', 'spread', 'information')
+    columns = [(key, kind) for key in ('errors', 'beyond_margin', 'shift') for kind in kinds
+               if (key, kind) != ('beyond_margin', 'margin')]
+    rows = []
+    for arm, sets in result['uncertainty'].items():
+        mine = sets[name]
+        covered = [f'{100 * mine["sets"][key]:.1f}' for key in ('coverage', 'undecided')]
+        for source in ('heads', 'trainings'):
+            if source in mine:
+                rows.append([arm, source, *(_area(mine[source][kind][key])
+                                            for key, kind in columns),
+                             *(covered if source == 'heads' else '--')])
+    title = (f'{name}: what uncertainties find, as AUROC: wrong decisions; wrong decisions among '
+             'those of equal margin; attempts of this set among those of the first. And sets that '
+             'are to hold the outcome in 90 % (split conformal): how many do, how many leave it '
+             'open, in %.')
+    return title + '\n\n' + _table(
+        ['arm', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
+         'covered', 'open'], rows)
+
+
+def _area(value: float | None) -> str:
+    return '-' if value is None else f'{value:.3f}'
 
 
 def _percent(values: dict[str, float]) -> str:

@@ -7,6 +7,7 @@ from typing import Optional
 from moss_perception import imaging
 from moss_perception.errors import ShapeError, SimulationError
 from moss_perception.simulation.inventory import check_complete, PATTERN
+from moss_perception.simulation.phases import GRIP_S
 from moss_perception.simulation.shards import pack, read_arrays, write_arrays
 import numpy as np
 
@@ -105,6 +106,11 @@ class Scene:
         if self.stamps_ns is None:
             return np.arange(len(self.jpegs), dtype=np.int64) * _PERIOD_NS
         return self.stamps_ns
+
+    @property
+    def constant_velocity_lead(self) -> float:
+        """Return how far along the belt it would get until fingers close, went it on so, m."""
+        return self.velocity * GRIP_S
 
     def newest(self, count: int) -> np.ndarray:
         """Decode the last ``count`` images only: uint8, RGB, shape ``(count, H, W, 3)``."""

@@ -6,23 +6,22 @@ import math
 from moss_perception.errors import SimulationError
 from moss_perception.simulation import mjcf
 from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
+from moss_perception.simulation.phases import (
+    APPROACH_S,
+    CLOSE_S,
+    DESCEND_S,
+    LIFT_S,
+    PHASES,
+    SHAKE_S,
+)
 import numpy as np
 
-APPROACH_S = 0.3
-DESCEND_S = 0.25
-CLOSE_S = 0.25
-# When the fingers of a grasp decided now meet an object between them.
-GRIP_S = APPROACH_S + DESCEND_S + CLOSE_S / 2
-LIFT_S = 0.4
-SHAKE_S = 0.5
 CLEARANCE_M = 0.1  # pads pass over the object on their way to the point above it
 LIFT_M = 0.12
 SHAKE_M = 0.012
 SHAKE_HZ = 4.0
 FORCE_LIMIT_N = 40.0
 HELD_HEIGHT_M = 0.05
-DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
-PHASES = ('approach', 'descend', 'close', 'lift', 'shake')
 
 
 @dataclass(frozen=True)

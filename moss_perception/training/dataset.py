@@ -30,16 +30,18 @@ class GraspScenes(Dataset):
         down makes mirrored grasps as good as the originals.
     :param empty: number of grasps at empty places to add.
     :param frozen: repeat each clip's last frame in place of the others: nothing moves.
-    :param monitor: add, for each scene in which a grasp was watched, a clip that ends at a frame
-        drawn from its execution: the executed grasp is its one candidate, and whether that held
-        its outcome, so that the one network learns both.
+    :param monitor: share, in [0, 1], of the scenes in which a grasp was watched, that add a clip
+        which ends at a frame drawn from its execution: the executed grasp is its one candidate,
+        and whether that held its outcome, so that the one network learns both. The scenes take
+        turns from epoch to epoch.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
-                 empty: int = 0, frozen: bool = False, monitor: bool = False, seed: int = 0):
+                 empty: int = 0, frozen: bool = False, monitor: float = 0.0, seed: int = 0):
         self.scenes = scenes
         self._watched = [scene for scene in scenes if monitor and scene.monitor is not None]
+        self._turn = round(monitor * len(self._watched))
         self.config = config
         self.augment = augment
         self.empty = empty
@@ -48,7 +50,7 @@ class GraspScenes(Dataset):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.scenes) + len(self._watched)
+        return len(self.scenes) + self._turn
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         generator = np.random.default_rng((self.seed, self.epoch, index))
@@ -74,7 +76,8 @@ class GraspScenes(Dataset):
     def _scene(self, index: int, generator: np.random.Generator) -> Scene:
         if index < len(self.scenes):
             return self.scenes[index]
-        scene = self._watched[index - len(self.scenes)]
+        first = self.epoch * self._turn - len(self.scenes)
+        scene = self._watched[(first + index) % len(self._watched)]
         return scene.during(int(generator.integers(len(scene.monitor.jpegs))))
 
     def _frames(self, scene: Scene) -> np.ndarray:

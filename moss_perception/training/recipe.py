@@ -20,7 +20,8 @@ class Recipe:
     :ivar place_weight: of the auxiliary loss: where the object is, and will be, is known in the
         simulation, and to learn it first is a short way to the outcome.
     :ivar near: objects up to so many finger distances away count in that loss.
-    :ivar monitor: also learn from frames of grasps under way, where the scenes have them.
+    :ivar monitor: also learn from grasps under way: the share of those that the scenes have which
+        each epoch adds, in [0, 1], another share in each epoch.
     :ivar seed: of initialisation, order, augmentation and bagging.
     """
 
@@ -32,7 +33,7 @@ class Recipe:
     full_orders: float = 0.6
     place_weight: float = 1.0
     near: float = 4.0
-    monitor: bool = False
+    monitor: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -41,7 +42,8 @@ class Recipe:
                 ('learning_rate', self.learning_rate > 0, 'above 0'),
                 ('weight_decay', self.weight_decay >= 0, '0 or more'),
                 ('warm_up', 0 <= self.warm_up < 1, '0 to below 1'),
-                ('full_orders', 0 <= self.full_orders <= 1, '0 to 1')):
+                ('full_orders', 0 <= self.full_orders <= 1, '0 to 1'),
+                ('monitor', 0 <= self.monitor <= 1, '0 to 1')):
             if not allowed:
                 raise ConfigError(
                     f'{name}={getattr(self, name)} is not allowed: expected {expected}')

@@ -1,5 +1,6 @@
 """Comparisons of arms: what was chosen, how sure the means are, and the tables."""
 
+from dataclasses import replace
 from itertools import product
 import json
 import math
@@ -37,7 +38,7 @@ def attempts(scenes=40, candidates=3, seed=0):
 def run(arm, seed, some, noise):
     generator = np.random.default_rng(seed)
     scores = np.clip(some.labels + generator.normal(0, noise, len(some.labels)), 0, 1)
-    return {'arm': arm, 'seed': seed, 'sets': {'sim': measure(scores, scores * 0.1, some)}}
+    return {'arm': arm, 'seed': seed, 'sets': {'sim': measure(scores, some)}}
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +50,7 @@ def stored():
     cost = {'parameters': 10, 'mflop_a_frame': 1.5, 'ms_a_frame': 0.1, 'ms_a_window': 2.0}
     return {'format': FORMAT, 'machine': 'a machine', 'costs': {'blind': cost, 'moss': cost},
             'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
-            'runs': runs}
+            'uncertainty': {}, 'runs': runs}
 
 
 def test_the_best_candidate_of_each_scene_is_looked_up():
@@ -68,7 +69,13 @@ def test_baselines_by_hand():
         track=np.array([[0.1, 0.0, 1.0], [0.5, 0.0, 1.0]]))
     found = ranking.baselines([scene])
     assert found['random'] == pytest.approx(1 / 3)
-    assert (found['centre'], found['oracle']) == (0, 1)
+    assert (found['centre'], found['true_motion'], found['oracle']) == (0, 1, 1)
+    assert math.isnan(found['constant_velocity'][0])
+    # At 0.6 m/s an object is 0.405 m further when fingers close, 0.675 s later.
+    known = replace(scene, velocity=0.6, offsets=np.array(
+        [[0.4, 0, 0, 0], [0, 0.1, 0, 0], [0.8, 0, 0, 0]], np.float32))
+    assert ranking.baselines([known])['constant_velocity'].tolist() == [1]
+    assert ranking.baselines([replace(known, velocity=1.2)])['constant_velocity'].tolist() == [0]
 
 
 def test_a_paired_test_is_exact_for_few_scenes():

@@ -7,9 +7,10 @@ from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import FULL
 from moss_perception.simulation.domains import Domain
-from moss_perception.simulation.execution import DURATION_S, Execution
+from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.monitoring import choose, monitor_grasp
 from moss_perception.simulation.motions import Still
+from moss_perception.simulation.phases import DURATION_S
 from moss_perception.simulation.scene import ObjectSpec, SceneSpec
 from moss_perception.simulation.sensor import Sensor
 from moss_perception.simulation.surroundings import Physics

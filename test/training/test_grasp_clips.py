@@ -38,7 +38,7 @@ def levels(images) -> list:
 
 
 def test_watched_grasps_become_clips_of_one_candidate():
-    data = GraspScenes([scene(), scene(watched=0), scene(held=False)], TINY, monitor=True)
+    data = GraspScenes([scene(), scene(watched=0), scene(held=False)], TINY, monitor=1.0)
     assert len(data) == 5
     assert [len(data[n][2]) for n in range(5)] == [2, 2, 2, 1, 1]
     assert [data[n][2].tolist() for n in (3, 4)] == [[1.0], [0.0]]
@@ -49,13 +49,23 @@ def test_watched_grasps_become_clips_of_one_candidate():
 
 
 def test_watched_clips_end_at_another_frame_each_epoch():
-    data = GraspScenes([scene()], TINY, monitor=True)
+    data = GraspScenes([scene()], TINY, monitor=1.0)
     ends = set()
     for data.epoch in range(20):
         shown = levels(data[1][0])
         assert shown == list(range(shown[-1] - 15, shown[-1] + 1))
         ends.add(shown[-1])
     assert ends == {20, 21, 22, 23, 24}
+
+
+def test_watched_grasps_take_turns():
+    data = GraspScenes([scene(), scene(held=False), scene(), scene(held=False)], TINY, monitor=0.5)
+    assert len(data) == 6
+    seen = []
+    for data.epoch in range(2):
+        seen += [data[n][2].item() for n in (4, 5)]
+    # Each of the four once in two epochs, in their order.
+    assert seen == [1.0, 0.0, 1.0, 0.0]
 
 
 def test_lost_frames_are_repeated_as_on_the_robot():
