@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
                         help='sets of scenes that no arm was trained on; losses count from the '
                              'first')
     parser.add_argument('--out', metavar='FILE', help='write everything there, as JSON')
+    parser.add_argument('--plots', metavar='DIR', help='draw pictures of it there, as PNG')
     parser.add_argument('--reference', default='',
                         help='the arm that the table tests the others against (moss_123)')
     parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
@@ -44,8 +45,14 @@ def compare(arguments: argparse.Namespace) -> int:
     else:
         result = _measure_all(arguments)
         if arguments.out:
-            write_text(Path(arguments.out), json.dumps(_plain(result), indent=1) + '\n')
-    print(render(_plain(result), arguments.reference), end='')
+            text = json.dumps(_plain(result), indent=1, allow_nan=False)
+            write_text(Path(arguments.out), text + '\n')
+    result = _plain(result)
+    print(render(result, arguments.reference), end='')
+    if arguments.plots:
+        from moss_perception.evaluation.plots import draw
+        for path in draw(result, Path(arguments.plots)):
+            log.info('drew %s', path)
     return 0
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 import sys
+from tempfile import TemporaryDirectory
 
 from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
 from moss_perception.errors import CheckpointError, ConfigError
@@ -22,8 +23,16 @@ _LEAST_ATTEMPTS = 200
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog='evaluate', description=__doc__)
-    parser.add_argument('--scenes', required=True, metavar='DIR',
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--scenes', metavar='DIR',
                         help='folder of scenes, made by record with seeds of their own')
+    source.add_argument('--fresh', type=int, metavar='N',
+                        help='make so many scenes now, and leave none behind; --cell, --domain, '
+                             '--split, --motion, --seed and --workers say which, as for record')
+    for name, default in (('cell', 'full'), ('domain', 'sim'), ('split', ''), ('motion', '')):
+        parser.add_argument(f'--{name}', default=default, help=argparse.SUPPRESS)
+    parser.add_argument('--seed', type=int, default=5_000_000, help=argparse.SUPPRESS)
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help=argparse.SUPPRESS)
     parser.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
     parser.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
     parser.add_argument('--out', help='write the JSON there as well')
@@ -42,14 +51,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Score every candidate of every scene, and print the metrics as JSON."""
     from moss_perception.evaluation.attempts import in_view
     from moss_perception.grasp.predictor import Predictor
-    from moss_perception.simulation.dataset import read_shards
     import numpy as np
 
     path = model_path(arguments.model)
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
-    scenes = in_view(read_shards(arguments.scenes))
+    scenes = in_view(_scenes(arguments))
     refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
@@ -65,7 +73,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
         'interval': '95 %, scenes drawn with replacement',
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
-        **_measure(streamed, labels, groups)}
+        **_measure(streamed, labels, groups),
+        'chosen_success': _chosen(streamed, labels, groups, scenes)}
     if predictor.engine.name == 'torch':
         result['stream_against_clip'] = float(np.abs(
             streamed - _score_clips(predictor.engine.network, scenes)).max())
@@ -76,6 +85,33 @@ def evaluate(arguments: argparse.Namespace) -> int:
         result['motions'][motion] = _measure(*(x[motions == motion]
                                                for x in (streamed, labels, groups)))
     return _report(result, arguments)
+
+
+def _scenes(arguments: argparse.Namespace) -> list:
+    """Read the scenes, or make them."""
+    from moss_perception.simulation.dataset import read_shards
+    if arguments.scenes:
+        return list(read_shards(arguments.scenes))
+    from moss_perception.simulation.generate import generate
+    from moss_perception.simulation.source import Source
+    source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
+    with TemporaryDirectory() as folder:
+        made = generate(folder, arguments.fresh, arguments.seed, arguments.workers, source)
+        for reason, count in sorted(made.skipped.items()):
+            log.warning('%d scenes were left out: %s', count, reason)
+        return list(read_shards(folder))
+
+
+def _chosen(scores, labels, groups, scenes: list) -> dict:
+    """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
+    from moss_perception.evaluation import metrics
+    from moss_perception.evaluation.ranking import baselines, chosen_success
+    chosen = chosen_success(scores, labels, groups)
+    low, high = metrics.bootstrap_interval(
+        lambda values, _: float(values.mean()), chosen, chosen, groups=[s.seed for s in scenes])
+    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
+    return {'model': float(chosen.mean()), 'low': low, 'high': high,
+            **{name: value for name, value in others.items() if value == value}}
 
 
 def _arm(orders: int) -> str:

@@ -5,6 +5,7 @@ from itertools import product
 import json
 import math
 
+import cv2
 from moss_perception.cli import compare as command
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.evaluation import metrics, ranking
@@ -17,6 +18,8 @@ from moss_perception.evaluation.comparison import (
     measure,
     summarise,
 )
+from moss_perception.evaluation.monitoring import TIMES_S
+from moss_perception.evaluation.plots import draw
 from moss_perception.evaluation.statistics import mean_interval, paired_test
 from moss_perception.evaluation.table import FORMAT, render
 from moss_perception.simulation.dataset import Scene
@@ -146,6 +149,22 @@ def test_the_better_arm_is_told_apart(stored):
 def test_two_runs_of_one_seed_are_refused(stored):
     with pytest.raises(ConfigError, match='two runs of arm blind with seed 0'):
         by_arm([stored['runs'][0]] * 2)
+
+
+def test_pictures_show_every_arm_but_no_prefix(stored, tmp_path):
+    pictured = {**stored, 'arms': {**stored['arms'], 'moss used 1': stored['arms']['moss']}}
+    written = draw(pictured, tmp_path / 'images')
+    assert [path.name for path in written] == [
+        'results_success.png', 'results_motions.png', 'results_cost.png']
+    assert all(cv2.imread(str(path)).std() > 5 for path in written)
+    monitored = {key: [0.6] * len(TIMES_S) for key in ('auroc', 'ahead')}
+    for summary in stored['arms'].values():
+        summary['sets']['sim']['monitoring'] = monitored
+    try:
+        assert 'results_early.png' in {path.name for path in draw(stored, tmp_path)}
+    finally:
+        for summary in stored['arms'].values():
+            del summary['sets']['sim']['monitoring']
 
 
 def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):

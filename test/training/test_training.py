@@ -145,6 +145,11 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     result = json.loads((tmp_path / 'result.json').read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert (result['attempts'], result['seeds']) == (32, [12, 19])
+    chosen = result['chosen_success']
+    assert chosen['low'] <= chosen['model'] <= chosen['high'] and chosen['oracle'] == 1
+    # These scenes do not say where their candidates lie.
+    assert 'constant_velocity' not in chosen and chosen['random'] == pytest.approx(
+        result['success_rate'])
     assert result['engine'] == 'onnxruntime' and 'stream_against_clip' not in result
     assert evaluate_command.main([*arguments, '--engine', 'torch']) == 0
     eager = json.loads(capsys.readouterr().out)
