@@ -153,7 +153,8 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attem
         log.info('%s', path)
         costs.setdefault(notes['arm'], measure_cost(network))
         network.to(scorer.device)
-        prefixes = range(1, network.config.orders) if network.config.steps else ()
+        trained = network.config.steps and notes['recipe'].get('full_orders', 1) < 1
+        prefixes = range(1, network.config.orders) if trained else ()
         for used in (*prefixes, None):
             arm = notes['arm']
             if used:

@@ -77,7 +77,12 @@ def arm_file(folder, name, temporal):
                          ids=lambda path: path.stem)
 def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
-    assert settings.name == path.stem and settings.training == other.training
+    # Which orders a step is trained with concerns networks that have several.
+    kept = {k: v for k, v in settings.training.items() if k != 'full_orders'}
+    assert settings.name == path.stem
+    assert kept == {k: v for k, v in other.training.items() if k != 'full_orders'}
+    assert settings.config().orders == 1 or settings.recipe().full_orders == 1 or (
+        path.stem in ('moss_prefixes', 'moss_23', 'moss_centred'))
     own = ('temporal', 'temporal_channels', 'orders')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
