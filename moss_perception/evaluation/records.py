@@ -27,6 +27,8 @@ class AttemptRecord:
     :ivar times_s: of each scored sample of the attempt, seconds since the decision, negative
         before it: float64, shape ``(T,)``.
     :ivar scores: of the executed grasp at each of them, NaN where unknown: float64, ``(T,)``.
+    :ivar executed: whether a grasp was executed; without one there is no success, and no score
+        to be held against it.
     """
 
     attempt: int
@@ -43,6 +45,7 @@ class AttemptRecord:
     source: str = 'none'
     times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    executed: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class BagRecord:
     :ivar unmatched: outcomes that match no part of the recording, in words.
     :ivar notes: what else the reader of a report has to know, such as how much is missing.
     :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
+    :ivar not_arrived: of ``frames``, how many never reached the node; only where the recording
+        was played in time. With them the fates add up.
+    :ivar pace: how the images came: ``offline``, ``lock step``, ``1x`` (or another rate), or
+        ``live``.
+    :ivar closed_loop: whether the grasps were selected by these scores, and executed.
+    :ivar latency_ms: from an image's publication to its scores, each one that is known, where
+        played in time: float64, shape ``(M,)``.
     """
 
     path: str
@@ -84,6 +94,10 @@ class BagRecord:
     unmatched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     lost_share: float = 0.0
+    not_arrived: int = 0
+    pace: str = 'offline'
+    closed_loop: bool = False
+    latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
