@@ -43,6 +43,7 @@ setup(
             'autostart = moss_perception.ros.autostart:main',
             'bag_player = moss_perception.ros.bag_player:main',
             'bag_topics = moss_perception.cli.bag_topics:main',
+            'clips_to_bag = moss_perception.cli.clips:main',
             'compare = moss_perception.cli.compare:main',
             'demo = moss_perception.cli.demo:main',
             'evaluate = moss_perception.cli.evaluate:main',

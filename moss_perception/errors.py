@@ -21,6 +21,10 @@ class BagError(MossError):
     """A recording is missing, unreadable, or lacks what was asked of it."""
 
 
+class ClipError(BagError):
+    """One video clip can't be used, though others can: it is left out and counted."""
+
+
 class SimulationError(MossError):
     """The simulated work cell can't be built, rendered or recorded."""
 
