@@ -40,7 +40,9 @@ setup(
     extras_require={'test': ['pytest', 'pytest-timeout']},
     entry_points={
         'console_scripts': [
+            'adapt = moss_perception.cli.adapt:main',
             'autostart = moss_perception.ros.autostart:main',
+            'bag_evaluator = moss_perception.ros.bag_evaluator:main',
             'bag_player = moss_perception.ros.bag_player:main',
             'bag_topics = moss_perception.cli.bag_topics:main',
             'clips_to_bag = moss_perception.cli.clips:main',
@@ -50,7 +52,9 @@ setup(
             'export = moss_perception.cli.export:main',
             'grasp_gate = moss_perception.ros.grasp_gate:main',
             'grasp_predictor = moss_perception.ros.grasp_predictor:main',
+            'novelty = moss_perception.cli.novelty:main',
             'record = moss_perception.cli.record:main',
+            'run_eval = moss_perception.cli.run_eval:main',
             'run_grasp = moss_perception.cli.run:main',
             'sim_cell = moss_perception.ros.sim_cell:main',
             'train = moss_perception.cli.train:main',

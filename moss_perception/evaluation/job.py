@@ -1,0 +1,200 @@
+"""What bag_evaluator makes of a run: a record, a file, a report, and whether it is good enough."""
+
+from collections.abc import Callable, Sequence
+import csv
+from pathlib import Path
+from typing import Any
+
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.errors import CheckpointError, MossError
+from moss_perception.evaluation.live import executed_successes, Executed, Heard, Played, record_of
+from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
+from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.grasp.manifest import read_header, verify
+from moss_perception.resources import model_path
+import numpy as np
+
+
+class EvaluationJob:
+    """
+    Knows before a run what it is held against, and afterwards what came of it.
+
+    :param settings: the parameters of bag_evaluator.
+    :param say: takes a line for the one who watches.
+    :raises MossError: if something given can't be used.
+    """
+
+    def __init__(self, settings: Any, say: Callable[[str], None]):
+        self._settings, self._say = settings, say
+        self._model = model_path(settings.model)
+        self._sha256 = verify(self._model)
+        self._config, _ = read_header(self._model)
+        self._others = [read_evaluation(Path(x)) for x in settings.others]
+        self._requirements = _requirements(settings.require)
+        _make_folders(settings.record, settings.report)
+        self._recorded = Recorded(settings) if settings.bag else None
+
+    def finish(self, heard: Heard, told: Sequence[Executed], elapsed_s: float) -> bool:
+        """
+        Put a run on record, and report it where asked.
+
+        :param heard: of the predictor.
+        :param told: attempts that came on topics; those of the recording go before them.
+        :param elapsed_s: that the run took, seconds.
+        :returns: whether what was required holds.
+        :raises MossError: if the run is not fit to be reported, or nothing can be written.
+        """
+        evaluation = self._evaluate(heard, told, elapsed_s)
+        record = evaluation.bags[0]
+        for line in describe(record):
+            self._say(line)
+        if self._settings.record:
+            write_evaluation(Path(self._settings.record), evaluation)
+        if not self._settings.report:
+            return True
+        return self._report(merge([*self._others, evaluation]))
+
+    def _evaluate(self, heard: Heard, told: Sequence[Executed], elapsed_s: float) -> Evaluation:
+        settings, said, attempts = self._settings, heard.diagnostics, told
+        if said.get('model_sha256', self._sha256) != self._sha256:
+            raise CheckpointError(
+                f'the predictor runs the checkpoint {said["model_sha256"][:12]}: expected '
+                f'{self._sha256[:12]}, which is {self._model}')
+        if self._recorded is not None:
+            played, attempts = self._recorded.played(heard, settings), self._recorded.attempts
+        else:
+            played = self._live(heard, told)
+        if not attempts:
+            raise MossError(f'{played.path}: no outcome to hold the scores against: expected some '
+                            'on grasp_outcome, or a CSV file of them')
+        notes = self._verify(heard) if settings.verify else []
+        record = record_of(heard, attempts, played, elapsed_s, notes)
+        return Evaluation(
+            model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
+            engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
+            orders=len(said.get('orders', '1').split(',')), bags=(record,))
+
+    def _live(self, heard: Heard, told: Sequence[Executed]) -> Played:
+        settings = self._settings
+        if len(told) < settings.attempts:
+            raise MossError(f'the camera has gone after {len(told)} outcomes: expected '
+                            f'{settings.attempts}')
+        stamps = [stamp_ns for stamp_ns, _ in heard.fates]
+        return Played(
+            'live', settings.domain, heard.diagnostics.get('topic', ''),
+            (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
+            settings.closed_loop, _published(settings.timing_log))
+
+    def _verify(self, heard: Heard) -> list[str]:
+        from moss_perception.evaluation.arrived import compare_with_replay
+        return [compare_with_replay(Path(self._settings.bag), heard, self._model)]
+
+    def _report(self, evaluation: Evaluation) -> bool:
+        write_report = _find_write_report()
+        folder = Path(self._settings.report)
+        verdict = write_report(
+            [evaluation], folder, reference_domain=self._settings.reference,
+            requirements=self._requirements, images=_images)
+        self._say(f'wrote {folder}')
+        for row in verdict.rows:
+            self._say(f'{row.domain or "all"}: {row.metric} is {row.value:.3f}, required '
+                      f'{row.required}: {"met" if row.met else "NOT MET"}')
+        return verdict.met
+
+
+def describe(record: BagRecord) -> list[str]:
+    """Put a record in a few lines."""
+    successes, executed, attempts = executed_successes(record)
+    fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items())
+    lines = [f'{record.domain or record.path}: {record.frames} frames ({fates}), '
+             f'{attempts} attempts, {sum(x.score == x.score for x in record.attempts)} scored']
+    if record.closed_loop:
+        lines.append(f'{record.domain}: {success_line(successes, executed, attempts)}')
+    return lines + list(record.notes)
+
+
+def success_line(successes: int, executed: int, attempts: int) -> str:
+    """Say how often what was executed succeeded, with Wilson's 95 % interval."""
+    from moss_perception.evaluation.resampling import wilson
+    if not executed:
+        return f'none of {attempts} attempts had a grasp to execute'
+    share = wilson(successes, executed)
+    return (f'{successes} of {executed} executed grasps succeeded: {share.value:.1%} '
+            f'({share.low:.1%} to {share.high:.1%}); {attempts - executed} of {attempts} attempts '
+            'without a selected grasp')
+
+
+class Recorded:
+    """
+    What is known of a recording before it is played.
+
+    :ivar attempts: in order.
+    :raises BagError: if it can't be read.
+    """
+
+    def __init__(self, settings: Any):
+        from moss_perception.bags.reader import Recording
+        with Recording(Path(settings.bag)) as recording:
+            self._images = {topic.name: topic.count for topic in recording.image_topics()}
+            self._duration_s = (recording.end_ns - recording.start_ns) / 1e9
+            grasps = recording.selected_grasps()
+            self.attempts = [Executed(outcome, _nearest(outcome, grasps))
+                             for outcome in recording.outcomes()]
+
+    def played(self, heard: Heard, settings: Any) -> Played:
+        """Say what has been played: the images that the predictor listened to."""
+        topic = heard.diagnostics.get('topic', '')
+        return Played(settings.bag, settings.domain, topic, self._duration_s,
+                      self._images.get(topic), settings.pace,
+                      published=_published(settings.timing_log))
+
+
+def _nearest(outcome: Outcome, grasps: Sequence[tuple]) -> np.ndarray | None:
+    of_it = [g for g in grasps if outcome.start_ns <= g[0] <= outcome.end_ns]
+    return min(of_it, key=lambda g: abs(g[0] - outcome.decision_ns))[1] if of_it else None
+
+
+def _make_folders(*paths: str) -> None:
+    for path in filter(None, paths):
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MossError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _published(path: str) -> dict[int, int]:
+    if not path or not Path(path).is_file():
+        return {}
+    with Path(path).open(newline='') as file:
+        return {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
+                for row in csv.DictReader(file)}
+
+
+def _requirements(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(';') if word.strip()]
+    if words:
+        from moss_perception.evaluation.thresholds import parse
+        for word in words:
+            parse(word)
+    return words
+
+
+def _images(record: BagRecord, stamps: set[int]) -> dict:
+    if not Path(record.path).exists():
+        return {}
+    from moss_perception.evaluation.replay import read_images
+    return read_images(Path(record.path), record.image_topic, stamps)
+
+
+def _find_write_report() -> Callable:
+    try:
+        from moss_perception.evaluation.report import write_report
+    except ImportError:
+        return _write_json
+    return write_report
+
+
+def _write_json(evaluations: list, folder: Path, **_: Any) -> Any:
+    from types import SimpleNamespace
+    write_evaluation(folder / 'report.json', evaluations[0])
+    return SimpleNamespace(met=True, rows=[])

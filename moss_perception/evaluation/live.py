@@ -1,0 +1,192 @@
+"""A run over topics as a record: what was heard of the frames, held against the outcomes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+import math
+from typing import Protocol
+
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.errors import MossError
+from moss_perception.evaluation.records import AttemptRecord, BagRecord
+import numpy as np
+
+KINDS = ('scored', 'stored', 'skipped', 'refused')
+# Positions travel as float32.
+_SAME_PLACE_M = 1e-4
+
+
+class Scores(Protocol):
+    """
+    The scores of one frame.
+
+    :ivar stamp_ns: the frame's header stamp, nanoseconds.
+    :ivar received_ns: when they arrived, on the monotonic clock, nanoseconds.
+    :ivar rows: structured array of ``x``, ``y``, ``z``, ``score`` and ``uncertainty``.
+    """
+
+    stamp_ns: int
+    received_ns: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Executed:
+    """
+    An attempt and the grasp that was executed in it.
+
+    :ivar position: shape ``(3,)``, metres; ``None`` where no grasp was executed, or none is known.
+    :ivar executed: whether one was.
+    """
+
+    outcome: Outcome
+    position: np.ndarray | None = None
+    executed: bool = True
+
+
+@dataclass(frozen=True)
+class Heard:
+    """
+    What a node published.
+
+    :ivar scores: of each scored frame, in order of arrival.
+    :ivar defaults: the default grasp's score of each of them, in the same order.
+    :ivar fates: stamp and ``scored``, ``stored``, ``skipped`` or ``refused`` of each frame that
+        arrived, in the order in which that was decided.
+    :ivar diagnostics: the last values by key.
+    """
+
+    scores: Sequence[Scores]
+    defaults: Sequence[float]
+    fates: Sequence[tuple[int, str]]
+    diagnostics: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Played:
+    """
+    What passed before the camera.
+
+    :ivar path: of the recording, or in words.
+    :ivar domain: empty to take it from the outcomes.
+    :ivar frames: images that were published; ``None`` if nobody knows.
+    :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
+    :ivar published: when each image was published, by its stamp, monotonic nanoseconds.
+    """
+
+    path: str
+    domain: str
+    image_topic: str
+    duration_s: float
+    frames: int | None
+    pace: str
+    closed_loop: bool = False
+    published: Mapping[int, int] = field(default_factory=dict)
+
+
+def record_of(heard: Heard, attempts: Sequence[Executed], played: Played, elapsed_s: float,
+              notes: Sequence[str] = ()) -> BagRecord:
+    """
+    Put a run in a record.
+
+    :param attempts: in order.
+    :param elapsed_s: that the run took, seconds.
+    :param notes: to stand before those of this function.
+    :raises MossError: if scores were missed, so that the record would be wrong.
+    """
+    _check_complete(heard)
+    told = heard.diagnostics
+    arrived = len(heard.fates)
+    frames = arrived if played.frames is None else max(played.frames, arrived)
+    kinds = Counter(kind for _, kind in heard.fates)
+    records = tuple(_record(attempt, heard) for attempt in attempts)
+    return BagRecord(
+        path=played.path, domain=played.domain or _domain(attempts),
+        image_topic=played.image_topic, duration_s=played.duration_s, frames=frames,
+        fates={kind: kinds[kind] for kind in KINDS}, refused=_counts(told, 'refused/'),
+        missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
+        elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
+        notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
+        not_arrived=frames - arrived, pace=played.pace, closed_loop=played.closed_loop,
+        latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
+                             for s in heard.scores if s.stamp_ns in played.published]))
+
+
+def executed_successes(record: BagRecord) -> tuple[int, int, int]:
+    """Count successes, executed grasps and attempts."""
+    executed = [x for x in record.attempts if x.executed]
+    return sum(x.success for x in executed), len(executed), len(record.attempts)
+
+
+def _check_complete(heard: Heard) -> None:
+    scored = Counter(stamp for stamp, kind in heard.fates if kind == 'scored')
+    unheard = scored - Counter(scores.stamp_ns for scores in heard.scores)
+    if unheard:
+        raise MossError(f'{sum(unheard.values())} of {sum(scored.values())} scores were not '
+                        'heard: expected all; the machine may be too busy')
+    told = int(heard.diagnostics.get('frames', len(heard.fates)))
+    if told > len(heard.fates):
+        raise MossError(f'of {told} frames that arrived, the fate of {told - len(heard.fates)} '
+                        'was not heard: expected all, from before the first frame on')
+
+
+def _record(attempt: Executed, heard: Heard) -> AttemptRecord:
+    outcome = attempt.outcome
+    of_it = [i for i, s in enumerate(heard.scores)
+             if outcome.start_ns <= s.stamp_ns <= outcome.end_ns]
+    rows = [_executed_row(attempt.position, heard.scores[i].rows) for i in of_it]
+    times_s = [(heard.scores[i].stamp_ns - outcome.decision_ns) / 1e9 for i in of_it]
+    scores = [math.nan if row is None else float(heard.scores[i].rows['score'][row])
+              for i, row in zip(of_it, rows, strict=True)]
+    common = {name: getattr(outcome, name) for name in (
+        'attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object')}
+    common |= {'times_s': np.array(times_s), 'scores': np.array(scores),
+               'executed': attempt.executed}
+    decided = [n for n, i in enumerate(of_it) if heard.scores[i].stamp_ns <= outcome.decision_ns]
+    if not decided:
+        return AttemptRecord(**common)
+    newest = max(decided, key=lambda n: heard.scores[of_it[n]].stamp_ns)
+    found, row = heard.scores[of_it[newest]], rows[newest]
+    common['scored_ns'] = found.stamp_ns
+    if row is not None:
+        return AttemptRecord(**common, score=scores[newest], source='executed',
+                             uncertainty=float(found.rows['uncertainty'][row]))
+    # Without a stamp, these are told apart by their order alone.
+    aligned = len(heard.defaults) == len(heard.scores)
+    if not aligned or not attempt.executed:
+        return AttemptRecord(**common)
+    return AttemptRecord(**common, score=heard.defaults[of_it[newest]], source='default')
+
+
+def _executed_row(position: np.ndarray | None, rows: np.ndarray) -> int | None:
+    if position is None or not len(rows):
+        return None
+    places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
+    distances = np.linalg.norm(places - position, axis=1)
+    if not np.isfinite(distances).any():
+        return None
+    nearest = int(np.nanargmin(distances))
+    return nearest if distances[nearest] <= _SAME_PLACE_M else None
+
+
+def _domain(attempts: Sequence[Executed]) -> str:
+    return ', '.join(dict.fromkeys(x.outcome.domain for x in attempts if x.outcome.domain))
+
+
+def _counts(told: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(value) for name, value in told.items()
+            if name.startswith(prefix)}
+
+
+def _notes(told: Mapping[str, str], not_arrived: int, frames: int, played: Played,
+           records: Sequence[AttemptRecord]) -> list[str]:
+    notes = []
+    if played.frames is not None and played.pace != 'lock step':
+        notes.append(f'played at {played.pace}: {not_arrived} of {frames} frames did not arrive')
+    if dropped := int(told.get('dropped', 0)):
+        notes.append(f'{dropped} frames arrived faster than they could be scored, and were dropped')
+    if failures := int(told.get('failures', 0)):
+        notes.append(f'the predictor had {failures} internal errors: its log has them')
+    if unexecuted := sum(not x.executed for x in records):
+        notes.append(f'in {unexecuted} of {len(records)} attempts no grasp was selected')
+    return notes
