@@ -112,7 +112,8 @@ def _run(said: dict[str, str], which: str, source: str, evaluator: dict) -> list
                   'sim_cell': said['sim_cell'], 'sim_seed': said['sim_seed']}
         evaluator |= {'domain': domain, 'closed_loop': True, 'attempts': _positive(said)}
     else:
-        values = {**common, 'bag': source, 'gate': 'false', **_playing(said), **_topics(said, which)}
+        values = {**common, 'bag': source, 'gate': 'false', **_playing(said),
+                  **_topics(said, which)}
         evaluator |= {'bag': str(Path(source).expanduser().resolve()), 'domain': domain,
                       'outcomes': _file(said, f'{which}_outcomes')}
     processes = system_of(values)

@@ -10,7 +10,6 @@ from moss_perception.errors import ConfigError, MossError
 from moss_perception.system import Argument, grasp_arguments, Process
 
 
-
 def main(argv: list[str] | None = None) -> int:
     """
     Run the system until it ends or is interrupted.

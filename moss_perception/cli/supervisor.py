@@ -40,8 +40,8 @@ class Supervisor:
     """
     Start processes by their roles, watch them, and stop them all.
 
-    Services, early jobs and starters start at once, jobs when every starter has ended well. The system
-    ends when its jobs have, when a service or starter fails, or when it is told to.
+    Services, early jobs and starters start at once, jobs when every starter has ended well. The
+    system ends when its jobs have, when a service or starter fails, or when it is told to.
 
     :param processes: what :func:`moss_perception.system.grasp_system` describes.
     :param show: is handed each line of output, with the process's name; from other threads.

@@ -7,7 +7,7 @@ from typing import Any
 
 from moss_perception.bags.outcomes import Outcome
 from moss_perception.errors import CheckpointError, MossError
-from moss_perception.evaluation.live import executed_successes, Executed, Heard, Played, record_of
+from moss_perception.evaluation.live import Executed, executed_successes, Heard, Played, record_of
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.grasp.manifest import read_header, verify

@@ -184,7 +184,7 @@ def _notes(told: Mapping[str, str], not_arrived: int, frames: int, played: Playe
     if played.frames is not None and played.pace != 'lock step':
         notes.append(f'played at {played.pace}: {not_arrived} of {frames} frames did not arrive')
     if dropped := int(told.get('dropped', 0)):
-        notes.append(f'{dropped} frames arrived faster than they could be scored, and were dropped')
+        notes.append(f'{dropped} frames were dropped: they came faster than they could be scored')
     if failures := int(told.get('failures', 0)):
         notes.append(f'the predictor had {failures} internal errors: its log has them')
     if unexecuted := sum(not x.executed for x in records):
