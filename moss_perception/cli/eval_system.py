@@ -17,7 +17,7 @@ _BOOLEAN = ('true', 'false')
 _SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
 # The player's highest rate: in lock step the predictor sets the pace.
 _FASTEST = '100.0'
-# In lock step the scores must not depend on how busy the machine is.
+# Scores that are to be found again must not depend on how busy the machine is.
 _NO_HURRY_S = 10.0
 # What another predictor said at the time of recording is not to be heard again.
 _SAID_BEFORE = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
@@ -61,6 +61,9 @@ def evaluation_arguments() -> list[Argument]:
         Argument('log_level', 'info', 'lowest level that is logged',
                  ('debug', 'info', 'warn', 'error', 'fatal')),
     ]
+
+
+_DEFAULTS = {argument.name: argument.default for argument in evaluation_arguments()}
 
 
 def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
@@ -118,7 +121,10 @@ def _run(said: dict[str, str], which: str, source: str, evaluator: dict) -> list
                       'outcomes': _file(said, f'{which}_outcomes')}
     processes = system_of(values)
     if not live:
-        evaluator |= _pace(said, evaluator['record'])
+        evaluator |= _pace(said, evaluator['record']) | {
+            f'{name}_topic': f'/{said[f"real_{name}_topic"].strip("/")}'
+            for name in ('camera_info', 'candidates') if which == 'real' and said[
+                f'real_{name}_topic'] != _DEFAULTS[f'real_{name}_topic']}
     predictor = next(x for x in processes if x.executable == 'grasp_predictor')
     parameters = {name: value for name, value in evaluator.items() if value not in ('', [])}
     if said['model']:
@@ -141,8 +147,10 @@ def _fitted(process: Process, said: dict[str, str], live: bool, record: str) -> 
             more['timing_log'] = _timing_log(record)
     if process.executable == 'grasp_predictor' and not live:
         more = {'publish_features': False}
+        if 'true' in (said['lock_step'], said['verify']):
+            more['latency_budget'] = _NO_HURRY_S
         if said['lock_step'] == 'true':
-            more |= {'latency_budget': _NO_HURRY_S, 'qos_reliability': 'reliable'}
+            more['qos_reliability'] = 'reliable'
     return replace(process, parameters={**process.parameters, **more})
 
 

@@ -1,18 +1,31 @@
 """What bag_evaluator makes of a run: a record, a file, a report, and whether it is good enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moss_perception.bags.outcomes import Outcome
 from moss_perception.errors import CheckpointError, MossError
-from moss_perception.evaluation.live import Executed, executed_successes, Heard, Played, record_of
+from moss_perception.evaluation.live import executed_successes, Heard, Played, record_of
+from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.resources import model_path
-import numpy as np
+
+
+@dataclass(frozen=True)
+class Told:
+    """
+    Attempts that were told on topics.
+
+    :ivar attempts: in order.
+    :ivar unexecuted: numbers of those in which no grasp was executed.
+    """
+
+    attempts: Sequence[Attempt]
+    unexecuted: Collection[int] = ()
 
 
 class EvaluationJob:
@@ -34,7 +47,7 @@ class EvaluationJob:
         _make_folders(settings.record, settings.report)
         self._recorded = Recorded(settings) if settings.bag else None
 
-    def finish(self, heard: Heard, told: Sequence[Executed], elapsed_s: float) -> bool:
+    def finish(self, heard: Heard, told: Told, elapsed_s: float) -> bool:
         """
         Put a run on record, and report it where asked.
 
@@ -54,30 +67,30 @@ class EvaluationJob:
             return True
         return self._report(merge([*self._others, evaluation]))
 
-    def _evaluate(self, heard: Heard, told: Sequence[Executed], elapsed_s: float) -> Evaluation:
-        settings, said, attempts = self._settings, heard.diagnostics, told
+    def _evaluate(self, heard: Heard, told: Told, elapsed_s: float) -> Evaluation:
+        settings, said = self._settings, heard.diagnostics
         if said.get('model_sha256', self._sha256) != self._sha256:
             raise CheckpointError(
                 f'the predictor runs the checkpoint {said["model_sha256"][:12]}: expected '
                 f'{self._sha256[:12]}, which is {self._model}')
         if self._recorded is not None:
-            played, attempts = self._recorded.played(heard, settings), self._recorded.attempts
+            played, told = self._recorded.played(heard, settings), Told(self._recorded.attempts)
         else:
             played = self._live(heard, told)
-        if not attempts:
+        if not told.attempts:
             raise MossError(f'{played.path}: no outcome to hold the scores against: expected some '
                             'on grasp_outcome, or a CSV file of them')
         notes = self._verify(heard) if settings.verify else []
-        record = record_of(heard, attempts, played, elapsed_s, notes)
+        record = record_of(heard, told.attempts, played, elapsed_s, notes, told.unexecuted)
         return Evaluation(
             model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
             engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
             orders=len(said.get('orders', '1').split(',')), bags=(record,))
 
-    def _live(self, heard: Heard, told: Sequence[Executed]) -> Played:
+    def _live(self, heard: Heard, told: Told) -> Played:
         settings = self._settings
-        if len(told) < settings.attempts:
-            raise MossError(f'the camera has gone after {len(told)} outcomes: expected '
+        if len(told.attempts) < settings.attempts:
+            raise MossError(f'the camera has gone after {len(told.attempts)} outcomes: expected '
                             f'{settings.attempts}')
         stamps = [stamp_ns for stamp_ns, _ in heard.fates]
         return Played(
@@ -87,10 +100,16 @@ class EvaluationJob:
 
     def _verify(self, heard: Heard) -> list[str]:
         from moss_perception.evaluation.arrived import compare_with_replay
-        return [compare_with_replay(Path(self._settings.bag), heard, self._model)]
+        if not heard.scores:
+            return []
+        self._say('scoring the frames that arrived once more, without topics')
+        settings = self._settings
+        return [compare_with_replay(
+            settings.bag, heard, self._model, camera_info_topic=settings.camera_info_topic or None,
+            candidates_topic=settings.candidates_topic).line()]
 
     def _report(self, evaluation: Evaluation) -> bool:
-        write_report = _find_write_report()
+        from moss_perception.evaluation.report import write_report
         folder = Path(self._settings.report)
         verdict = write_report(
             [evaluation], folder, reference_domain=self._settings.reference,
@@ -133,13 +152,14 @@ class Recorded:
     """
 
     def __init__(self, settings: Any):
+        from moss_perception.bags.attempts_csv import read_attempts
         from moss_perception.bags.reader import Recording
         with Recording(Path(settings.bag)) as recording:
             self._images = {topic.name: topic.count for topic in recording.image_topics()}
             self._duration_s = (recording.end_ns - recording.start_ns) / 1e9
-            grasps = recording.selected_grasps()
-            self.attempts = [Executed(outcome, _nearest(outcome, grasps))
-                             for outcome in recording.outcomes()]
+            outcomes = read_attempts(settings.outcomes) if settings.outcomes \
+                else recording.outcomes()
+            self.attempts = executed_grasps(recording, outcomes)
 
     def played(self, heard: Heard, settings: Any) -> Played:
         """Say what has been played: the images that the predictor listened to."""
@@ -147,11 +167,6 @@ class Recorded:
         return Played(settings.bag, settings.domain, topic, self._duration_s,
                       self._images.get(topic), settings.pace,
                       published=_published(settings.timing_log))
-
-
-def _nearest(outcome: Outcome, grasps: Sequence[tuple]) -> np.ndarray | None:
-    of_it = [g for g in grasps if outcome.start_ns <= g[0] <= outcome.end_ns]
-    return min(of_it, key=lambda g: abs(g[0] - outcome.decision_ns))[1] if of_it else None
 
 
 def _make_folders(*paths: str) -> None:
@@ -185,16 +200,3 @@ def _images(record: BagRecord, stamps: set[int]) -> dict:
     from moss_perception.evaluation.replay import read_images
     return read_images(Path(record.path), record.image_topic, stamps)
 
-
-def _find_write_report() -> Callable:
-    try:
-        from moss_perception.evaluation.report import write_report
-    except ImportError:
-        return _write_json
-    return write_report
-
-
-def _write_json(evaluations: list, folder: Path, **_: Any) -> Any:
-    from types import SimpleNamespace
-    write_evaluation(folder / 'report.json', evaluations[0])
-    return SimpleNamespace(met=True, rows=[])

@@ -1,19 +1,17 @@
 """A run over topics as a record: what was heard of the frames, held against the outcomes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 import math
 from typing import Protocol
 
-from moss_perception.bags.outcomes import Outcome
 from moss_perception.errors import MossError
+from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 
 KINDS = ('scored', 'stored', 'skipped', 'refused')
-# Positions travel as float32.
-_SAME_PLACE_M = 1e-4
 
 
 class Scores(Protocol):
@@ -28,20 +26,6 @@ class Scores(Protocol):
     stamp_ns: int
     received_ns: int
     rows: np.ndarray
-
-
-@dataclass(frozen=True)
-class Executed:
-    """
-    An attempt and the grasp that was executed in it.
-
-    :ivar position: shape ``(3,)``, metres; ``None`` where no grasp was executed, or none is known.
-    :ivar executed: whether one was.
-    """
-
-    outcome: Outcome
-    position: np.ndarray | None = None
-    executed: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,14 +68,15 @@ class Played:
     published: Mapping[int, int] = field(default_factory=dict)
 
 
-def record_of(heard: Heard, attempts: Sequence[Executed], played: Played, elapsed_s: float,
-              notes: Sequence[str] = ()) -> BagRecord:
+def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
+              notes: Sequence[str] = (), unexecuted: Collection[int] = ()) -> BagRecord:
     """
     Put a run in a record.
 
     :param attempts: in order.
     :param elapsed_s: that the run took, seconds.
     :param notes: to stand before those of this function.
+    :param unexecuted: numbers of the attempts in which no grasp was executed.
     :raises MossError: if scores were missed, so that the record would be wrong.
     """
     _check_complete(heard)
@@ -99,7 +84,9 @@ def record_of(heard: Heard, attempts: Sequence[Executed], played: Played, elapse
     arrived = len(heard.fates)
     frames = arrived if played.frames is None else max(played.frames, arrived)
     kinds = Counter(kind for _, kind in heard.fates)
-    records = tuple(_record(attempt, heard) for attempt in attempts)
+    matcher = match(heard, attempts)
+    records = tuple(replace(x, score=math.nan, uncertainty=math.nan, source='none', executed=False)
+                    if x.attempt in unexecuted else x for x in matcher.records())
     return BagRecord(
         path=played.path, domain=played.domain or _domain(attempts),
         image_topic=played.image_topic, duration_s=played.duration_s, frames=frames,
@@ -107,6 +94,8 @@ def record_of(heard: Heard, attempts: Sequence[Executed], played: Played, elapse
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
         notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
+        unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
+                        for x in matcher.unmet()),
         not_arrived=frames - arrived, pace=played.pace, closed_loop=played.closed_loop,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
@@ -130,46 +119,28 @@ def _check_complete(heard: Heard) -> None:
                         'was not heard: expected all, from before the first frame on')
 
 
-def _record(attempt: Executed, heard: Heard) -> AttemptRecord:
-    outcome = attempt.outcome
-    of_it = [i for i, s in enumerate(heard.scores)
-             if outcome.start_ns <= s.stamp_ns <= outcome.end_ns]
-    rows = [_executed_row(attempt.position, heard.scores[i].rows) for i in of_it]
-    times_s = [(heard.scores[i].stamp_ns - outcome.decision_ns) / 1e9 for i in of_it]
-    scores = [math.nan if row is None else float(heard.scores[i].rows['score'][row])
-              for i, row in zip(of_it, rows, strict=True)]
-    common = {name: getattr(outcome, name) for name in (
-        'attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object')}
-    common |= {'times_s': np.array(times_s), 'scores': np.array(scores),
-               'executed': attempt.executed}
-    decided = [n for n, i in enumerate(of_it) if heard.scores[i].stamp_ns <= outcome.decision_ns]
-    if not decided:
-        return AttemptRecord(**common)
-    newest = max(decided, key=lambda n: heard.scores[of_it[n]].stamp_ns)
-    found, row = heard.scores[of_it[newest]], rows[newest]
-    common['scored_ns'] = found.stamp_ns
-    if row is not None:
-        return AttemptRecord(**common, score=scores[newest], source='executed',
-                             uncertainty=float(found.rows['uncertainty'][row]))
-    # Without a stamp, these are told apart by their order alone.
+def match(heard: Heard, attempts: Sequence[Attempt]) -> Matcher:
+    """Give all that was heard to the attempts."""
+    matcher = Matcher(attempts)
+    for stamp_ns, _ in heard.fates:
+        matcher.see(stamp_ns)
+    # Without a stamp, the defaults are told apart by their order alone.
     aligned = len(heard.defaults) == len(heard.scores)
-    if not aligned or not attempt.executed:
-        return AttemptRecord(**common)
-    return AttemptRecord(**common, score=heard.defaults[of_it[newest]], source='default')
+    for index, scores in enumerate(heard.scores):
+        matcher.take(_sample(scores, heard.defaults[index] if aligned else math.nan))
+    return matcher
 
 
-def _executed_row(position: np.ndarray | None, rows: np.ndarray) -> int | None:
-    if position is None or not len(rows):
-        return None
-    places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
-    distances = np.linalg.norm(places - position, axis=1)
-    if not np.isfinite(distances).any():
-        return None
-    nearest = int(np.nanargmin(distances))
-    return nearest if distances[nearest] <= _SAME_PLACE_M else None
+def _sample(scores: Scores, default: float) -> ScoredSample:
+    rows = scores.rows
+    alone = len(rows) == 1 and rows['score'][0] == np.float32(default)
+    return ScoredSample(
+        scores.stamp_ns, np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float),
+        rows['score'], rows['uncertainty'], default,
+        float(rows['uncertainty'][0]) if alone else math.nan)
 
 
-def _domain(attempts: Sequence[Executed]) -> str:
+def _domain(attempts: Sequence[Attempt]) -> str:
     return ', '.join(dict.fromkeys(x.outcome.domain for x in attempts if x.outcome.domain))
 
 

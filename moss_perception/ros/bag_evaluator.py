@@ -9,8 +9,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from moss_perception.bags.outcomes import NONE_SELECTED, Outcome, outcome_of
 from moss_perception.errors import MossError
-from moss_perception.evaluation.job import EvaluationJob
-from moss_perception.evaluation.live import Executed, Heard
+from moss_perception.evaluation.job import EvaluationJob, Told
+from moss_perception.evaluation.live import Heard
+from moss_perception.evaluation.matching import Attempt
 from moss_perception.ros.evaluator_settings import EvaluatorSettings
 from moss_perception.ros.observer import Hearing
 from moss_perception.ros.settings import read_settings
@@ -54,10 +55,12 @@ class BagEvaluator(Node):
         of = self._hearing
         return Heard(of.scores, of.default_scores, of.fates, of.diagnostics)
 
-    def attempts(self) -> list[Executed]:
-        """List the attempts that were told on topics, in order."""
-        return [Executed(outcome, self._position(outcome), message != NONE_SELECTED)
-                for outcome, message in self._outcomes]
+    @property
+    def told(self) -> Told:
+        """Return the attempts that were told on topics."""
+        return Told([Attempt(outcome, self._position(outcome)) for outcome, _ in self._outcomes],
+                    {outcome.attempt for outcome, message in self._outcomes
+                     if message == NONE_SELECTED})
 
     def connect(self, spin: Callable[[float], None]) -> None:
         """
@@ -159,7 +162,7 @@ def _work(node: BagEvaluator) -> bool:
         node.watch(spin)
     finally:
         executor.shutdown()
-    return job.finish(node.heard, node.attempts(), time.monotonic() - began)
+    return job.finish(node.heard, node.told, time.monotonic() - began)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -14,6 +14,9 @@ class EvaluatorSettings:
         '', 'The recording that is played; empty: outcomes come on grasp_outcome, live.')
     outcomes: str = setting(
         '', 'CSV file of outcomes (start, end, success); empty: those of the recording.')
+    camera_info_topic: str = setting(
+        '', 'Of the recording, to verify; empty: beside the images, or the only one.')
+    candidates_topic: str = setting('/grasp_candidates', 'Likewise.')
     domain: str = setting('', 'What it is called in tables; empty: as its outcomes say.')
     model: str = setting('', 'The checkpoint that the predictor runs; empty: the shipped one.')
     pace: str = setting('live', 'How it is played, in words: lock step, 1x, live.')

@@ -291,7 +291,7 @@ class GraspPredictor(ManagedNode):
         return {'orders': _prefix(predictor.order_in_use),
                 'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
                 'threads': self.parameters.threads, 'device': self.parameters.device,
-                'model_sha256': self._sha256,
+                'max_gap': self.parameters.max_gap, 'model_sha256': self._sha256,
                 'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
 
 
