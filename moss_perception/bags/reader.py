@@ -14,6 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
 SUFFIXES = ('.mcap', '.db3')
 
 
@@ -34,16 +35,39 @@ class Topic:
     transient_local: bool | None = None
 
 
+@dataclass(frozen=True)
+class ExecutedGrasp:
+    """
+    A grasp that was executed.
+
+    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar frame_id: in which the pose is.
+    :ivar position: float64, shape ``(3,)``, metres.
+    :ivar quaternion: float64, shape ``(4,)``, x y z w.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    position: np.ndarray
+    quaternion: np.ndarray
+
+
 class Recording:
     """
     A rosbag2, open while the context lasts; messages are read as they are asked for.
 
     :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
+    :param salvage: of a damaged or cut off recording, give what is there; see ``damage``.
+    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
+    :ivar lost_share: share of the messages that it no longer gives, in [0, 1], as far as is known.
     :raises BagError: if it is missing, no rosbag2, damaged or incomplete.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, salvage: bool = False):
         self.path = Path(path)
+        self.damage = ''
+        self.lost_share = 0.0
+        self._salvage = salvage
         self._reader: Reader | None = None
         self._stores: dict[str, Any] = {}
 
@@ -111,6 +135,26 @@ class Recording:
         if not images:
             raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
         return next(iter(images.values()))
+
+    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
+        """
+        Find the camera's calibration.
+
+        :param images: topic of the images.
+        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
+            convention, or else the only one.
+        :returns: ``None`` if there is none.
+        :raises BagError: if a topic that was named isn't there.
+        """
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        if name:
+            name = '/' + name.strip('/')
+            if name not in there:
+                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
+                               f'{", ".join(there) or "no topic at all"}')
+            return name
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return beside if beside in there else there[0] if len(there) == 1 else None
 
     def messages(
         self, topics: Iterable[str] | None = None,
@@ -181,13 +225,17 @@ class Recording:
         :returns: header stamp in nanoseconds, position ``(3,)`` in metres and quaternion
             ``(4,)``, x y z w, of each, float64; empty without such a topic.
         """
+        return [(x.stamp_ns, x.position, x.quaternion) for x in self.executed(topic)]
+
+    def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
+        """Read the grasps that were executed, with the frames that they are in."""
         grasps = []
         for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
-            stamp, pose = message.header.stamp, message.pose
-            position, turn = pose.position, pose.orientation
-            grasps.append((
-                stamp.sec * 10**9 + stamp.nanosec,
-                np.array([position.x, position.y, position.z]),
+            stamp, place, turn = (
+                message.header.stamp, message.pose.position, message.pose.orientation)
+            grasps.append(ExecutedGrasp(
+                stamp.sec * 10**9 + stamp.nanosec, message.header.frame_id,
+                np.array([place.x, place.y, place.z]),
                 np.array([turn.x, turn.y, turn.z, turn.w])))
         return grasps
 
