@@ -76,7 +76,7 @@ def read_rows(path: Path) -> list[ClipRow]:
         raise BagError(f"{path} can't be read as a CSV of clips: {reason}") from error
     twice = [clip for clip, count in Counter(row.clip for row in rows).items() if count > 1]
     if twice:
-        raise BagError(f'{path}: expected one row a clip, found more of {_names(twice)}')
+        raise BagError(f'{path}: expected one row a clip, found more of {shorten(twice)}')
     return rows
 
 
@@ -102,14 +102,20 @@ def match_clips(folder: Path, rows: Sequence[ClipRow], unlabelled: bool = False)
     missing = [row.clip for row in rows if row.clip not in found]
     if missing:
         raise BagError(f'{folder}: {len(missing)} of {len(rows)} rows have no clip: '
-                       f'{_names(missing)}; expected names relative to that folder')
+                       f'{shorten(missing)}; expected names relative to that folder')
     labelled = {row.clip for row in rows}
     bare = [name for name in found if name not in labelled]
     if bare and not unlabelled:
         raise BagError(f'{folder}: {len(bare)} of {len(found)} clips have no row: '
-                       f'{_names(bare)}; expected one for each, or --unlabelled')
+                       f'{shorten(bare)}; expected one for each, or --unlabelled')
     return [*(Clip(row.clip, found[row.clip], row) for row in rows),
             *(Clip(name, found[name]) for name in bare)]
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Write the first names of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
@@ -146,9 +152,5 @@ def _time(place: str, name: str, text: str) -> int | None:
     try:
         return seconds_to_ns(text) if text else None
     except ValueError as error:
-        raise BagError(f'{place}: {name}: {error} since the clip began') from error
-
-
-def _names(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
+        raise BagError(f'{place}: {name} is {text!r}, expected decimal seconds since the clip '
+                       'began') from error

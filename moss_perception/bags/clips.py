@@ -32,6 +32,8 @@ class ClipSettings:
         ``side`` likewise.
     :ivar disturbance: jitter and drops.
     :ivar calibration: of the camera, or ``None``.
+    :ivar window_s: what a model has to have seen before it scores, seconds; only to count the
+        decisions that come sooner.
     """
 
     domain: str = 'real'
@@ -41,6 +43,7 @@ class ClipSettings:
     side: int = LONGEST_SIDE
     disturbance: Disturbance = field(default_factory=Disturbance)
     calibration: Calibration | None = None
+    window_s: float = 0.0
 
     def __post_init__(self):
         """
@@ -67,6 +70,7 @@ class Written:
     :ivar clips: that are in it, and ``images`` of them.
     :ivar attempts: that have an outcome, and ``successes`` among them.
     :ivar guessed: attempts without a decision of their own: their end stands for it.
+    :ivar early: clips whose decision comes before a model's window is full.
     :ivar dropped: images that were left out as lost.
     :ivar left_out: names of clips that could not be used.
     :ivar domains: attempts by the domain's label.
@@ -78,6 +82,7 @@ class Written:
     successes: int = 0
     guessed: int = 0
     dropped: int = 0
+    early: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     domains: Counter = field(default_factory=Counter)
 
@@ -166,6 +171,8 @@ class _Sequence:
         done.successes += row.success
         done.guessed += row.decision_ns is None
         done.domains[domain] += 1
+        if times[1] < self._settings.window_s * 1e9:
+            done.early.append(clip.name)
         start_ns, decision_ns, end_ns = (self._next_ns + time for time in times)
         self._writer.outcome(
             f'{"success" if row.success else "failure"}, clip {clip.name}', attempt=done.attempts,
@@ -180,7 +187,9 @@ def _times(row: ClipRow, spool: ClipSpool) -> tuple[int, int, int]:
     :raises ClipError: if one of them is beyond the clip.
     """
     start_ns = row.start_ns or 0
-    end_ns = spool.last_ns if row.end_ns is None else row.end_ns
+    end_ns = row.end_ns
+    if end_ns is None:
+        end_ns = max(spool.last_ns, start_ns, row.decision_ns or 0)
     decision_ns = end_ns if row.decision_ns is None else row.decision_ns
     # People give a clip's duration as its end, and that is one image after the last one.
     period_ns = spool.last_ns / max(spool.count - 1, 1)

@@ -6,7 +6,10 @@ import logging
 from pathlib import Path
 import sys
 
+from moss_perception.bags.clip_rows import shorten
 from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.grasp.manifest import read_header
+from moss_perception.resources import model_path
 from tqdm import tqdm
 
 _LOG = logging.getLogger('clips_to_bag')
@@ -56,30 +59,37 @@ def run(arguments: argparse.Namespace) -> int:
     from moss_perception.bags.clip_rows import match_clips, read_rows
     from moss_perception.bags.clips import ClipSettings, write_bag
     from moss_perception.bags.disturbance import Disturbance
+    model, _ = read_header(model_path(''))
     settings = ClipSettings(
         domain=arguments.domain, pause_s=arguments.pause, clip_hz=arguments.clip_rate,
         rate_hz=arguments.rate, side=arguments.side,
         disturbance=Disturbance(arguments.jitter, arguments.drops, arguments.seed),
-        calibration=arguments.calibration and read_calibration(arguments.calibration))
+        calibration=arguments.calibration and read_calibration(arguments.calibration),
+        window_s=(model.window_frames - 1) / model.frame_rate_hz)
     rows = read_rows(arguments.outcomes) if arguments.outcomes else []
     clips = match_clips(arguments.folder, rows, arguments.unlabelled)
-    tell(arguments, write_bag(arguments.out, clips, settings, partial(tqdm, unit='clip')))
+    done = write_bag(arguments.out, clips, settings, partial(tqdm, unit='clip'))
+    tell(arguments.out, done, settings.window_s)
     return 0
 
 
-def tell(arguments: argparse.Namespace, done) -> None:
-    """Log what a recording holds."""
+def tell(path: Path, done, window_s: float) -> None:
+    """Log what a recording holds; see :class:`moss_perception.bags.clips.Written`."""
     dropped = f', {done.dropped} dropped' if done.dropped else ''
     _LOG.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,
-              done.images, dropped, arguments.out, done.attempts, done.successes, ''.join(
+              done.images, dropped, path, done.attempts, done.successes, ''.join(
                   f'; {count} in {name}' for name, count in sorted(done.domains.items())))
     if done.guessed:
         _LOG.warning('%d attempts have no decision in the CSV: the end of each stands for it, so '
                      'a score may see the outcome where the clip shows it', done.guessed)
+    if done.early:
+        _LOG.warning('%d decisions come sooner than %g s after the first image, which the shipped '
+                     'model needs to see before it scores: %s', len(done.early), window_s,
+                     shorten(done.early))
     if done.clips > done.attempts:
         _LOG.warning('%d clips without an outcome', done.clips - done.attempts)
     if done.left_out:
-        _LOG.warning('%d clips were left out', len(done.left_out))
+        _LOG.warning('%d clips were left out: %s', len(done.left_out), shorten(done.left_out))
 
 
 def main(argv=None) -> int:
