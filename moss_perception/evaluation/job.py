@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moss_perception.errors import CheckpointError, MossError
+from moss_perception.errors import BagError, CheckpointError, MossError
 from moss_perception.evaluation.live import executed_successes, Heard, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.resources import model_path
+
+_NO_OUTCOME = ('{}: no outcome to hold the scores against: expected some on /grasp_outcome, or a '
+               'CSV file of them')
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,7 @@ class EvaluationJob:
         else:
             played = self._live(heard, told)
         if not told.attempts:
-            raise MossError(f'{played.path}: no outcome to hold the scores against: expected some '
-                            'on grasp_outcome, or a CSV file of them')
+            raise MossError(_NO_OUTCOME.format(played.path))
         notes = self._verify(heard) if settings.verify else []
         record = record_of(heard, told.attempts, played, elapsed_s, notes, told.unexecuted)
         return Evaluation(
@@ -148,7 +150,7 @@ class Recorded:
     What is known of a recording before it is played.
 
     :ivar attempts: in order.
-    :raises BagError: if it can't be read.
+    :raises BagError: if it can't be read, or has no outcomes.
     """
 
     def __init__(self, settings: Any):
@@ -160,6 +162,8 @@ class Recorded:
             outcomes = read_attempts(settings.outcomes) if settings.outcomes \
                 else recording.outcomes()
             self.attempts = executed_grasps(recording, outcomes)
+        if not self.attempts:
+            raise BagError(_NO_OUTCOME.format(settings.bag))
 
     def played(self, heard: Heard, settings: Any) -> Played:
         """Say what has been played: the images that the predictor listened to."""

@@ -1,5 +1,6 @@
 """Evaluations as files, so that one process can report what several have found."""
 
+from contextlib import suppress
 from dataclasses import asdict, fields
 import json
 from pathlib import Path
@@ -26,7 +27,8 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
         partial.write_text(json.dumps({'format': FORMAT, **asdict(evaluation)}, default=_plain))
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

@@ -25,6 +25,7 @@ NOT_MET = 3
 _POLL_S = 0.05
 # A reader is known here a little before its node knows of our own; DDS has no way to ask.
 _SETTLE_S = 0.25
+_QUIET_S = 1.0
 # Diagnostics come once a second, and later from a machine that is busy.
 _LAST_WORD_S = 10.0
 # What it said just before may not have counted the last frames.
@@ -83,16 +84,24 @@ class BagEvaluator(Node):
 
         :raises MossError: if no camera appears, or it stands still.
         """
-        self._wait(spin, self._has_camera, f'nobody publishes {" or ".join(self._images)}',
+        self._wait(spin, lambda: self._has_camera() or bool(self._hearing.fates),
+                   f'nobody publishes {" or ".join(self._images)}',
                    'a camera, sim_cell or bag_player')
         hearing, wanted = self._hearing, self.settings.attempts
         hearing.progressed_at = time.monotonic()
-        while self._has_camera() and not (wanted and len(self._outcomes) >= wanted):
+        while not self._is_over(wanted):
             spin(_POLL_S)
             if time.monotonic() - hearing.progressed_at > self.settings.stall:
                 raise MossError(f'no frame was processed for {self.settings.stall:g} s, after '
                                 f'{len(hearing.fates)}: expected one, or the end of the camera')
         self._hear_last_words(spin)
+
+    def _is_over(self, wanted: int) -> bool:
+        if wanted and len(self._outcomes) >= wanted:
+            return True
+        # One that has just come may be known to the predictor alone.
+        quiet_s = time.monotonic() - self._hearing.progressed_at
+        return quiet_s > _QUIET_S and not self._has_camera()
 
     def _hear_last_words(self, spin: Callable[[float], None]) -> None:
         """Wait for the beat after the last frame, which tells how many there were."""
