@@ -21,6 +21,8 @@ _SMALLEST_STEP_S = 0.1
 # A score that is older than this tells nothing of now.
 _FRESH_S = 0.35
 _LEAST_OF_EACH = 4
+# Stamps are nanoseconds; sums of decimal seconds are off by less than this.
+_SAME_S = 1e-6
 _REPEATS = 300
 
 
@@ -46,7 +48,7 @@ def since_decision(attempts: Sequence[AttemptRecord]) -> Curve:
     """Follow attempts from their start on; at each time count those that have not ended."""
     ends = np.array([_lasts_s(one) for one in attempts])
     return _curve(attempts, _steps([one.times_s[_counts(one)] for one in attempts]),
-                  lambda time: np.where(time <= ends, time, np.nan))
+                  lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
 
 
 def to_outcome(attempts: Sequence[AttemptRecord]) -> Curve:
@@ -62,7 +64,7 @@ def _lasts_s(attempt: AttemptRecord) -> float:
 
 def _counts(attempt: AttemptRecord) -> np.ndarray:
     """Tell which samples have a score and were taken before the outcome was known."""
-    return np.isfinite(attempt.scores) & (attempt.times_s <= _lasts_s(attempt))
+    return np.isfinite(attempt.scores) & (attempt.times_s <= _lasts_s(attempt) + _SAME_S)
 
 
 def _steps(times: list[np.ndarray]) -> np.ndarray:
@@ -101,6 +103,6 @@ def _curve(attempts: Sequence[AttemptRecord], times_s: np.ndarray, moments) -> C
 
 def _score_at(attempt: AttemptRecord, moment_s: float) -> float:
     """Return the newest score at a time since the decision, if it is fresh."""
-    of = _counts(attempt) & (attempt.times_s <= moment_s + 1e-6)
+    of = _counts(attempt) & (attempt.times_s <= moment_s + _SAME_S)
     of &= attempt.times_s > moment_s - _FRESH_S
     return float(attempt.scores[of][-1]) if of.any() else float('nan')

@@ -18,7 +18,8 @@ PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_s
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
 # These compare a domain with the reference, and so say nothing of the reference itself.
-COMPARING = ('novelty_auroc', *(name for name in WITH_INTERVAL if name.endswith('_gap')))
+COMPARING = ('novelty_auroc', 'false_alarm_rate',
+             *(name for name in WITH_INTERVAL if name.endswith('_gap')))
 NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
                                    for end in ('low', 'high')))
 

@@ -22,7 +22,7 @@ def make_attempt(generator, number, start_ns, skill, offset, success=None):
         ('still', 'constant', 'oscillating')[number % 3], ('box', 'lying_capsule')[number % 2],
         decision_ns, float(scores[at]), float(0.05 + 0.2 * generator.random()
                                               * (1 - abs(2 * scores[at] - 1))),
-        float(generator.gamma(6, 0.2) + abs(offset)), 'executed', times, scores)
+        float(generator.gamma(9, 0.065) + abs(offset)), 'executed', times, scores)
 
 
 def make_bag(domain, count=60, seed=0, skill=1.6, offset=0.0, outcomes=None, **changes):

@@ -35,8 +35,8 @@ def colour_of(number: int) -> str:
     return DOMAINS[number % len(DOMAINS)]
 
 
-def _new(height: float, **options):
-    figure = Figure(figsize=(_WIDTH, height), layout='constrained')
+def _new(height: float, width: float = _WIDTH, **options):
+    figure = Figure(figsize=(width, height), layout='constrained')
     return figure, figure.subplots(**options)
 
 
@@ -105,7 +105,7 @@ def distribution(one: Domain, threshold: float) -> Figure:
         counts, _ = np.histogram(sample.scores[sample.labels == labels], _BINS)
         top = max(top, int(counts.max()))
         axes.bar(_BINS[:-1] + 0.025, sign * counts, 0.044, color=colour)
-        axes.text(0.5, sign * 0.98, f'{int(counts.sum())} {name}', color=colour, ha='center',
+        axes.text(0.015, sign * 0.98, f'{int(counts.sum())} {name}', color=colour, ha='left',
                   va='top' if sign > 0 else 'bottom', fontsize=10, fontweight='bold',
                   transform=_mixed(axes))
     axes.axhline(0, color=INK, linewidth=0.8)
@@ -137,13 +137,13 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         x = np.array([one.score for one in of.bins])
         held = np.array([[one.held.value, one.held.low, one.held.high] for one in of.bins])
         axes.vlines(x + aside, held[:, 1], held[:, 2], color=colour, linewidth=1, alpha=0.55)
-        axes.plot(x + aside, held[:, 0], dash, color=colour, linewidth=1.4, label=name)
+        axes.plot(x + aside, held[:, 0], dash, color=colour, linewidth=1, label=name)
         axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
                                              for one in of.bins],
                      marker=marker, color=colour, zorder=3)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal', xlabel='mean score',
              ylabel='share that held')
-    axes.legend(loc='upper left')
+    figure.legend(loc='outside upper center', ncols=2)
     return figure
 
 
@@ -157,7 +157,7 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
     :param label: of the upper axis; ``axis`` of the time.
     :param left: whether time counts down to the outcome, which is then on the right.
     """
-    figure, (axes, below) = _new(3.5, nrows=2, sharex=True, height_ratios=(4, 1))
+    figure, (axes, below) = _new(3.3, 3.9, nrows=2, sharex=True, height_ratios=(4, 1))
     axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=':')
     for name, of, number in lines:
         colour, values = colour_of(number), getattr(of, measure)
@@ -176,7 +176,7 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
     below.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(2, integer=True))
     if left:
         below.invert_xaxis()
-    axes.legend(loc='lower right' if left else 'upper left', ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc='outside upper center', ncols=3)
     return figure
 
 
@@ -218,17 +218,17 @@ def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
 def course(times_s: np.ndarray, scores: np.ndarray, end_s: float, success: bool,
            threshold: float) -> Figure:
     """Draw one attempt's score over time; the line ends in its outcome."""
-    figure = Figure(figsize=(7.6, 1.35), layout='constrained')
+    figure = Figure(figsize=(3.6, 1.7), layout='constrained')
     axes = figure.subplots()
     axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=':')
     axes.axvline(0, color=INK, linewidth=0.9)
-    axes.annotate(' decision', (0, 1.0), xycoords=('data', 'axes fraction'), fontsize=9, va='top')
     axes.plot(times_s, scores, '.-', color=DOMAINS[0], linewidth=1.6, markersize=5)
     colour = HELD if success else FAILED
     axes.axvline(end_s, color=colour, linewidth=1.6)
-    axes.annotate(('held' if success else 'failed') + ' ', (end_s, 1.0), ha='right', va='top',
-                  xycoords=('data', 'axes fraction'), fontsize=9, color=colour,
-                  fontweight='bold')
+    for text, at_s, look in (('decision', 0, INK),
+                             ('held' if success else 'failed', end_s, colour)):
+        axes.annotate(text, (at_s, 1.02), ha='center', va='bottom', fontsize=9, color=look,
+                      xycoords=('data', 'axes fraction'))
     axes.set(ylim=(-0.04, 1.04), yticks=(0, 0.5, 1), ylabel='score',
-             xlabel='seconds since the decision')
+             xlabel='s since the decision')
     return figure

@@ -20,7 +20,7 @@ def requirements(verdict: Verdict) -> list[html.Markup]:
     short = [row for row in verdict.rows if not row.met]
     title = (f'{len(short)} of {len(verdict.rows)} requirements fell short' if short else
              'All requirements are met' if len(verdict.rows) > 1 else 'The requirement is met')
-    rows = [[row.metric, row.domain, html.join([show(row.value), html.tag(
+    rows = [[row.metric, row.domain, html.join([show(row.value).replace('-', '−'), html.tag(
         'span', row.reason, class_='why') if row.reason else '']), row.required,
         html.tag('span', 'met' if row.met else 'short', class_='held' if row.met else 'failed')]
         for row in [*short, *(row for row in verdict.rows if row.met)]]
@@ -162,7 +162,7 @@ def _limits(one: Domain) -> list[str]:
 
 def _damage(bag: BagRecord) -> list[str]:
     found = [note.rstrip('.') + '.' for note in bag.notes]
-    if bag.lost_share > 0:
+    if bag.lost_share > 0 and not bag.notes:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
     found += [f'{outcome.rstrip(".")}.' for outcome in bag.unmatched]
     if not bag.attempts:
@@ -193,5 +193,5 @@ def _counts(domains: Sequence[Domain]) -> html.Markup:
         of = one.counts
         rows.append([one.name, len(one.pool.bags), of.attempts, of.episodes, of.held,
                      of.attempts - of.held, of.scored, of.passed])
-    return html.table(['domain', 'recordings', 'attempts', 'episodes', 'held', 'failed', 'scored',
-                       'let pass'], rows)
+    return html.table(['domain', 'bags', 'attempts', 'episodes', 'held', 'failed', 'scored',
+                       'let pass'], rows, dense=True)

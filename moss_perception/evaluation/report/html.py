@@ -37,41 +37,51 @@ def tag(name: str, *content: object, **attributes: str) -> Markup:
 
 
 def number(value: float, digits: int = 3, percent: bool = False, sign: bool = False) -> str:
-    """Write a figure; an undefined one as words, never as nan."""
+    """
+    Write a figure; an undefined one as words, never as nan.
+
+    :param percent: as a percentage; with ``sign`` in percentage points.
+    """
     if not math.isfinite(value):
         return 'undefined'
     plus = '+' if sign else ''
-    text = f'{100 * value:{plus}.0f} %' if percent else f'{value:{plus}.{digits}f}'
+    text = (f'{100 * value:{plus}.0f} {"pp" if sign else "%"}' if percent
+            else f'{value:{plus}.{digits}f}')
     return text.replace('-', '−')
 
 
 def figure(of: Interval, percent: bool = False, sign: bool = False, digits: int = 3) -> Markup:
     """Write a figure with its interval below it, or why it is undefined."""
-    if not of.defined:
-        return join(['undefined', tag('span', of.why, class_='why')])
-    shown = number(of.value, digits, percent, sign)
-    if not math.isfinite(of.low):
-        return join([shown, tag('span', of.why, class_='why')])
-    ends = f'{number(of.low, digits, percent, sign)} to {number(of.high, digits, percent, sign)}'
-    return join([shown, tag('span', ends.replace(' %', '', 1) if percent else ends,
-                            class_='ci')])
+    parts: list[object] = [number(of.value, digits, percent, sign)]
+    if of.defined and math.isfinite(of.low):
+        low, high = (number(end, digits, percent, sign) for end in (of.low, of.high))
+        unit = ' pp' if sign else ' %'
+        parts.append(tag('span', f'{low.removesuffix(unit)} to {high}', class_='ci'))
+    if of.why:
+        parts.append(tag('span', of.why, class_='why'))
+    return join(parts)
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: object = '',
-          text_columns: Sequence[int] = ()) -> Markup:
+          text_columns: Sequence[int] = (), dense: bool = False) -> Markup:
     """
-    Make a table that scrolls by itself where the screen is narrow.
+    Make a table; where the screen is narrow each row becomes two lines.
 
+    :param caption: stands above it.
     :param text_columns: besides the first, columns that are words.
+    :param dense: many columns of short numbers.
     """
     def cell(kind: str, place: int, content: object, scope: str = '') -> Markup:
-        return tag(kind, content, scope=scope, class_='text' if place in text_columns else '')
+        label = {'data-label': str(head[place])} if dense and kind == 'td' else {}
+        return tag(kind, content, scope=scope, **label,
+                   class_='text' if place in text_columns else '')
 
     top = tag('tr', *(cell('th', n, one, 'col') for n, one in enumerate(head)))
     body = [tag('tr', *(cell('td' if n else 'th', n, one, '' if n else 'row')
                         for n, one in enumerate(row))) for row in rows]
-    return tag('div', tag('table', *([tag('caption', caption)] if caption else []),
-                          tag('thead', top), tag('tbody', *body)), class_='scroll')
+    made = tag('table', tag('thead', top), tag('tbody', *body), class_='dense' if dense else '')
+    above = [tag('p', caption, class_='note above')] if caption else []
+    return join([*above, tag('div', made, class_='scroll')])
 
 
 def picture(data: bytes, kind: str, alt: str) -> Markup:

@@ -75,7 +75,7 @@ def _checkpoints(summaries: Sequence[Summary]) -> list[html.Markup]:
                          html.figure(mine.measures['accuracy'], True),
                          html.figure(mine.measures['ece'])])
     return [html.tag('h2', 'Checkpoints compared', id='checkpoints'),
-            html.table(['domain', 'checkpoint', 'AUROC', 'less the first', 'accuracy', 'ECE'],
+            html.table(['domain', 'checkpoint', 'AUROC', '− first', 'accuracy', 'ECE'],
                        rows, 'Differences are paired: the same episodes are drawn for both.',
                        (1,)), *_agreement(summaries, names)]
 
@@ -132,7 +132,8 @@ def _recordings(bags: Sequence[BagRecord]) -> list[html.Markup]:
     return [html.tag('h2', 'Recordings: frames lost, and latency', id='recordings'), html.table(
         ['recording', 'length', 'images', 'scored', 'stored', 'skipped', 'refused', 'missing',
          'resets'], rows, 'Stored: in the window, not yet scored. Skipped: more than the model’s '
-        'frame rate needs. Missing: samples whose image never came; the one before is repeated.'),
+        'frame rate needs. Missing: samples whose image never came; the one before is repeated.',
+        dense=True),
         html.table(['recording', 'decode p50, ms', 'p95', 'inference p50, ms', 'p95',
                     'times real time'], times, 'Milliseconds a sample, on the machine of this '
-                   'evaluation.')]
+                   'evaluation.', dense=True)]

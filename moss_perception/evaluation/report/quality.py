@@ -14,8 +14,8 @@ MEASURES = {
     'balanced_accuracy': ('balanced accuracy', 'mean of held and failed told rightly', False),
     'success': ('success rate', 'of all attempts, whatever their score', True),
     'passed_success': ('success if let pass', 'of attempts at or above the threshold', True),
-    'brier': ('Brier score', 'mean squared error of the probability; less is better', False),
-    'ece': ('ECE', 'calibration error over ten bins; less is better', False),
+    'brier': ('Brier score', 'mean squared error of the probability; lower is better', False),
+    'ece': ('ECE', 'calibration error over ten bins; lower is better', False),
     'error_auroc': ('uncertainty finds errors', 'AUROC of wrong decisions by the spread; 0.5 is '
                     'guessing', False)}
 
@@ -32,7 +32,8 @@ def section(summary: Summary) -> list[html.Markup]:
     whole, factors = split(summary.domains)
     parts = [html.tag('h2', 'How good the score is', id='quality')]
     if whole:
-        parts += [_side_by_side(summary, [one for one, _ in whole]), _plots(whole)]
+        parts += [_side_by_side(summary, [one for one, _ in whole]),
+                  _plots(whole, summary.reference)]
     if factors:
         parts += _factors(summary, whole, factors)
     return parts
@@ -43,7 +44,7 @@ def _side_by_side(summary: Summary, domains: list[Domain]) -> html.Markup:
     for one in domains:
         head.append(one.name)
         if one.gaps:
-            head.append(f'{one.name} less {summary.reference}')
+            head.append(f'{one.name} − {summary.reference}')
     rows = []
     for name, (title, hint, percent) in MEASURES.items():
         row: list[object] = [html.join([title, html.tag('span', hint, class_='hint')])]
@@ -64,23 +65,23 @@ def _gap(one: Domain, name: str, percent: bool) -> html.Markup:
     return html.figure(gap, percent, sign=True) if gap.defined else html.Markup('undefined')
 
 
-def _plots(whole: list[tuple[Domain, int]]) -> html.Markup:
+def _plots(whole: list[tuple[Domain, int]], reference: str) -> html.Markup:
     rows = [(one.name, one.measures['auroc'], number) for one, number in whole]
     made = []
     if any(one.measures['auroc'].defined for one, _ in whole):
         made.append(html.plot(
             figures.svg(figures.roc, whole), 'ROC curves by domain',
             'What is let pass at each threshold. Along the dotted line the score says nothing.'))
-    made.append(html.plot(
+    beside = [html.plot(
         figures.svg(figures.forest, rows, 'AUROC', 0.5), 'AUROC by domain, with intervals',
-        'AUROC with its 95 % interval; dotted: guessing.'))
+        'AUROC with its 95 % interval; dotted: guessing.')]
     gaps = [(one.name, one.gaps['auroc'], number) for one, number in whole if one.gaps]
     if gaps:
-        made.append(html.plot(
-            figures.svg(figures.forest, gaps, 'AUROC less that of the reference', 0.0),
-            'gap of AUROC to the reference', 'The gap; left of the dotted line it is worse than '
-            'the reference.'))
-    return html.tag('div', *made, class_='figures')
+        beside.append(html.plot(
+            figures.svg(figures.forest, gaps, f'AUROC − AUROC of {reference}', 0.0),
+            f'gap of AUROC to {reference}',
+            f'The gap with its interval; left of the dotted line it is worse than {reference}.'))
+    return html.tag('div', *made, html.tag('div', *beside, class_='column'), class_='figures')
 
 
 def _factors(summary: Summary, whole: list[tuple[Domain, int]],
@@ -100,7 +101,7 @@ def _factors(summary: Summary, whole: list[tuple[Domain, int]],
              one.gaps['auroc'], number if '.' not in one.name else 0)
             for one, number in shown if one.gaps]
     plot = html.tag('div', html.plot(
-        figures.svg(figures.forest, gaps, f'AUROC less that of {summary.reference}', 0.0),
+        figures.svg(figures.forest, gaps, f'AUROC − AUROC of {summary.reference}', 0.0),
         'gap of AUROC by single factor', 'Each factor of the shift alone, and all together.'),
         class_='figures') if gaps else ''
     return [html.tag('h3', 'Each shift alone, and all together'),

@@ -103,14 +103,14 @@ def draw(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
         'span', 'held' if attempt.success else 'failed',
         class_='held' if attempt.success else 'failed'))]
     parts.append(html.tag('p', _words(strip), class_='note'))
-    if shown:
-        parts.append(html.tag('div', *shown, class_='frames', style=aspect))
+    reel = [html.tag('div', *shown, class_='frames', style=aspect)] if shown else []
     if known.sum() > 1:
         end_s = (attempt.end_ns - attempt.decision_ns) / 1e9
-        parts.append(html.plot(figures.svg(
+        reel.append(html.plot(figures.svg(
             figures.course, attempt.times_s[known], attempt.scores[known], end_s,
             attempt.success, threshold), f'score of attempt {attempt.attempt} over time'))
-    return html.tag('div', *parts, class_='strip')
+    return html.tag('div', *parts, html.tag('div', *reel, class_='reel') if reel else '',
+                    class_='strip')
 
 
 def _words(strip: Strip) -> str:

@@ -23,7 +23,7 @@ p {{ margin: .5rem 0; }}
 ul {{ margin: .4rem 0; padding-left: 1.2rem; }}
 a {{ color: var(--accent); }}
 code {{ font: .86em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }}
-.sub, .note, figcaption, caption {{ color: var(--muted); font-size: .86rem; line-height: 1.45; }}
+.sub, .note, figcaption {{ color: var(--muted); font-size: .86rem; line-height: 1.45; }}
 .sub {{ margin: 0; }}
 nav {{ margin: 1rem 0 0; font-size: .88rem; display: flex; flex-wrap: wrap; gap: .25rem 1rem; }}
 nav a {{ text-decoration: none; }} nav a:hover {{ text-decoration: underline; }}
@@ -48,28 +48,32 @@ nav a {{ text-decoration: none; }} nav a:hover {{ text-decoration: underline; }}
 .box.short {{ border-left-color: var(--failed); background: #fdf4f3; }}
 .scroll {{ overflow-x: auto; margin: .8rem 0; }}
 table {{ border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }}
-caption {{ text-align: left; padding-bottom: .35rem; }}
 th, td {{ padding: .38rem .8rem; border-bottom: 1px solid var(--line); vertical-align: top;
   text-align: right; }}
 th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
+td {{ white-space: nowrap; }}
 td.text, th.text {{ text-align: left; }}
+tbody th {{ min-width: 9rem; }}
 thead th {{ border-bottom: 2px solid var(--ink); font-weight: 600; white-space: nowrap; }}
 tbody th {{ font-weight: 500; }}
-.ci, .why {{ display: block; color: var(--muted); font-size: .8rem; white-space: nowrap; }}
+.ci, .why {{ display: block; color: var(--muted); font-size: .8rem; }}
 .why {{ white-space: normal; min-width: 8rem; }}
 .hint {{ display: block; color: var(--muted); font-size: .8rem; font-weight: 400;
   max-width: 22rem; }}
 .held {{ color: var(--held); font-weight: 600; }}
 .failed {{ color: var(--failed); font-weight: 600; }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr));
-  gap: 1.2rem 1.6rem; margin: 1rem 0; align-items: start; }}
-.figures.three {{ grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }}
-figure {{ margin: 0; max-width: 36rem; }}
+.figures {{ display: grid; grid-template-columns: repeat(2, 1fr); gap: 1.2rem 1.8rem;
+  margin: 1rem 0; align-items: start; }}
+.figures.three {{ grid-template-columns: repeat(3, 1fr); }}
+.column {{ display: grid; gap: 1.2rem; }}
+figure {{ margin: 0; }}
 figure > img {{ width: 100%; height: auto; display: block; }}
 .strip {{ border: 1px solid var(--line); border-radius: .35rem; padding: .8rem 1rem 1rem;
   margin: .9rem 0; }}
 .strip h3 {{ margin: 0; }}
-.frames {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: .5rem; margin-top: .6rem; }}
+.reel {{ display: grid; grid-template-columns: 2.2fr 1fr; gap: 1.2rem; margin-top: .6rem; }}
+.frames {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: .5rem;
+  align-content: start; }}
 .frame {{ position: relative; margin: 0; }}
 .frame img, .frame .none {{ display: block; width: 100%; border-radius: .2rem; background: #e9edf2;
   aspect-ratio: var(--aspect); object-fit: cover; }}
@@ -86,27 +90,42 @@ figure > img {{ width: 100%; height: auto; display: block; }}
 .frame figcaption {{ font-size: .74rem; text-align: center; }}
 .frame.decision img {{ outline: .18rem solid var(--ink); outline-offset: -.06rem; }}
 .frame.decision figcaption {{ color: var(--ink); font-weight: 600; }}
-dl.glossary dt {{ font-weight: 600; margin-top: .5rem; }}
-dl.glossary dd {{ margin: 0; max-width: 46rem; color: var(--muted); }}
 @media (max-width: 40rem) {{
   body {{ padding: 1rem .9rem 3rem; }}
   h1 {{ font-size: 1.4rem; }}
-  th, td {{ padding: .35rem .5rem; }}
+  .figures, .figures.three, .reel {{ grid-template-columns: 1fr; }}
   .frames {{ grid-template-columns: repeat(3, 1fr); }}
   .strip {{ padding: .7rem; }}
-  .hint {{ max-width: 11rem; }}
+  .hint {{ max-width: none; }}
+  /* A row's name takes a line of its own, and its figures share the next. */
+  table {{ display: block; font-size: .82rem; }} thead, tbody {{ display: block; }}
+  tr {{ display: flex; flex-wrap: wrap; border-bottom: 1px solid var(--line); }}
+  thead tr {{ border-bottom: 2px solid var(--ink); }}
+  tr > * {{ flex: 1 1 0; min-width: 0; border: 0; padding: .15rem .2rem .3rem; }}
+  thead th {{ border: 0; white-space: normal; line-height: 1.25; }}
+  th:first-child {{ flex-basis: 100%; padding: .35rem 0 0; }}
+  thead th:first-child {{ display: none; }}
+  .ci, .why {{ white-space: normal; font-size: .74rem; min-width: 0; }}
+  td {{ white-space: normal; }}
+  .dense thead {{ display: none; }}
+  .dense td {{ flex: 1 0 21%; text-align: left; }}
+  .dense td::before {{ content: attr(data-label); display: block; color: var(--muted);
+    font-size: .72rem; }}
 }}
 @media print {{
   @page {{ size: A4; margin: 14mm 13mm; }}
   * {{ -webkit-print-color-adjust: exact; print-color-adjust: exact; }}
-  body {{ max-width: none; padding: 0; font-size: 9.5pt; }}
+  html {{ font-size: 9.5pt; }}
+  body {{ max-width: none; padding: 0; }}
   nav {{ display: none; }}
   h1 {{ font-size: 17pt; }} h2 {{ font-size: 13pt; margin-top: 16pt; }}
-  h2, h3, caption {{ break-after: avoid; }}
+  h2, h3, .note.above {{ break-after: avoid; }}
   .card, .box, .strip, figure, tr {{ break-inside: avoid; }}
   thead {{ display: table-header-group; }}
-  .scroll {{ overflow: visible; }} table {{ font-size: 8.5pt; }}
+  .scroll {{ overflow: visible; }} table {{ font-size: .9rem; }}
   .figures, .figures.three {{ grid-template-columns: repeat(2, 1fr); }}
+  .reel {{ grid-template-columns: 2.2fr 1fr; }}
+  .frames {{ grid-template-columns: repeat(6, 1fr); }}
   a {{ color: inherit; text-decoration: none; }}
 }}
 """.strip()

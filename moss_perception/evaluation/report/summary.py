@@ -10,7 +10,9 @@ from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
-# Alarms are to be this rare in the reference domain.
+# A novelty that is given is in units of the checkpoint's own limit.
+ALARM = 1.0
+# Checkpoints are compared at this rate of false alarms in the reference domain.
 FALSE_ALARMS = 0.05
 
 
@@ -71,15 +73,17 @@ class Novelty:
     How the shift monitor tells a domain from the reference.
 
     :ivar auroc: how often an attempt of the domain is stranger than one of the reference.
-    :ivar level: alarm from here on: one in twenty attempts of the reference is above.
-    :ivar false_alarms: share of the reference's attempts with an alarm at that level.
-    :ivar found: share of the domain's attempts with an alarm.
+    :ivar false_alarms: share of the reference's attempts above the checkpoint's limit.
+    :ivar found: share of the domain's attempts above it.
+    :ivar level: which one in twenty attempts of the reference exceeds.
+    :ivar found_at_equal: share of the domain's attempts that exceed it.
     """
 
     auroc: Interval
-    level: float
     false_alarms: Interval
     found: Interval
+    level: float
+    found_at_equal: Interval
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,9 @@ def _novelty(one: Pool, base: Pool, repeats: int) -> Novelty | None:
     episodes = np.concatenate([
         one.episodes[one.known][np.isfinite(one.values('novelty'))] + len(base.episodes),
         base.episodes[base.known][np.isfinite(base.values('novelty'))]])
-    return Novelty(_area(Scored(both, of, episodes), repeats), level,
-                   resampling.wilson(int((usual > level).sum()), len(usual)),
-                   resampling.wilson(int((strange > level).sum()), len(strange)))
+    return Novelty(_area(Scored(both, of, episodes), repeats), _share(usual > ALARM),
+                   _share(strange > ALARM), level, _share(strange > level))
+
+
+def _share(which: np.ndarray) -> Interval:
+    return resampling.wilson(int(which.sum()), len(which))

@@ -2,7 +2,13 @@
 
 from moss_perception.evaluation.report import figures, html
 from moss_perception.evaluation.report.quality import split
-from moss_perception.evaluation.report.summary import Calibration, Domain, Summary
+from moss_perception.evaluation.report.summary import (
+    ALARM,
+    Calibration,
+    Domain,
+    FALSE_ALARMS,
+    Summary,
+)
 import numpy as np
 
 _KINDS = {'undone': 'without the checkpoint’s own temperature', 'before': 'as the robot gets it',
@@ -17,15 +23,16 @@ def calibration(summary: Summary) -> list[html.Markup]:
             for kind in _KINDS if kind in one.calibration and one.counts.scored]
     if rows:
         parts.append(html.table(
-            ['domain', 'score', 'ECE', 'by chance', 'Brier score', 'cross-entropy'], rows,
+            ['domain', 'ECE', 'by chance', 'Brier score', 'cross-entropy'], rows,
             'By chance: the ECE that perfectly calibrated scores would show on so many attempts, '
-            'and what 95 % of them stay below. Intervals of an ECE lean upwards.', (1,)))
+            'and what 95 % of them stay below. Intervals of an ECE lean upwards.'))
     plots = [html.plot(figures.svg(figures.reliability, [
         (name, one.calibration[kind]) for kind, name in (('before', 'as it is'),
                                                          ('after', 'refitted'))
         if kind in one.calibration]), f'reliability diagram of {one.name}',
-        f'{one.name}: how often grasps of about one score held. Bars are 95 % intervals, larger '
-        'marks more attempts; on the dotted line the score is a probability.')
+        html.join([html.tag('strong', one.name), ': how often grasps of about one score held. '
+                   'Bars are 95 % intervals, larger marks more attempts; on the dotted line the '
+                   'score is a probability.']))
         for one, _ in split(summary.domains)[0] if one.counts.scored]
     return [*parts, html.tag('div', *plots, class_='figures')]
 
@@ -35,9 +42,9 @@ def _temperatures(summary: Summary) -> str:
     said = f'The checkpoint divides its logits by a temperature of its own, {own:.3g}. '
     fitted = summary.temperature
     if fitted is None:
-        return said + f'None was refitted: there is no recording of {summary.reference}.'
+        return said + f'No temperature was refitted: there is no recording of {summary.reference}.'
     if not np.isfinite(fitted.value):
-        return said + f'None was refitted: {fitted.why.removeprefix("not fitted: ")}.'
+        return said + f'No temperature was refitted: {fitted.why.removeprefix("not fitted: ")}.'
     return (said + f'Refitted on the {fitted.attempts} scored attempts of {fitted.domain} only, '
             f'it would be {fitted.value:.3g} times that'
             + (' (scores less sure)' if fitted.value > 1.005 else ' (scores surer)'
@@ -50,8 +57,8 @@ def _calibration_row(one: Domain, kind: str, of: Calibration) -> list[object]:
     mean, most = of.chance_ece
     chance = html.join([html.number(mean), html.tag(
         'span', f'below {html.number(most)}', class_='ci')])
-    return [one.name, _KINDS[kind], html.figure(of.ece), chance, html.figure(of.brier),
-            html.number(of.cross_entropy)]
+    return [html.join([one.name, html.tag('span', _KINDS[kind], class_='hint')]),
+            html.figure(of.ece), chance, html.figure(of.brier), html.number(of.cross_entropy)]
 
 
 def distributions(summary: Summary) -> list[html.Markup]:
@@ -59,7 +66,8 @@ def distributions(summary: Summary) -> list[html.Markup]:
     plots = [html.plot(
         figures.svg(figures.distribution, one, summary.threshold),
         f'scores of held and failed grasps, {one.name}',
-        f'{one.name}: held grasps upwards, failed ones downwards; dotted: the threshold.')
+        html.join([html.tag('strong', one.name), ': held grasps upwards, failed ones downwards; '
+                   'dotted: the threshold.']))
         for one, _ in split(summary.domains)[0] if one.counts.scored]
     if not plots:
         return []
@@ -112,8 +120,8 @@ def novelty(summary: Summary) -> list[html.Markup]:
         return [title, html.tag('p', f'The shift monitor is not shown: {why}.'), errors]
     base = summary.domains[0]
     first = watched[0][0].novelty
-    rows = [[one.name, html.figure(one.novelty.auroc), html.figure(one.novelty.found, True)]
-            for one, _ in watched]
+    rows = [[one.name, html.figure(one.novelty.auroc), html.figure(one.novelty.found, True),
+             html.figure(one.novelty.found_at_equal, True)] for one, _ in watched]
     false = first.false_alarms
     curves = [(one.name, one.pool.values('novelty'), number) for one, number in
               [(base, 0), *((one, number) for one, number in watched if '.' not in one.name)]]
@@ -121,12 +129,15 @@ def novelty(summary: Summary) -> list[html.Markup]:
     return [
         title, html.tag(
             'p', 'The monitor compares the features of the frame that was decided on with those '
-            f'of training. With an alarm from a novelty of {first.level:.3g} on, '
-            f'{html.number(false.value, percent=True)} of the attempts of {base.name} are false '
-            f'alarms ({html.number(false.low, percent=True)} to '
-            f'{html.number(false.high, percent=True)}); the level was chosen on these.'),
-        html.table(['domain', 'AUROC of flagging it', 'attempts flagged'], rows),
+            f'of training, and raises an alarm above a novelty of {ALARM:g}. Of the attempts of '
+            f'{base.name}, {html.number(false.value, percent=True)} '
+            f'({html.number(false.low, percent=True)} to '
+            f'{html.number(false.high, percent=True)}) are false alarms.'),
+        html.table(['domain', 'AUROC of flagging it', 'flagged', f'flagged above '
+                    f'{first.level:.2f}'], rows, f'The last column takes the level that '
+                   f'{100 * FALSE_ALARMS:.0f} % of these attempts of {base.name} exceed, so that '
+                   'checkpoints can be compared at one rate of false alarms.'),
         html.tag('div', html.plot(
-            figures.svg(figures.novelties, curves, first.level), 'novelty by domain',
+            figures.svg(figures.novelties, curves, ALARM), 'novelty by domain',
             'Share of attempts beyond each novelty; dotted: the alarm.'), class_='figures'),
         errors]
