@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.errors import BagError, CheckpointError, MossError
-from moss_perception.evaluation.live import executed_successes, Heard, Played, record_of
+from moss_perception.evaluation.live import Heard, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
@@ -82,8 +82,9 @@ class EvaluationJob:
             played = self._live(heard, told)
         if not told.attempts:
             raise MossError(_NO_OUTCOME.format(played.path))
-        notes = self._verify(heard) if settings.verify else []
-        record = record_of(heard, told.attempts, played, elapsed_s, notes, told.unexecuted)
+        verified, notes = self._verify(heard) if settings.verify else ('', [])
+        record = record_of(
+            heard, told.attempts, played, elapsed_s, verified, notes, told.unexecuted)
         return Evaluation(
             model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
             engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
@@ -100,15 +101,17 @@ class EvaluationJob:
             (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
             settings.closed_loop, _published(settings.timing_log))
 
-    def _verify(self, heard: Heard) -> list[str]:
+    def _verify(self, heard: Heard) -> tuple[str, list[str]]:
         from moss_perception.evaluation.arrived import compare_with_replay
         if not heard.scores:
-            return []
+            return 'nothing was scored', []
         self._say('scoring the frames that arrived once more, without topics')
         settings = self._settings
-        return [compare_with_replay(
+        found = compare_with_replay(
             settings.bag, heard, self._model, camera_info_topic=settings.camera_info_topic or None,
-            candidates_topic=settings.candidates_topic).line()]
+            candidates_topic=settings.candidates_topic)
+        self._say(found.line())
+        return found.line(), [] if found.agrees else [found.line()]
 
     def _report(self, evaluation: Evaluation) -> bool:
         from moss_perception.evaluation.report import write_report
@@ -125,24 +128,18 @@ class EvaluationJob:
 
 def describe(record: BagRecord) -> list[str]:
     """Put a record in a few lines."""
-    successes, executed, attempts = executed_successes(record)
     fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items())
     lines = [f'{record.domain or record.path}: {record.frames} frames ({fates}), '
-             f'{attempts} attempts, {sum(x.score == x.score for x in record.attempts)} scored']
+             f'{len(record.attempts)} attempts, '
+             f'{sum(x.score == x.score for x in record.attempts)} scored']
     if record.closed_loop:
-        lines.append(f'{record.domain}: {success_line(successes, executed, attempts)}')
+        from moss_perception.evaluation.report.played import executed
+        of = executed(record)
+        share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
+                 if of['executed'] else '')
+        lines.append(f'{record.domain}: {of["succeeded"]} of {of["executed"]} executed grasps '
+                     f'succeeded{share}')
     return lines + list(record.notes)
-
-
-def success_line(successes: int, executed: int, attempts: int) -> str:
-    """Say how often what was executed succeeded, with Wilson's 95 % interval."""
-    from moss_perception.evaluation.resampling import wilson
-    if not executed:
-        return f'none of {attempts} attempts had a grasp to execute'
-    share = wilson(successes, executed)
-    return (f'{successes} of {executed} executed grasps succeeded: {share.value:.1%} '
-            f'({share.low:.1%} to {share.high:.1%}); {attempts - executed} of {attempts} attempts '
-            'without a selected grasp')
 
 
 class Recorded:

@@ -69,12 +69,14 @@ class Played:
 
 
 def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
-              notes: Sequence[str] = (), unexecuted: Collection[int] = ()) -> BagRecord:
+              verified: str = '', notes: Sequence[str] = (),
+              unexecuted: Collection[int] = ()) -> BagRecord:
     """
     Put a run in a record.
 
     :param attempts: in order.
     :param elapsed_s: that the run took, seconds.
+    :param verified: what a comparison with an offline replay has found.
     :param notes: to stand before those of this function.
     :param unexecuted: numbers of the attempts in which no grasp was executed.
     :raises MossError: if scores were missed, so that the record would be wrong.
@@ -96,15 +98,10 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
         unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
                         for x in matcher.unmet()),
-        not_arrived=frames - arrived, pace=played.pace, closed_loop=played.closed_loop,
+        verified=verified, not_arrived=frames - arrived, pace=played.pace,
+        closed_loop=played.closed_loop,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
-
-
-def executed_successes(record: BagRecord) -> tuple[int, int, int]:
-    """Count successes, executed grasps and attempts."""
-    executed = [x for x in record.attempts if x.executed]
-    return sum(x.success for x in executed), len(executed), len(record.attempts)
 
 
 def _check_complete(heard: Heard) -> None:
@@ -152,7 +149,7 @@ def _counts(told: Mapping[str, str], prefix: str) -> dict[str, int]:
 def _notes(told: Mapping[str, str], not_arrived: int, frames: int, played: Played,
            records: Sequence[AttemptRecord]) -> list[str]:
     notes = []
-    if played.frames is not None and played.pace != 'lock step':
+    if not_arrived:
         notes.append(f'played at {played.pace}: {not_arrived} of {frames} frames did not arrive')
     if dropped := int(told.get('dropped', 0)):
         notes.append(f'{dropped} frames were dropped: they came faster than they could be scored')

@@ -76,6 +76,8 @@ class BagRecord:
     :ivar closed_loop: whether the grasps were selected by these scores, and executed.
     :ivar latency_ms: from an image's publication to its scores, each one that is known, where
         played in time: float64, shape ``(M,)``.
+    :ivar verified: what a comparison with an offline replay of exactly the frames that arrived
+        has found, in words; empty without one.
     """
 
     path: str
@@ -98,6 +100,7 @@ class BagRecord:
     pace: str = 'offline'
     closed_loop: bool = False
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    verified: str = ''
 
 
 @dataclass(frozen=True)

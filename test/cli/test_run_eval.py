@@ -88,7 +88,7 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
         bag, = read_evaluation(tmp_path / 'out' / 'records' / f'{name}.json').bags
         assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
         assert [x.source for x in bag.attempts] == ['executed', 'executed']
-        assert 'bit for bit' in ' '.join(bag.notes), bag.notes
+        assert 'bit for bit' in bag.verified, bag
     assert 'Traceback' not in output, output
 
 

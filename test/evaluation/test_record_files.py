@@ -17,7 +17,7 @@ def evaluation():
         AttemptRecord(2, 40, 50, 60, False, executed=False))
     bag = BagRecord('a', 'sim', '/image', 1.5, 10, {'scored': 10}, {'step': 1}, 2, {'gap': 1},
                     0.7, np.zeros(0), np.array([1.25]), attempts, ('x',), ('y', 'z'), 0.25, 3,
-                    '1x', True, np.array([7.5]))
+                    '1x', True, np.array([7.5]), 'same')
     return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
 
 
