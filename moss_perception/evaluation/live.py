@@ -81,7 +81,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     :param unexecuted: numbers of the attempts in which no grasp was executed.
     :raises MossError: if scores were missed, so that the record would be wrong.
     """
-    _check_complete(heard)
+    _check_complete(heard, played.frames is None)
     told = heard.diagnostics
     arrived = len(heard.fates)
     frames = arrived if played.frames is None else max(played.frames, arrived)
@@ -104,9 +104,13 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
                              for s in heard.scores if s.stamp_ns in played.published]))
 
 
-def _check_complete(heard: Heard) -> None:
+def _check_complete(heard: Heard, goes_on: bool) -> None:
     scored = Counter(stamp for stamp, kind in heard.fates if kind == 'scored')
     unheard = scored - Counter(scores.stamp_ns for scores in heard.scores)
+    if goes_on:
+        # Of a camera that goes on, the newest frame's scores may still be on their way.
+        newest = max((scores.stamp_ns for scores in heard.scores), default=0)
+        unheard = Counter({stamp: n for stamp, n in unheard.items() if stamp <= newest})
     if unheard:
         raise MossError(f'{sum(unheard.values())} of {sum(scored.values())} scores were not '
                         'heard: expected all; the machine may be too busy')

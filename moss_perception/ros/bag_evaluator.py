@@ -107,7 +107,8 @@ class BagEvaluator(Node):
         """Wait for the beat after the last frame, which tells how many there were."""
         hearing, gone = self._hearing, time.monotonic()
         while True:
-            ended = max(gone, hearing.progressed_at)
+            # A robot's camera goes on when all outcomes are there.
+            ended = gone if self._has_camera() else max(gone, hearing.progressed_at)
             said = hearing.diagnosed_at > ended + _IN_FLIGHT_S
             if said and int(hearing.diagnostics.get('frames', 0)) <= len(hearing.fates):
                 return

@@ -91,6 +91,13 @@ def test_a_score_that_was_not_heard_makes_the_run_unfit(heard):
         record_of(replace(heard, scores=heard.scores[:-1]), [], PLAYED, 2.0)
 
 
+def test_of_a_camera_that_goes_on_the_last_scores_may_be_on_their_way(heard):
+    live = replace(PLAYED, frames=None)
+    record_of(replace(heard, scores=heard.scores[:-1]), [], live, 2.0)
+    with pytest.raises(MossError, match='1 of 3 scores were not heard'):
+        record_of(replace(heard, scores=heard.scores[1:]), [], live, 2.0)
+
+
 def test_a_frame_of_which_nothing_was_heard_makes_the_run_unfit(heard):
     with pytest.raises(MossError, match='of 9 frames that arrived, the fate of 5'):
         record_of(replace(heard, diagnostics={'frames': '9'}), [], PLAYED, 2.0)
