@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         window_s=(model.window_frames - 1) / model.frame_rate_hz)
     rows = read_rows(arguments.outcomes) if arguments.outcomes else []
     clips = match_clips(arguments.folder, rows, arguments.unlabelled)
-    done = write_bag(arguments.out, clips, settings, partial(tqdm, unit='clip'))
+    done = write_bag(arguments.out, clips, settings, partial(
+        tqdm, unit='clip', leave=False, disable=None))
     tell(arguments.out, done, settings.window_s)
     return 0
 
