@@ -120,9 +120,8 @@ class EvaluationJob:
             [evaluation], folder, reference_domain=self._settings.reference,
             requirements=self._requirements, images=_images)
         self._say(f'wrote {folder}')
-        for row in verdict.rows:
-            self._say(f'{row.domain or "all"}: {row.metric} is {row.value:.3f}, required '
-                      f'{row.required}: {"met" if row.met else "NOT MET"}')
+        for line in verdict.table().splitlines() if verdict.rows else ():
+            self._say(line)
         return verdict.met
 
 

@@ -92,15 +92,6 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
     assert 'Traceback' not in output, output
 
 
-def test_what_falls_short_is_told_and_is_the_status(start, tiny_checkpoint, tmp_path):
-    real = record(tmp_path / 'real', 'real', 3)
-    status, output = run(start, 'sim_bag:=none', f'real_bag:={real}', 'out:=out', 'verify:=false',
-                         f'model:={tiny_checkpoint}', 'require:=attempts>=1000')
-    assert status == 3, output
-    assert 'attempts is 2' in output and 'NOT MET' in output
-    assert (tmp_path / 'out' / 'report' / 'report.html').is_file()
-
-
 def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_path):
     with RecordingWriter(tmp_path / 'bag') as writer:
         image = cv2.imencode('.jpg', np.zeros((40, 40, 3), np.uint8))[1].tobytes()
