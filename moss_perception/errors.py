@@ -45,6 +45,10 @@ class SceneError(SimulationError):
         return type(self), (self.reason, str(self))
 
 
+class WorkerError(MossError):
+    """Processes that share some work died over the same part of it, again and again."""
+
+
 class CandidateError(MossError):
     """A set of grasp candidates can't be used."""
 

@@ -113,6 +113,12 @@ class Recording:
         """List the topics that carry images, raw or compressed, and have messages."""
         return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
 
+    def colour_topics(self) -> list[Topic]:
+        """List the topics that carry images in colour; where all carry depth, these."""
+        images = self.image_topics()
+        # One alone is not looked into: it is meant, whatever it holds.
+        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
+
     def image_topic(self, name: str | None = None) -> Topic:
         """
         Find the camera's topic.
@@ -127,8 +133,7 @@ class Recording:
                 if wanted in images:
                     return images[wanted]
             raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
-        if len(images) > 1:
-            images = {x.name: x for x in images.values() if not self._is_depth(x)} or images
+        images = {topic.name: topic for topic in self.colour_topics()}
         if len(images) > 1:
             raise BagError(
                 f'{self.path}: several image topics: name one, expected {self._offer(images)}')
