@@ -10,7 +10,7 @@ REPEATS = 2000
 LEVEL = 0.95
 ECE_BINS = 10
 # So many numbers in one array of draws keep memory small whatever the number of attempts.
-_BLOCK = 4_000_000
+_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,10 @@ def _weights(episodes: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarr
     rows = max(1, _BLOCK // len(which))
     for begin in range(0, repeats, rows):
         size = min(rows, repeats - begin)
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
-        yield drawn[:, which].astype(float)
+        # Many times as fast as drawing multinomial counts.
+        drawn = generator.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        yield counts[:, which].astype(float)
 
 
 def percentile_interval(value: float, drawn: np.ndarray, why: str = '') -> Interval:

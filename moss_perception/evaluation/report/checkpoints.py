@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from moss_perception.evaluation import resampling
 from moss_perception.evaluation.agreement import Agreement, agreement
-from moss_perception.evaluation.report.pooling import Pool
+from moss_perception.evaluation.report.pooling import executed, Pool
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np
@@ -42,7 +42,7 @@ def domain_of(summary: Summary, name: str) -> Domain | None:
 
 def _keys(pool: Pool) -> list[tuple]:
     return [(bag.path, one.attempt, one.start_ns, one.success)
-            for bag in pool.bags for one in bag.attempts]
+            for bag in pool.bags for one in executed(bag)]
 
 
 def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) -> Interval:

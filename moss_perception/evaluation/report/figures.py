@@ -25,6 +25,7 @@ _RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 1
        'axes.spines.right': False, 'axes.grid': True, 'grid.color': LINE, 'grid.linewidth': 0.7,
        'axes.axisbelow': True, 'legend.frameon': False, 'legend.fontsize': 9}
 _WIDTH = 4.6
+_MANY = 100
 _BINS = np.linspace(0, 1, 21)
 # So that lines can be told apart without their colours.
 _DASHES = ('-', '--', '-.', ':')
@@ -66,7 +67,8 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float) -
     axes.axvline(line, color=MUTED, linewidth=1, linestyle=':')
     for row, (_, of, number) in enumerate(rows):
         if not of.defined:
-            axes.text(line, row, 'undefined', va='center', ha='center', color=MUTED, fontsize=9)
+            axes.text(0.5, row, 'undefined', va='center', ha='center', color=MUTED, fontsize=9,
+                      transform=axes.get_yaxis_transform())
             continue
         axes.plot([of.low, of.high], [row, row], color=colour_of(number), linewidth=2)
         axes.plot(of.value, row, 'o', color=colour_of(number), markersize=6.5)
@@ -137,7 +139,10 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         x = np.array([one.score for one in of.bins])
         held = np.array([[one.held.value, one.held.low, one.held.high] for one in of.bins])
         axes.vlines(x + aside, held[:, 1], held[:, 2], color=colour, linewidth=1, alpha=0.55)
-        axes.plot(x + aside, held[:, 0], dash, color=colour, linewidth=1, label=name)
+        # A line through a few uncertain shares would show a shape that is not there.
+        line = dash if len(of.scores) >= _MANY else ''
+        axes.plot(x + aside, held[:, 0], line, marker=marker, markersize=4, color=colour,
+                  linewidth=1, label=name)
         axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
                                              for one in of.bins],
                      marker=marker, color=colour, zorder=3)

@@ -14,6 +14,7 @@ from typing import Any
 
 from moss_perception.errors import MossError
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.evaluation.report import played
 from moss_perception.evaluation.report.checkpoints import difference, domain_of, rankings
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.summary import Domain, Summary
@@ -22,8 +23,8 @@ import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
-           'success', 'source', 'score', 'scaled_score', 'uncertainty', 'novelty', 'predicted',
-           'correct', 'scored_s', 'motion', 'object')
+           'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'novelty',
+           'predicted', 'correct', 'scored_s', 'motion', 'object')
 
 
 def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
@@ -54,6 +55,7 @@ def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     found = {'reference': one.reference, 'counts': asdict(one.counts),
+             'unexecuted': one.pool.unexecuted,
              'measures': {name: asdict(of) for name, of in one.measures.items()},
              'gaps': {name: asdict(of) for name, of in one.gaps.items()},
              'calibration': {kind: {name: value for name, value in asdict(of).items()
@@ -72,7 +74,7 @@ def _recording(bag: BagRecord) -> dict[str, Any]:
     names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
              'missing', 'resets', 'elapsed_s', 'unmatched', 'notes', 'lost_share')
     return {**{name: getattr(bag, name) for name in names}, 'attempts': len(bag.attempts),
-            'latency': costs([bag])}
+            'latency': costs([bag]), **played.as_values(bag)}
 
 
 def _plain(value: Any) -> Any:
@@ -96,23 +98,24 @@ def as_csv(summaries: Sequence[Summary]) -> str:
             scaled = iter(one.calibration['after'].scores if 'after' in one.calibration else ())
             for bag in one.pool.bags:
                 for attempt in bag.attempts:
-                    known = math.isfinite(attempt.score)
+                    known = math.isfinite(attempt.score) and attempt.executed
                     lines.writerow(_row(summary, bag, attempt,
                                         next(scaled, math.nan) if known else math.nan))
     return written.getvalue()
 
 
 def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord, scaled: float) -> list[Any]:
-    known = math.isfinite(attempt.score)
+    known = math.isfinite(attempt.score) and attempt.executed
     says = attempt.score >= summary.threshold
     times = [f'{stamp // 10**9}.{stamp % 10**9:09d}' if stamp is not None else '' for stamp in (
         attempt.start_ns, attempt.decision_ns, attempt.end_ns, attempt.scored_ns)]
     numbers = ['' if not math.isfinite(value) else f'{value:.9g}' for value in (
         attempt.score, scaled, attempt.uncertainty, attempt.novelty)]
     return [summary.evaluation.model, summary.evaluation.sha256, bag.domain, bag.path,
-            attempt.attempt, *times[:3], int(attempt.success), attempt.source, *numbers,
-            int(says) if known else '', int(says == attempt.success) if known else '', times[3],
-            attempt.motion, attempt.object]
+            attempt.attempt, *times[:3], int(attempt.executed), int(attempt.success),
+            attempt.source, *numbers, int(says) if known else '',
+            int(says == attempt.success) if known else '', times[3], attempt.motion,
+            attempt.object]
 
 
 def publish(folder: Path, files: Mapping[str, str]) -> None:

@@ -47,11 +47,12 @@ def _card(one: Domain, colour: str) -> html.Markup:
     else:
         shown = [html.tag('p', 'AUROC is undefined', class_='big undefined'),
                  html.tag('p', area.why, class_='sub')]
-    lines = [('attempts', f'{counts.attempts}, {counts.held} held'),
-             ('decided rightly', _share(one.measures['accuracy'])),
-             ('held, of those let pass', _share(one.measures['passed_success'])),
-             ('calibration error (ECE)', html.number(one.measures['ece'].value, 2))]
-    if one.gaps:
+    lines = [('attempts', f'{counts.attempts}, {counts.held} held')]
+    if counts.scored:
+        lines += [('decided rightly', _share(one.measures['accuracy'])),
+                  ('held, of those let pass', _share(one.measures['passed_success'])),
+                  ('calibration error (ECE)', html.number(one.measures['ece'].value, 2))]
+    if one.gaps and one.gaps['auroc'].defined:
         lines.append(('AUROC gap', html.number(one.gaps['auroc'].value, 2, sign=True)))
     return html.tag('div', head, *shown, html.tag('dl', *(html.join(
         [html.tag('dt', name), html.tag('dd', value)]) for name, value in lines)),
@@ -110,8 +111,7 @@ def _calibrated(one: Domain) -> str:
         return ('Its calibration error is no larger than chance gives perfectly calibrated '
                 'scores.')
     side = ('too optimistic' if mean > held + 0.02 else
-            'too pessimistic' if mean < held - 0.02 else 'not a probability, though right on '
-            'average')
+            'too pessimistic' if mean < held - 0.02 else 'wrong in places, though not on average')
     return (f'As a probability the score is {side}: {html.number(mean, 2)} on average, while '
             f'{html.number(held, percent=True)} held.')
 
@@ -138,8 +138,11 @@ def read_first(summary: Summary) -> list[html.Markup]:
 
 def _limits(one: Domain) -> list[str]:
     counts, found = one.counts, []
+    if one.pool.unexecuted:
+        found.append(f'in {one.pool.unexecuted} more attempts no grasp was executed; they count '
+                     'nowhere here, as there is no outcome of a grasp.')
     if not counts.attempts:
-        return ['there are no attempts with an outcome, so nothing can be measured.']
+        return [*found, 'there are no attempts with an outcome, so nothing can be measured.']
     if counts.one_class:
         found.append(f'{counts.one_class}, so AUROC, AUPRC and balanced accuracy are undefined.')
     if counts.scored < counts.attempts:

@@ -8,6 +8,7 @@ from moss_perception.evaluation.report import (
     figures,
     glance,
     html,
+    played,
     quality,
     strips,
     trust,
@@ -20,7 +21,8 @@ import numpy as np
 
 _PLACES = {'counted': 'counts', 'quality': 'quality', 'calibration': 'calibration',
            'scores': 'scores', 'early': 'how early', 'novelty': 'shift monitor',
-           'checkpoints': 'checkpoints', 'strips': 'film strips', 'recordings': 'recordings'}
+           'checkpoints': 'checkpoints', 'strips': 'film strips', 'closed-loop': 'closed loop',
+           'played': 'over topics', 'recordings': 'recordings'}
 
 
 def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
@@ -38,7 +40,7 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
     sections = [*glance.counted(first, success_definition), *quality.section(first),
                 *trust.calibration(first), *trust.distributions(first), *trust.early(first),
                 *trust.novelty(first), *_checkpoints(summaries), *_strips(first, images),
-                *_recordings(first.evaluation.bags)]
+                *played.section(first.evaluation.bags), *_recordings(first.evaluation.bags)]
     links = [html.tag('a', name, href=f'#{place}') for place, name in _PLACES.items()
              if any(f'id="{place}"' in part for part in sections)]
     return html.page(f'Evaluation of {first.evaluation.model}', SHEET, [
@@ -64,20 +66,22 @@ def _checkpoints(summaries: Sequence[Summary]) -> list[html.Markup]:
         return []
     names = checkpoints.names_of(summaries)
     rows = []
-    for one in summaries[0].domains:
+    for one, _ in quality.split(summaries[0].domains)[0]:
         for name, summary in zip(names, summaries, strict=True):
             mine = checkpoints.domain_of(summary, one.name)
             if mine is None:
                 continue
             apart = ('' if summary is summaries[0] else
                      html.figure(checkpoints.difference(one, mine), sign=True))
-            rows.append([one.name, name, html.figure(mine.measures['auroc']), apart,
+            rows.append([html.join([name, html.tag('span', one.name, class_='hint')]),
+                         html.figure(mine.measures['auroc']), apart,
                          html.figure(mine.measures['accuracy'], True),
                          html.figure(mine.measures['ece'])])
     return [html.tag('h2', 'Checkpoints compared', id='checkpoints'),
-            html.table(['domain', 'checkpoint', 'AUROC', '− first', 'accuracy', 'ECE'],
-                       rows, 'Differences are paired: the same episodes are drawn for both.',
-                       (1,)), *_agreement(summaries, names)]
+            html.table(['checkpoint', 'AUROC', '− first', 'accuracy', 'ECE'], rows,
+                       'Differences from the first checkpoint are paired: the same episodes are '
+                       'drawn for both. Single factors of a shift stand in report.json.'),
+            *_agreement(summaries, names)]
 
 
 def _agreement(summaries: Sequence[Summary], names: list[str]) -> list[html.Markup]:
@@ -134,6 +138,6 @@ def _recordings(bags: Sequence[BagRecord]) -> list[html.Markup]:
          'resets'], rows, 'Stored: in the window, not yet scored. Skipped: more than the model’s '
         'frame rate needs. Missing: samples whose image never came; the one before is repeated.',
         dense=True),
-        html.table(['recording', 'decode p50, ms', 'p95', 'inference p50, ms', 'p95',
+        html.table(['recording', 'decode p50', 'decode p95', 'inference p50', 'inference p95',
                     'times real time'], times, 'Milliseconds a sample, on the machine of this '
                    'evaluation.', dense=True)]

@@ -15,15 +15,18 @@ class Pool:
 
     :ivar name: of the domain.
     :ivar bags: its recordings, in the order given.
-    :ivar attempts: theirs, recording after recording.
+    :ivar attempts: theirs, recording after recording; without those in which no grasp was
+        executed, of which nothing can be said.
     :ivar episodes: which attempts belong together, shape ``(N,)``: those of one recording that
         overlap in time share frames, and so are drawn together.
+    :ivar unexecuted: attempts in which no grasp was executed.
     """
 
     name: str
     bags: tuple[BagRecord, ...]
     attempts: tuple[AttemptRecord, ...]
     episodes: np.ndarray
+    unexecuted: int = 0
 
     @property
     def labels(self) -> np.ndarray:
@@ -61,14 +64,20 @@ def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
             for name in names]
 
 
+def executed(bag: BagRecord) -> tuple[AttemptRecord, ...]:
+    """Return the attempts in which a grasp was executed."""
+    return tuple(one for one in bag.attempts if one.executed)
+
+
 def _pool(name: str, bags: Sequence[BagRecord]) -> Pool:
-    episodes, count = [], 0
+    episodes, count = [np.zeros(0, int)], 0
     for bag in bags:
-        mine = overlapping(bag.attempts) + count
+        mine = overlapping(executed(bag)) + count
         count += len(np.unique(mine))
         episodes.append(mine)
-    return Pool(name, tuple(bags), tuple(one for bag in bags for one in bag.attempts),
-                np.concatenate(episodes) if episodes else np.zeros(0, int))
+    attempts = tuple(one for bag in bags for one in executed(bag))
+    return Pool(name, tuple(bags), attempts, np.concatenate(episodes),
+                sum(len(bag.attempts) for bag in bags) - len(attempts))
 
 
 def overlapping(attempts: Sequence[AttemptRecord]) -> np.ndarray:

@@ -67,16 +67,16 @@ def _gap(one: Domain, name: str, percent: bool) -> html.Markup:
 
 def _plots(whole: list[tuple[Domain, int]], reference: str) -> html.Markup:
     rows = [(one.name, one.measures['auroc'], number) for one, number in whole]
-    made = []
-    if any(one.measures['auroc'].defined for one, _ in whole):
-        made.append(html.plot(
-            figures.svg(figures.roc, whole), 'ROC curves by domain',
-            'What is let pass at each threshold. Along the dotted line the score says nothing.'))
+    if not any(one.measures['auroc'].defined for one, _ in whole):
+        return html.Markup('')
+    made = [html.plot(
+        figures.svg(figures.roc, whole), 'ROC curves by domain',
+        'What is let pass at each threshold. Along the dotted line the score says nothing.')]
     beside = [html.plot(
         figures.svg(figures.forest, rows, 'AUROC', 0.5), 'AUROC by domain, with intervals',
         'AUROC with its 95 % interval; dotted: guessing.')]
     gaps = [(one.name, one.gaps['auroc'], number) for one, number in whole if one.gaps]
-    if gaps:
+    if any(gap.defined for _, gap, _ in gaps):
         beside.append(html.plot(
             figures.svg(figures.forest, gaps, f'AUROC − AUROC of {reference}', 0.0),
             f'gap of AUROC to {reference}',

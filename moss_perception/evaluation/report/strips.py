@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures, html
+from moss_perception.evaluation.report.pooling import executed
 from moss_perception.evaluation.report.summary import Domain
 import numpy as np
 
@@ -36,7 +37,7 @@ def choose(one: Domain) -> list[Strip]:
     The best and the worst are those whose score is nearest to the outcome and furthest from it;
     the most uncertain has the widest spread over the ensemble, or else the score nearest to 0.5.
     """
-    there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts
+    there = [(bag, attempt) for bag in one.pool.bags for attempt in executed(bag)
              if np.isfinite(attempt.score)]
     spread = any(np.isfinite(attempt.uncertainty) for _, attempt in there)
     doubt = ((lambda x: np.nan_to_num(x.uncertainty, nan=-1)) if spread else

@@ -21,7 +21,7 @@ class Counts:
     """
     What was counted in a domain.
 
-    :ivar attempts: all; ``held`` of them were successes.
+    :ivar attempts: in which a grasp was executed; ``held`` of them were successes.
     :ivar episodes: attempts that overlap count as one.
     :ivar scored: those with a score; ``scored_held`` of them were successes.
     :ivar sources: attempts by what was scored: ``executed``, ``default`` or ``none``.
@@ -192,7 +192,8 @@ def _error_auroc(one: Pool, threshold: float, repeats: int) -> Interval:
     sample, spread = one.scored, one.values('uncertainty')
     known = np.isfinite(spread)
     if not known.any():
-        return Interval(why='the checkpoint gives no uncertainty')
+        return Interval(why='the checkpoint gives no uncertainty' if len(sample)
+                        else 'no attempt has a score')
     wrong = ((sample.scores >= threshold) != sample.labels)[known]
     if wrong.all() or not wrong.any():
         return Interval(why='all decisions are ' + ('wrong' if wrong.all() else 'right'))

@@ -19,8 +19,8 @@ def calibration(summary: Summary) -> list[html.Markup]:
     """Show calibration before and after a temperature that was fitted to the reference only."""
     parts = [html.tag('h2', 'Is the score a probability?', id='calibration'),
              html.tag('p', _temperatures(summary))]
-    rows = [_calibration_row(one, kind, one.calibration[kind]) for one in summary.domains
-            for kind in _KINDS if kind in one.calibration and one.counts.scored]
+    rows = [_calibration_row(one, kind, one.calibration[kind]) for one, _ in split(
+        summary.domains)[0] for kind in _KINDS if kind in one.calibration and one.counts.scored]
     if rows:
         parts.append(html.table(
             ['domain', 'ECE', 'by chance', 'Brier score', 'cross-entropy'], rows,
