@@ -71,7 +71,7 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
                         'that OpenCV opens, such as H.264 in an .mp4')
     missing = announced - read
     if whole and missing > _UNCERTAIN_IMAGES + _UNCERTAIN_SHARE * announced:
-        raise ClipError(f'video {path} is cut off: {read} images could be read, '
+        raise ClipError(f'video {path} is damaged or cut off: {read} images could be read, '
                         f'expected {announced:.0f}')
 
 

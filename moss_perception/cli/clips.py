@@ -3,6 +3,7 @@
 import argparse
 from functools import partial
 import logging
+import os
 from pathlib import Path
 import sys
 
@@ -101,6 +102,8 @@ def main(argv=None) -> int:
     :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
     """
     set_up_logging()
+    # A clip that can't be read is told of in one line; FFmpeg would add several that name no file.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.outcomes is None and not arguments.unlabelled:
