@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.bags.outcomes import Outcome, outcome_of
+from moss_perception.bags.salvage import Salvage, salvage, told_count, told_files
 from moss_perception.errors import BagError
 import numpy as np
 from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
@@ -69,16 +70,19 @@ class Recording:
         self.lost_share = 0.0
         self._salvage = salvage
         self._reader: Reader | None = None
+        self._pieces: Salvage | None = None
         self._stores: dict[str, Any] = {}
 
     def __enter__(self) -> 'Recording':
-        target = _storage(self.path)
+        target = self.path if self._salvage and self.path.is_dir() else _storage(self.path)
         try:
-            self._reader = Reader(target)
+            self._reader = Reader(target if target.is_file() else _storage(target))
             self._reader.open()
         except Exception as error:  # damaged bytes make a parser raise anything
             self._reader = None
-            raise BagError(_damaged(self.path, error)) from error
+            if not self._salvage:
+                raise BagError(_damaged(self.path, error)) from error
+            self._save_what_is_there(error)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,21 +93,24 @@ class Recording:
     @property
     def start_ns(self) -> int:
         """When the first message was recorded."""
-        return self._reader.start_time
+        return self._pieces.start_ns if self._pieces else self._reader.start_time
 
     @property
     def end_ns(self) -> int:
         """When the last message was recorded."""
-        return self._reader.end_time - 1
+        return self._pieces.end_ns if self._pieces else self._reader.end_time - 1
 
     @property
     def message_count(self) -> int:
         """How many messages the recording says it holds."""
-        return self._reader.message_count
+        return self._pieces.count if self._pieces else self._reader.message_count
 
     @property
     def topics(self) -> dict[str, Topic]:
         """The recorded topics by name."""
+        if self._pieces:
+            return {name: Topic(name, channel.msgtype, self._pieces.counts[name])
+                    for name, channel in sorted(self._pieces.channels.items())}
         topics: dict[str, list] = {}
         for connection in self._reader.connections:
             topics.setdefault(connection.topic, []).append(connection)
@@ -172,6 +179,9 @@ class Recording:
         :raises BagError: if the recording is damaged or holds no such message.
         """
         wanted = None if topics is None else set(topics)
+        if self._pieces:
+            yield from self._pieces.messages(wanted)
+            return
         connections = [x for x in self._reader.connections if wanted is None or x.topic in wanted]
         expected, found = sum(x.msgcount for x in connections), 0
         stream = self._reader.messages(connections) if connections else iter(())
@@ -181,7 +191,10 @@ class Recording:
             except StopIteration:
                 break
             except Exception as error:  # damaged bytes make a parser raise anything
-                raise BagError(_damaged(self.path, error)) from error
+                if not self._salvage:
+                    raise BagError(_damaged(self.path, error)) from error
+                yield from self._go_on(error, wanted, found, expected)
+                return
             found += 1
             yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
         if not found:
@@ -261,20 +274,56 @@ class Recording:
 
     def _make_store(self, msgtype: str) -> Any:
         # One store a type: a definition that can't be parsed then spoils no other type.
-        for connection in self._reader.connections:
-            definition = connection.msgdef
-            if connection.msgtype == msgtype and definition.format == MessageDefinitionFormat.MSG:
-                try:
-                    store = get_typestore(Stores.EMPTY)
-                    store.register(get_types_from_msg(definition.data, msgtype))
-                    return store
-                except Exception as error:  # the definition is the recording's
-                    raise BagError(
-                        f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
+        if definition := self._definition(msgtype):
+            try:
+                store = get_typestore(Stores.EMPTY)
+                store.register(get_types_from_msg(definition, msgtype))
+                return store
+            except Exception as error:  # the definition is the recording's
+                raise BagError(
+                    f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
         store = get_typestore(Stores.ROS2_JAZZY)
         if msgtype not in store.fielddefs:
             raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
         return store
+
+    def _definition(self, msgtype: str) -> str:
+        """Return the recording's own definition of a type; empty if it has none."""
+        if self._pieces:
+            known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
+            return next((text for form, text in known if form == 'ros2msg'), '')
+        known = (x.msgdef for x in self._reader.connections if x.msgtype == msgtype)
+        return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+
+    def _save_what_is_there(self, error: Exception) -> None:
+        """Read by the files' own records from now on, and say how much is missing."""
+        files = told_files(self.path, SUFFIXES) if self.path.is_dir() else [self.path]
+        if not files:
+            raise error
+        try:
+            self._pieces = salvage(files)
+        except BagError as nothing:
+            raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
+                           f'{nothing}') from error
+        there, told = self._pieces.count, told_count(
+            self.path if self.path.is_dir() else self.path.parent)
+        self._lose(there, told, '; '.join(self._pieces.damage) or _line(error))
+
+    def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
+               expected: int) -> Iterator[tuple[str, str, int, bytes]]:
+        """Give the rest of a recording whose damage shows only now, as far as that goes."""
+        if found:
+            self._lose(found, expected, _line(error))
+            return
+        self._save_what_is_there(error)
+        yield from self._pieces.messages(wanted)
+
+    def _lose(self, there: int, told: int | None, why: str) -> None:
+        count = 'how many are missing is not known, since metadata.yaml does not say'
+        if told is not None:
+            self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
+            count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
+        self.damage = f'the recording is damaged or cut off ({why}): {count}'
 
     def _is_depth(self, topic: Topic) -> bool:
         """Tell by the first message's encoding; drivers name their topics as they like."""
