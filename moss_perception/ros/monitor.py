@@ -31,6 +31,7 @@ class Monitor:
     _last_frame_s: float | None = None
     _last: Prediction | None = None
     _shift: ShiftWatch = field(default_factory=ShiftWatch)
+    _has_candidates: bool = False
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
     _before: Beat = field(default_factory=lambda: Beat(time.monotonic()))
@@ -52,7 +53,11 @@ class Monitor:
         :param age_s: seconds from its stamp to now; ``None`` if the clock isn't known.
         """
         self._last = prediction
-        self._shift.add(prediction.novelty)
+        self._has_candidates |= len(prediction.points) > 0
+        # Between decisions the gripper is in the picture, which no score depends on: where a
+        # planner gives candidates, only what is seen while it chooses counts.
+        if len(prediction.points) or not self._has_candidates:
+            self._shift.add(prediction.novelty)
         self._durations['decode'].add(prediction.decode_s)
         self._durations['inference'].add(prediction.inference_s)
         if age_s is not None:
@@ -62,6 +67,7 @@ class Monitor:
         """Forget what belongs to the stream so far; the counts stay."""
         self._last_frame_s = self._last = self._failure = None
         self._shift.clear()
+        self._has_candidates = False
         for rolling in self._durations.values():
             rolling.clear()
 
