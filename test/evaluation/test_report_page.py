@@ -305,6 +305,24 @@ def test_the_shift_monitor_is_measured_against_the_reference(made_up, tmp_path):
     assert [(row.domain, row.met) for row in verdict.rows] == [('real', True)] * 2
 
 
+def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_get_one(
+        made_up, tmp_path):
+    bag = made_up.make_bag('', 12)
+    attempts = [AttemptRecord(**{**vars(one), 'executed': one.attempt % 3 > 0,
+                                 'success': one.success and one.attempt % 3 > 0})
+                for one in bag.attempts]
+    bag = type(bag)(**{**vars(bag), 'attempts': tuple(attempts), 'closed_loop': True,
+                       'pace': 'live'})
+    write_report([made_up.make_evaluation(bag)], tmp_path)
+    page, values, rows = read(tmp_path)
+    found = values['checkpoints'][0]['domains']['unnamed']
+    assert (found['counts']['attempts'], found['unexecuted']) == (8, 4)
+    assert found['measures']['success']['value'] == pytest.approx(
+        sum(one.success for one in attempts) / 8)
+    assert 'in 4 more attempts no grasp was executed' in page.text
+    assert [row['correct'] == '' for row in rows] == [n % 3 == 0 for n in range(12)]
+
+
 def test_the_default_needs_no_images_and_scores_stay_numbers(made_up, tmp_path):
     write_report([made_up.make_evaluation(made_up.make_bag('sim', 12))], tmp_path)
     page, _, rows = read(tmp_path)

@@ -140,9 +140,9 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         held = np.array([[one.held.value, one.held.low, one.held.high] for one in of.bins])
         axes.vlines(x + aside, held[:, 1], held[:, 2], color=colour, linewidth=1, alpha=0.55)
         # A line through a few uncertain shares would show a shape that is not there.
-        line = dash if len(of.scores) >= _MANY else ''
-        axes.plot(x + aside, held[:, 0], line, marker=marker, markersize=4, color=colour,
-                  linewidth=1, label=name)
+        line = dash if len(of.scores) >= _MANY else 'none'
+        axes.plot(x + aside, held[:, 0], linestyle=line, marker=marker, markersize=4,
+                  color=colour, linewidth=1, label=name)
         axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
                                              for one in of.bins],
                      marker=marker, color=colour, zorder=3)

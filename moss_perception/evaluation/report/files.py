@@ -17,6 +17,7 @@ from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import played
 from moss_perception.evaluation.report.checkpoints import difference, domain_of, rankings
 from moss_perception.evaluation.report.costs import costs
+from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.thresholds import Verdict
 import numpy as np
@@ -111,7 +112,7 @@ def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord, scaled: float
         attempt.start_ns, attempt.decision_ns, attempt.end_ns, attempt.scored_ns)]
     numbers = ['' if not math.isfinite(value) else f'{value:.9g}' for value in (
         attempt.score, scaled, attempt.uncertainty, attempt.novelty)]
-    return [summary.evaluation.model, summary.evaluation.sha256, bag.domain, bag.path,
+    return [summary.evaluation.model, summary.evaluation.sha256, name_of(bag), bag.path,
             attempt.attempt, *times[:3], int(attempt.executed), int(attempt.success),
             attempt.source, *numbers, int(says) if known else '',
             int(says == attempt.success) if known else '', times[3], attempt.motion,

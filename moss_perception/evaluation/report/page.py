@@ -14,6 +14,7 @@ from moss_perception.evaluation.report import (
     trust,
 )
 from moss_perception.evaluation.report.costs import costs
+from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.style import SHEET
 from moss_perception.evaluation.report.summary import Summary
 from moss_perception.evaluation.thresholds import Verdict
@@ -126,7 +127,7 @@ def _recordings(bags: Sequence[BagRecord]) -> list[html.Markup]:
         fates = [bag.fates.get(name, 0) for name in ('scored', 'stored', 'skipped', 'refused')]
         resets = ', '.join(f'{count} {name.replace("_", " ")}'
                            for name, count in sorted(bag.resets.items())) or '0'
-        rows.append([html.join([bag.path, html.tag('span', f'{bag.domain}, {bag.image_topic}',
+        rows.append([html.join([bag.path, html.tag('span', f'{name_of(bag)}, {bag.image_topic}',
                                                    class_='hint')]),
                      f'{bag.duration_s:.1f} s', bag.frames, *fates, bag.missing, resets])
         of = costs([bag])

@@ -22,7 +22,7 @@ def section(bags: Sequence[BagRecord]) -> list[html.Markup]:
                 ['recording', 'played', 'images', 'did not arrive', 'latency p50, ms', 'p95',
                  'beside an offline replay of what arrived'], rows,
                 'Latency: from an image’s publication to its scores, where played in time.',
-                (1, 6))]
+                (1, 6), dense=True)]
 
 
 def executed(bag: BagRecord) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _closed_loop(bags: Sequence[BagRecord]) -> list[html.Markup]:
                 ['domain', 'attempts', 'no grasp selected', 'executed', 'succeeded',
                  'success of the executed'], rows,
                 'The gate selected by these scores, and physics decided. Intervals are Wilson’s, '
-                '95 %.')]
+                '95 %.', dense=True)]
 
 
 def _lost(bag: BagRecord) -> str:

@@ -58,10 +58,15 @@ def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
     :param reference: comes first; then domains, then single factors of a shift, as they were
         given.
     """
-    names = list(dict.fromkeys(bag.domain for bag in evaluation.bags))
+    names = list(dict.fromkeys(name_of(bag) for bag in evaluation.bags))
     names.sort(key=lambda name: (name != reference, '.' in name))
-    return [_pool(name, [bag for bag in evaluation.bags if bag.domain == name])
+    return [_pool(name, [bag for bag in evaluation.bags if name_of(bag) == name])
             for name in names]
+
+
+def name_of(bag: BagRecord) -> str:
+    """Name a recording's domain, even if nobody else did."""
+    return bag.domain or 'unnamed'
 
 
 def executed(bag: BagRecord) -> tuple[AttemptRecord, ...]:

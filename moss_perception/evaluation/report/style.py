@@ -52,7 +52,7 @@ th, td {{ padding: .38rem .8rem; border-bottom: 1px solid var(--line); vertical-
   text-align: right; }}
 th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
 td {{ white-space: nowrap; }}
-td.text, th.text {{ text-align: left; }}
+td.text, th.text {{ text-align: left; white-space: normal; }}
 tbody th {{ min-width: 9rem; }}
 thead th {{ border-bottom: 2px solid var(--ink); font-weight: 600; white-space: nowrap; }}
 tbody th {{ font-weight: 500; }}
@@ -109,6 +109,7 @@ figure > img {{ width: 100%; height: auto; display: block; }}
   td {{ white-space: normal; }}
   .dense thead {{ display: none; }}
   .dense td {{ flex: 1 0 21%; text-align: left; }}
+  .dense td.text {{ flex-basis: 100%; }}
   .dense td::before {{ content: attr(data-label); display: block; color: var(--muted);
     font-size: .72rem; }}
 }}
