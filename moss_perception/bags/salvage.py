@@ -108,6 +108,8 @@ def _read_database(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     except _NOT_SQL as error:
         raise CutError(f"can't be opened: {error}") from error
     try:
+        # Otherwise SQLite reads nothing of a file that is shorter than its first page says.
+        database.execute('PRAGMA writable_schema=ON')
         channels = _channels(database)
         for number, stamp_ns, raw in database.execute(
                 'SELECT topic_id, timestamp, data FROM messages ORDER BY id'):
