@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
-from moss_perception.cli.demo_recording import Attempt
+from moss_perception.evaluation import matching
+from moss_perception.evaluation.matching import Attempt
 from moss_perception.ros.observer import Scores
 import numpy as np
 
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
-# Positions travel as float32.
-_SAME_PLACE_M = 1e-4
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,8 @@ def executed_row(attempt: Attempt, rows: np.ndarray) -> int | None:
 
     :param rows: see :class:`moss_perception.ros.observer.Scores`.
     """
-    if attempt.position is None or not len(rows):
-        return None
     places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
-    distances = np.linalg.norm(places - attempt.position, axis=1)
-    if not np.isfinite(distances).any():
-        return None
-    nearest = int(np.nanargmin(distances))
-    return nearest if distances[nearest] <= _SAME_PLACE_M else None
+    return matching.executed_row(attempt.position, places)
 
 
 def table_row(scored: ScoredAttempt) -> str:

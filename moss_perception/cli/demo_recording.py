@@ -1,39 +1,23 @@
 """What the demo plays: a recording or a video, and what is known about it beforehand."""
 
 from dataclasses import dataclass
-import math
 from pathlib import Path
 
 from moss_perception.bags.clip_video import read_frames
-from moss_perception.bags.outcomes import Outcome
+from moss_perception.bags.headers import stamp_of
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.errors import ConfigError
+from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.grasp.frame import Camera
+from moss_perception.grasp.messages import to_camera
 from moss_perception.imaging import decode
-from moss_perception.ros.conversions import to_camera
-from moss_perception.ros.player_topics import stamp_of
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
 # Any stamp above 0 does.
 _VIDEO_START_NS = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """
-    A recorded grasp attempt and the grasp that was executed.
-
-    :ivar outcome: what happened.
-    :ivar position: shape ``(3,)``, metres, or ``None`` where no grasp was recorded.
-    :ivar yaw: the direction in which the gripper closes, radians about the optical axis.
-    """
-
-    outcome: Outcome
-    position: np.ndarray | None = None
-    yaw: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +65,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
         return Source(
             path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
-            recording.start_ns, camera, _attempts(recording))
+            recording.start_ns, camera, executed_grasps(recording, recording.outcomes()))
 
 
 def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
@@ -115,10 +99,7 @@ def record_video(path: Path, folder: Path) -> None:
 
 def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera | None]:
     """Find the calibration: beside the images by ROS's convention, or the only one."""
-    there = [x.name for x in recording.topics.values()
-             if x.type == 'sensor_msgs/msg/CameraInfo' and x.count]
-    beside = image.rpartition('/')[0] + '/camera_info'
-    name = beside if beside in there else there[0] if len(there) == 1 else None
+    name = recording.camera_info_topic(image)
     if name is None:
         return None, None
     _, kind, _, raw = next(recording.messages([name]))
@@ -127,17 +108,3 @@ def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera |
     except ConfigError:
         # The predictor says what is wrong with it, and scores the default grasp point.
         return name, None
-
-
-def _attempts(recording: Recording) -> list[Attempt]:
-    grasps = recording.selected_grasps()
-    attempts = []
-    for outcome in recording.outcomes():
-        of_it = [g for g in grasps if outcome.start_ns <= g[0] <= outcome.end_ns]
-        if not of_it:
-            attempts.append(Attempt(outcome))
-            continue
-        _, position, (x, y, z, w) = min(of_it, key=lambda g: abs(g[0] - outcome.decision_ns))
-        yaw = math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
-        attempts.append(Attempt(outcome, position, yaw))
-    return attempts

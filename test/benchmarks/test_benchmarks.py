@@ -10,7 +10,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 KEYS = {'benchmark', 'date', 'quick', 'machine', 'seeds', 'targets', 'tables', 'curves'}
-TARGETS = {'moss_step': 10, 'stream_length': 4, 'predictor_step': 4, 'overhead': 5, 'low_rank': 0}
+TARGETS = {'moss_step': 10, 'stream_length': 4, 'predictor_step': 4, 'overhead': 5, 'low_rank': 0,
+           'replay': 2}
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
