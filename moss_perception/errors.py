@@ -21,6 +21,10 @@ class BagError(MossError):
     """A recording is missing, unreadable, or lacks what was asked of it."""
 
 
+class ClipError(BagError):
+    """One video clip can't be used, though others can: it is left out and counted."""
+
+
 class SimulationError(MossError):
     """The simulated work cell can't be built, rendered or recorded."""
 
@@ -39,6 +43,10 @@ class SceneError(SimulationError):
     def __reduce__(self):
         # Exceptions are rebuilt from ``args``, which lacks the reason; workers send them home.
         return type(self), (self.reason, str(self))
+
+
+class WorkerError(MossError):
+    """Processes that share some work died over the same part of it, again and again."""
 
 
 class CandidateError(MossError):

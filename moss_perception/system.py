@@ -58,6 +58,7 @@ class Process:
     :ivar remappings: pairs (from, to).
     :ivar log_level: of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
+    :ivar early: of a job, whether it starts with the services, to miss nothing of the others.
     """
 
     executable: str
@@ -70,6 +71,12 @@ class Process:
     remappings: tuple[tuple[str, str], ...] = ()
     log_level: str = 'info'
     lifecycle: bool = False
+    early: bool = False
+
+    @property
+    def starts_with(self) -> str:
+        """The role with which it is started."""
+        return SERVICE if self.early else self.role
 
     def command_arguments(self) -> list[str]:
         """
@@ -132,7 +139,9 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     :returns: services, then starters, then jobs.
     :raises ConfigError: if a name is unknown or a value not allowed.
     """
-    said = _check(grasp_arguments(), values)
+    said = check_values(grasp_arguments(), values)
+    _check_names(said)
+    _check_paths(said)
     with_sim = said['sim'] == 'true'
     simulated = said['use_sim_time'] == 'true' or (
         said['use_sim_time'] == 'auto' and (with_sim or bool(said['bag'])))
@@ -205,7 +214,12 @@ def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, str]) -> 
                    **common)
 
 
-def _check(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
+def check_values(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
+    """
+    Complete what was said by the defaults.
+
+    :raises ConfigError: if a name is unknown, or a value none of its choices.
+    """
     known = {argument.name: argument for argument in arguments}
     for name in values:
         if name not in known:
@@ -217,8 +231,6 @@ def _check(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
         if argument.choices and said[name] not in argument.choices:
             choices = ', '.join(choice or "''" for choice in argument.choices)
             raise ConfigError(f"argument '{name}' is '{said[name]}': expected one of {choices}")
-    _check_names(said)
-    _check_paths(said)
     return said
 
 

@@ -45,6 +45,12 @@ def factory():
     return _load('bag_factory')
 
 
+@pytest.fixture(scope='session')
+def clip_factory():
+    """Return the module clip_factory: tiny video clips."""
+    return _load('clip_factory')
+
+
 @pytest.fixture
 def make_bag(factory, tmp_path):
     """Return a function that writes a recording into the test's folder, by name."""

@@ -8,9 +8,9 @@ from moss_perception.errors import MossError
 from moss_perception.resources import executable
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = {'bag_topics': 'bag_topics', 'compare': 'compare', 'demo': 'demo',
-            'evaluate': 'evaluate', 'export': 'export', 'record': 'record', 'run_grasp': 'run',
-            'train': 'train'}
+COMMANDS = {'adapt': 'adapt', 'bag_topics': 'bag_topics', 'clips_to_bag': 'clips',
+            'compare': 'compare', 'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
+            'record': 'record', 'run_eval': 'run_eval', 'run_grasp': 'run', 'train': 'train'}
 
 
 def prefix() -> str:
@@ -43,6 +43,25 @@ def environment(*first: Path, **more: str) -> dict[str, str]:
         paths.insert(0, str(ROOT))
     paths = [*map(str, first), *paths]
     return {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), 'PYTHONUNBUFFERED': '1', **more}
+
+
+def with_executables(folder: Path, *names: str) -> dict[str, str]:
+    """
+    Return an environment in which a runner finds the nodes that it starts.
+
+    :param folder: of the test; in a tree that isn't built, executables are made in it.
+    """
+    if prefix():
+        return environment()
+    made = folder / 'prefix' / 'lib' / 'moss_perception'
+    made.mkdir(parents=True)
+    for name in names:
+        path = made / name
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m moss_perception.ros.{name} "$@"\n')
+        path.chmod(0o755)
+    # The middleware's own libraries are found along the same path.
+    prefixes = [str(folder / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', '')]
+    return environment(AMENT_PREFIX_PATH=os.pathsep.join(prefixes))
 
 
 def report() -> str:

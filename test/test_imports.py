@@ -10,11 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'moss_perception'
-BASE = {'errors', 'resources', 'imaging'}
+BASE = {'errors', 'resources', 'imaging', 'parallel'}
 ALLOWED = {
     'errors': set(),
     'resources': {'errors'},
     'imaging': {'errors'},
+    'parallel': {'errors'},
     'system': {'errors', 'resources'},
     'bags': {'errors'},
     'moss': BASE,
@@ -22,7 +23,7 @@ ALLOWED = {
     'simulation': BASE | {'bags', 'moss'},
     'evaluation': BASE | {'moss', 'grasp', 'bags'},
     'training': BASE | {'moss', 'grasp', 'bags', 'simulation', 'evaluation'},
-    'ros': BASE | {'moss', 'grasp', 'bags', 'simulation', 'system'},
+    'ros': BASE | {'moss', 'grasp', 'bags', 'evaluation', 'simulation', 'system'},
 }
 ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',
                 'builtin_interfaces', 'rosidl_runtime_py'}

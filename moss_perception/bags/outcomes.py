@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+NONE_SELECTED = 'none selected'
+"""What a work cell says of an attempt that it waited in for a grasp in vain."""
+
 
 @dataclass(frozen=True)
 class Outcome:

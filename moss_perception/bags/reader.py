@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.bags.outcomes import Outcome, outcome_of
+from moss_perception.bags.salvage import Salvage, salvage, told_count, told_files
 from moss_perception.errors import BagError
 import numpy as np
 from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
@@ -14,6 +15,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
 SUFFIXES = ('.mcap', '.db3')
 
 
@@ -34,27 +36,53 @@ class Topic:
     transient_local: bool | None = None
 
 
+@dataclass(frozen=True)
+class ExecutedGrasp:
+    """
+    A grasp that was executed.
+
+    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar frame_id: in which the pose is.
+    :ivar position: float64, shape ``(3,)``, metres.
+    :ivar quaternion: float64, shape ``(4,)``, x y z w.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    position: np.ndarray
+    quaternion: np.ndarray
+
+
 class Recording:
     """
     A rosbag2, open while the context lasts; messages are read as they are asked for.
 
     :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
+    :param salvage: of a damaged or cut off recording, give what is there; see ``damage``.
+    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
+    :ivar lost_share: share of the messages that it no longer gives, in [0, 1], as far as is known.
     :raises BagError: if it is missing, no rosbag2, damaged or incomplete.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, salvage: bool = False):
         self.path = Path(path)
+        self.damage = ''
+        self.lost_share = 0.0
+        self._salvage = salvage
         self._reader: Reader | None = None
+        self._pieces: Salvage | None = None
         self._stores: dict[str, Any] = {}
 
     def __enter__(self) -> 'Recording':
-        target = _storage(self.path)
+        target = self.path if self._salvage and self.path.is_dir() else _storage(self.path)
         try:
-            self._reader = Reader(target)
+            self._reader = Reader(target if target.is_file() else _storage(target))
             self._reader.open()
         except Exception as error:  # damaged bytes make a parser raise anything
             self._reader = None
-            raise BagError(_damaged(self.path, error)) from error
+            if not self._salvage:
+                raise BagError(_damaged(self.path, error)) from error
+            self._save_what_is_there(error)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,21 +93,24 @@ class Recording:
     @property
     def start_ns(self) -> int:
         """When the first message was recorded."""
-        return self._reader.start_time
+        return self._pieces.start_ns if self._pieces else self._reader.start_time
 
     @property
     def end_ns(self) -> int:
         """When the last message was recorded."""
-        return self._reader.end_time - 1
+        return self._pieces.end_ns if self._pieces else self._reader.end_time - 1
 
     @property
     def message_count(self) -> int:
         """How many messages the recording says it holds."""
-        return self._reader.message_count
+        return self._pieces.count if self._pieces else self._reader.message_count
 
     @property
     def topics(self) -> dict[str, Topic]:
         """The recorded topics by name."""
+        if self._pieces:
+            return {name: Topic(name, channel.msgtype, self._pieces.counts[name])
+                    for name, channel in sorted(self._pieces.channels.items())}
         topics: dict[str, list] = {}
         for connection in self._reader.connections:
             topics.setdefault(connection.topic, []).append(connection)
@@ -88,6 +119,12 @@ class Recording:
     def image_topics(self) -> list[Topic]:
         """List the topics that carry images, raw or compressed, and have messages."""
         return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
+
+    def colour_topics(self) -> list[Topic]:
+        """List the topics that carry images in colour; where all carry depth, these."""
+        images = self.image_topics()
+        # One alone is not looked into: it is meant, whatever it holds.
+        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
 
     def image_topic(self, name: str | None = None) -> Topic:
         """
@@ -103,14 +140,33 @@ class Recording:
                 if wanted in images:
                     return images[wanted]
             raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
-        if len(images) > 1:
-            images = {x.name: x for x in images.values() if not self._is_depth(x)} or images
+        images = {topic.name: topic for topic in self.colour_topics()}
         if len(images) > 1:
             raise BagError(
                 f'{self.path}: several image topics: name one, expected {self._offer(images)}')
         if not images:
             raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
         return next(iter(images.values()))
+
+    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
+        """
+        Find the camera's calibration.
+
+        :param images: topic of the images.
+        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
+            convention, or else the only one.
+        :returns: ``None`` if there is none.
+        :raises BagError: if a topic that was named isn't there.
+        """
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        if name:
+            name = '/' + name.strip('/')
+            if name not in there:
+                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
+                               f'{", ".join(there) or "no topic at all"}')
+            return name
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return beside if beside in there else there[0] if len(there) == 1 else None
 
     def messages(
         self, topics: Iterable[str] | None = None,
@@ -123,6 +179,9 @@ class Recording:
         :raises BagError: if the recording is damaged or holds no such message.
         """
         wanted = None if topics is None else set(topics)
+        if self._pieces:
+            yield from self._pieces.messages(wanted)
+            return
         connections = [x for x in self._reader.connections if wanted is None or x.topic in wanted]
         expected, found = sum(x.msgcount for x in connections), 0
         stream = self._reader.messages(connections) if connections else iter(())
@@ -132,7 +191,10 @@ class Recording:
             except StopIteration:
                 break
             except Exception as error:  # damaged bytes make a parser raise anything
-                raise BagError(_damaged(self.path, error)) from error
+                if not self._salvage:
+                    raise BagError(_damaged(self.path, error)) from error
+                yield from self._go_on(error, wanted, found, expected)
+                return
             found += 1
             yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
         if not found:
@@ -181,13 +243,17 @@ class Recording:
         :returns: header stamp in nanoseconds, position ``(3,)`` in metres and quaternion
             ``(4,)``, x y z w, of each, float64; empty without such a topic.
         """
+        return [(x.stamp_ns, x.position, x.quaternion) for x in self.executed(topic)]
+
+    def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
+        """Read the grasps that were executed, with the frames that they are in."""
         grasps = []
         for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
-            stamp, pose = message.header.stamp, message.pose
-            position, turn = pose.position, pose.orientation
-            grasps.append((
-                stamp.sec * 10**9 + stamp.nanosec,
-                np.array([position.x, position.y, position.z]),
+            stamp, place, turn = (
+                message.header.stamp, message.pose.position, message.pose.orientation)
+            grasps.append(ExecutedGrasp(
+                stamp.sec * 10**9 + stamp.nanosec, message.header.frame_id,
+                np.array([place.x, place.y, place.z]),
                 np.array([turn.x, turn.y, turn.z, turn.w])))
         return grasps
 
@@ -208,20 +274,56 @@ class Recording:
 
     def _make_store(self, msgtype: str) -> Any:
         # One store a type: a definition that can't be parsed then spoils no other type.
-        for connection in self._reader.connections:
-            definition = connection.msgdef
-            if connection.msgtype == msgtype and definition.format == MessageDefinitionFormat.MSG:
-                try:
-                    store = get_typestore(Stores.EMPTY)
-                    store.register(get_types_from_msg(definition.data, msgtype))
-                    return store
-                except Exception as error:  # the definition is the recording's
-                    raise BagError(
-                        f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
+        if definition := self._definition(msgtype):
+            try:
+                store = get_typestore(Stores.EMPTY)
+                store.register(get_types_from_msg(definition, msgtype))
+                return store
+            except Exception as error:  # the definition is the recording's
+                raise BagError(
+                    f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
         store = get_typestore(Stores.ROS2_JAZZY)
         if msgtype not in store.fielddefs:
             raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
         return store
+
+    def _definition(self, msgtype: str) -> str:
+        """Return the recording's own definition of a type; empty if it has none."""
+        if self._pieces:
+            known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
+            return next((text for form, text in known if form == 'ros2msg'), '')
+        known = (x.msgdef for x in self._reader.connections if x.msgtype == msgtype)
+        return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+
+    def _save_what_is_there(self, error: Exception) -> None:
+        """Read by the files' own records from now on, and say how much is missing."""
+        files = told_files(self.path, SUFFIXES) if self.path.is_dir() else [self.path]
+        if not files:
+            raise error
+        try:
+            self._pieces = salvage(files)
+        except BagError as nothing:
+            raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
+                           f'{nothing}') from error
+        there, told = self._pieces.count, told_count(
+            self.path if self.path.is_dir() else self.path.parent)
+        self._lose(there, told, '; '.join(self._pieces.damage) or _line(error))
+
+    def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
+               expected: int) -> Iterator[tuple[str, str, int, bytes]]:
+        """Give the rest of a recording whose damage shows only now, as far as that goes."""
+        if found:
+            self._lose(found, expected, _line(error))
+            return
+        self._save_what_is_there(error)
+        yield from self._pieces.messages(wanted)
+
+    def _lose(self, there: int, told: int | None, why: str) -> None:
+        count = 'how many are missing is not known, since metadata.yaml does not say'
+        if told is not None:
+            self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
+            count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
+        self.damage = f'the recording is damaged or cut off ({why}): {count}'
 
     def _is_depth(self, topic: Topic) -> bool:
         """Tell by the first message's encoding; drivers name their topics as they like."""

@@ -44,13 +44,17 @@ class RecordingWriter:
     the recording is its header stamp.
     """
 
-    def __init__(self, path, frame_id: str = 'camera_optical_frame', storage: str = 'mcap'):
+    def __init__(self, path, frame_id: str = 'camera_optical_frame', storage: str = 'mcap',
+                 topics=tuple(TOPICS), source: str = 'sim_cell', notes=None):
         """
         Name the recording; nothing is written before the block is entered.
 
         :param path: the folder to make.
         :param frame_id: of every header.
         :param storage: ``mcap`` or ``sqlite3``.
+        :param topics: those that the recording is to have, of :data:`TOPICS`.
+        :param source: what the outcomes name as their hardware.
+        :param notes: texts by name, kept as ``custom_data`` in ``metadata.yaml``.
         :raises BagError: if something is there already, or the storage is unknown.
         """
         self.path = Path(path)
@@ -60,6 +64,9 @@ class RecordingWriter:
         if self.path.exists():
             raise BagError(f'{self.path} is there already; recordings are not overwritten')
         self._storage = _STORAGE[storage]
+        self._topics = tuple(topics)
+        self._source = source
+        self._notes = dict(notes or {})
         self._store = get_typestore(Stores.ROS2_JAZZY)
 
     def __enter__(self):
@@ -72,11 +79,14 @@ class RecordingWriter:
         try:
             self._bag = Writer(self._folder / self.path.name, version=_VERSION,
                                storage_plugin=self._storage)
+            for name, text in self._notes.items():
+                self._bag.set_custom_data(name, text)
             self._bag.open()
             self._connections = {
                 topic: self._bag.add_connection(
-                    topic, kind, typestore=self._store, offered_qos_profiles=[_RELIABLE])
-                for topic, kind in TOPICS.items()}
+                    topic, TOPICS[topic], typestore=self._store,
+                    offered_qos_profiles=[_RELIABLE])
+                for topic in self._topics}
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -98,16 +108,18 @@ class RecordingWriter:
         self._write('/image/compressed', stamp_ns, format='jpeg',
                     data=np.frombuffer(jpeg, np.uint8))
 
-    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray,
+                    distortion=(0.0,) * 5, model: str = 'plumb_bob'):
         """
-        Write the calibration of a camera without distortion on ``/camera_info``.
+        Write a camera's calibration on ``/camera_info``, of the unrectified image.
 
         :param matrix: intrinsics, shape ``(3, 3)``, pixels.
+        :param distortion: coefficients of ``model``; none without.
         """
         matrix = np.asarray(matrix, np.float64)
         self._write(
-            '/camera_info', stamp_ns, height=height, width=width, distortion_model='plumb_bob',
-            d=np.zeros(5), k=matrix.ravel(), r=np.eye(3).ravel(),
+            '/camera_info', stamp_ns, height=height, width=width, distortion_model=model,
+            d=np.asarray(distortion, np.float64), k=matrix.ravel(), r=np.eye(3).ravel(),
             p=np.column_stack([matrix, np.zeros(3)]).ravel(), binning_x=0, binning_y=0,
             roi=self._new('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0,
                           width=0, do_rectify=False))
@@ -135,7 +147,7 @@ class RecordingWriter:
         outcome = Outcome(**fields)
         status = self._new(
             'diagnostic_msgs/msg/DiagnosticStatus', level=0 if outcome.success else 1,
-            name=f'attempt/{outcome.attempt}', message=message, hardware_id='sim_cell',
+            name=f'attempt/{outcome.attempt}', message=message, hardware_id=self._source,
             values=[self._new('diagnostic_msgs/msg/KeyValue', key=key, value=value)
                     for key, value in values_of(outcome).items()])
         self._write('/grasp_outcome', outcome.end_ns, status=[status])

@@ -98,7 +98,7 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict:
-    from moss_perception.cli.evaluate import refuse_training_scenes
+    from moss_perception.cli.evaluate_scenes import refuse_training_scenes
     from moss_perception.evaluation.comparison import Attempts, compare_pairs, summarise
     from moss_perception.evaluation.monitoring import Watched
     from moss_perception.evaluation.statistics import require

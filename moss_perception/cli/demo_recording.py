@@ -4,11 +4,11 @@ from dataclasses import dataclass
 import math
 from pathlib import Path
 
-import cv2
+from moss_perception.bags.clip_video import read_frames
 from moss_perception.bags.outcomes import Outcome
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.writer import RecordingWriter
-from moss_perception.errors import BagError, ConfigError
+from moss_perception.errors import ConfigError
 from moss_perception.grasp.frame import Camera
 from moss_perception.imaging import decode
 from moss_perception.ros.conversions import to_camera
@@ -17,8 +17,6 @@ import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
-# Far above what the model sees (128 pixels), and small enough for a long film.
-_VIDEO_SIDE = 640
 # Any stamp above 0 does.
 _VIDEO_START_NS = 1_000_000_000
 
@@ -109,35 +107,10 @@ def record_video(path: Path, folder: Path) -> None:
     :param folder: the rosbag2 to make.
     :raises BagError: if there is no such file, or no image in it.
     """
-    if not path.is_file():
-        raise BagError(f'video {path} is not there: expected a file such as an .mp4')
-    video = cv2.VideoCapture(str(path))
-    try:
-        with RecordingWriter(folder, frame_id='camera') as writer:
-            count = _copy_frames(video, writer)
-            if not count:
-                raise BagError(f'video {path} has no image that can be read: expected a video '
-                               'that OpenCV opens, such as H.264 in an .mp4')
-    finally:
-        video.release()
-
-
-def _copy_frames(video: cv2.VideoCapture, writer: RecordingWriter) -> int:
-    period_ms = 1000 / (video.get(cv2.CAP_PROP_FPS) or 30.0)
-    count, last_ms = 0, -period_ms
-    while True:
-        position_ms = video.get(cv2.CAP_PROP_POS_MSEC)
-        there, image = video.read()
-        if not there:
-            return count
-        # Some containers give no times: then the frame rate has to do.
-        last_ms = position_ms if position_ms > last_ms else last_ms + period_ms
-        scale = _VIDEO_SIDE / max(image.shape[:2])
-        if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        _, jpeg = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-        writer.image(_VIDEO_START_NS + round(last_ms * 1e6), jpeg.tobytes())
-        count += 1
+    with RecordingWriter(folder, frame_id='camera', topics=['/image/compressed']) as writer:
+        # A film that is cut off can be looked at all the same.
+        for frame in read_frames(path, whole=False):
+            writer.image(_VIDEO_START_NS + frame.time_ns, frame.jpeg)
 
 
 def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera | None]:

@@ -1,195 +1,126 @@
-"""Measure a checkpoint on attempts it never saw: ``ros2 run moss_perception evaluate``."""
+"""
+Measure a checkpoint on recordings, or on scenes that it never saw.
+
+``ros2 run moss_perception evaluate BAG…``
+"""
 
 import argparse
-import json
 import logging
-import os
-from pathlib import Path
 import sys
-from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
-from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.grasp.engine import ENGINES
-from moss_perception.grasp.manifest import read_header
-from moss_perception.resources import model_path
-from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
 
-_LEAST_ATTEMPTS = 200
+# What only the one or the other is asked; argparse keeps values under these names.
+_OF_BAGS = ('outcomes', 'image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
+            'report', 'record', 'require', 'reference')
+_OF_SCENES = ('yardstick', 'require_auroc', 'out')
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='evaluate', description=__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
+    parser = argparse.ArgumentParser(
+        prog='evaluate', description='Measure checkpoints on recordings with known outcomes, or '
+        'a checkpoint on scenes that it never saw.',
+        epilog='Exit status: 0 done, 1 an error, 2 wrong arguments, 3 a requirement is not met.')
+    _add_bags(parser.add_argument_group('recordings'))
+    _add_scenes(parser.add_argument_group('scenes'))
+    both = parser.add_argument_group('both')
+    both.add_argument('--model', nargs='+', action='extend', default=[], metavar='FILE',
+                      help='checkpoints (recordings: several, the first is the main one); the '
+                           'shipped one without')
+    both.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
+    both.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
+                      help='what runs the network (default: %(default)s); on scenes, torch also '
+                           'compares the stream with the clip')
+    both.add_argument('--threads', type=int, default=0,
+                      help='0 leaves it to the engine, with several workers it is one each')
+    both.add_argument('--workers', type=int, default=0, metavar='N',
+                      help='processes that share the recordings, or make the scenes (1, and '
+                           'one a core for --fresh)')
+    both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
+                      help='a recording of this domain; of scenes, as for record')
+    return parser
+
+
+def _add_bags(group) -> None:
+    group.add_argument('bags', nargs='*', metavar='BAG',
+                       help='folder of a rosbag2, .mcap or .db3 file; DOMAIN:BAG names its domain')
+    group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
+                       help='start, end and success of the attempts, where the recording does not '
+                            'hold them; one for all recordings, or one each in their order, '
+                            "'' for a recording's own")
+    for name, text in (('image', 'of the camera'), ('camera-info', 'of its calibration')):
+        group.add_argument(f'--{name}-topic', metavar='TOPIC',
+                           help=f'{text}; found by its type without')
+    group.add_argument('--candidates-topic', metavar='TOPIC', help='/grasp_candidates without')
+    group.add_argument('--outcome-topic', metavar='TOPIC', help='/grasp_outcome without')
+    group.add_argument('--report', metavar='DIR',
+                       help='write report.html, report.json and attempts.csv there')
+    group.add_argument('--record', metavar='FILE',
+                       help='keep what was found, for bag_evaluator to report with its own')
+    group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
+                       help="such as 'auroc>=0.8': exit status 3 unless it holds")
+    group.add_argument('--reference', metavar='DOMAIN',
+                       help='the domain that others are compared with (sim)')
+
+
+def _add_scenes(group) -> None:
+    source = group.add_mutually_exclusive_group()
     source.add_argument('--scenes', metavar='DIR',
                         help='folder of scenes, made by record with seeds of their own')
     source.add_argument('--fresh', type=int, metavar='N',
                         help='make so many scenes now, and leave none behind; --cell, --domain, '
                              '--split, --motion, --seed and --workers say which, as for record')
-    for name, default in (('cell', 'full'), ('domain', 'sim'), ('split', ''), ('motion', '')):
-        parser.add_argument(f'--{name}', default=default, help=argparse.SUPPRESS)
-    parser.add_argument('--seed', type=int, default=5_000_000, help=argparse.SUPPRESS)
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help=argparse.SUPPRESS)
-    parser.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
-    parser.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
-    parser.add_argument('--out', help='write the JSON there as well')
-    parser.add_argument('--yardstick', action='store_true',
-                        help='also measure what the candidates tell without any image')
-    parser.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
-                        help='what runs the network (default: %(default)s); torch also compares '
-                             'the stream with the clip')
-    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to the engine')
-    parser.add_argument('--require-auroc', type=float, metavar='X',
-                        help='fail unless the lower end of the 95 %% interval is above X')
-    return parser
+    for name, default in (('cell', 'full'), ('split', ''), ('motion', '')):
+        group.add_argument(f'--{name}', default=default, help=argparse.SUPPRESS)
+    group.add_argument('--seed', type=int, default=5_000_000, help=argparse.SUPPRESS)
+    group.add_argument('--out', help='write the JSON there as well')
+    group.add_argument('--yardstick', action='store_true',
+                       help='also measure what the candidates tell without any image')
+    group.add_argument('--require-auroc', type=float, metavar='X',
+                       help='fail unless the lower end of the 95 %% interval is above X')
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; what does not fit together ends the process with status 2."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    of_scenes = arguments.scenes is not None or arguments.fresh is not None
+    arguments.named_bags = [x for x in arguments.domain if '=' in x]
+    of_bags = bool(arguments.bags or arguments.named_bags)
+    if of_scenes == of_bags:
+        parser.error('expected recordings, or --scenes, or --fresh')
+    wrong = [f'--{name.replace("_", "-")}' for name in (_OF_BAGS if of_scenes else _OF_SCENES)
+             if getattr(arguments, name)]
+    if wrong:
+        parser.error(f'{", ".join(wrong)}: not for {"scenes" if of_scenes else "recordings"}')
+    if of_scenes and max(len(arguments.model), len(arguments.domain)) > 1:
+        parser.error('scenes take one --model and one --domain')
+    if of_bags and len(arguments.domain) > len(arguments.named_bags):
+        parser.error('--domain: expected NAME=BAG for a recording')
+    return arguments
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Score every candidate of every scene, and print the metrics as JSON."""
-    from moss_perception.evaluation.attempts import in_view
-    from moss_perception.grasp.predictor import Predictor
-    import numpy as np
-
-    path = model_path(arguments.model)
-    predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
-                               threads=arguments.threads)
-    yardstick = _yardstick() if arguments.yardstick else None
-    scenes = in_view(_scenes(arguments))
-    refuse_training_scenes(scenes, read_header(path)[1])
-    groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
-    labels = np.concatenate([s.outcomes for s in scenes])
-    motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
-    scores = _score_arms(predictor, scenes)
-    streamed = scores[_arm(predictor.config.orders)]
-    if yardstick:
-        scores['no image, candidates alone'] = yardstick(
-            np.concatenate([s.candidates for s in scenes]), labels, groups)
-    result = {
-        'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
-        'scenes': len(scenes), 'attempts': len(labels),
-        'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
-        'interval': '95 %, scenes drawn with replacement',
-        'machine': f'{cpu_name()}, {os.cpu_count()} cores',
-        **_measure(streamed, labels, groups),
-        'chosen_success': _chosen(streamed, labels, groups, scenes)}
-    if predictor.engine.name == 'torch':
-        result['stream_against_clip'] = float(np.abs(
-            streamed - _score_clips(predictor.engine.network, scenes)).max())
-    result |= {'arms': {}, 'motions': {}}
-    for name, values in scores.items():
-        result['arms'][name] = _measure(values, labels, groups)
-    for motion in sorted(set(motions)):
-        result['motions'][motion] = _measure(*(x[motions == motion]
-                                               for x in (streamed, labels, groups)))
-    return _report(result, arguments)
-
-
-def _scenes(arguments: argparse.Namespace) -> list:
-    """Read the scenes, or make them."""
-    from moss_perception.simulation.dataset import read_shards
-    if arguments.scenes:
-        return list(read_shards(arguments.scenes))
-    from moss_perception.simulation.generate import generate
-    from moss_perception.simulation.source import Source
-    source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
-    with TemporaryDirectory() as folder:
-        made = generate(folder, arguments.fresh, arguments.seed, arguments.workers, source)
-        for reason, count in sorted(made.skipped.items()):
-            log.warning('%d scenes were left out: %s', count, reason)
-        return list(read_shards(folder))
-
-
-def _chosen(scores, labels, groups, scenes: list) -> dict:
-    """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
-    from moss_perception.evaluation import metrics
-    from moss_perception.evaluation.ranking import baselines, chosen_success
-    chosen = chosen_success(scores, labels, groups)
-    low, high = metrics.bootstrap_interval(
-        lambda values, _: float(values.mean()), chosen, chosen, groups=[s.seed for s in scenes])
-    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
-    return {'model': float(chosen.mean()), 'low': low, 'high': high,
-            **{name: value for name, value in others.items() if value == value}}
-
-
-def _arm(orders: int) -> str:
-    return 'orders ' + ','.join(map(str, range(1, orders + 1)))
-
-
-def _score_arms(predictor, scenes: list) -> dict:
-    """Stream all scenes for each prefix of the orders, and once more with nothing moving."""
-    from moss_perception.evaluation.attempts import score_scenes
-    highest = predictor.config.orders
-    arms = [(_arm(orders), orders, False) for orders in range(1, highest + 1)]
-    arms.append(('all orders, frozen clip', highest, True))
-    scores = {}
-    for name, orders, frozen in arms:
-        predictor.set_orders(orders)
-        # No progress where nobody watches.
-        scores[name] = score_scenes(
-            predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
-    return scores
-
-
-def _score_clips(network, scenes: list):
-    """Score all scenes as training does: as clips."""
-    from moss_perception.grasp.network import ensemble_probability
-    from moss_perception.training.dataset import GraspScenes
-    from moss_perception.training.trainer import predict
-    logits, _ = predict(network, GraspScenes(scenes, network.config))
-    return ensemble_probability(logits)[0].numpy()
-
-
-def _yardstick():
-    from moss_perception.evaluation.yardstick import candidates_alone, require
-    require()
-    return candidates_alone
-
-
-def refuse_training_scenes(scenes: list, notes: dict) -> None:
-    """Refuse scenes that the checkpoint was trained on, or can't be told from these."""
-    if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
-                              "expected 'seeds' in its notes")
-    first, last = notes['seeds']
-    known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
-    if known:
-        raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
-                          f'{len(known)} of these scenes are among them, such as {known[0]}: '
-                          'expected scenes that it never saw')
-
-
-def _measure(scores, labels, groups) -> dict:
-    from moss_perception.evaluation import metrics
-    low, high = metrics.bootstrap_interval(metrics.auroc, scores, labels, groups)
-    return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
-            'brier': metrics.brier(scores, labels),
-            'ece': metrics.expected_calibration_error(scores, labels)}
-
-
-def _report(result: dict, arguments: argparse.Namespace) -> int:
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.out:
-        write_text(Path(arguments.out), text + '\n')
-    required = arguments.require_auroc
-    if required is not None and result['attempts'] < _LEAST_ATTEMPTS:
-        log.error('%d attempts are too few to require anything: expected at least %d',
-                  result['attempts'], _LEAST_ATTEMPTS)
-        return 1
-    if required is not None and not result['auroc_low'] > required:
-        log.error('the lower end of the AUROC interval is %.3f: required above %.3f',
-                  result['auroc_low'], required)
-        return 1
-    return 0
+    """Do what is asked for."""
+    if arguments.bags or arguments.named_bags:
+        from moss_perception.cli.evaluate_bags import evaluate_bags
+        return evaluate_bags(arguments)
+    from moss_perception.cli.evaluate_scenes import evaluate_scenes
+    return evaluate_scenes(arguments)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
+    """
+    Run the command; see :func:`build_parser`.
+
+    :returns: 0; 1 after a known error; 3 if a requirement is not met; 130 if interrupted.
+    """
     set_up_logging()
-    return run_command(evaluate, build_parser().parse_args(argv), log)
+    return run_command(evaluate, parse(argv), log)
 
 
 if __name__ == '__main__':

@@ -1,14 +1,13 @@
 """Start the grasp system without ``ros2 launch``: ``run_grasp [name:=value …]``."""
 
+from collections.abc import Callable
 import signal
 import sys
 
 from moss_perception.cli.bag_topics import system_of
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.errors import ConfigError, MossError
-from moss_perception.system import Argument, grasp_arguments
-
-_USAGE = 'usage: run_grasp [--show-args] [name:=value …]'
+from moss_perception.system import Argument, grasp_arguments, Process
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,25 +15,50 @@ def main(argv: list[str] | None = None) -> int:
     Run the system until it ends or is interrupted.
 
     :param argv: ``name:=value`` words, or ``--show-args``; the command line's if None.
-    :returns: 2 for a wrong argument, 1 if the system failed, else as
+    :returns: see :func:`run_systems`.
+    """
+    return run_systems('run_grasp', grasp_arguments(), lambda values: [system_of(values)], argv)
+
+
+def run_systems(program: str, arguments: list[Argument],
+                describe: Callable[[dict[str, str]], list[list[Process]]],
+                argv: list[str] | None = None) -> int:
+    """
+    Run systems one after another, until the last has ended, one fails or all are interrupted.
+
+    :param program: name of the executable.
+    :param arguments: what can be said.
+    :param describe: turns what was said into the processes of each system.
+    :param argv: ``name:=value`` words, or ``--show-args``; the command line's if None.
+    :returns: 2 for a wrong argument, 1 if a system failed, else as
         :meth:`moss_perception.cli.supervisor.Supervisor.wait` says.
     """
     words = sys.argv[1:] if argv is None else argv
     if any(word in ('-h', '--help', '-s', '--show-args') for word in words):
-        print(f'{_USAGE}\n\n' + '\n'.join(_show(argument) for argument in grasp_arguments()))
+        print(f'usage: {program} [--show-args] [name:=value …]\n\n'
+              + '\n'.join(_show(argument) for argument in arguments))
         return 0
     try:
-        processes = system_of(_parse(words))
-        supervisor = Supervisor(processes)
+        # All of them at once: a missing executable must not be found when half is done.
+        supervisors = [Supervisor(processes) for processes in describe(_parse(words))]
     except ConfigError as error:
-        print(f'run_grasp: error: {error}', file=sys.stderr)
+        print(f'{program}: error: {error}', file=sys.stderr)
         return 2
     except MossError as error:
-        print(f'run_grasp: error: {error}', file=sys.stderr)
+        print(f'{program}: error: {error}', file=sys.stderr)
         return 1
+
+    def interrupt(number: int, _: object) -> None:
+        for supervisor in supervisors:
+            supervisor.interrupt(number)
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: supervisor.interrupt(number))
-    return supervisor.start().wait()
+        signal.signal(number, interrupt)
+    for supervisor in supervisors:
+        status = supervisor.start().wait()
+        if status != 0:
+            return status
+    return 0
 
 
 def _parse(words: list[str]) -> dict[str, str]:

@@ -40,8 +40,8 @@ class Supervisor:
     """
     Start processes by their roles, watch them, and stop them all.
 
-    Services and starters start at once, jobs when every starter has ended well. The system
-    ends when its jobs have, when a service or starter fails, or when it is told to.
+    Services, early jobs and starters start at once, jobs when every starter has ended well. The
+    system ends when its jobs have, when a service or starter fails, or when it is told to.
 
     :param processes: what :func:`moss_perception.system.grasp_system` describes.
     :param show: is handed each line of output, with the process's name; from other threads.
@@ -134,7 +134,7 @@ class Supervisor:
             running.reader.join(timeout=1.0)
 
     def _start_role(self, role: str) -> None:
-        for process in [process for process in self._waiting if process.role == role]:
+        for process in [x for x in self._waiting if x.starts_with == role]:
             self._waiting.remove(process)
             popen = subprocess.Popen(
                 [str(self._paths[process.name]), *process.command_arguments()],
@@ -161,8 +161,7 @@ class Supervisor:
     def _judge(self, name: str, code: int) -> int | None:
         """Decide what the end of a process, or an interruption, means for the system."""
         if name == _INTERRUPTED:
-            jobs = self._alive(JOB) or any(process.role == JOB for process in self._waiting)
-            return 128 + code if jobs else 0
+            return 128 + code if self._has_jobs() else 0
         role = self._running[name].process.role
         self._running[name].reader.join(timeout=1.0)
         said = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
@@ -175,7 +174,10 @@ class Supervisor:
         if role == STARTER and not self._alive(STARTER):
             self._start_role(JOB)
             return None
-        return None if role == STARTER or self._alive(JOB) else 0
+        return None if role == STARTER or self._has_jobs() else 0
+
+    def _has_jobs(self) -> bool:
+        return self._alive(JOB) or any(process.role == JOB for process in self._waiting)
 
 
 def _without_interrupts(

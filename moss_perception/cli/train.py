@@ -74,10 +74,11 @@ def train(arguments: argparse.Namespace) -> int:
     from moss_perception.training.distributed import Group
     settings, run, out = read_arguments(arguments)
     group = Group.join(arguments.device)
+    arguments.deployed = (arguments.graphs if arguments.graphs is not None
+                          else not arguments.config)
     try:
         digest = _train(arguments, settings, run, out, group)
-        wanted = arguments.graphs if arguments.graphs is not None else not arguments.config
-        if group.leads and wanted:
+        if group.leads and arguments.deployed:
             _export(out, digest)
         group.wait()
     finally:
@@ -117,22 +118,38 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
                                     photometric=recipe.photometric, seed=recipe.seed),
                 held_out)
     (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
-    return _write(trainer, held_out, out, settings.name, scenes) if group.leads else ''
+    if not group.leads:
+        return ''
+    return _write(trainer, held_out, out, settings.name, scenes, arguments.deployed)
 
 
-def _write(trainer: 'Trainer', held_out, out: Path, name: str, scenes: list) -> str:
-    """Calibrate, and write the checkpoint."""
+def _write(trainer: 'Trainer', held_out, out: Path, name: str, scenes: list,
+           deployed: bool) -> str:
+    """Calibrate, learn what is usual if it is to be run, and write the checkpoint."""
     from moss_perception.grasp.checkpoint import save_checkpoint
     from moss_perception.training.calibration import fit_temperature
     from moss_perception.training.trainer import predict
     network, recipe, seeds = trainer.network, trainer.recipe, [scene.seed for scene in scenes]
     temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
     network.config = replace(network.config, temperature=temperature)
+    novelty = _learn_novelty(network, scenes, recipe.monitor > 0) if deployed else None
     digest = save_checkpoint(out, network.cpu(), {
         'arm': name, 'scenes': len(scenes), 'seeds': [min(seeds), max(seeds)],
-        'recipe': asdict(recipe)})
+        'recipe': asdict(recipe)}, novelty)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, temperature)
     return digest
+
+
+def _learn_novelty(network, scenes: list, watched: bool):
+    """Fit what is usual; too few scenes cost a warning."""
+    from moss_perception.grasp.torch_engine import TorchEngine
+    from moss_perception.training.novelty import learn_novelty
+    try:
+        device = next(network.parameters()).device
+        return learn_novelty(TorchEngine(network, str(device)), scenes, watched)
+    except ConfigError as error:
+        log.warning('the checkpoint will not know what is out of distribution: %s', error)
+        return None
 
 
 def _export(out: Path, digest: str) -> None:

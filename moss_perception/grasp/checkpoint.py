@@ -14,8 +14,10 @@ from moss_perception.grasp.manifest import (
     verify,
 )
 from moss_perception.grasp.network import GraspNetwork
+from moss_perception.grasp.novelty import Novelty, PREFIX
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
+import torch
 
 
 def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNetwork:
@@ -32,7 +34,8 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNe
     config, _ = read_header(path)
     try:
         with safe_open(path, framework='pt') as file:
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())
+                       if not name.startswith(PREFIX)}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
     try:
@@ -45,13 +48,14 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNe
 
 
 def save_checkpoint(path: str | Path, network: GraspNetwork | ClipNetwork,
-                    notes: dict | None = None) -> str:
+                    notes: dict | None = None, novelty: Novelty | None = None) -> str:
     """
     Write a network, and enter its digest into SHA256SUMS beside it.
 
     :param path: the file to write; replaced as a whole or not at all.
     :param network: its weights and configuration are kept.
     :param notes: anything JSON can hold, such as how it was trained.
+    :param novelty: the distribution of its training.
     :returns: the file's SHA-256.
     """
     path = Path(path)
@@ -59,6 +63,10 @@ def save_checkpoint(path: str | Path, network: GraspNetwork | ClipNetwork,
     metadata = {'format': FORMAT, 'config': json.dumps(network.config.to_dict()),
                 'notes': json.dumps(notes or {})}
     partial = path.with_name(path.name + '.partial')
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, partial, metadata)
+    tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
+    if novelty is not None:
+        novelty.check(network.config.head_channels)
+        tensors |= {k: torch.from_numpy(v) for k, v in novelty.tensors().items()}
+    save_file(tensors, partial, metadata)
     replace_files({path: partial})
     return file_sha256(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.novelty import Novelty, read_novelty
 import numpy as np
 
 ENGINES = ('onnxruntime', 'torch')
@@ -29,6 +30,8 @@ class StepResult:
     :ivar motion_features: float32, shape ``(h, w, D)``, the MOSS map.
     :ivar state: what the next step needs.
     :ivar state_finite: whether what the sample added to the state is neither NaN nor infinite.
+    :ivar maps: float32, shape ``(h, w, R)`` each: the head's map of this sample, for each prefix
+        of orders that was run, the first order's first; novelty is measured on that.
     """
 
     scores: np.ndarray
@@ -36,6 +39,7 @@ class StepResult:
     motion_features: np.ndarray
     state: Any
     state_finite: bool = True
+    maps: tuple[np.ndarray, ...] = ()
 
     @property
     def finite(self) -> bool:
@@ -53,12 +57,14 @@ class Engine(ABC):
     :ivar sha256: the checkpoint's digest; empty if it did not come from a file.
     :ivar costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty before
         :meth:`measure`.
+    :ivar novelty: the distribution of training; ``None`` if the checkpoint keeps none.
     """
 
     config: GraspConfig
     name: str
     sha256: str
     costs: tuple[float, ...] = ()
+    novelty: Novelty | None = None
 
     def in_use(self, motion: np.ndarray, used: int) -> np.ndarray:
         """
@@ -156,6 +162,7 @@ def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: s
     if engine not in ENGINES:
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
     loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
+    loaded.novelty = read_novelty(path, loaded.config.head_channels)
     loaded.measure()
     return loaded
 

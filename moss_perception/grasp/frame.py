@@ -95,6 +95,9 @@ class Prediction:
     :ivar missing_in_window: how many samples of the window repeat the one before.
     :ivar decode_s: seconds spent decoding and resizing.
     :ivar inference_s: seconds spent in the engine.
+    :ivar novelty: how far what the network sees is from its training, 0 or more; one in twenty
+        of training's own samples is beyond 1; NaN if the checkpoint does not say. Beyond 1 it is
+        part of the uncertainties, see :func:`moss_perception.grasp.novelty.widen`.
     """
 
     stamp_ns: int
@@ -111,3 +114,4 @@ class Prediction:
     missing_in_window: int = 0
     decode_s: float = 0.0
     inference_s: float = 0.0
+    novelty: float = float('nan')

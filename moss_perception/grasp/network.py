@@ -93,12 +93,22 @@ class Members(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn ``(…, inputs)`` into ``(…, M)``."""
+        return self._layer(len(self.others) - 1, self._before_last(inputs))
+
+    def hidden(self, inputs: Tensor) -> Tensor:
+        """Return what the last layer takes, member after member: ``(…, M * widths[-1])``."""
+        return F.relu(self._before_last(inputs))
+
+    def _before_last(self, inputs: Tensor) -> Tensor:
         x = self.first(inputs)
-        for n, layer in enumerate(self.others):
-            own = getattr(self, f'own_{n}')
-            weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
-            x = F.linear(F.relu(x), weight, layer.bias)
+        for n in range(len(self.others) - 1):
+            x = self._layer(n, x)
         return x
+
+    def _layer(self, n: int, x: Tensor) -> Tensor:
+        own, layer = getattr(self, f'own_{n}'), self.others[n]
+        weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
+        return F.linear(F.relu(x), weight, layer.bias)
 
 
 def _place_matrix() -> Tensor:

@@ -113,7 +113,7 @@ class OnnxEngine(Engine):
         return StepResult(
             scores[:count], uncertainties[:count], self.in_use(motion, used),
             OnnxState(newest, tuple(caches), (*state.recent, tuple(maps))[1:]),
-            bool(np.isfinite(health).all()))
+            bool(np.isfinite(health).all()), tuple(kept.numpy()[0] for kept in maps))
 
 
 def _providers(device: str) -> list:

@@ -9,6 +9,7 @@ from moss_perception.grasp.engine import Engine, ENGINES, load_engine, StepResul
 from moss_perception.grasp.frame import Camera, Candidates, Frame, Prediction
 from moss_perception.grasp.geometry import letterbox
 from moss_perception.grasp.grasp_points import CandidateBook, grasp_points
+from moss_perception.grasp.novelty import widen
 from moss_perception.grasp.orders import OrderPlan
 from moss_perception.grasp.outcome import Counters, Outcome, Sample
 from moss_perception.grasp.window import Sampler
@@ -45,6 +46,7 @@ class Predictor:
         self.camera: Camera | None = None
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook()
+        self._watched: Candidates | None = None
         self._plan = OrderPlan(
             config.orders, config.moss_window[0], config.head_span, engine.costs)
         self._frame_id: str | None = None
@@ -95,6 +97,14 @@ class Predictor:
         :raises CandidateError: if they are in another frame than the images.
         """
         self._candidates.add(candidates, self._frame_id)
+
+    def watch(self, grasps: Candidates | None) -> None:
+        """
+        Score these grasps at frames for which no candidates hold; ``None`` ends it.
+
+        :param grasps: such as the one being executed, which the planner no longer proposes.
+        """
+        self._watched = grasps
 
     def reset(self, reason: str = 'requested') -> None:
         """Forget the window; it has to fill again before the next score."""
@@ -149,8 +159,8 @@ class Predictor:
             return self.counters.refuse(frame, error)
         fitted, transform = letterbox(image, self.config.image_size)
         decode_s = time.perf_counter() - started
-        points = grasp_points(self._candidates.holding(frame.stamp_ns, frame.frame_id),
-                              self.camera, image.shape, transform, self.config)
+        held = self._candidates.holding(frame.stamp_ns, frame.frame_id) or self._watched
+        points = grasp_points(held, self.camera, image.shape, transform, self.config)
         try:
             self._follow(sample, image.shape)
             stepping = time.perf_counter()
@@ -168,14 +178,21 @@ class Predictor:
             self.counters.stored += 1
             return Outcome('stored', frame.stamp_ns)
         self.counters.scored += 1
+        novelty = self._novelty(result)
+        uncertainties = widen(result.uncertainties, novelty)
         return Outcome('scored', frame.stamp_ns, prediction=Prediction(
             stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
-            uncertainty=float(result.uncertainties[0]), default_point=points.default_point,
+            uncertainty=float(uncertainties[0]), default_point=points.default_point,
             points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
-            uncertainties=points.spread(result.uncertainties),
+            uncertainties=points.spread(uncertainties),
             motion_features=result.motion_features, image=image,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
-            inference_s=inference_s))
+            inference_s=inference_s, novelty=novelty))
+
+    def _novelty(self, result: StepResult) -> float:
+        known = self.engine.novelty
+        # The first order is always run, so novelty means the same whichever orders count.
+        return float('nan') if known is None else known.of_map(result.maps[0])
 
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> None:
         """Join this sample to the one before: repeat what is missing, or start a new window."""

@@ -78,4 +78,5 @@ class TorchEngine(Engine):
             scores.cpu().numpy(), uncertainties.cpu().numpy(),
             self.in_use(motion[0].cpu().numpy(), used),
             (features, caches, (*recent, tuple(maps))[1:]),
-            all(bool(torch.isfinite(part).all()) for part in new))
+            all(bool(torch.isfinite(part).all()) for part in new),
+            tuple(kept[0].cpu().numpy() for kept in maps))

@@ -12,6 +12,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
+_POLL_S = 0.05
 _STEPS = {
     State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, 'configure'),
     State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_ACTIVATE, 'activate'),
@@ -78,10 +79,26 @@ class Autostart:
         return future.result()
 
 
+def wait_for_subscriber(node: Node, topic: str, timeout_s: float) -> None:
+    """
+    Wait until someone subscribes to a topic.
+
+    :raises TransitionError: if nobody does in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not node.count_subscribers(topic):
+        if time.monotonic() >= deadline:
+            raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
+                                  f'{timeout_s:g} s: expected a node that listens to it')
+        rclpy.spin_once(node, timeout_sec=_POLL_S)
+
+
 def _options(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='autostart', description=__doc__)
     parser.add_argument('nodes', nargs='+', help='names of lifecycle nodes, in order')
     parser.add_argument('--timeout', type=float, default=60.0, help='seconds a step may take')
+    parser.add_argument('--heard', metavar='TOPIC',
+                        help='a topic that must have a subscriber by then, too')
     return parser.parse_args(args)
 
 
@@ -90,7 +107,7 @@ def main(args: list[str] | None = None) -> int:
     Activate the nodes named on the command line.
 
     :param args: the command line, with arguments for ROS; the process's own if None.
-    :returns: 0 if all are active, 1 if one isn't, 130 if interrupted.
+    :returns: 0 if all are active, and heard; 1 if one isn't, 130 if interrupted.
     """
     words = sys.argv if args is None else ['autostart', *args]
 
@@ -98,6 +115,8 @@ def main(args: list[str] | None = None) -> int:
         options = _options(remove_ros_args(words)[1:])
         for target in options.nodes:
             Autostart(node, target, options.timeout).run()
+        if options.heard:
+            wait_for_subscriber(node, options.heard, options.timeout)
 
     return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
 

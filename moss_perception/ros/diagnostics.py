@@ -128,6 +128,8 @@ class Health:
     :ivar problem: a QoS or type mismatch, or a hint where to look for images; or empty.
     :ivar last_refusal: the last refused frame, in words.
     :ivar failure: the last unexpected exception, while it is recent; or empty.
+    :ivar strangeness: the median novelty of the newest samples, while they are out of
+        distribution; else ``None``.
     """
 
     topic: str
@@ -138,6 +140,7 @@ class Health:
     problem: str = ''
     last_refusal: str = ''
     failure: str = ''
+    strangeness: float | None = None
 
 
 def judge(health: Health, before: Beat, now: Beat, stale_s: float = 2.0) -> tuple[bytes, str]:
@@ -167,6 +170,9 @@ def judge(health: Health, before: Beat, now: Beat, stale_s: float = 2.0) -> tupl
         return WARN, f'overloaded: dropped {dropped} of {frames} frames'
     if health.problem:
         return WARN, health.problem
+    if health.strangeness is not None:
+        return WARN, (f'out of distribution: novelty {health.strangeness:.2f}, expected at most '
+                      '1; the scores are not to be trusted on what the camera shows')
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'
     return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'

@@ -290,7 +290,8 @@ class GraspPredictor(ManagedNode):
                  for n, cost in enumerate(engine.costs, start=1)}
         return {'orders': _prefix(predictor.order_in_use),
                 'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
-                'device': self.parameters.device, 'model_sha256': self._sha256,
+                'threads': self.parameters.threads, 'device': self.parameters.device,
+                'max_gap': self.parameters.max_gap, 'model_sha256': self._sha256,
                 'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
 
 

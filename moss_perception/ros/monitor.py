@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from moss_perception.grasp.frame import Prediction
+from moss_perception.grasp.novelty import ShiftWatch
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.ros.diagnostics import Beat, Health, judge, Rolling
 import numpy as np
@@ -29,6 +30,8 @@ class Monitor:
     _failure: tuple[float, str] | None = None
     _last_frame_s: float | None = None
     _last: Prediction | None = None
+    _shift: ShiftWatch = field(default_factory=ShiftWatch)
+    _has_candidates: bool = False
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
     _before: Beat = field(default_factory=lambda: Beat(time.monotonic()))
@@ -50,6 +53,11 @@ class Monitor:
         :param age_s: seconds from its stamp to now; ``None`` if the clock isn't known.
         """
         self._last = prediction
+        self._has_candidates |= len(prediction.points) > 0
+        # Between decisions the gripper is in the picture, which no score depends on: where a
+        # planner gives candidates, only what is seen while it chooses counts.
+        if len(prediction.points) or not self._has_candidates:
+            self._shift.add(prediction.novelty)
         self._durations['decode'].add(prediction.decode_s)
         self._durations['inference'].add(prediction.inference_s)
         if age_s is not None:
@@ -58,6 +66,8 @@ class Monitor:
     def restart(self) -> None:
         """Forget what belongs to the stream so far; the counts stay."""
         self._last_frame_s = self._last = self._failure = None
+        self._shift.clear()
+        self._has_candidates = False
         for rolling in self._durations.values():
             rolling.clear()
 
@@ -82,7 +92,8 @@ class Monitor:
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
-            failure=self._failure[1] if recent else '')
+            failure=self._failure[1] if recent else '',
+            strangeness=self._shift.median if self._shift.out else None)
         elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
@@ -106,5 +117,7 @@ class Monitor:
         if self._last is not None:
             scores = self._last.scores if len(self._last.points) else [self._last.score]
             values['score'] = self._last.score
+            values['novelty'] = self._last.novelty
+            values['out_of_distribution'] = 'yes' if self._shift.out else 'no'
             values['good_grasps'] = int(np.sum(np.asarray(scores) >= threshold))
         return values

@@ -11,6 +11,7 @@ from moss_perception.ros.point_cloud import read_scores
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
@@ -35,15 +36,14 @@ class Scores:
     rows: np.ndarray
 
 
-class Observer:
+class Hearing:
     """
-    A node in a thread of its own that keeps all it hears; a context manager.
+    Keeps all that a node hears of the predictor and the gate.
 
-    What it heard is read while it listens on: lists only grow, and dictionaries are replaced.
+    It may be read while the node listens on: lists only grow, and dictionaries are replaced.
 
-    :param domain_id: ROS_DOMAIN_ID; discovery is as the environment says.
-    :param predictor: the predictor's full name.
-    :param gate: the gate's full name.
+    :param predictor: the predictor's name; relative to the node's namespace unless absolute.
+    :param gate: the gate's, likewise.
     :ivar scores: one :class:`Scores` a scored frame, in order of arrival.
     :ivar default_scores: the default grasp's score of each of them, in the same order.
     :ivar fates: stamp in nanoseconds and ``scored``, ``stored``, ``skipped`` or ``refused`` of
@@ -54,8 +54,7 @@ class Observer:
     :ivar progressed_at: when a frame's fate was last heard of, monotonic seconds.
     """
 
-    def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
-                 gate: str = '/grasp_gate'):
+    def __init__(self, predictor: str = '/grasp_predictor', gate: str = '/grasp_gate'):
         self.scores: list[Scores] = []
         self.default_scores: list[float] = []
         self.fates: list[tuple[int, str]] = []
@@ -63,7 +62,61 @@ class Observer:
         self.diagnosed_at = 0.0
         self.states: list[str] = []
         self.progressed_at = time.monotonic()
-        self._domain_id, self._predictor, self._gate = domain_id, predictor, gate
+        self._predictor, self._gate = predictor, gate
+
+    @property
+    def connected(self) -> bool:
+        """Whether what the predictor publishes of a frame would be heard."""
+        return all(x.get_publisher_count() for x in self._of_frames)
+
+    def listen(self, node: Node) -> None:
+        """Subscribe."""
+        subscribe, name = node.create_subscription, self._predictor
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._log = node.get_logger()
+        self._status = node.resolve_topic_name(name).lstrip('/')
+        self._of_frames = [
+            subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
+            subscribe(Float32, f'{name}/grasp_score',
+                      lambda m: self.default_scores.append(m.data), _DEPTH),
+            subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        subscribe(String, f'{self._gate}/state', lambda m: self.states.append(m.data), latched)
+
+    def _on_scores(self, message: PointCloud2) -> None:
+        received_ns = time.monotonic_ns()
+        try:
+            rows = read_scores(message)
+        except CandidateError as error:
+            self._log.warning(str(error))
+            return
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        self.scores.append(Scores(stamp_ns, received_ns, rows))
+
+    def _on_processed(self, header: Header) -> None:
+        self.fates.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))
+        self.progressed_at = time.monotonic()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == self._status:
+                self.diagnostics = {pair.key: pair.value for pair in status.values}
+                self.diagnosed_at = time.monotonic()
+
+
+class Observer(Hearing):
+    """
+    A node in a thread of its own that hears predictor and gate; a context manager.
+
+    :param domain_id: ROS_DOMAIN_ID; discovery is as the environment says.
+    :param predictor: the predictor's full name.
+    :param gate: the gate's full name.
+    """
+
+    def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
+                 gate: str = '/grasp_gate'):
+        super().__init__(predictor, gate)
+        self._domain_id = domain_id
 
     def __enter__(self) -> 'Observer':
         self._context = rclpy.Context()
@@ -71,7 +124,7 @@ class Observer:
         rclpy.init(args=[], context=self._context, domain_id=self._domain_id,
                    signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node('grasp_observer', context=self._context)
-        self._listen()
+        self.listen(self._node)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -85,44 +138,8 @@ class Observer:
         if self._context.ok():
             rclpy.shutdown(context=self._context)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the predictor's scores would be heard, if it published some."""
-        return self._of_scores.get_publisher_count() > 0
-
-    def _listen(self) -> None:
-        subscribe, name = self._node.create_subscription, self._predictor
-        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._of_scores = subscribe(
-            PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH)
-        subscribe(Float32, f'{name}/grasp_score',
-                  lambda m: self.default_scores.append(m.data), _DEPTH)
-        subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)
-        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        subscribe(String, f'{self._gate}/state', lambda m: self.states.append(m.data), latched)
-
     def _spin(self) -> None:
         try:
             self._executor.spin()
         except ExternalShutdownException:
             return
-
-    def _on_scores(self, message: PointCloud2) -> None:
-        received_ns = time.monotonic_ns()
-        try:
-            rows = read_scores(message)
-        except CandidateError as error:
-            self._node.get_logger().warning(str(error))
-            return
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        self.scores.append(Scores(stamp_ns, received_ns, rows))
-
-    def _on_processed(self, header: Header) -> None:
-        self.fates.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))
-        self.progressed_at = time.monotonic()
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if self._predictor.rpartition('/')[2] in status.name:
-                self.diagnostics = {pair.key: pair.value for pair in status.values}
-                self.diagnosed_at = time.monotonic()

@@ -1,13 +1,15 @@
 """Which topics bag_player plays, and how it offers them."""
 
 import importlib
-import struct
 from typing import Any
 
+from moss_perception.bags.headers import stamp_of
 from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
 from moss_perception.errors import BagError, ConfigError
 from moss_perception.ros.player_settings import PlayerSettings
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+__all__ = ['choose_stepped', 'choose_topics', 'message_class', 'profile_of', 'stamp_of']
 
 IMAGE_DEPTH, OTHER_DEPTH = 10, 100
 
@@ -76,17 +78,3 @@ def message_class(msgtype: str) -> Any | None:
         return getattr(importlib.import_module(f'{package}.msg'), name)
     except (ImportError, AttributeError):
         return None
-
-
-def stamp_of(raw: bytes) -> int:
-    """
-    Read the header stamp of a message that begins with a std_msgs/Header, without decoding it.
-
-    :param raw: CDR bytes.
-    :returns: nanoseconds.
-    :raises BagError: if there are too few bytes.
-    """
-    if len(raw) < 12:
-        raise BagError(f'message of {len(raw)} bytes: expected a header of at least 12')
-    sec, nanosec = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
-    return sec * 10**9 + nanosec

@@ -1,18 +1,16 @@
 """Many scenes, played by several processes, into shards."""
 
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 import logging
-from multiprocessing import get_context
 import os
 from pathlib import Path
-import signal
 import time
 from typing import Union
 
-from moss_perception.errors import ConfigError, SceneError, SimulationError
+from moss_perception.errors import ConfigError, SceneError, SimulationError, WorkerError
+from moss_perception.parallel import in_order, MAX_DEATHS
 from moss_perception.simulation import inventory
 from moss_perception.simulation.camera import camera_matrix
 from moss_perception.simulation.dataset import Scene, shard_path, write_shard
@@ -21,8 +19,6 @@ from moss_perception.simulation.source import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
-# A worker that dies over the same shard so often does not die by chance.
-MAX_DEATHS = 3
 _LOG = logging.getLogger(__name__)
 _renderer = None
 
@@ -123,40 +119,21 @@ class _Run:
             return False
 
     def play(self, missing: list, workers: int, bar: tqdm):
-        """Play shards, and again where workers die."""
-        left, deaths = list(missing), 0
-        while left:
-            count = len(left)
-            try:
-                self._play_in_pool(left, workers, bar)
-            except BrokenProcessPool as error:
-                deaths = deaths + 1 if len(left) == count else 1
-                if deaths == MAX_DEATHS:
-                    raise SimulationError(
-                        f'workers died {deaths} times while playing the scenes {left[0][0]} to '
-                        f'{left[0][-1]} into {self._folder}') from error
-                _LOG.warning('a worker died; going on from scene %d', left[0][0])
-
-    def _play_in_pool(self, left: list, workers: int, bar: tqdm):
-        """Play shards in order; each is taken from the list once it is written."""
-        seeds = [seed for shard in left for seed in shard]
-        # Ctrl-C is the parent's to handle: it stops the workers.
-        pool = ProcessPoolExecutor(workers, get_context('spawn'), signal.signal,
-                                   (signal.SIGINT, signal.SIG_IGN))
-        shown = bar.n
-        try:
-            coming = pool.map(partial(_play, source=self._source), seeds)
-            while left:
+        """Play shards in order; each is written as soon as it is complete."""
+        seeds = [seed for shard in missing for seed in shard]
+        with closing(in_order(partial(_play, source=self._source), seeds, workers,
+                              'scene {}'.format)) as coming:
+            for shard in missing:
                 played = []
-                for _ in left[0]:
-                    played.append(next(coming))
-                    bar.update()
-                self._store(left[0], played)
-                del left[0]
-                shown = bar.n
-        finally:
-            bar.update(shown - bar.n)
-            pool.shutdown(cancel_futures=True)
+                try:
+                    for _ in shard:
+                        played.append(next(coming))
+                        bar.update()
+                except WorkerError as error:
+                    raise SimulationError(
+                        f'workers died {MAX_DEATHS} times while playing the scenes {shard[0]} to '
+                        f'{shard[-1]} into {self._folder}') from error
+                self._store(shard, played)
 
     def _store(self, shard: range, played: list):
         """Write a shard; what was left out is told first, so that it never lacks silently."""

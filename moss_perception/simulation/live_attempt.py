@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import math
 import threading
 
+from moss_perception.bags.outcomes import NONE_SELECTED
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
@@ -18,7 +19,6 @@ from moss_perception.simulation.selection import Selected, Selections
 from moss_perception.simulation.sensor import schedule
 import numpy as np
 
-NONE_SELECTED = 'none selected'
 _TICK_NS = round(TICK_S * 1e9)
 
 

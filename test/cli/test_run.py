@@ -27,11 +27,11 @@ class System:
         self.processes = []
         self.lines = []
 
-    def add(self, name, role, code):
+    def add(self, name, role, code, early=False):
         path = self.folder / name
         path.write_text(f'#!{sys.executable}\n{code}\n')
         path.chmod(0o755)
-        self.processes.append(Process(name, name, role))
+        self.processes.append(Process(name, name, role, early=early))
         return self
 
     def supervisor(self, **settings):
@@ -84,6 +84,26 @@ def test_jobs_wait_for_the_starter(system):
     system.add('starter', STARTER, f'import time\ntime.sleep(0.5)\nopen({str(flag)!r}, "w")')
     system.add('job', JOB, f'import os\nraise SystemExit(not os.path.exists({str(flag)!r}))')
     assert system.supervisor().start().wait(timeout_s=30) == 0
+
+
+def test_an_early_job_does_not_wait_and_is_waited_for(system):
+    flag = system.folder / 'up'
+    system.add('watcher', JOB, (f'import time\nopen({str(flag)!r}, "w")\ntime.sleep(1.5)\n'
+                                'print("seen")'), early=True)
+    system.add('starter', STARTER, (
+        f'import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)'))
+    system.add('job', JOB, 'print("played")')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+    lines = [line for _, line in system.lines]
+    assert lines.index('played') < lines.index('seen')
+
+
+def test_an_early_job_that_ends_first_does_not_end_the_system(system):
+    system.add('watcher', JOB, 'pass', early=True)
+    system.add('starter', STARTER, 'import time\ntime.sleep(0.5)')
+    system.add('job', JOB, 'print("played")')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+    assert ('job', 'played') in system.lines
 
 
 def test_a_starter_that_fails_fails_the_system_without_the_job(system):

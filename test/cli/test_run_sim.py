@@ -1,9 +1,7 @@
 """The loop closed by the plain runner: simulated camera, predictor, gate and gripper."""
 
-import os
 import re
 import subprocess
-import sys
 
 from moss_perception.errors import SimulationError
 from moss_perception.resources import model_path
@@ -24,17 +22,8 @@ OWN = """\
 @pytest.fixture
 def environment(programs, tmp_path):
     """Return the runner's environment; in a tree that isn't built, with executables to find."""
-    if programs.prefix():
-        return programs.environment()
-    folder = tmp_path / 'prefix' / 'lib' / 'moss_perception'
-    folder.mkdir(parents=True)
-    for name in ('grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell'):
-        path = folder / name
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m moss_perception.ros.{name} "$@"\n')
-        path.chmod(0o755)
-    # The middleware's own libraries are found along the same path.
-    prefixes = [str(tmp_path / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', '')]
-    return programs.environment(AMENT_PREFIX_PATH=os.pathsep.join(prefixes))
+    return programs.with_executables(
+        tmp_path, 'grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell')
 
 
 def test_predictor_and_gate_select_a_grasp_in_each_of_two_attempts(

@@ -7,6 +7,7 @@ from moss_perception.grasp.gate import GateConfig
 from moss_perception.grasp.orders import parse_orders
 from moss_perception.resources import share_directory
 from moss_perception.ros.cell_settings import CellSettings
+from moss_perception.ros.evaluator_settings import EvaluatorSettings
 from moss_perception.ros.parameters import PredictorParameters
 from moss_perception.ros.player_settings import PlayerSettings
 import pytest
@@ -40,7 +41,8 @@ def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
 
 
 @pytest.mark.parametrize('page, settings', [
-    ('bag_player.md', PlayerSettings), ('sim_cell.md', CellSettings)])
+    ('bag_evaluator.md', EvaluatorSettings), ('bag_player.md', PlayerSettings),
+    ('sim_cell.md', CellSettings)])
 def test_the_parameters_that_are_read_once_are_described(page, settings):
     text = (ROOT / 'docs' / page).read_text().partition('| parameter |')[2]
     rows = [line.split('|')[1].strip(' `') for line in text.splitlines() if line.startswith('| `')]

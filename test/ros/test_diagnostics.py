@@ -91,3 +91,9 @@ def test_values_are_words():
     message = status('node', WARN, 'text', {'a': 1, 'b': 0.5, 'c': 'x'})
     assert [(v.key, v.value) for v in message.values] == [('a', '1'), ('b', '0.500'), ('c', 'x')]
     assert message.level == WARN
+
+
+def test_a_lasting_shift_is_said_and_worse_comes_first():
+    assert say(strangeness=2.5)[0] == WARN
+    assert say(strangeness=2.5)[1].startswith('out of distribution: novelty 2.50, expected at')
+    assert 'refused 1 of 2' in say(frames=2, refused={'size': 1}, strangeness=2.5)[1]

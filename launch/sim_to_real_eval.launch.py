@@ -1,0 +1,102 @@
+"""Hold a checkpoint's scores against outcomes, in simulation and on the robot, and report."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action, Shutdown
+from launch.events.process import ShutdownProcess
+from launch.substitutions import LaunchConfiguration
+from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
+from moss_perception.system import JOB, Process, SERVICE, STARTER
+
+_spec = spec_from_file_location('grasp_launch', Path(__file__).with_name('grasp.launch.py'))
+grasp_launch = module_from_spec(_spec)
+_spec.loader.exec_module(grasp_launch)
+SystemFailedError = grasp_launch.SystemFailedError
+
+
+def generate_launch_description():
+    """
+    Declare the arguments and leave the rest to :func:`make_runs`.
+
+    :returns: the launch description.
+    """
+    return LaunchDescription([
+        *(DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.description,
+            choices=list(argument.choices) or None) for argument in evaluation_arguments()),
+        OpaqueFunction(function=make_runs),
+    ])
+
+
+def make_runs(context):
+    """
+    Turn the description of the runs into launch actions.
+
+    :param context: the launch context, which knows the arguments.
+    :returns: actions of the first run; the others follow one another.
+    """
+    values = {argument.name: LaunchConfiguration(argument.name).perform(context)
+              for argument in evaluation_arguments()}
+    runs = [[(process, grasp_launch.make_node(process)) for process in run]
+            for run in evaluation_runs(values)]
+    return Run(runs).actions()
+
+
+class Run:
+    """
+    One system after another: as ``run_eval`` does it, by the events of launch.
+
+    :param runs: processes and their launch actions, of this run and of those to come.
+    """
+
+    def __init__(self, runs: list):
+        self._parts, *self._others = runs
+        self._remaining = {role: sum(p.role == role for p, _ in self._parts)
+                           for role in (SERVICE, STARTER, JOB)}
+        self._ending = False
+
+    def actions(self) -> list:
+        """Return the handlers of all processes, and the processes that start at once."""
+        handlers = [RegisterEventHandler(OnProcessExit(
+            target_action=node, on_exit=self._make_handler(process)))
+            for process, node in self._parts]
+        at_once = [node for process, node in self._parts if process.starts_with != JOB]
+        return handlers + at_once + ([] if self._remaining[STARTER] else self._jobs())
+
+    def _jobs(self) -> list:
+        return [node for process, node in self._parts if process.starts_with == JOB]
+
+    def _make_handler(self, process: Process):
+        def on_exit(event, context):
+            if context.is_shutdown:
+                return None
+            wanted = process.role != SERVICE or self._ending
+            # A service that is told to end says how it ended, which concerns nobody any more.
+            if not wanted or (event.returncode != 0 and process.role != SERVICE):
+                raise SystemFailedError(f'{process.name} ended with status {event.returncode}')
+            self._remaining[process.role] -= 1
+            return None if self._remaining[process.role] else self._go_on(process)
+        return on_exit
+
+    def _go_on(self, process: Process) -> list:
+        """Start what comes after the last process of a role."""
+        if process.role == STARTER:
+            return self._jobs()
+        if process.role == JOB and self._others:
+            self._ending = True
+            return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node)))
+                    for process, node in self._parts if process.role == SERVICE]
+        if process.role == JOB:
+            return [LogInfo(msg=f'{process.name} has ended well'),
+                    EmitEvent(event=Shutdown(reason=f'{process.name} has ended'))]
+        return Run(self._others).actions()

@@ -1,0 +1,19 @@
+"""What the bytes of a message say without being deserialised."""
+
+import struct
+
+from moss_perception.errors import BagError
+
+
+def stamp_of(raw: bytes) -> int:
+    """
+    Read the header stamp of a message that begins with a std_msgs/Header, without decoding it.
+
+    :param raw: CDR bytes.
+    :returns: nanoseconds.
+    :raises BagError: if there are too few bytes.
+    """
+    if len(raw) < 12:
+        raise BagError(f'message of {len(raw)} bytes: expected a header of at least 12')
+    sec, nanosec = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
+    return sec * 10**9 + nanosec

@@ -1,0 +1,125 @@
+"""Adapt a checkpoint to your robot: ``ros2 run moss_perception adapt --bag BAG --out FILE``."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+import sys
+
+from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.errors import ConfigError
+from moss_perception.grasp.manifest import read_header
+from moss_perception.resources import model_path
+
+log = logging.getLogger('adapt')
+
+NOT_WRITTEN = 3
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog='adapt', description=__doc__,
+        epilog='Prints what cross-validation tells as JSON. Exit status: 0 written, 1 an error, '
+               '2 wrong arguments, 3 nothing written, since it would not have helped.')
+    parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
+                        help='recordings with labelled attempts')
+    parser.add_argument('--out', required=True, metavar='FILE',
+                        help='checkpoint to write (.safetensors), its graphs beside it; never '
+                             'one that is there')
+    parser.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
+    parser.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
+    parser.add_argument('--outcomes', metavar='FILE.csv',
+                        help='start, end and success of the attempts, where the recording does '
+                             'not hold them')
+    parser.add_argument('--image-topic', help='of the camera, where there are several')
+    parser.add_argument('--head', action='store_true',
+                        help='refit the last layer of each member too, not only calibration')
+    parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (5)')
+    parser.add_argument('--seed', type=int, default=0, help='of its draws (0)')
+    parser.add_argument('--anyway', action='store_true',
+                        help='write even what did not help in cross-validation')
+    parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
+                        help='export graphs for ONNX Runtime')
+    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    return parser
+
+
+def adapt(arguments: argparse.Namespace) -> int:
+    """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ConfigError('adapting needs torch, which is not installed: expected the '
+                          'environment of scripts/setup.sh test') from error
+    from moss_perception.grasp.checkpoint import load_checkpoint
+    from moss_perception.grasp.novelty import read_novelty
+    from moss_perception.training.adapt import adapted, fit_calibration, fit_head, judge, Readout
+    from moss_perception.training.derive import refuse_existing, write_derived
+    from moss_perception.training.evidence import collect
+
+    if arguments.folds < 2:
+        raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
+    path, out = model_path(arguments.model), Path(arguments.out).expanduser()
+    refuse_existing(out)
+    network = load_checkpoint(path, arguments.sha256)
+    evidence, records = collect(
+        network, arguments.bag, arguments.threads, image_topic=arguments.image_topic,
+        attempts_csv=arguments.outcomes)
+    _tell_left_out(records, len(evidence))
+    readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
+    found = judge(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    result = {'model_sha256': network.sha256, 'refitted': _what(arguments), **found}
+    print(json.dumps(result, indent=2))
+    log.info('%s: %s', _what(arguments), in_words(found))
+    if found['change'] >= 0 and not arguments.anyway:
+        log.warning('nothing was written: expected a smaller log loss, or --anyway')
+        return NOT_WRITTEN
+    made, notes = adapted(network, fit(readout, evidence)), read_header(path)[1]
+    notes['lineage'] = [*notes.get('lineage', []), {
+        'from': network.sha256, 'by': 'adapt', 'refitted': _what(arguments),
+        'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
+                 for record in records], 'cross_validation': found}]
+    novelty = read_novelty(path, network.config.head_channels)
+    digest = write_derived(out, made, notes, novelty, arguments.graphs)
+    log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
+    return 0
+
+
+def _what(arguments: argparse.Namespace) -> str:
+    return 'calibration and head' if arguments.head else 'calibration'
+
+
+def in_words(found: dict) -> str:
+    """Say in one line whether a fit helps."""
+    before, after = found['before'], found['after']
+    verdict = {'helps': 'it helps', 'harms': 'it harms',
+               'cannot be told': f'whether it helps cannot be told from {found["attempts"]} '
+                                 'attempts'}[found['verdict']]
+    return (f'{verdict}: on attempts that were left out, log loss {before["log_loss"]:.3f} -> '
+            f'{after["log_loss"]:.3f} (change {found["change"]:+.3f}, 95 % interval '
+            f'{found["low"]:+.3f} to {found["high"]:+.3f}), Brier {before["brier"]:.3f} -> '
+            f'{after["brier"]:.3f}, ECE {before["ece"]:.3f} -> {after["ece"]:.3f}, AUROC '
+            f'{before["auroc"]:.3f} -> {after["auroc"]:.3f}')
+
+
+def _tell_left_out(records: list, used: int) -> None:
+    attempts = [attempt for record in records for attempt in record.attempts]
+    log.info('%d of %d attempts have a score at their decision', used, len(attempts))
+    default = sum(attempt.source == 'default' for attempt in attempts)
+    if default:
+        log.warning('of %d attempts the executed grasp was not among the candidates: the score '
+                    'of the default grasp point stands for it', default)
+    for record in records:
+        for line in (*record.unmatched, *record.notes):
+            log.warning('%s: %s', record.path, line)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see :func:`build_parser`."""
+    set_up_logging()
+    return run_command(adapt, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

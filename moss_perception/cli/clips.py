@@ -1,0 +1,115 @@
+"""``clips_to_bag``: a folder of video clips becomes a recording with grasp outcomes."""
+
+import argparse
+from functools import partial
+import logging
+import os
+from pathlib import Path
+import sys
+
+from moss_perception.bags.clip_rows import shorten
+from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.grasp.manifest import read_header
+from moss_perception.resources import model_path
+from tqdm import tqdm
+
+_LOG = logging.getLogger('clips_to_bag')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog='clips_to_bag', description='Make a rosbag2 recording (MCAP) of a folder of video '
+        'clips, each a grasp attempt, for evaluate, demo and the nodes.')
+    parser.add_argument('folder', type=Path, metavar='FOLDER', help='holds the clips')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR',
+                        help='folder of the recording to write')
+    parser.add_argument('--outcomes', type=Path, metavar='FILE.csv',
+                        help='columns clip, success, and if known start, decision and end '
+                             "(seconds since the clip's first image), domain, object")
+    parser.add_argument('--unlabelled', action='store_true',
+                        help='take clips without a row too; they get no outcome')
+    parser.add_argument('--domain', default='real',
+                        help='of clips whose row names none (%(default)s)')
+    parser.add_argument('--rate', type=float, default=0.0, metavar='HZ',
+                        help='take at most so many images a second (default: all)')
+    parser.add_argument('--clip-rate', type=float, default=0.0, metavar='HZ',
+                        help='images a second at which the clips were filmed, where their own '
+                             'clock is wrong')
+    parser.add_argument('--pause', type=float, default=1.2, metavar='S',
+                        help='between two clips, seconds (%(default)s)')
+    parser.add_argument('--side', type=int, default=640, metavar='PIXELS',
+                        help='larger images are scaled down to this longest side (%(default)s)')
+    parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
+                        help="of the camera, as ROS's camera_calibration writes it")
+    parser.add_argument('--jitter', type=float, default=0.0, metavar='S',
+                        help='let stamps be off by so much (standard deviation, seconds)')
+    parser.add_argument('--drops', type=float, default=0.0, metavar='SHARE',
+                        help='lose this share of the images')
+    parser.add_argument('--seed', type=int, default=0, help='of jitter and drops (%(default)s)')
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Make the recording, and tell what is in it and what is not.
+
+    :raises MossError: if it can't be made.
+    """
+    from moss_perception.bags.calibration import read_calibration
+    from moss_perception.bags.clip_rows import match_clips, read_rows
+    from moss_perception.bags.clips import ClipSettings, write_bag
+    from moss_perception.bags.disturbance import Disturbance
+    model, _ = read_header(model_path(''))
+    settings = ClipSettings(
+        domain=arguments.domain, pause_s=arguments.pause, clip_hz=arguments.clip_rate,
+        rate_hz=arguments.rate, side=arguments.side,
+        disturbance=Disturbance(arguments.jitter, arguments.drops, arguments.seed),
+        calibration=arguments.calibration and read_calibration(arguments.calibration),
+        window_s=(model.window_frames - 1) / model.frame_rate_hz)
+    rows = read_rows(arguments.outcomes) if arguments.outcomes else []
+    clips = match_clips(arguments.folder, rows, arguments.unlabelled)
+    done = write_bag(arguments.out, clips, settings, partial(
+        tqdm, unit='clip', leave=False, disable=None))
+    tell(arguments.out, done, settings.window_s)
+    return 0
+
+
+def tell(path: Path, done, window_s: float) -> None:
+    """Log what a recording holds; see :class:`moss_perception.bags.clips.Written`."""
+    dropped = f', {done.dropped} dropped' if done.dropped else ''
+    _LOG.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,
+              done.images, dropped, path, done.attempts, done.successes, ''.join(
+                  f'; {count} in {name}' for name, count in sorted(done.domains.items())))
+    if done.guessed:
+        _LOG.warning('%d attempts have no decision in the CSV: the end of each stands for it, so '
+                     'a score may see the outcome where the clip shows it', done.guessed)
+    if done.early:
+        _LOG.warning('%d decisions come sooner than %g s after the first image, which the shipped '
+                     'model needs to see before it scores: %s', len(done.early), window_s,
+                     shorten(done.early))
+    if done.clips > done.attempts:
+        _LOG.warning('%d clips without an outcome', done.clips - done.attempts)
+    if done.left_out:
+        _LOG.warning('%d clips were left out: %s', len(done.left_out), shorten(done.left_out))
+
+
+def main(argv=None) -> int:
+    """
+    Run the command.
+
+    :param argv: arguments without the program's name; the process's own without.
+    :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
+    """
+    set_up_logging()
+    # A clip that can't be read is told of in one line; FFmpeg would add several that name no file.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.outcomes is None and not arguments.unlabelled:
+        parser.error('expected --outcomes FILE.csv, or --unlabelled')
+    return run_command(run, arguments, _LOG)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

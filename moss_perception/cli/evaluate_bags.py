@@ -1,0 +1,253 @@
+"""Measure checkpoints on recordings: ``evaluate BAG…``."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+import functools
+import logging
+import math
+from pathlib import Path
+import sys
+
+from moss_perception.errors import ConfigError
+from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.evaluation.thresholds import parse, Verdict
+from moss_perception.grasp.manifest import read_header, verify
+from moss_perception.grasp.predictor import Predictor
+from moss_perception.parallel import in_order
+from moss_perception.resources import model_path
+import numpy as np
+from tqdm import tqdm
+
+log = logging.getLogger('evaluate')
+
+NOT_MET = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    A recording and a checkpoint to evaluate it with.
+
+    :ivar topics: those that were named, by the argument of
+        :func:`moss_perception.evaluation.replay.replay`.
+    """
+
+    bag: str
+    domain: str
+    outcomes: str | None
+    topics: dict[str, str]
+    model: str
+    sha256: str
+    engine: str
+    threads: int
+
+
+def evaluate_bags(arguments: argparse.Namespace) -> int:
+    """
+    Replay recordings, tell what was found, and write the report.
+
+    :param arguments: of the command ``evaluate``.
+    :returns: exit status: 0, or 3 if a requirement is not met.
+    :raises MossError: if something can't be read, used or written.
+    """
+    requirements = [parse(text) for text in arguments.require]
+    if requirements or arguments.report:
+        from moss_perception.evaluation.report import require
+        require()
+    if arguments.report:
+        Path(arguments.report).parent.mkdir(parents=True, exist_ok=True)
+    models = _models(arguments)
+    tasks = _tasks(arguments, models)
+    records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
+    with closing(_records(tasks, arguments.workers or 1)) as coming:
+        for task, record in zip(tasks, coming, strict=True):
+            records[task.model].append(record)
+    if len(arguments.outcomes) == 1:
+        records = {path: _shared(found) for path, found in records.items()}
+    evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
+    for evaluation in evaluations:
+        _tell(evaluation)
+    if arguments.record:
+        from moss_perception.evaluation.record_files import write_evaluation
+        write_evaluation(Path(arguments.record), evaluations[0])
+    return _conclude(evaluations, arguments, requirements)
+
+
+def _models(arguments: argparse.Namespace) -> list[Path]:
+    paths = [model_path(x) for x in arguments.model or ['']]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f'--model names a file twice: {", ".join(map(str, paths))}')
+    if arguments.sha256 and len(paths) > 1:
+        raise ConfigError('--sha256 is of one checkpoint: expected SHA256SUMS beside several')
+    for path in paths:
+        verify(path, arguments.sha256)
+    return paths
+
+
+def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
+    if arguments.threads < 0 or arguments.workers < 0:
+        raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
+                          'expected numbers of at least 0')
+    named = [x.partition('=')[::2] for x in arguments.named_bags]
+    bags = [_domain_of(x) for x in arguments.bags] + named
+    outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
+        arguments.outcomes or [None] * len(bags))
+    if len(outcomes) != len(bags):
+        raise ConfigError(f'{len(outcomes)} files of outcomes for {len(bags)} recordings: '
+                          'expected one for all, or one each')
+    names = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic')
+    topics = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    threads = arguments.threads or (1 if arguments.workers > 1 else 0)
+    tasks = []
+    for (domain, bag), table in zip(bags, outcomes, strict=True):
+        chosen = _choose(bag, topics)
+        tasks += [Task(bag, domain, table or None, chosen, str(model), arguments.sha256,
+                       arguments.engine, threads) for model in models]
+    return tasks
+
+
+def _domain_of(text: str) -> tuple[str, str]:
+    """Split ``DOMAIN:BAG``; a path that is there is never split."""
+    domain, colon, bag = text.partition(':')
+    split = colon and bag and '/' not in domain and not Path(text).exists()
+    return (domain, bag) if split else ('', text)
+
+
+def _choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
+    """Look into a recording; ask which images are meant where that isn't clear."""
+    from moss_perception.bags.reader import Recording
+    with Recording(bag, salvage=True) as recording:
+        images = [x.name for x in recording.colour_topics()]
+        if 'image_topic' in topics or len(images) < 2 or not sys.stdin.isatty():
+            found = recording.image_topic(topics.get('image_topic')).name
+        else:
+            found = _ask(bag, images)
+    return {**topics, 'image_topic': found}
+
+
+def _ask(bag: str, images: list[str]) -> str:
+    print(f'{bag} holds several image topics:', file=sys.stderr)
+    for number, name in enumerate(images, start=1):
+        print(f'  {number}  {name}', file=sys.stderr)
+    while True:
+        print(f'Which one, 1 to {len(images)}? ', end='', file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise ConfigError(f'{bag}: several image topics: name one with --image-topic')
+        if answer.strip() in map(str, range(1, len(images) + 1)):
+            return images[int(answer) - 1]
+
+
+def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:
+    # No progress where nobody watches.
+    if workers > 1:
+        with closing(in_order(_replay, tasks, workers, _name)) as found, tqdm(
+                total=len(tasks), unit='recording', leave=False, disable=None) as bar:
+            for record in found:
+                yield record
+                bar.update()
+        return
+    for task in tasks:
+        with tqdm(desc=_name(task), unit='image', leave=False, disable=None) as bar:
+            yield _replay(task, bar)
+
+
+def _name(task: Task) -> str:
+    return f'{Path(task.bag).name} by {Path(task.model).stem}'
+
+
+def _replay(task: Task, bar: tqdm | None = None) -> BagRecord:
+    """Evaluate one recording; in a worker, which keeps its engines."""
+    from moss_perception.evaluation.replay import replay
+
+    def progress(done: int, of: int) -> None:
+        bar.total = of
+        bar.update(done - bar.n)
+    predictor = _predictor(task.model, task.sha256, task.engine, task.threads)
+    return replay(task.bag, predictor, domain=task.domain, attempts_csv=task.outcomes,
+                  progress=None if bar is None else progress, **task.topics)
+
+
+@functools.lru_cache(maxsize=8)
+def _predictor(model: str, sha256: str, engine: str, threads: int) -> Predictor:
+    return Predictor.load(model, sha256, engine, threads=threads)
+
+
+def _shared(records: list[BagRecord]) -> list[BagRecord]:
+    """Of one table for several recordings, leave as unmatched only what none of them has."""
+    met = tuple(f'attempt {x.attempt}:' for record in records for x in record.attempts)
+    return [replace(record, unmatched=tuple(
+        line for line in record.unmatched if not line.startswith(met))) for record in records]
+
+
+def _evaluation(path: Path, records: list[BagRecord],
+                arguments: argparse.Namespace) -> Evaluation:
+    config, _ = read_header(path)
+    workers = arguments.workers or 1
+    return Evaluation(
+        model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
+        engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
+        orders=config.orders, bags=tuple(records))
+
+
+def _tell(evaluation: Evaluation) -> None:
+    """Print what was found, domain by domain."""
+    from moss_perception.evaluation.metrics import auroc, bootstrap_interval
+    print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
+    for record in evaluation.bags:
+        print(f'  {record.path}: {_describe(record)}')
+        for line in (*record.unmatched, *record.notes):
+            print(f'    note: {line}')
+    for domain in dict.fromkeys(x.domain for x in evaluation.bags):
+        attempts = [(n, a) for n, x in enumerate(evaluation.bags) if x.domain == domain
+                    for a in x.attempts if a.executed]
+        scored = [(n, a) for n, a in attempts if math.isfinite(a.score)]
+        labels = np.array([a.success for _, a in scored], bool)
+        held = sum(a.success for _, a in attempts)
+        line = f'{held} of {len(attempts)} attempts succeeded, {len(scored)} scored'
+        if labels.any() and not labels.all():
+            scores = np.array([a.score for _, a in scored])
+            low, high = bootstrap_interval(auroc, scores, labels, np.arange(len(labels)))
+            line += f'; AUROC {auroc(scores, labels):.3f} ({low:.3f} to {high:.3f})'
+        elif attempts:
+            line += '; AUROC is undefined: expected scored attempts of both outcomes'
+        print(f'  {domain or "no domain"}: {line}')
+
+
+def _describe(record: BagRecord) -> str:
+    fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items() if count)
+    rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
+    return (f'{record.frames} images on {record.image_topic} ({fates}), {record.duration_s:.1f} s '
+            f'in {record.elapsed_s:.1f} s, {rate:.1f} times real time')
+
+
+def _conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
+              requirements: list) -> int:
+    reference = arguments.reference or 'sim'
+    if arguments.report:
+        from moss_perception.evaluation.report import write_report
+        folder = Path(arguments.report)
+        verdict = write_report(evaluations, folder, reference_domain=reference,
+                               requirements=requirements, images=_images)
+        print(f'report: {folder / "report.html"}')
+    elif requirements:
+        verdict = _check(evaluations[0], reference, requirements)
+    else:
+        return 0
+    if verdict.rows:
+        print(verdict.table())
+    return 0 if verdict.met else NOT_MET
+
+
+def _check(evaluation: Evaluation, reference: str, requirements: list) -> Verdict:
+    from moss_perception.evaluation.report.costs import figures_of
+    from moss_perception.evaluation.report.summary import summarise
+    from moss_perception.evaluation.thresholds import check
+    return check(requirements, figures_of(summarise(evaluation, reference)), reference)
+
+
+def _images(record: BagRecord, stamps) -> dict[int, np.ndarray]:
+    from moss_perception.evaluation.replay import read_images
+    return read_images(record.path, record.image_topic, [int(x) for x in stamps])

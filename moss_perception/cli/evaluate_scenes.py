@@ -1,0 +1,164 @@
+"""Measure a checkpoint on scenes that it never saw: ``evaluate --scenes`` and ``--fresh``."""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from moss_perception.cli.common import cpu_name, write_text
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.manifest import read_header
+from moss_perception.resources import model_path
+from tqdm import tqdm
+
+log = logging.getLogger('evaluate')
+
+_LEAST_ATTEMPTS = 200
+
+
+def evaluate_scenes(arguments: argparse.Namespace) -> int:
+    """
+    Score every candidate of every scene, and print the metrics as JSON.
+
+    :param arguments: of the command ``evaluate``.
+    :returns: exit status.
+    """
+    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.grasp.predictor import Predictor
+    import numpy as np
+
+    path = model_path(*arguments.model)
+    predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
+                               threads=arguments.threads)
+    yardstick = _yardstick() if arguments.yardstick else None
+    scenes = in_view(_scenes(arguments))
+    refuse_training_scenes(scenes, read_header(path)[1])
+    groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
+    labels = np.concatenate([s.outcomes for s in scenes])
+    motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
+    scores = _score_arms(predictor, scenes)
+    streamed = scores[_arm(predictor.config.orders)]
+    if yardstick:
+        scores['no image, candidates alone'] = yardstick(
+            np.concatenate([s.candidates for s in scenes]), labels, groups)
+    result = {
+        'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
+        'scenes': len(scenes), 'attempts': len(labels),
+        'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
+        'interval': '95 %, scenes drawn with replacement',
+        'machine': f'{cpu_name()}, {os.cpu_count()} cores',
+        **_measure(streamed, labels, groups),
+        'chosen_success': _chosen(streamed, labels, groups, scenes)}
+    if predictor.engine.name == 'torch':
+        result['stream_against_clip'] = float(np.abs(
+            streamed - _score_clips(predictor.engine.network, scenes)).max())
+    result |= {'arms': {}, 'motions': {}}
+    for name, values in scores.items():
+        result['arms'][name] = _measure(values, labels, groups)
+    for motion in sorted(set(motions)):
+        result['motions'][motion] = _measure(*(x[motions == motion]
+                                               for x in (streamed, labels, groups)))
+    return _report(result, arguments)
+
+
+def _scenes(arguments: argparse.Namespace) -> list:
+    """Read the scenes, or make them."""
+    from moss_perception.simulation.dataset import read_shards
+    if arguments.scenes:
+        return list(read_shards(arguments.scenes))
+    from moss_perception.simulation.generate import generate
+    from moss_perception.simulation.source import Source
+    source = Source(arguments.cell, *arguments.domain or ['sim'], arguments.split,
+                    arguments.motion)
+    with TemporaryDirectory() as folder:
+        made = generate(folder, arguments.fresh, arguments.seed,
+                        arguments.workers or os.cpu_count(), source)
+        for reason, count in sorted(made.skipped.items()):
+            log.warning('%d scenes were left out: %s', count, reason)
+        return list(read_shards(folder))
+
+
+def _chosen(scores, labels, groups, scenes: list) -> dict:
+    """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
+    from moss_perception.evaluation import metrics
+    from moss_perception.evaluation.ranking import baselines, chosen_success
+    chosen = chosen_success(scores, labels, groups)
+    low, high = metrics.bootstrap_interval(
+        lambda values, _: float(values.mean()), chosen, chosen, groups=[s.seed for s in scenes])
+    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
+    return {'model': float(chosen.mean()), 'low': low, 'high': high,
+            **{name: value for name, value in others.items() if value == value}}
+
+
+def _arm(orders: int) -> str:
+    return 'orders ' + ','.join(map(str, range(1, orders + 1)))
+
+
+def _score_arms(predictor, scenes: list) -> dict:
+    """Stream all scenes for each prefix of the orders, and once more with nothing moving."""
+    from moss_perception.evaluation.attempts import score_scenes
+    highest = predictor.config.orders
+    arms = [(_arm(orders), orders, False) for orders in range(1, highest + 1)]
+    arms.append(('all orders, frozen clip', highest, True))
+    scores = {}
+    for name, orders, frozen in arms:
+        predictor.set_orders(orders)
+        # No progress where nobody watches.
+        scores[name] = score_scenes(
+            predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
+    return scores
+
+
+def _score_clips(network, scenes: list):
+    """Score all scenes as training does: as clips."""
+    from moss_perception.grasp.network import ensemble_probability
+    from moss_perception.training.dataset import GraspScenes
+    from moss_perception.training.trainer import predict
+    logits, _ = predict(network, GraspScenes(scenes, network.config))
+    return ensemble_probability(logits)[0].numpy()
+
+
+def _yardstick():
+    from moss_perception.evaluation.yardstick import candidates_alone, require
+    require()
+    return candidates_alone
+
+
+def refuse_training_scenes(scenes: list, notes: dict) -> None:
+    """Refuse scenes that the checkpoint was trained on, or can't be told from these."""
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
+                              "expected 'seeds' in its notes")
+    first, last = notes['seeds']
+    known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
+    if known:
+        raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
+                          f'{len(known)} of these scenes are among them, such as {known[0]}: '
+                          'expected scenes that it never saw')
+
+
+def _measure(scores, labels, groups) -> dict:
+    from moss_perception.evaluation import metrics
+    low, high = metrics.bootstrap_interval(metrics.auroc, scores, labels, groups)
+    return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
+            'brier': metrics.brier(scores, labels),
+            'ece': metrics.expected_calibration_error(scores, labels)}
+
+
+def _report(result: dict, arguments: argparse.Namespace) -> int:
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.out:
+        write_text(Path(arguments.out), text + '\n')
+    required = arguments.require_auroc
+    if required is not None and result['attempts'] < _LEAST_ATTEMPTS:
+        log.error('%d attempts are too few to require anything: expected at least %d',
+                  result['attempts'], _LEAST_ATTEMPTS)
+        return 1
+    if required is not None and not result['auroc_low'] > required:
+        log.error('the lower end of the AUROC interval is %.3f: required above %.3f',
+                  result['auroc_low'], required)
+        return 1
+    return 0

@@ -1,0 +1,142 @@
+"""Let a checkpoint know its training's distribution, or measure what would tell a shift."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+import sys
+
+from moss_perception.cli.common import run_command, set_up_logging, write_text
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.manifest import read_header, verify
+from moss_perception.resources import model_path
+from tqdm import tqdm
+
+log = logging.getLogger('novelty')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog='novelty', description=__doc__)
+    actions = parser.add_subparsers(dest='action', required=True)
+    fit = actions.add_parser('fit', help='write a checkpoint that knows its distribution; train '
+                                         'does so by itself')
+    fit.add_argument('--out', required=True, help='checkpoint to write (.safetensors)')
+    fit.add_argument('--replace', action='store_true', help='--out may be there already')
+    measure = actions.add_parser('measure', help='compare features and distances')
+    measure.add_argument('--usual', required=True, metavar='DIR',
+                         help='scenes like those of the training, that it never saw')
+    measure.add_argument('--shifted', required=True, metavar='DIR', help='scenes of another kind')
+    measure.add_argument('--limit', type=int, default=200, metavar='N',
+                         help='at most so many scenes each; of the training five times as many '
+                              '(default: %(default)s)')
+    measure.add_argument('--out', metavar='FILE', help='write the JSON there as well')
+    for action in fit, measure:
+        action.add_argument('--scenes', required=True, metavar='DIR',
+                            help='the scenes that it was trained on')
+        action.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
+        action.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
+    return parser
+
+
+def fit(arguments: argparse.Namespace) -> int:
+    """Fit the distribution of an existing checkpoint, and write it anew with its graphs."""
+    from moss_perception.grasp.checkpoint import load_checkpoint
+    from moss_perception.grasp.torch_engine import TorchEngine
+    from moss_perception.training.dataset import load_scenes
+    from moss_perception.training.derive import refuse_existing, write_derived
+    from moss_perception.training.novelty import learn_novelty
+    path, out = model_path(arguments.model), Path(arguments.out)
+    if not arguments.replace:
+        refuse_existing(out)
+    network = load_checkpoint(path, arguments.sha256)
+    notes = read_header(path)[1]
+    # The training left scenes out at its end, if at all: their order is the folder's.
+    scenes = load_scenes(arguments.scenes, notes.get('scenes'))
+    _require_training_scenes(scenes, notes)
+    watched = bool(notes.get('recipe', {}).get('monitor'))
+    novelty = learn_novelty(TorchEngine(network), scenes, watched)
+    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'novelty fit'}]
+    digest = write_derived(out, network, notes, novelty)
+    log.info('wrote %s, sha256 %s', out, digest)
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Print how well each feature and distance tells the shifted scenes."""
+    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.evaluation.shift import compare_measures
+    from moss_perception.grasp.engine import load_engine
+    from moss_perception.simulation.dataset import read_shards
+    from moss_perception.training.dataset import load_scenes
+    from moss_perception.training.novelty import halves, spread_out
+    path, most = model_path(arguments.model), arguments.limit
+    engine = load_engine(str(path), arguments.sha256, threads=1)
+    notes = read_header(path)[1]
+    scenes = load_scenes(arguments.scenes, notes.get('scenes'))
+    _require_training_scenes(scenes, notes)
+    fitted, held_out = halves(scenes)
+    chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
+    for name, folder in (('usual', arguments.usual), ('strange', arguments.shifted)):
+        chosen[name] = spread_out(in_view(read_shards(folder)), most)
+    sets = {name: _all_features(engine, tqdm(some, desc=name, unit='scene', disable=None))
+            for name, some in chosen.items()}
+    result = {'model_sha256': verify(path, arguments.sha256),
+              'scenes': {name: len(some) for name, some in chosen.items()},
+              'rows': compare_measures(sets)}
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.out:
+        write_text(Path(arguments.out), text + '\n')
+    return 0
+
+
+def _all_features(engine, scenes) -> dict:
+    """Describe scenes in several ways: the head's map, the MOSS map, and mere pixels."""
+    from moss_perception.grasp.novelty import describe
+    from moss_perception.training.novelty import see
+    import numpy as np
+    found: dict[str, list] = {}
+    for scene in scenes:
+        maps, motion = see(engine, scene)
+        head, moss = describe(maps[-1]), describe(motion)
+        half = len(head) // 2
+        each = {"head's map, mean": head[:half], "head's map, mean and spread": head,
+                "order 1 of the head's map, mean and spread": describe(maps[0]),
+                "head's map, quarters": _quarters(maps[-1]),
+                'MOSS map, mean': moss[:len(moss) // 2], 'MOSS map, mean and spread': moss,
+                'both maps, mean and spread': np.concatenate([head, moss]),
+                'pixels, mean and spread': describe(scene.newest(1)[0])}
+        for name, values in each.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _quarters(context):
+    """Average each channel over each quarter of the map."""
+    height, width, channels = context.shape
+    rows = context[:height // 2 * 2, :width // 2 * 2]
+    return rows.reshape(2, height // 2, 2, width // 2, channels).mean(axis=(1, 3)).ravel()
+
+
+def _require_training_scenes(scenes: list, notes: dict) -> None:
+    """Refuse scenes that the checkpoint was not trained on."""
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
+                              "expected 'seeds' in its notes")
+    first, last = notes['seeds']
+    foreign = [scene.seed for scene in scenes if not first <= scene.seed <= last]
+    if foreign:
+        raise ConfigError(f'scene {foreign[0]} is none of those that the checkpoint was trained '
+                          f'on: expected seeds {first} to {last}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see :func:`build_parser`."""
+    set_up_logging()
+    arguments = build_parser().parse_args(argv)
+    return run_command({'fit': fit, 'measure': measure}[arguments.action], arguments, log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Do two domains rank checkpoints alike: Pearson's correlation and MMRV, as SIMPLER has them."""
+
+from dataclasses import dataclass
+
+from moss_perception.errors import ShapeError
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """
+    How far a ranking in simulation foretells that in another domain.
+
+    :ivar pearson: correlation in [-1, 1]; NaN for fewer than three checkpoints.
+    :ivar mmrv: mean maximum rank violation, in the measure's own unit, 0 at best; NaN for fewer
+        than two.
+    :ivar why: what is undefined, and why; else empty.
+    """
+
+    pearson: float
+    mmrv: float
+    why: str = ''
+
+
+def mean_maximum_rank_violation(simulated: np.ndarray, real: np.ndarray) -> float:
+    """
+    Compute MMRV (arXiv 2405.05941): how much is lost in reality by pairs ranked wrongly.
+
+    Each checkpoint counts with its worst pair: the difference of the two in reality, where
+    simulation orders them the other way.
+
+    :param simulated: performance in simulation, shape ``(N,)``.
+    :param real: of the same checkpoints in reality.
+    :raises ShapeError: if the lengths differ.
+    """
+    simulated, real = np.asarray(simulated, float), np.asarray(real, float)
+    if simulated.shape != real.shape or simulated.ndim != 1:
+        raise ShapeError('expected the performance of the same checkpoints, got shapes '
+                         f'{simulated.shape} and {real.shape}')
+    if len(real) < 2:
+        return float('nan')
+    swapped = (simulated[:, None] < simulated) != (real[:, None] < real)
+    return float((np.abs(real[:, None] - real) * swapped).max(axis=1).mean())
+
+
+def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
+    """
+    Compare two rankings of checkpoints.
+
+    :param simulated: performance in simulation, shape ``(N,)``, more is better.
+    :param real: of the same checkpoints in another domain.
+    """
+    from scipy import stats
+    simulated, real = np.asarray(simulated, float), np.asarray(real, float)
+    if not (np.isfinite(simulated).all() and np.isfinite(real).all()):
+        return Agreement(float('nan'), float('nan'),
+                         'undefined: the measure is undefined for a checkpoint')
+    mmrv = mean_maximum_rank_violation(simulated, real)
+    if len(real) < 3:
+        return Agreement(float('nan'), mmrv, "Pearson's r of two checkpoints is always 1 or -1: "
+                         'three are the least')
+    if not (np.ptp(simulated) and np.ptp(real)):
+        return Agreement(float('nan'), mmrv, "Pearson's r is undefined: all checkpoints perform "
+                         'alike in one of the domains')
+    return Agreement(float(stats.pearsonr(simulated, real).statistic), mmrv)

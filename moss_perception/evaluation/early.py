@@ -1,0 +1,108 @@
+"""How early a score tells the outcome: by time since the decision, and by time to the outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.evaluation.resampling import (
+    auroc,
+    balanced_accuracy,
+    draw,
+    Interval,
+    percentile_interval,
+    Scored,
+    value_of,
+)
+import numpy as np
+
+_MEASURES = {'auroc': auroc, 'balanced_accuracy': balanced_accuracy}
+_STEPS = 32
+_SMALLEST_STEP_S = 0.1
+# A score that is older than this tells nothing of now.
+_FRESH_S = 0.35
+_LEAST_OF_EACH = 4
+# Stamps are nanoseconds; sums of decimal seconds are off by less than this.
+_SAME_S = 1e-6
+_REPEATS = 300
+
+
+@dataclass(frozen=True)
+class Curve:
+    """
+    Quality over time.
+
+    :ivar times_s: float64, shape ``(K,)``, ascending; seconds since the decision, or seconds
+        left until the outcome.
+    :ivar auroc: one for each time.
+    :ivar balanced_accuracy: likewise, at the decision threshold.
+    :ivar attempts: how many count at each time, shape ``(K,)``.
+    """
+
+    times_s: np.ndarray
+    auroc: tuple[Interval, ...]
+    balanced_accuracy: tuple[Interval, ...]
+    attempts: np.ndarray
+
+
+def since_decision(attempts: Sequence[AttemptRecord]) -> Curve:
+    """Follow attempts from their start on; at each time count those that have not ended."""
+    ends = np.array([_lasts_s(one) for one in attempts])
+    return _curve(attempts, _steps([one.times_s[_counts(one)] for one in attempts]),
+                  lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
+
+
+def to_outcome(attempts: Sequence[AttemptRecord]) -> Curve:
+    """Follow attempts back from their outcome: at each lead time, what had been scored by then."""
+    ends = np.array([_lasts_s(one) for one in attempts])
+    return _curve(attempts, _steps([_lasts_s(one) - one.times_s[_counts(one)]
+                                    for one in attempts]), lambda lead: ends - lead)
+
+
+def _lasts_s(attempt: AttemptRecord) -> float:
+    return (attempt.end_ns - attempt.decision_ns) / 1e9
+
+
+def _counts(attempt: AttemptRecord) -> np.ndarray:
+    """Tell which samples have a score and were taken before the outcome was known."""
+    return np.isfinite(attempt.scores) & (attempt.times_s <= _lasts_s(attempt) + _SAME_S)
+
+
+def _steps(times: list[np.ndarray]) -> np.ndarray:
+    """Choose when to look: even steps over what most attempts cover."""
+    times = [of for of in times if len(of)]
+    if not times:
+        return np.zeros(0)
+    low = np.quantile([of.min() for of in times], 0.1)
+    high = np.quantile([of.max() for of in times], 0.9)
+    step = max(_SMALLEST_STEP_S, np.ceil((high - low) / _STEPS * 20) / 20)
+    return step * np.arange(np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9) + 1)
+
+
+def _curve(attempts: Sequence[AttemptRecord], times_s: np.ndarray, moments) -> Curve:
+    """
+    Measure the scores at several times.
+
+    :param moments: gives, for one of ``times_s``, seconds since the decision of each attempt.
+    """
+    labels = np.array([one.success for one in attempts], bool)
+    rows = []
+    for time_s in times_s:
+        scores = np.array([_score_at(one, moment) for one, moment in zip(
+            attempts, moments(time_s), strict=True)])
+        there = np.isfinite(scores)
+        held = int(labels[there].sum())
+        if min(held, int(there.sum()) - held) < _LEAST_OF_EACH:
+            continue
+        sample = Scored(scores[there], labels[there], np.flatnonzero(there))
+        drawn = draw(sample, _MEASURES, repeats=_REPEATS)
+        rows.append((time_s, *(percentile_interval(value_of(measure, sample), drawn[name])
+                               for name, measure in _MEASURES.items()), len(sample)))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    return Curve(np.array(columns[0], float), columns[1], columns[2], np.array(columns[3], int))
+
+
+def _score_at(attempt: AttemptRecord, moment_s: float) -> float:
+    """Return the newest score at a time since the decision, if it is fresh."""
+    of = _counts(attempt) & (attempt.times_s <= moment_s + _SAME_S)
+    of &= attempt.times_s > moment_s - _FRESH_S
+    return float(attempt.scores[of][-1]) if of.any() else float('nan')

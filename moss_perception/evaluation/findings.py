@@ -1,0 +1,106 @@
+"""What the reader of a report has to know of a recording, in words."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from moss_perception.evaluation.matching import Matcher
+from moss_perception.grasp.frame import Frame
+
+# Above what a camera's exposure, its driver and a recorder's queue explain.
+_LAG_NS = 1_000_000_000
+
+
+@dataclass
+class Seen:
+    """
+    What was noticed of the messages on their way.
+
+    :ivar candidates_frame: of the newest candidates.
+    """
+
+    candidates_frame: str = ''
+    frames: Counter = field(default_factory=Counter)
+    first_ns: int = 0
+    last_ns: int = 0
+    lag_ns: int | None = None
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    foreign: Counter = field(default_factory=Counter)
+
+    def image(self, frame: Frame, recorded_ns: int) -> None:
+        """Note an image that came."""
+        self.frames[frame.frame_id] += 1
+        if frame.stamp_ns > 0:
+            self.first_ns = min(self.first_ns or frame.stamp_ns, frame.stamp_ns)
+            self.last_ns = max(self.last_ns, frame.stamp_ns)
+            lag_ns = recorded_ns - frame.stamp_ns
+            # The least: a recorder falls behind now and then, but a clock always.
+            if self.lag_ns is None or abs(lag_ns) < abs(self.lag_ns):
+                self.lag_ns = lag_ns
+        if self.candidates_frame not in ('', frame.frame_id):
+            self.foreign[self.candidates_frame, frame.frame_id] += 1
+
+    def camera_refused(self, why: str) -> None:
+        """Note a calibration that can't be used."""
+        self._refuse('camera_info', why)
+
+    def candidates_refused(self, why: str) -> None:
+        """Note candidates that can't be used."""
+        self._refuse('candidates', why)
+
+    def _refuse(self, what: str, why: str) -> None:
+        self.refused[what] = (self.refused.get(what, (0, ''))[0] + 1, why)
+
+
+def unmatched(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
+    """List the attempts of which there are no images."""
+    lines = []
+    for attempt in matcher.unmet():
+        start_ns, end_ns = attempt.outcome.start_ns, attempt.outcome.end_ns
+        where = 'no image is stamped within it'
+        if end_ns < seen.first_ns:
+            where = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
+        elif start_ns > seen.last_ns:
+            where = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
+        lines.append(f'attempt {attempt.outcome.attempt}: {where}')
+    return tuple(lines)
+
+
+def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
+    """List what else is strange."""
+    return tuple(line for line in (
+        damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
+        *(f'{count} messages of {what} were refused: {why}'
+          for what, (count, why) in seen.refused.items())) if line)
+
+
+def _of_attempts(matcher: Matcher) -> list[str]:
+    if not matcher.records() and not matcher.unmet():
+        return ['no outcomes were recorded: there is nothing to hold the scores against']
+    pairs = matcher.overlaps()
+    if not pairs:
+        return []
+    named = ', '.join(f'{first} and {second}' for first, second in pairs[:5])
+    more = f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''
+    return [f'attempts overlap in time, and each is scored by itself: {named}{more}']
+
+
+def _of_clocks(matcher: Matcher, seen: Seen) -> list[str]:
+    found, unmet = [], matcher.unmet()
+    if unmet and not matcher.records():
+        found.append(f'none of the {len(unmet)} outcomes is within the images: expected both to '
+                     'be stamped by one clock')
+    if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
+        way = 'behind' if seen.lag_ns > 0 else 'ahead of'
+        found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
+                     "the recorder's clock: outcomes have to be stamped as the images are")
+    return found
+
+
+def _of_frames(seen: Seen) -> list[str]:
+    found = [f'{count} images are in frame {images!r} and the candidates in {candidates!r}: these '
+             'are not scored, expected one frame'
+             for (candidates, images), count in seen.foreign.items()]
+    if len(seen.frames) > 1:
+        found.append('the images are in several frames, and each change empties the window: '
+                     + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
+    return found

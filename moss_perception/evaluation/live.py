@@ -1,0 +1,164 @@
+"""A run over topics as a record: what was heard of the frames, held against the outcomes."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+import math
+from typing import Protocol
+
+from moss_perception.errors import MossError
+from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
+from moss_perception.evaluation.records import AttemptRecord, BagRecord
+import numpy as np
+
+KINDS = ('scored', 'stored', 'skipped', 'refused')
+
+
+class Scores(Protocol):
+    """
+    The scores of one frame.
+
+    :ivar stamp_ns: the frame's header stamp, nanoseconds.
+    :ivar received_ns: when they arrived, on the monotonic clock, nanoseconds.
+    :ivar rows: structured array of ``x``, ``y``, ``z``, ``score`` and ``uncertainty``.
+    """
+
+    stamp_ns: int
+    received_ns: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Heard:
+    """
+    What a node published.
+
+    :ivar scores: of each scored frame, in order of arrival.
+    :ivar defaults: the default grasp's score of each of them, in the same order.
+    :ivar fates: stamp and ``scored``, ``stored``, ``skipped`` or ``refused`` of each frame that
+        arrived, in the order in which that was decided.
+    :ivar diagnostics: the last values by key.
+    """
+
+    scores: Sequence[Scores]
+    defaults: Sequence[float]
+    fates: Sequence[tuple[int, str]]
+    diagnostics: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Played:
+    """
+    What passed before the camera.
+
+    :ivar path: of the recording, or in words.
+    :ivar domain: empty to take it from the outcomes.
+    :ivar frames: images that were published; ``None`` if nobody knows.
+    :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
+    :ivar published: when each image was published, by its stamp, monotonic nanoseconds.
+    """
+
+    path: str
+    domain: str
+    image_topic: str
+    duration_s: float
+    frames: int | None
+    pace: str
+    closed_loop: bool = False
+    published: Mapping[int, int] = field(default_factory=dict)
+
+
+def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
+              verified: str = '', notes: Sequence[str] = (),
+              unexecuted: Collection[int] = ()) -> BagRecord:
+    """
+    Put a run in a record.
+
+    :param attempts: in order.
+    :param elapsed_s: that the run took, seconds.
+    :param verified: what a comparison with an offline replay has found.
+    :param notes: to stand before those of this function.
+    :param unexecuted: numbers of the attempts in which no grasp was executed.
+    :raises MossError: if scores were missed, so that the record would be wrong.
+    """
+    _check_complete(heard, played.frames is None)
+    told = heard.diagnostics
+    arrived = len(heard.fates)
+    frames = arrived if played.frames is None else max(played.frames, arrived)
+    kinds = Counter(kind for _, kind in heard.fates)
+    matcher = match(heard, attempts)
+    records = tuple(replace(x, score=math.nan, uncertainty=math.nan, source='none', executed=False)
+                    if x.attempt in unexecuted else x for x in matcher.records())
+    return BagRecord(
+        path=played.path, domain=played.domain or _domain(attempts),
+        image_topic=played.image_topic, duration_s=played.duration_s, frames=frames,
+        fates={kind: kinds[kind] for kind in KINDS}, refused=_counts(told, 'refused/'),
+        missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
+        elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
+        notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
+        unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
+                        for x in matcher.unmet()),
+        verified=verified, not_arrived=frames - arrived, pace=played.pace,
+        closed_loop=played.closed_loop,
+        latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
+                             for s in heard.scores if s.stamp_ns in played.published]))
+
+
+def _check_complete(heard: Heard, goes_on: bool) -> None:
+    scored = Counter(stamp for stamp, kind in heard.fates if kind == 'scored')
+    unheard = scored - Counter(scores.stamp_ns for scores in heard.scores)
+    if goes_on:
+        # Of a camera that goes on, the newest frame's scores may still be on their way.
+        newest = max((scores.stamp_ns for scores in heard.scores), default=0)
+        unheard = Counter({stamp: n for stamp, n in unheard.items() if stamp <= newest})
+    if unheard:
+        raise MossError(f'{sum(unheard.values())} of {sum(scored.values())} scores were not '
+                        'heard: expected all; the machine may be too busy')
+    told = int(heard.diagnostics.get('frames', len(heard.fates)))
+    if told > len(heard.fates):
+        raise MossError(f'of {told} frames that arrived, the fate of {told - len(heard.fates)} '
+                        'was not heard: expected all, from before the first frame on')
+
+
+def match(heard: Heard, attempts: Sequence[Attempt]) -> Matcher:
+    """Give all that was heard to the attempts."""
+    matcher = Matcher(attempts)
+    for stamp_ns, _ in heard.fates:
+        matcher.see(stamp_ns)
+    # Without a stamp, the defaults are told apart by their order alone.
+    aligned = len(heard.defaults) == len(heard.scores)
+    for index, scores in enumerate(heard.scores):
+        matcher.take(_sample(scores, heard.defaults[index] if aligned else math.nan))
+    return matcher
+
+
+def _sample(scores: Scores, default: float) -> ScoredSample:
+    rows = scores.rows
+    alone = len(rows) == 1 and rows['score'][0] == np.float32(default)
+    return ScoredSample(
+        scores.stamp_ns, np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float),
+        rows['score'], rows['uncertainty'], default,
+        float(rows['uncertainty'][0]) if alone else math.nan)
+
+
+def _domain(attempts: Sequence[Attempt]) -> str:
+    return ', '.join(dict.fromkeys(x.outcome.domain for x in attempts if x.outcome.domain))
+
+
+def _counts(told: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(value) for name, value in told.items()
+            if name.startswith(prefix)}
+
+
+def _notes(told: Mapping[str, str], not_arrived: int, frames: int, played: Played,
+           records: Sequence[AttemptRecord]) -> list[str]:
+    notes = []
+    if not_arrived:
+        notes.append(f'played at {played.pace}: {not_arrived} of {frames} frames did not arrive')
+    if dropped := int(told.get('dropped', 0)):
+        notes.append(f'{dropped} frames were dropped: they came faster than they could be scored')
+    if failures := int(told.get('failures', 0)):
+        notes.append(f'the predictor had {failures} internal errors: its log has them')
+    if unexecuted := sum(not x.executed for x in records):
+        notes.append(f'in {unexecuted} of {len(records)} attempts no grasp was selected')
+    return notes

@@ -1,0 +1,81 @@
+"""Evaluations as files, so that one process can report what several have found."""
+
+from contextlib import suppress
+from dataclasses import asdict, fields
+import json
+from pathlib import Path
+from typing import Any
+
+from moss_perception.errors import MossError
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+import numpy as np
+
+FORMAT = 'moss_perception.evaluation/1'
+_ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores')
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """
+    Write an evaluation as JSON, as a whole or not at all; numbers come back bit by bit.
+
+    :raises MossError: if it can't be written.
+    """
+    partial = path.with_name(path.name + '.partial')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # NaN stays NaN, which Python's JSON reads back.
+        partial.write_text(json.dumps({'format': FORMAT, **asdict(evaluation)}, default=_plain))
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise MossError(f"{path} can't be written: {error.strerror}") from error
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """
+    Read what :func:`write_evaluation` wrote.
+
+    :raises MossError: if it is not there, or something else.
+    """
+    try:
+        values = json.loads(path.read_text())
+        if values.pop('format') != FORMAT:
+            raise ValueError(f'expected the format {FORMAT}')
+        bags = tuple(BagRecord(**_restored(bag) | {
+            'attempts': tuple(AttemptRecord(**_restored(x)) for x in bag['attempts']),
+            'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes'])})
+            for bag in values['bags'])
+        return Evaluation(**values | {'bags': bags})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MossError(f'{path} is no evaluation that can be read: {error}') from error
+
+
+def merge(evaluations: list[Evaluation]) -> Evaluation:
+    """
+    Put the recordings of several evaluations with one checkpoint into one.
+
+    :raises MossError: if they are not of one checkpoint.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if other.sha256 != first.sha256:
+            raise MossError(
+                f'{_names(other)} was evaluated with {other.model} ({other.sha256[:12]}), and '
+                f'{_names(first)} with {first.model} ({first.sha256[:12]}): expected one '
+                'checkpoint')
+    values = {field.name: getattr(first, field.name) for field in fields(Evaluation)}
+    return Evaluation(**values | {'bags': tuple(x for e in evaluations for x in e.bags)})
+
+
+def _names(evaluation: Evaluation) -> str:
+    return ', '.join(bag.path for bag in evaluation.bags)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist()
+
+
+def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.array(value, float) if name in _ARRAYS else value
+            for name, value in values.items()}

@@ -1,0 +1,206 @@
+"""A recording through the very predictor that the node drives: fast, in order, without ROS."""
+
+from array import array
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+import logging
+from pathlib import Path
+import time
+
+from moss_perception.bags.attempts_csv import read_attempts
+from moss_perception.bags.headers import stamp_of
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.bags.reader import Recording
+from moss_perception.errors import CandidateError, ConfigError, FrameError
+from moss_perception.evaluation import findings
+from moss_perception.evaluation.ahead import Arrival, read_ahead
+from moss_perception.evaluation.matching import (
+    Attempt,
+    executed_grasps,
+    Matcher,
+    ScoredSample,
+)
+from moss_perception.evaluation.records import BagRecord
+from moss_perception.grasp.frame import Candidates, Prediction
+from moss_perception.grasp.messages import to_camera, to_candidates
+from moss_perception.grasp.predictor import Predictor, Sample
+from moss_perception.imaging import decode
+import numpy as np
+
+CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
+_LOG = logging.getLogger(__name__)
+_NO_PLACES = np.zeros((0, 3))
+
+
+def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
+           image_topic: str | None = None, camera_info_topic: str | None = None,
+           candidates_topic: str = CANDIDATES_TOPIC, outcome_topic: str = OUTCOME_TOPIC,
+           attempts_csv: Path | str | None = None, watch: bool = True,
+           progress: Callable[[int, int], None] | None = None,
+           arrived: Mapping[int, str] | None = None,
+           on_prediction: Callable[[Prediction], None] | None = None) -> BagRecord:
+    """
+    Score a recording, and hold the scores against its outcomes.
+
+    Messages are fed in the order of recording, as the node hears them in lock step; only frames
+    that become samples are decoded.
+
+    :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; of a damaged one, what is
+        there.
+    :param predictor: its engine, gap and wanted orders are used; it is itself left alone.
+    :param domain: what to call the recording; empty to take it from the outcomes.
+    :param image_topic: with or without ``/compressed``; ``None`` for the only one in colour.
+    :param camera_info_topic: ``None`` for the one beside the images, or the only one.
+    :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
+        :func:`moss_perception.bags.attempts_csv.read_attempts`.
+    :param watch: whether to score, once an attempt is decided and no candidates hold, the
+        executed grasp.
+    :param progress: called with the images done and all of them.
+    :param arrived: where the recording was played in time: what became of each image that
+        reached the node, by header stamp; the others are left out, and what the node dropped is
+        dropped. ``None`` for all images.
+    :param on_prediction: called with each prediction.
+    :raises BagError: if the recording can't be read, or lacks a topic that was named.
+    """
+    with Recording(path, salvage=True) as recording:
+        image = recording.image_topic(image_topic)
+        camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
+        outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
+                    else read_attempts(attempts_csv))
+        run = _Run(predictor, executed_grasps(recording, outcomes), watch, arrived,
+                   on_prediction)
+        wanted = {x for x in (camera_topic, candidates_topic) if x in recording.topics}
+        started = time.perf_counter()
+        with closing(read_ahead(recording, {image.name, *wanted}, image.name,
+                                predictor.config.frame_rate_hz, arrived)) as arrivals:
+            for arrival in arrivals:
+                if arrival.topic == image.name:
+                    run.image(arrival)
+                    if progress is not None:
+                        progress(run.images, image.count)
+                elif arrival.topic == camera_topic:
+                    run.camera(arrival)
+                else:
+                    run.candidates(arrival)
+        elapsed_s = time.perf_counter() - started
+        return run.record(
+            path=str(path), domain=domain or _domain(outcomes), image_topic=image.name,
+            duration_s=(recording.end_ns - recording.start_ns) / 1e9, elapsed_s=elapsed_s,
+            lost_share=recording.lost_share, damage=recording.damage)
+
+
+def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[int, np.ndarray]:
+    """
+    Read chosen images of a recording; those that can't be decoded are left out.
+
+    :param topic: as recorded.
+    :param stamps: their header stamps, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
+    """
+    left, images = set(stamps), {}
+    with Recording(path, salvage=True) as recording:
+        for _, kind, _, raw in recording.messages([topic]) if left else ():
+            stamp_ns = stamp_of(raw)
+            if stamp_ns in left:
+                left.remove(stamp_ns)
+                try:
+                    images[stamp_ns] = decode(recording.deserialize(raw, kind))
+                except FrameError as error:
+                    _LOG.warning('%s: the image stamped %d: %s', path, stamp_ns, error)
+            if not left:
+                break
+    return images
+
+
+def _domain(outcomes: Sequence[Outcome]) -> str:
+    return ', '.join(dict.fromkeys(x.domain for x in outcomes if x.domain))
+
+
+class _Run:
+    """One recording on its way through a predictor of its own."""
+
+    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt], watch: bool,
+                 arrived: Mapping[int, str] | None,
+                 on_prediction: Callable[[Prediction], None] | None):
+        self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
+        self._predictor.set_orders(predictor.order_wanted)
+        self._matcher = Matcher(attempts)
+        self._watch = watch
+        self._arrived = arrived
+        self._tell = on_prediction
+        self._decode_ms, self._inference_ms = array('d'), array('d')
+        self._seen = findings.Seen()
+        self.images = self._not_arrived = 0
+
+    def camera(self, arrival: Arrival) -> None:
+        try:
+            self._predictor.set_camera(to_camera(arrival.message))
+        except ConfigError as error:
+            self._predictor.set_camera(None)
+            self._seen.camera_refused(str(error))
+
+    def candidates(self, arrival: Arrival) -> None:
+        self._seen.candidates_frame = arrival.message.header.frame_id
+        try:
+            self._predictor.set_candidates(to_candidates(arrival.message))
+        except CandidateError as error:
+            self._seen.candidates_refused(str(error))
+
+    def image(self, arrival: Arrival) -> None:
+        self.images += 1
+        frame = arrival.frame
+        if frame is None:
+            self._not_arrived += 1
+            return
+        self._seen.image(frame, arrival.stamp_ns)
+        self._matcher.see(frame.stamp_ns)
+        admitted = self._predictor.admit(frame)
+        if not isinstance(admitted, Sample):
+            return
+        if self._arrived is not None and self._arrived[frame.stamp_ns] == 'skipped':
+            self._predictor.drop(admitted)
+            return
+        self._predictor.watch(self._executed(frame.stamp_ns, frame.frame_id))
+        prediction = self._predictor.advance(admitted).prediction
+        if prediction is not None:
+            self._scored(prediction, arrival.decode_s)
+
+    def _executed(self, stamp_ns: int, frame_id: str) -> Candidates | None:
+        """Return the grasps that are being executed, unless a decision is still to come."""
+        during = self._matcher.during(stamp_ns) if self._watch else []
+        # Beside other grasps a score may round otherwise, and then it would not be the topics'.
+        if any(stamp_ns <= x.outcome.decision_ns for x in during):
+            return None
+        known = [x for x in during if x.position is not None and x.frame_id == frame_id]
+        return Candidates(stamp_ns, frame_id, np.stack([x.position for x in known]),
+                          np.array([x.yaw for x in known])) if known else None
+
+    def _scored(self, prediction: Prediction, decode_s: float) -> None:
+        self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
+        self._inference_ms.append(1e3 * prediction.inference_s)
+        self._matcher.take(ScoredSample(
+            prediction.stamp_ns, prediction.points if len(prediction.points) else _NO_PLACES,
+            prediction.scores, _as_published(prediction.uncertainties), prediction.score,
+            float(_as_published(prediction.uncertainty)), prediction.novelty))
+        if self._tell is not None:
+            self._tell(prediction)
+
+    def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
+        """Say what was found."""
+        counters = self._predictor.counters
+        return BagRecord(
+            **values, frames=counters.frames + self._not_arrived,
+            fates={'scored': counters.scored, 'stored': counters.stored,
+                   'skipped': counters.skipped, 'refused': sum(counters.refused.values())},
+            refused=dict(counters.refused), missing=counters.missing,
+            resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
+            inference_ms=np.array(self._inference_ms), attempts=self._matcher.records(),
+            unmatched=findings.unmatched(self._matcher, self._seen),
+            notes=findings.notes(self._matcher, self._seen, damage),
+            lost_share=lost_share, not_arrived=self._not_arrived)
+
+
+def _as_published(values):
+    """Round as the topic does, so that both ways give the same number."""
+    return np.float32(values).astype(float) if isinstance(values, np.ndarray) else np.float32(
+        values)

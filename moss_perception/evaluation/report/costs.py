@@ -1,0 +1,61 @@
+"""Latency and losses of recordings, and what a requirement may ask for."""
+
+from collections.abc import Sequence
+
+from moss_perception.evaluation.records import BagRecord
+from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
+from moss_perception.evaluation.resampling import Interval
+import numpy as np
+
+
+def figures_of(summary: Summary) -> dict[str, dict[str, tuple[float, str]]]:
+    """List by domain what a requirement may ask for: each value, and why it is undefined."""
+    return {one.name: _figures(one) for one in summary.domains}
+
+
+def _figures(one: Domain) -> dict[str, tuple[float, str]]:
+    nothing = Interval(why='there is no reference domain to compare with')
+    intervals = dict(one.measures)
+    for name in GAPS:
+        intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
+    intervals['novelty_auroc'] = one.novelty.auroc if one.novelty else Interval(
+        why='the checkpoint gives no novelty, or there is no reference domain')
+    found: dict[str, tuple[float, str]] = {}
+    for name, of in intervals.items():
+        for suffix, value in (('', of.value), ('_low', of.low), ('_high', of.high)):
+            found[name + suffix] = (value, of.why)
+    for name, value in costs(one.pool.bags).items():
+        found[name] = (value, 'nothing was scored')
+    found['attempts'] = (one.counts.attempts, '')
+    found['scored_attempts'] = (one.counts.scored, '')
+    found['scored_share'] = (one.counts.scored / one.counts.attempts if one.counts.attempts
+                             else float('nan'), 'there are no attempts')
+    alarms = one.novelty.false_alarms if one.novelty else intervals['novelty_auroc']
+    found['false_alarm_rate'] = (alarms.value, alarms.why)
+    return found
+
+
+def costs(bags: Sequence[BagRecord]) -> dict[str, float]:
+    """
+    Sum up latency and losses.
+
+    :returns: percentiles of decoding and inference, milliseconds a sample; ``missing_share``,
+        samples that repeat the one before, of all samples; ``lost_share``, of the recordings,
+        what damaged files no longer give. NaN where nothing was scored.
+    """
+    found = {}
+    for kind in ('decode', 'inference'):
+        times = np.concatenate([getattr(bag, f'{kind}_ms') for bag in bags]) if bags else []
+        for share in (50, 95):
+            found[f'{kind}_p{share}_ms'] = float(np.percentile(times, share)) if len(
+                times) else float('nan')
+    samples = sum(bag.fates.get('scored', 0) + bag.fates.get('stored', 0) + bag.missing
+                  for bag in bags)
+    found['missing_share'] = (sum(bag.missing for bag in bags) / samples if samples
+                              else float('nan'))
+    length = sum(bag.duration_s for bag in bags)
+    found['lost_share'] = float(np.average(
+        [bag.lost_share for bag in bags],
+        weights=[bag.duration_s for bag in bags] if length > 0 else None)) if bags else float(
+            'nan')
+    return found

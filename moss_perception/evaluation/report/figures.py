@@ -1,0 +1,239 @@
+"""The report's plots, each a small SVG that can still be read on a phone."""
+
+from collections.abc import Sequence
+import io
+import warnings
+
+import matplotlib
+from moss_perception.evaluation.early import Curve
+from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED
+from moss_perception.evaluation.report.summary import Calibration, Domain
+from moss_perception.evaluation.resampling import Interval
+import numpy as np
+
+with warnings.catch_warnings():
+    # pip's matplotlib finds apt's mpl_toolkits where both are installed; nothing here needs 3D.
+    warnings.filterwarnings('ignore', 'Unable to import Axes3D')
+    from matplotlib.figure import Figure
+
+# Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed
+# salt and no date give the same bytes for the same values.
+_RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
+       'font.family': 'sans-serif', 'text.color': INK, 'axes.edgecolor': MUTED,
+       'axes.labelcolor': INK, 'xtick.color': MUTED, 'ytick.color': MUTED, 'axes.titlesize': 11,
+       'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.spines.top': False,
+       'axes.spines.right': False, 'axes.grid': True, 'grid.color': LINE, 'grid.linewidth': 0.7,
+       'axes.axisbelow': True, 'legend.frameon': False, 'legend.fontsize': 9}
+_WIDTH = 4.6
+_MANY = 100
+_BINS = np.linspace(0, 1, 21)
+# So that lines can be told apart without their colours.
+_DASHES = ('-', '--', '-.', ':')
+
+
+def colour_of(number: int) -> str:
+    """Choose a domain's colour by its place; the reference stands first."""
+    return DOMAINS[number % len(DOMAINS)]
+
+
+def _new(height: float, width: float = _WIDTH, **options):
+    figure = Figure(figsize=(width, height), layout='constrained')
+    return figure, figure.subplots(**options)
+
+
+def svg(draw, *arguments) -> bytes:
+    """
+    Draw a plot.
+
+    :param draw: one of this module's functions.
+    :param arguments: for it.
+    :returns: an SVG file.
+    """
+    with matplotlib.rc_context(_RC):
+        written = io.BytesIO()
+        draw(*arguments).savefig(written, format='svg', metadata={'Date': None})
+    return written.getvalue()
+
+
+def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float) -> Figure:
+    """
+    Draw figures with their intervals, one below the other.
+
+    :param rows: name, figure and number of the colour.
+    :param label: of the axis.
+    :param line: where there is nothing: chance, or no gap.
+    """
+    figure, axes = _new(0.95 + 0.36 * len(rows))
+    axes.axvline(line, color=MUTED, linewidth=1, linestyle=':')
+    for row, (_, of, number) in enumerate(rows):
+        if not of.defined:
+            axes.text(0.5, row, 'undefined', va='center', ha='center', color=MUTED, fontsize=9,
+                      transform=axes.get_yaxis_transform())
+            continue
+        axes.plot([of.low, of.high], [row, row], color=colour_of(number), linewidth=2)
+        axes.plot(of.value, row, 'o', color=colour_of(number), markersize=6.5)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], color=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(visible=False, axis='y')
+    axes.tick_params(axis='y', length=0)
+    axes.set_xlabel(label)
+    return figure
+
+
+def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
+    """Draw the ROC curves of domains, each given with the number of its colour."""
+    from sklearn.metrics import roc_curve
+    figure, axes = _new(3.9)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    for one, number in domains:
+        if one.counts.one_class:
+            continue
+        sample = one.pool.scored
+        false, true, _ = roc_curve(sample.labels, sample.scores, drop_intermediate=True)
+        axes.plot(false, true, color=colour_of(number), linewidth=1.8,
+                  linestyle=_DASHES[number % len(_DASHES)], label=one.name)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal',
+             xlabel='failures that are let pass', ylabel='successes that are let pass')
+    axes.legend(loc='lower right')
+    return figure
+
+
+def distribution(one: Domain, threshold: float) -> Figure:
+    """Draw the scores of what held upwards, and of what failed downwards."""
+    figure, axes = _new(2.7)
+    sample = one.pool.scored
+    top = 1
+    for labels, sign, colour, name in ((True, 1, HELD, 'held'), (False, -1, FAILED, 'failed')):
+        counts, _ = np.histogram(sample.scores[sample.labels == labels], _BINS)
+        top = max(top, int(counts.max()))
+        axes.bar(_BINS[:-1] + 0.025, sign * counts, 0.044, color=colour)
+        axes.text(0.015, sign * 0.98, f'{int(counts.sum())} {name}', color=colour, ha='left',
+                  va='top' if sign > 0 else 'bottom', fontsize=10, fontweight='bold',
+                  transform=_mixed(axes))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=':')
+    axes.set(xlim=(0, 1), ylim=(-1.3 * top, 1.3 * top), xlabel='score at the decision',
+             ylabel='attempts')
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(lambda value, _: f'{abs(value):.0f}')
+    return figure
+
+
+def _mixed(axes):
+    """Place along the data's x, and from -1 to 1 over the height."""
+    half = matplotlib.transforms.Affine2D().scale(1, 0.5).translate(0, 0.5)
+    return matplotlib.transforms.blended_transform_factory(axes.transData,
+                                                           half + axes.transAxes)
+
+
+def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
+    """
+    Draw how often grasps held, by their score, before and after scaling.
+
+    :param kinds: name and calibration of each line.
+    """
+    figure, axes = _new(3.9)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    looks = (('o', '-', DOMAINS[0], -0.006), ('D', '--', DOMAINS[1], 0.006))
+    for (name, of), (marker, dash, colour, aside) in zip(kinds, looks, strict=False):
+        x = np.array([one.score for one in of.bins])
+        held = np.array([[one.held.value, one.held.low, one.held.high] for one in of.bins])
+        axes.vlines(x + aside, held[:, 1], held[:, 2], color=colour, linewidth=1, alpha=0.55)
+        # A line through a few uncertain shares would show a shape that is not there.
+        line = dash if len(of.scores) >= _MANY else 'none'
+        axes.plot(x + aside, held[:, 0], linestyle=line, marker=marker, markersize=4,
+                  color=colour, linewidth=1, label=name)
+        axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
+                                             for one in of.bins],
+                     marker=marker, color=colour, zorder=3)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal', xlabel='mean score',
+             ylabel='share that held')
+    figure.legend(loc='outside upper center', ncols=2)
+    return figure
+
+
+def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, axis: str,
+           left: bool) -> Figure:
+    """
+    Draw quality over time, and below it how many attempts count.
+
+    :param lines: domain, curve and number of the colour.
+    :param measure: ``auroc`` or ``balanced_accuracy``.
+    :param label: of the upper axis; ``axis`` of the time.
+    :param left: whether time counts down to the outcome, which is then on the right.
+    """
+    figure, (axes, below) = _new(3.3, 3.9, nrows=2, sharex=True, height_ratios=(4, 1))
+    axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=':')
+    for name, of, number in lines:
+        colour, values = colour_of(number), getattr(of, measure)
+        dash = _DASHES[number % len(_DASHES)]
+        axes.fill_between(of.times_s, [one.low for one in values], [one.high for one in values],
+                          color=colour, alpha=0.13, linewidth=0)
+        axes.plot(of.times_s, [one.value for one in values], dash, color=colour, linewidth=1.8,
+                  label=name)
+        below.plot(of.times_s, of.attempts, dash, color=colour, linewidth=1.3)
+    if not left:
+        axes.axvline(0, color=INK, linewidth=0.9)
+        axes.annotate(' decision', (0, 0.02), xycoords=('data', 'axes fraction'), fontsize=9,
+                      color=INK)
+    axes.set(ylim=(min(0.3, axes.get_ylim()[0]), 1.02), ylabel=label)
+    below.set(xlabel=axis, ylabel='attempts', ylim=(0, None))
+    below.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(2, integer=True))
+    if left:
+        below.invert_xaxis()
+    figure.legend(*axes.get_legend_handles_labels(), loc='outside upper center', ncols=3)
+    return figure
+
+
+def novelties(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figure:
+    """
+    Draw what share of attempts is stranger than a novelty.
+
+    :param rows: domain, novelty of its attempts, number of the colour.
+    :param level: alarm from here on.
+    """
+    figure, axes = _new(3.3)
+    axes.axvline(level, color=MUTED, linewidth=1, linestyle=':')
+    for name, values, number in rows:
+        ordered = np.sort(values)
+        axes.step(np.r_[ordered[:1], ordered], np.linspace(1, 0, len(ordered) + 1), where='post',
+                  color=colour_of(number), linewidth=1.8, label=name,
+                  linestyle=_DASHES[number % len(_DASHES)])
+    axes.set(xlabel='novelty', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
+    axes.legend(loc='upper right')
+    return figure
+
+
+def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
+            axes_of: tuple[str, str], measure: str) -> Figure:
+    """
+    Draw checkpoints by their performance in two domains.
+
+    :param axes_of: the two domains.
+    """
+    figure, axes = _new(3.6)
+    for number, (name, x, y) in enumerate(zip(names, simulated, real, strict=True)):
+        axes.plot(x, y, 'o', color=colour_of(number), markersize=7)
+        axes.annotate(name, (x, y), xytext=(6, 5), textcoords='offset points', fontsize=9)
+    axes.margins(0.25)
+    axes.set(xlabel=f'{measure}, {axes_of[0]}', ylabel=f'{measure}, {axes_of[1]}')
+    return figure
+
+
+def course(times_s: np.ndarray, scores: np.ndarray, end_s: float, success: bool,
+           threshold: float) -> Figure:
+    """Draw one attempt's score over time; the line ends in its outcome."""
+    figure = Figure(figsize=(3.6, 1.7), layout='constrained')
+    axes = figure.subplots()
+    axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=':')
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.plot(times_s, scores, '.-', color=DOMAINS[0], linewidth=1.6, markersize=5)
+    colour = HELD if success else FAILED
+    axes.axvline(end_s, color=colour, linewidth=1.6)
+    for text, at_s, look in (('decision', 0, INK),
+                             ('held' if success else 'failed', end_s, colour)):
+        axes.annotate(text, (at_s, 1.02), ha='center', va='bottom', fontsize=9, color=look,
+                      xycoords=('data', 'axes fraction'))
+    axes.set(ylim=(-0.04, 1.04), yticks=(0, 0.5, 1), ylabel='score',
+             xlabel='s since the decision')
+    return figure

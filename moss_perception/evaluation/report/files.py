@@ -1,0 +1,158 @@
+"""The report's files: JSON and CSV, and a folder that is filled at once or not at all."""
+
+from collections.abc import Mapping, Sequence
+import csv
+from dataclasses import asdict
+import io
+import json
+import math
+import os
+from pathlib import Path
+import shutil
+import tempfile
+from typing import Any
+
+from moss_perception.errors import MossError
+from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.evaluation.report import played
+from moss_perception.evaluation.report.checkpoints import difference, domain_of, rankings
+from moss_perception.evaluation.report.costs import costs
+from moss_perception.evaluation.report.pooling import name_of
+from moss_perception.evaluation.report.summary import Domain, Summary
+from moss_perception.evaluation.thresholds import Verdict
+import numpy as np
+
+FORMAT = 'moss_perception.evaluation/1'
+COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
+           'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'novelty',
+           'predicted', 'correct', 'scored_s', 'motion', 'object')
+
+
+def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
+    """
+    Write the report's values; what is undefined is ``null``.
+
+    :param written: when, in words.
+    """
+    first = summaries[0]
+    content = {
+        'format': FORMAT, 'written': written, 'reference_domain': first.reference,
+        'threshold': first.threshold,
+        'intervals': '95 %: episodes drawn with replacement; shares by Wilson',
+        'requirements': {'met': verdict.met, 'rows': [asdict(row) for row in verdict.rows]},
+        'checkpoints': [_checkpoint(one, first) for one in summaries],
+        'rankings': [asdict(one) for one in rankings(summaries)]}
+    return json.dumps(_plain(content), indent=1, allow_nan=False) + '\n'
+
+
+def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
+    of = summary.evaluation
+    return {'model': of.model, 'sha256': of.sha256, 'temperature': of.temperature,
+            'engine': of.engine, 'threads': of.threads, 'orders': of.orders,
+            'fitted_temperature': asdict(summary.temperature) if summary.temperature else None,
+            'domains': {one.name: _domain(one, summary, first) for one in summary.domains},
+            'recordings': [_recording(bag) for bag in of.bags]}
+
+
+def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
+    found = {'reference': one.reference, 'counts': asdict(one.counts),
+             'unexecuted': one.pool.unexecuted,
+             'measures': {name: asdict(of) for name, of in one.measures.items()},
+             'gaps': {name: asdict(of) for name, of in one.gaps.items()},
+             'calibration': {kind: {name: value for name, value in asdict(of).items()
+                                    if name != 'scores'}
+                             for kind, of in one.calibration.items()},
+             'since_decision': asdict(one.since_decision), 'to_outcome': asdict(one.to_outcome),
+             'novelty': asdict(one.novelty) if one.novelty else None,
+             'costs': costs(one.pool.bags)}
+    other = domain_of(first, one.name)
+    if summary is not first and other is not None:
+        found['auroc_less_first'] = asdict(difference(other, one))
+    return found
+
+
+def _recording(bag: BagRecord) -> dict[str, Any]:
+    names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
+             'missing', 'resets', 'elapsed_s', 'unmatched', 'notes', 'lost_share')
+    return {**{name: getattr(bag, name) for name in names}, 'attempts': len(bag.attempts),
+            'latency': costs([bag]), **played.as_values(bag)}
+
+
+def _plain(value: Any) -> Any:
+    """Turn values into what JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_csv(summaries: Sequence[Summary]) -> str:
+    """Write one line an attempt and checkpoint; what is undefined is an empty cell."""
+    written = io.StringIO()
+    lines = csv.writer(written, lineterminator='\n')
+    lines.writerow(COLUMNS)
+    for summary in summaries:
+        for one in summary.domains:
+            scaled = iter(one.calibration['after'].scores if 'after' in one.calibration else ())
+            for bag in one.pool.bags:
+                for attempt in bag.attempts:
+                    known = math.isfinite(attempt.score) and attempt.executed
+                    lines.writerow(_row(summary, bag, attempt,
+                                        next(scaled, math.nan) if known else math.nan))
+    return written.getvalue()
+
+
+def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord, scaled: float) -> list[Any]:
+    known = math.isfinite(attempt.score) and attempt.executed
+    says = attempt.score >= summary.threshold
+    times = [f'{stamp // 10**9}.{stamp % 10**9:09d}' if stamp is not None else '' for stamp in (
+        attempt.start_ns, attempt.decision_ns, attempt.end_ns, attempt.scored_ns)]
+    numbers = ['' if not math.isfinite(value) else f'{value:.9g}' for value in (
+        attempt.score, scaled, attempt.uncertainty, attempt.novelty)]
+    return [summary.evaluation.model, summary.evaluation.sha256, name_of(bag), bag.path,
+            attempt.attempt, *times[:3], int(attempt.executed), int(attempt.success),
+            attempt.source, *numbers, int(says) if known else '',
+            int(says == attempt.success) if known else '', times[3], attempt.motion,
+            attempt.object]
+
+
+def publish(folder: Path, files: Mapping[str, str]) -> None:
+    """
+    Write files into a folder, all of them or none.
+
+    They are written whole under temporary names, flushed to the disk, and only then named.
+
+    :param folder: made if missing, and taken away again if nothing comes of it.
+    :raises MossError: if they can't be written, such as on a full disk; what was there stays.
+    """
+    folder = Path(folder).absolute()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    partial = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=folder))
+        for name, text in files.items():
+            with (partial / name).open('w', encoding='utf-8', newline='\n') as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())
+        for name in files:
+            (partial / name).replace(folder / name)
+    except OSError as error:
+        raise MossError(f'the report cannot be written to {folder}: {error.strerror or error}: '
+                        'expected a folder with room for it') from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        _unmake(made)
+
+
+def _unmake(made: Sequence[Path]) -> None:
+    for path in made:
+        try:
+            path.rmdir()
+        except OSError:
+            return

@@ -1,0 +1,101 @@
+"""The attempts of a domain, over all its recordings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+from moss_perception.evaluation.resampling import Scored
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pool:
+    """
+    One domain's recordings.
+
+    :ivar name: of the domain.
+    :ivar bags: its recordings, in the order given.
+    :ivar attempts: theirs, recording after recording; without those in which no grasp was
+        executed, of which nothing can be said.
+    :ivar episodes: which attempts belong together, shape ``(N,)``: those of one recording that
+        overlap in time share frames, and so are drawn together.
+    :ivar unexecuted: attempts in which no grasp was executed.
+    """
+
+    name: str
+    bags: tuple[BagRecord, ...]
+    attempts: tuple[AttemptRecord, ...]
+    episodes: np.ndarray
+    unexecuted: int = 0
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Outcomes: bool, shape ``(N,)``."""
+        return np.array([one.success for one in self.attempts], bool)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Which attempts have a score: bool, shape ``(N,)``."""
+        return np.isfinite([one.score for one in self.attempts]) if self.attempts else np.zeros(
+            0, bool)
+
+    @property
+    def scored(self) -> Scored:
+        """The attempts that have a score."""
+        known = self.known
+        return Scored(np.array([one.score for one in self.attempts], float)[known],
+                      self.labels[known], self.episodes[known])
+
+    def values(self, name: str) -> np.ndarray:
+        """Return a number of each attempt that has a score: ``uncertainty`` or ``novelty``."""
+        return np.array([getattr(one, name) for one in self.attempts], float)[self.known]
+
+
+def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
+    """
+    Gather recordings by domain.
+
+    :param reference: comes first; then domains, then single factors of a shift, as they were
+        given.
+    """
+    names = list(dict.fromkeys(name_of(bag) for bag in evaluation.bags))
+    names.sort(key=lambda name: (name != reference, '.' in name))
+    return [_pool(name, [bag for bag in evaluation.bags if name_of(bag) == name])
+            for name in names]
+
+
+def name_of(bag: BagRecord) -> str:
+    """Name a recording's domain, even if nobody else did."""
+    return bag.domain or 'unnamed'
+
+
+def executed(bag: BagRecord) -> tuple[AttemptRecord, ...]:
+    """Return the attempts in which a grasp was executed."""
+    return tuple(one for one in bag.attempts if one.executed)
+
+
+def _pool(name: str, bags: Sequence[BagRecord]) -> Pool:
+    episodes, count = [np.zeros(0, int)], 0
+    for bag in bags:
+        mine = overlapping(executed(bag)) + count
+        count += len(np.unique(mine))
+        episodes.append(mine)
+    attempts = tuple(one for bag in bags for one in executed(bag))
+    return Pool(name, tuple(bags), attempts, np.concatenate(episodes),
+                sum(len(bag.attempts) for bag in bags) - len(attempts))
+
+
+def overlapping(attempts: Sequence[AttemptRecord]) -> np.ndarray:
+    """
+    Number groups of attempts that overlap in time.
+
+    :returns: one number an attempt, from 0 on; attempts that share time share a number.
+    """
+    groups = np.zeros(len(attempts), int)
+    group, until = -1, None
+    for index in sorted(range(len(attempts)), key=lambda n: attempts[n].start_ns):
+        one = attempts[index]
+        if until is None or one.start_ns >= until:
+            group, until = group + 1, one.end_ns
+        groups[index], until = group, max(until, one.end_ns)
+    return groups

@@ -1,0 +1,266 @@
+"""What a report says, as values: measures by domain, gaps, calibration, the shift monitor."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from moss_perception.evaluation import early, reliability, resampling
+from moss_perception.evaluation.records import Evaluation
+from moss_perception.evaluation.report.pooling import Pool, pool
+from moss_perception.evaluation.resampling import Interval, Scored
+import numpy as np
+
+GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
+# A novelty that is given is in units of the checkpoint's own limit.
+ALARM = 1.0
+# Checkpoints are compared at this rate of false alarms in the reference domain.
+FALSE_ALARMS = 0.05
+
+
+@dataclass(frozen=True)
+class Counts:
+    """
+    What was counted in a domain.
+
+    :ivar attempts: in which a grasp was executed; ``held`` of them were successes.
+    :ivar episodes: attempts that overlap count as one.
+    :ivar scored: those with a score; ``scored_held`` of them were successes.
+    :ivar sources: attempts by what was scored: ``executed``, ``default`` or ``none``.
+    :ivar passed: attempts whose score reaches the threshold; ``passed_held`` of them held.
+    """
+
+    attempts: int
+    held: int
+    episodes: int
+    scored: int
+    scored_held: int
+    sources: dict[str, int]
+    passed: int
+    passed_held: int
+
+    @property
+    def one_class(self) -> str:
+        """Say that all scored attempts had one outcome; else empty."""
+        if not self.scored:
+            return 'no attempt has a score'
+        if self.scored_held in (0, self.scored):
+            return (f'all {self.scored} scored attempts are '
+                    f'{"successes" if self.scored_held else "failures"}')
+        return ''
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """
+    How far scores are probabilities, for one way of scaling them.
+
+    :ivar scores: of the domain's scored attempts.
+    :ivar brier: with interval; ``ece`` likewise; ``cross_entropy`` in nats.
+    :ivar bins: of the reliability diagram.
+    :ivar chance_ece: mean, and what 95 % stay below, if the scores were perfectly calibrated.
+    """
+
+    scores: np.ndarray
+    brier: Interval
+    ece: Interval
+    cross_entropy: float
+    bins: tuple[reliability.Bin, ...]
+    chance_ece: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """
+    How the shift monitor tells a domain from the reference.
+
+    :ivar auroc: how often an attempt of the domain is stranger than one of the reference.
+    :ivar false_alarms: share of the reference's attempts above the checkpoint's limit.
+    :ivar found: share of the domain's attempts above it.
+    :ivar level: which one in twenty attempts of the reference exceeds.
+    :ivar found_at_equal: share of the domain's attempts that exceed it.
+    """
+
+    auroc: Interval
+    false_alarms: Interval
+    found: Interval
+    level: float
+    found_at_equal: Interval
+
+
+@dataclass(frozen=True)
+class Domain:
+    """
+    One domain, evaluated with one checkpoint.
+
+    :ivar measures: by name: those of ``resampling.MEASURES`` by episodes drawn with replacement;
+        ``accuracy``, ``success`` and ``passed_success`` with Wilson's interval; ``error_auroc``,
+        how well the uncertainty finds wrong decisions.
+    :ivar gaps: this domain less the reference, by measure; empty for the reference.
+    :ivar calibration: ``before`` and, where a temperature was fitted, ``after``; ``undone`` where
+        the checkpoint has a temperature of its own.
+    :ivar novelty: ``None`` where the checkpoint gives none, and for the reference.
+    """
+
+    pool: Pool
+    reference: bool
+    counts: Counts
+    measures: dict[str, Interval]
+    gaps: dict[str, Interval]
+    calibration: dict[str, Calibration]
+    since_decision: early.Curve
+    to_outcome: early.Curve
+    novelty: Novelty | None
+
+    @property
+    def name(self) -> str:
+        """Return the domain's name."""
+        return self.pool.name
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    One checkpoint's evaluation, measured.
+
+    :ivar reference: name of the domain that others are compared with.
+    :ivar threshold: scores from here on say that a grasp will hold.
+    :ivar temperature: fitted to the reference only; ``None`` where that was not evaluated.
+    """
+
+    evaluation: Evaluation
+    reference: str
+    threshold: float
+    temperature: reliability.Temperature | None
+    domains: tuple[Domain, ...]
+
+
+def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float = 0.5,
+              repeats: int = resampling.REPEATS) -> Summary:
+    """
+    Measure everything that a report shows of one checkpoint.
+
+    :param reference: the simulated domain: others are compared with it, and the temperature is
+        fitted to it alone.
+    :param threshold: scores from here on say that a grasp will hold, in [0, 1].
+    :param repeats: draws of episodes.
+    """
+    pools = pool(evaluation, reference)
+    base = pools[0] if pools and pools[0].name == reference else None
+    temperature = reliability.reference_temperature(base.scored, reference) if base else None
+    domains, base_draws, first = [], {}, None
+    for number, one in enumerate(pools):
+        counts = _count(one, threshold)
+        measures, draws = _measure(one, counts, threshold, number, repeats)
+        if one is base:
+            base_draws, first = draws, measures
+        domains.append(Domain(
+            one, one is base, counts, measures,
+            _gaps(measures, draws, first, base_draws) if base and one is not base else {},
+            _calibrate(one, measures, temperature, evaluation.temperature, repeats),
+            early.since_decision(one.attempts), early.to_outcome(one.attempts),
+            _novelty(one, base, repeats) if base and one is not base else None))
+    return Summary(evaluation, reference, threshold, temperature, tuple(domains))
+
+
+def _count(one: Pool, threshold: float) -> Counts:
+    sample = one.scored
+    passed = sample.scores >= threshold
+    return Counts(len(one.attempts), int(one.labels.sum()), len(np.unique(one.episodes)),
+                  len(sample), int(sample.labels.sum()),
+                  dict(Counter(attempt.source for attempt in one.attempts)),
+                  int(passed.sum()), int(sample.labels[passed].sum()))
+
+
+def _measure(one: Pool, counts: Counts, threshold: float, seed: int,
+             repeats: int) -> tuple[dict[str, Interval], dict[str, np.ndarray]]:
+    sample = one.scored
+    functions = {**resampling.MEASURES, 'balanced_accuracy': lambda drawn, weights:
+                 resampling.balanced_accuracy(drawn, weights, threshold)}
+    draws = resampling.draw(sample, functions, repeats=repeats, seed=seed)
+    found = {name: resampling.percentile_interval(
+        resampling.value_of(function, sample), draws[name],
+        counts.one_class if name in resampling.NEED_BOTH else 'no attempt has a score')
+        for name, function in functions.items()}
+    right = int(((sample.scores >= threshold) == sample.labels).sum())
+    found['accuracy'] = resampling.wilson(right, len(sample))
+    found['success'] = resampling.wilson(counts.held, counts.attempts)
+    found['passed_success'] = resampling.wilson(counts.passed_held, counts.passed)
+    found['error_auroc'] = _error_auroc(one, threshold, repeats)
+    return found, draws
+
+
+def _error_auroc(one: Pool, threshold: float, repeats: int) -> Interval:
+    sample, spread = one.scored, one.values('uncertainty')
+    known = np.isfinite(spread)
+    if not known.any():
+        return Interval(why='the checkpoint gives no uncertainty' if len(sample)
+                        else 'no attempt has a score')
+    wrong = ((sample.scores >= threshold) != sample.labels)[known]
+    if wrong.all() or not wrong.any():
+        return Interval(why='all decisions are ' + ('wrong' if wrong.all() else 'right'))
+    return _area(Scored(spread[known], wrong, sample.episodes[known]), repeats)
+
+
+def _area(sample: Scored, repeats: int) -> Interval:
+    drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=repeats)
+    return resampling.percentile_interval(resampling.value_of(resampling.auroc, sample),
+                                          drawn['auroc'])
+
+
+def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[str, Interval],
+          base_draws: dict[str, np.ndarray]) -> dict[str, Interval]:
+    found = {}
+    for name in GAPS:
+        if name in draws:
+            found[name] = resampling.percentile_interval(
+                mine[name].value - base[name].value, draws[name] - base_draws[name],
+                mine[name].why or f'undefined in the reference: {base[name].why}')
+        else:
+            found[name] = resampling.difference_of_shares(mine[name], base[name])
+    return found
+
+
+def _calibrate(one: Pool, measures: dict[str, Interval],
+               fitted: reliability.Temperature | None, own: float,
+               repeats: int) -> dict[str, Calibration]:
+    sample = one.scored
+    found = {'before': _calibration(sample, repeats, measures)}
+    if fitted and np.isfinite(fitted.value):
+        scores = (reliability.scale_across(sample) if one.name == fitted.domain
+                  else reliability.scale(sample.scores, fitted.value))
+        found['after'] = _calibration(Scored(scores, sample.labels, sample.episodes), repeats)
+    if own != 1 and len(sample):
+        found['undone'] = _calibration(Scored(
+            reliability.scale(sample.scores, 1 / own), sample.labels, sample.episodes), repeats)
+    return found
+
+
+def _calibration(sample: Scored, repeats: int,
+                 measures: dict[str, Interval] | None = None) -> Calibration:
+    if measures is None:
+        names = {'brier': resampling.brier, 'ece': resampling.ece}
+        draws = resampling.draw(sample, names, repeats=repeats)
+        measures = {name: resampling.percentile_interval(
+            resampling.value_of(measure, sample), draws[name], 'no attempt has a score')
+            for name, measure in names.items()}
+    return Calibration(sample.scores, measures['brier'], measures['ece'],
+                       reliability.cross_entropy(sample.scores, sample.labels),
+                       tuple(reliability.reliability_bins(sample)),
+                       reliability.chance_ece(sample.scores))
+
+
+def _novelty(one: Pool, base: Pool, repeats: int) -> Novelty | None:
+    usual, strange = (x[np.isfinite(x)] for x in (base.values('novelty'), one.values('novelty')))
+    if not len(usual) or not len(strange):
+        return None
+    level = float(np.quantile(usual, 1 - FALSE_ALARMS))
+    both = np.concatenate([strange, usual])
+    of = np.repeat([True, False], [len(strange), len(usual)])
+    episodes = np.concatenate([
+        one.episodes[one.known][np.isfinite(one.values('novelty'))] + len(base.episodes),
+        base.episodes[base.known][np.isfinite(base.values('novelty'))]])
+    return Novelty(_area(Scored(both, of, episodes), repeats), _share(usual > ALARM),
+                   _share(strange > ALARM), level, _share(strange > level))
+
+
+def _share(which: np.ndarray) -> Interval:
+    return resampling.wilson(int(which.sum()), len(which))

@@ -1,0 +1,55 @@
+"""New checkpoints made from others: with their graphs, whole or not at all."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from moss_perception.errors import CheckpointError
+from moss_perception.grasp.checkpoint import save_checkpoint
+from moss_perception.grasp.export import export_graphs
+from moss_perception.grasp.manifest import graph_path, replace_files
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.grasp.novelty import Novelty
+
+
+def refuse_existing(out: Path) -> None:
+    """
+    Refuse a name under which a checkpoint or one of its graphs lies already.
+
+    :raises CheckpointError: naming the file.
+    """
+    if out.suffix != '.safetensors':
+        raise CheckpointError(f'{out} is no name for a checkpoint: expected <name>.safetensors')
+    for path in (out, *out.parent.glob(f'{out.stem}.orders_*.onnx')):
+        if path.exists():
+            raise CheckpointError(f'{path} is there already, and is never overwritten: expected '
+                                  'another name')
+
+
+def write_derived(out: Path, network: GraspNetwork, notes: dict,
+                  novelty: Novelty | None, graphs: bool = True) -> str:
+    """
+    Write a checkpoint and its graphs beside others, and enter their digests into SHA256SUMS.
+
+    :param out: the file to write, ``<name>.safetensors``.
+    :param network: on the CPU.
+    :param notes: of the checkpoint.
+    :param novelty: the distribution of its training, if it is known.
+    :param graphs: whether to export it for ONNX Runtime.
+    :returns: the checkpoint's SHA-256.
+    :raises CheckpointError: if it can't be written, or a graph differs from torch.
+    :raises ConfigError: if the packages that export are missing.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, so that finished files only have to be renamed.
+        with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
+            made = Path(folder) / out.name
+            digest = save_checkpoint(made, network, notes, novelty)
+            if graphs:
+                export_graphs(made, digest)
+            names = [out, *(graph_path(out, n) for n in range(1, network.config.orders + 1))]
+            replace_files({name: made.with_name(name.name) for name in names
+                           if made.with_name(name.name).exists()})
+    except OSError as error:
+        raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
+    return digest

@@ -1,0 +1,75 @@
+"""The command `evaluate` on recordings: what it tells, asks, requires and refuses."""
+
+import io
+import json
+
+from moss_perception.cli import evaluate
+from moss_perception.cli.evaluate_bags import _domain_of
+from moss_perception.resources import share_directory
+import pytest
+
+SAMPLES = share_directory() / 'samples'
+
+
+@pytest.mark.timeout(115)
+def test_recordings_by_several_workers_become_one_report(tiny_checkpoint, tmp_path, capsys):
+    arguments = [str(SAMPLES / 'sim_20'), f'odd:{SAMPLES / "shifted_20"}', '--model',
+                 str(tiny_checkpoint), '--workers', '2', '--report', str(tmp_path / 'report'),
+                 '--record', str(tmp_path / 'record.json')]
+    assert evaluate.main([*arguments, '--require', 'attempts>=20', 'auroc>1']) == 3
+    out = capsys.readouterr().out
+    assert 'sim: 9 of 20 attempts succeeded' in out and 'odd: 10 of 20' in out
+    assert out.count('SHORT') == 2 and out.count(' met') == 2
+    made = {x.name for x in (tmp_path / 'report').iterdir()}
+    assert made >= {'report.html', 'report.json', 'attempts.csv'}
+    bags = json.loads((tmp_path / 'record.json').read_text())['bags']
+    assert [x['domain'] for x in bags] == ['sim', 'odd']
+
+
+def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
+    strange = tmp_path / 'a:b'
+    strange.mkdir()
+    assert _domain_of('real:/data/bag') == ('real', '/data/bag')
+    assert _domain_of(str(strange)) == ('', str(strange))
+    assert _domain_of('/data/x:y') == ('', '/data/x:y')
+
+
+@pytest.mark.parametrize('arguments', [
+    [], ['bag', '--scenes', 'x'], ['bag', '--yardstick'], ['--scenes', 'x', '--report', 'y'],
+    ['bag', '--domain', 'real'], ['--scenes', 'x', '--model', 'a', 'b'],
+    ['--scenes', 'x', '--domain', 'sim=bag']])
+def test_what_does_not_fit_together_is_a_usage_error(arguments):
+    with pytest.raises(SystemExit) as info:
+        evaluate.main(arguments)
+    assert info.value.code == 2
+
+
+def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path, caplog):
+    for more, said in (([str(tmp_path / 'none')], 'no such recording'),
+                       ([str(SAMPLES / 'sim_20'), '--require', 'beauty>1'], 'beauty'),
+                       ([str(SAMPLES / 'sim_20'), '--outcomes', 'a', '--outcomes', 'b'],
+                        '2 files of outcomes for 1 recordings')):
+        caplog.clear()
+        assert evaluate.main([*more, '--model', str(tiny_checkpoint), '--report',
+                              str(tmp_path / 'report')]) == 1
+        assert said in caplog.text and caplog.text.count('\n') == 1
+    assert not (tmp_path / 'report').exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_of_several_cameras_one_is_asked_for(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys, caplog):
+    bag = make_bag([factory.image(factory.START_NS + n, x, side=40)
+                    for n, x in enumerate(('/left', '/right'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    monkeypatch.setattr('sys.stdin', Terminal('3\n2\n'))
+    assert evaluate.main(arguments) == 0
+    said = capsys.readouterr()
+    assert '1 images on /right' in said.out and said.err.count('Which one, 1 to 2?') == 2
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert evaluate.main(arguments) == 1
+    assert 'expected one of /left, /right' in caplog.text

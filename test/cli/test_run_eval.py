@@ -1,0 +1,138 @@
+"""An evaluation over real topics by the plain runner: its report and its exit status."""
+
+import json
+import re
+import signal
+import subprocess
+
+import cv2
+from moss_perception.bags.writer import RecordingWriter
+from moss_perception.errors import SimulationError
+from moss_perception.evaluation.record_files import read_evaluation
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.timeout(115)
+
+PERIOD_NS = 100_000_000
+FRAMES, DECISION = 22, 19
+START_NS = 1_700_000_000_000_000_000
+MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
+NODES = ('grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell', 'bag_player', 'bag_evaluator')
+OWN = """\
+/**/grasp_predictor:
+  ros__parameters: {threads: 1}
+/**/grasp_gate:
+  ros__parameters: {min_score: 0.0, release_score: 0.0, max_uncertainty: 0.5, hold_time: 0.0}
+/**/sim_cell:
+  ros__parameters: {rate: 10.0, timeout: 6.0, start_delay: 60.0}
+"""
+
+
+def record(path, domain, seed):
+    """Write two attempts, one held and one dropped, a second and a half apart."""
+    rng = np.random.default_rng(seed)
+    with RecordingWriter(path) as writer:
+        for attempt in range(2):
+            start_ns = START_NS + attempt * 4 * 10**9
+            for index in range(FRAMES):
+                stamp_ns = start_ns + index * PERIOD_NS
+                grasps = np.array([[0.01, 0.002 * index, 0.5, 0.3],
+                                   [-0.05, 0.001 * index, 0.6, 1.2]])
+                writer.camera_info(stamp_ns, 40, 40, MATRIX)
+                writer.candidates(stamp_ns, grasps)
+                image = cv2.imencode('.jpg', rng.integers(0, 256, (40, 40, 3), np.uint8))[1]
+                writer.image(stamp_ns, image.tobytes())
+                if index == DECISION:
+                    writer.selected(stamp_ns, grasps[attempt])
+            writer.outcome('over', attempt=attempt + 1, start_ns=start_ns,
+                           decision_ns=start_ns + DECISION * PERIOD_NS, end_ns=stamp_ns,
+                           success=bool(attempt), domain=domain, motion='', object='')
+    return path
+
+
+@pytest.fixture
+def start(programs, tmp_path):
+    """Return a function that starts the runner from the test's folder."""
+    environment = programs.with_executables(tmp_path, *NODES)
+    (tmp_path / 'own.yaml').write_text(OWN)
+    started = []
+
+    def start(*words):
+        started.append(subprocess.Popen(
+            [*programs.command('run_eval'), 'params_file:=own.yaml', *words], cwd=tmp_path,
+            env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        return started[-1]
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def run(start, *words):
+    process = start(*words)
+    output, _ = process.communicate(timeout=110)
+    return process.returncode, output
+
+
+def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
+    sim, real = (record(tmp_path / x, x, n) for n, x in enumerate(('sim', 'real')))
+    status, output = run(start, f'sim_bag:={sim}', f'real_bag:={real}', 'out:=out',
+                         f'model:={tiny_checkpoint}', 'require:=attempts>=2; attempts@real>=2')
+    assert status == 0, output
+    assert {x.name for x in (tmp_path / 'out' / 'report').iterdir()} == {
+        'report.html', 'report.json', 'attempts.csv'}
+    assert json.loads((tmp_path / 'out' / 'report' / 'report.json').read_text())
+    for name, domain in (('1_sim', 'sim'), ('2_real', 'real')):
+        bag, = read_evaluation(tmp_path / 'out' / 'records' / f'{name}.json').bags
+        assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
+        assert [x.source for x in bag.attempts] == ['executed', 'executed']
+        assert 'bit for bit' in bag.verified, bag
+    assert 'Traceback' not in output, output
+
+
+def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_path):
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        image = cv2.imencode('.jpg', np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+        for index in range(3):
+            writer.image(START_NS + index * PERIOD_NS, image)
+    status, output = run(start, 'sim_bag:=none', f'real_bag:={tmp_path / "bag"}', 'out:=out',
+                         f'model:={tiny_checkpoint}')
+    assert status == 1, output
+    assert 'no outcome to hold the scores against' in output
+    assert 'images played' not in output and 'Traceback' not in output
+    assert not (tmp_path / 'out' / 'report').exists()
+
+
+def test_an_interruption_is_130(start, tiny_checkpoint, tmp_path):
+    real = record(tmp_path / 'real', 'real', 3)
+    process = start('sim_bag:=none', f'real_bag:={real}', 'lock_step:=false', 'bag_rate:=0.1',
+                    f'model:={tiny_checkpoint}', 'out:=out')
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if 'activate done' in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, ''.join(lines)
+    assert 'Traceback' not in ''.join(lines), ''.join(lines)
+    assert not (tmp_path / 'out' / 'report').exists()
+
+
+def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
+    try:
+        from moss_perception.simulation.renderer import Renderer
+        Renderer().close()
+    except SimulationError as error:
+        pytest.skip(str(error))
+    status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=2',
+                         'sim_seed:=5', 'out:=out')
+    assert status == 0, output
+    found = re.search(r'2 attempts: (\d) succeeded, (\d) failed', output)
+    assert found, output
+    bag, = read_evaluation(tmp_path / 'out' / 'records' / '1_sim.json').bags
+    assert bag.closed_loop and bag.pace == 'live' and bag.domain == 'sim'
+    assert sum(x.success for x in bag.attempts) == int(found[1])
+    assert sum(x.executed for x in bag.attempts) == int(found[1]) + int(found[2])
+    assert all(x.source == 'executed' for x in bag.attempts if x.executed)
+    assert f'{found[1]} of 2 executed grasps succeeded' in output, output

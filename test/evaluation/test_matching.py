@@ -1,0 +1,65 @@
+"""Which score counts for an attempt, whatever order samples and attempts come in."""
+
+from moss_perception.bags.outcomes import Outcome
+from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
+import numpy as np
+
+PLACE = np.array([0.1, 0.0, 0.6])
+SECOND = 1_000_000_000
+
+
+def attempt(number=1, start=10, decision=20, end=30, position=PLACE):
+    return Attempt(Outcome(number, start * SECOND, decision * SECOND, end * SECOND, True, '', '',
+                           ''), position)
+
+
+def sample(at, *scores, default=0.5):
+    places = np.array([PLACE + (0.1 * n, 0, 0) for n in range(len(scores))]).reshape(-1, 3)
+    return ScoredSample(round(at * SECOND), places, np.array(scores), np.array(scores) / 10,
+                        default)
+
+
+def matched(attempts, *samples):
+    matcher = Matcher(attempts)
+    for one in samples:
+        matcher.take(one)
+    return matcher.records()
+
+
+def test_the_newest_sample_at_or_before_the_decision_counts():
+    (found,) = matched([attempt()], sample(9, 0.1), sample(19, 0.2), sample(20, 0.3),
+                       sample(21, 0.4), sample(31, 0.9))
+    assert (found.scored_ns, found.score, found.source) == (20 * SECOND, 0.3, 'executed')
+    np.testing.assert_array_equal(found.scores, (0.2, 0.3, 0.4))
+    np.testing.assert_array_equal(found.times_s, (-1, 0, 1))
+
+
+def test_without_the_executed_grasp_the_default_counts_but_is_no_part_of_its_curve():
+    (found,) = matched([attempt()], sample(20, default=0.7))
+    assert (found.score, found.source) == (0.7, 'default') and np.isnan(found.scores).all()
+    (found,) = matched([attempt(position=None)], sample(20, 0.1, default=0.7))
+    assert (found.score, list(found.scores)) == (0.7, [0.7])
+
+
+def test_attempts_that_overlap_share_samples():
+    attempts = [attempt(2, 15, 25, 40), attempt(1), attempt(3, 100, 110, 120)]
+    matcher = Matcher(attempts)
+    for at in (18, 24):
+        matcher.take(sample(at, at / 100))
+    assert [(x.attempt, x.score) for x in matcher.records()] == [(2, 0.24), (1, 0.18)]
+    assert matcher.overlaps() == [(1, 2)]
+    assert [x.outcome.attempt for x in matcher.unmet()] == [3]
+    assert [x.outcome.attempt for x in matcher.during(35 * SECOND)] == [2]
+
+
+def test_who_notes_only_the_beginning_is_scored_by_what_was_just_before():
+    (found,) = matched([attempt(start=20, decision=20)], sample(18.5, 0.1), sample(19.5, 0.2),
+                       sample(20.5, 0.3))
+    assert (found.score, list(found.times_s)) == (0.2, [-0.5, 0.5])
+
+
+def test_an_attempt_of_which_no_image_was_scored_has_no_score():
+    matcher = Matcher([attempt()])
+    matcher.see(15 * SECOND)
+    (found,) = matcher.records()
+    assert found.source == 'none' and np.isnan(found.score) and found.scored_ns is None

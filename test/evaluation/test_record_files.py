@@ -1,0 +1,62 @@
+"""Evaluations as files: what comes back, and what is refused."""
+
+from dataclasses import replace
+
+from moss_perception.errors import MossError
+from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def evaluation():
+    attempts = (
+        AttemptRecord(1, 10, 20, 30, True, 'slide', 'box', 19, 0.1 + 0.2, 0.05, source='executed',
+                      times_s=np.array([-0.1, 1 / 3]), scores=np.array([np.nan, 2 / 3])),
+        AttemptRecord(2, 40, 50, 60, False, executed=False))
+    bag = BagRecord('a', 'sim', '/image', 1.5, 10, {'scored': 10}, {'step': 1}, 2, {'gap': 1},
+                    0.7, np.zeros(0), np.array([1.25]), attempts, ('x',), ('y', 'z'), 0.25, 3,
+                    '1x', True, np.array([7.5]), 'same')
+    return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
+
+
+def assert_same(first, second):
+    assert type(first) is type(second)
+    for name, value in vars(first).items():
+        other = getattr(second, name)
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, other)
+            assert other.dtype == float
+        elif name in ('bags', 'attempts'):
+            for a, b in zip(value, other, strict=True):
+                assert_same(a, b)
+        else:
+            assert value == other or value != value and other != other, name
+
+
+def test_an_evaluation_comes_back_bit_by_bit(evaluation, tmp_path):
+    write_evaluation(tmp_path / 'new' / 'one.json', evaluation)
+    assert_same(evaluation, read_evaluation(tmp_path / 'new' / 'one.json'))
+    assert [x.name for x in (tmp_path / 'new').iterdir()] == ['one.json']
+
+
+@pytest.mark.parametrize('text', [
+    '', '[]', '{}', '{"format": "other"}', '{"format": "moss_perception.evaluation/1"}'])
+def test_another_file_is_refused_by_its_name(tmp_path, text):
+    (tmp_path / 'x.json').write_text(text)
+    with pytest.raises(MossError, match='x.json is no evaluation'):
+        read_evaluation(tmp_path / 'x.json')
+
+
+def test_a_place_where_nothing_can_be_written_is_one_line(evaluation, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(MossError, match="can't be written"):
+        write_evaluation(tmp_path / 'file' / 'x.json', evaluation)
+
+
+def test_recordings_of_one_checkpoint_are_put_together(evaluation):
+    other = replace(evaluation, bags=(replace(evaluation.bags[0], path='b'),))
+    assert [x.path for x in merge([evaluation, other]).bags] == ['a', 'b']
+    with pytest.raises(MossError, match='expected one checkpoint'):
+        merge([evaluation, replace(other, sha256='cd' * 32)])

@@ -1,0 +1,172 @@
+"""A recording goes through the predictor as fast as it can, and its attempts are scored."""
+
+import cv2
+from moss_perception.bags.writer import RecordingWriter
+from moss_perception.errors import BagError
+from moss_perception.evaluation import ahead
+from moss_perception.evaluation.replay import read_images, replay
+from moss_perception.grasp.frame import Candidates, Frame
+from moss_perception.grasp.messages import to_camera
+from moss_perception.grasp.predictor import Predictor
+from moss_perception.imaging import CompressedImage
+import numpy as np
+import pytest
+
+START_NS, RATE_NS = 1_700_000_000_000_000_000, 100_000_000
+MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
+GRASPS = np.array([[0.01, 0.0, 0.5, 0.3], [-0.05, 0.01, 0.6, 1.2]])
+FRAMES, DECISION, END = 26, 20, 24
+
+
+@pytest.fixture(scope='module')
+def predictor(tiny_checkpoint):
+    return Predictor.load(str(tiny_checkpoint), threads=1)
+
+
+@pytest.fixture(scope='module')
+def jpegs():
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (FRAMES, 40, 40, 3), np.uint8)
+    return [cv2.imencode('.jpg', image)[1].tobytes() for image in images]
+
+
+@pytest.fixture
+def record(tmp_path, jpegs):
+    """Return a function that writes one attempt; more frames than samples if asked."""
+    def write(name='bag', outcome=True, period_ns=RATE_NS, frames=None, **options):
+        with RecordingWriter(tmp_path / name, **options) as writer:
+            for index, jpeg in enumerate(frames or jpegs):
+                stamp_ns = START_NS + index * period_ns
+                writer.camera_info(stamp_ns, 40, 40, MATRIX)
+                writer.candidates(stamp_ns, GRASPS if index <= DECISION else GRASPS[:0])
+                writer.image(stamp_ns, jpeg)
+                if index == DECISION:
+                    writer.selected(stamp_ns, GRASPS[1])
+            if outcome:
+                writer.outcome('held', attempt=4, start_ns=START_NS, decision_ns=START_NS
+                               + DECISION * period_ns, end_ns=START_NS + END * period_ns,
+                               success=True, domain='sim', motion='still', object='box')
+        return tmp_path / name
+    return write
+
+
+def pushed(predictor, jpegs):
+    """Do by hand what a replay is to do."""
+    own = Predictor(predictor.engine)
+    info = type('Info', (), {'k': MATRIX.ravel(), 'd': np.zeros(5), 'width': 40, 'height': 40,
+                             'distortion_model': 'plumb_bob'})
+    own.set_camera(to_camera(info))
+    found = []
+    for index, jpeg in enumerate(jpegs):
+        stamp_ns = START_NS + index * RATE_NS
+        grasps = GRASPS if index <= DECISION else GRASPS[:0]
+        own.set_candidates(Candidates(stamp_ns, 'camera_optical_frame', grasps[:, :3],
+                                      2 * np.arctan2(np.sin(grasps[:, 3] / 2),
+                                                     np.cos(grasps[:, 3] / 2))))
+        found.append(own.push(Frame(stamp_ns, 'camera_optical_frame', CompressedImage(jpeg))))
+    return found
+
+
+def test_scores_are_those_of_the_predictor_and_the_grasp_is_watched_to_the_end(
+        record, predictor, jpegs):
+    by_hand = pushed(predictor, jpegs)
+    found = replay(record(), predictor)
+    assert found.fates == {'scored': 11, 'stored': 15, 'skipped': 0, 'refused': 0}
+    (attempt,) = found.attempts
+    decided = by_hand[DECISION]
+    assert (attempt.scored_ns, attempt.source) == (decided.stamp_ns, 'executed')
+    # A yaw travels as a quaternion, and may come back another in the last bit.
+    np.testing.assert_allclose(attempt.score, decided.scores[1], rtol=1e-5)
+    np.testing.assert_allclose(attempt.times_s, np.arange(-5, 5) / 10)
+    assert np.isfinite(attempt.scores).all() and len(set(attempt.scores)) > 5
+    assert (found.domain, found.frames, found.lost_share, found.unmatched) == ('sim', 26, 0.0, ())
+    assert len(found.decode_ms) == len(found.inference_ms) == 11
+    unwatched = replay(record('other'), predictor, watch=False).attempts[0]
+    np.testing.assert_array_equal(unwatched.scores[:6], attempt.scores[:6])
+    assert np.isnan(unwatched.scores[6:]).all() and unwatched.score == attempt.score
+
+
+def test_only_samples_are_decoded(record, predictor, jpegs, monkeypatch):
+    decoded, decode = [], ahead.imaging.decode
+    monkeypatch.setattr(ahead.imaging, 'decode', lambda x: decoded.append(1) or decode(x))
+    many = [jpeg for jpeg in jpegs for _ in range(3)]
+    found = replay(record(period_ns=RATE_NS // 3, frames=many), predictor)
+    assert len(decoded) == found.fates['scored'] + found.fates['stored'] == len(jpegs)
+    assert found.fates['skipped'] == 2 * len(jpegs)
+
+
+def test_a_spoilt_image_is_refused_and_its_sample_repeated(record, predictor, jpegs):
+    spoilt = [*jpegs[:18], jpegs[18][:100], *jpegs[19:]]
+    found = replay(record(frames=spoilt), predictor)
+    assert (found.refused, found.missing) == ({'compressed': 1}, 1)
+    assert sum(found.fates.values()) == found.frames == FRAMES
+
+
+def test_frames_that_did_not_arrive_are_left_out_and_counted(record, predictor, jpegs):
+    stamps = [START_NS + n * RATE_NS for n in range(FRAMES)]
+    arrived = dict.fromkeys(stamps, 'stored')
+    del arrived[stamps[17]]
+    arrived[stamps[18]] = 'skipped'
+    scores = {}
+    found = replay(record(), predictor, arrived=arrived,
+                   on_prediction=lambda p: scores.__setitem__(p.stamp_ns, p.missing_in_window))
+    assert (found.not_arrived, found.missing, found.fates['skipped']) == (1, 2, 1)
+    assert sum(found.fates.values()) + found.not_arrived == found.frames == FRAMES
+    assert stamps[18] not in scores and scores[stamps[19]] == 2
+
+
+def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, tmp_path):
+    table = tmp_path / 'outcomes.csv'
+    start = (START_NS + 19 * RATE_NS) / 1e9
+    table.write_text(f'start,end,success,domain\n{start:.3f},{start + 0.3:.3f},no,real\n'
+                     '5,6,yes,real\n')
+    bag = record(outcome=False, topics=('/image/compressed', '/camera_info', '/grasp_candidates',
+                                        '/selected_grasp'))
+    found = replay(bag, predictor, attempts_csv=table, candidates_topic='/none')
+    (attempt,) = found.attempts
+    assert (attempt.success, found.domain) == (False, 'real')
+    assert attempt.scored_ns == START_NS + 19 * RATE_NS and attempt.source == 'default'
+    (line,) = found.unmatched
+    assert line.startswith('attempt 2: it ends') and 'before the first image' in line
+
+
+def test_without_outcomes_the_report_is_told(record, predictor):
+    found = replay(record(outcome=False), predictor, domain='real')
+    assert found.attempts == () and found.domain == 'real'
+    assert any('no outcomes' in note for note in found.notes)
+
+
+def test_clocks_that_differ_are_told(record, predictor, tmp_path):
+    table = tmp_path / 'outcomes.csv'
+    table.write_text('start,end,success\n5,6,yes\n7,8,no\n')
+    found = replay(record(), predictor, attempts_csv=table)
+    assert found.attempts == () and len(found.unmatched) == 2
+    assert any('one clock' in note for note in found.notes)
+
+
+def test_what_is_named_has_to_be_there(record, predictor):
+    bag = record()
+    with pytest.raises(BagError, match='no calibration on /nowhere'):
+        replay(bag, predictor, camera_info_topic='nowhere')
+    with pytest.raises(BagError, match='no images on /nowhere'):
+        replay(bag, predictor, image_topic='nowhere')
+
+
+def test_progress_counts_every_image(record, predictor):
+    told = []
+    replay(record(), predictor, progress=lambda *x: told.append(x))
+    assert told == [(n, FRAMES) for n in range(1, FRAMES + 1)]
+
+
+def test_of_a_cut_file_what_is_there_is_evaluated(record, predictor):
+    bag = record()
+    file = next(bag.glob('*.mcap'))
+    file.write_bytes(file.read_bytes()[:len(file.read_bytes()) // 2])
+    found = replay(bag, predictor)
+    assert 5 < found.frames < FRAMES and 0.2 < found.lost_share < 0.9
+    assert any('damaged or cut off' in note for note in found.notes)
+
+
+def test_images_are_fetched_by_their_stamps(record):
+    images = read_images(record(), '/image/compressed', [START_NS + RATE_NS, 5])
+    assert list(images) == [START_NS + RATE_NS] and images[START_NS + RATE_NS].shape == (40, 40, 3)

@@ -1,0 +1,115 @@
+"""Measures of weighted attempts against scikit-learn, and intervals against known values."""
+
+import math
+
+from moss_perception.errors import ShapeError
+from moss_perception.evaluation import metrics, resampling
+from moss_perception.evaluation.resampling import Interval, Scored
+import numpy as np
+import pytest
+
+sklearn_metrics = pytest.importorskip('sklearn.metrics')
+pytest.importorskip('scipy')
+
+
+@pytest.fixture
+def sample():
+    generator = np.random.default_rng(0)
+    # Few values: many ties.
+    scores, labels = generator.integers(0, 12, 80) / 12, generator.random(80) < 0.4
+    return Scored(scores, labels, np.arange(80) // 2)
+
+
+def test_measures_of_drawn_attempts_equal_scikit_learn(sample):
+    weights = np.random.default_rng(1).integers(0, 4, (5, len(sample))).astype(float)
+    for row in weights:
+        one = row[None]
+        for mine, theirs in (
+                (resampling.auroc, lambda w: sklearn_metrics.roc_auc_score(
+                    sample.labels, sample.scores, sample_weight=w)),
+                (resampling.auprc, lambda w: sklearn_metrics.average_precision_score(
+                    sample.labels, sample.scores, sample_weight=w)),
+                (resampling.brier, lambda w: sklearn_metrics.brier_score_loss(
+                    sample.labels, sample.scores, sample_weight=w)),
+                (resampling.balanced_accuracy, lambda w: sklearn_metrics.balanced_accuracy_score(
+                    sample.labels, sample.scores >= 0.5, sample_weight=w))):
+            assert mine(sample, one)[0] == pytest.approx(theirs(row))
+
+
+def test_calibration_error_equals_that_of_metrics(sample):
+    assert resampling.value_of(resampling.ece, sample) == pytest.approx(
+        metrics.expected_calibration_error(sample.scores, sample.labels))
+
+
+def test_measures_of_one_class_are_undefined_and_others_are_not():
+    sample = Scored(np.array([0.2, 0.9]), np.array([True, True]), np.arange(2))
+    for name, measure in resampling.MEASURES.items():
+        value = resampling.value_of(measure, sample)
+        assert math.isnan(value) == (name in resampling.NEED_BOTH), name
+
+
+def test_draws_keep_an_episode_together(sample):
+    copies = Scored(*(np.repeat(values, 5) for values in (
+        sample.scores, sample.labels, sample.episodes)))
+    measures = {'auroc': resampling.auroc}
+    once = resampling.draw(sample, measures, repeats=50)['auroc']
+    assert resampling.draw(copies, measures, repeats=50)['auroc'] == pytest.approx(once)
+    apart = Scored(copies.scores, copies.labels, np.arange(len(copies)))
+    assert resampling.draw(apart, measures, repeats=50)['auroc'].std() < 0.7 * once.std()
+
+
+def test_draws_do_not_depend_on_how_many_fit_into_memory(sample, monkeypatch):
+    whole = resampling.draw(sample, resampling.MEASURES, repeats=20)
+    monkeypatch.setattr(resampling, '_BLOCK', 7 * len(sample))
+    parts = resampling.draw(sample, resampling.MEASURES, repeats=20)
+    for name, values in whole.items():
+        # BLAS sums in another order for another number of rows.
+        np.testing.assert_allclose(values, parts[name], rtol=1e-12)
+
+
+def test_the_interval_covers_the_true_area_about_as_often_as_it_says():
+    generator, covered = np.random.default_rng(2), 0
+    # Normal scores one standard deviation apart: the area is Phi(1 / sqrt(2)).
+    true = 0.5 * (1 + math.erf(0.5))
+    for _ in range(100):
+        labels = generator.random(80) < 0.5
+        scores = generator.normal(labels, 1.0)
+        sample = Scored(scores, labels, np.arange(80))
+        drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=300)['auroc']
+        found = resampling.percentile_interval(
+            resampling.value_of(resampling.auroc, sample), drawn)
+        covered += found.low <= true <= found.high
+    # 95 expected; by chance fewer than 86 once in thousands.
+    assert covered >= 86
+
+
+def test_a_perfect_order_is_said_to_have_too_narrow_an_interval():
+    found = resampling.percentile_interval(1.0, np.ones(100))
+    assert (found.low, found.high) == (1, 1)
+    assert 'too narrow' in found.why
+
+
+def test_wilson_by_hand():
+    found = resampling.wilson(8, 10)
+    # (p + z^2 / 2n -+ z sqrt(p q / n + z^2 / 4n^2)) / (1 + z^2 / n) with z = 1.96.
+    assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert resampling.wilson(0, 10).low == 0
+    assert not resampling.wilson(0, 0).defined
+
+
+def test_difference_of_shares_as_newcombe_published_it():
+    found = resampling.difference_of_shares(resampling.wilson(56, 70), resampling.wilson(48, 80))
+    assert found.value == pytest.approx(0.2)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_difference_with_an_undefined_share_says_why():
+    found = resampling.difference_of_shares(Interval(why='there are none'),
+                                            Interval(0.5, 0.4, 0.6))
+    assert not found.defined
+    assert found.why == 'there are none'
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ShapeError, match=r'\(2,\), \(3,\)'):
+        Scored(np.zeros(2), np.zeros(3, bool), np.zeros(3, int))

@@ -1,0 +1,177 @@
+"""A checkpoint is fitted to a few attempts, and cross-validation tells whether that helps."""
+
+import json
+from pathlib import Path
+
+from moss_perception.cli import adapt as adapt_command
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.manifest import read_header
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.training.adapt import (
+    adapted,
+    Evidence,
+    fit_calibration,
+    fit_head,
+    judge,
+    log_losses,
+    Readout,
+)
+from moss_perception.training.derive import refuse_existing
+import numpy as np
+import pytest
+import torch
+
+SAMPLE = Path(__file__).resolve().parents[2] / 'samples' / 'sim_20'
+MEMBERS, WIDTH = 3, 6
+
+
+def readout(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return Readout(torch.randn(MEMBERS, WIDTH, generator=generator, dtype=torch.float64),
+                   torch.randn(MEMBERS, generator=generator, dtype=torch.float64))
+
+
+def attempts(count, truth, seed=1, width=WIDTH):
+    """Draw attempts whose outcomes follow a readout's own probabilities."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(count, MEMBERS, width, generator=generator, dtype=torch.float64).abs()
+    scores = torch.from_numpy(truth.scores(Evidence(hidden, torch.zeros(count))))
+    drawn = torch.rand(count, generator=generator, dtype=torch.float64) < scores
+    return Evidence(hidden, drawn.double())
+
+
+def test_overconfident_logits_that_are_off_are_mended():
+    truth = readout()
+    wrong = truth.changed(3.0, 2.0)
+    evidence = attempts(400, truth)
+    mended = fit_calibration(wrong, evidence)
+    # The prior and chance leave something.
+    assert torch.allclose(mended.weight, truth.weight, rtol=0.3)
+    assert np.abs(mended.scores(evidence) - truth.scores(evidence)).mean() < 0.05
+    order = np.argsort(wrong.scores(evidence))
+    assert (np.diff(mended.logits(evidence)[order, 0]) >= -10).all()
+
+
+def test_few_attempts_change_little():
+    truth = readout()
+    two = fit_calibration(truth, attempts(2, truth))
+    assert np.abs(two.scores(attempts(50, truth)) - truth.scores(attempts(50, truth))).max() < 0.35
+
+
+def test_cross_validation_tells_that_mending_helps():
+    truth = readout()
+    found = judge(fit_calibration, truth.changed(4.0, 3.0), attempts(80, truth))
+    assert found['verdict'] == 'helps' and found['high'] < 0
+    assert found['after']['log_loss'] < found['before']['log_loss'] - 0.05
+    assert found['attempts'] == 80
+
+
+def test_cross_validation_does_not_claim_help_where_nothing_is_wrong():
+    truth = readout()
+    found = judge(fit_calibration, truth, attempts(40, truth))
+    assert found['verdict'] != 'helps' and found['low'] <= 0.05
+
+
+def test_the_head_learns_what_no_calibration_can():
+    generator = torch.Generator().manual_seed(1)
+    # Members see the same in their own ways, as those of a network do.
+    hidden = torch.randn(160, 1, WIDTH, generator=generator, dtype=torch.float64).abs()
+    hidden = hidden.repeat(1, MEMBERS, 1)
+    weight = torch.tensor([3.0, -3, 2, -2, 1, -1], dtype=torch.float64).repeat(MEMBERS, 1)
+    truth = Readout(weight, torch.zeros(MEMBERS, dtype=torch.float64))
+    outcomes = torch.from_numpy(truth.scores(Evidence(hidden, torch.zeros(160))) > 0.5).double()
+    evidence, other = Evidence(hidden, outcomes), Readout(weight.flip(1), truth.bias)
+    seen, unseen = evidence.some(np.arange(80)), evidence.some(np.arange(80, 160))
+    losses = [log_losses(fit(other, seen).scores(unseen), unseen).mean()
+              for fit in (fit_calibration, fit_head)]
+    assert losses[1] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize('outcomes', [[1] * 20, [0] * 17 + [1] * 3])
+def test_one_outcome_alone_is_refused(outcomes):
+    hidden = torch.ones(20, MEMBERS, WIDTH, dtype=torch.float64)
+    with pytest.raises(ConfigError, match='at least 4 of each'):
+        judge(fit_calibration, readout(), Evidence(hidden, torch.tensor(outcomes).double()))
+
+
+# ---- in a network
+
+
+def small_network():
+    torch.manual_seed(0)
+    return GraspNetwork(GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3),
+                                    moss_channels=4, projection_channels=4, head_channels=4,
+                                    ensemble=MEMBERS, temperature=1.5)).eval()
+
+
+def hidden_and_scores(network):
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.randn(9, network.head.members.first.in_features, generator=generator)
+    with torch.no_grad():
+        logits = network.head.members(inputs) / network.config.temperature
+        hidden = network.head.members.hidden(inputs).unflatten(-1, (MEMBERS, -1)).double()
+    return Evidence(hidden, torch.zeros(9)), logits.double()
+
+
+def test_a_readout_gives_the_networks_own_logits():
+    evidence, logits = hidden_and_scores(small_network())
+    # float32 against float64
+    assert torch.allclose(Readout.of(small_network()).logits(evidence), logits, atol=1e-5)
+
+
+def test_calibration_goes_into_temperature_and_bias_and_leaves_the_weights():
+    network = small_network()
+    evidence, logits = hidden_and_scores(network)
+    made = adapted(network, Readout.of(network).changed(0.5, 0.25))
+    assert made.config.temperature == pytest.approx(3.0)
+    assert torch.equal(made.head.members.others[-1].weight, network.head.members.others[-1].weight)
+    assert torch.allclose(hidden_and_scores(made)[1], 0.5 * logits + 0.25, atol=1e-5)
+    assert network.config.temperature == 1.5
+
+
+def test_another_head_goes_into_the_last_layer_alone():
+    network = small_network()
+    before = Readout.of(network)
+    other = Readout(torch.randn(before.weight.shape, dtype=torch.float64), before.bias + 1)
+    made = adapted(network, other)
+    evidence, logits = hidden_and_scores(made)
+    assert torch.allclose(other.logits(evidence), logits, atol=1e-5)
+    changed = [name for name, values in made.state_dict().items()
+               if not torch.equal(values, network.state_dict()[name])]
+    assert changed == ['head.members.others.1.weight', 'head.members.others.1.bias']
+
+
+# ---- the command, on the shipped recording
+
+
+def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_path, capsys):
+    out = tmp_path / 'mine.safetensors'
+    arguments = ['--bag', str(SAMPLE), '--model', str(tiny_checkpoint), '--out', str(out),
+                 '--threads', '1', '--no-graphs', '--anyway']
+    before = file_sha256(tiny_checkpoint)
+    assert adapt_command.main(arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told['attempts'], told['successes'], told['model_sha256']) == (20, 9, before)
+    made, notes = load_checkpoint(out), read_header(out)[1]
+    assert made.config.temperature != read_header(tiny_checkpoint)[0].temperature
+    assert notes['seeds'] == [0, 99]
+    step = notes['lineage'][0]
+    assert (step['from'], step['by']) == (before, 'adapt')
+    assert step['bags'] == [{'name': 'sim_20', 'attempts': 20}]
+    assert step['cross_validation']['verdict'] == told['verdict']
+    assert sorted(x.name for x in tmp_path.iterdir()) == ['SHA256SUMS', 'mine.safetensors']
+    # A second time it refuses, and leaves all as it was.
+    digest = file_sha256(out)
+    assert adapt_command.main(arguments) == 1
+    assert file_sha256(out) == digest and file_sha256(tiny_checkpoint) == before
+
+
+def test_what_lies_there_is_never_overwritten(tmp_path):
+    with pytest.raises(CheckpointError, match=r'expected <name>\.safetensors'):
+        refuse_existing(tmp_path / 'model.onnx')
+    (tmp_path / 'a.orders_1.onnx').touch()
+    with pytest.raises(CheckpointError, match='never overwritten'):
+        refuse_existing(tmp_path / 'a.safetensors')
+    refuse_existing(tmp_path / 'b.safetensors')
