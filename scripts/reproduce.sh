@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
-# Without --small: all arms of config/arms, five seeds each, 4,000 scenes: days on two cores.
+# Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some ten hours on two cores.
 # Started again, it goes on where it was stopped.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -24,12 +24,13 @@ if ((small)); then
   folder=runs/reproduce_small
   arms=(tsm moss_123)
   seeds=(0)
-  train_scenes=240 test_scenes=60 options=(--epochs 6)
+  train_scenes=800 test_scenes=150 options=(--epochs 5) measured=(--watched 60)
 else
   folder=runs/reproduce
-  arms=(last_frame pooling tsm recurrent flow moss_1 moss_12 moss_23 moss_centred moss_123)
-  seeds=(0 1 2 3 4)
-  train_scenes=4000 test_scenes=400 options=()
+  # First those that decide the claim.
+  arms=(moss_123 tsm moss_12 recurrent moss_1 last_frame pooling moss_23 moss_prefixes moss_centred flow)
+  seeds=(0 1 2)
+  train_scenes=4000 test_scenes=600 options=() measured=()
 fi
 workers=$(nproc)
 
@@ -44,28 +45,24 @@ make_scenes sim "$test_scenes" 1000000 sim
 make_scenes shifted "$test_scenes" 1100000 shifted
 make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 
-# A training a core at a time; a failed one ends the script, and with it the others.
+# A training a core; a failed one ends the script, and with it the others.
 jobs=()
-trap '((${#jobs[@]} == 0)) || kill "${jobs[@]}" 2>/dev/null || true' EXIT
-finish() {
-  local job
-  for job in "${jobs[@]}"; do wait "$job" || moss_fail "a training failed: see its log in $folder/arms"; done
-  jobs=()
-}
+trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
+failed() { moss_fail "a training failed: see its log in $folder/arms"; }
 for seed in "${seeds[@]}"; do
   for arm in "${arms[@]}"; do
     run=$folder/arms/${arm}_seed_$seed
     [[ -e $run/$arm.safetensors ]] && continue
+    while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
     mkdir -p "$run"
     printf '[reproduce] training %s, seed %s: %s\n' "$arm" "$seed" "$run/train.log"
     "$bin/train" --config "config/arms/$arm.yaml" --data "$folder/train" --run "$run" --seed "$seed" \
-      --threads 1 "${options[@]}" >"$run/train.log" 2>&1 &
+      --threads 1 "${options[@]}" >>"$run/train.log" 2>&1 &
     jobs+=($!)
-    if ((${#jobs[@]} >= workers)); then finish; fi
   done
 done
-finish
+for job in "${jobs[@]}"; do wait "$job" || failed; done
 
 "$bin/compare" --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
-  "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json"
+  "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json" --plots "$folder/plots" "${measured[@]}"
 printf '[reproduce] the same table again: compare --results %s\n' "$folder/arms.json"

@@ -5,6 +5,7 @@ from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.frame import Camera
 from moss_perception.grasp.geometry import encode_grasps, letterbox, project
 from moss_perception.simulation.dataset import read_shards, Scene
+from moss_perception.training.augmentation import mirror, vary
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -34,11 +35,13 @@ class GraspScenes(Dataset):
         which ends at a frame drawn from its execution: the executed grasp is its one candidate,
         and whether that held its outcome, so that the one network learns both. The scenes take
         turns from epoch to epoch.
+    :param photometric: see :class:`moss_perception.training.recipe.Recipe`; only with ``augment``.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
-                 empty: int = 0, frozen: bool = False, monitor: float = 0.0, seed: int = 0):
+                 empty: int = 0, frozen: bool = False, monitor: float = 0.0,
+                 photometric: float = 0.0, seed: int = 0):
         self.scenes = scenes
         self._watched = [scene for scene in scenes if monitor and scene.monitor is not None]
         self._turn = round(monitor * len(self._watched))
@@ -46,6 +49,7 @@ class GraspScenes(Dataset):
         self.augment = augment
         self.empty = empty
         self.frozen = frozen
+        self.photometric = photometric
         self.seed = seed
         self.epoch = 0
 
@@ -69,7 +73,8 @@ class GraspScenes(Dataset):
         seen = encode_scene(track, scene.matrix, frames.shape[1:3], transform, self.config,
                             inside=False)
         if self.augment:
-            images, grasps, seen = _augment(images, [grasps, seen], generator)
+            images, grasps, seen = mirror(images, [grasps, seen], generator)
+            images = vary(images, self.photometric, generator)
         return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in (
             images, grasps, outcomes.astype(np.float32), _places(grasps, seen)))
 
@@ -168,16 +173,3 @@ def _places(grasps: np.ndarray, seen: np.ndarray) -> np.ndarray:
     reach = np.linalg.norm(grasps[:, 3:], axis=1)
     places = (seen[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
     return places.reshape(len(grasps), 4)
-
-
-def _augment(images: np.ndarray, encoded: list[np.ndarray],
-             generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-    encoded = [values.copy() for values in encoded]
-    for axis, columns in ((2, [0, 3]), (1, [1, 4])):
-        if generator.random() < 0.5:
-            images = np.flip(images, axis)
-            for values in encoded:
-                values[:, columns] *= -1
-    gain, shift = generator.uniform(0.8, 1.25), generator.uniform(-25, 25)
-    table = np.clip(np.arange(256) * gain + shift, 0, 255).astype(np.uint8)
-    return table[images], *encoded

@@ -1,0 +1,64 @@
+"""How clips are changed while a network trains on them."""
+
+from moss_perception.errors import ConfigError
+from moss_perception.training.augmentation import mirror, vary
+from moss_perception.training.recipe import Recipe
+import numpy as np
+import pytest
+
+
+def clip(seed=0):
+    return np.random.default_rng(seed).integers(40, 200, (4, 8, 8, 3), dtype=np.uint8)
+
+
+def test_mirrored_images_keep_what_lies_under_a_grasp():
+    generator = np.random.default_rng(1)
+    images = clip()
+    # A grasp at the middle of the pixel in row 2, column 5, of eight, closing to lower right.
+    grasp = np.array([[2 * 5.5 / 8 - 1, 2 * 2.5 / 8 - 1, 0.6, 0.1, 0.2]])
+    seen = set()
+    for _ in range(40):
+        changed, moved = mirror(images, [grasp], generator)
+        column, row = ((moved[0, :2] + 1) * 8 / 2).astype(int)
+        np.testing.assert_array_equal(changed[:, row, column], images[:, 2, 5])
+        assert (np.sign(moved[0, 3:]) == np.sign(moved[0, :2]) * np.sign(grasp[0, :2])).all()
+        seen.add((row, column))
+    assert len(seen) == 4 and grasp[0, 3] == 0.1
+
+
+def test_without_strength_all_colours_change_alike():
+    grey = np.repeat(clip()[..., :1], 3, axis=-1)
+    for seed in range(10):
+        changed = vary(grey, 0.0, np.random.default_rng(seed))
+        assert (changed == changed[..., :1]).all()
+        order = np.argsort(grey, axis=None)
+        assert (np.diff(changed.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_with_strength_colours_and_noise_vary_and_each_clip_keeps_its_colours():
+    still = np.full((4, 8, 8, 3), 128, np.uint8)
+    tints, noises = [], []
+    for seed in range(60):
+        changed = vary(still, 1.0, np.random.default_rng(seed)).astype(float)
+        assert changed.shape == still.shape
+        frames = changed.mean(axis=(1, 2))
+        # The same tint in all frames: what is left between them is noise.
+        assert np.ptp(frames, axis=0).max() < 8
+        tints.append(frames.mean(axis=0) - frames.mean())
+        noises.append(changed.std(axis=(1, 2)).mean())
+    assert np.std(tints) > 10 and max(noises) > 6 and min(noises) < 2
+
+
+def test_sharpness_varies():
+    checks = np.zeros((2, 8, 8, 3), np.uint8)
+    checks[:, ::2, ::2] = checks[:, 1::2, 1::2] = 200
+    spreads = [vary(checks, 1.0, np.random.default_rng(seed)).astype(float).std()
+               for seed in range(40)]
+    assert max(spreads) > 1.5 * min(spreads)
+
+
+def test_the_same_draws_give_the_same_clip():
+    one, other = (vary(clip(), 0.7, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ConfigError, match='photometric=2 is not allowed: expected 0 to 1'):
+        Recipe(photometric=2)
