@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import functools
 import logging
 import math
+import os
 from pathlib import Path
 import sys
 
@@ -56,8 +57,8 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()
-    if arguments.report:
-        Path(arguments.report).parent.mkdir(parents=True, exist_ok=True)
+    for name in filter(None, (arguments.report, arguments.record)):
+        _check_place(Path(name))
     models = _models(arguments)
     tasks = _tasks(arguments, models)
     records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
@@ -73,6 +74,16 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
     return _conclude(evaluations, arguments, requirements)
+
+
+def _check_place(path: Path) -> None:
+    """Find out before a long run, and not after it, that nothing can be written there."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ConfigError(f"{path} can't be written: expected a folder that may be written in, "
+                          f'{folder} is none')
 
 
 def _models(arguments: argparse.Namespace) -> list[Path]:

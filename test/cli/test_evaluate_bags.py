@@ -26,6 +26,18 @@ def test_recordings_by_several_workers_become_one_report(tiny_checkpoint, tmp_pa
     assert [x['domain'] for x in bags] == ['sim', 'odd']
 
 
+def test_a_table_for_one_recording_leaves_the_other_its_own(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']
+    start = factory.START_NS // 10**9
+    (tmp_path / 'b.csv').write_text(f'start,end,success,domain\n{start},{start + 1},1,real\n')
+    assert evaluate.main([*bags, '--model', str(tiny_checkpoint), '--outcomes', '', '--outcomes',
+                          str(tmp_path / 'b.csv')]) == 0
+    out = capsys.readouterr().out
+    assert out.count('no outcomes were recorded') == 1
+    assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
+
+
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()
@@ -54,6 +66,9 @@ def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path,
                               str(tmp_path / 'report')]) == 1
         assert said in caplog.text and caplog.text.count('\n') == 1
     assert not (tmp_path / 'report').exists()
+    (tmp_path / 'file').touch()
+    assert evaluate.main([str(SAMPLES / 'sim_20'), '--report', str(tmp_path / 'file' / 'x')]) == 1
+    assert "can't be written" in caplog.text
 
 
 class Terminal(io.StringIO):
