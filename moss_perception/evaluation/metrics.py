@@ -1,8 +1,9 @@
-"""Metrics of probabilities against outcomes, in NumPy alone."""
+"""Metrics of probabilities against outcomes: what resampling.py has, of one set of attempts."""
 
 from collections.abc import Callable
 
 from moss_perception.errors import ShapeError
+from moss_perception.evaluation import resampling
 import numpy as np
 
 
@@ -23,28 +24,22 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     :returns: area in [0, 1]; NaN if there is only one class.
     :raises ShapeError: if the lengths differ.
     """
-    scores, labels = _check(scores, labels)
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
-        return float('nan')
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    midranks = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = midranks[inverse][labels].sum()
-    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+    return _value(resampling.auroc, scores, labels)
 
 
 def brier(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean squared difference between probability and outcome, in [0, 1]."""
-    scores, labels = _check(scores, labels)
-    return float(np.mean((scores - labels) ** 2))
+    return _value(resampling.brier, scores, labels)
 
 
-def expected_calibration_error(scores: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
-    """Return the mean gap between probability and frequency over equal-width bins, in [0, 1]."""
+def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean gap of probability and frequency over ten equal-width bins, in [0, 1]."""
+    return _value(resampling.ece, scores, labels)
+
+
+def _value(measure: resampling.Measure, scores: np.ndarray, labels: np.ndarray) -> float:
     scores, labels = _check(scores, labels)
-    which = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [abs(scores[which == b].sum() - labels[which == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(scores))
+    return resampling.value_of(measure, resampling.Scored(scores, labels, np.arange(len(scores))))
 
 
 def bootstrap_interval(metric: Callable[[np.ndarray, np.ndarray], float], scores: np.ndarray,

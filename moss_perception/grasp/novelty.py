@@ -1,4 +1,4 @@
-"""How far what the network sees is from what it was trained on: NumPy alone."""
+"""How far what the network sees is from what it was trained on; measured with NumPy alone."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -113,27 +113,17 @@ def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Fit a normal distribution whose covariance is drawn towards that of independent features.
 
     The features are divided by their spread first; how much is drawn is estimated from the
-    samples (Ledoit and Wolf, 2004).
+    samples (Ledoit and Wolf, 2004; scikit-learn).
 
     :param features: shape ``(n, F)``.
     :returns: mean, shape ``(F,)``, and factor, shape ``(F, F)``, see :class:`Novelty`.
     """
+    from sklearn.covariance import ledoit_wolf
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.maximum(spread, max(_LEAST_SPREAD * spread.mean(), 1e-6))
     scaled = (features - mean) / spread
-    values, vectors = np.linalg.eigh(_shrunk_covariance(scaled))
+    values, vectors = np.linalg.eigh(ledoit_wolf(scaled, assume_centered=True)[0])
     return mean, (vectors / np.sqrt(np.maximum(values, 1e-6))) / spread[:, None]
-
-
-def _shrunk_covariance(scaled: np.ndarray) -> np.ndarray:
-    count, width = scaled.shape
-    covariance = scaled.T @ scaled / count
-    level = np.trace(covariance) / width
-    target = level * np.eye(width)
-    distance = np.square(covariance - target).sum()
-    noise = (np.square(scaled).T @ np.square(scaled) / count - np.square(covariance)).sum() / count
-    share = min(noise / distance, 1.0) if distance > 0 else 1.0
-    return share * target + (1 - share) * covariance
 
 
 def _distances(features: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> np.ndarray:
