@@ -73,14 +73,38 @@ class Temporal(nn.Module):
         return self.over_time(seen).movedim(-1, 1)
 
 
-class LastFrame(Temporal):
+class Spatial(Temporal):
+    """
+    Looks around in each map with two residual blocks, as the arms do that look over time.
+
+    So that what those gain is not that they see further within a frame.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__(config, channels)
+        wide = config.temporal_channels
+        self.blocks = nn.ModuleList(nn.Sequential(
+            nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
+            for _ in range(2))
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        for block in self.blocks:
+            clip = clip + block(self.mixed(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
+        return super().maps(clip, images)
+
+    def mixed(self, clip: Tensor) -> Tensor:
+        """Return what a block sees of a clip."""
+        return clip
+
+
+class LastFrame(Spatial):
     """Sees the newest frame and no other."""
 
     looks = (0,)
     frames = 1
 
 
-class Pooling(Temporal):
+class Pooling(Spatial):
     """Sees every frame by itself, and takes the mean over time."""
 
     looks = (0,)
@@ -90,20 +114,13 @@ class Pooling(Temporal):
         return self.over_time(maps.mean(dim=1)).movedim(-1, 1)
 
 
-class ShiftModule(Temporal):
+class ShiftModule(Spatial):
     """
     Causal TSM: some channels come from the frame before, in the backbone and on its map.
 
     The shift stands before each convolution at strides 4 and 8 of the backbone, and before two
     residual blocks on the map. Source: arXiv 1811.08383 (its one-directional form).
     """
-
-    def __init__(self, config: GraspConfig, channels: int):
-        super().__init__(config, channels)
-        wide = config.temporal_channels
-        self.blocks = nn.ModuleList(nn.Sequential(
-            nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
-            for _ in range(2))
 
     def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Run the backbone, with the shift before its convolutions."""
@@ -117,10 +134,8 @@ class ShiftModule(Temporal):
             found.append(x.unflatten(0, shape))
         return found[0], found[1]
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
-        for block in self.blocks:
-            clip = clip + block(shift(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
-        return super().maps(clip, images)
+    def mixed(self, clip: Tensor) -> Tensor:
+        return shift(clip)
 
 
 def shift(clip: Tensor) -> Tensor:
@@ -155,7 +170,7 @@ class Recurrent(Temporal):
         return torch.stack(states, dim=1).movedim(2, -1)
 
 
-class TwoStream(Temporal):
+class TwoStream(Spatial):
     """
     Optical flow (OpenCV's DIS) as a second stream, added to the backbone's maps.
 

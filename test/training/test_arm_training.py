@@ -11,6 +11,7 @@ import cv2
 from moss_perception.cli import compare as compare_command
 from moss_perception.cli import train as train_command
 from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.evaluation.cost import measure_cost
 from moss_perception.grasp.arms import build_network
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.manifest import read_header
@@ -83,9 +84,11 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert kept == {k: v for k, v in other.training.items() if k != 'full_orders'}
     if settings.config().temporal == 'moss' and settings.config().orders > 1:
         assert (settings.recipe().full_orders < 1) == (path.stem == 'moss_prefixes')
-    own = ('temporal', 'temporal_channels', 'orders')
+    # The last two are of networks with MOSS alone.
+    own = ('temporal', 'temporal_channels', 'orders', 'learning', 'moss_channels')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
+    assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
 @pytest.mark.parametrize(('text', 'message'), [
