@@ -35,7 +35,7 @@ def test_a_sample_holds_attempts_of_both_outcomes_on_the_topics_of_the_contract(
         assert {x.name: x.type for x in recording.topics.values()} == TYPES
         counts = {name: topic.count for name, topic in recording.topics.items()}
         outcomes = recording.outcomes()
-        executed = [stamp_ns for stamp_ns, _, _ in recording.selected_grasps()]
+        executed = [grasp.stamp_ns for grasp in recording.executed()]
     assert counts['/image/compressed'] >= 16 * 20
     assert [x.attempt for x in outcomes] == sorted({x.attempt for x in outcomes})
     assert len(outcomes) == 20

@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from moss_perception.bags.files import storage_of, told_count, told_files
 from moss_perception.bags.outcomes import Outcome, outcome_of
-from moss_perception.bags.salvage import Salvage, salvage, told_count, told_files
+from moss_perception.bags.salvage import Salvage, salvage
 from moss_perception.errors import BagError
 import numpy as np
 from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
@@ -16,7 +17,6 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
-SUFFIXES = ('.mcap', '.db3')
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Recording:
         self._stores: dict[str, Any] = {}
 
     def __enter__(self) -> 'Recording':
-        target = self.path if self._salvage and self.path.is_dir() else _storage(self.path)
+        target = self.path if self._salvage and self.path.is_dir() else storage_of(self.path)
         try:
-            self._reader = Reader(target if target.is_file() else _storage(target))
+            self._reader = Reader(target if target.is_file() else storage_of(target))
             self._reader.open()
         except Exception as error:  # damaged bytes make a parser raise anything
             self._reader = None
@@ -234,19 +234,8 @@ class Recording:
                     raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
         return found
 
-    def selected_grasps(
-        self, topic: str = '/selected_grasp',
-    ) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """
-        Read the grasps that were executed.
-
-        :returns: header stamp in nanoseconds, position ``(3,)`` in metres and quaternion
-            ``(4,)``, x y z w, of each, float64; empty without such a topic.
-        """
-        return [(x.stamp_ns, x.position, x.quaternion) for x in self.executed(topic)]
-
     def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
-        """Read the grasps that were executed, with the frames that they are in."""
+        """Read the grasps that were executed; none without such a topic."""
         grasps = []
         for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
             stamp, place, turn = (
@@ -297,7 +286,7 @@ class Recording:
 
     def _save_what_is_there(self, error: Exception) -> None:
         """Read by the files' own records from now on, and say how much is missing."""
-        files = told_files(self.path, SUFFIXES) if self.path.is_dir() else [self.path]
+        files = told_files(self.path) if self.path.is_dir() else [self.path]
         if not files:
             raise error
         try:
@@ -338,26 +327,6 @@ class Recording:
             return 'one of ' + ', '.join(images)
         there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
         return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
-
-
-def _storage(path: Path) -> Path:
-    """Find what rosbags is to open: the folder, or a file where there is no metadata."""
-    if not path.exists():
-        raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
-    if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise BagError(f'{path}: no rosbag2, expected a folder, .mcap or .db3 file')
-        return path
-    if (path / 'metadata.yaml').exists():
-        return path
-    # A recorder that was killed leaves its file without metadata.
-    files = sorted(x for x in path.iterdir() if x.suffix in SUFFIXES)
-    if len(files) == 1:
-        return files[0]
-    if files:
-        raise BagError(
-            f'{path}: {len(files)} files but no metadata.yaml: expected it, try ros2 bag reindex')
-    raise BagError(f'{path}: no rosbag2, expected metadata.yaml and .mcap or .db3 files in it')
 
 
 def _topic(name: str, connections: list) -> Topic:

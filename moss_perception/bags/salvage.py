@@ -135,24 +135,3 @@ def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
 
 def _table(database: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[Any]:
     return database.execute(f'SELECT {", ".join(columns)} FROM {table}').fetchall()
-
-
-def told_count(folder: Path) -> int | None:
-    """Return how many messages ``metadata.yaml`` promises; ``None`` if it does not say."""
-    import yaml
-    try:
-        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
-        return int(values['rosbag2_bagfile_information']['message_count'])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return None
-
-
-def told_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return a recording's files: as ``metadata.yaml`` lists them, or those that are there."""
-    import yaml
-    try:
-        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
-        names = values['rosbag2_bagfile_information']['relative_file_paths']
-        return [folder / Path(name).name for name in names]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        return sorted(x for x in folder.iterdir() if x.suffix in suffixes)

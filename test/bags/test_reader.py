@@ -217,7 +217,8 @@ def test_an_outcome_without_a_value_names_its_key(factory, make_bag):
 def test_selected_grasps_keep_stamp_and_pose(factory, make_bag):
     grasp = factory.selected(factory.START_NS + 5, (0.1, -0.2, 0.6), (0.0, 0.0, 0.6, 0.8))
     with Recording(make_bag([grasp])) as recording:
-        ((stamp_ns, position, quaternion),) = recording.selected_grasps()
+        grasp, = recording.executed()
+        stamp_ns, position, quaternion = grasp.stamp_ns, grasp.position, grasp.quaternion
     assert stamp_ns == factory.START_NS + 5
     np.testing.assert_array_equal(position, (0.1, -0.2, 0.6))
     np.testing.assert_array_equal(quaternion, (0.0, 0.0, 0.6, 0.8))
@@ -226,4 +227,4 @@ def test_selected_grasps_keep_stamp_and_pose(factory, make_bag):
 def test_unlabelled_recordings_have_no_outcomes(factory, make_bag):
     with Recording(make_bag(factory.camera_run(1))) as recording:
         assert recording.outcomes() == []
-        assert recording.selected_grasps() == []
+        assert recording.executed() == []
