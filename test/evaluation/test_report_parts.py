@@ -6,6 +6,7 @@ from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.evaluation import agreement, early, reliability, thresholds
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import pooling
+from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.resampling import Scored
 import numpy as np
 import pytest
@@ -168,3 +169,9 @@ def test_a_domain_that_was_not_evaluated_is_refused_and_no_requirement_is_met():
     with pytest.raises(ConfigError, match="names domain 'lab': expected one that was evaluated"):
         thresholds.check(['auroc@lab>=0.8'], FIGURES, 'sim')
     assert thresholds.check([], FIGURES, 'sim').met
+
+
+def test_a_name_with_dots_is_a_factor_only_where_it_names_one():
+    assert factor_of('shifted.motion_blur') == 'motion_blur'
+    for name in ('shifted', 'real.jitter_0.02.drops_0.05', 'robot.2', 'a.b.c'):
+        assert factor_of(name) == ''

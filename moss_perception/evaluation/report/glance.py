@@ -5,6 +5,7 @@ import math
 
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import figures, html
+from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.resampling import Interval
 from moss_perception.evaluation.thresholds import show, Verdict
@@ -32,7 +33,7 @@ def cards(summary: Summary) -> html.Markup:
     """Show each domain's main figures."""
     made = []
     for number, one in enumerate(summary.domains):
-        if '.' in one.name:
+        if factor_of(one.name):
             continue
         made.append(_card(one, figures.colour_of(number)))
     return html.tag('div', *made, class_='cards')
@@ -73,7 +74,7 @@ def findings(summary: Summary) -> html.Markup:
     """Say in sentences what was found."""
     lines = []
     for one in summary.domains:
-        if '.' in one.name:
+        if factor_of(one.name):
             continue
         lines.append(html.join([html.tag('strong', one.name), ': ', _ranks(one), ' ',
                                 _gap(one, summary.reference), ' ', _calibrated(one)]))
@@ -157,7 +158,7 @@ def _limits(one: Domain) -> list[str]:
     if counts.episodes < counts.attempts:
         found.append(f'some attempts overlap in time; {counts.attempts} attempts are '
                      f'{counts.episodes} episodes, which is what intervals are drawn from.')
-    if 0 < counts.scored < _MANY and '.' not in one.name:
+    if 0 < counts.scored < _MANY and not factor_of(one.name):
         found.append(f'{counts.scored} scored attempts are few: look at the intervals, not only '
                      'at the figures.')
     return found

@@ -14,7 +14,7 @@ from moss_perception.evaluation.report import (
     trust,
 )
 from moss_perception.evaluation.report.costs import costs
-from moss_perception.evaluation.report.pooling import name_of
+from moss_perception.evaluation.report.pooling import factor_of, name_of
 from moss_perception.evaluation.report.style import SHEET
 from moss_perception.evaluation.report.summary import Summary
 from moss_perception.evaluation.thresholds import Verdict
@@ -98,7 +98,7 @@ def _agreement(summaries: Sequence[Summary], names: list[str]) -> list[html.Mark
         figures.ranking, names, one.simulated, one.real, (reference, one.domain),
         quality.MEASURES[one.measure][0]), f'checkpoints in {reference} and {one.domain}',
         f'Each checkpoint in {reference} and in {one.domain}.') for one in found
-        if '.' not in one.domain and np.isfinite(one.simulated + one.real).all()]
+        if not factor_of(one.domain) and np.isfinite(one.simulated + one.real).all()]
     return [title, html.table(
         ['domain', 'measure', 'Pearson’s r', 'MMRV', ''], rows,
         f'MMRV, mean maximum rank violation: what is lost at most by trusting the order of '

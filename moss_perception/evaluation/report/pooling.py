@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import re
 
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 from moss_perception.evaluation.resampling import Scored
 import numpy as np
+
+_FACTOR = re.compile(r'\w+\.([a-z_]+)')
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,19 @@ def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
         given.
     """
     names = list(dict.fromkeys(name_of(bag) for bag in evaluation.bags))
-    names.sort(key=lambda name: (name != reference, '.' in name))
+    names.sort(key=lambda name: (name != reference, bool(factor_of(name))))
     return [_pool(name, [bag for bag in evaluation.bags if name_of(bag) == name])
             for name in names]
+
+
+def factor_of(domain: str) -> str:
+    """
+    Return the factor of a domain that shifts one alone, as ``shifted.motion_blur`` does.
+
+    :returns: empty for a domain of its own, whatever dots and numbers its name has.
+    """
+    found = _FACTOR.fullmatch(domain)
+    return found[1] if found else ''
 
 
 def name_of(bag: BagRecord) -> str:

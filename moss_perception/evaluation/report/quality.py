@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from moss_perception.evaluation.report import figures, html
+from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.resampling import Interval
 
@@ -23,8 +24,8 @@ MEASURES = {
 def split(domains: Sequence[Domain]) -> tuple[list[tuple[Domain, int]], list[tuple[Domain, int]]]:
     """Tell whole domains from single factors of a shift, each with its colour's number."""
     numbered = [(one, number) for number, one in enumerate(domains)]
-    return ([pair for pair in numbered if '.' not in pair[0].name],
-            [pair for pair in numbered if '.' in pair[0].name])
+    return ([pair for pair in numbered if not factor_of(pair[0].name)],
+            [pair for pair in numbered if factor_of(pair[0].name)])
 
 
 def section(summary: Summary) -> list[html.Markup]:
@@ -91,14 +92,14 @@ def _factors(summary: Summary, whole: list[tuple[Domain, int]],
     shown = [*factors, *(pair for pair in whole if pair[0].name in together)]
     rows = []
     for one, _ in shown:
-        name = 'all together' if '.' not in one.name else one.name.partition('.')[2]
-        rows.append([name.replace('_', ' ') + (
-            f' ({one.name})' if '.' not in one.name else ''), one.counts.attempts,
+        factor = factor_of(one.name).replace('_', ' ')
+        rows.append([
+            factor or f'all together ({one.name})', one.counts.attempts,
             html.figure(one.measures['auroc']), _cell(one.gaps.get('auroc')),
             html.figure(one.measures['success'], percent=True),
             html.figure(one.measures['ece'])])
-    gaps = [(one.name.partition('.')[2].replace('_', ' ') or f'all: {one.name}',
-             one.gaps['auroc'], number if '.' not in one.name else 0)
+    gaps = [(factor_of(one.name).replace('_', ' ') or f'all: {one.name}',
+             one.gaps['auroc'], 0 if factor_of(one.name) else number)
             for one, number in shown if one.gaps]
     plot = html.tag('div', html.plot(
         figures.svg(figures.forest, gaps, f'AUROC − AUROC of {summary.reference}', 0.0),
