@@ -1,0 +1,87 @@
+"""A checkpoint learns what was usual in its training, and keeps it with its weights."""
+
+from types import SimpleNamespace
+
+import cv2
+from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.grasp.checkpoint import load_checkpoint
+from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.engine import load_engine
+from moss_perception.grasp.manifest import read_manifest
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.grasp.novelty import fit_novelty, read_novelty
+from moss_perception.grasp.torch_engine import TorchEngine
+from moss_perception.simulation.dataset import Scene
+from moss_perception.training.derive import refuse_existing, write_derived
+from moss_perception.training.novelty import gather, halves, learn_novelty
+import numpy as np
+import pytest
+import torch
+
+TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
+                   projection_channels=4, head_channels=8, ensemble=2, orders=1)
+MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
+
+
+def scene(seed, level=60, noise=8):
+    generator = np.random.default_rng(seed)
+    image = np.clip(generator.normal(level, noise, (32, 32, 3)), 0, 255).astype(np.uint8)
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    return Scene(seed=seed, jpegs=(data,) * 16, candidates=np.array([[0, 0, 0.6, 0]], np.float32),
+                 outcomes=np.array([True]), speed=0.0, motion='still', shape='box',
+                 track=np.zeros((2, 3), np.float32), matrix=MATRIX)
+
+
+class Eyes:
+    """Sees of each image the mean colours of its sixteenths, and nothing of time."""
+
+    config = TINY
+
+    def initial_state(self):
+        return None
+
+    def step(self, image, grasps, state, *, computed, used):
+        colours = image.reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
+        return SimpleNamespace(maps=(colours,), motion_features=colours, state=state)
+
+
+@pytest.fixture(scope='module')
+def learned():
+    return learn_novelty(Eyes(), [scene(seed) for seed in range(220)])
+
+
+def test_the_usual_is_within_1_and_another_look_beyond(learned):
+    usual = learned.of_features(gather(Eyes(), [scene(1000 + n) for n in range(40)]))
+    strange = learned.of_features(gather(Eyes(), [scene(2000 + n, 200, 40) for n in range(10)]))
+    assert np.mean(usual > 1) < 0.3 and strange.min() > 1
+
+
+def test_the_limit_is_set_on_what_training_held_out():
+    scenes = [scene(n) for n in range(30)]
+    fitted, held_out = halves(scenes)
+    assert [s.seed for s in held_out] == [0, 10, 20]
+    assert len(fitted) == 27 and not {s.seed for s in fitted} & {0, 10, 20}
+
+
+def test_too_few_scenes_are_refused():
+    with pytest.raises(ConfigError, match='expected at least 200'):
+        learn_novelty(Eyes(), [scene(n) for n in range(100)])
+
+
+def test_a_derived_checkpoint_keeps_it_and_its_graphs_run(tmp_path):
+    torch.manual_seed(0)
+    network, out = GraspNetwork(TINY).eval(), tmp_path / 'mine.safetensors'
+    features = np.random.default_rng(0).normal(size=(100, 2 * TINY.head_channels))
+    novelty = fit_novelty(features, features)
+    digest = write_derived(out, network, {'lineage': ['one']}, novelty)
+    assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
+    assert load_checkpoint(out, digest).config == TINY
+    np.testing.assert_array_equal(
+        read_novelty(out, TINY.head_channels).factor, novelty.factor)
+    # The same map by either engine, up to rounding.
+    by_graph, by_torch = (gather(engine, [scene(5)]) for engine in (
+        load_engine(str(out)), TorchEngine(network)))
+    np.testing.assert_allclose(by_graph, by_torch, atol=1e-4)
+    with pytest.raises(CheckpointError, match='is there already, and is never overwritten'):
+        refuse_existing(out)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith('.new_')]
