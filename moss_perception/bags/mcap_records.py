@@ -1,9 +1,14 @@
 """Read an MCAP file from front to back, as far as it goes, without its index."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+import io
 from pathlib import Path
-from typing import Any
+import struct
+from typing import Any, BinaryIO
 
+MAGIC = b'\x89MCAP0\r\n'
+_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x02
 # No message is larger; a length beyond it is that of a damaged record.
 _LARGEST = 2**31
 
@@ -16,44 +21,115 @@ def read_mcap(file: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
     """
     Yield channel, time of recording in nanoseconds and bytes of each message, as written.
 
-    :param file: whole, cut off or damaged; of a chunk that is cut off, what can be unpacked.
+    :param file: whole, cut off or damaged.
     :raises CutError: where it can be read no further.
     """
-    from mcap.records import Channel, Message, Schema
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, dict[str, Any]] = {}
-    # The last message before a cut may be short itself: it waits for the record after it.
-    held = None
-    for record in _records(file):
-        if held is not None:
-            yield held
-            held = None
-        if isinstance(record, Schema):
-            schemas[record.id] = record
-        elif isinstance(record, Channel) and record.schema_id in schemas:
-            channels[record.id] = _channel(record, schemas[record.schema_id])
-        elif isinstance(record, Message) and record.channel_id in channels:
-            held = channels[record.channel_id], record.log_time, record.data
-    if held is not None:
-        yield held
-
-
-def _records(file: Path) -> Iterator[Any]:
-    from mcap.stream_reader import StreamReader
+    state: tuple[dict, dict] = ({}, {})
     with file.open('rb') as stream:
-        records = StreamReader(stream, record_size_limit=_LARGEST).records
-        while True:
-            try:
-                record = next(records)
-            except StopIteration:
+        if stream.read(len(MAGIC)) != MAGIC:
+            raise CutError('does not begin as an MCAP file does')
+        for kind, body in _records(stream):
+            if kind == _FOOTER:
                 return
-            except Exception as error:  # damaged bytes make a parser raise anything
-                reason = ' '.join(str(error).split()) or type(error).__name__
-                raise CutError(f'is damaged or cut off: {reason}') from error
-            yield record
+            if kind == _CHUNK:
+                inner, whole = _open_chunk(body)
+                yield from _messages(_records(inner), state)
+                if not whole:
+                    raise CutError('is cut off within a chunk')
+            else:
+                yield from _messages([(kind, body)], state)
+    raise CutError('ends without a footer, as when its recorder was killed or a copy broken off')
 
 
-def _channel(channel: Any, schema: Any) -> dict[str, Any]:
-    return {'id': channel.id, 'topic': channel.topic, 'msgtype': schema.name,
-            'definition': (schema.encoding, schema.data.decode(errors='replace')),
-            'offers': channel.metadata.get('offered_qos_profiles', '')}
+def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    while head := stream.read(9):
+        if len(head) < 9:
+            raise CutError('is cut off within a record')
+        kind, size = struct.unpack('<BQ', head)
+        if size > _LARGEST:
+            raise CutError(f'is damaged at byte {stream.tell() - 9}: a record of {size} bytes')
+        body = stream.read(size)
+        if len(body) < size and kind != _CHUNK:
+            raise CutError('is cut off within a record')
+        yield kind, body
+
+
+def _open_chunk(body: bytes) -> tuple[BinaryIO, bool]:
+    """Return a chunk's records, and whether they are all there."""
+    try:
+        size, = struct.unpack_from('<Q', body, 16)
+        compression, at = _text(body, 28)
+        data = body[at + 8:]
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CutError('is cut off within a chunk') from error
+    raw = _decompress(data, compression)
+    return io.BytesIO(raw[:size]), len(raw) >= size
+
+
+def _decompress(data: bytes, compression: str) -> bytes:
+    """Decompress as much as is there."""
+    if not compression:
+        return data
+    if compression == 'lz4':
+        from lz4.frame import LZ4FrameDecompressor
+        stream = LZ4FrameDecompressor()
+    elif compression == 'zstd':
+        stream = _zstd().ZstdDecompressor()
+    else:
+        raise CutError(f'has a chunk compressed by {compression!r}: expected lz4 or zstd')
+    parts = []
+    # What is damaged raises something of the library's own; what came before stays.
+    with suppress(Exception):
+        for at in range(0, len(data), 1 << 16):
+            parts.append(stream.decompress(data[at:at + (1 << 16)]))
+    return b''.join(parts)
+
+
+def _zstd() -> Any:
+    try:
+        from compression import zstd
+    except ImportError:
+        from backports import zstd
+    return zstd
+
+
+def _messages(records: Any, state: tuple[dict, dict]) -> Iterator[tuple[dict, int, bytes]]:
+    schemas, channels = state
+    for kind, body in records:
+        try:
+            if kind == _SCHEMA:
+                number, = struct.unpack_from('<H', body)
+                name, at = _text(body, 2)
+                encoding, at = _text(body, at)
+                schemas[number] = name, (encoding, _text(body, at)[0])
+            elif kind == _CHANNEL:
+                number, schema = struct.unpack_from('<HH', body)
+                topic, at = _text(body, 4)
+                _, at = _text(body, at)
+                name, definition = schemas[schema]
+                channels[number] = {'id': number, 'topic': topic, 'msgtype': name,
+                                    'definition': definition, 'offers': _offers(body, at)}
+            elif kind == _MESSAGE:
+                number, _, stamp_ns, _ = struct.unpack_from('<HIQQ', body)
+                yield channels[number], stamp_ns, body[22:]
+        except (struct.error, UnicodeDecodeError, KeyError) as error:
+            raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
+
+
+def _offers(body: bytes, at: int) -> str:
+    end = at + 4 + struct.unpack_from('<I', body, at)[0]
+    at += 4
+    while at < end:
+        key, at = _text(body, at)
+        value, at = _text(body, at)
+        if key == 'offered_qos_profiles':
+            return value
+    return ''
+
+
+def _text(body: bytes, at: int) -> tuple[str, int]:
+    size, = struct.unpack_from('<I', body, at)
+    at += 4
+    if len(body) < at + size:
+        raise struct.error('text is cut off')
+    return body[at:at + size].decode(), at + size
