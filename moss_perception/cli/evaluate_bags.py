@@ -13,6 +13,7 @@ import sys
 
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.evaluation.shares import join, Share, share_out
 from moss_perception.evaluation.thresholds import parse, Verdict
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
@@ -33,6 +34,7 @@ class Task:
 
     :ivar topics: those that were named, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
+    :ivar share: the part of the recording; ``None`` for all of it.
     """
 
     bag: str
@@ -43,6 +45,7 @@ class Task:
     sha256: str
     engine: str
     threads: int
+    share: Share | None = None
 
 
 def evaluate_bags(arguments: argparse.Namespace) -> int:
@@ -154,15 +157,29 @@ def _ask(bag: str, images: list[str]) -> str:
 def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:
     # No progress where nobody watches.
     if workers > 1:
-        with closing(in_order(_replay, tasks, workers, _name)) as found, tqdm(
-                total=len(tasks), unit='recording', leave=False, disable=None) as bar:
-            for record in found:
-                yield record
-                bar.update()
+        shared = [_shares(task, math.ceil(workers / len(tasks))) for task in tasks]
+        every = [part for parts in shared for part in parts]
+        with closing(in_order(_replay, every, workers, _name)) as found, tqdm(
+                total=len(every), unit='part', leave=False, disable=None) as bar:
+            for parts in shared:
+                records = []
+                for _ in parts:
+                    records.append(next(found))
+                    bar.update()
+                yield join(records)
         return
     for task in tasks:
         with tqdm(desc=_name(task), unit='image', leave=False, disable=None) as bar:
             yield _replay(task, bar)
+
+
+def _shares(task: Task, count: int) -> list[Task]:
+    """Divide a recording where there are more workers than recordings."""
+    if count < 2:
+        return [task]
+    config, _ = read_header(task.model)
+    return [replace(task, share=share)
+            for share in share_out(task.bag, task.topics['image_topic'], config, count)]
 
 
 def _name(task: Task) -> str:
@@ -178,7 +195,8 @@ def _replay(task: Task, bar: tqdm | None = None) -> BagRecord:
         bar.update(done - bar.n)
     predictor = _predictor(task.model, task.sha256, task.engine, task.threads)
     return replay(task.bag, predictor, domain=task.domain, attempts_csv=task.outcomes,
-                  progress=None if bar is None else progress, **task.topics)
+                  progress=None if bar is None else progress, share=task.share,
+                  **task.topics)
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from typing import Any
 from moss_perception import imaging
 from moss_perception.bags.reader import Recording
 from moss_perception.errors import FrameError
+from moss_perception.evaluation.shares import Share
 from moss_perception.grasp.frame import Frame
 from moss_perception.grasp.messages import to_frame
 from moss_perception.grasp.window import Sampler
@@ -38,7 +39,8 @@ class Arrival:
 
 
 def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, rate_hz: float,
-               arrived: Container[int] | None = None) -> Iterator[Arrival]:
+               arrived: Container[int] | None = None,
+               share: Share | None = None) -> Iterator[Arrival]:
     """
     Read messages in a thread of its own, a few ahead.
 
@@ -48,6 +50,7 @@ def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, ra
     :param topics: to read, with that of the images.
     :param rate_hz: samples a second of the model.
     :param arrived: header stamps of the images that are wanted; ``None`` for all.
+    :param share: only its images are decoded; ``None`` for all.
     :raises BagError: if the recording is damaged.
     """
     waiting: queue.Queue = queue.Queue(_DEPTH)
@@ -63,11 +66,8 @@ def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, ra
 
     def read() -> None:
         try:
-            sampler = Sampler(rate_hz)
-            for topic, kind, stamp_ns, raw in recording.messages(topics):
-                message = recording.deserialize(raw, kind)
-                put(_image(topic, stamp_ns, message, sampler, arrived) if topic == image_topic
-                    else Arrival(topic, stamp_ns, message))
+            for arrival in _arrivals(recording, topics, image_topic, rate_hz, arrived, share):
+                put(arrival)
                 if over.is_set():
                     return
             put(None)
@@ -86,15 +86,28 @@ def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, ra
         thread.join()
 
 
+def _arrivals(recording: Recording, topics: Iterable[str], image_topic: str, rate_hz: float,
+              arrived: Container[int] | None, share: Share | None) -> Iterator[Arrival]:
+    sampler, images = Sampler(rate_hz), 0
+    for topic, kind, stamp_ns, raw in recording.messages(topics):
+        message = recording.deserialize(raw, kind)
+        if topic == image_topic:
+            mine = share is None or share.steps(images)
+            yield _image(topic, stamp_ns, message, sampler, arrived, mine)
+            images += 1
+        else:
+            yield Arrival(topic, stamp_ns, message)
+
+
 def _image(topic: str, stamp_ns: int, message: Any, sampler: Sampler,
-           arrived: Container[int] | None) -> Arrival:
+           arrived: Container[int] | None, mine: bool) -> Arrival:
     frame = to_frame(message)
     if arrived is not None and frame.stamp_ns not in arrived:
         return Arrival(topic, stamp_ns)
     started = time.perf_counter()
     try:
         imaging.check(frame.image)
-        if sampler.admit(frame.stamp_ns, frame.frame_id).index is not None:
+        if sampler.admit(frame.stamp_ns, frame.frame_id).index is not None and mine:
             frame = replace(frame, image=imaging.decode(frame.image))
     except FrameError:
         # The predictor finds the same, and counts it.

@@ -21,15 +21,17 @@ from moss_perception.evaluation.matching import (
     ScoredSample,
 )
 from moss_perception.evaluation.records import BagRecord
-from moss_perception.grasp.frame import Candidates, Prediction
+from moss_perception.evaluation.shares import Share
+from moss_perception.grasp.frame import Candidates, Frame, Prediction
 from moss_perception.grasp.messages import to_camera, to_candidates
-from moss_perception.grasp.predictor import Predictor, Sample
+from moss_perception.grasp.predictor import Counters, Predictor, Sample
 from moss_perception.imaging import decode
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _LOG = logging.getLogger(__name__)
 _NO_PLACES = np.zeros((0, 3))
+_WHOLE = Share(0, 0, 2**62)
 
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
@@ -38,7 +40,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            attempts_csv: Path | str | None = None, watch: bool = True,
            progress: Callable[[int, int], None] | None = None,
            arrived: Mapping[int, str] | None = None,
-           on_prediction: Callable[[Prediction], None] | None = None) -> BagRecord:
+           on_prediction: Callable[[Prediction], None] | None = None,
+           share: Share | None = None) -> BagRecord:
     """
     Score a recording, and hold the scores against its outcomes.
 
@@ -60,6 +63,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         reached the node, by header stamp; the others are left out, and what the node dropped is
         dropped. ``None`` for all images.
     :param on_prediction: called with each prediction.
+    :param share: score these images only, for others score the rest; see
+        :func:`moss_perception.evaluation.shares.join`. ``None`` for all.
     :raises BagError: if the recording can't be read, or lacks a topic that was named.
     """
     with Recording(path, salvage=True) as recording:
@@ -68,11 +73,11 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
         run = _Run(predictor, executed_grasps(recording, outcomes), watch, arrived,
-                   on_prediction)
+                   on_prediction, share or _WHOLE)
         wanted = {x for x in (camera_topic, candidates_topic) if x in recording.topics}
         started = time.perf_counter()
         with closing(read_ahead(recording, {image.name, *wanted}, image.name,
-                                predictor.config.frame_rate_hz, arrived)) as arrivals:
+                                predictor.config.frame_rate_hz, arrived, share)) as arrivals:
             for arrival in arrivals:
                 if arrival.topic == image.name:
                     run.image(arrival)
@@ -121,7 +126,9 @@ class _Run:
 
     def __init__(self, predictor: Predictor, attempts: Sequence[Attempt], watch: bool,
                  arrived: Mapping[int, str] | None,
-                 on_prediction: Callable[[Prediction], None] | None):
+                 on_prediction: Callable[[Prediction], None] | None, share: Share):
+        self._share = share
+        self._counted = Counters()
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
         self._predictor.set_orders(predictor.order_wanted)
         self._matcher = Matcher(attempts)
@@ -147,23 +154,28 @@ class _Run:
             self._seen.candidates_refused(str(error))
 
     def image(self, arrival: Arrival) -> None:
-        self.images += 1
-        frame = arrival.frame
-        if frame is None:
-            self._not_arrived += 1
+        image, self.images = self.images, self.images + 1
+        mine, before = self._share.owns(image), self._predictor.counters.copy()
+        if arrival.frame is None:
+            self._not_arrived += mine
             return
-        self._seen.image(frame, arrival.stamp_ns)
-        self._matcher.see(frame.stamp_ns)
+        self._seen.image(arrival.frame, arrival.stamp_ns)
+        self._matcher.see(arrival.frame.stamp_ns)
+        prediction = self._take(arrival.frame, self._share.steps(image))
+        if mine:
+            self._counted.add(self._predictor.counters, before)
+            if prediction is not None:
+                self._scored(prediction, arrival.decode_s)
+
+    def _take(self, frame: Frame, step: bool) -> Prediction | None:
         admitted = self._predictor.admit(frame)
-        if not isinstance(admitted, Sample):
-            return
+        if not isinstance(admitted, Sample) or not step:
+            return None
         if self._arrived is not None and self._arrived[frame.stamp_ns] == 'skipped':
             self._predictor.drop(admitted)
-            return
+            return None
         self._predictor.watch(self._executed(frame.stamp_ns, frame.frame_id))
-        prediction = self._predictor.advance(admitted).prediction
-        if prediction is not None:
-            self._scored(prediction, arrival.decode_s)
+        return self._predictor.advance(admitted).prediction
 
     def _executed(self, stamp_ns: int, frame_id: str) -> Candidates | None:
         """Return the grasps that are being executed, unless a decision is still to come."""
@@ -187,7 +199,7 @@ class _Run:
 
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Say what was found."""
-        counters = self._predictor.counters
+        counters = self._counted
         return BagRecord(
             **values, frames=counters.frames + self._not_arrived,
             fates={'scored': counters.scored, 'stored': counters.stored,

@@ -1,7 +1,7 @@
 """What becomes of frames, one by one and counted."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 from moss_perception.errors import FrameError
 from moss_perception.grasp.frame import Frame, Prediction
@@ -63,6 +63,16 @@ class Counters:
     missing: int = 0
     refused: Counter = field(default_factory=Counter)
     resets: Counter = field(default_factory=Counter)
+
+    def copy(self) -> 'Counters':
+        """Return the counts as they are now."""
+        return replace(self, refused=self.refused.copy(), resets=self.resets.copy())
+
+    def add(self, after: 'Counters', before: 'Counters') -> None:
+        """Add what others counted between two moments."""
+        for field_ in fields(self):
+            gained = getattr(after, field_.name) - getattr(before, field_.name)
+            setattr(self, field_.name, getattr(self, field_.name) + gained)
 
     def skip(self, frame: Frame, reason: str) -> Outcome:
         """Count a frame that is no sample, or no longer one."""
