@@ -238,7 +238,7 @@ moss_announce() {
     moss_say 'no ROS 2 is sourced: rclpy and Fast DDS (Jazzy) come from PyPI'
   fi
   if [[ $1 == demo ]]; then
-    moss_say 'this takes a few minutes and about 650 MB of disk'
+    moss_say 'this takes a few minutes and about 850 MB of disk'
     return
   fi
   moss_say 'this takes 3 to 8 minutes and 1.6 to 2.2 GB of disk with the CPU build of torch'

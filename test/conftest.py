@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 import shutil
+import signal
 import sys
 
 import pytest
@@ -23,6 +24,12 @@ def _load(name: str):
 
 def pytest_report_header() -> str:
     return _load('programs').report()
+
+
+def pytest_configure() -> None:
+    # A shell starts what runs in its background with interrupts ignored, which is inherited.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')

@@ -131,4 +131,4 @@ moss_install "${{moss_args[0]}}"
 def test_what_the_demo_needs_names_no_training():
     text = (ROOT / 'scripts' / 'requirements' / 'demo.txt').read_text()
     assert 'onnxruntime==' in text
-    assert not any(name in text for name in ('torch', 'onnxscript', 'onnx==', 'mujoco', 'scikit'))
+    assert not any(name in text for name in ('torch', 'onnxscript', 'onnx==', 'mujoco'))
