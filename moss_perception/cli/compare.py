@@ -9,6 +9,7 @@ import sys
 
 from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
 from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render
 from moss_perception.grasp.manifest import read_header
 
@@ -45,24 +46,15 @@ def compare(arguments: argparse.Namespace) -> int:
     else:
         result = _measure_all(arguments)
         if arguments.out:
-            text = json.dumps(_plain(result), indent=1, allow_nan=False)
+            text = json.dumps(plain(result), indent=1, allow_nan=False)
             write_text(Path(arguments.out), text + '\n')
-    result = _plain(result)
+    result = plain(result)
     print(render(result, arguments.reference), end='')
     if arguments.plots:
         from moss_perception.evaluation.plots import draw
         for path in draw(result, Path(arguments.plots)):
             log.info('drew %s', path)
     return 0
-
-
-def _plain(value):
-    """Write what is undefined as JSON has it: null for NaN."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def _read(path: Path) -> dict:

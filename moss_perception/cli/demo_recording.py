@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_perception.bags.clip_video import read_frames
-from moss_perception.bags.headers import stamp_of
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.errors import ConfigError
+from moss_perception.evaluation import replay
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.grasp.frame import Camera
 from moss_perception.grasp.messages import to_camera
-from moss_perception.imaging import decode
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
@@ -75,12 +74,7 @@ def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
     :param stamps: their header stamps, nanoseconds.
     :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
-    images = {}
-    with Recording(source.path) as recording:
-        for _, kind, _, raw in recording.messages([source.image_topic]):
-            if stamp_of(raw) in stamps - images.keys():
-                images[stamp_of(raw)] = decode(recording.deserialize(raw, kind))
-    return images
+    return replay.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ import tempfile
 from typing import Any
 
 from moss_perception.errors import MossError
+from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import played
 from moss_perception.evaluation.report.checkpoints import difference, domain_of, rankings
@@ -20,7 +21,6 @@ from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.thresholds import Verdict
-import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
@@ -42,7 +42,7 @@ def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str
         'requirements': {'met': verdict.met, 'rows': [asdict(row) for row in verdict.rows]},
         'checkpoints': [_checkpoint(one, first) for one in summaries],
         'rankings': [asdict(one) for one in rankings(summaries)]}
-    return json.dumps(_plain(content), indent=1, allow_nan=False) + '\n'
+    return json.dumps(plain(content), indent=1, allow_nan=False) + '\n'
 
 
 def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
@@ -76,17 +76,6 @@ def _recording(bag: BagRecord) -> dict[str, Any]:
              'missing', 'resets', 'elapsed_s', 'unmatched', 'notes', 'lost_share')
     return {**{name: getattr(bag, name) for name in names}, 'attempts': len(bag.attempts),
             'latency': costs([bag]), **played.as_values(bag)}
-
-
-def _plain(value: Any) -> Any:
-    """Turn values into what JSON has."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
