@@ -324,4 +324,4 @@ def _decode_compressed(message: Any) -> np.ndarray:
     if 'compressed rgb' in message.format:
         # image_transport's name for channels that were not swapped before they were compressed
         return image
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
