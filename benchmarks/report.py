@@ -8,16 +8,15 @@ its target.
 
 import json
 from pathlib import Path
-import re
 import sys
 
 from checkout import IMAGES, RESULTS, ROOT
 from harness import format_table, show, show_met
 from moss_perception.cli.common import write_text
+from moss_perception.cli.pages import fill
 import plots
 
 PAGE = ROOT / 'docs' / 'performance.md'
-_BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
 class ReportError(RuntimeError):
@@ -83,8 +82,7 @@ def block(results: dict[str, dict], name: str, what: str) -> str:
 
 def render(page: str, results: dict[str, dict]) -> str:
     """Replace what stands between the comments of a page."""
-    return _BLOCK.sub(lambda found: f'{found[1]}\n{block(results, found[2], found[3])}\n\n'
-                                    f'{found[4]}', page)
+    return fill(page, lambda name, what: block(results, name, what))
 
 
 def main() -> int:

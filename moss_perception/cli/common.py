@@ -31,6 +31,19 @@ def run_command(command: Callable[[argparse.Namespace], int], arguments: argpars
         return 130
 
 
+def read_text(path: Path) -> str:
+    """
+    Read a file.
+
+    :raises MossError: if it can't be read.
+    """
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, 'strerror', None) or 'it is not text'
+        raise MossError(f"{path} can't be read: {reason}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """
     Write a file as a whole or not at all.

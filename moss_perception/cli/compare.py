@@ -7,10 +7,17 @@ import os
 from pathlib import Path
 import sys
 
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.cli.common import (
+    cpu_name,
+    read_text,
+    run_command,
+    set_up_logging,
+    write_text,
+)
+from moss_perception.cli.pages import fill
 from moss_perception.errors import CheckpointError, ConfigError
 from moss_perception.evaluation.plain import plain
-from moss_perception.evaluation.table import FORMAT, render
+from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import read_header
 
 log = logging.getLogger('compare')
@@ -28,6 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
                              'first')
     parser.add_argument('--out', metavar='FILE', help='write everything there, as JSON')
     parser.add_argument('--plots', metavar='DIR', help='draw pictures of it there, as PNG')
+    parser.add_argument('--page', metavar='FILE',
+                        help='write the tables into this Markdown page too, where it has '
+                             '<!-- begin NAME | TABLE --> and <!-- end -->; NAME is that of the '
+                             'results file')
     parser.add_argument('--reference', default='',
                         help='the arm that the table tests the others against (moss_123)')
     parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
@@ -54,14 +65,27 @@ def compare(arguments: argparse.Namespace) -> int:
         from moss_perception.evaluation.plots import draw
         for path in draw(result, Path(arguments.plots)):
             log.info('drew %s', path)
+    if arguments.page:
+        _write_page(Path(arguments.page), Path(arguments.results or arguments.out or 'arms').stem,
+                    tables(result, arguments.reference))
     return 0
+
+
+def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:
+    def block(result: str, what: str) -> str | None:
+        if result != name:
+            return None
+        if what not in texts:
+            raise ConfigError(f'{page} asks for the table {what!r}: expected one of {list(texts)}')
+        return texts[what]
+
+    write_text(page, fill(read_text(page), block))
+    log.info('wrote the tables of %s into %s', name, page)
 
 
 def _read(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+        return json.loads(read_text(path))
     except ValueError as error:
         raise ConfigError(f'{path} is not JSON: {error}') from error
 

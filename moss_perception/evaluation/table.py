@@ -3,18 +3,26 @@
 from typing import Any
 
 from moss_perception.errors import ConfigError
+from moss_perception.evaluation.goals import difference, goals
 from moss_perception.evaluation.monitoring import TIMES_S
 
 FORMAT = 'moss_perception.comparison/2'
 
 
 def render(result: dict[str, Any], reference: str = '') -> str:
+    """Print a comparison: all of its :func:`tables`."""
+    return '\n\n'.join(tables(result, reference).values()) + '\n'
+
+
+def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
     """
-    Print a comparison.
+    Write a comparison as titled tables, which are also Markdown.
 
     :param result: as ``compare`` stores it.
     :param reference: the arm that the others are tested against; empty for ``moss_123``, or
         the last if that is not among them.
+    :returns: by name: ``cost``, ``goals``, and for each set ``NAME``, ``NAME tests``,
+        ``NAME under way``, ``NAME uncertainty``, as far as there are results.
     :raises ConfigError: if it is no comparison, or there is no such arm.
     """
     if not isinstance(result, dict) or result.get('format') != FORMAT:
@@ -23,11 +31,13 @@ def render(result: dict[str, Any], reference: str = '') -> str:
     reference = reference or ('moss_123' if 'moss_123' in arms else arms[-1])
     if reference not in arms:
         raise ConfigError(f'there is no arm {reference!r}: expected one of {arms}')
-    parts = [_costs(result)]
+    found = {'cost': _costs(result), 'goals': _goals(result, reference)}
     for name, described in result['sets'].items():
-        parts += [_set(result, name, described), _tests(result, name, reference),
-                  _monitoring(result, name), _uncertainty(result, name)]
-    return '\n\n'.join(part for part in parts if part) + '\n'
+        found |= {name: _set(result, name, described), f'{name} tests': _tests(
+                      result, name, reference),
+                  f'{name} under way': _monitoring(result, name),
+                  f'{name} uncertainty': _uncertainty(result, name)}
+    return {name: text for name, text in found.items() if text}
 
 
 def _costs(result: dict[str, Any]) -> str:
@@ -38,6 +48,12 @@ def _costs(result: dict[str, Any]) -> str:
                      f'{cost["ms_a_frame"]:.2f}', f'{cost["ms_a_window"]:.1f}'])
     return 'Cost on ' + result['machine'] + '\n\n' + _table(
         ['arm', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
+
+
+def _goals(result: dict[str, Any], reference: str) -> str:
+    rows = [[row['goal'], row['found'], row['wanted'], 'yes' if row['met'] else 'no']
+            for row in goals(result, reference)]
+    return 'Goals\n\n' + _table(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
 
 
 def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
@@ -69,11 +85,10 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
     for pair in result['pairs']:
         if pair['set'] != name or reference not in (pair['ours'], pair['theirs']):
             continue
-        sign = 1 if pair['ours'] == reference else -1
-        other = pair['theirs'] if sign == 1 else pair['ours']
-        ends = sorted((sign * pair['low'], sign * pair['high']))
-        rows.append([other, pair['kind'], f'{100 * sign * pair["difference"]:+.1f} '
-                     f'[{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]', f'{pair["p"]:.4f}'])
+        other = pair['theirs'] if pair['ours'] == reference else pair['ours']
+        gap = difference(result, reference, other, name, pair['kind'])
+        rows.append([other, pair['kind'], f'{100 * gap["difference"]:+.1f} '
+                     f'[{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]', f'{gap["p"]:.4f}'])
     if not rows:
         return ''
     title = (f'{name}: success of {reference} less that of another arm, in points, on the same '

@@ -18,10 +18,11 @@ from moss_perception.evaluation.comparison import (
     measure,
     summarise,
 )
+from moss_perception.evaluation.goals import difference, goals
 from moss_perception.evaluation.monitoring import TIMES_S
 from moss_perception.evaluation.plots import draw
 from moss_perception.evaluation.statistics import mean_interval, paired_test
-from moss_perception.evaluation.table import FORMAT, render
+from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.simulation.dataset import Scene
 import numpy as np
 import pytest
@@ -176,6 +177,49 @@ def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):
         assert part in text
     assert command.main(['--results', str(tmp_path / 'arms.json'), '--reference', 'blind']) == 0
     assert 'success of blind less' in capsys.readouterr().out
+
+
+def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
+    results, page = tmp_path / 'arms.json', tmp_path / 'page.md'
+    results.write_text(json.dumps(stored))
+    begin, other = '<!-- begin arms | sim -->', '<!-- begin more | sim -->\nkept\n<!-- end -->'
+    page.write_text(f'A page.\n\n{begin}\nold\n<!-- end -->\n\n{other}\n')
+    command_line = ['--results', str(results), '--page', str(page)]
+    assert command.main(command_line) == 0
+    written = page.read_text()
+    assert f'{begin}\n\n{tables(stored)["sim"]}\n\n<!-- end -->' in written
+    assert other in written and 'old' not in written
+    assert command.main(command_line) == 0 and page.read_text() == written
+    page.write_text('<!-- begin arms | moon -->\n<!-- end -->\n')
+    assert command.main(command_line) == 1
+    assert "asks for the table 'moon': expected one of ['cost', 'sim'" in caplog.text
+
+
+def test_goals_hold_one_arm_against_the_best_of_the_others(stored):
+    better, worse = stored['arms']['moss']['sets']['sim'], stored['arms']['blind']['sets']['sim']
+    sets = {'sim': better, 'shifted': better}, {'sim': better, 'shifted': worse}
+    pair = {'ours': 'blind', 'theirs': 'moss', 'set': 'shifted', 'kind': 'moving',
+            'difference': -0.2, 'low': -0.3, 'high': -0.1, 'p': 0.01}
+    result = {**stored, 'sets': dict.fromkeys(('sim', 'shifted'), stored['sets']['sim']),
+              'arms': {arm: {**stored['arms'][arm], 'sets': mine} for arm, mine in zip(
+                  ('moss', 'blind'), sets, strict=True)},
+              'pairs': [pair, {**pair, 'kind': 'all', 'difference': -0.04}]}
+    assert difference(result, 'moss', 'blind', 'shifted', 'moving') == {
+        'difference': 0.2, 'low': 0.1, 'high': 0.3, 'p': 0.01}
+    assert difference(result, 'blind', 'moss', 'shifted', 'moving')['low'] == -0.3
+    moving, over_all, lost = goals(result, 'moss')
+    assert moving['found'] == '+20.0 [+10.0, +30.0] points' and moving['met']
+    assert over_all['wanted'] == 'at least 4.7' and not over_all['met']
+    assert lost['found'].startswith('0.0 against ') and lost['met']
+    assert goals(stored, 'moss') == []
+
+
+def test_an_order_adds_where_its_interval_is_above_nothing(stored):
+    pair = {'ours': 'moss_12', 'theirs': 'moss_1', 'set': 'sim', 'kind': 'accelerating',
+            'difference': 0.02, 'low': -0.01, 'high': 0.05, 'p': 0.2}
+    for low, met in ((-0.01, False), (0.005, True)):
+        row, = goals({**stored, 'pairs': [{**pair, 'low': low}]}, 'moss')
+        assert row['goal'] == 'sim, accelerating: moss_12 above moss_1' and row['met'] is met
 
 
 def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, caplog):
