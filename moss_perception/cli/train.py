@@ -115,7 +115,8 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
     held_out = dataset.GraspScenes(decoded[::10], config)
     trainer.fit(dataset.GraspScenes([s for n, s in enumerate(decoded) if n % 10], config,
                                     augment=True, empty=4, monitor=recipe.monitor,
-                                    photometric=recipe.photometric, seed=recipe.seed),
+                                    photometric=recipe.photometric, geometric=recipe.geometric,
+                                    seed=recipe.seed),
                 held_out)
     (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
     if not group.leads:

@@ -6,8 +6,18 @@ import numpy as np
 # What the full strength of a photometric change is.
 _GAIN = 0.5
 _GAMMA = 0.5
+_SHADING = 0.6
 _NOISE = 10.0
 _BLUR_PIXELS = 0.8
+_NEGATIVES = 0.5
+# And of a geometric one: radians, a factor, and parts of half the image's side.
+_TURN = 0.35
+_SCALE = 0.15
+_SHIFT = 0.08
+_KEYSTONE = 0.06
+# Outside of the image there is the ground that images are fitted into.
+_GROUND = 114
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def mirror(images: np.ndarray, encoded: list[np.ndarray],
@@ -28,12 +38,55 @@ def mirror(images: np.ndarray, encoded: list[np.ndarray],
     return images, *encoded
 
 
+def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
+         generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """
+    Look at a clip, and what lies in its plane, as a camera of another pose and lens would.
+
+    It is turned, scaled, shifted and seen askew, alike in the whole clip.
+
+    :param images: uint8, shape ``(T, S, S, 3)``.
+    :param encoded: grasps as the network takes them, each of shape ``(K, 5)``; not changed.
+    :param strength: in [0, 1].
+    :returns: images and encoded grasps.
+    """
+    if not strength:
+        return images, *encoded
+    turn, scale, *others = strength * generator.uniform(-1, 1, 6)
+    turn, scale = _TURN * turn, np.exp(np.log1p(_SCALE) * scale)
+    view = np.eye(3)
+    view[:2, :2] = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    view[:2, 2], view[2, :2] = _SHIFT * np.array(others[:2]), _KEYSTONE * np.array(others[2:])
+    side = images.shape[1]
+    # From pixels, whose centres are whole numbers, to -1 to 1 at the image's edges.
+    unit = np.array([[2 / side, 0, 1 / side - 1], [0, 2 / side, 1 / side - 1], [0, 0, 1]])
+    pixels = np.linalg.solve(unit, view @ unit)
+    images = np.stack([cv2.warpPerspective(frame, pixels, (side, side),
+                                           borderValue=(_GROUND,) * 3) for frame in images])
+    return images, *(_move_grasps(values, view) for values in encoded)
+
+
+def _move_grasps(grasps: np.ndarray, view: np.ndarray) -> np.ndarray:
+    points, fingers = grasps[:, :2].astype(float), grasps[:, 3:]
+    # A short way along the finger: how the view bends over a whole hand is left out.
+    ends = _seen(points + 1e-3 * fingers, view)
+    moved = _seen(points, view)
+    return np.column_stack([moved, grasps[:, 2], (ends - moved) / 1e-3]).astype(grasps.dtype)
+
+
+def _seen(points: np.ndarray, view: np.ndarray) -> np.ndarray:
+    seen = np.column_stack([points, np.ones(len(points))]) @ view.T
+    return seen[:, :2] / seen[:, 2:]
+
+
 def vary(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
     """
-    Vary brightness and contrast of a clip, and with a strength above 0 what a camera varies too.
+    Vary brightness and contrast of a clip, and with a strength above 0 what makes a look.
 
-    That is each colour's gain and gamma, alike in the whole clip; the noise, anew in each
-    pixel; and in half of the clips the sharpness.
+    That is, alike in the whole clip: each colour's gain and gamma, hue and saturation, light that
+    differs from place to place, and whether it is a negative, so that neither colour nor what is
+    brighter tells objects from the ground; further the noise, anew in each pixel, and in half of
+    the clips the sharpness.
 
     :param images: uint8, RGB, shape ``(T, S, S, 3)``.
     :param strength: in [0, 1].
@@ -43,13 +96,35 @@ def vary(images: np.ndarray, strength: float, generator: np.random.Generator) ->
     levels = np.clip(np.arange(256) * gain + shift, 0, 255)
     if not strength:
         return levels.astype(np.uint8)[images]
+    if generator.random() < _NEGATIVES * strength:
+        levels = 255 - levels
     gains = np.exp(generator.uniform(-1, 1, 3) * np.log1p(_GAIN) * strength)
     gammas = np.exp(generator.uniform(-1, 1, 3) * np.log1p(_GAMMA) * strength)
     table = 255 * np.clip(levels[:, None] / 255 * gains, 0, 1) ** gammas
-    out = table.astype(np.float32)[images, np.arange(3)]
+    out = table.astype(np.float32)[images, np.arange(3)] @ _colours(strength, generator)
+    out *= _shading(images.shape[1], strength, generator)
     if generator.random() < 0.5:
         sigma = generator.uniform(0.2, _BLUR_PIXELS) * strength
         out = np.stack([cv2.GaussianBlur(frame, (5, 5), sigma) for frame in out])
     noise = generator.uniform(0, _NOISE) * strength
     out += generator.standard_normal(out.shape, np.float32) * np.float32(noise)
     return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def _colours(strength: float, generator: np.random.Generator) -> np.ndarray:
+    """Draw a matrix, for colours from the left, that turns hues and scales saturation."""
+    angle = generator.uniform(-np.pi, np.pi) * strength
+    saturation = generator.uniform(1 - strength, 1 + 0.5 * strength)
+    grey = np.full((3, 3), 1 / 3)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    turned = grey + np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * cross
+    level = np.tile(_LUMINANCE[:, None], 3)
+    return (turned @ (saturation * np.eye(3) + (1 - saturation) * level)).astype(np.float32)
+
+
+def _shading(side: int, strength: float, generator: np.random.Generator) -> np.ndarray:
+    """Draw how bright the light is at each place, float32, shape ``(S, S, 1)``."""
+    coarse = generator.uniform(-1, 1, (4, 4)) * np.log1p(_SHADING) * strength
+    fine = cv2.resize(np.exp(coarse).astype(np.float32), (side, side),
+                      interpolation=cv2.INTER_LINEAR)
+    return fine[..., None]

@@ -22,8 +22,9 @@ class Recipe:
     :ivar near: objects up to so many finger distances away count in that loss.
     :ivar monitor: also learn from grasps under way: the share of those that the scenes have which
         each epoch adds, in [0, 1], another share in each epoch.
-    :ivar photometric: how much colours, noise and sharpness of a clip vary, in [0, 1]; 0 leaves it
-        to brightness and contrast.
+    :ivar photometric: how much colours, light, noise and sharpness of a clip vary, in [0, 1]; 0
+        leaves it to brightness and contrast.
+    :ivar geometric: how much the camera's pose and lens vary, in [0, 1].
     :ivar seed: of initialisation, order, augmentation and bagging.
     """
 
@@ -37,6 +38,7 @@ class Recipe:
     near: float = 4.0
     monitor: float = 0.0
     photometric: float = 0.0
+    geometric: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -47,7 +49,8 @@ class Recipe:
                 ('warm_up', 0 <= self.warm_up < 1, '0 to below 1'),
                 ('full_orders', 0 <= self.full_orders <= 1, '0 to 1'),
                 ('monitor', 0 <= self.monitor <= 1, '0 to 1'),
-                ('photometric', 0 <= self.photometric <= 1, '0 to 1')):
+                ('photometric', 0 <= self.photometric <= 1, '0 to 1'),
+                ('geometric', 0 <= self.geometric <= 1, '0 to 1')):
             if not allowed:
                 raise ConfigError(
                     f'{name}={getattr(self, name)} is not allowed: expected {expected}')

@@ -1,7 +1,7 @@
 """How clips are changed while a network trains on them."""
 
 from moss_perception.errors import ConfigError
-from moss_perception.training.augmentation import mirror, vary
+from moss_perception.training.augmentation import mirror, move, vary
 from moss_perception.training.recipe import Recipe
 import numpy as np
 import pytest
@@ -26,6 +26,49 @@ def test_mirrored_images_keep_what_lies_under_a_grasp():
     assert len(seen) == 4 and grasp[0, 3] == 0.1
 
 
+def dot_at(images):
+    """Return where the brightness lies, x and y in [-1, 1], shape (T, 2)."""
+    grey = images[..., 0].astype(float) - 114
+    grey[grey < 20] = 0
+    side = images.shape[1]
+    centres = (2 * np.arange(side) + 1) / side - 1
+    total = grey.sum(axis=(1, 2))
+    return np.stack([(grey.sum(axis=1) * centres).sum(axis=1),
+                     (grey.sum(axis=2) * centres).sum(axis=1)], axis=1) / total[:, None]
+
+
+def test_another_view_keeps_grasp_and_finger_on_their_places():
+    places = np.array([[0.31, -0.22], [0.06, 0.16]])
+    point, finger = places[0], places[1] - places[0]
+    rows, columns = np.mgrid[:64, :64]
+    images = np.stack([114 + 140 * np.exp(-((columns - (x + 1) * 32 + 0.5) ** 2
+                                            + (rows - (y + 1) * 32 + 0.5) ** 2) / 8)
+                       for x, y in places])
+    images = np.repeat(images[..., None], 3, axis=-1).round().astype(np.uint8)
+    grasp = np.array([[*point, 0.6, *finger]], np.float32)
+    turns = []
+    for seed in range(20):
+        changed, moved = move(images, [grasp], 1.0, np.random.default_rng(seed))
+        assert changed.shape == images.shape and moved.dtype == np.float32
+        assert moved[0, 2] == grasp[0, 2]
+        dots = dot_at(changed)
+        # A pixel is 0.03 wide; the finger's place is exact for a hand of no size only.
+        np.testing.assert_allclose(dots[0], moved[0, :2], atol=0.01)
+        np.testing.assert_allclose(dots[1], moved[0, :2] + moved[0, 3:], atol=0.03)
+        turns.append(np.arctan2(*moved[0, 4:2:-1]) - np.arctan2(*finger[::-1]))
+    assert np.ptp(turns) > 0.3
+    same, = move(images, [], 0.0, np.random.default_rng(0))
+    assert same is images
+
+
+def test_a_negative_or_another_hue_is_the_same_in_all_frames():
+    ramp = np.tile(np.arange(0, 240, 30, dtype=np.uint8)[:, None, None], (4, 1, 8, 3))
+    rising = [np.polyfit(range(8), vary(ramp, 1.0, np.random.default_rng(seed)).mean(
+        axis=(2, 3)).T, 1)[0] for seed in range(40)]
+    signs = {tuple(np.sign(slopes)) for slopes in rising}
+    assert signs == {(1,) * 4, (-1,) * 4}
+
+
 def test_without_strength_all_colours_change_alike():
     grey = np.repeat(clip()[..., :1], 3, axis=-1)
     for seed in range(10):
@@ -45,7 +88,7 @@ def test_with_strength_colours_and_noise_vary_and_each_clip_keeps_its_colours():
         # The same tint in all frames: what is left between them is noise.
         assert np.ptp(frames, axis=0).max() < 8
         tints.append(frames.mean(axis=0) - frames.mean())
-        noises.append(changed.std(axis=(1, 2)).mean())
+        noises.append((changed[1:] - changed[:-1]).std() / np.sqrt(2))
     assert np.std(tints) > 10 and max(noises) > 6 and min(noises) < 2
 
 
@@ -62,3 +105,5 @@ def test_the_same_draws_give_the_same_clip():
     np.testing.assert_array_equal(one, other)
     with pytest.raises(ConfigError, match='photometric=2 is not allowed: expected 0 to 1'):
         Recipe(photometric=2)
+    with pytest.raises(ConfigError, match='geometric=-1 is not allowed: expected 0 to 1'):
+        Recipe(geometric=-1)
