@@ -29,8 +29,13 @@ export ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((1 + $$ % 100))}
 cd "$moss_root"
 rm -f build/moss_perception/pytest.xml
 status=0
+# Tests over DDS wait more than they compute: several processes share them, file by file.
+processes=(--numprocesses "$(nproc)" --dist loadfile)
+python -c 'import xdist' 2>/dev/null || processes=()
 pytest_args=()
-if ((${#moss_args[@]})); then pytest_args=(--pytest-args "${moss_args[@]}"); fi
+if ((${#processes[@]} + ${#moss_args[@]})); then
+  pytest_args=(--pytest-args "${processes[@]}" "${moss_args[@]}")
+fi
 python -m colcon test --return-code-on-test-failure --executor sequential \
   --event-handlers console_direct+ "${pytest_args[@]}" || status=$?
 if ((status)); then python -m colcon test-result --verbose || true; fi

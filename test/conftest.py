@@ -1,5 +1,6 @@
 """Fixtures for every test: a ROS domain of its own, and tiny recordings."""
 
+import fcntl
 import hashlib
 from importlib.metadata import version
 import importlib.util
@@ -40,8 +41,14 @@ def programs():
 
 @pytest.fixture(scope='session', autouse=True)
 def ros_domain() -> int:
-    """Keep the tests' nodes, and those of the processes they start, to themselves."""
-    os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 100 + 1))
+    """
+    Keep the tests' nodes, and those of the processes they start, to themselves.
+
+    Each of several processes that share the tests (pytest-xdist) has a domain of its own.
+    """
+    base = int(os.environ.get('ROS_DOMAIN_ID', os.getpid() % 100 + 1))
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
+    os.environ['ROS_DOMAIN_ID'] = str((base + worker) % 102)
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     return int(os.environ['ROS_DOMAIN_ID'])
 
@@ -75,6 +82,14 @@ def tiny_checkpoint(request, tmp_path_factory) -> Path:
     """
     kept = request.config.cache.mkdir(f'tiny_{_digest_of_sources()}')
     path = tmp_path_factory.mktemp('models') / 'tiny.safetensors'
+    # Of several processes, one exports.
+    with (kept / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _export_or_copy(kept, path)
+    return path
+
+
+def _export_or_copy(kept: Path, path: Path) -> None:
     if not (kept / 'SHA256SUMS').is_file():
         from moss_perception.grasp.checkpoint import save_checkpoint
         from moss_perception.grasp.export import export_graphs
@@ -85,8 +100,8 @@ def tiny_checkpoint(request, tmp_path_factory) -> Path:
             shutil.copy(made, kept)
     else:
         for made in kept.iterdir():
-            shutil.copy(made, path.parent)
-    return path
+            if made.name != 'lock':
+                shutil.copy(made, path.parent)
 
 
 @pytest.fixture(scope='session')
