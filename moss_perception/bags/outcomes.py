@@ -1,5 +1,6 @@
 """What a recording says of its grasp attempts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,11 @@ def outcome_of(status: Any) -> Outcome:
         seconds_to_ns(values['end']),
         values['success'] == 'true',
         *(values.get(x, '') for x in ('domain', 'motion', 'object')))
+
+
+def domains_of(outcomes: Iterable[Outcome]) -> str:
+    """Name the domains of attempts, each once, in their order; empty if none is named."""
+    return ', '.join(dict.fromkeys(x.domain for x in outcomes if x.domain))
 
 
 def seconds_to_ns(text: str) -> int:

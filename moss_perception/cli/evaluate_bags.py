@@ -223,7 +223,7 @@ def _evaluation(path: Path, records: list[BagRecord],
 
 def _tell(evaluation: Evaluation) -> None:
     """Print what was found, domain by domain."""
-    from moss_perception.evaluation.metrics import auroc, bootstrap_interval
+    from moss_perception.evaluation.metrics import auroc, auroc_interval
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
@@ -238,7 +238,7 @@ def _tell(evaluation: Evaluation) -> None:
         line = f'{held} of {len(attempts)} attempts succeeded, {len(scored)} scored'
         if labels.any() and not labels.all():
             scores = np.array([a.score for _, a in scored])
-            low, high = bootstrap_interval(auroc, scores, labels, np.arange(len(labels)))
+            low, high = auroc_interval(scores, labels, np.arange(len(labels)))
             line += f'; AUROC {auroc(scores, labels):.3f} ({low:.3f} to {high:.3f})'
         elif attempts:
             line += '; AUROC is undefined: expected scored attempts of both outcomes'
@@ -256,10 +256,11 @@ def _conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
               requirements: list) -> int:
     reference = arguments.reference or 'sim'
     if arguments.report:
+        from moss_perception.evaluation.replay import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,
-                               requirements=requirements, images=_images)
+                               requirements=requirements, images=recorded_images)
         print(f'report: {folder / "report.html"}')
     elif requirements:
         verdict = _check(evaluations[0], reference, requirements)
@@ -275,8 +276,3 @@ def _check(evaluation: Evaluation, reference: str, requirements: list) -> Verdic
     from moss_perception.evaluation.report.summary import summarise
     from moss_perception.evaluation.thresholds import check
     return check(requirements, figures_of(summarise(evaluation, reference)), reference)
-
-
-def _images(record: BagRecord, stamps) -> dict[int, np.ndarray]:
-    from moss_perception.evaluation.replay import read_images
-    return read_images(record.path, record.image_topic, [int(x) for x in stamps])

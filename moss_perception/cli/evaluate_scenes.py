@@ -82,11 +82,10 @@ def _scenes(arguments: argparse.Namespace) -> list:
 
 def _chosen(scores, labels, groups, scenes: list) -> dict:
     """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
-    from moss_perception.evaluation import metrics
     from moss_perception.evaluation.ranking import baselines, chosen_success
+    from moss_perception.evaluation.statistics import mean_interval
     chosen = chosen_success(scores, labels, groups)
-    low, high = metrics.bootstrap_interval(
-        lambda values, _: float(values.mean()), chosen, chosen, groups=[s.seed for s in scenes])
+    low, high = mean_interval(chosen)
     others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
     return {'model': float(chosen.mean()), 'low': low, 'high': high,
             **{name: value for name, value in others.items() if value == value}}
@@ -141,7 +140,7 @@ def refuse_training_scenes(scenes: list, notes: dict) -> None:
 
 def _measure(scores, labels, groups) -> dict:
     from moss_perception.evaluation import metrics
-    low, high = metrics.bootstrap_interval(metrics.auroc, scores, labels, groups)
+    low, high = metrics.auroc_interval(scores, labels, groups)
     return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
             'brier': metrics.brier(scores, labels),
             'ece': metrics.expected_calibration_error(scores, labels)}

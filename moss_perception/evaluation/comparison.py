@@ -79,8 +79,8 @@ def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
             'success': float(chosen[where].mean()), 'auroc': metrics.auroc(*values),
             'brier': metrics.brier(*values),
             'ece': metrics.expected_calibration_error(*values)}
-    low, high = metrics.bootstrap_interval(metrics.auroc, scores, attempts.labels,
-                                           attempts.groups, repeats=_AUROC_REPEATS)
+    low, high = metrics.auroc_interval(scores, attempts.labels, attempts.groups,
+                                       repeats=_AUROC_REPEATS)
     return result | {'auroc_low': low, 'auroc_high': high}
 
 

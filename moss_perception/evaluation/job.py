@@ -114,11 +114,12 @@ class EvaluationJob:
         return found.line(), [] if found.agrees else [found.line()]
 
     def _report(self, evaluation: Evaluation) -> bool:
+        from moss_perception.evaluation.replay import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(self._settings.report)
         verdict = write_report(
             [evaluation], folder, reference_domain=self._settings.reference,
-            requirements=self._requirements, images=_images)
+            requirements=self._requirements, images=recorded_images)
         self._say(f'wrote {folder}')
         for line in verdict.table().splitlines() if verdict.rows else ():
             self._say(line)
@@ -192,11 +193,3 @@ def _requirements(text: str) -> list[str]:
         for word in words:
             parse(word)
     return words
-
-
-def _images(record: BagRecord, stamps: set[int]) -> dict:
-    if not Path(record.path).exists():
-        return {}
-    from moss_perception.evaluation.replay import read_images
-    return read_images(Path(record.path), record.image_topic, stamps)
-

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import math
 from typing import Protocol
 
+from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
@@ -90,7 +91,8 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     records = tuple(replace(x, score=math.nan, uncertainty=math.nan, source='none', executed=False)
                     if x.attempt in unexecuted else x for x in matcher.records())
     return BagRecord(
-        path=played.path, domain=played.domain or _domain(attempts),
+        path=played.path,
+        domain=played.domain or domains_of(x.outcome for x in attempts),
         image_topic=played.image_topic, duration_s=played.duration_s, frames=frames,
         fates={kind: kinds[kind] for kind in KINDS}, refused=_counts(told, 'refused/'),
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
@@ -139,10 +141,6 @@ def _sample(scores: Scores, default: float) -> ScoredSample:
         scores.stamp_ns, np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float),
         rows['score'], rows['uncertainty'], default,
         float(rows['uncertainty'][0]) if alone else math.nan)
-
-
-def _domain(attempts: Sequence[Attempt]) -> str:
-    return ', '.join(dict.fromkeys(x.outcome.domain for x in attempts if x.outcome.domain))
 
 
 def _counts(told: Mapping[str, str], prefix: str) -> dict[str, int]:

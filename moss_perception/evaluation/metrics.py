@@ -1,7 +1,5 @@
 """Metrics of probabilities against outcomes: what resampling.py has, of one set of attempts."""
 
-from collections.abc import Callable
-
 from moss_perception.errors import ShapeError
 from moss_perception.evaluation import resampling
 import numpy as np
@@ -42,36 +40,24 @@ def _value(measure: resampling.Measure, scores: np.ndarray, labels: np.ndarray) 
     return resampling.value_of(measure, resampling.Scored(scores, labels, np.arange(len(scores))))
 
 
-def bootstrap_interval(metric: Callable[[np.ndarray, np.ndarray], float], scores: np.ndarray,
-                       labels: np.ndarray, groups: np.ndarray, *, level: float = 0.95,
-                       repeats: int = 2000, seed: int = 0) -> tuple[float, float]:
+def auroc_interval(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, *,
+                   repeats: int = resampling.REPEATS, seed: int = 0) -> tuple[float, float]:
     """
-    Return a percentile interval by drawing whole groups with replacement.
+    Return the 95 % percentile interval of :func:`auroc` by drawing whole groups with replacement.
 
-    :param metric: a function of scores and labels.
     :param scores: shape ``(N,)``.
     :param labels: bool, shape ``(N,)``.
     :param groups: shape ``(N,)``: attempts of one scene belong together.
-    :param level: coverage in (0, 1).
-    :param repeats: number of draws.
+    :param repeats: number of draws; those for which the area is undefined are left out.
     :param seed: of the draws.
-    :returns: lower and upper end; draws for which the metric is undefined are left out.
+    :returns: lower and upper end; NaN if the area is undefined, or is in most of the draws.
+    :raises ShapeError: if the lengths differ.
     """
-    scores, labels = _check(scores, labels)
-    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    order = np.argsort(inverse, kind='stable')
-    members = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
-    generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(repeats):
-        drawn = np.concatenate([members[i] for i in generator.integers(
-            len(members), size=len(members))])
-        values.append(metric(scores[drawn], labels[drawn]))
-    values = np.asarray(values)[np.isfinite(values)]
-    if not len(values):
-        return float('nan'), float('nan')
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    sample = resampling.Scored(*_check(scores, labels), np.asarray(groups))
+    drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=repeats, seed=seed)
+    found = resampling.percentile_interval(
+        resampling.value_of(resampling.auroc, sample), drawn['auroc'])
+    return found.low, found.high
 
 
 def error_detection(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:

@@ -65,8 +65,7 @@ def measure_monitoring(scores: np.ndarray, watched: Watched) -> dict[str, Any]:
         'auroc', 'auroc_low', 'auroc_high', 'ahead', 'lost_later')}
     for time_s, now in zip(TIMES_S, table, strict=True):
         open_ = watched.loss_s > time_s
-        low, high = metrics.bootstrap_interval(metrics.auroc, now, watched.held,
-                                               np.arange(len(now)), repeats=300)
+        low, high = metrics.auroc_interval(now, watched.held, np.arange(len(now)), repeats=300)
         values = {'auroc': metrics.auroc(now, watched.held), 'auroc_low': low, 'auroc_high': high,
                   'ahead': metrics.auroc(now[open_], watched.held[open_]),
                   'lost_later': int((open_ & ~watched.held).sum())}

@@ -9,7 +9,7 @@ import time
 
 from moss_perception.bags.attempts_csv import read_attempts
 from moss_perception.bags.headers import stamp_of
-from moss_perception.bags.outcomes import Outcome
+from moss_perception.bags.outcomes import domains_of
 from moss_perception.bags.reader import Recording
 from moss_perception.errors import CandidateError, ConfigError, FrameError
 from moss_perception.evaluation import findings
@@ -89,9 +89,16 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                     run.candidates(arrival)
         elapsed_s = time.perf_counter() - started
         return run.record(
-            path=str(path), domain=domain or _domain(outcomes), image_topic=image.name,
+            path=str(path), domain=domain or domains_of(outcomes), image_topic=image.name,
             duration_s=(recording.end_ns - recording.start_ns) / 1e9, elapsed_s=elapsed_s,
             lost_share=recording.lost_share, damage=recording.damage)
+
+
+def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.ndarray]:
+    """Read images of the recording that a record is of; none where there is none any more."""
+    if not Path(record.path).exists():
+        return {}
+    return read_images(record.path, record.image_topic, stamps)
 
 
 def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[int, np.ndarray]:
@@ -115,10 +122,6 @@ def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[i
             if not left:
                 break
     return images
-
-
-def _domain(outcomes: Sequence[Outcome]) -> str:
-    return ', '.join(dict.fromkeys(x.domain for x in outcomes if x.domain))
 
 
 class _Run:

@@ -40,9 +40,9 @@ def test_calibration_takes_a_probability_of_one():
 def test_the_interval_respects_groups():
     generator = np.random.default_rng(1)
     scores, labels = generator.random(60), generator.random(60) < 0.5
-    apart = metrics.bootstrap_interval(metrics.auroc, scores, labels, np.arange(60), repeats=500)
+    apart = metrics.auroc_interval(scores, labels, np.arange(60), repeats=500)
     copies = [np.repeat(values, 10) for values in (scores, labels, np.arange(60))]
-    together = metrics.bootstrap_interval(metrics.auroc, *copies, repeats=500)
+    together = metrics.auroc_interval(*copies, repeats=500)
     assert apart[0] < metrics.auroc(scores, labels) < apart[1]
     # Ten copies of each attempt tell nothing new, so the interval must not shrink.
     assert together == pytest.approx(apart)
