@@ -1,7 +1,8 @@
 """Whether a run over topics gave the scores that exactly its frames give without topics."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moss_perception.evaluation.live import Heard, Scores
@@ -22,6 +23,7 @@ class Comparison:
     :ivar other_candidates: frames that were scored at other candidates, or none: two topics keep
         no order between them, so in time some come too late.
     :ivar largest: largest difference of a score; NaN without a frame to compare.
+    :ivar novelties: how unlike training each frame is that was scored offline, by stamp.
     """
 
     frames: int
@@ -29,6 +31,7 @@ class Comparison:
     equal: int
     other_candidates: int
     largest: float
+    novelties: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:
@@ -60,15 +63,20 @@ def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
     """
     from moss_perception.evaluation.replay import replay
     from moss_perception.grasp.predictor import Predictor
-    said, found = heard.diagnostics, {}
+    said, found, novelties = heard.diagnostics, {}, {}
     predictor = Predictor.load(
         str(model), said.get('model_sha256', ''), said['engine'], said.get('device', 'cpu'),
         int(said.get('threads', 0)), float(said.get('max_gap', 0.5)))
     predictor.set_orders(len(said['orders'].split(',')))
+
+    def take(prediction: Prediction) -> None:
+        found[prediction.stamp_ns] = rows_of(prediction)
+        novelties[prediction.stamp_ns] = prediction.novelty
+
     replay(bag, predictor, image_topic=said['topic'], candidates_topic=candidates_topic,
            camera_info_topic=camera_info_topic, watch=False, arrived=dict(heard.fates),
-           on_prediction=lambda p: found.__setitem__(p.stamp_ns, rows_of(p)))
-    return compare(heard, found)
+           on_prediction=take)
+    return dataclasses.replace(compare(heard, found), novelties=novelties)
 
 
 def compare(heard: Heard, replayed: Mapping[int, tuple[np.ndarray, float]]) -> Comparison:

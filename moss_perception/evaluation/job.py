@@ -1,6 +1,6 @@
 """What bag_evaluator makes of a run: a record, a file, a report, and whether it is good enough."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +82,9 @@ class EvaluationJob:
             played = self._live(heard, told)
         if not told.attempts:
             raise MossError(_NO_OUTCOME.format(played.path))
-        verified, notes = self._verify(heard) if settings.verify else ('', [])
-        record = record_of(
-            heard, told.attempts, played, elapsed_s, verified, notes, told.unexecuted)
+        verified, notes, novelties = self._verify(heard) if settings.verify else ('', [], {})
+        record = record_of(heard, told.attempts, played, elapsed_s, verified, notes,
+                           told.unexecuted, novelties)
         return Evaluation(
             model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
             engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
@@ -101,17 +101,17 @@ class EvaluationJob:
             (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
             settings.closed_loop, _published(settings.timing_log))
 
-    def _verify(self, heard: Heard) -> tuple[str, list[str]]:
+    def _verify(self, heard: Heard) -> tuple[str, list[str], Mapping[int, float]]:
         from moss_perception.evaluation.arrived import compare_with_replay
         if not heard.scores:
-            return 'nothing was scored', []
+            return 'nothing was scored', [], {}
         self._say('scoring the frames that arrived once more, without topics')
         settings = self._settings
         found = compare_with_replay(
             settings.bag, heard, self._model, camera_info_topic=settings.camera_info_topic or None,
             candidates_topic=settings.candidates_topic)
         self._say(found.line())
-        return found.line(), [] if found.agrees else [found.line()]
+        return found.line(), [] if found.agrees else [found.line()], found.novelties
 
     def _report(self, evaluation: Evaluation) -> bool:
         from moss_perception.evaluation.replay import recorded_images

@@ -12,6 +12,7 @@ from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 
+_UNKNOWN: Mapping[int, float] = {}
 KINDS = ('scored', 'stored', 'skipped', 'refused')
 
 
@@ -71,7 +72,8 @@ class Played:
 
 def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
               verified: str = '', notes: Sequence[str] = (),
-              unexecuted: Collection[int] = ()) -> BagRecord:
+              unexecuted: Collection[int] = (),
+              novelties: Mapping[int, float] = _UNKNOWN) -> BagRecord:
     """
     Put a run in a record.
 
@@ -80,6 +82,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     :param verified: what a comparison with an offline replay has found.
     :param notes: to stand before those of this function.
     :param unexecuted: numbers of the attempts in which no grasp was executed.
+    :param novelties: how unlike training a frame is, by stamp; the topics do not tell.
     :raises MossError: if scores were missed, so that the record would be wrong.
     """
     _check_complete(heard, played.frames is None)
@@ -87,7 +90,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     arrived = len(heard.fates)
     frames = arrived if played.frames is None else max(played.frames, arrived)
     kinds = Counter(kind for _, kind in heard.fates)
-    matcher = match(heard, attempts)
+    matcher = match(heard, attempts, novelties)
     records = tuple(replace(x, score=math.nan, uncertainty=math.nan, source='none', executed=False)
                     if x.attempt in unexecuted else x for x in matcher.records())
     return BagRecord(
@@ -122,7 +125,8 @@ def _check_complete(heard: Heard, goes_on: bool) -> None:
                         'was not heard: expected all, from before the first frame on')
 
 
-def match(heard: Heard, attempts: Sequence[Attempt]) -> Matcher:
+def match(heard: Heard, attempts: Sequence[Attempt],
+          novelties: Mapping[int, float] = _UNKNOWN) -> Matcher:
     """Give all that was heard to the attempts."""
     matcher = Matcher(attempts)
     for stamp_ns, _ in heard.fates:
@@ -130,17 +134,18 @@ def match(heard: Heard, attempts: Sequence[Attempt]) -> Matcher:
     # Without a stamp, the defaults are told apart by their order alone.
     aligned = len(heard.defaults) == len(heard.scores)
     for index, scores in enumerate(heard.scores):
-        matcher.take(_sample(scores, heard.defaults[index] if aligned else math.nan))
+        matcher.take(_sample(scores, heard.defaults[index] if aligned else math.nan,
+                             novelties.get(scores.stamp_ns, math.nan)))
     return matcher
 
 
-def _sample(scores: Scores, default: float) -> ScoredSample:
+def _sample(scores: Scores, default: float, novelty: float) -> ScoredSample:
     rows = scores.rows
     alone = len(rows) == 1 and rows['score'][0] == np.float32(default)
     return ScoredSample(
         scores.stamp_ns, np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float),
         rows['score'], rows['uncertainty'], default,
-        float(rows['uncertainty'][0]) if alone else math.nan)
+        float(rows['uncertainty'][0]) if alone else math.nan, novelty)
 
 
 def _counts(told: Mapping[str, str], prefix: str) -> dict[str, int]:

@@ -45,6 +45,13 @@ def test_an_attempt_has_the_executed_grasps_score_at_its_decision(heard):
     np.testing.assert_array_equal(found.scores, np.float32([0.2, 0.3, 0.4]))
 
 
+def test_an_attempt_is_as_novel_as_the_frame_that_it_was_decided_on(heard):
+    one = [attempt(1, 1, 3, 5, True)]
+    record = record_of(heard, one, PLAYED, 2.0, novelties={2 * S: 0.4, 3 * S: 2.5, 4 * S: 9.0})
+    assert record.attempts[0].novelty == 2.5
+    assert np.isnan(record_of(heard, one, PLAYED, 2.0).attempts[0].novelty)
+
+
 def test_where_the_executed_grasp_is_no_candidate_the_default_is_scored(heard):
     record = record_of(heard, [attempt(1, 1, 3, 5, True, (9.0, 9, 9))], PLAYED, 2.0)
     assert (record.attempts[0].source, record.attempts[0].score) == ('default', 0.53)
