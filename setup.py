@@ -53,6 +53,7 @@ setup(
             'grasp_gate = moss_perception.ros.grasp_gate:main',
             'grasp_predictor = moss_perception.ros.grasp_predictor:main',
             'novelty = moss_perception.cli.novelty:main',
+            'probe = moss_perception.cli.probe:main',
             'record = moss_perception.cli.record:main',
             'run_eval = moss_perception.cli.run_eval:main',
             'run_grasp = moss_perception.cli.run:main',

@@ -126,7 +126,7 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
         torch.set_num_threads(arguments.threads)
     checkpoints = find_checkpoints(arguments.runs)
     scenes = {}
-    for name, folder in _named_folders(arguments.scenes).items():
+    for name, folder in named_folders(arguments.scenes).items():
         scenes[name] = load_scenes(folder, arguments.limit)
         if not scenes[name]:
             raise ConfigError(f'{folder} has no scene whose candidates are all in view')
@@ -144,7 +144,12 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
             'uncertainty': summarise_uncertainty(members, attempts), 'runs': runs}
 
 
-def _named_folders(words: list[str]) -> dict[str, str]:
+def named_folders(words: list[str]) -> dict[str, str]:
+    """
+    Read what ``--scenes`` says: ``NAME=DIR``, each name once.
+
+    :raises ConfigError: if a word is of another form, a name comes twice, or there is none.
+    """
     folders = {}
     for word in words:
         name, _, folder = word.partition('=')

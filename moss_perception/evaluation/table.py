@@ -46,14 +46,14 @@ def _costs(result: dict[str, Any]) -> str:
         rows.append([arm, ','.join(map(str, result['arms'][arm]['seeds'])),
                      f'{cost["parameters"]:.0f}', f'{cost["mflop_a_frame"]:.1f}',
                      f'{cost["ms_a_frame"]:.2f}', f'{cost["ms_a_window"]:.1f}'])
-    return 'Cost on ' + result['machine'] + '\n\n' + _table(
+    return 'Cost on ' + result['machine'] + '\n\n' + lay_out(
         ['arm', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
 
 
 def _goals(result: dict[str, Any], reference: str) -> str:
     rows = [[row['goal'], row['found'], row['wanted'], 'yes' if row['met'] else 'no']
             for row in goals(result, reference)]
-    return 'Goals\n\n' + _table(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
+    return 'Goals\n\n' + lay_out(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
 
 
 def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
@@ -76,7 +76,7 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
     title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
              f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
              'grasp in %, mean over the seeds [95 % interval, scenes drawn with replacement].')
-    return title + '\n\n' + _table(
+    return title + '\n\n' + lay_out(
         ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}'], rows)
 
 
@@ -93,7 +93,7 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
         return ''
     title = (f'{name}: success of {reference} less that of another arm, in points, on the same '
              'scenes and seeds [95 % interval, paired bootstrap], and p (signs flipped).')
-    return title + '\n\n' + _table(['other arm', 'motion', 'difference', 'p'], rows)
+    return title + '\n\n' + lay_out(['other arm', 'motion', 'difference', 'p'], rows)
 
 
 def _monitoring(result: dict[str, Any], name: str) -> str:
@@ -109,7 +109,7 @@ def _monitoring(result: dict[str, Any], name: str) -> str:
     rows.append(['', 'to be lost', *(f'{count:.0f}' for count in still)])
     title = (f'{name}: AUROC of a grasp under way, by the time since its decision: of all that '
              'were watched, and of those that were not lost by then.')
-    return title + '\n\n' + _table(
+    return title + '\n\n' + lay_out(
         ['arm', 'grasps', *(f'{time_s:.1f} s' for time_s in TIMES_S)], rows)
 
 
@@ -130,7 +130,7 @@ def _uncertainty(result: dict[str, Any], name: str) -> str:
              'those of equal margin; attempts of this set among those of the first. And sets that '
              'are to hold the outcome in 90 % (split conformal): how many do, how many leave it '
              'open, in %.')
-    return title + '\n\n' + _table(
+    return title + '\n\n' + lay_out(
         ['arm', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
          'covered', 'open'], rows)
 
@@ -143,7 +143,7 @@ def _percent(values: dict[str, float]) -> str:
     return f'{100 * values["success"]:.1f}'
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def lay_out(head: list[str], rows: list[list[str]]) -> str:
     """Lay out a table that is also Markdown."""
     widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
     lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(

@@ -1,0 +1,129 @@
+"""How much of an object's motion a network's maps tell: a linear probe of what it has learnt."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moss_perception.errors import ConfigError
+from moss_perception.evaluation.statistics import require
+from moss_perception.grasp.arms import ClipNetwork
+from moss_perception.grasp.network import GraspNetwork
+from moss_perception.moss import MOSS
+from moss_perception.training.cache import decode_scenes
+from moss_perception.training.dataset import collate, GraspScenes
+import numpy as np
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+from torch.utils.data import DataLoader
+
+# The object's place, and one cell of the map to each side.
+_AROUND = torch.tensor([[0.0, 0.0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+_STRENGTHS = np.logspace(-2, 5, 15)
+_REPEATS = 500
+
+
+@contextmanager
+def _listening(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
+    """Keep what the head is given, and each order's map of the newest frame, ``(B, C, H, W)``."""
+    heard: dict[str, Tensor] = {}
+    read = network.read
+    blocks = [module for module in network.modules() if isinstance(module, MOSS)]
+
+    def reading(fine: Tensor, context: Tensor, grasps: Tensor):
+        heard['what the head is given'] = context
+        return read(fine, context, grasps)
+
+    def fusing(block: MOSS, fuse):
+        def fused(encodings: list[Tensor]) -> Tensor:
+            for order, encoding in enumerate(encodings, start=1):
+                heard[f'MOSS, order {order}'] = encoding[:, -1]
+            return fuse(encodings)
+        return fused
+
+    network.read = reading
+    for block in blocks:
+        block.fuse = fusing(block, block.fuse)
+    try:
+        yield heard
+    finally:
+        del network.read
+        for block in blocks:
+            del block.fuse
+
+
+@torch.inference_mode()
+def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
+              batch: int = 16) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """
+    Read a network's maps where the object is, and how far it will have gone when fingers close.
+
+    :param scenes: as recorded.
+    :returns: by map, float32, shape ``(N, 5 * C)``: the newest map at the object and one cell to
+        each side; and float32, shape ``(N, 2)``: the object's way, in halves of the image.
+    """
+    network.eval()
+    data = GraspScenes(decode_scenes(scenes, network.config), network.config)
+    maps: dict[str, list] = {}
+    ways = []
+    with _listening(network) as heard:
+        for images, grasps, _, places, _ in DataLoader(data, batch, collate_fn=collate):
+            network(images, grasps)
+            reach = grasps[:, 0, 3:].norm(dim=-1, keepdim=True)
+            here = grasps[:, 0, :2] + places[:, 0, :2] * reach
+            ways.append((places[:, 0, 2:] - places[:, 0, :2]) * reach)
+            for name, values in heard.items():
+                maps.setdefault(name, []).append(_at(values, here))
+    return ({name: torch.cat(parts).numpy() for name, parts in maps.items()},
+            torch.cat(ways).numpy())
+
+
+def _at(values: Tensor, here: Tensor) -> Tensor:
+    steps = 2 / torch.tensor(values.shape[:1:-1])
+    points = here[:, None] + _AROUND * steps
+    return F.grid_sample(values, points[:, None], align_corners=False,
+                         padding_mode='border').flatten(1)
+
+
+def probe(network: GraspNetwork | ClipNetwork, fitted: list,
+          sets: dict[str, list]) -> dict[str, dict[str, dict[str, float]]]:
+    """
+    Fit a ridge regression from each map to the object's way, and see how it does elsewhere.
+
+    :param network: as trained; its weights stay as they are.
+    :param fitted: scenes that the regression is fitted on, whose strength cross-validation finds.
+    :param sets: by name, other scenes.
+    :returns: by map and set: ``r2``, the share of the ways' variance that is predicted, at most 1
+        and below 0 where the mean would do better, with its 95 % interval ``low`` to ``high``
+        (scenes drawn with replacement).
+    :raises ConfigError: if there are too few scenes.
+    """
+    require()
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    for name, scenes in {'those to fit on': fitted, **sets}.items():
+        if len(scenes) < 20:
+            raise ConfigError(f'{len(scenes)} scenes in {name}: expected 20 or more')
+    maps, ways = read_maps(network, fitted)
+    others = {name: read_maps(network, scenes) for name, scenes in sets.items()}
+    found: dict[str, Any] = {}
+    for name, values in maps.items():
+        model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS)).fit(values, ways)
+        found[name] = {other: _r_squared(truth, model.predict(there[name]))
+                       for other, (there, truth) in others.items()}
+    return found
+
+
+def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    from scipy import stats
+
+    def share(index: np.ndarray) -> float:
+        known, said = truth[index], predicted[index]
+        return float(1 - ((known - said) ** 2).sum() / ((known - known.mean(0)) ** 2).sum())
+
+    everything = np.arange(len(truth))
+    drawn = stats.bootstrap((everything,), share, vectorized=False, n_resamples=_REPEATS,
+                            method='percentile', rng=np.random.default_rng(0))
+    return {'r2': share(everything), 'low': float(drawn.confidence_interval.low),
+            'high': float(drawn.confidence_interval.high)}
