@@ -114,6 +114,11 @@ class GraspConfig:
         return self.orders * (self.moss_window[0] - 1)
 
     @property
+    def frames_seen(self) -> int:
+        """How many of the window's newest frames the network looks at."""
+        return 1 if self.temporal == 'last' else self.window_frames
+
+    @property
     def head_span(self) -> int:
         """How many samples the head's own look spans: what MOSS leaves of the window."""
         return self.window_frames - self.moss_reach

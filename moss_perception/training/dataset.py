@@ -89,8 +89,8 @@ class GraspScenes(Dataset):
         return scene.during(int(generator.integers(len(scene.monitor.jpegs))))
 
     def _frames(self, scene: Scene) -> np.ndarray:
-        """Return the window's samples, by their stamps: uint8, ``(T, H, W, 3)``."""
-        span = self.config.window_frames
+        """Return the samples that the network sees, by their stamps: uint8, ``(T, H, W, 3)``."""
+        span = self.config.frames_seen
         if self.frozen:
             return scene.newest(1).repeat(span, axis=0)
         if isinstance(scene, Scene):

@@ -1,6 +1,7 @@
 """Arms from configuration files: refused, cached, trained by one process or two, compared."""
 
 import csv
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -10,15 +11,17 @@ import sys
 import cv2
 from moss_perception.cli import compare as compare_command
 from moss_perception.cli import train as train_command
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.evaluation.cost import measure_cost
 from moss_perception.grasp.arms import build_network
+from moss_perception.grasp.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.manifest import read_header
 from moss_perception.simulation.dataset import Scene, write_shard
 from moss_perception.training.cache import decode_scenes
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.distributed import Group
+from moss_perception.training.initial import start_from
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import read_settings
 from moss_perception.training.trainer import Trainer
@@ -26,6 +29,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
@@ -183,6 +187,46 @@ def test_arms_are_trained_and_compared(data, tmp_path, capsys):
     assert set(result['costs']) == {'moss_orders', 'shifted_channels'}
     assert compare_command.main(['--runs', str(tmp_path / 'runs'), '--scenes',
                                  f'old={data / "train"}']) == 1
+
+
+def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
+    torch.manual_seed(1)
+    other = build_network(replace(TINY, temporal='last', ensemble=2))
+    digest = save_checkpoint(tmp_path / 'backbone.safetensors', other, {})
+    torch.manual_seed(2)
+    network = build_network(TINY)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    assert start_from(network, tmp_path / 'backbone.safetensors') == digest
+    shared = [name for name in before if name.split('.')[0] in (
+        'backbone', 'lateral', 'smooth', 'head')]
+    assert len(shared) > 20 and len(shared) < len(before)
+    for name, values in network.state_dict().items():
+        expected = other.state_dict()[name] if name in shared else before[name]
+        assert torch.equal(values, expected), name
+    wider = build_network(replace(TINY, channels=(4, 8, 8)))
+    with pytest.raises(CheckpointError, match='has another backbone: expected backbone'):
+        start_from(wider, tmp_path / 'backbone.safetensors')
+
+
+def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
+    for name, temporal, more in (('first', 'last', []), ('second', 'tsm', ['--initial'])):
+        run = tmp_path / name
+        command = ['--data', str(data / 'train'), '--config', str(arm_file(
+            tmp_path, name, temporal)), '--epochs', '1', '--run', str(run)]
+        more = [*more, str(tmp_path / 'first' / 'first.safetensors')] if more else []
+        assert train_command.main([*command, *more]) == 0
+    first = load_checkpoint(tmp_path / 'first' / 'first.safetensors')
+    notes = read_header(tmp_path / 'second' / 'second.safetensors')[1]
+    assert notes['initial'] == first.sha256
+    assert 'initial' not in read_header(tmp_path / 'first' / 'first.safetensors')[1]
+
+
+def test_what_sees_one_frame_is_given_one(scenes):
+    for some in (scenes, decode_scenes(scenes, TINY)):
+        one = GraspScenes(some, replace(TINY, temporal='last'))[3][0]
+        window = GraspScenes(some, TINY)[3][0]
+        assert len(window) == TINY.window_frames
+        np.testing.assert_array_equal(one, window[-1:])
 
 
 def test_two_processes_train_one_network(data, tmp_path):
