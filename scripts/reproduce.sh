@@ -24,13 +24,13 @@ if ((small)); then
   folder=runs/reproduce_small
   arms=(tsm moss_123)
   seeds=(0)
-  train_scenes=800 test_scenes=150 options=(--epochs 5) measured=(--watched 60)
+  train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--watched 60)
 else
   folder=runs/reproduce
   # First those that decide the claim.
   arms=(moss_123 tsm moss_12 recurrent moss_1 last_frame pooling moss_23 moss_prefixes moss_centred flow)
   seeds=(0 1 2)
-  train_scenes=4000 test_scenes=600 options=() measured=()
+  train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
 workers=$(nproc)
 
@@ -45,19 +45,31 @@ make_scenes sim "$test_scenes" 1000000 sim
 make_scenes shifted "$test_scenes" 1100000 shifted
 make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 
+# start_training NAME RUN CONFIG SEED [more options]: in the background, with a log of its own.
+start_training() {
+  mkdir -p "$2"
+  printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
+  "$bin/train" --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 "${@:5}" \
+    >>"$2/train.log" 2>&1 &
+}
+
 # A training a core; a failed one ends the script, and with it the others.
 jobs=()
 trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
-failed() { moss_fail "a training failed: see its log in $folder/arms"; }
+failed() { moss_fail "a training failed: see its log in $folder"; }
+
+# What all arms begin with.
+initial=$folder/backbone/backbone.safetensors
+if [[ ! -e $initial ]]; then
+  start_training backbone "$folder/backbone" config/backbone.yaml 0 "${first[@]}"
+  wait $! || failed
+fi
 for seed in "${seeds[@]}"; do
   for arm in "${arms[@]}"; do
     run=$folder/arms/${arm}_seed_$seed
     [[ -e $run/$arm.safetensors ]] && continue
     while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
-    mkdir -p "$run"
-    printf '[reproduce] training %s, seed %s: %s\n' "$arm" "$seed" "$run/train.log"
-    "$bin/train" --config "config/arms/$arm.yaml" --data "$folder/train" --run "$run" --seed "$seed" \
-      --threads 1 "${options[@]}" >>"$run/train.log" 2>&1 &
+    start_training "$arm" "$run" "config/arms/$arm.yaml" "$seed" --initial "$initial" "${options[@]}"
     jobs+=($!)
   done
 done

@@ -5,8 +5,7 @@ from moss_perception.grasp.backbone import Backbone
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.network import GraspNetwork, GraspReader
 from moss_perception.grasp.temporal import make_temporal
-from torch import nn, Tensor
-import torch.nn.functional as F
+from torch import Tensor
 
 
 class ClipNetwork(GraspReader):
@@ -20,10 +19,8 @@ class ClipNetwork(GraspReader):
         super().__init__()
         self.config = config
         self.backbone = Backbone(config.channels)
-        coarse = config.map_stride == 8
-        # Maps at stride 4 would else go without the deepest layers, which the others have.
-        self.merge = None if coarse else nn.Conv2d(config.channels[2], config.channels[1], 1)
-        self.temporal = make_temporal(config, config.channels[2 if coarse else 1])
+        self.add_merging(config)
+        self.temporal = make_temporal(config, config.map_channels)
         self.add_reading(config)
 
     def forward(self, images: Tensor, grasps: Tensor,
@@ -47,10 +44,7 @@ class ClipNetwork(GraspReader):
         shape = images.shape[:2]
         frames = self.normalise(images.flatten(0, 1)).unflatten(0, shape)
         fine, clip = self.temporal.features(self.backbone, frames)
-        if self.merge is not None:
-            deep = F.interpolate(self.merge(clip.flatten(0, 1)), scale_factor=2.0,
-                                 mode='bilinear', align_corners=False)
-            clip = fine + deep.unflatten(0, shape)
+        clip = self.merged(fine.flatten(0, 1), clip.flatten(0, 1)).unflatten(0, shape)
         return fine[:, -1], self.temporal.maps(clip, images, used)
 
 

@@ -82,9 +82,6 @@ class GraspConfig:
         self._expect('temporal', self.temporal in TEMPORAL, f'one of {TEMPORAL}')
         self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
         self._expect('map_stride', self.map_stride in (4, 8), '4 or 8')
-        if self.temporal == 'moss' and self.map_stride != 8:
-            raise ConfigError(f'map_stride={self.map_stride} is not allowed with temporal=moss: '
-                              'expected 8, or temporal=moss_clip')
         if self.temporal == 'moss_upper':
             self._expect('orders', self.orders >= 2, '2 or more with temporal=moss_upper')
         if self.temporal == 'moss_centred' and self.moss_window[0] % 2 == 0:
@@ -105,6 +102,11 @@ class GraspConfig:
     def steps(self) -> bool:
         """Whether the network can take a stream frame by frame."""
         return self.temporal == 'moss'
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of the maps over which the network looks."""
+        return self.channels[2 if self.map_stride == 8 else 1]
 
     @property
     def moss_reach(self) -> int:

@@ -145,6 +145,23 @@ class GraspReader(nn.Module):
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
+    def add_merging(self, config: GraspConfig) -> None:
+        """Make what brings the backbone's deepest layers to maps of stride 4."""
+        self.merge = (None if config.map_stride == 8 else
+                      nn.Conv2d(config.channels[2], config.channels[1], 1))
+
+    def merged(self, fine: Tensor, deep: Tensor) -> Tensor:
+        """
+        Return the maps that the network looks over, of :attr:`GraspConfig.map_stride`.
+
+        :param fine: of stride 4, shape ``(N, C, H, W)``.
+        :param deep: of stride 8, shape ``(N, C', H / 2, W / 2)``.
+        """
+        if self.merge is None:
+            return deep
+        return fine + F.interpolate(self.merge(deep), scale_factor=2.0, mode='bilinear',
+                                    align_corners=False)
+
     def normalise(self, images: Tensor) -> Tensor:
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
         return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
@@ -180,8 +197,9 @@ class GraspNetwork(GraspReader):
     def __init__(self, config: GraspConfig):
         super().__init__()
         self.config = config
-        coarse, wide = config.channels[2], config.head_channels
+        coarse, wide = config.map_channels, config.head_channels
         self.backbone = Backbone(config.channels)
+        self.add_merging(config)
         self.moss = MOSS(coarse, tuple(range(1, config.orders + 1)), config.moss_window,
                          channels=config.moss_channels, projection=config.projection_channels,
                          hidden=config.moss_channels // 2, learning=config.learning,
@@ -203,8 +221,8 @@ class GraspNetwork(GraspReader):
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
         batch, frames = images.shape[:2]
-        fine, coarse = self.backbone(self.normalise(images.flatten(0, 1)))
-        fine, coarse = (x.unflatten(0, (batch, frames)) for x in (fine, coarse))
+        fine, deep = self.backbone(self.normalise(images.flatten(0, 1)))
+        fine, coarse = (x.unflatten(0, (batch, frames)) for x in (fine, self.merged(fine, deep)))
         span = self.config.head_span
         motion = self.moss.motion(coarse, used, last=span)
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
@@ -219,7 +237,7 @@ class GraspNetwork(GraspReader):
         :returns: MOSS's caches, and the head's maps of the ``head_span - 1`` samples before, each
             of shape ``(B, h, w, R)``, oldest first.
         """
-        side = self.config.image_size // 8
+        side = self.config.image_size // self.config.map_stride
         # A tensor of its own for each: an exporter takes one that is given twice for one input.
         recent = tuple(self.mean.new_zeros(batch, side, side, self.config.head_channels)
                        for _ in range(self.config.head_span - 1))
@@ -248,7 +266,8 @@ class GraspNetwork(GraspReader):
         :returns: logits ``(B, K, M)``; the encodings of the orders that were run, one after
             another, ``(B, h, w, N * D')``; the new caches; and this frame's map of each prefix.
         """
-        fine, coarse = features
+        fine, deep = features
+        coarse = self.merged(fine, deep)
         encodings, caches = self.moss.encode_step(coarse, caches, computed)
         encodings = [x.movedim(1, -1) for x in encodings]
         maps = self._prefixes(coarse.movedim(1, -1), encodings)

@@ -145,7 +145,7 @@ def test_the_shipped_kind_keeps_its_weights_names():
 
 @pytest.mark.parametrize(('changes', 'message'), [
     ({'temporal': 'lstm'}, "temporal='lstm' is not allowed: expected one of"),
-    ({'map_stride': 4}, 'expected 8, or temporal=moss_clip'),
+    ({'map_stride': 2}, 'map_stride=2 is not allowed: expected 4 or 8'),
     ({'temporal': 'moss_upper', 'orders': 1}, 'orders=1 is not allowed: expected 2 or more'),
     ({'temporal': 'moss_centred', 'moss_window': (4, 3, 3)}, 'expected an odd first size')])
 def test_a_wrong_choice_is_refused(changes, message):

@@ -137,8 +137,9 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog
         assert words in line and '\n' not in line
 
 
-def test_a_graph_takes_each_map_that_the_head_looks_at():
-    network = tiny_network(moss_window=(3, 3, 3), orders=1)
+@pytest.mark.parametrize('stride', [8, 4])
+def test_a_graph_takes_each_map_that_the_head_looks_at(stride):
+    network = tiny_network(moss_window=(3, 3, 3), orders=1, map_stride=stride)
     step = export.GraspStep(network, 1)
     model = export.build_graph(step, '')
     names = [x.name for x in onnx.load_from_string(model).graph.input]

@@ -64,6 +64,14 @@ def test_windows_of_any_size_depend_on_each_of_their_samples_and_no_other(window
 
 
 def test_a_stream_equals_the_clip(engine):
+    _check_stream_against_clip(engine, tiny_network())
+
+
+def test_a_stream_over_finer_maps_equals_the_clip():
+    _check_stream_against_clip(tiny_engine(map_stride=4), tiny_network(map_stride=4))
+
+
+def _check_stream_against_clip(engine, network):
     from moss_perception.grasp.network import ensemble_probability
     frames = [frame(k) for k in range(WINDOW + 5)]
     predictor = Predictor(engine)
@@ -75,7 +83,7 @@ def test_a_stream_equals_the_clip(engine):
                           np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))
     with torch.inference_mode():
-        logits, _ = tiny_network()(clip[None], torch.from_numpy(grasps)[None])
+        logits, _ = network(clip[None], torch.from_numpy(grasps)[None])
     # float32 sums in another order, through a network of about twenty layers.
     assert streamed.scores[0] == pytest.approx(ensemble_probability(logits)[0].item(), abs=1e-4)
 
