@@ -10,6 +10,7 @@ _SHADING = 0.6
 _NOISE = 10.0
 _BLUR_PIXELS = 0.8
 _NEGATIVES = 0.5
+_TEXTURES = 0.5
 # And of a geometric one: radians, a factor, and parts of half the image's side.
 _TURN = 0.35
 _SCALE = 0.15
@@ -85,8 +86,9 @@ def vary(images: np.ndarray, strength: float, generator: np.random.Generator) ->
 
     That is, alike in the whole clip: each colour's gain and gamma, hue and saturation, light that
     differs from place to place, and whether it is a negative, so that neither colour nor what is
-    brighter tells objects from the ground; further the noise, anew in each pixel, and in half of
-    the clips the sharpness.
+    brighter tells objects from the ground, and in half of the clips the textures (a random
+    filter); further the noise, anew in each pixel, and in half of the clips the sharpness.
+    Source of the random filter: arXiv 2007.13003, here of one kernel for all colours.
 
     :param images: uint8, RGB, shape ``(T, S, S, 3)``.
     :param strength: in [0, 1].
@@ -102,6 +104,8 @@ def vary(images: np.ndarray, strength: float, generator: np.random.Generator) ->
     gammas = np.exp(generator.uniform(-1, 1, 3) * np.log1p(_GAMMA) * strength)
     table = 255 * np.clip(levels[:, None] / 255 * gains, 0, 1) ** gammas
     out = table.astype(np.float32)[images, np.arange(3)] @ _colours(strength, generator)
+    if generator.random() < _TEXTURES * strength:
+        out = _textured(out, generator)
     out *= _shading(images.shape[1], strength, generator)
     if generator.random() < 0.5:
         sigma = generator.uniform(0.2, _BLUR_PIXELS) * strength
@@ -120,6 +124,17 @@ def _colours(strength: float, generator: np.random.Generator) -> np.ndarray:
     turned = grey + np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * cross
     level = np.tile(_LUMINANCE[:, None], 3)
     return (turned @ (saturation * np.eye(3) + (1 - saturation) * level)).astype(np.float32)
+
+
+def _textured(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Mix a clip with what a random filter makes of it, so that textures and edges change."""
+    size = int(generator.choice((3, 5)))
+    kernel = generator.standard_normal((size, size)).astype(np.float32) / size
+    share, mean = np.float32(generator.uniform(0.2, 1.0)), images.mean(axis=(0, 1, 2))
+    flat = images - mean
+    filtered = np.stack([cv2.filter2D(frame, -1, kernel) for frame in flat])
+    filtered *= flat.std() / (filtered.std() + np.float32(1e-3))
+    return mean + (1 - share) * flat + share * filtered
 
 
 def _shading(side: int, strength: float, generator: np.random.Generator) -> np.ndarray:

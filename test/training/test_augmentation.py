@@ -100,6 +100,23 @@ def test_sharpness_varies():
     assert max(spreads) > 1.5 * min(spreads)
 
 
+def test_in_half_of_the_clips_a_filter_changes_textures_alike_in_all_frames():
+    plain = np.full((3, 15, 15, 3), 100, np.uint8)
+    dotted = plain.copy()
+    dotted[:, 7, 7] = 140
+    filtered = 0
+    for seed in range(60):
+        # The same draws make the same noise: what the dot does to its surroundings is left.
+        with_dot, without = (vary(images, 1.0, np.random.default_rng(seed)).astype(float)
+                             for images in (dotted, plain))
+        left = (with_dot - without).mean(axis=-1)
+        assert np.ptp(left, axis=0).max() < 6
+        signs = np.clip(left, 0, None).sum(), np.clip(-left, 0, None).sum()
+        # A blur, a gain or another hue brightens all or darkens all; a filter does both.
+        filtered += min(signs) > 0.2 * max(signs)
+    assert 10 < filtered < 40
+
+
 def test_the_same_draws_give_the_same_clip():
     one, other = (vary(clip(), 0.7, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one, other)
