@@ -103,7 +103,9 @@ def vary(images: np.ndarray, strength: float, generator: np.random.Generator) ->
     gains = np.exp(generator.uniform(-1, 1, 3) * np.log1p(_GAIN) * strength)
     gammas = np.exp(generator.uniform(-1, 1, 3) * np.log1p(_GAMMA) * strength)
     table = 255 * np.clip(levels[:, None] / 255 * gains, 0, 1) ** gammas
-    out = table.astype(np.float32)[images, np.arange(3)] @ _colours(strength, generator)
+    # All frames as one high image: OpenCV does this in a fraction of NumPy's time.
+    high = cv2.LUT(images.reshape(-1, *images.shape[2:]), table.astype(np.float32)[None])
+    out = cv2.transform(high, _colours(strength, generator).T).reshape(images.shape)
     if generator.random() < _TEXTURES * strength:
         out = _textured(out, generator)
     out *= _shading(images.shape[1], strength, generator)
