@@ -88,8 +88,8 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert kept == {k: v for k, v in other.training.items() if k != 'full_orders'}
     if settings.config().temporal == 'moss' and settings.config().orders > 1:
         assert (settings.recipe().full_orders < 1) == (path.stem == 'moss_prefixes')
-    # The last two are of networks with MOSS alone.
-    own = ('temporal', 'temporal_channels', 'orders', 'learning', 'moss_channels')
+    # All but the first two are of networks with MOSS alone.
+    own = ('temporal', 'temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
