@@ -49,9 +49,10 @@ def probe(arguments: argparse.Namespace) -> int:
                      'checkpoint': path.name, 'sha256': network.sha256,
                      'maps': motion_probe.probe(network, fitted, sets)})
     machine = f'{cpu_name()}, {os.cpu_count()} cores'
-    print(f'Machine: {machine}; {len(fitted)} scenes to fit on. Share of the variance of the '
-          "objects' way until the fingers close that a linear probe finds in a map (R2) [95 % "
-          'interval, scenes drawn with replacement].\n')
+    print(f'Machine: {machine}; {len(fitted)} scenes to fit on. Share of the variance that a '
+          "linear probe of a map finds (R2), of the object's velocity and the belt's acceleration at the "
+          "decision and of the object's way until the fingers close [95 % interval, scenes drawn "
+          'with replacement].\n')
     print(_table(runs, list(sets)))
     if arguments.out:
         write_text(Path(arguments.out), json.dumps(
@@ -60,11 +61,14 @@ def probe(arguments: argparse.Namespace) -> int:
 
 
 def _table(runs: list[dict], sets: list[str]) -> str:
-    rows = [[run['arm'], str(run['seed']), name,
-             *(f'{found[one]["r2"]:.2f} [{found[one]["low"]:.2f}, {found[one]["high"]:.2f}]'
-               for one in sets)]
-            for run in runs for name, found in run['maps'].items()]
-    return lay_out(['arm', 'seed', 'map', *sets], rows)
+    rows = [[run['arm'], str(run['seed']), name, what, *(_figure(found.get(one)) for one in sets)]
+            for run in runs for name, kinds in run['maps'].items()
+            for what, found in kinds.items()]
+    return lay_out(['arm', 'seed', 'map', 'of', *sets], rows)
+
+
+def _figure(found: dict | None) -> str:
+    return '-' if found is None else f'{found["r2"]:.2f} [{found["low"]:.2f}, {found["high"]:.2f}]'
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -122,7 +122,7 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
     trainer.fit(dataset.GraspScenes([s for n, s in enumerate(decoded) if n % 10], config,
                                     augment=True, empty=4, monitor=recipe.monitor,
                                     photometric=recipe.photometric, geometric=recipe.geometric,
-                                    seed=recipe.seed),
+                                    missing=recipe.missing, seed=recipe.seed),
                 held_out)
     (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
     if not group.leads:

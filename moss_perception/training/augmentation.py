@@ -80,6 +80,22 @@ def _seen(points: np.ndarray, view: np.ndarray) -> np.ndarray:
     return seen[:, :2] / seen[:, 2:]
 
 
+def lose(images: np.ndarray, most: float, generator: np.random.Generator) -> np.ndarray:
+    """
+    Let some samples be missing, which the predictor makes up for by the one before.
+
+    :param images: uint8, shape ``(T, S, S, 3)``; the first and the last are never missing.
+    :param most: how many of the others are, in [0, 1]: each clip draws its share up to this one.
+    :returns: of the same shape.
+    """
+    if not most or len(images) < 3:
+        return images
+    lost = generator.random(len(images)) < generator.uniform(0, most)
+    lost[[0, -1]] = False
+    kept = np.where(lost, 0, np.arange(len(images)))
+    return images[np.maximum.accumulate(kept)]
+
+
 def vary(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
     """
     Vary brightness and contrast of a clip, and with a strength above 0 what makes a look.

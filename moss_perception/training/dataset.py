@@ -5,7 +5,7 @@ from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.frame import Camera
 from moss_perception.grasp.geometry import encode_grasps, letterbox, project
 from moss_perception.simulation.dataset import read_shards, Scene
-from moss_perception.training.augmentation import mirror, move, vary
+from moss_perception.training.augmentation import lose, mirror, move, vary
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -36,13 +36,14 @@ class GraspScenes(Dataset):
         and whether that held its outcome, so that the one network learns both. The scenes take
         turns from epoch to epoch.
     :param photometric: see :class:`moss_perception.training.recipe.Recipe`; only with ``augment``,
-        as is ``geometric``.
+        as are ``geometric`` and ``missing``.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
     def __init__(self, scenes: list[Scene], config: GraspConfig, *, augment: bool = False,
                  empty: int = 0, frozen: bool = False, monitor: float = 0.0,
-                 photometric: float = 0.0, geometric: float = 0.0, seed: int = 0):
+                 photometric: float = 0.0, geometric: float = 0.0, missing: float = 0.0,
+                 seed: int = 0):
         self.scenes = scenes
         self._watched = [scene for scene in scenes if monitor and scene.monitor is not None]
         self._turn = round(monitor * len(self._watched))
@@ -52,6 +53,7 @@ class GraspScenes(Dataset):
         self.frozen = frozen
         self.photometric = photometric
         self.geometric = geometric
+        self.missing = missing
         self.seed = seed
         self.epoch = 0
 
@@ -77,7 +79,7 @@ class GraspScenes(Dataset):
         if self.augment:
             images, grasps, seen = mirror(images, [grasps, seen], generator)
             images, grasps, seen = move(images, [grasps, seen], self.geometric, generator)
-            images = vary(images, self.photometric, generator)
+            images = vary(lose(images, self.missing, generator), self.photometric, generator)
         return tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in (
             images, grasps, outcomes.astype(np.float32), _places(grasps, seen)))
 

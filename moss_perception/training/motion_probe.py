@@ -54,13 +54,16 @@ def _listening(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor
 
 @torch.inference_mode()
 def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
-              batch: int = 16) -> tuple[dict[str, np.ndarray], np.ndarray]:
+              batch: int = 16) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """
     Read a network's maps where the object is, and how far it will have gone when fingers close.
 
     :param scenes: as recorded.
     :returns: by map, float32, shape ``(N, 5 * C)``: the newest map at the object and one cell to
-        each side; and float32, shape ``(N, 2)``: the object's way, in halves of the image.
+        each side; and what may be found there, shape ``(N, D)``: the object's ``velocity`` along
+        the belt, m/s, and the belt's ``acceleration``, m/s2, at the decision, as far as the
+        scenes tell; and the object's
+        ``way`` until the fingers close, in halves of the image.
     """
     network.eval()
     data = GraspScenes(decode_scenes(scenes, network.config), network.config)
@@ -74,8 +77,11 @@ def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
             ways.append((places[:, 0, 2:] - places[:, 0, :2]) * reach)
             for name, values in heard.items():
                 maps.setdefault(name, []).append(_at(values, here))
+    motion = {name: np.array([getattr(scene, name) for scene in scenes])[:, None]
+              for name in ('velocity', 'acceleration')}
+    motion = {name: values for name, values in motion.items() if np.isfinite(values).all()}
     return ({name: torch.cat(parts).numpy() for name, parts in maps.items()},
-            torch.cat(ways).numpy())
+            {**motion, 'way': torch.cat(ways).numpy()})
 
 
 def _at(values: Tensor, here: Tensor) -> Tensor:
@@ -86,16 +92,16 @@ def _at(values: Tensor, here: Tensor) -> Tensor:
 
 
 def probe(network: GraspNetwork | ClipNetwork, fitted: list,
-          sets: dict[str, list]) -> dict[str, dict[str, dict[str, float]]]:
+          sets: dict[str, list]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """
-    Fit a ridge regression from each map to the object's way, and see how it does elsewhere.
+    Fit a ridge regression from each map to the motion, and see how it does elsewhere.
 
     :param network: as trained; its weights stay as they are.
     :param fitted: scenes that the regression is fitted on, whose strength cross-validation finds.
     :param sets: by name, other scenes.
-    :returns: by map and set: ``r2``, the share of the ways' variance that is predicted, at most 1
-        and below 0 where the mean would do better, with its 95 % interval ``low`` to ``high``
-        (scenes drawn with replacement).
+    :returns: by map, by ``velocity``, ``acceleration`` and ``way``, and by set: ``r2``, the share
+        of the variance that is predicted, at most 1 and below 0 where the set's mean would do
+        better, with its 95 % interval ``low`` to ``high`` (scenes drawn with replacement).
     :raises ConfigError: if there are too few scenes.
     """
     require()
@@ -105,13 +111,17 @@ def probe(network: GraspNetwork | ClipNetwork, fitted: list,
     for name, scenes in {'those to fit on': fitted, **sets}.items():
         if len(scenes) < 20:
             raise ConfigError(f'{len(scenes)} scenes in {name}: expected 20 or more')
-    maps, ways = read_maps(network, fitted)
+    maps, motion = read_maps(network, fitted)
     others = {name: read_maps(network, scenes) for name, scenes in sets.items()}
     found: dict[str, Any] = {}
     for name, values in maps.items():
-        model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS)).fit(values, ways)
-        found[name] = {other: _r_squared(truth, model.predict(there[name]))
-                       for other, (there, truth) in others.items()}
+        found[name] = {}
+        for what, truth in motion.items():
+            model = make_pipeline(StandardScaler(), RidgeCV(_STRENGTHS)).fit(values, truth)
+            found[name][what] = {
+                other: _r_squared(known[what], model.predict(there[name]).reshape(len(
+                    known[what]), -1))
+                for other, (there, known) in others.items() if what in known}
     return found
 
 

@@ -25,6 +25,7 @@ class Recipe:
     :ivar photometric: how much colours, light, noise and sharpness of a clip vary, in [0, 1]; 0
         leaves it to brightness and contrast.
     :ivar geometric: how much the camera's pose and lens vary, in [0, 1].
+    :ivar missing: largest share of a clip's samples that are missing, in [0, 1].
     :ivar seed: of initialisation, order, augmentation and bagging.
     """
 
@@ -39,6 +40,7 @@ class Recipe:
     monitor: float = 0.0
     photometric: float = 0.0
     geometric: float = 0.0
+    missing: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -50,7 +52,8 @@ class Recipe:
                 ('full_orders', 0 <= self.full_orders <= 1, '0 to 1'),
                 ('monitor', 0 <= self.monitor <= 1, '0 to 1'),
                 ('photometric', 0 <= self.photometric <= 1, '0 to 1'),
-                ('geometric', 0 <= self.geometric <= 1, '0 to 1')):
+                ('geometric', 0 <= self.geometric <= 1, '0 to 1'),
+                ('missing', 0 <= self.missing <= 1, '0 to 1')):
             if not allowed:
                 raise ConfigError(
                     f'{name}={getattr(self, name)} is not allowed: expected {expected}')

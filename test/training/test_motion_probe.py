@@ -1,5 +1,6 @@
 """The linear probe finds motion in maps where there is some, and leaves the network as it was."""
 
+from dataclasses import replace
 import json
 
 import cv2
@@ -55,17 +56,17 @@ def test_motion_is_found_where_there_is_some():
     still = [scene(seed, moving=False) for seed in range(160)]
     found = probe(one, moving[:120], {'moving': moving[120:]})
     assert set(found) == {'what the head is given', 'MOSS, order 1'}
-    seen = found['what the head is given']['moving']
+    seen = found['what the head is given']['way']['moving']
     # Of random weights; 0.57 where this was written.
     assert seen['low'] <= seen['r2'] <= seen['high'] <= 1 and seen['r2'] > 0.3
     blind = probe(one, still[:120], {'still': still[120:]})
-    assert all(sets['still']['r2'] < 0.1 for sets in blind.values())
+    assert all(kinds['way']['still']['r2'] < 0.1 for kinds in blind.values())
 
 
 def test_the_way_is_that_of_the_track():
     scenes = [scene(seed) for seed in range(3)]
-    _, ways = read_maps(network(), scenes)
-    for one, way in zip(scenes, ways, strict=True):
+    _, motion = read_maps(network(), scenes)
+    for one, way in zip(scenes, motion['way'], strict=True):
         metres = one.track[1, :2] - one.track[0, :2]
         np.testing.assert_allclose(way, metres / 0.6 * 96 / 32, atol=1e-4)
 
@@ -98,5 +99,15 @@ def test_the_command_prints_a_table_and_stores_it(tmp_path, capsys):
                          f'sim={data}', '--out', str(out)]) == 0
     stored = json.loads(out.read_text())['runs'][0]
     assert (stored['arm'], stored['seed']) == ('moss_12', 4)
-    r2 = stored['maps']['MOSS, order 1']['sim']['r2']
-    assert f'| moss_12 | 4    | MOSS, order 1          | {r2:.2f} [' in capsys.readouterr().out
+    r2 = stored['maps']['MOSS, order 1']['way']['sim']['r2']
+    text = capsys.readouterr().out
+    assert f'| moss_12 | 4    | MOSS, order 1          | way | {r2:.2f} [' in text
+
+
+def test_velocity_is_probed_where_the_scenes_tell_it():
+    known = [replace(scene(n), velocity=0.1 * n, acceleration=0.0) for n in range(4)]
+    for scenes, expected in ((known, {'velocity', 'acceleration', 'way'}),
+                             ([*known, scene(9)], {'way'})):
+        motion = read_maps(network(), scenes)[1]
+        assert set(motion) == expected and motion['way'].shape == (len(scenes), 2)
+    np.testing.assert_allclose(read_maps(network(), known)[1]['velocity'][:, 0], [0, .1, .2, .3])
