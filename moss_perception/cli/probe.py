@@ -49,10 +49,10 @@ def probe(arguments: argparse.Namespace) -> int:
                      'checkpoint': path.name, 'sha256': network.sha256,
                      'maps': motion_probe.probe(network, fitted, sets)})
     machine = f'{cpu_name()}, {os.cpu_count()} cores'
-    print(f'Machine: {machine}; {len(fitted)} scenes to fit on. Share of the variance that a '
-          "linear probe of a map finds (R2), of the object's velocity and the belt's acceleration at the "
-          "decision and of the object's way until the fingers close [95 % interval, scenes drawn "
-          'with replacement].\n')
+    print(f'Machine: {machine}; {len(fitted)} scenes to fit on. Share of the variance (R2) that a '
+          "linear probe of a map finds, of the object's velocity and the belt's acceleration at "
+          "the decision and of the object's way until the fingers close [95 % interval, scenes "
+          'drawn with replacement].\n')
     print(_table(runs, list(sets)))
     if arguments.out:
         write_text(Path(arguments.out), json.dumps(
