@@ -23,11 +23,15 @@ def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
         if (pair['set'], pair['kind']) != (name, kind) or {ours, theirs} != {
                 pair['ours'], pair['theirs']}:
             continue
-        sign = 1 if pair['ours'] == ours else -1
-        low, high = sorted((sign * pair['low'], sign * pair['high']))
-        return {'difference': sign * pair['difference'], 'low': low, 'high': high,
-                'p': pair['p']}
+        return seen_from(pair, ours)
     return None
+
+
+def seen_from(pair: dict[str, Any], ours: str) -> dict[str, float]:
+    """Return the difference of a stored pair, its interval and ``p``, from one of its arms."""
+    sign = 1 if pair['ours'] == ours else -1
+    low, high = sorted((sign * pair['low'], sign * pair['high']))
+    return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p']}
 
 
 def best_without(result: dict[str, Any], name: str, kind: str) -> str | None:

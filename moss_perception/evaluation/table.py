@@ -3,7 +3,7 @@
 from typing import Any
 
 from moss_perception.errors import ConfigError
-from moss_perception.evaluation.goals import difference, goals
+from moss_perception.evaluation.goals import goals, seen_from
 from moss_perception.evaluation.monitoring import TIMES_S
 
 FORMAT = 'moss_perception.comparison/2'
@@ -86,7 +86,7 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
         if pair['set'] != name or reference not in (pair['ours'], pair['theirs']):
             continue
         other = pair['theirs'] if pair['ours'] == reference else pair['ours']
-        gap = difference(result, reference, other, name, pair['kind'])
+        gap = seen_from(pair, reference)
         rows.append([other, pair['kind'], f'{100 * gap["difference"]:+.1f} '
                      f'[{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]', f'{gap["p"]:.4f}'])
     if not rows:

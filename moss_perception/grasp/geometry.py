@@ -6,6 +6,9 @@ from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.frame import Camera
 import numpy as np
 
+# Grey level of what is outside of an image.
+GROUND = 114
+
 
 def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """
@@ -24,7 +27,7 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     transform = np.array([scale, left + 0.5 * scale - 0.5, top + 0.5 * scale - 0.5])
     if fitted == (width, height) == (size, size):
         return image, transform
-    square = np.full((size, size, 3), 114, np.uint8)
+    square = np.full((size, size, 3), GROUND, np.uint8)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     square[top:top + fitted[1], left:left + fitted[0]] = cv2.resize(
         image, fitted, interpolation=method)

@@ -1,6 +1,7 @@
 """How clips are changed while a network trains on them."""
 
 import cv2
+from moss_perception.grasp.geometry import GROUND
 import numpy as np
 
 # What the full strength of a photometric change is.
@@ -16,8 +17,6 @@ _TURN = 0.35
 _SCALE = 0.15
 _SHIFT = 0.08
 _KEYSTONE = 0.06
-# Outside of the image there is the ground that images are fitted into.
-_GROUND = 114
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -63,7 +62,7 @@ def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
     unit = np.array([[2 / side, 0, 1 / side - 1], [0, 2 / side, 1 / side - 1], [0, 0, 1]])
     pixels = np.linalg.solve(unit, view @ unit)
     images = np.stack([cv2.warpPerspective(frame, pixels, (side, side),
-                                           borderValue=(_GROUND,) * 3) for frame in images])
+                                           borderValue=(GROUND,) * 3) for frame in images])
     return images, *(_move_grasps(values, view) for values in encoded)
 
 
