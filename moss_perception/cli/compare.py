@@ -16,6 +16,7 @@ from moss_perception.cli.common import (
 )
 from moss_perception.cli.pages import fill
 from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.evaluation.merging import merge
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import read_header
@@ -29,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--runs', nargs='+', metavar='DIR',
                         help='folders with checkpoints that train --config wrote, at any depth')
-    source.add_argument('--results', metavar='FILE', help='print what was stored before')
+    source.add_argument('--results', nargs='+', metavar='FILE',
+                        help='print what was stored before; of several files with the same scenes '
+                             'all runs together')
     parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
                         help='sets of scenes that no arm was trained on; losses count from the '
                              'first')
@@ -53,21 +56,22 @@ def build_parser() -> argparse.ArgumentParser:
 def compare(arguments: argparse.Namespace) -> int:
     """Measure and store, or read; and print the tables."""
     if arguments.results:
-        result = _read(Path(arguments.results))
+        stored = [_read(Path(name)) for name in arguments.results]
+        result = stored[0] if len(stored) == 1 else merge(stored)
     else:
         result = _measure_all(arguments)
-        if arguments.out:
-            text = json.dumps(plain(result), indent=1, allow_nan=False)
-            write_text(Path(arguments.out), text + '\n')
     result = plain(result)
+    if arguments.out:
+        text = json.dumps(result, indent=1, allow_nan=False)
+        write_text(Path(arguments.out), text + '\n')
     print(render(result, arguments.reference), end='')
     if arguments.plots:
         from moss_perception.evaluation.plots import draw
         for path in draw(result, Path(arguments.plots)):
             log.info('drew %s', path)
     if arguments.page:
-        _write_page(Path(arguments.page), Path(arguments.results or arguments.out or 'arms').stem,
-                    tables(result, arguments.reference))
+        name = arguments.out or (arguments.results or ['arms'])[0]
+        _write_page(Path(arguments.page), Path(name).stem, tables(result, arguments.reference))
     return 0
 
 

@@ -14,6 +14,16 @@ def render(result: dict[str, Any], reference: str = '') -> str:
     return '\n\n'.join(tables(result, reference).values()) + '\n'
 
 
+def require_comparison(result: Any) -> None:
+    """
+    Refuse what ``compare`` did not store.
+
+    :raises ConfigError: saying which format was expected.
+    """
+    if not isinstance(result, dict) or result.get('format') != FORMAT:
+        raise ConfigError(f'this is no comparison: expected format {FORMAT!r}')
+
+
 def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
     """
     Write a comparison as titled tables, which are also Markdown.
@@ -25,8 +35,7 @@ def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
         ``NAME under way``, ``NAME uncertainty``, as far as there are results.
     :raises ConfigError: if it is no comparison, or there is no such arm.
     """
-    if not isinstance(result, dict) or result.get('format') != FORMAT:
-        raise ConfigError(f'this is no comparison: expected format {FORMAT!r}')
+    require_comparison(result)
     arms = list(result['arms'])
     reference = reference or ('moss_123' if 'moss_123' in arms else arms[-1])
     if reference not in arms:

@@ -9,52 +9,17 @@ import cv2
 from moss_perception.cli import compare as command
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.evaluation import metrics, ranking
-from moss_perception.evaluation.comparison import (
-    Attempts,
-    by_arm,
-    compare_pairs,
-    digits,
-    kinds_of,
-    measure,
-    summarise,
-)
+from moss_perception.evaluation.comparison import by_arm, digits, kinds_of
 from moss_perception.evaluation.goals import difference, goals
 from moss_perception.evaluation.monitoring import TIMES_S
 from moss_perception.evaluation.plots import draw
 from moss_perception.evaluation.statistics import mean_interval, paired_test
-from moss_perception.evaluation.table import FORMAT, render, tables
+from moss_perception.evaluation.table import render, tables
 from moss_perception.simulation.dataset import Scene
 import numpy as np
 import pytest
 
 pytest.importorskip('scipy')
-
-
-def attempts(scenes=40, candidates=3, seed=0):
-    generator = np.random.default_rng(seed)
-    labels = generator.random(scenes * candidates) < 0.4
-    motions = np.array(['still', 'constant', 'oscillating'])[np.arange(scenes) % 3]
-    return Attempts(labels, np.repeat(np.arange(scenes), candidates), motions,
-                    np.full(scenes, 'box'), np.arange(scenes) + 100,
-                    {'random': labels.reshape(scenes, -1).mean(1)})
-
-
-def run(arm, seed, some, noise):
-    generator = np.random.default_rng(seed)
-    scores = np.clip(some.labels + generator.normal(0, noise, len(some.labels)), 0, 1)
-    return {'arm': arm, 'seed': seed, 'sets': {'sim': measure(scores, some)}}
-
-
-@pytest.fixture(scope='module')
-def stored():
-    some = attempts()
-    sets = {'sim': some.describe()}
-    runs = [run(arm, seed, some, noise) for arm, noise in (('blind', 3.0), ('moss', 0.3))
-            for seed in (0, 1)]
-    cost = {'parameters': 10, 'mflop_a_frame': 1.5, 'ms_a_frame': 0.1, 'ms_a_window': 2.0}
-    return {'format': FORMAT, 'machine': 'a machine', 'costs': {'blind': cost, 'moss': cost},
-            'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
-            'uncertainty': {}, 'runs': runs}
 
 
 def test_the_best_candidate_of_each_scene_is_looked_up():
