@@ -22,13 +22,14 @@ bin=$moss_root/install/moss_perception/lib/moss_perception
 # The settings of each size; a folder of its own for each, since they are not to be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  arms=(tsm moss_123)
+  deciding=(tsm moss_123) others=()
   seeds=(0)
   train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--watched 60)
 else
   folder=runs/reproduce
-  # First those that decide the claim.
-  arms=(moss_123 tsm moss_12 recurrent moss_1 last_frame pooling moss_23 moss_prefixes moss_centred flow)
+  # First those that decide the claim, with all seeds.
+  deciding=(moss_123 tsm moss_12 recurrent moss_1)
+  others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
   seeds=(0 1 2)
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
@@ -64,15 +65,24 @@ if [[ ! -e $initial ]]; then
   start_training backbone "$folder/backbone" config/backbone.yaml 0 "${first[@]}"
   wait $! || failed
 fi
-for seed in "${seeds[@]}"; do
-  for arm in "${arms[@]}"; do
-    run=$folder/arms/${arm}_seed_$seed
-    [[ -e $run/$arm.safetensors ]] && continue
-    while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
-    start_training "$arm" "$run" "config/arms/$arm.yaml" "$seed" --initial "$initial" "${options[@]}"
-    jobs+=($!)
+
+# train_arms ARM...
+train_arms() {
+  local seed arm run
+  for seed in "${seeds[@]}"; do
+    for arm in "$@"; do
+      run=$folder/arms/${arm}_seed_$seed
+      [[ -e $run/$arm.safetensors ]] && continue
+      while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
+      start_training "$arm" "$run" "config/arms/$arm.yaml" "$seed" --initial "$initial" \
+        "${options[@]}"
+      jobs+=($!)
+    done
   done
-done
+}
+
+train_arms "${deciding[@]}"
+train_arms "${others[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 
 "$bin/compare" --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \

@@ -208,6 +208,27 @@ def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
         start_from(wider, tmp_path / 'backbone.safetensors')
 
 
+def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
+    torch.manual_seed(0)
+    network = build_network(TINY)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    trainer = Trainer(network, Recipe(epochs=1, batch=4, kept_stages=2), tmp_path)
+    trainer.fit(GraspScenes(scenes, TINY, augment=True), GraspScenes(scenes[:3], TINY))
+    changed = {name for name, values in network.state_dict().items()
+               if not torch.equal(values, before[name])}
+    kept = ('backbone.stages.0.', 'backbone.stages.1.')
+    assert not [name for name in changed if name.startswith(kept)]
+    assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
+
+
+def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
+    path = arm_file(tmp_path, 'mine', 'tsm')
+    path.write_text(path.read_text().replace('batch: 4', 'batch: 4, kept_stages: 2'))
+    assert train_command.main(['--data', str(data / 'train'), '--config', str(path),
+                               '--run', str(tmp_path / 'run')]) == 1
+    assert 'kept_stages=2 needs --initial' in caplog.text
+
+
 def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
     for name, temporal, more in (('first', 'last', []), ('second', 'tsm', ['--initial'])):
         run = tmp_path / name
