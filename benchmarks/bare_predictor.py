@@ -81,13 +81,14 @@ def network_of(step: nn.Module) -> GraspNetwork:
     return step.network if isinstance(step, BareStep) else step.inner.network
 
 
-def queue_of(step: nn.Module) -> int:
-    """Return how many maps of samples before a step takes; which ones makes no difference here."""
-    return len(network_of(step).config.head_looks) - 1
+def queues_of(step: nn.Module) -> list[int]:
+    """Return how a step's state is divided: a cache an order, and the maps of samples before."""
+    looks = len(network_of(step).config.head_looks) - 1
+    return [1] * (len(step.initial_state()) - looks) + [looks] * (looks > 0)
 
 
 def stepper(step: nn.Module, threads: int) -> Graph:
     """Return what takes the next sample in ONNX Runtime."""
     images, points = samples(network_of(step).config.image_size)
     opened = session(export(step, arguments_of(step)), threads)
-    return Graph(opened, [list(images.split(1)), [points]], step.initial_state(), queue_of(step))
+    return Graph(opened, [list(images.split(1)), [points]], step.initial_state(), queues_of(step))

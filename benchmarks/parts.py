@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 import tempfile
 
-from bare_predictor import arguments_of, queue_of, samples, WholeStep
+from bare_predictor import arguments_of, queues_of, samples, WholeStep
 import onnx
 from streams import export, Graph, session
 
@@ -55,7 +55,7 @@ def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[
     images, points = samples(step.inner.network.config.image_size)
     with tempfile.TemporaryDirectory() as folder:
         opened = session(model, threads, profile=str(Path(folder) / 'step'))
-        run = Graph(opened, [list(images.split(1)), [points]], arguments[2:], queue_of(step))
+        run = Graph(opened, [list(images.split(1)), [points]], arguments[2:], queues_of(step))
         for _ in range(runs + runs // 10):
             run()
         events = json.loads(Path(opened.end_profiling()).read_text())

@@ -1,7 +1,9 @@
 """Streams of frames through MOSS: eagerly, compiled, and as a graph of ONNX Runtime."""
 
+from collections.abc import Sequence
 import contextlib
 import io
+from itertools import chain
 import logging
 import warnings
 
@@ -56,17 +58,18 @@ class PeerStream:
         return out
 
 
-class _FlatStep(nn.Module):
-    """A step whose caches are flat, ``(B, (L - 1) * H * W, P)``: an output reshaped is a copy."""
+class _StepApart(nn.Module):
+    """A step whose state comes in map by map, and goes out as the newest map of each order."""
 
     def __init__(self, moss: MOSS):
         super().__init__()
         self.moss = moss
 
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        shape = (len(x), self.moss.window[0] - 1, *x.shape[2:], self.moss.compared)
-        out, state = self.moss.step(x, tuple(cache.view(shape) for cache in state))
-        return out, *(cache.flatten(1, 3) for cache in state)
+    def forward(self, x: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        kept = self.moss.window[0] - 1
+        state = tuple(maps[n:n + kept] for n in range(0, len(maps), kept))
+        out, state = self.moss.step(x, state)
+        return out, *(order[-1] for order in state)
 
 
 def export(module: nn.Module, arguments: tuple) -> onnx.ModelProto:
@@ -107,32 +110,34 @@ class Graph:
     :param opened: the session.
     :param feeds: what comes before the state: for each input the values to take in turns.
     :param state: before the first run.
-    :param queue: so many of it, at its end, are each the last output of one of the runs before;
-        what comes before these is given by the outputs before the last.
+    :param queues: how it is divided into queues, oldest first, of each of which a run gives one
+        more in place of the oldest: the lengths. ``None``: each part is a queue of its own.
     """
 
     def __init__(self, opened: onnxruntime.InferenceSession, feeds: list[list[Tensor]],
-                 state: tuple[Tensor, ...] = (), queue: int = 0):
+                 state: Sequence[Tensor] = (), queues: Sequence[int] | None = None):
         value = onnxruntime.OrtValue.ortvalue_from_numpy
         self.session = opened
         self.inputs = [x.name for x in opened.get_inputs()]
         self.outputs = [x.name for x in opened.get_outputs()]
         self.feeds = [[value(np.ascontiguousarray(x.numpy())) for x in turns] for turns in feeds]
-        self.state, self.count, self.queue = [value(x.numpy()) for x in state], 0, queue
+        parts, self.count = iter([value(x.numpy()) for x in state]), 0
+        lengths = [1] * len(state) if queues is None else queues
+        self.queues = [[next(parts) for _ in range(length)] for length in lengths]
 
     def __call__(self) -> list[onnxruntime.OrtValue]:
         values = [turns[self.count % len(turns)] for turns in self.feeds]
         self.count += 1
-        feed = dict(zip(self.inputs, [*values, *self.state], strict=True))
+        feed = dict(zip(self.inputs, chain(values, *self.queues), strict=True))
         found = self.session.run_with_ort_values(self.outputs, feed)
-        kept = len(self.state) - self.queue
-        new = found[len(found) - kept - bool(self.queue):]
-        self.state = [*new[:kept], *self.state[kept + 1:], *new[kept:]]
+        self.queues = [[*queue[1:], new] for queue, new in zip(
+            self.queues, found[len(found) - len(self.queues):], strict=True)]
         return found
 
 
 def onnx_stream(moss: MOSS, frames: Tensor, threads: int) -> Graph:
     """Step an exported MOSS in ONNX Runtime; frames as in :class:`Stream`."""
-    state = tuple(cache.flatten(1, 3) for cache in moss.initial_state(1, *frames.shape[-2:]))
-    model = export(_FlatStep(moss), (frames[0], *state))
-    return Graph(session(model, threads), [list(frames)], state)
+    state = moss.initial_state(1, *frames.shape[-2:], apart=True)
+    maps = tuple(chain(*state))
+    model = export(_StepApart(moss), (frames[0], *maps))
+    return Graph(session(model, threads), [list(frames)], maps, [len(order) for order in state])

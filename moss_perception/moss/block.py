@@ -8,9 +8,11 @@ from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning
 from moss_perception.moss.similarity import check_window, pad_frames
 import torch
 from torch import nn, Tensor
+import torch.nn.functional as F
 
-# One cache an order, shape (B, L - 1, H, W, P): the last normalised maps, oldest first.
-MossState = tuple[Tensor, ...]
+# One cache an order, shape (B, L - 1, H, W, P): the last normalised maps, oldest first; or these
+# maps one by one, each (B, H * W, P).
+MossState = tuple[Tensor | tuple[Tensor, ...], ...]
 
 
 class MOSS(nn.Module):
@@ -125,14 +127,18 @@ class MOSS(nn.Module):
             encodings.append(current[:, -wanted:].movedim(-1, 2))
         return self.fuse(encodings)
 
-    def initial_state(self, batch: int, height: int, width: int) -> MossState:
+    def initial_state(self, batch: int, height: int, width: int,
+                      apart: bool = False) -> MossState:
         """
         Return the state before the first frame.
 
         :param batch: number of streams ``B``.
         :param height: the map's height ``H``.
         :param width: the map's width ``W``.
-        :returns: one tensor of zeros an order, shape ``(B, L - 1, H, W, P)``.
+        :param apart: keep the maps of an order one by one. A step then gives the last of them and
+            hands the others on, so that an exported graph has nothing to copy.
+        :returns: one tensor of zeros an order, shape ``(B, L - 1, H, W, P)``; with ``apart``
+            ``L - 1`` tensors an order, ``(B, H * W, P)``, oldest first.
         :raises ConfigError: if the window is centred: it would need frames of the future.
         """
         if not self.causal:
@@ -141,8 +147,12 @@ class MOSS(nn.Module):
         if min(batch, height, width) < 0:
             raise ShapeError('expected batch, height and width of 0 or more, got '
                              f'{(batch, height, width)}')
-        shape = (batch, self.window[0] - 1, height, width, self.compared)
-        return tuple(self.out.weight.new_zeros(shape) for _ in self.extraction)
+        length, zeros = self.window[0] - 1, self.out.weight.new_zeros
+        if apart:
+            # A tensor of its own for each: an exporter takes one that is given twice for one.
+            return tuple(tuple(zeros(batch, height * width, self.compared) for _ in range(length))
+                         for _ in self.extraction)
+        return tuple(zeros(batch, length, height, width, self.compared) for _ in self.extraction)
 
     def step(self, x: Tensor, state: MossState) -> tuple[Tensor, MossState]:
         """
@@ -155,6 +165,10 @@ class MOSS(nn.Module):
         """
         encodings, state = self.encode_step(x, state)
         motion = self.fuse(encodings)
+        if torch.onnx.is_in_onnx_export() and self.learning[0].convolves:
+            # What comes from convolutions and goes into a sum is best left in their layout.
+            weight = self.out.weight[:, :, None, None]
+            return x + F.conv2d(motion, weight, self.out.bias), state
         return x + self.out(motion.movedim(1, -1)).movedim(-1, 1), state
 
     def encode_step(self, x: Tensor, state: MossState,
@@ -177,7 +191,8 @@ class MOSS(nn.Module):
             caches.append(cache)
             current = learning(encoded)
             encodings.append(current.movedim(-1, 1))
-        caches += [torch.zeros_like(cache) for cache in state[len(caches):]]
+        caches += [torch.zeros_like(cache) if isinstance(cache, Tensor)
+                   else tuple(map(torch.zeros_like, cache)) for cache in state[len(caches):]]
         return encodings, tuple(caches)
 
     def fuse(self, encodings: list[Tensor]) -> Tensor:
@@ -215,16 +230,21 @@ class MOSS(nn.Module):
 
     def _check_state(self, x: Tensor, state: MossState) -> None:
         expected = (x.shape[0], self.window[0] - 1, *x.shape[2:], self.compared)
+        one = (x.shape[0], x.shape[2] * x.shape[3], self.compared)
+        count = len(self.extraction)
         if not isinstance(state, (tuple, list)):
-            raise ShapeError(f'expected a state of {len(self.extraction)} tensors {expected}, '
+            raise ShapeError(f'expected a state of {count} tensors {expected}, '
                              f'such as initial_state() gives, got {type(state).__name__}')
-        found = [tuple(cache.shape) for cache in state]
-        if found != [expected] * len(self.extraction):
-            raise ShapeError(f'expected a state of {len(self.extraction)} tensors {expected}, '
-                             f'got {found}')
+        found = [tuple(cache.shape) if isinstance(cache, Tensor)
+                 else [tuple(frame.shape) for frame in cache] for cache in state]
+        if len(found) != count or any(
+                shape not in (expected, [one] * (self.window[0] - 1)) for shape in found):
+            raise ShapeError(f'expected a state of {count} tensors {expected}, or of as many '
+                             f'sequences of {self.window[0] - 1} tensors {one}, got {found}')
         if not torch.compiler.is_compiling():
             for cache in state:
-                _check_kind('state', cache, 'features', x)
+                for tensor in [cache] if isinstance(cache, Tensor) else cache:
+                    _check_kind('state', tensor, 'features', x)
 
 
 def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:

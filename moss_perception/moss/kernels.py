@@ -6,6 +6,7 @@ kernels, chosen by the map's size: one product of whole maps of which the window
 one product for each row with the band of ``U`` rows around it, of which they are a strided view.
 """
 
+from collections.abc import Sequence
 import functools
 
 import torch
@@ -54,27 +55,34 @@ def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Te
     return _traceable(query, keys, u_size, v_size)
 
 
-def step_products(query: Tensor, cache: Tensor, u_size: int,
-                  v_size: int) -> tuple[Tensor, Tensor]:
+def step_products(query: Tensor, cache: Tensor | Sequence[Tensor], u_size: int,
+                  v_size: int) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
     """
     Multiply each position of a stream's next frame with those in its window.
 
     :param query: float tensor, shape ``(B, H, W, P)``.
-    :param cache: the frames before, shape ``(B, L - 1, H, W, P)``.
+    :param cache: the frames before, shape ``(B, L - 1, H, W, P)``; or each by itself, oldest
+        first, ``(B, H * W, P)``.
     :param u_size: vertical size ``U`` of the window, odd.
     :param v_size: horizontal size ``V`` of the window, odd.
-    :returns: shape ``(B, H, W, L, U * V)``, as of :func:`window_products`; and the new cache.
+    :returns: shape ``(B, H, W, L, U * V)``, as of :func:`window_products`; and the new cache, of
+        the kind that was given.
     """
     size = *query.shape[1:3], u_size, v_size
+    apart = not isinstance(cache, Tensor)
     if holds_numbers(query) or _traces_bands(*size):
         frame = query.unflatten(0, (-1, 1))
-        keys = torch.cat([cache, frame], dim=1)
-        return window_products(frame, keys, u_size, v_size).flatten(0, 1), keys[:, 1:]
+        before = [one.view(frame.shape) for one in cache] if apart else [cache]
+        keys = torch.cat([*before, frame], dim=1)
+        out = window_products(frame, keys, u_size, v_size).flatten(0, 1)
+        return out, (*cache, query.flatten(1, 2))[1:] if apart else keys[:, 1:]
     flat = query.flatten(1, 2)
-    # A graph copies what it pads: so the key of zeros is put to the newest frame alone.
-    keys = torch.cat([cache.flatten(1, 3), F.pad(flat, (0, 0, 0, 1))], dim=1)
-    out = _gathered(flat, keys, size)
-    out = out.view(*query.shape[:3], cache.shape[1] + 1, u_size * v_size)
+    # The key of zeros is small, and a constant where a graph is traced.
+    keys = torch.cat([*(cache if apart else [cache.flatten(1, 3)]), flat,
+                      flat.new_zeros(flat.shape[0], 1, flat.shape[2])], dim=1)
+    out = _gathered(flat, keys, size).view(*query.shape[:3], -1, u_size * v_size)
+    if apart:
+        return out, (*cache, flat)[1:]
     return out, keys[:, flat.shape[1]:-1].reshape(cache.shape)
 
 

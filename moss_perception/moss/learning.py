@@ -1,5 +1,7 @@
 """What a MOSS block learns of one order: how to compare, and how to read the similarities."""
 
+from collections.abc import Sequence
+
 from moss_perception.moss.kernels import step_products, window_products
 import torch
 from torch import nn, Tensor
@@ -63,12 +65,13 @@ class Extraction(nn.Module):
         """
         return self._encode(window_products(query, keys, *self.window[1:]))
 
-    def step(self, query: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, query: Tensor, cache: Tensor | Sequence[Tensor]
+             ) -> tuple[Tensor, Tensor | tuple[Tensor, ...]]:
         """
         Encode the similarities of a stream's next frame.
 
         :param query: maps, shape ``(B, H, W, P)``.
-        :param cache: maps of the frames before, shape ``(B, L - 1, H, W, P)``.
+        :param cache: maps of the frames before, shape ``(B, L - 1, H, W, P)``, or one by one.
         :returns: shape ``(B, H, W, L, D')``, and the new cache.
         """
         products, cache = step_products(query, cache, *self.window[1:])
@@ -112,6 +115,11 @@ class Learning(nn.Module):
                                     groups=out_channels)
         else:
             self.over = nn.Linear(stacked, out_channels)
+
+    @property
+    def convolves(self) -> bool:
+        """Whether the last thing done is a convolution, in a graph as well."""
+        return self.kind != 'mlp'
 
     def forward(self, encodings: Tensor) -> Tensor:
         """Turn ``(N, H, W, L, D')`` into ``(N, H, W, D)``."""

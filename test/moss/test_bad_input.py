@@ -76,6 +76,18 @@ def test_a_state_of_another_batch_or_size_is_refused(block, batch, height, width
     assert str((batch, 2, height, width, 4)) in str(caught.value)
 
 
+def test_maps_one_by_one_of_another_number_or_size_are_refused(block):
+    for state in (block.initial_state(2, 5, 5, apart=True), block.initial_state(1, 5, 6, True),
+                  tuple(maps[1:] for maps in block.initial_state(2, 5, 6, apart=True))):
+        with pytest.raises(ShapeError) as caught:
+            block.step(frames(2, 6, 5, 6), state)
+        assert f'sequences of 2 tensors {(2, 30, 4)}' in str(caught.value)
+        assert str(tuple(state[0][0].shape)) in str(caught.value)
+    state = block.initial_state(2, 5, 6, apart=True)
+    with pytest.raises(ShapeError, match='float64'):
+        block.step(frames(2, 6, 5, 6), (state[0], tuple(one.double() for one in state[1])))
+
+
 def test_a_state_of_another_block_is_refused(block):
     for orders, window, projection in (((1,), (3, 3, 3), 4), ((3,), (3, 3, 3), 4),
                                        ((1, 2), (4, 3, 3), 4), ((1, 2), (3, 3, 3), 5)):

@@ -250,6 +250,23 @@ def test_a_stream_can_go_back_to_an_older_state(randomise):
                                    block(torch.stack([first, other], 1))[:, -1], **EXACT)
 
 
+@pytest.mark.parametrize('window', [(1, 3, 3), (2, 3, 3), (4, 5, 3)], ids=str)
+@pytest.mark.parametrize('size', [(5, 4), LARGE], ids=['maps', 'bands'])
+def test_maps_that_are_kept_one_by_one_give_the_same_to_the_bit(window, size, randomise):
+    torch.manual_seed(16)
+    block = randomise(MOSS(6, (1, 2), window, channels=4, projection=4, hidden=4))
+    together, apart = (block.initial_state(2, *size, apart=apart) for apart in (False, True))
+    with torch.no_grad():
+        for frame in torch.randn(6, 2, 6, *size):
+            expected, together = block.step(frame, together)
+            before = apart
+            found, apart = block.step(frame, apart)
+            assert torch.equal(found, expected)
+            # Nothing is copied: what stays is handed on.
+            assert all(one is other for old, new in zip(before, apart, strict=True)
+                       for one, other in zip(old[1:], new, strict=False))
+
+
 @contextlib.contextmanager
 def fake_tensors():
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -158,3 +158,38 @@ def test_the_exported_state_keeps_its_shapes(onnx_steps):
               for cache in block.initial_state(1, *SIZE)]
     assert [value.shape for value in session.get_inputs()[1:]] == shapes
     assert [value.shape for value in session.get_outputs()[len(blocks):]] == shapes
+
+
+class StepApart(torch.nn.Module):
+    """Takes a block's maps one by one, and gives the newest of each order."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def forward(self, frame, state):
+        y, state = self.block.step(frame, state)
+        return y, *(maps[-1] for maps in state)
+
+
+@pytest.mark.parametrize('learning', KINDS)
+def test_a_graph_that_is_given_maps_one_by_one_equals_the_clip(learning, randomise, clip,
+                                                               tmp_path):
+    runtime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
+    block = small(randomise, learning)
+    state = block.initial_state(1, *SIZE, apart=True)
+    path = tmp_path / 'step.onnx'
+    torch.onnx.export(StepApart(block).eval(), (clip[:1, 0], state), dynamo=True,
+                      verbose=False).save(path)
+    session = runtime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    names = [value.name for value in session.get_inputs()]
+    queues = [[frame.numpy() for frame in maps] for maps in state]
+    for frame in clip[:1].unbind(1):
+        given = dict(zip(names, [frame.numpy(), *sum(queues, [])], strict=True))
+        y, *newest = session.run(None, given)
+        queues = [[*maps[1:], new] for maps, new in zip(queues, newest, strict=True)]
+    with torch.no_grad():
+        expected = block(clip[:1])[:, -1]
+    # ONNX Runtime orders and fuses sums in its own way.
+    torch.testing.assert_close(torch.from_numpy(y), expected, rtol=0, atol=1e-4)
