@@ -109,6 +109,9 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
     kept = [s for n, s in enumerate(scenes) if n % 10]
     config = settings.config(**dataset.defaults_from(kept), **dataset.pixel_statistics(kept))
     network = build_network(config)
+    if recipe.kept_stages and not arguments.initial:
+        raise ConfigError(f'kept_stages={recipe.kept_stages} needs --initial: stages that stay as '
+                          'they are must have learnt something before')
     initial = start_from(network, arguments.initial) if arguments.initial else ''
     trainer = Trainer(network, recipe, run, group=group)
     trainer.resume()

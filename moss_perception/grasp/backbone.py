@@ -23,6 +23,25 @@ class Backbone(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(
             _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
+        self._kept = 0
+
+    def keep(self, count: int) -> None:
+        """
+        Let the first stages stay as they are, statistics included, whatever is trained.
+
+        :param count: how many stages.
+        """
+        self._kept = count
+        for stage in self.stages[:count]:
+            stage.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Train, or do not; see :meth:`keep`."""
+        super().train(mode)
+        for stage in self.stages[:self._kept]:
+            stage.eval()
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """

@@ -118,21 +118,19 @@ class ShiftModule(Spatial):
     """
     Causal TSM: some channels come from the frame before, in the backbone and on its map.
 
-    The shift stands before each convolution at strides 4 and 8 of the backbone, and before two
-    residual blocks on the map. Source: arXiv 1811.08383 (its one-directional form).
+    The shift stands before each convolution at stride 8 of the backbone, and before two residual
+    blocks on the map. Source: arXiv 1811.08383 (its one-directional form).
     """
 
     def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the backbone, with the shift before its convolutions."""
+        """Run the backbone, with the shift before the convolutions of its last stage."""
         shape = frames.shape[:2]
-        x, found = backbone.stages[0](frames.flatten(0, 1)), []
-        for stage in backbone.stages[1:]:
-            for layer in stage:
-                if isinstance(layer, nn.Conv2d):
-                    x = shift(x.unflatten(0, shape)).flatten(0, 1)
-                x = layer(x)
-            found.append(x.unflatten(0, shape))
-        return found[0], found[1]
+        fine = x = backbone.stages[1](backbone.stages[0](frames.flatten(0, 1)))
+        for layer in backbone.stages[2]:
+            if isinstance(layer, nn.Conv2d):
+                x = shift(x.unflatten(0, shape)).flatten(0, 1)
+            x = layer(x)
+        return fine.unflatten(0, shape), x.unflatten(0, shape)
 
     def mixed(self, clip: Tensor) -> Tensor:
         return shift(clip)
@@ -141,8 +139,10 @@ class ShiftModule(Spatial):
 def shift(clip: Tensor) -> Tensor:
     """Take the first channels of ``(B, T, C, H, W)`` from the frame before, 0 at the first."""
     fold = clip.shape[2] // _SHIFT_SHARE
-    before = F.pad(clip[:, :-1, :fold], (0, 0, 0, 0, 0, 0, 1, 0))
-    return torch.cat([before, clip[:, :, fold:]], dim=2)
+    # Position-major, as convolutions that keep channels last give it: nothing is laid out anew.
+    clip = clip.movedim(2, -1)
+    before = F.pad(clip[:, :-1, ..., :fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([before, clip[..., fold:]], dim=-1).movedim(-1, 2)
 
 
 class Recurrent(Temporal):

@@ -26,6 +26,8 @@ class Recipe:
         leaves it to brightness and contrast.
     :ivar geometric: how much the camera's pose and lens vary, in [0, 1].
     :ivar missing: largest share of a clip's samples that are missing, in [0, 1].
+    :ivar kept_stages: so many of the backbone's first stages stay as they are given, 0 to 3: what
+        is alike in all arms then, and half of a training's time.
     :ivar seed: of initialisation, order, augmentation and bagging.
     """
 
@@ -41,6 +43,7 @@ class Recipe:
     photometric: float = 0.0
     geometric: float = 0.0
     missing: float = 0.0
+    kept_stages: int = 0
     seed: int = 0
 
     def __post_init__(self):
@@ -53,7 +56,8 @@ class Recipe:
                 ('monitor', 0 <= self.monitor <= 1, '0 to 1'),
                 ('photometric', 0 <= self.photometric <= 1, '0 to 1'),
                 ('geometric', 0 <= self.geometric <= 1, '0 to 1'),
-                ('missing', 0 <= self.missing <= 1, '0 to 1')):
+                ('missing', 0 <= self.missing <= 1, '0 to 1'),
+                ('kept_stages', 0 <= self.kept_stages <= 3, '0 to 3')):
             if not allowed:
                 raise ConfigError(
                     f'{name}={getattr(self, name)} is not allowed: expected {expected}')

@@ -43,13 +43,15 @@ class Trainer:
         self.network = network.to(self.group.device)
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
         network.backbone.to(memory_format=torch.channels_last)
+        network.backbone.keep(recipe.kept_stages)
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.device = self.group.device
         self.parallel = self.group.wrap(network)
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+            [p for p in network.parameters() if p.requires_grad], lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay)
         self.epoch = 0
 
     def fit(self, scenes: GraspScenes, held_out: GraspScenes) -> None:
