@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.errors import BagError, CheckpointError, MossError
-from moss_perception.evaluation.live import Heard, Played, record_of
+from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
@@ -50,17 +50,19 @@ class EvaluationJob:
         _make_folders(settings.record, settings.report)
         self._recorded = Recorded(settings) if settings.bag else None
 
-    def finish(self, heard: Heard, told: Told, elapsed_s: float) -> bool:
+    def finish(self, heard: Heard, told: Told, elapsed_s: float,
+               pictures: Mapping[int, bytes] | None = None) -> bool:
         """
         Put a run on record, and report it where asked.
 
         :param heard: of the predictor.
         :param told: attempts that came on topics; those of the recording go before them.
         :param elapsed_s: that the run took, seconds.
+        :param pictures: kept of its frames, JPEG files by stamp.
         :returns: whether what was required holds.
         :raises MossError: if the run is not fit to be reported, or nothing can be written.
         """
-        evaluation = self._evaluate(heard, told, elapsed_s)
+        evaluation = self._evaluate(heard, told, elapsed_s, pictures or {})
         record = evaluation.bags[0]
         for line in describe(record):
             self._say(line)
@@ -70,7 +72,8 @@ class EvaluationJob:
             return True
         return self._report(merge([*self._others, evaluation]))
 
-    def _evaluate(self, heard: Heard, told: Told, elapsed_s: float) -> Evaluation:
+    def _evaluate(self, heard: Heard, told: Told, elapsed_s: float,
+                  pictures: Mapping[int, bytes]) -> Evaluation:
         settings, said = self._settings, heard.diagnostics
         if said.get('model_sha256', self._sha256) != self._sha256:
             raise CheckpointError(
@@ -84,7 +87,7 @@ class EvaluationJob:
             raise MossError(_NO_OUTCOME.format(played.path))
         verified, notes, novelties = self._verify(heard) if settings.verify else ('', [], {})
         record = record_of(heard, told.attempts, played, elapsed_s, verified, notes,
-                           told.unexecuted, novelties)
+                           told.unexecuted, novelties, pictures)
         return Evaluation(
             model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
             engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
@@ -97,7 +100,7 @@ class EvaluationJob:
                             f'{settings.attempts}')
         stamps = [stamp_ns for stamp_ns, _ in heard.fates]
         return Played(
-            'live', settings.domain, heard.diagnostics.get('topic', ''),
+            LIVE, settings.domain, heard.diagnostics.get('topic', ''),
             (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
             settings.closed_loop, _published(settings.timing_log))
 

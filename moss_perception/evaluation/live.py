@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
@@ -12,7 +12,9 @@ from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 
-_UNKNOWN: Mapping[int, float] = {}
+_UNKNOWN: Mapping[int, Any] = {}
+LIVE = 'live'
+"""Path and pace of a run without a recording."""
 KINDS = ('scored', 'stored', 'skipped', 'refused')
 
 
@@ -73,7 +75,8 @@ class Played:
 def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
               verified: str = '', notes: Sequence[str] = (),
               unexecuted: Collection[int] = (),
-              novelties: Mapping[int, float] = _UNKNOWN) -> BagRecord:
+              novelties: Mapping[int, float] = _UNKNOWN,
+              pictures: Mapping[int, bytes] = _UNKNOWN) -> BagRecord:
     """
     Put a run in a record.
 
@@ -83,6 +86,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     :param notes: to stand before those of this function.
     :param unexecuted: numbers of the attempts in which no grasp was executed.
     :param novelties: how unlike training a frame is, by stamp; the topics do not tell.
+    :param pictures: kept of its frames, JPEG files by stamp.
     :raises MossError: if scores were missed, so that the record would be wrong.
     """
     _check_complete(heard, played.frames is None)
@@ -104,7 +108,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
                         for x in matcher.unmet()),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
-        closed_loop=played.closed_loop,
+        closed_loop=played.closed_loop, pictures=pictures,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
 

@@ -9,6 +9,7 @@ import cv2
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.errors import SimulationError
 from moss_perception.evaluation.record_files import read_evaluation
+from moss_perception.evaluation.shown import stamps_shown
 import numpy as np
 import pytest
 
@@ -89,6 +90,10 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
         assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
         assert [x.source for x in bag.attempts] == ['executed', 'executed']
         assert 'bit for bit' in bag.verified, bag
+        assert not bag.pictures
+    # Frames of the film strips are read from the recordings: two attempts each, six frames.
+    page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
+    assert page.count('image/jpeg') == 24 and 'frame not available' not in page
     assert 'Traceback' not in output, output
 
 
@@ -136,3 +141,7 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
     assert sum(x.executed for x in bag.attempts) == int(found[1]) + int(found[2])
     assert all(x.source == 'executed' for x in bag.attempts if x.executed)
     assert f'{found[1]} of 2 executed grasps succeeded' in output, output
+    shown = {stamp for x in bag.attempts if x.executed for stamp in stamps_shown(x)}
+    assert len(shown) == 12 and bag.pictures.keys() == shown
+    page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
+    assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page

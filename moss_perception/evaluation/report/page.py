@@ -116,8 +116,9 @@ def _strips(first: Summary, images: strips.Images | None) -> list[html.Markup]:
     if not parts:
         return []
     return [html.tag('h2', 'Attempts to look at', id='strips'), html.tag(
-        'p', 'Frames of an attempt with the score of the executed grasp at each: in the corner, '
-        'and as a bar with a tick at 0.5. Times count from the decision.', class_='note'),
+        'p', 'Frames of an attempt with the score of the executed grasp at each, where it was '
+        'scored: in the corner, and as a bar with a tick at 0.5. Times count from the '
+        'decision.', class_='note'),
         *parts]
 
 
