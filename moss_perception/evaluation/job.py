@@ -147,30 +147,42 @@ def describe(record: BagRecord) -> list[str]:
 
 class Recorded:
     """
-    What is known of a recording before it is played.
+    What is known of a recording before it is played; of a damaged one, of what is there.
 
     :ivar attempts: in order.
-    :raises BagError: if it can't be read, or has no outcomes.
+    :raises BagError: if nothing can be read of it, or it has no outcomes.
     """
 
     def __init__(self, settings: Any):
         from moss_perception.bags.attempts_csv import read_attempts
         from moss_perception.bags.reader import Recording
-        with Recording(Path(settings.bag)) as recording:
+        with Recording(Path(settings.bag), salvage=True) as recording:
             self._images = {topic.name: topic.count for topic in recording.image_topics()}
             self._duration_s = (recording.end_ns - recording.start_ns) / 1e9
             outcomes = read_attempts(settings.outcomes) if settings.outcomes \
                 else recording.outcomes()
             self.attempts = executed_grasps(recording, outcomes)
+            self._lost_share, self._damage = recording.lost_share, recording.damage
         if not self.attempts:
             raise BagError(_NO_OUTCOME.format(settings.bag))
 
     def played(self, heard: Heard, settings: Any) -> Played:
         """Say what has been played: the images that the predictor listened to."""
         topic = heard.diagnostics.get('topic', '')
-        return Played(settings.bag, settings.domain, topic, self._duration_s,
-                      self._images.get(topic), settings.pace,
+        frames = self._images.get(topic)
+        if frames is not None and (self._damage or len(heard.fates) < frames):
+            frames = self._count(settings.bag, topic)
+        return Played(settings.bag, settings.domain, topic, self._duration_s, frames,
+                      settings.pace, lost_share=self._lost_share, damage=self._damage,
                       published=_published(settings.timing_log))
+
+    def _count(self, bag: str, topic: str) -> int:
+        """Count the images that can be read: damage within a file shows only where it is read."""
+        from moss_perception.bags.reader import Recording
+        with Recording(Path(bag), salvage=True) as recording:
+            count = sum(name == topic for name, *_ in recording.messages())
+            self._lost_share, self._damage = recording.lost_share, recording.damage
+        return count
 
 
 def _make_folders(*paths: str) -> None:

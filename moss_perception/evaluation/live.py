@@ -59,6 +59,8 @@ class Played:
     :ivar domain: empty to take it from the outcomes.
     :ivar frames: images that were published; ``None`` if nobody knows.
     :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
+    :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
+    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
     :ivar published: when each image was published, by its stamp, monotonic nanoseconds.
     """
 
@@ -69,6 +71,8 @@ class Played:
     frames: int | None
     pace: str
     closed_loop: bool = False
+    lost_share: float = 0.0
+    damage: str = ''
     published: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -104,11 +108,12 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         fates={kind: kinds[kind] for kind in KINDS}, refused=_counts(told, 'refused/'),
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
-        notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
+        notes=(*filter(None, (played.damage,)), *notes,
+               *_notes(told, frames - arrived, frames, played, records)),
         unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
                         for x in matcher.unmet()),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
-        closed_loop=played.closed_loop, pictures=pictures,
+        closed_loop=played.closed_loop, lost_share=played.lost_share, pictures=pictures,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
 
