@@ -102,7 +102,7 @@ class EvaluationJob:
         return Played(
             LIVE, settings.domain, heard.diagnostics.get('topic', ''),
             (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
-            settings.closed_loop, _published(settings.timing_log))
+            settings.closed_loop, published=_published(settings.timing_log))
 
     def _verify(self, heard: Heard) -> tuple[str, list[str], Mapping[int, float]]:
         from moss_perception.evaluation.arrived import compare_with_replay

@@ -78,11 +78,15 @@ class BagEvaluator(Node):
         Wait for the predictor, and only then let outcomes be known to be listened to.
 
         :param spin: serves callbacks for so many seconds at most.
-        :raises MossError: if there is no predictor in time.
+        :raises MossError: if there is no predictor in time, or with strips none that is active.
         """
         self._wait(spin, lambda: self._hearing.connected, 'nobody publishes '
                    f'{self.resolve_topic_name("grasp_predictor/grasp_scores")}',
                    'a predictor that is configured')
+        if self._film is not None:
+            # Else the first attempt would begin without a picture.
+            self._wait(spin, lambda: self._camera.listening, 'grasp_predictor listens to none of '
+                       + ' and '.join(self._images), 'one that is active')
         _spin_for(spin, _SETTLE_S)
         self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, _DEPTH)
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, _DEPTH)

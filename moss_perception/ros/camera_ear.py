@@ -9,7 +9,7 @@ from moss_perception.ros.conversions import to_frame
 from moss_perception.ros.image_subscription import MatchedSubscription, type_name
 from sensor_msgs.msg import CompressedImage, Image
 
-_PERIOD_S = 0.5
+_LOOK_S, _FOLLOW_S = 0.1, 0.5
 _KINDS = {type_name(kind): kind for kind in (Image, CompressedImage)}
 
 
@@ -32,12 +32,17 @@ class CameraEar:
         self._subscription: MatchedSubscription | None = None
         self._due_s = 0.0
 
+    @property
+    def listening(self) -> bool:
+        """Whether it has subscribed."""
+        return self._subscription is not None
+
     def check(self) -> None:
         """Look at the graph, now and then; to be called often, by who spins the node."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return
-        self._due_s = now_s + _PERIOD_S
+        self._due_s = now_s + (_FOLLOW_S if self.listening else _LOOK_S)
         if self._subscription is not None:
             self._subscription.check()
         elif (found := self._find()) is not None:
