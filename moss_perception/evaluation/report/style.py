@@ -109,6 +109,7 @@ figure > img {{ width: 100%; height: auto; display: block; }}
   td {{ white-space: normal; }}
   .dense thead {{ display: none; }}
   .dense td {{ flex: 1 0 21%; text-align: left; }}
+  .dense.wide td {{ flex-basis: 30%; }}
   .dense td.text {{ flex-basis: 100%; }}
   .dense td::before {{ content: attr(data-label); display: block; color: var(--muted);
     font-size: .72rem; }}
