@@ -8,7 +8,8 @@ import time
 from typing import TextIO
 
 from builtin_interfaces.msg import Time
-from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import IMAGE_TYPES, Topic
 from moss_perception.errors import BagError, ConfigError, MossError
 from moss_perception.ros.player_settings import PlayerSettings
 from moss_perception.ros.player_topics import (
