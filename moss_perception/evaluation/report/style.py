@@ -74,6 +74,7 @@ figure > img {{ width: 100%; height: auto; display: block; }}
 .reel {{ display: grid; grid-template-columns: 2.2fr 1fr; gap: 1.2rem; margin-top: .6rem; }}
 .frames {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: .5rem;
   align-content: start; }}
+.frames:only-child {{ grid-column: 1 / -1; }}
 .frame {{ position: relative; margin: 0; }}
 .frame img, .frame .none {{ display: block; width: 100%; border-radius: .2rem; background: #e9edf2;
   aspect-ratio: var(--aspect); object-fit: cover; }}
