@@ -1,59 +1,21 @@
 """Read rosbag2 recordings, sqlite3 or MCAP: the only home of reading them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 import logging
 from pathlib import Path
 from typing import Any
 
+from moss_perception.bags.contents import Contents
 from moss_perception.bags.files import storage_of, told_count, told_files
-from moss_perception.bags.outcomes import Outcome, outcome_of
 from moss_perception.bags.salvage import Salvage, salvage
+from moss_perception.bags.topics import offered, Topic
 from moss_perception.errors import BagError
-import numpy as np
 from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
-IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
 
-
-@dataclass(frozen=True)
-class Topic:
-    """
-    A recorded topic.
-
-    :ivar type: such as ``sensor_msgs/msg/Image``.
-    :ivar reliable: what every recorded publisher offered; None if the recording doesn't say.
-    :ivar transient_local: likewise.
-    """
-
-    name: str
-    type: str
-    count: int
-    reliable: bool | None = None
-    transient_local: bool | None = None
-
-
-@dataclass(frozen=True)
-class ExecutedGrasp:
-    """
-    A grasp that was executed.
-
-    :ivar stamp_ns: header stamp, nanoseconds.
-    :ivar frame_id: in which the pose is.
-    :ivar position: float64, shape ``(3,)``, metres.
-    :ivar quaternion: float64, shape ``(4,)``, x y z w.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    position: np.ndarray
-    quaternion: np.ndarray
-
-
-class Recording:
+class Recording(Contents):
     """
     A rosbag2, open while the context lasts; messages are read as they are asked for.
 
@@ -109,64 +71,13 @@ class Recording:
     def topics(self) -> dict[str, Topic]:
         """The recorded topics by name."""
         if self._pieces:
-            return {name: Topic(name, channel.msgtype, self._pieces.counts[name])
+            return {name: Topic(name, channel.msgtype, self._pieces.counts[name],
+                                *offered(channel.offers))
                     for name, channel in sorted(self._pieces.channels.items())}
         topics: dict[str, list] = {}
         for connection in self._reader.connections:
             topics.setdefault(connection.topic, []).append(connection)
         return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
-
-    def image_topics(self) -> list[Topic]:
-        """List the topics that carry images, raw or compressed, and have messages."""
-        return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
-
-    def colour_topics(self) -> list[Topic]:
-        """List the topics that carry images in colour; where all carry depth, these."""
-        images = self.image_topics()
-        # One alone is not looked into: it is meant, whatever it holds.
-        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
-
-    def image_topic(self, name: str | None = None) -> Topic:
-        """
-        Find the camera's topic.
-
-        :param name: with or without ``/compressed``; None for the only one in colour.
-        :raises BagError: if it isn't there, holds no images, or there are several.
-        """
-        images = {topic.name: topic for topic in self.image_topics()}
-        if name:
-            name = '/' + name.strip('/')
-            for wanted in (name, f'{name}/compressed', name.removesuffix('/compressed')):
-                if wanted in images:
-                    return images[wanted]
-            raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
-        images = {topic.name: topic for topic in self.colour_topics()}
-        if len(images) > 1:
-            raise BagError(
-                f'{self.path}: several image topics: name one, expected {self._offer(images)}')
-        if not images:
-            raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
-        return next(iter(images.values()))
-
-    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
-        """
-        Find the camera's calibration.
-
-        :param images: topic of the images.
-        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
-            convention, or else the only one.
-        :returns: ``None`` if there is none.
-        :raises BagError: if a topic that was named isn't there.
-        """
-        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
-        if name:
-            name = '/' + name.strip('/')
-            if name not in there:
-                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
-                               f'{", ".join(there) or "no topic at all"}')
-            return name
-        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-        return beside if beside in there else there[0] if len(there) == 1 else None
 
     def messages(
         self, topics: Iterable[str] | None = None,
@@ -217,43 +128,6 @@ class Recording:
         except Exception as error:  # damaged bytes make a parser raise anything
             raise BagError(
                 f'{self.path}: {len(raw)} bytes are no {msgtype}: {_line(error)}') from error
-
-    def outcomes(self, topic: str = '/grasp_outcome') -> list[Outcome]:
-        """
-        Read the recorded attempts.
-
-        :returns: in order of recording; empty without such a topic.
-        :raises BagError: if a value is missing or of the wrong kind.
-        """
-        found = []
-        for message in self._decoded(topic, 'diagnostic_msgs/msg/DiagnosticArray'):
-            for status in message.status:
-                try:
-                    found.append(outcome_of(status))
-                except ValueError as error:
-                    raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
-        return found
-
-    def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
-        """Read the grasps that were executed; none without such a topic."""
-        grasps = []
-        for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
-            stamp, place, turn = (
-                message.header.stamp, message.pose.position, message.pose.orientation)
-            grasps.append(ExecutedGrasp(
-                stamp.sec * 10**9 + stamp.nanosec, message.header.frame_id,
-                np.array([place.x, place.y, place.z]),
-                np.array([turn.x, turn.y, turn.z, turn.w])))
-        return grasps
-
-    def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
-        found = self.topics.get(topic)
-        if found is None or not found.count:
-            return
-        if found.type != msgtype:
-            raise BagError(f'{self.path}: {topic} is a {found.type}, expected {msgtype}')
-        for _, _, _, raw in self.messages([topic]):
-            yield self.deserialize(raw, msgtype)
 
     def _store_of(self, msgtype: str) -> Any:
         """Return a store that knows the type, by the recording's own definition if it has one."""
@@ -313,20 +187,6 @@ class Recording:
             self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
             count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
         self.damage = f'the recording is damaged or cut off ({why}): {count}'
-
-    def _is_depth(self, topic: Topic) -> bool:
-        """Tell by the first message's encoding; drivers name their topics as they like."""
-        stream = self.messages([topic.name])
-        _, msgtype, _, raw = next(stream)
-        message = self.deserialize(raw, msgtype)
-        name = getattr(message, 'encoding', None) or getattr(message, 'format', '')
-        return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
-
-    def _offer(self, images: dict[str, Topic]) -> str:
-        if images:
-            return 'one of ' + ', '.join(images)
-        there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
-        return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
 
 
 def _topic(name: str, connections: list) -> Topic:

@@ -62,7 +62,7 @@ def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[st
     from moss_perception.bags.reader import Recording
     absolute = name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace(
         '//', '/')
-    with Recording(Path(bag).expanduser()) as recording:
+    with Recording(Path(bag).expanduser(), salvage=True) as recording:
         images = {x.name: x.type.endswith('CompressedImage') for x in recording.image_topics()}
         wanted = [x for x in (absolute, absolute + _COMPRESSED) if x in images and (
             not transport or images[x] == (transport == 'compressed'))]

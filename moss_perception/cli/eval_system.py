@@ -53,6 +53,8 @@ def evaluation_arguments() -> list[Argument]:
         Argument('attempts', '50', 'live: grasps attempted in each domain'),
         Argument('sim_cell', '', 'live: what scenes are drawn from, such as belt'),
         Argument('sim_seed', '', 'live: of the first scene'),
+        Argument('strips', 'true', 'live: keep small pictures of attempts, for the film strips',
+                 _BOOLEAN),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
         Argument('params_file', '', 'YAML file of parameters that override config/grasp.yaml'),
         Argument('out', 'out/sim_to_real', 'folder for the report, and for what it was made of'),
@@ -113,7 +115,8 @@ def _run(said: dict[str, str], which: str, source: str, evaluator: dict) -> list
     if live:
         values = {**common, 'sim': 'true', 'sim_attempts': said['attempts'], 'sim_domain': domain,
                   'sim_cell': said['sim_cell'], 'sim_seed': said['sim_seed']}
-        evaluator |= {'domain': domain, 'closed_loop': True, 'attempts': _positive(said)}
+        evaluator |= {'domain': domain, 'closed_loop': True, 'attempts': _positive(said),
+                      'strips': said['strips'] == 'true'}
     else:
         values = {**common, 'bag': source, 'gate': 'false', **_playing(said),
                   **_topics(said, which)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.errors import BagError, CheckpointError, MossError
-from moss_perception.evaluation.live import Heard, Played, record_of
+from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
@@ -50,17 +50,19 @@ class EvaluationJob:
         _make_folders(settings.record, settings.report)
         self._recorded = Recorded(settings) if settings.bag else None
 
-    def finish(self, heard: Heard, told: Told, elapsed_s: float) -> bool:
+    def finish(self, heard: Heard, told: Told, elapsed_s: float,
+               pictures: Mapping[int, bytes] | None = None) -> bool:
         """
         Put a run on record, and report it where asked.
 
         :param heard: of the predictor.
         :param told: attempts that came on topics; those of the recording go before them.
         :param elapsed_s: that the run took, seconds.
+        :param pictures: kept of its frames, JPEG files by stamp.
         :returns: whether what was required holds.
         :raises MossError: if the run is not fit to be reported, or nothing can be written.
         """
-        evaluation = self._evaluate(heard, told, elapsed_s)
+        evaluation = self._evaluate(heard, told, elapsed_s, pictures or {})
         record = evaluation.bags[0]
         for line in describe(record):
             self._say(line)
@@ -70,7 +72,8 @@ class EvaluationJob:
             return True
         return self._report(merge([*self._others, evaluation]))
 
-    def _evaluate(self, heard: Heard, told: Told, elapsed_s: float) -> Evaluation:
+    def _evaluate(self, heard: Heard, told: Told, elapsed_s: float,
+                  pictures: Mapping[int, bytes]) -> Evaluation:
         settings, said = self._settings, heard.diagnostics
         if said.get('model_sha256', self._sha256) != self._sha256:
             raise CheckpointError(
@@ -84,7 +87,7 @@ class EvaluationJob:
             raise MossError(_NO_OUTCOME.format(played.path))
         verified, notes, novelties = self._verify(heard) if settings.verify else ('', [], {})
         record = record_of(heard, told.attempts, played, elapsed_s, verified, notes,
-                           told.unexecuted, novelties)
+                           told.unexecuted, novelties, pictures)
         return Evaluation(
             model=self._model.name, sha256=self._sha256, temperature=self._config.temperature,
             engine=said.get('engine', ''), threads=int(said.get('threads', 0)),
@@ -97,9 +100,9 @@ class EvaluationJob:
                             f'{settings.attempts}')
         stamps = [stamp_ns for stamp_ns, _ in heard.fates]
         return Played(
-            'live', settings.domain, heard.diagnostics.get('topic', ''),
+            LIVE, settings.domain, heard.diagnostics.get('topic', ''),
             (max(stamps) - min(stamps)) / 1e9 if stamps else 0.0, None, settings.pace,
-            settings.closed_loop, _published(settings.timing_log))
+            settings.closed_loop, published=_published(settings.timing_log))
 
     def _verify(self, heard: Heard) -> tuple[str, list[str], Mapping[int, float]]:
         from moss_perception.evaluation.arrived import compare_with_replay
@@ -144,30 +147,42 @@ def describe(record: BagRecord) -> list[str]:
 
 class Recorded:
     """
-    What is known of a recording before it is played.
+    What is known of a recording before it is played; of a damaged one, of what is there.
 
     :ivar attempts: in order.
-    :raises BagError: if it can't be read, or has no outcomes.
+    :raises BagError: if nothing can be read of it, or it has no outcomes.
     """
 
     def __init__(self, settings: Any):
         from moss_perception.bags.attempts_csv import read_attempts
         from moss_perception.bags.reader import Recording
-        with Recording(Path(settings.bag)) as recording:
+        with Recording(Path(settings.bag), salvage=True) as recording:
             self._images = {topic.name: topic.count for topic in recording.image_topics()}
             self._duration_s = (recording.end_ns - recording.start_ns) / 1e9
             outcomes = read_attempts(settings.outcomes) if settings.outcomes \
                 else recording.outcomes()
             self.attempts = executed_grasps(recording, outcomes)
+            self._lost_share, self._damage = recording.lost_share, recording.damage
         if not self.attempts:
             raise BagError(_NO_OUTCOME.format(settings.bag))
 
     def played(self, heard: Heard, settings: Any) -> Played:
         """Say what has been played: the images that the predictor listened to."""
         topic = heard.diagnostics.get('topic', '')
-        return Played(settings.bag, settings.domain, topic, self._duration_s,
-                      self._images.get(topic), settings.pace,
+        frames = self._images.get(topic)
+        if frames is not None and (self._damage or len(heard.fates) < frames):
+            frames = self._count(settings.bag, topic)
+        return Played(settings.bag, settings.domain, topic, self._duration_s, frames,
+                      settings.pace, lost_share=self._lost_share, damage=self._damage,
                       published=_published(settings.timing_log))
+
+    def _count(self, bag: str, topic: str) -> int:
+        """Count the images that can be read: damage within a file shows only where it is read."""
+        from moss_perception.bags.reader import Recording
+        with Recording(Path(bag), salvage=True) as recording:
+            count = sum(name == topic for name, *_ in recording.messages())
+            self._lost_share, self._damage = recording.lost_share, recording.damage
+        return count
 
 
 def _make_folders(*paths: str) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
@@ -12,7 +12,9 @@ from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 
-_UNKNOWN: Mapping[int, float] = {}
+_UNKNOWN: Mapping[int, Any] = {}
+LIVE = 'live'
+"""Path and pace of a run without a recording."""
 KINDS = ('scored', 'stored', 'skipped', 'refused')
 
 
@@ -57,6 +59,8 @@ class Played:
     :ivar domain: empty to take it from the outcomes.
     :ivar frames: images that were published; ``None`` if nobody knows.
     :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
+    :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
+    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
     :ivar published: when each image was published, by its stamp, monotonic nanoseconds.
     """
 
@@ -67,13 +71,16 @@ class Played:
     frames: int | None
     pace: str
     closed_loop: bool = False
+    lost_share: float = 0.0
+    damage: str = ''
     published: Mapping[int, int] = field(default_factory=dict)
 
 
 def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed_s: float,
               verified: str = '', notes: Sequence[str] = (),
               unexecuted: Collection[int] = (),
-              novelties: Mapping[int, float] = _UNKNOWN) -> BagRecord:
+              novelties: Mapping[int, float] = _UNKNOWN,
+              pictures: Mapping[int, bytes] = _UNKNOWN) -> BagRecord:
     """
     Put a run in a record.
 
@@ -83,6 +90,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     :param notes: to stand before those of this function.
     :param unexecuted: numbers of the attempts in which no grasp was executed.
     :param novelties: how unlike training a frame is, by stamp; the topics do not tell.
+    :param pictures: kept of its frames, JPEG files by stamp.
     :raises MossError: if scores were missed, so that the record would be wrong.
     """
     _check_complete(heard, played.frames is None)
@@ -100,11 +108,12 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         fates={kind: kinds[kind] for kind in KINDS}, refused=_counts(told, 'refused/'),
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
-        notes=(*notes, *_notes(told, frames - arrived, frames, played, records)),
+        notes=(*filter(None, (played.damage,)), *notes,
+               *_notes(told, frames - arrived, frames, played, records)),
         unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
                         for x in matcher.unmet()),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
-        closed_loop=played.closed_loop,
+        closed_loop=played.closed_loop, lost_share=played.lost_share, pictures=pictures,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
 

@@ -14,7 +14,7 @@ import numpy as np
 # Positions travel as float32.
 SAME_PLACE_M = 1e-4
 # Who notes only when a grasp began decided then, on what was seen just before.
-_LOOK_BACK_NS = 1_000_000_000
+LOOK_BACK_NS = 1_000_000_000
 _TAKEN_OVER = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object')
 
 
@@ -78,7 +78,7 @@ class _Entry:
     def begin_ns(self) -> int:
         outcome = self.attempt.outcome
         early = outcome.decision_ns == outcome.start_ns
-        return outcome.start_ns - _LOOK_BACK_NS * early
+        return outcome.start_ns - LOOK_BACK_NS * early
 
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome],

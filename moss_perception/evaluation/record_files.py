@@ -1,5 +1,6 @@
 """Evaluations as files, so that one process can report what several have found."""
 
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import asdict, fields
 import json
@@ -44,7 +45,8 @@ def read_evaluation(path: Path) -> Evaluation:
             raise ValueError(f'expected the format {FORMAT}')
         bags = tuple(BagRecord(**_restored(bag) | {
             'attempts': tuple(AttemptRecord(**_restored(x)) for x in bag['attempts']),
-            'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes'])})
+            'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes']),
+            'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
         return Evaluation(**values | {'bags': bags})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,7 +75,11 @@ def _names(evaluation: Evaluation) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist()
+    return b64encode(value).decode() if isinstance(value, bytes) else value.tolist()
+
+
+def _pictures(written: dict[str, str]) -> dict[int, bytes]:
+    return {int(stamp_ns): b64decode(text, validate=True) for stamp_ns, text in written.items()}
 
 
 def _restored(values: dict[str, Any]) -> dict[str, Any]:

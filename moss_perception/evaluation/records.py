@@ -1,5 +1,6 @@
 """What an evaluation of recordings finds: plain values, from which every report is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,6 +79,8 @@ class BagRecord:
         played in time: float64, shape ``(M,)``.
     :ivar verified: what a comparison with an offline replay of exactly the frames that arrived
         has found, in words; empty without one.
+    :ivar pictures: of a run that no recording has the images of, JPEG files of the frames that
+        film strips show, by header stamp, as far as they were kept.
     """
 
     path: str
@@ -101,6 +104,7 @@ class BagRecord:
     closed_loop: bool = False
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
+    pictures: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from moss_perception.bags.reader import Recording
 from moss_perception.errors import CandidateError, ConfigError, FrameError
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.ahead import Arrival, read_ahead
+from moss_perception.evaluation.live import LIVE
 from moss_perception.evaluation.matching import (
     Attempt,
     executed_grasps,
@@ -25,7 +26,7 @@ from moss_perception.evaluation.shares import Share
 from moss_perception.grasp.frame import Candidates, Frame, Prediction
 from moss_perception.grasp.messages import to_camera, to_candidates
 from moss_perception.grasp.predictor import Counters, Predictor, Sample
-from moss_perception.imaging import decode
+from moss_perception.imaging import CompressedImage, decode
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
@@ -95,9 +96,17 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
 
 def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.ndarray]:
-    """Read images of the recording that a record is of; none where there is none any more."""
-    if not Path(record.path).exists():
-        return {}
+    """
+    Find images of what a record is of: those that were kept, else those of its recording.
+
+    :param stamps: their header stamps, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp; none where there is no recording any more.
+    """
+    kept = {stamp: decode(CompressedImage(record.pictures[stamp]))
+            for stamp in stamps if stamp in record.pictures}
+    # Whatever may be called so where the report is made: a run without a recording has none.
+    if kept or record.path == record.pace == LIVE or not Path(record.path).exists():
+        return kept
     return read_images(record.path, record.image_topic, stamps)
 
 

@@ -1,6 +1,6 @@
 """The node `bag_evaluator`: holds the scores of a running replay against what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import logging
 import sys
 import time
@@ -9,9 +9,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from moss_perception.bags.outcomes import NONE_SELECTED, Outcome, outcome_of
 from moss_perception.errors import MossError
+from moss_perception.evaluation.film import Film
 from moss_perception.evaluation.job import EvaluationJob, Told
 from moss_perception.evaluation.live import Heard
 from moss_perception.evaluation.matching import Attempt
+from moss_perception.ros.camera_ear import CameraEar
 from moss_perception.ros.evaluator_settings import EvaluatorSettings
 from moss_perception.ros.observer import Hearing
 from moss_perception.ros.settings import read_settings
@@ -49,6 +51,11 @@ class BagEvaluator(Node):
         self._selected: list[tuple[int, np.ndarray]] = []
         image = self.resolve_topic_name('image')
         self._images = (image, f'{image}/compressed')
+        self._film, self._filmed = None, 0
+        if self.settings.strips and not self.settings.bag:
+            self._film = Film()
+            self._camera = CameraEar(self, self._images, self.resolve_topic_name(
+                'grasp_predictor'), lambda frame: self._film.see(frame.stamp_ns, frame.image))
 
     @property
     def heard(self) -> Heard:
@@ -59,24 +66,44 @@ class BagEvaluator(Node):
     @property
     def told(self) -> Told:
         """Return the attempts that were told on topics."""
-        return Told([Attempt(outcome, self._position(outcome)) for outcome, _ in self._outcomes],
-                    {outcome.attempt for outcome, message in self._outcomes
-                     if message == NONE_SELECTED})
+        return self._told(self._outcomes)
+
+    @property
+    def pictures(self) -> Mapping[int, bytes]:
+        """Return the pictures that were kept of the frames, JPEG files by header stamp."""
+        return self._film.pictures if self._film is not None else {}
 
     def connect(self, spin: Callable[[float], None]) -> None:
         """
         Wait for the predictor, and only then let outcomes be known to be listened to.
 
         :param spin: serves callbacks for so many seconds at most.
-        :raises MossError: if there is no predictor in time.
+        :raises MossError: if there is no predictor in time, or with strips none that is active.
         """
         self._wait(spin, lambda: self._hearing.connected, 'nobody publishes '
                    f'{self.resolve_topic_name("grasp_predictor/grasp_scores")}',
                    'a predictor that is configured')
+        if self._film is not None:
+            # Else the first attempt would begin without a picture.
+            self._wait(spin, lambda: self._camera.listening, 'grasp_predictor listens to none of '
+                       + ' and '.join(self._images), 'one that is active')
         _spin_for(spin, _SETTLE_S)
         self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, _DEPTH)
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, _DEPTH)
         self.get_logger().info(f'listening; a camera is expected on {self._images[0]}')
+
+    def keep_pictures(self, over: bool = False) -> None:
+        """
+        Keep pictures of the frames that film strips may show, where they are asked for.
+
+        :param over: whether the last frame has been heard.
+        """
+        if self._film is None:
+            return
+        self._camera.check()
+        told = self._told(self._outcomes[self._filmed:])
+        self._filmed += len(told.attempts)
+        self._film.follow(self.heard, told.attempts, told.unexecuted, over)
 
     def watch(self, spin: Callable[[float], None]) -> None:
         """
@@ -143,6 +170,11 @@ class BagEvaluator(Node):
         self._selected.append((
             Time.from_msg(message.header.stamp).nanoseconds, np.array([at.x, at.y, at.z])))
 
+    def _told(self, outcomes: Sequence[tuple[Outcome, str]]) -> Told:
+        return Told([Attempt(outcome, self._position(outcome)) for outcome, _ in outcomes],
+                    {outcome.attempt for outcome, message in outcomes
+                     if message == NONE_SELECTED})
+
     def _position(self, outcome: Outcome) -> np.ndarray | None:
         of_it = [x for x in self._selected if outcome.start_ns <= x[0] <= outcome.end_ns]
         return min(of_it, key=lambda x: abs(x[0] - outcome.decision_ns))[1] if of_it else None
@@ -165,14 +197,16 @@ def _work(node: BagEvaluator) -> bool:
         executor.spin_once(timeout_sec=seconds)
         if not node.context.ok():
             raise ExternalShutdownException
+        node.keep_pictures()
 
     try:
         node.connect(spin)
         began = time.monotonic()
         node.watch(spin)
+        node.keep_pictures(over=True)
     finally:
         executor.shutdown()
-    return job.finish(node.heard, node.told, time.monotonic() - began)
+    return job.finish(node.heard, node.told, time.monotonic() - began, node.pictures)
 
 
 def main(args: list[str] | None = None) -> int:

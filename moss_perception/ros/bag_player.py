@@ -8,7 +8,8 @@ import time
 from typing import TextIO
 
 from builtin_interfaces.msg import Time
-from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import IMAGE_TYPES, Topic
 from moss_perception.errors import BagError, ConfigError, MossError
 from moss_perception.ros.player_settings import PlayerSettings
 from moss_perception.ros.player_topics import (
@@ -48,7 +49,7 @@ class BagPlayer:
     because ROS timers stand still with use_sim_time and no /clock.
 
     :param node: publishes and listens.
-    :param recording: open.
+    :param recording: open; of a damaged one, what can be read is played.
     :param settings: what to do.
     :param timing: takes a line ``stamp_ns,publish_monotonic_ns`` for each image published.
     :raises BagError: if a wanted topic is not in the recording.
@@ -79,14 +80,16 @@ class BagPlayer:
         self._unacked = self._played = 0
         self._progress_at = time.monotonic() + PROGRESS_S
         self._timing = timing
+        self._told = ''
 
     def play(self) -> None:
         """
         Wait for subscribers, then play to the end; without an end if looping.
 
-        :raises BagError: if the recording is damaged.
+        :raises BagError: if nothing can be read of what is to be played.
         :raises MossError: if lock step gets no answer.
         """
+        self._tell_damage()
         self._wait_for_peers()
         self._play_once()
         while self._settings.loop:
@@ -150,6 +153,15 @@ class BagPlayer:
                 self._publish(topic, raw)
             played += topic in self._images
             self._show_progress(played)
+        # Damage within a file shows only where it is read.
+        self._tell_damage()
+
+    def _tell_damage(self) -> None:
+        """Say once what the recording no longer gives."""
+        damage = self._recording.damage
+        if damage and damage != self._told:
+            self._told = damage
+            self._log.warning(f'{self._settings.bag}: {damage}; what is there is played')
 
     def _keep_time(self, start_s: float, first_ns: int, stamp_ns: int) -> None:
         """Wait until a message is due, by the schedule of the start: lateness never adds up."""
@@ -240,7 +252,8 @@ def main(args: list[str] | None = None) -> int:
     """
     Run the node until the recording ends.
 
-    :returns: exit status: 0 at the end, 1 on a known error, 130 if interrupted.
+    :returns: exit status: 0 at the end of what can be read, 1 on a known error, 130 if
+        interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
     with quick_acknowledgement() as quick:
@@ -255,7 +268,7 @@ def _play(node: Node, quick: bool) -> None:
             f'{VARIABLE} is set: lock step waits up to 3 s an image for acknowledgements, '
             'unless that profile has a short heartbeatPeriod')
     with ExitStack() as stack:
-        recording = stack.enter_context(Recording(settings.bag))
+        recording = stack.enter_context(Recording(settings.bag, salvage=True))
         timing = None
         if settings.timing_log:
             try:

@@ -41,6 +41,9 @@ class EvaluatorSettings:
     verify: bool = setting(
         False, 'Score exactly the frames that arrived once more, without topics, and compare.')
 
+    strips: bool = setting(
+        False, 'Without a bag: listen to the images and keep small ones, for the film strips.')
+
     def __post_init__(self):
         if not self.record and not self.report:
             raise ConfigError('parameters record and report are empty: expected one of them, or '

@@ -4,7 +4,8 @@ import importlib
 from typing import Any
 
 from moss_perception.bags.headers import stamp_of
-from moss_perception.bags.reader import IMAGE_TYPES, Recording, Topic
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import IMAGE_TYPES, Topic
 from moss_perception.errors import BagError, ConfigError
 from moss_perception.ros.player_settings import PlayerSettings
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy

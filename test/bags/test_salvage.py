@@ -1,6 +1,7 @@
 """Of a recording that is cut off, what is there is given, and how much is missing is said."""
 
 from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import offered
 from moss_perception.errors import BagError
 import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -58,6 +59,28 @@ def test_messages_and_topics_of_a_cut_file_are_understood(factory, make_bag, sto
         assert recording.end_ns <= factory.START_NS + COUNT * 1000
         assert recording.lost_share == 0 and 'is not known' in recording.damage
     assert [x.data[0] for x in images] == list(range(len(images)))
+
+
+@pytest.mark.parametrize('storage', STORAGES)
+def test_topics_of_a_cut_file_are_offered_as_those_of_the_whole(factory, make_bag, storage):
+    offers = {'/image': factory.qos('BEST_EFFORT'), '/notes': factory.qos(
+        durability='TRANSIENT_LOCAL')}
+    bag = make_bag(entries_of(factory), storage=storage, offers=offers)
+    with Recording(bag) as recording:
+        whole = {x.name: (x.type, x.reliable, x.transient_local)
+                 for x in recording.topics.values()}
+    cut(bag, 0.5)
+    with Recording(bag, salvage=True) as recording:
+        assert recording.damage
+        left = {x.name: (x.type, x.reliable, x.transient_local)
+                for x in recording.topics.values()}
+    assert left == whole
+    assert {x[1:] for x in whole.values()} == {(False, False), (True, True)}
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{', 'nothing', '- {depth: 5}', '5'])
+def test_what_says_nothing_of_offers_leaves_them_open(text):
+    assert offered(text) == (None, None)
 
 
 def test_a_compressed_chunk_that_is_cut_gives_its_beginning(factory, tmp_path):

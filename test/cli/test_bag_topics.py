@@ -33,6 +33,14 @@ def test_topic_and_transport_come_from_the_recording(
     assert find_images(str(bag), name, transport, namespace) == expected
 
 
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_of_a_recording_that_is_cut_off_the_images_are_found(factory, make_bag, storage):
+    bag = make_bag([factory.image(n + 1, '/eye', side=160) for n in range(40)], storage=storage)
+    file = next(x for x in bag.iterdir() if x.suffix in ('.mcap', '.db3'))
+    file.write_bytes(file.read_bytes()[:500_000])
+    assert find_images(str(bag), 'image', '', '') == ('/eye', False)
+
+
 @pytest.mark.parametrize(('recorded', 'name', 'transport', 'words'), [
     (['/image/compressed*'], 'image', 'raw', 'are compressed: expected raw ones'),
     (['/a', '/b'], 'image', '', 'several image topics'),

@@ -9,6 +9,9 @@ import cv2
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.errors import SimulationError
 from moss_perception.evaluation.record_files import read_evaluation
+from moss_perception.evaluation.replay import replay
+from moss_perception.evaluation.shown import stamps_shown
+from moss_perception.grasp.predictor import Predictor
 import numpy as np
 import pytest
 
@@ -29,10 +32,10 @@ OWN = """\
 """
 
 
-def record(path, domain, seed):
+def record(path, domain, seed, storage='mcap'):
     """Write two attempts, one held and one dropped, a second and a half apart."""
     rng = np.random.default_rng(seed)
-    with RecordingWriter(path) as writer:
+    with RecordingWriter(path, storage=storage) as writer:
         for attempt in range(2):
             start_ns = START_NS + attempt * 4 * 10**9
             for index in range(FRAMES):
@@ -89,7 +92,32 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
         assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
         assert [x.source for x in bag.attempts] == ['executed', 'executed']
         assert 'bit for bit' in bag.verified, bag
+        assert not bag.pictures
+    # Frames of the film strips are read from the recordings: two attempts each, six frames.
+    page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
+    assert page.count('image/jpeg') == 24 and 'frame not available' not in page
     assert 'Traceback' not in output, output
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
+        start, tiny_checkpoint, tmp_path, storage):
+    bag = record(tmp_path / 'real', 'real', 3, storage)
+    file = next(x for x in bag.iterdir() if x.suffix in ('.mcap', '.db3'))
+    file.write_bytes(file.read_bytes()[:round(0.8 * file.stat().st_size)])
+    offline = replay(bag, Predictor.load(str(tiny_checkpoint), threads=1), watch=False)
+    status, output = run(start, 'sim_bag:=none', f'real_bag:={bag}', 'out:=out', 'verify:=false',
+                         f'model:={tiny_checkpoint}')
+    assert status == 0, output
+    found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
+    assert FRAMES < found.frames == offline.frames < 2 * FRAMES and found.not_arrived == 0
+    assert found.fates == offline.fates
+    assert 0 < found.lost_share == offline.lost_share
+    assert 'are missing' in found.notes[0] and found.notes[0] == offline.notes[0]
+    assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]
+    page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
+    assert f'{found.lost_share:.1%} are missing' in page
+    assert 'what is there is played' in output and 'Traceback' not in output, output
 
 
 def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_path):
@@ -136,3 +164,7 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
     assert sum(x.executed for x in bag.attempts) == int(found[1]) + int(found[2])
     assert all(x.source == 'executed' for x in bag.attempts if x.executed)
     assert f'{found[1]} of 2 executed grasps succeeded' in output, output
+    shown = {stamp for x in bag.attempts if x.executed for stamp in stamps_shown(x)}
+    assert len(shown) == 12 and bag.pictures.keys() == shown
+    page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
+    assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page

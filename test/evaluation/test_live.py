@@ -71,6 +71,13 @@ def test_the_record_counts_what_came_and_what_did_not(heard):
     assert 'played at 1x: 2 of 6 frames did not arrive' in record.notes
 
 
+def test_what_a_damaged_recording_lacks_is_said_first(heard):
+    played = replace(PLAYED, lost_share=0.25, damage='the recording is cut off: 25 % are missing')
+    record = record_of(heard, [attempt(1, 1, 3, 5, True)], played, 2.0, notes=['another'])
+    assert record.lost_share == 0.25
+    assert record.notes[:2] == (played.damage, 'another')
+
+
 def test_latency_is_from_publication_to_scores(heard):
     played = replace(PLAYED, published={2 * S: 2 * S, 9 * S: 9 * S})
     record = record_of(heard, [attempt(1, 1, 3, 5, True)], played, 2.0)

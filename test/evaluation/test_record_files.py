@@ -1,6 +1,7 @@
 """Evaluations as files: what comes back, and what is refused."""
 
 from dataclasses import replace
+import json
 
 from moss_perception.errors import MossError
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
@@ -17,7 +18,8 @@ def evaluation():
         AttemptRecord(2, 40, 50, 60, False, executed=False))
     bag = BagRecord('a', 'sim', '/image', 1.5, 10, {'scored': 10}, {'step': 1}, 2, {'gap': 1},
                     0.7, np.zeros(0), np.array([1.25]), attempts, ('x',), ('y', 'z'), 0.25, 3,
-                    '1x', True, np.array([7.5]), 'same')
+                    '1x', True, np.array([7.5]), 'same',
+                    {10**18 + 1: b'\xff\xd8\x00'})
     return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
 
 
@@ -39,6 +41,14 @@ def test_an_evaluation_comes_back_bit_by_bit(evaluation, tmp_path):
     write_evaluation(tmp_path / 'new' / 'one.json', evaluation)
     assert_same(evaluation, read_evaluation(tmp_path / 'new' / 'one.json'))
     assert [x.name for x in (tmp_path / 'new').iterdir()] == ['one.json']
+
+
+def test_a_file_from_before_there_were_pictures_has_none(evaluation, tmp_path):
+    write_evaluation(tmp_path / 'x.json', evaluation)
+    values = json.loads((tmp_path / 'x.json').read_text())
+    del values['bags'][0]['pictures']
+    (tmp_path / 'x.json').write_text(json.dumps(values))
+    assert read_evaluation(tmp_path / 'x.json').bags[0].pictures == {}
 
 
 @pytest.mark.parametrize('text', [

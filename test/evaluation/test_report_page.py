@@ -98,8 +98,8 @@ def test_the_page_has_each_section_once_and_its_links_lead_there(both):
     page = both[4][0]
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links if link.startswith('#')} == set(page.ids)
-    assert set(page.ids) == {'counted', 'quality', 'calibration', 'scores', 'early', 'novelty',
-                             'checkpoints', 'strips', 'recordings'}
+    assert set(page.ids) == {'counted', 'quality', 'factors', 'calibration', 'scores', 'early',
+                             'novelty', 'checkpoints', 'strips', 'recordings'}
 
 
 def test_names_from_outside_are_escaped(both):

@@ -5,11 +5,14 @@ import signal
 import time
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.writer import RecordingWriter
+from moss_perception.evaluation.pictures import to_jpeg
 from moss_perception.evaluation.record_files import read_evaluation
-from moss_perception.evaluation.replay import replay
+from moss_perception.evaluation.replay import read_images, replay
+from moss_perception.evaluation.shown import stamps_shown
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.ros.player_topics import message_class
 import numpy as np
@@ -62,9 +65,11 @@ class Camera:
             self.messages = [(topic, deserialize_message(raw, message_class(kind)))
                              for topic, kind, _, raw in opened.messages(TOPICS)]
 
-    def connect(self):
+    def connect(self, listeners=1):
         for topic, publisher in self._publishers.items():
-            self._wait_for(publisher.get_subscription_count, 20, f'a subscriber of {topic}')
+            count = listeners if topic == '/image/compressed' else 1
+            self._wait_for(lambda p=publisher, n=count: p.get_subscription_count() >= n, 20,
+                           f'{count} subscribers of {topic}')
         time.sleep(0.25)
 
     def show(self, processed, lost, burst):
@@ -154,6 +159,35 @@ def test_in_lock_step_all_scores_are_those_of_the_offline_evaluation(
     assert (mine.score, mine.uncertainty) == (theirs.score, theirs.uncertainty)
     np.testing.assert_array_equal(mine.scores, theirs.scores)
     np.testing.assert_array_equal(mine.times_s, theirs.times_s)
+
+
+@pytest.mark.parametrize('strips', [True, False])
+def test_of_a_live_run_the_report_shows_frames_where_asked(
+        harness, peer, predictor, evaluator, recording, tiny_checkpoint, tmp_path, strips):
+    predictor.fresh(image_transport='compressed', orders='1,2,3')
+    node = evaluator(model=tiny_checkpoint, record=tmp_path / 'record.json', strips=strips,
+                     report=tmp_path / 'report', domain='sim')
+    harness.wait_for(lambda: 'listening' in node.output(), 40, 'the evaluator')
+    camera = Camera(peer, harness, recording)
+    camera.connect(listeners=1 + strips)
+    outcomes = peer.node.create_publisher(DiagnosticArray, 'grasp_outcome', 10)
+    harness.wait_for(outcomes.get_subscription_count, 20, 'who hears outcomes')
+    camera.show(predictor.processed, set(), burst=1)
+    with Recording(recording) as opened:
+        (_, kind, _, raw), = opened.messages(['/grasp_outcome'])
+    outcomes.publish(deserialize_message(raw, message_class(kind)))
+    camera.go()
+    assert node.wait(60) == 0, node.output()
+    bag, = read_evaluation(tmp_path / 'record.json').bags
+    page = (tmp_path / 'report' / 'report.html').read_text()
+    if not strips:
+        assert not bag.pictures and 'image/jpeg' not in page
+        return
+    stamps = stamps_shown(bag.attempts[0])
+    assert len(stamps) == 6 and list(bag.pictures) == stamps
+    assert page.count('image/jpeg') == 6 and 'frame not available' not in page
+    found = read_images(recording, '/image/compressed', stamps)
+    assert all(bag.pictures[stamp] == to_jpeg(found[stamp]) for stamp in stamps)
 
 
 def test_a_predictor_of_another_checkpoint_is_refused(

@@ -379,8 +379,37 @@ def test_lock_step_refuses_a_bag_without_images(factory, make_bag, start):
     assert '/notes' in error_of(start(bag=bag, lock_step=True))
 
 
-def test_a_truncated_recording_is_one_line_and_status_1(factory, make_bag, start):
+def damage(bag, part):
+    """Cut a recording's file off; or spoil a part within it, so that its index looks whole."""
+    file = next(x for x in bag.iterdir() if x.suffix in ('.mcap', '.db3'))
+    data = file.read_bytes()
+    if part > 0:
+        file.write_bytes(data[:round(part * len(data))])
+    else:
+        at = round(-part * len(data))
+        file.write_bytes(data[:at] + b'\xff' * 200_000 + data[at + 200_000:])
+
+
+@pytest.mark.parametrize(('storage', 'part'), [('mcap', 0.6), ('sqlite3', 0.6), ('mcap', -0.6)])
+def test_of_a_damaged_recording_what_is_there_is_played_and_the_rest_is_told(
+        factory, make_bag, peer, start, storage, part):
+    entries = [factory.image(factory.START_NS + n * 1000, side=160, fill=n) for n in range(60)]
+    bag = make_bag(entries, storage=storage)
+    damage(bag, part)
+    peer.listen('/image', Image)
+    peer.answer()
+    status, output = finish(start(bag=bag, lock_step=True, rate=100.0))
+    assert status == 0, output
+    count = len(peer.images())
+    assert 20 < count < 60
+    assert peer.images() == [x.raw for x in entries[:count]]
+    told, = (line for line in output.splitlines() if 'damaged or cut off' in line)
+    assert '[WARN]' in told and str(bag) in told
+    assert f'of 60 messages {count} are there, {1 - count / 60:.1%} are missing' in told
+    assert f'{count} images played' in output
+
+
+def test_where_nothing_can_be_read_it_is_one_line_and_status_1(factory, make_bag, start):
     bag = make_bag(factory.camera_run(20))
-    file = bag / 'bag.mcap'
-    file.write_bytes(file.read_bytes()[:-200])
-    assert 'damaged or cut off' in error_of(start(bag=bag))
+    damage(bag, 0.01)
+    assert 'nothing of it can be read' in error_of(start(bag=bag))

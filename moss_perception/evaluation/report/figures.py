@@ -6,7 +6,7 @@ import warnings
 
 import matplotlib
 from moss_perception.evaluation.early import Curve
-from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED
+from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED, PAPER
 from moss_perception.evaluation.report.summary import Calibration, Domain
 from moss_perception.evaluation.resampling import Interval
 import numpy as np
@@ -55,13 +55,15 @@ def svg(draw, *arguments) -> bytes:
     return written.getvalue()
 
 
-def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float) -> Figure:
+def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float,
+           hollow: bool = False) -> Figure:
     """
     Draw figures with their intervals, one below the other.
 
     :param rows: name, figure and number of the colour.
     :param label: of the axis.
     :param line: where there is nothing: chance, or no gap.
+    :param hollow: whether what can't be told from that is left unfilled.
     """
     figure, axes = _new(0.95 + 0.36 * len(rows))
     axes.axvline(line, color=MUTED, linewidth=1, linestyle=':')
@@ -71,7 +73,9 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float) -
                       transform=axes.get_yaxis_transform())
             continue
         axes.plot([of.low, of.high], [row, row], color=colour_of(number), linewidth=2)
-        axes.plot(of.value, row, 'o', color=colour_of(number), markersize=6.5)
+        fill = PAPER if hollow and of.low <= line <= of.high else colour_of(number)
+        axes.plot(of.value, row, 'o', color=colour_of(number), markersize=6.5,
+                  markerfacecolor=fill)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows], color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(visible=False, axis='y')

@@ -50,26 +50,32 @@ def number(value: float, digits: int = 3, percent: bool = False, sign: bool = Fa
     return text.replace('-', '−')
 
 
-def figure(of: Interval, percent: bool = False, sign: bool = False, digits: int = 3) -> Markup:
-    """Write a figure with its interval below it, or why it is undefined."""
+def figure(of: Interval, percent: bool = False, sign: bool = False, digits: int = 3,
+           brief: bool = False) -> Markup:
+    """
+    Write a figure with its interval below it, or why it is undefined.
+
+    :param brief: leave the reason out.
+    """
     parts: list[object] = [number(of.value, digits, percent, sign)]
     if of.defined and math.isfinite(of.low):
         low, high = (number(end, digits, percent, sign) for end in (of.low, of.high))
         unit = ' pp' if sign else ' %'
         parts.append(tag('span', f'{low.removesuffix(unit)} to {high}', class_='ci'))
-    if of.why:
+    if of.why and not brief:
         parts.append(tag('span', of.why, class_='why'))
     return join(parts)
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: object = '',
-          text_columns: Sequence[int] = (), dense: bool = False) -> Markup:
+          text_columns: Sequence[int] = (), dense: bool = False, wide: bool = False) -> Markup:
     """
     Make a table; where the screen is narrow each row becomes two lines.
 
     :param caption: stands above it.
     :param text_columns: besides the first, columns that are words.
     :param dense: many columns of short numbers.
+    :param wide: of these, so wide that three of them fill a narrow screen.
     """
     def cell(kind: str, place: int, content: object, scope: str = '') -> Markup:
         label = {'data-label': str(head[place])} if dense and kind == 'td' else {}
@@ -79,7 +85,8 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: obj
     top = tag('tr', *(cell('th', n, one, 'col') for n, one in enumerate(head)))
     body = [tag('tr', *(cell('td' if n else 'th', n, one, '' if n else 'row')
                         for n, one in enumerate(row))) for row in rows]
-    made = tag('table', tag('thead', top), tag('tbody', *body), class_='dense' if dense else '')
+    made = tag('table', tag('thead', top), tag('tbody', *body),
+               class_='dense wide' if dense and wide else 'dense' if dense else '')
     above = [tag('p', caption, class_='note above')] if caption else []
     return join([*above, tag('div', made, class_='scroll')])
 

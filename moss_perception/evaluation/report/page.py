@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import (
     checkpoints,
+    factors,
     figures,
     glance,
     html,
@@ -20,8 +21,9 @@ from moss_perception.evaluation.report.summary import Summary
 from moss_perception.evaluation.thresholds import Verdict
 import numpy as np
 
-_PLACES = {'counted': 'counts', 'quality': 'quality', 'calibration': 'calibration',
-           'scores': 'scores', 'early': 'how early', 'novelty': 'shift monitor',
+_PLACES = {'counted': 'counts', 'quality': 'quality', 'factors': 'single shifts',
+           'calibration': 'calibration', 'scores': 'scores', 'early': 'how early',
+           'novelty': 'shift monitor',
            'checkpoints': 'checkpoints', 'strips': 'film strips', 'closed-loop': 'closed loop',
            'played': 'over topics', 'recordings': 'recordings'}
 
@@ -39,6 +41,7 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
     """
     first = summaries[0]
     sections = [*glance.counted(first, success_definition), *quality.section(first),
+                *factors.section(first),
                 *trust.calibration(first), *trust.distributions(first), *trust.early(first),
                 *trust.novelty(first), *_checkpoints(summaries), *_strips(first, images),
                 *played.section(first.evaluation.bags), *_recordings(first.evaluation.bags)]
@@ -52,7 +55,8 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
 
 def _head(first: Summary, written: str, checkpoints_: int) -> list[html.Markup]:
     of = first.evaluation
-    threads = f'{of.threads} threads' if of.threads != 1 else 'one thread'
+    threads = {0: 'threads of its own choice', 1: 'one thread'}.get(
+        of.threads, f'{of.threads} threads')
     others = (f' {checkpoints_ - 1} more checkpoint{"s" * (checkpoints_ > 2)} '
               'for comparison.' if checkpoints_ > 1 else '')
     return [html.tag('h1', f'Grasp scores of {of.model}'), html.tag(
@@ -116,8 +120,9 @@ def _strips(first: Summary, images: strips.Images | None) -> list[html.Markup]:
     if not parts:
         return []
     return [html.tag('h2', 'Attempts to look at', id='strips'), html.tag(
-        'p', 'Frames of an attempt with the score of the executed grasp at each: in the corner, '
-        'and as a bar with a tick at 0.5. Times count from the decision.', class_='note'),
+        'p', 'Frames of an attempt with the score of the executed grasp at each, where it was '
+        'scored: in the corner, and as a bar with a tick at 0.5. Times count from the '
+        'decision.', class_='note'),
         *parts]
 
 

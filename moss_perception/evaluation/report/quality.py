@@ -1,11 +1,10 @@
-"""How good the score is: measures side by side with their gaps, single factors, ROC curves."""
+"""How good the score is: measures side by side with their gaps, and ROC curves."""
 
 from collections.abc import Sequence
 
 from moss_perception.evaluation.report import figures, html
 from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import Domain, Summary
-from moss_perception.evaluation.resampling import Interval
 
 # Name, what it says, and whether it is shown as a percentage.
 MEASURES = {
@@ -30,13 +29,11 @@ def split(domains: Sequence[Domain]) -> tuple[list[tuple[Domain, int]], list[tup
 
 def section(summary: Summary) -> list[html.Markup]:
     """Show measures by domain, the gap to the reference, and ROC curves."""
-    whole, factors = split(summary.domains)
+    whole, _ = split(summary.domains)
     parts = [html.tag('h2', 'How good the score is', id='quality')]
     if whole:
         parts += [_side_by_side(summary, [one for one, _ in whole]),
                   _plots(whole, summary.reference)]
-    if factors:
-        parts += _factors(summary, whole, factors)
     return parts
 
 
@@ -83,31 +80,3 @@ def _plots(whole: list[tuple[Domain, int]], reference: str) -> html.Markup:
             f'gap of AUROC to {reference}',
             f'The gap with its interval; left of the dotted line it is worse than {reference}.'))
     return html.tag('div', *made, html.tag('div', *beside, class_='column'), class_='figures')
-
-
-def _factors(summary: Summary, whole: list[tuple[Domain, int]],
-             factors: list[tuple[Domain, int]]) -> list[html.Markup]:
-    """Show what each single factor of a shift costs, beside all of them together."""
-    together = {one.name.split('.')[0] for one, _ in factors}
-    shown = [*factors, *(pair for pair in whole if pair[0].name in together)]
-    rows = []
-    for one, _ in shown:
-        factor = factor_of(one.name).replace('_', ' ')
-        rows.append([
-            factor or f'all together ({one.name})', one.counts.attempts,
-            html.figure(one.measures['auroc']), _cell(one.gaps.get('auroc')),
-            html.figure(one.measures['success'], percent=True),
-            html.figure(one.measures['ece'])])
-    gaps = [(factor_of(one.name).replace('_', ' ') or f'all: {one.name}',
-             one.gaps['auroc'], 0 if factor_of(one.name) else number)
-            for one, number in shown if one.gaps]
-    plot = html.tag('div', html.plot(
-        figures.svg(figures.forest, gaps, f'AUROC − AUROC of {summary.reference}', 0.0),
-        'gap of AUROC by single factor', 'Each factor of the shift alone, and all together.'),
-        class_='figures') if gaps else ''
-    return [html.tag('h3', 'Each shift alone, and all together'),
-            html.table(['factor', 'attempts', 'AUROC', 'gap', 'success', 'ECE'], rows), plot]
-
-
-def _cell(gap: Interval | None) -> html.Markup:
-    return html.figure(gap, sign=True) if gap else html.Markup('no reference')

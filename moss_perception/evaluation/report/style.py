@@ -74,6 +74,7 @@ figure > img {{ width: 100%; height: auto; display: block; }}
 .reel {{ display: grid; grid-template-columns: 2.2fr 1fr; gap: 1.2rem; margin-top: .6rem; }}
 .frames {{ display: grid; grid-template-columns: repeat(6, 1fr); gap: .5rem;
   align-content: start; }}
+.frames:only-child {{ grid-column: 1 / -1; }}
 .frame {{ position: relative; margin: 0; }}
 .frame img, .frame .none {{ display: block; width: 100%; border-radius: .2rem; background: #e9edf2;
   aspect-ratio: var(--aspect); object-fit: cover; }}
@@ -109,6 +110,7 @@ figure > img {{ width: 100%; height: auto; display: block; }}
   td {{ white-space: normal; }}
   .dense thead {{ display: none; }}
   .dense td {{ flex: 1 0 21%; text-align: left; }}
+  .dense.wide td {{ flex-basis: 30%; }}
   .dense td.text {{ flex-basis: 100%; }}
   .dense td::before {{ content: attr(data-label); display: block; color: var(--muted);
     font-size: .72rem; }}

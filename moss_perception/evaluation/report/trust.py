@@ -1,6 +1,7 @@
 """Whether the score may be trusted: calibration, distributions, how early, the shift monitor."""
 
 from moss_perception.evaluation.report import figures, html
+from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.quality import split
 from moss_perception.evaluation.report.summary import (
     ALARM,
@@ -124,7 +125,7 @@ def novelty(summary: Summary) -> list[html.Markup]:
              html.figure(one.novelty.found_at_equal, True)] for one, _ in watched]
     false = first.false_alarms
     curves = [(one.name, one.pool.values('novelty'), number) for one, number in
-              [(base, 0), *((one, number) for one, number in watched if '.' not in one.name)]]
+              [(base, 0), *((one, number) for one, number in watched if not factor_of(one.name))]]
     curves = [(name, values[np.isfinite(values)], number) for name, values, number in curves]
     return [
         title, html.tag(

@@ -1,0 +1,157 @@
+"""What is asked of a recording, whatever reads it: its images, its attempts and their grasps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moss_perception.bags.outcomes import Outcome, outcome_of
+from moss_perception.bags.topics import CAMERA_TYPE, IMAGE_TYPES, Topic
+from moss_perception.errors import BagError
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ExecutedGrasp:
+    """
+    A grasp that was executed.
+
+    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar frame_id: in which the pose is.
+    :ivar position: float64, shape ``(3,)``, metres.
+    :ivar quaternion: float64, shape ``(4,)``, x y z w.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    position: np.ndarray
+    quaternion: np.ndarray
+
+
+class Contents(ABC):
+    """
+    A recording by its topics and messages.
+
+    :ivar path: as it was given.
+    """
+
+    path: Path
+
+    @property
+    @abstractmethod
+    def topics(self) -> dict[str, Topic]:
+        """The recorded topics by name."""
+
+    @abstractmethod
+    def messages(
+        self, topics: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """Iterate over topic, type, time of recording in nanoseconds and CDR bytes."""
+
+    @abstractmethod
+    def deserialize(self, raw: bytes, msgtype: str) -> Any:
+        """Turn CDR bytes into a message with the fields of the ROS type."""
+
+    def image_topics(self) -> list[Topic]:
+        """List the topics that carry images, raw or compressed, and have messages."""
+        return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
+
+    def colour_topics(self) -> list[Topic]:
+        """List the topics that carry images in colour; where all carry depth, these."""
+        images = self.image_topics()
+        # One alone is not looked into: it is meant, whatever it holds.
+        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
+
+    def image_topic(self, name: str | None = None) -> Topic:
+        """
+        Find the camera's topic.
+
+        :param name: with or without ``/compressed``; None for the only one in colour.
+        :raises BagError: if it isn't there, holds no images, or there are several.
+        """
+        images = {topic.name: topic for topic in self.image_topics()}
+        if name:
+            name = '/' + name.strip('/')
+            for wanted in (name, f'{name}/compressed', name.removesuffix('/compressed')):
+                if wanted in images:
+                    return images[wanted]
+            raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
+        images = {topic.name: topic for topic in self.colour_topics()}
+        if len(images) > 1:
+            raise BagError(
+                f'{self.path}: several image topics: name one, expected {self._offer(images)}')
+        if not images:
+            raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
+        return next(iter(images.values()))
+
+    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
+        """
+        Find the camera's calibration.
+
+        :param images: topic of the images.
+        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
+            convention, or else the only one.
+        :returns: ``None`` if there is none.
+        :raises BagError: if a topic that was named isn't there.
+        """
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        if name:
+            name = '/' + name.strip('/')
+            if name not in there:
+                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
+                               f'{", ".join(there) or "no topic at all"}')
+            return name
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return beside if beside in there else there[0] if len(there) == 1 else None
+
+    def outcomes(self, topic: str = '/grasp_outcome') -> list[Outcome]:
+        """
+        Read the recorded attempts.
+
+        :returns: in order of recording; empty without such a topic.
+        :raises BagError: if a value is missing or of the wrong kind.
+        """
+        found = []
+        for message in self._decoded(topic, 'diagnostic_msgs/msg/DiagnosticArray'):
+            for status in message.status:
+                try:
+                    found.append(outcome_of(status))
+                except ValueError as error:
+                    raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
+        return found
+
+    def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
+        """Read the grasps that were executed; none without such a topic."""
+        grasps = []
+        for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
+            stamp, place, turn = (
+                message.header.stamp, message.pose.position, message.pose.orientation)
+            grasps.append(ExecutedGrasp(
+                stamp.sec * 10**9 + stamp.nanosec, message.header.frame_id,
+                np.array([place.x, place.y, place.z]),
+                np.array([turn.x, turn.y, turn.z, turn.w])))
+        return grasps
+
+    def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
+        found = self.topics.get(topic)
+        if found is None or not found.count:
+            return
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {topic} is a {found.type}, expected {msgtype}')
+        for _, _, _, raw in self.messages([topic]):
+            yield self.deserialize(raw, msgtype)
+
+    def _is_depth(self, topic: Topic) -> bool:
+        """Tell by the first message's encoding; drivers name their topics as they like."""
+        stream = self.messages([topic.name])
+        _, msgtype, _, raw = next(stream)
+        message = self.deserialize(raw, msgtype)
+        name = getattr(message, 'encoding', None) or getattr(message, 'format', '')
+        return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
+
+    def _offer(self, images: dict[str, Topic]) -> str:
+        if images:
+            return 'one of ' + ', '.join(images)
+        there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
+        return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
