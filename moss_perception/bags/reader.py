@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -265,13 +266,11 @@ class Recording:
         # One store a type: a definition that can't be parsed then spoils no other type.
         if definition := self._definition(msgtype):
             try:
-                store = get_typestore(Stores.EMPTY)
-                store.register(get_types_from_msg(definition, msgtype))
-                return store
+                return _store_by(definition, msgtype)
             except Exception as error:  # the definition is the recording's
                 raise BagError(
                     f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
-        store = get_typestore(Stores.ROS2_JAZZY)
+        store = _jazzy()
         if msgtype not in store.fielddefs:
             raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
         return store
@@ -327,6 +326,19 @@ class Recording:
             return 'one of ' + ', '.join(images)
         there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
         return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
+
+
+@functools.lru_cache(maxsize=64)
+def _store_by(definition: str, msgtype: str) -> Any:
+    """Make a store of one type; parsing takes as long as reading seconds of a recording."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(definition, msgtype))
+    return store
+
+
+@functools.cache
+def _jazzy() -> Any:
+    return get_typestore(Stores.ROS2_JAZZY)
 
 
 def _topic(name: str, connections: list) -> Topic:
