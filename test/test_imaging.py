@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import cv2
 from moss_perception import imaging
 from moss_perception.errors import FrameError, MossError
-from moss_perception.imaging import check, CompressedImage, decode, RawImage
+from moss_perception.imaging import check, CompressedImage, decode, decode_for, RawImage
 import numpy as np
 import pytest
 
@@ -223,6 +223,35 @@ def test_zeros_after_the_end_marker_are_harmless():
     image = picture()
     np.testing.assert_array_equal(
         decode(CompressedImage(jpeg(image) + bytes(20))), decode(CompressedImage(jpeg(image))))
+
+
+@pytest.mark.parametrize(('width', 'height', 'side', 'reduction'), [
+    (640, 480, 128, 2), (1280, 720, 128, 4), (2560, 1440, 128, 8), (480, 640, 128, 2),
+    # Less than twice what is wanted would be left, or not whole pixels.
+    (510, 480, 128, 1), (642, 481, 128, 1), (644, 482, 64, 2), (640, 480, 321, 1)])
+def test_a_large_jpeg_is_reduced_by_as_much_as_leaves_twice_the_side(
+        width, height, side, reduction):
+    message = CompressedImage(jpeg(np.zeros((height, width, 3), np.uint8)))
+    image, found = decode_for(message, side)
+    assert (found, image.shape) == (reduction, (height // reduction, width // reduction, 3))
+
+
+def test_a_reduced_jpeg_is_close_to_the_average_of_its_pixels():
+    image = cv2.resize(picture(), (640, 480), interpolation=cv2.INTER_CUBIC)
+    message = CompressedImage(jpeg(image))
+    reduced, _ = decode_for(message, 128)
+    average = decode(message).reshape(240, 2, 320, 2, 3).mean(axis=(1, 3))
+    # Both round; a swap of channels, or a shift by a pixel, would be off by far more.
+    assert np.abs(reduced - average).mean() < 1
+
+
+@pytest.mark.parametrize('wrap', [
+    RawImage.from_rgb, lambda image: CompressedImage(png(image), 'png')])
+def test_what_is_no_jpeg_is_never_reduced(wrap):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    found, reduction = decode_for(wrap(image), 8)
+    assert reduction == 1
+    np.testing.assert_array_equal(found, image)
 
 
 @pytest.mark.parametrize('encode', [jpeg, png])

@@ -4,6 +4,9 @@ import struct
 
 from moss_perception.errors import BagError
 
+# Where the stamp ends that a std_msgs/Header begins with.
+STAMP_END = 12
+
 
 def stamp_of(raw: bytes) -> int:
     """
@@ -13,7 +16,8 @@ def stamp_of(raw: bytes) -> int:
     :returns: nanoseconds.
     :raises BagError: if there are too few bytes.
     """
-    if len(raw) < 12:
-        raise BagError(f'message of {len(raw)} bytes: expected a header of at least 12')
+    if len(raw) < STAMP_END:
+        raise BagError(
+            f'message of {len(raw)} bytes: expected a header of at least {STAMP_END}')
     sec, nanosec = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
     return sec * 10**9 + nanosec

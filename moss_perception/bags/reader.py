@@ -1,6 +1,7 @@
 """Read rosbag2 recordings, sqlite3 or MCAP: the only home of reading them."""
 
 from collections.abc import Iterable, Iterator
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -139,13 +140,11 @@ class Recording(Contents):
         # One store a type: a definition that can't be parsed then spoils no other type.
         if definition := self._definition(msgtype):
             try:
-                store = get_typestore(Stores.EMPTY)
-                store.register(get_types_from_msg(definition, msgtype))
-                return store
+                return _store_by(definition, msgtype)
             except Exception as error:  # the definition is the recording's
                 raise BagError(
                     f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
-        store = get_typestore(Stores.ROS2_JAZZY)
+        store = _jazzy()
         if msgtype not in store.fielddefs:
             raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
         return store
@@ -187,6 +186,19 @@ class Recording(Contents):
             self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
             count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
         self.damage = f'the recording is damaged or cut off ({why}): {count}'
+
+
+@functools.lru_cache(maxsize=64)
+def _store_by(definition: str, msgtype: str) -> Any:
+    """Make a store of one type; parsing takes as long as reading seconds of a recording."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(definition, msgtype))
+    return store
+
+
+@functools.cache
+def _jazzy() -> Any:
+    return get_typestore(Stores.ROS2_JAZZY)
 
 
 def _topic(name: str, connections: list) -> Topic:

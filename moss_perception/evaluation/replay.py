@@ -6,6 +6,7 @@ from contextlib import closing
 import logging
 from pathlib import Path
 import time
+from typing import Any
 
 from moss_perception.bags.attempts_csv import read_attempts
 from moss_perception.bags.headers import stamp_of
@@ -78,7 +79,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         wanted = {x for x in (camera_topic, candidates_topic) if x in recording.topics}
         started = time.perf_counter()
         with closing(read_ahead(recording, {image.name, *wanted}, image.name,
-                                predictor.config.frame_rate_hz, arrived, share)) as arrivals:
+                                predictor.config, arrived, share)) as arrivals:
             for arrival in arrivals:
                 if arrival.topic == image.name:
                     run.image(arrival)
@@ -140,11 +141,13 @@ class _Run:
                  arrived: Mapping[int, str] | None,
                  on_prediction: Callable[[Prediction], None] | None, share: Share):
         self._share = share
-        self._counted = Counters()
+        self._before, self._after = Counters(), None
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
         self._predictor.set_orders(predictor.order_wanted)
         self._matcher = Matcher(attempts)
         self._watch = watch
+        self._camera: Any = None
+        self._camera_refused = ''
         self._arrived = arrived
         self._tell = on_prediction
         self._decode_ms, self._inference_ms = array('d'), array('d')
@@ -152,11 +155,15 @@ class _Run:
         self.images = self._not_arrived = 0
 
     def camera(self, arrival: Arrival) -> None:
-        try:
-            self._predictor.set_camera(to_camera(arrival.message))
-        except ConfigError as error:
-            self._predictor.set_camera(None)
-            self._seen.camera_refused(str(error))
+        if arrival.message is not self._camera:
+            self._camera, self._camera_refused = arrival.message, ''
+            try:
+                self._predictor.set_camera(to_camera(arrival.message))
+            except ConfigError as error:
+                self._predictor.set_camera(None)
+                self._camera_refused = str(error)
+        if self._camera_refused:
+            self._seen.camera_refused(self._camera_refused)
 
     def candidates(self, arrival: Arrival) -> None:
         self._seen.candidates_frame = arrival.message.header.frame_id
@@ -167,17 +174,19 @@ class _Run:
 
     def image(self, arrival: Arrival) -> None:
         image, self.images = self.images, self.images + 1
-        mine, before = self._share.owns(image), self._predictor.counters.copy()
+        mine = self._share.owns(image)
+        if image == self._share.first:
+            self._before = self._predictor.counters.copy()
+        if image == self._share.end:
+            self._after = self._predictor.counters.copy()
         if arrival.frame is None:
             self._not_arrived += mine
             return
         self._seen.image(arrival.frame, arrival.stamp_ns)
         self._matcher.see(arrival.frame.stamp_ns)
         prediction = self._take(arrival.frame, self._share.steps(image))
-        if mine:
-            self._counted.add(self._predictor.counters, before)
-            if prediction is not None:
-                self._scored(prediction, arrival.decode_s)
+        if mine and prediction is not None:
+            self._scored(prediction, arrival.decode_s)
 
     def _take(self, frame: Frame, step: bool) -> Prediction | None:
         admitted = self._predictor.admit(frame)
@@ -209,9 +218,16 @@ class _Run:
         if self._tell is not None:
             self._tell(prediction)
 
+    def _counted(self) -> Counters:
+        """Return what became of the images that count."""
+        counted = Counters()
+        if self.images > self._share.first:
+            counted.add(self._after or self._predictor.counters, self._before)
+        return counted
+
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Say what was found."""
-        counters = self._counted
+        counters = self._counted()
         return BagRecord(
             **values, frames=counters.frames + self._not_arrived,
             fates={'scored': counters.scored, 'stored': counters.stored,

@@ -1,8 +1,10 @@
 """What goes into the predictor and what comes out: plain data, without ROS and without torch."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from moss_perception import imaging
 from moss_perception.errors import CandidateError, ConfigError
 import numpy as np
 
@@ -15,7 +17,8 @@ class Frame:
     :ivar stamp_ns: header stamp, nanoseconds, above 0.
     :ivar frame_id: the camera's optical frame.
     :ivar image: uint8 array, RGB, shape ``(H, W, 3)``; or anything that
-        :func:`moss_perception.imaging.decode` takes (a raw or compressed image message).
+        :func:`moss_perception.imaging.decode` takes (a raw or compressed image message); or what
+        :mod:`moss_perception.grasp.fitting` makes of these ahead of time.
     """
 
     stamp_ns: int
@@ -91,7 +94,8 @@ class Prediction:
     :ivar scores: float64, shape ``(K,)``, in [0, 1]; NaN where it can't be projected.
     :ivar uncertainties: float64, shape ``(K,)``, in [0, 0.5]; NaN likewise.
     :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
-    :ivar image: uint8, RGB, shape ``(H, W, 3)``: the camera's image that was scored.
+    :ivar size: height and width of the camera's image, pixels.
+    :ivar source: the image that was scored, as it came; see :attr:`image`.
     :ivar missing_in_window: how many samples of the window repeat the one before.
     :ivar decode_s: seconds spent decoding and resizing.
     :ivar inference_s: seconds spent in the engine.
@@ -110,8 +114,18 @@ class Prediction:
     scores: np.ndarray
     uncertainties: np.ndarray
     motion_features: np.ndarray
-    image: np.ndarray
+    size: tuple[int, int]
+    source: Any
     missing_in_window: int = 0
     decode_s: float = 0.0
     inference_s: float = 0.0
     novelty: float = float('nan')
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """
+        The camera's image that was scored, whole: uint8, RGB, shape ``(H, W, 3)``.
+
+        Decoded when it is asked for: the network saw less of it.
+        """
+        return self.source if isinstance(self.source, np.ndarray) else imaging.decode(self.source)

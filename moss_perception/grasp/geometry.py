@@ -10,22 +10,24 @@ import numpy as np
 GROUND = 114
 
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def letterbox(image: np.ndarray, size: int,
+              reduction: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """
     Fit an image into a square, keeping its aspect ratio, centred on a grey ground.
 
     :param image: uint8, RGB, shape ``(H, W, 3)``.
     :param size: side of the square, pixels.
+    :param reduction: how many times larger the camera's image is, each way.
     :returns: uint8 array, shape ``(size, size, 3)``; and the float64 array
-        ``(scale, shift_x, shift_y)`` that takes a pixel of ``image`` there:
+        ``(scale, shift_x, shift_y)`` that takes a pixel of the camera's image there:
         ``column * scale + shift_x``, pixel centres at whole numbers.
     """
-    height, width = image.shape[:2]
+    height, width = image.shape[0] * reduction, image.shape[1] * reduction
     scale = size / max(height, width)
     fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
     left, top = (size - fitted[0]) // 2, (size - fitted[1]) // 2
     transform = np.array([scale, left + 0.5 * scale - 0.5, top + 0.5 * scale - 0.5])
-    if fitted == (width, height) == (size, size):
+    if image.shape[:2] == fitted[::-1] == (size, size):
         return image, transform
     square = np.full((size, size, 3), GROUND, np.uint8)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -45,7 +47,8 @@ def project(positions: np.ndarray, camera: Camera) -> np.ndarray:
     :raises ConfigError: if the camera's distortion model is unknown.
     """
     pixels = np.full((len(positions), 2), np.nan)
-    ahead = np.isfinite(positions).all(axis=1) & (np.nan_to_num(positions[:, 2]) > 1e-6)
+    ahead = np.isfinite(positions).all(axis=1)
+    np.greater(positions[:, 2], 1e-6, out=ahead, where=ahead)
     if not ahead.any():
         return pixels
     points = np.ascontiguousarray(positions[ahead], np.float64).reshape(-1, 1, 3)

@@ -37,9 +37,12 @@ class CandidateBook:
 
     def holding(self, stamp_ns: int, frame_id: str) -> Candidates | None:
         """Return the newest set that holds at a stamp; ``None`` if it is empty or absent."""
+        newest = None
         with self._lock:
-            sets = [c for c in self._sets if _holds(c, stamp_ns, frame_id)]
-        newest = max(sets, key=lambda c: c.stamp_ns, default=None)
+            for one in self._sets:
+                if _holds(one, stamp_ns, frame_id) and (
+                        newest is None or one.stamp_ns > newest.stamp_ns):
+                    newest = one
         return newest if newest is not None and len(newest.positions) else None
 
     def restart(self, stamp_ns: int, frame_id: str) -> None:

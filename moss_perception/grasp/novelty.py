@@ -87,7 +87,9 @@ def describe(context: np.ndarray) -> np.ndarray:
     :returns: float64, shape ``(2 * R,)``.
     """
     positions = context.reshape(-1, context.shape[-1]).astype(np.float64)
-    return np.concatenate([positions.mean(axis=0), positions.std(axis=0)])
+    mean = positions.mean(axis=0)
+    positions -= mean
+    return np.concatenate([mean, np.sqrt(np.square(positions, out=positions).mean(axis=0))])
 
 
 def fit_novelty(features: np.ndarray, held_out: np.ndarray,

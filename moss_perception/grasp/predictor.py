@@ -3,11 +3,10 @@
 from collections import deque
 import time
 
-from moss_perception import imaging
 from moss_perception.errors import ConfigError, FrameError
 from moss_perception.grasp.engine import Engine, ENGINES, load_engine, StepResult
+from moss_perception.grasp.fitting import check, fit
 from moss_perception.grasp.frame import Camera, Candidates, Frame, Prediction
-from moss_perception.grasp.geometry import letterbox
 from moss_perception.grasp.grasp_points import CandidateBook, grasp_points
 from moss_perception.grasp.novelty import widen
 from moss_perception.grasp.orders import OrderPlan
@@ -129,8 +128,7 @@ class Predictor:
         """Decide, without decoding, whether a frame is a sample, skipped or refused."""
         self.counters.frames += 1
         try:
-            if not isinstance(frame.image, np.ndarray):
-                imaging.check(frame.image)
+            check(frame.image)
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
@@ -154,17 +152,16 @@ class Predictor:
             return self.counters.skip(frame, 'stale')
         started = time.perf_counter()
         try:
-            image = _decode(frame.image)
+            fitted = fit(frame.image, self.config.image_size)
         except FrameError as error:
             return self.counters.refuse(frame, error)
-        fitted, transform = letterbox(image, self.config.image_size)
         decode_s = time.perf_counter() - started
         held = self._candidates.holding(frame.stamp_ns, frame.frame_id) or self._watched
-        points = grasp_points(held, self.camera, image.shape, transform, self.config)
+        points = grasp_points(held, self.camera, fitted.size, fitted.transform, self.config)
         try:
-            self._follow(sample, image.shape)
+            self._follow(sample, fitted.size)
             stepping = time.perf_counter()
-            result = self._step(fitted, points.encoded)
+            result = self._step(fitted.square, points.encoded)
         except FrameError as error:
             self._restart(error.reason)
             return self.counters.refuse(frame, error)
@@ -185,7 +182,7 @@ class Predictor:
             uncertainty=float(uncertainties[0]), default_point=points.default_point,
             points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
             uncertainties=points.spread(uncertainties),
-            motion_features=result.motion_features, image=image,
+            motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s, novelty=novelty))
 
@@ -232,12 +229,3 @@ class Predictor:
         self._repeated.append(image is None)
         self._plan.stepped()
         return result
-
-
-def _decode(image) -> np.ndarray:
-    if not isinstance(image, np.ndarray):
-        return imaging.decode(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise FrameError('size', f'expected a uint8 RGB array (H, W, 3), got {image.dtype} '
-                                 f'{image.shape}')
-    return image

@@ -211,7 +211,7 @@ class GraspPredictor(ManagedNode):
         now_ns = self.get_clock().now().nanoseconds
         self._monitor.prediction(
             prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
-        camera, size = self._predictor.camera, prediction.image.shape[1::-1]
+        camera, size = self._predictor.camera, prediction.size[::-1]
         if camera is None and len(prediction.points):
             self._warn('camera_info', 'candidates are not scored: expected a calibration on '
                        f'{self.resolve_topic_name("camera_info")}')

@@ -54,7 +54,7 @@ class Overlay:
     def _heat(self, prediction: Prediction) -> np.ndarray:
         energy = motion_energy(prediction.motion_features)
         self._peak = max(float(energy.max()), self._decay * self._peak, 1e-6)
-        height, width = prediction.image.shape[:2]
+        height, width = prediction.size
         side = max(height, width)
         # The map covers the square into which the image was fitted, centred.
         square = cv2.resize(energy / self._peak, (side, side), interpolation=cv2.INTER_LINEAR)

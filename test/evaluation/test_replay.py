@@ -1,9 +1,9 @@
 """A recording goes through the predictor as fast as it can, and its attempts are scored."""
 
 import cv2
+from moss_perception import imaging
 from moss_perception.bags.writer import RecordingWriter
 from moss_perception.errors import BagError
-from moss_perception.evaluation import ahead
 from moss_perception.evaluation.replay import read_images, replay
 from moss_perception.grasp.frame import Candidates, Frame
 from moss_perception.grasp.messages import to_camera
@@ -87,12 +87,37 @@ def test_scores_are_those_of_the_predictor_and_the_grasp_is_watched_to_the_end(
 
 
 def test_only_samples_are_decoded(record, predictor, jpegs, monkeypatch):
-    decoded, decode = [], ahead.imaging.decode
-    monkeypatch.setattr(ahead.imaging, 'decode', lambda x: decoded.append(1) or decode(x))
+    decoded, decode = [], imaging.decode_for
+    monkeypatch.setattr(imaging, 'decode_for',
+                        lambda *what: decoded.append(1) or decode(*what))
     many = [jpeg for jpeg in jpegs for _ in range(3)]
     found = replay(record(period_ns=RATE_NS // 3, frames=many), predictor)
     assert len(decoded) == found.fates['scored'] + found.fates['stored'] == len(jpegs)
     assert found.fates['skipped'] == 2 * len(jpegs)
+
+
+def test_large_images_score_as_the_messages_that_the_node_takes(record, predictor, jpegs):
+    large = [cv2.imencode('.jpg', cv2.resize(cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1),
+                                             (160, 120)))[1].tobytes() for jpeg in jpegs]
+    own, expected, found = Predictor(predictor.engine), {}, {}
+    for index, jpeg in enumerate(large):
+        frame = Frame(START_NS + index * RATE_NS, 'camera_optical_frame', CompressedImage(jpeg))
+        if (prediction := own.push(frame)) is not None:
+            expected[prediction.stamp_ns] = prediction.score
+            assert prediction.size == (120, 160)
+            np.testing.assert_array_equal(prediction.image, imaging.decode(frame.image))
+    replay(record(frames=large), predictor,
+           on_prediction=lambda one: found.__setitem__(one.stamp_ns, one.score))
+    assert found == expected != {}
+
+
+def test_every_calibration_that_can_not_be_used_is_counted(tmp_path, predictor, jpegs):
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        for index, jpeg in enumerate(jpegs):
+            writer.camera_info(START_NS + index * RATE_NS, 40, 40, MATRIX * (index < 3))
+            writer.image(START_NS + index * RATE_NS, jpeg)
+    notes = replay(tmp_path / 'bag', predictor).notes
+    assert any(f'{FRAMES - 3} messages of camera_info were refused' in line for line in notes)
 
 
 def test_a_spoilt_image_is_refused_and_its_sample_repeated(record, predictor, jpegs):

@@ -34,7 +34,7 @@ def prediction(count: int = 0, **changes) -> Prediction:
         'points': np.arange(3.0 * count).reshape(-1, 3),
         'pixels': np.zeros((count, 2)), 'scores': np.full(count, 0.5),
         'uncertainties': np.full(count, 0.25), 'motion_features': np.zeros((2, 3, 4), np.float32),
-        'image': np.zeros((4, 6, 3), np.uint8)}
+        'size': (4, 6), 'source': np.zeros((4, 6, 3), np.uint8)}
     return Prediction(**{**values, **changes})
 
 

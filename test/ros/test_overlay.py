@@ -12,7 +12,8 @@ def prediction(score, height=480, width=640, features=None, pixels=(), scores=()
         stamp_ns=1, frame_id='camera', score=score, uncertainty=0.1,
         default_point=np.full(3, np.nan), points=np.zeros((count, 3)),
         pixels=np.array(pixels, float).reshape(count, 2), scores=np.array(scores, float),
-        uncertainties=np.zeros(count), image=np.full((height, width, 3), 90, np.uint8),
+        uncertainties=np.zeros(count), size=(height, width),
+        source=np.full((height, width, 3), 90, np.uint8),
         motion_features=np.zeros((8, 8, 4), np.float32) if features is None else features)
 
 
