@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from moss_perception.bags.headers import STAMP_END
-from moss_perception.bags.reader import CAMERA_TYPE, Recording
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import CAMERA_TYPE
 from moss_perception.errors import FrameError
 from moss_perception.evaluation.shares import Share
 from moss_perception.grasp.config import GraspConfig
