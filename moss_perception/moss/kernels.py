@@ -16,6 +16,8 @@ import torch.nn.functional as F
 
 # A row's band must be smaller than the map by this much to be worth its smaller products.
 _BAND_SHARE = 0.7
+# Products of maps that are held at a time, in numbers: those of one map of 14 x 14 with five.
+_MAP_NUMBERS = 200_000
 # Products of bands that are held at a time, in numbers: about the size of a core's cache.
 _BAND_NUMBERS = 1_000_000
 
@@ -126,7 +128,7 @@ def _positions(rows: int, columns: int) -> tuple[Tensor, Tensor]:
 
 class _WindowProducts(torch.autograd.Function):
     """
-    Both kernels with their gradients, a frame at a time, so that a product stays in the cache.
+    Both kernels with their gradients, few frames at a time, so that a product stays in the cache.
 
     Nothing but the maps is kept for the gradient. Which neighbour a product belongs to is one to
     one, so the gradient of a gather is a gather as well; the default, a scatter, is slow.
@@ -143,8 +145,7 @@ class _WindowProducts(torch.autograd.Function):
         kernel = kernel(query, length, u_size, v_size)
         out = query.new_empty(batch, frames, rows, columns, length, u_size * v_size)
         for b in range(batch):
-            for t in range(frames):
-                kernel.products(query[b, t], keys[b, t:t + length], out[b, t])
+            kernel.products(query[b], keys[b], out[b])
         return out
 
     @staticmethod
@@ -158,14 +159,12 @@ class _WindowProducts(torch.autograd.Function):
         kernel = kernel(query, length, *ctx.window)
         grad_query, grad_keys = torch.empty_like(query), torch.zeros_like(keys)
         for b in range(batch):
-            for t in range(frames):
-                kernel.gradients(grad[b, t], query[b, t], keys[b, t:t + length],
-                                 grad_query[b, t], grad_keys[b, t:t + length])
+            kernel.gradients(grad[b], query[b], keys[b], grad_query[b], grad_keys[b])
         return grad_query, grad_keys, None, None
 
 
 class _Maps:
-    """One product of whole maps, of which the windows are gathered."""
+    """One product of whole maps, of which the windows are gathered; of small maps several."""
 
     def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
         self.size = *query.shape[2:4], u_size, v_size
@@ -174,23 +173,47 @@ class _Maps:
         neighbour, inside = _gather_index(*self.size)
         self.index = neighbour[:, None].expand(-1, length, -1)
         self.inside = inside[:, None].to(query.dtype)
+        numbers = max(length * self.positions ** 2, 1)
+        self.frames = max(1, min(query.shape[1], _MAP_NUMBERS // numbers))
+
+    def _runs(self, query: Tensor, keys: Tensor):
+        """Divide frames into runs: each a slice, its query, and the windows of its keys."""
+        query, keys = query.flatten(1, 2), keys.flatten(1, 2)
+        frame, position, one = keys.stride()
+        # Windows overlap from frame to frame; they are read only.
+        windows = keys.as_strided((len(query), self.length * self.positions, keys.shape[2]),
+                                  (frame, position, one), keys.storage_offset())
+        for first in range(0, len(query), self.frames):
+            run = slice(first, first + self.frames)
+            yield run, query[run], windows[run]
 
     def products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
-        """Multiply ``(H, W, P)`` with ``(L, H, W, P)``, into ``(H, W, L, U * V)``."""
-        product = query.flatten(0, 1) @ keys.flatten(0, 2).T
-        out = out.flatten(0, 1)
-        torch.gather(product.unflatten(1, (self.length, -1)), 2, self.index, out=out)
-        out.mul_(self.inside)
+        """Multiply ``(T, H, W, P)`` with ``(T + L - 1, …)``, into ``(T, H, W, L, U * V)``."""
+        out = out.flatten(1, 2)
+        for run, some, windows in self._runs(query, keys):
+            product = torch.bmm(some, windows.transpose(1, 2)).unflatten(2, (self.length, -1))
+            index = self.index.expand(len(some), *self.index.shape)
+            torch.gather(product, 3, index, out=out[run])
+            out[run].mul_(self.inside)
 
     def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                   grad_keys: Tensor) -> None:
         """Write the query's gradient, and add the keys' to what is there."""
         offset, near = _scatter_index(*self.size)
-        index = offset[:, None].expand(-1, self.length, -1)
-        product = grad.flatten(0, 1).gather(2, index).mul_(near[:, None].to(grad.dtype))
-        product = product.flatten(1)
-        torch.mm(product, keys.flatten(0, 2), out=grad_query.flatten(0, 1))
-        grad_keys.flatten(0, 2).addmm_(product.T, query.flatten(0, 1))
+        near = near[:, None].to(grad.dtype)
+        grad, grad_query = grad.flatten(1, 2), grad_query.flatten(1, 2)
+        grad_keys = grad_keys.flatten(1, 2)
+        for run, some, windows in self._runs(query, keys):
+            index = offset[:, None].expand(len(some), -1, self.length, -1)
+            product = grad[run].gather(3, index).mul_(near).flatten(2)
+            torch.bmm(product, windows, out=grad_query[run])
+            if len(some) == 1:
+                window = grad_keys[run.start:run.start + self.length].flatten(0, 1)
+                window.addmm_(product[0].T, some[0])
+                continue
+            each = torch.bmm(product.transpose(1, 2), some).unflatten(1, (self.length, -1))
+            for n in range(self.length):
+                grad_keys[run.start + n:run.start + n + len(some)] += each[:, n]
 
 
 class _Bands:
@@ -226,7 +249,11 @@ class _Bands:
             (columns * self.band, self.band + 1, self.wide, self.length * self.wide, 1))
 
     def products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
-        """Multiply ``(H, W, P)`` with ``(L, H, W, P)``, into ``(H, W, L, U * V)``."""
+        """Multiply ``(T, H, W, P)`` with ``(T + L - 1, …)``, into ``(T, H, W, L, U * V)``."""
+        for t, frame in enumerate(query):
+            self._frame_products(frame, keys[t:t + self.length], out[t])
+
+    def _frame_products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
         rows, columns = query.shape[:2]
         self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
         out = out.unflatten(-1, (self.u_size, self.v_size))
@@ -240,6 +267,12 @@ class _Bands:
     def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                   grad_keys: Tensor) -> None:
         """Write the query's gradient, and add the keys' to what is there."""
+        for t, frame in enumerate(query):
+            window = slice(t, t + self.length)
+            self._frame_gradients(grad[t], frame, keys[window], grad_query[t], grad_keys[window])
+
+    def _frame_gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
+                         grad_keys: Tensor) -> None:
         rows, columns = query.shape[:2]
         self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
         grad = grad.unflatten(-1, (self.u_size, self.v_size))
