@@ -323,6 +323,22 @@ def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_g
     assert [row['correct'] == '' for row in rows] == [n % 3 == 0 for n in range(12)]
 
 
+def test_scores_of_one_moment_alone_make_no_curve_and_unknown_novelty_is_explained(
+        made_up, tmp_path):
+    bags = []
+    for domain in ('sim', 'shifted'):
+        bag = made_up.make_bag(domain, 24)
+        # As in a closed loop: the executed grasp is a candidate at its decision only.
+        attempts = [AttemptRecord(**{**vars(one), 'novelty': math.nan, 'scores': np.where(
+            one.times_s == 0, one.scores, np.nan)}) for one in bag.attempts]
+        bags.append(type(bag)(**{**vars(bag), 'attempts': tuple(attempts)}))
+    write_report([made_up.make_evaluation(*bags)], tmp_path)
+    page, _, _ = read(tmp_path)
+    assert 'too few attempts whose scores were followed over time' in page.text
+    assert not any('against time' in image['alt'] for image in page.images)
+    assert 'a live run was not scored once more' in page.text
+
+
 def test_the_default_needs_no_images_and_scores_stay_numbers(made_up, tmp_path):
     write_report([made_up.make_evaluation(made_up.make_bag('sim', 12))], tmp_path)
     page, _, rows = read(tmp_path)

@@ -80,13 +80,13 @@ def early(summary: Summary) -> list[html.Markup]:
     """Show quality over time: since the decision, and by the time left to the outcome."""
     whole = split(summary.domains)[0]
     since = [(one.name, one.since_decision, number) for one, number in whole
-             if len(one.since_decision.times_s)]
+             if len(one.since_decision.times_s) > 1]
     left = [(one.name, one.to_outcome, number) for one, number in whole
-            if len(one.to_outcome.times_s)]
+            if len(one.to_outcome.times_s) > 1]
     title = html.tag('h2', 'How early the outcome is seen', id='early')
     if not since and not left:
         return [title, html.tag('p', 'There are too few attempts whose scores were followed over '
-                                'time: four of each outcome at one time are the least.')]
+                                'time: four of each outcome at each of two times are the least.')]
     plots = []
     if since:
         plots.append(html.plot(
@@ -108,6 +108,16 @@ def early(summary: Summary) -> list[html.Markup]:
         'the plot by time since the decision is free of that.', class_='note')]
 
 
+def _why_not(summary: Summary) -> str:
+    """Say why no domain can be told from the reference by how far it is from training."""
+    if summary.temperature is None:
+        return f'there is no recording of {summary.reference}'
+    if not any(np.isfinite(one.pool.values('novelty')).any() for one in summary.domains):
+        return ('how far these frames are from training is not known, be it that the checkpoint '
+                'does not say what is usual, or that a live run was not scored once more')
+    return f'there is no domain beside {summary.reference}'
+
+
 def novelty(summary: Summary) -> list[html.Markup]:
     """Show how well the shift monitor flags each domain, and at what false-alarm rate."""
     watched = [(one, number) for number, one in enumerate(summary.domains) if one.novelty]
@@ -115,10 +125,8 @@ def novelty(summary: Summary) -> list[html.Markup]:
     errors = html.tag('p', 'Whether the ensemble’s spread finds wrong decisions stands in the '
                       'table of measures, as “uncertainty finds errors”.', class_='note')
     if not watched:
-        why = ('the checkpoint does not say how far frames are from its training'
-               if summary.temperature is not None else
-               f'there is no recording of {summary.reference}')
-        return [title, html.tag('p', f'The shift monitor is not shown: {why}.'), errors]
+        return [title, html.tag('p', f'The shift monitor is not shown: {_why_not(summary)}.'),
+                errors]
     base = summary.domains[0]
     first = watched[0][0].novelty
     rows = [[one.name, html.figure(one.novelty.auroc), html.figure(one.novelty.found, True),
