@@ -52,7 +52,8 @@ def evaluation_arguments() -> list[Argument]:
                  'topics, and compare', _BOOLEAN),
         Argument('attempts', '50', 'live: grasps attempted in each domain'),
         Argument('sim_cell', '', 'live: what scenes are drawn from, such as belt'),
-        Argument('sim_seed', '', 'live: of the first scene'),
+        Argument('sim_seed', '2000000', 'live: of the first scene; the default is none that the '
+                 'shipped model was trained on'),
         Argument('strips', 'true', 'live: keep small pictures of attempts, for the film strips',
                  _BOOLEAN),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
