@@ -1,11 +1,13 @@
 """MOSS against its peers: a step, a clip, training, and its kernels against the product."""
 
 import json
+import sys
 
 import blocks
 import curves
 from harness import parse_arguments, Report
 from peers import authors_block, vit_pytorch
+import setup_peers
 from streams import onnx_stream, PeerStream, Stream
 from timing import in_own_process, peak_bytes, ratio, short, take_turns, Times
 import torch
@@ -174,8 +176,8 @@ def measure_training(report: Report, kind: dict, quick: bool) -> None:
                       ratio(times['vit-pytorch'], times[name])[0], 'at least', 10, 'x')
 
 
-def main() -> None:
-    """Measure."""
+def main() -> int:
+    """Measure; the peers are installed first, if they are not there."""
     arguments = parse_arguments(__doc__, ('--peak', {'metavar': 'NAME', 'help': (
         'only print the peak memory of this clip, in MiB')}))
     torch.set_num_threads(arguments.threads)
@@ -183,7 +185,9 @@ def main() -> None:
     quick, kind = arguments.quick, blocks.predictor_kind(arguments.model)
     if arguments.peak:
         print(json.dumps({'mib': peak_mib(arguments.peak, kind)}))
-        return
+        return 0
+    if failed := setup_peers.main():
+        return failed
     report = Report('moss_step', arguments, [SEED])
     measure_step(report, kind, quick, arguments.threads)
     measure_clip(report, kind, quick, arguments.model)
@@ -192,7 +196,8 @@ def main() -> None:
     curves.measure_kernels(report, quick)
     curves.measure_growth(report, kind, quick)
     report.finish()
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

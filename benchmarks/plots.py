@@ -44,7 +44,7 @@ PLOTS = (
     Plot('performance_kernels.png', 'moss_step', 'kernels',
          'Correlation of a map with five, C=64, window 9 x 9', 'side of the map', 'ms'),
     Plot('performance_length.png', 'stream_length', 'cost against length',
-         'A new frame, by the length of the window', 'frames looked at', 'ms a new frame'),
+         'A new frame, by how many came before', 'frames', 'ms a new frame'),
     Plot('performance_time.png', 'stream_length', 'time along the stream',
          'Time a frame along the stream', 'frame', 'ms a frame', ticks=False),
     Plot('performance_memory.png', 'stream_length', 'memory along the stream',

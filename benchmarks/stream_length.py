@@ -1,6 +1,7 @@
 """A stream of ten thousand frames: constant time and memory a frame, against recomputing clips."""
 
 from collections.abc import Callable
+import sys
 import time
 
 import blocks
@@ -8,6 +9,7 @@ from harness import parse_arguments, Report
 import numpy as np
 from peers import vit_pytorch
 from scipy import stats
+import setup_peers
 from streams import PeerStream, Stream
 from timing import resident_bytes, take_turns
 import torch
@@ -56,15 +58,19 @@ def slope(frame: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
     return tuple(FRAMES * float(x) for x in (fit.slope, fit.low_slope, fit.high_slope))
 
 
-def measure_stream(report: Report, kind: dict, quick: bool) -> None:
-    """Run the long stream of each configuration, and a shorter one of the peer."""
+def measure_stream(report: Report, kind: dict, quick: bool) -> dict[str, dict[int, float]]:
+    """
+    Run the long stream of each configuration, and a shorter one of the peer.
+
+    :returns: of each, milliseconds a frame after so many frames.
+    """
     frames = torch.randn(16, 1, 128, 14, 14, generator=torch.Generator().manual_seed(SEED))
     count, every = (60, 10) if quick else (FRAMES, 100)
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
     jobs = {'ours, same sizes': (Stream(blocks.like_peer(), frames), count),
             'ours, light': (Stream(blocks.light(kind), frames), count),
             'vit-pytorch, cached': (PeerStream(peer, frames), 20 if quick else 300)}
-    rows = []
+    rows, along = [], {}
     for name, (stream, length) in jobs.items():
         for _ in range(20 if length == count else 2):
             stream()
@@ -82,11 +88,13 @@ def measure_stream(report: Report, kind: dict, quick: bool) -> None:
                      found['ms'].tolist())
         report.curve('memory along the stream', name, found['frame'].tolist(),
                      (found['mib'] - found['mib'][0]).tolist())
+        along[name] = dict(zip(found['frame'].tolist(), found['ms'].tolist(), strict=True))
         if name.startswith('ours'):
             _hold(report, name, found)
     report.table('a long stream (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', rows,
                  'slope by Theil-Sen over readings along the stream; time as a share of what a '
                  'stream takes that has just begun, the two in turns')
+    return along
 
 
 def _hold(report: Report, name: str, found: dict[str, np.ndarray]) -> None:
@@ -99,49 +107,66 @@ def _hold(report: Report, name: str, found: dict[str, np.ndarray]) -> None:
                   'the target says constant')
 
 
+def _seen(stream: Callable[[], object], frames: int) -> Callable[[], object]:
+    """Return a stream that has seen so many frames."""
+    for _ in range(frames):
+        stream()
+    return stream
+
+
 @torch.inference_mode()
-def measure_length(report: Report, kind: dict, quick: bool) -> None:
-    """Time a new frame by the length of the window that is looked at."""
+def measure_length(report: Report, kind: dict, quick: bool,
+                   along: dict[str, dict[int, float]]) -> None:
+    """
+    Time a new frame by the number of frames that it is held against.
+
+    :param along: what :func:`measure_stream` found; the curves go on with it.
+    """
     lengths = (1, 2, 4) if quick else (1, 2, 4, 8, 16, 32, 64)
     clips = torch.randn(1, lengths[-1], 128, 14, 14,
                         generator=torch.Generator().manual_seed(SEED))
     same, light = blocks.like_peer(), blocks.light(kind)
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
     frames = clips.transpose(0, 1)
-    step = {'ours, same sizes, by steps': Stream(same, frames),
-            'ours, light, by steps': Stream(light, frames),
-            'vit-pytorch, by steps': PeerStream(peer, frames)}
-    found: dict[str, dict[int, float]] = {name: {} for name in step}
-    times = take_turns(step, 2 if quick else 15)
-    for name, taken in times.items():
-        # What is looked at does not matter to a stream: the same time, whatever the length.
-        found[name] = dict.fromkeys(lengths, taken.median_ms)
+    found: dict[str, dict[int, float]] = {}
     for length in lengths:
         clip = clips[:, :length].contiguous()
         last = clip.movedim(2, -1).contiguous()
-        again = {'ours, same sizes, recomputed': lambda c=clip: same(c),
+        calls = {'ours, same sizes, by steps': _seen(Stream(same, frames), length - 1),
+                 'ours, light, by steps': _seen(Stream(light, frames), length - 1),
+                 'vit-pytorch, by steps': _seen(PeerStream(peer, frames), length - 1),
+                 'ours, same sizes, recomputed': lambda c=clip: same(c),
                  'ours, light, recomputed': lambda c=clip: light(c)}
         if length <= (2 if quick else 16):
-            again['vit-pytorch, recomputed'] = lambda x=last: peer(x)
-        for name, taken in take_turns(again, 1 if quick else 3, warm_up=1).items():
+            calls['vit-pytorch, recomputed'] = lambda x=last: peer(x)
+        for name, taken in take_turns(calls, 1 if quick else 3, warm_up=1).items():
             found.setdefault(name, {})[length] = taken.median_ms
     report.table('a new frame, by the length of the window (ms)', [
         {'T': length, **{name: values.get(length) for name, values in found.items()}}
-        for length in lengths], 'recomputed: the whole clip of T frames for each new one')
+        for length in lengths], 'by steps: the next frame of a stream that has seen T; '
+        'recomputed: the whole clip of T frames for each new one')
     for name, values in found.items():
+        later = along.get(name.removesuffix(', by steps'), {})
+        # A reading for each doubling is enough to see a line.
+        nearest = {min(later, key=lambda at, n=n: abs(at - 2 ** n)) for n in range(15) if later}
+        values |= {frame: ms for frame, ms in later.items() if frame > lengths[-1]
+                   and frame in nearest}
         report.curve('cost against length', name, list(values), list(values.values()))
 
 
-def main() -> None:
-    """Measure."""
+def main() -> int:
+    """Measure; the peers are installed first, if they are not there."""
     arguments = parse_arguments(__doc__)
     torch.set_num_threads(arguments.threads)
+    if failed := setup_peers.main():
+        return failed
     report = Report('stream_length', arguments, [SEED])
     kind = blocks.predictor_kind(arguments.model)
-    measure_stream(report, kind, arguments.quick)
-    measure_length(report, kind, arguments.quick)
+    along = measure_stream(report, kind, arguments.quick)
+    measure_length(report, kind, arguments.quick, along)
     report.finish()
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

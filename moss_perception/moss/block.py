@@ -1,5 +1,6 @@
 """The MOSS block: extraction, learning and fusion of self-similarities of several orders."""
 
+from typing import Any
 import warnings
 
 from moss_perception.errors import ConfigError, NotFiniteWarning, ShapeError
@@ -127,7 +128,7 @@ class MOSS(nn.Module):
             encodings.append(current[:, -wanted:].movedim(-1, 2))
         return self.fuse(encodings)
 
-    def initial_state(self, batch: int, height: int, width: int,
+    def initial_state(self, batch: int, height: int, width: int, *,
                       apart: bool = False) -> MossState:
         """
         Return the state before the first frame.
@@ -160,7 +161,8 @@ class MOSS(nn.Module):
 
         :param x: float tensor, shape ``(B, C, H, W)``.
         :param state: from :meth:`initial_state` or the step before; not changed.
-        :returns: the features with what the orders see added, same shape; and the new state.
+        :returns: the features with what the orders see added, same shape; and the new state, its
+            maps together or apart as they were given.
         :raises ShapeError: if frame and state do not fit.
         """
         encodings, state = self.encode_step(x, state)
@@ -235,8 +237,7 @@ class MOSS(nn.Module):
         if not isinstance(state, (tuple, list)):
             raise ShapeError(f'expected a state of {count} tensors {expected}, '
                              f'such as initial_state() gives, got {type(state).__name__}')
-        found = [tuple(cache.shape) if isinstance(cache, Tensor)
-                 else [tuple(frame.shape) for frame in cache] for cache in state]
+        found = [_shape_of(cache) for cache in state]
         if len(found) != count or any(
                 shape not in (expected, [one] * (self.window[0] - 1)) for shape in found):
             raise ShapeError(f'expected a state of {count} tensors {expected}, or of as many '
@@ -245,6 +246,15 @@ class MOSS(nn.Module):
             for cache in state:
                 for tensor in [cache] if isinstance(cache, Tensor) else cache:
                     _check_kind('state', tensor, 'features', x)
+
+
+def _shape_of(cache: Any) -> Any:
+    """Describe a cache: its shape, a list of shapes, or the type's name where it is neither."""
+    if isinstance(cache, Tensor):
+        return tuple(cache.shape)
+    if isinstance(cache, (tuple, list)):
+        return [_shape_of(one) for one in cache]
+    return type(cache).__name__
 
 
 def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ kernels, chosen by the map's size: one product of whole maps of which the window
 one product for each row with the band of ``U`` rows around it, of which they are a strided view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import functools
 
 import torch
@@ -128,7 +128,8 @@ def _positions(rows: int, columns: int) -> tuple[Tensor, Tensor]:
 
 class _WindowProducts(torch.autograd.Function):
     """
-    Both kernels with their gradients, few frames at a time, so that a product stays in the cache.
+    Both kernels with their gradients, of small maps several frames at a time, of others a frame
+    at a time, so that a product stays in the cache.
 
     Nothing but the maps is kept for the gradient. Which neighbour a product belongs to is one to
     one, so the gradient of a gather is a gather as well; the default, a scatter, is slow.
@@ -176,7 +177,7 @@ class _Maps:
         numbers = max(length * self.positions ** 2, 1)
         self.frames = max(1, min(query.shape[1], _MAP_NUMBERS // numbers))
 
-    def _runs(self, query: Tensor, keys: Tensor):
+    def _runs(self, query: Tensor, keys: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Divide frames into runs: each a slice, its query, and the windows of its keys."""
         query, keys = query.flatten(1, 2), keys.flatten(1, 2)
         frame, position, one = keys.stride()

@@ -118,7 +118,7 @@ class Learning(nn.Module):
 
     @property
     def convolves(self) -> bool:
-        """Whether the last thing done is a convolution, in a graph as well."""
+        """Whether a graph for ONNX Runtime ends in a convolution here."""
         return self.kind != 'mlp'
 
     def forward(self, encodings: Tensor) -> Tensor:

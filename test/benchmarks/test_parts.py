@@ -39,6 +39,26 @@ def test_the_authors_block_compares_what_ours_compares():
     assert torch.allclose(_similarity(query, key, 5), expected, atol=1e-5)
 
 
+def test_our_same_sizes_have_as_many_weights_as_the_peers_layers():
+    import blocks
+    block = blocks.like_peer()
+    # Of each order: the projection, 81 to 64, two 3 x 3, all five offsets to 128; and the output.
+    order = 128 * 128 + 1 + (81 * 64 + 64) + 2 * (64 * 64 * 9 + 64) + (320 * 128 + 128)
+    assert sum(p.numel() for p in block.parameters()) == 2 * order + 128 * 128 + 128
+
+
+def test_the_graph_that_is_timed_steps_as_the_block_does():
+    import blocks
+    from streams import onnx_stream
+    frames = torch.randn(7, 1, 128, 6, 5, generator=torch.Generator().manual_seed(0))
+    block = blocks.like_peer()
+    stream = onnx_stream(block, frames, 1)
+    found = [torch.from_numpy(stream()[0].numpy()) for _ in frames]
+    with torch.no_grad():
+        expected = block(frames.transpose(0, 1))
+    torch.testing.assert_close(torch.stack(found, dim=1), expected, rtol=0, atol=1e-4)
+
+
 def test_candidates_take_turns_and_the_slower_one_is_told(monkeypatch):
     import timing
     order = []

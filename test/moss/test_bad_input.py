@@ -77,8 +77,9 @@ def test_a_state_of_another_batch_or_size_is_refused(block, batch, height, width
 
 
 def test_maps_one_by_one_of_another_number_or_size_are_refused(block):
-    for state in (block.initial_state(2, 5, 5, apart=True), block.initial_state(1, 5, 6, True),
-                  tuple(maps[1:] for maps in block.initial_state(2, 5, 6, apart=True))):
+    states = [block.initial_state(*size, apart=True) for size in ((2, 5, 5), (1, 5, 6), (2, 5, 6))]
+    states[-1] = tuple(maps[1:] for maps in states[-1])
+    for state in states:
         with pytest.raises(ShapeError) as caught:
             block.step(frames(2, 6, 5, 6), state)
         assert f'sequences of 2 tensors {(2, 30, 4)}' in str(caught.value)
@@ -293,6 +294,13 @@ def test_a_step_of_orders_that_are_not_there_is_refused(computed):
     block = MOSS(6, (1, 2, 3), (3, 3, 3))
     with pytest.raises(ConfigError, match=f'computed={computed}'):
         block.encode_step(torch.zeros(1, 6, 4, 4), block.initial_state(1, 4, 4), computed)
+
+
+@pytest.mark.parametrize('state', [
+    (None, None), ((None, None),) * 2, (3, 4), ('ab', 'cd'), ([], [])], ids=str)
+def test_a_state_of_something_else_is_refused(block, state):
+    with pytest.raises(ShapeError, match='expected a state of 2 tensors .*, got'):
+        block.step(frames(2, 6, 5, 6), state)
 
 
 def test_what_is_no_state_or_no_size_is_refused():

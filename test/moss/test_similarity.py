@@ -31,9 +31,11 @@ def by_definition(features, window, causal):
 
 @pytest.mark.parametrize('window, causal', [
     ((3, 3, 5), True), ((2, 5, 3), True), ((3, 3, 3), False), ((1, 7, 1), True)])
-@pytest.mark.parametrize('share', [math.inf, 0], ids=['bands', 'maps'])
-def test_equals_the_definition(window, causal, share, monkeypatch):
+@pytest.mark.parametrize('share, numbers', [(math.inf, 0), (0, 0), (0, 2600), (0, 10 ** 6)], ids=[
+    'bands', 'a_map', 'some_maps', 'all_maps'])
+def test_equals_the_definition(window, causal, share, numbers, monkeypatch):
     monkeypatch.setattr(kernels, '_BAND_SHARE', share)
+    monkeypatch.setattr(kernels, '_MAP_NUMBERS', numbers)
     torch.manual_seed(0)
     features = torch.randn(2, 4, 3, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(space_time_self_similarity(features, window, causal),
@@ -71,6 +73,18 @@ def test_gradients(share, monkeypatch):
     query = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     keys = torch.randn(1, 2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda q, k: correlate(q, k, 3, 3), (query, keys))
+
+
+@pytest.mark.parametrize('run', [1, 2, 3, 5])
+def test_gradients_of_several_maps_at_a_time(run, monkeypatch):
+    monkeypatch.setattr(kernels, '_BAND_SHARE', 0)
+    monkeypatch.setattr(kernels, '_MAP_NUMBERS', run * 2 * 6 ** 2)
+    torch.manual_seed(0)
+    query = torch.randn(2, 5, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    keys = torch.randn(2, 6, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert kernels._Maps(query, 2, 3, 3).frames == run
+    assert torch.autograd.gradcheck(
+        lambda q, k: kernels.window_products(q, k, 3, 3), (query, keys))
 
 
 def test_wrong_input_is_refused():
