@@ -166,3 +166,17 @@ def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
     assert f'no scenes in {tmp_path / "none"}' in caplog.text
     assert evaluate_command.main(['--scenes', str(tmp_path), '--model', 'missing.st']) == 1
     assert 'missing.st is not there' in caplog.text
+
+
+def test_orders_are_dropped_as_often_as_the_recipe_says(tmp_path):
+    network = GraspNetwork(GraspConfig(image_size=32, channels=(4, 4, 8), moss_channels=4,
+                                       projection_channels=4, head_channels=8, ensemble=1))
+    generator = torch.Generator().manual_seed(0)
+    trainer = Trainer(network, Recipe(full_orders=0.6), tmp_path)
+    drawn = [trainer._draw_orders(generator) for _ in range(2000)]
+    assert set(drawn) == {1, 2, 3}
+    # Five standard deviations of a share of 2,000 draws.
+    assert abs(drawn.count(3) / 2000 - 0.6) < 0.055
+    assert abs(drawn.count(1) / 2000 - 0.2) < 0.045
+    trainer = Trainer(network, Recipe(full_orders=1.0), tmp_path)
+    assert {trainer._draw_orders(generator) for _ in range(50)} == {3}
