@@ -62,11 +62,11 @@ def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
     :raises MossError: if the recording or the checkpoint can't be used.
     """
     from moss_perception.evaluation.replay import replay
-    from moss_perception.grasp.predictor import Predictor
+    from moss_perception.grasp.predictor import MAX_GAP_S, Predictor
     said, found, novelties = heard.diagnostics, {}, {}
     predictor = Predictor.load(
         str(model), said.get('model_sha256', ''), said['engine'], said.get('device', 'cpu'),
-        int(said.get('threads', 0)), float(said.get('max_gap', 0.5)))
+        int(said.get('threads', 0)), float(said.get('max_gap', MAX_GAP_S)))
     predictor.set_orders(len(said['orders'].split(',')))
 
     def take(prediction: Prediction) -> None:

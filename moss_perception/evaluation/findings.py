@@ -1,9 +1,11 @@
 """What the reader of a report has to know of a recording, in words."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from moss_perception.evaluation.matching import Matcher
+from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.grasp.frame import Frame
 
 # Above what a camera's exposure, its driver and a recorder's queue explain.
@@ -70,7 +72,19 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
         *(f'{count} messages of {what} were refused: {why}'
-          for what, (count, why) in seen.refused.items())) if line)
+          for what, (count, why) in seen.refused.items()), *stale(matcher.records())) if line)
+
+
+def stale(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
+    """Tell of the attempts whose newest score was too old at their decision, in a line."""
+    ages_s = {x.attempt: -x.times_s[x.times_s <= 0].max() for x in attempts
+              if x.executed and x.scored_ns is None and (x.times_s <= 0).any()}
+    if not ages_s:
+        return ()
+    named = ', '.join(f'{number} ({age_s:.3f} s)' for number, age_s in list(ages_s.items())[:5])
+    more = f' and {len(ages_s) - 5} more' if len(ages_s) > 5 else ''
+    return (f'{len(ages_s)} attempts have no score, since the newest before their decision was '
+            f"older than the model's max gap: {named}{more}",)
 
 
 def _of_attempts(matcher: Matcher) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
+from moss_perception.evaluation.findings import stale
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.grasp.predictor import MAX_GAP_S
 import numpy as np
 
 _UNKNOWN: Mapping[int, Any] = {}
@@ -109,7 +111,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
         notes=(*filter(None, (played.damage,)), *notes,
-               *_notes(told, frames - arrived, frames, played, records)),
+               *_notes(told, frames - arrived, frames, played, records), *stale(records)),
         unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
                         for x in matcher.unmet()),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
@@ -137,7 +139,8 @@ def _check_complete(heard: Heard, goes_on: bool) -> None:
 def match(heard: Heard, attempts: Sequence[Attempt],
           novelties: Mapping[int, float] = _UNKNOWN) -> Matcher:
     """Give all that was heard to the attempts."""
-    matcher = Matcher(attempts)
+    gap_s = float(heard.diagnostics.get('max_gap', MAX_GAP_S))
+    matcher = Matcher(attempts, round(gap_s * 1e9))
     for stamp_ns, _ in heard.fates:
         matcher.see(stamp_ns)
     # Without a stamp, the defaults are told apart by their order alone.

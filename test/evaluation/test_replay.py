@@ -155,6 +155,22 @@ def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, 
     assert line.startswith('attempt 2: it ends') and 'before the first image' in line
 
 
+def test_a_decision_after_the_cut_of_a_recording_has_no_score(record, predictor, tmp_path):
+    table = tmp_path / 'outcomes.csv'
+    start, last = START_NS / 1e9, (START_NS + (FRAMES - 1) * RATE_NS) / 1e9
+    table.write_text('start,decision,end,success\n'
+                     + ''.join(f'{start:.1f},{last + late:.1f},{last + 60:.1f},yes\n'
+                               for late in (0.5, 0.6, 58.0)))
+    found = replay(record(outcome=False), predictor, attempts_csv=table)
+    fresh, *old = found.attempts
+    assert fresh.scored_ns == START_NS + (FRAMES - 1) * RATE_NS and np.isfinite(fresh.score)
+    assert [(x.scored_ns, x.source) for x in old] == [(None, 'none')] * 2
+    assert np.isnan([(x.score, x.uncertainty) for x in old]).all()
+    assert any('2 (0.600 s), 3 (58.000 s)' in note for note in found.notes)
+    patient = Predictor(predictor.engine, max_gap_s=0.7)
+    assert np.isfinite(replay(tmp_path / 'bag', patient, attempts_csv=table).attempts[1].score)
+
+
 def test_without_outcomes_the_report_is_told(record, predictor):
     found = replay(record(outcome=False), predictor, domain='real')
     assert found.attempts == () and found.domain == 'real'
