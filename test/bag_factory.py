@@ -73,6 +73,14 @@ def outcome(stamp_ns: int, **values: str) -> Entry:
     return entry('/grasp_outcome', 'diagnostic_msgs/msg/DiagnosticArray', stamp_ns, message)
 
 
+def candidates(stamp_ns: int, topic: str, frame_id: str = 'camera_optical_frame') -> Entry:
+    pose = kind('geometry_msgs/msg/Pose')(
+        kind('geometry_msgs/msg/Point')(0.0, 0.0, 0.5),
+        kind('geometry_msgs/msg/Quaternion')(0.0, 0.0, 0.0, 1.0))
+    message = kind('geometry_msgs/msg/PoseArray')(header(stamp_ns, frame_id), [pose])
+    return entry(topic, 'geometry_msgs/msg/PoseArray', stamp_ns, message)
+
+
 def selected(stamp_ns: int, position: tuple, quaternion: tuple) -> Entry:
     pose = kind('geometry_msgs/msg/Pose')(
         kind('geometry_msgs/msg/Point')(*position),

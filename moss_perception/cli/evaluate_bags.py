@@ -9,8 +9,8 @@ import logging
 import math
 import os
 from pathlib import Path
-import sys
 
+from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
@@ -111,12 +111,11 @@ def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
     if len(outcomes) != len(bags):
         raise ConfigError(f'{len(outcomes)} files of outcomes for {len(bags)} recordings: '
                           'expected one for all, or one each')
-    names = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic')
-    topics = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    topics = topics_of(arguments)
     threads = arguments.threads or (1 if arguments.workers > 1 else 0)
     tasks = []
     for (domain, bag), table in zip(bags, outcomes, strict=True):
-        chosen = _choose(bag, topics)
+        chosen = choose(bag, topics)
         tasks += [Task(bag, domain, table or None, chosen, str(model), arguments.sha256,
                        arguments.engine, threads) for model in models]
     return tasks
@@ -127,31 +126,6 @@ def _domain_of(text: str) -> tuple[str, str]:
     domain, colon, bag = text.partition(':')
     split = colon and bag and '/' not in domain and not Path(text).exists()
     return (domain, bag) if split else ('', text)
-
-
-def _choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
-    """Look into a recording; ask which images are meant where that isn't clear."""
-    from moss_perception.bags.reader import Recording
-    with Recording(bag, salvage=True) as recording:
-        images = [x.name for x in recording.colour_topics()]
-        if 'image_topic' in topics or len(images) < 2 or not sys.stdin.isatty():
-            found = recording.image_topic(topics.get('image_topic')).name
-        else:
-            found = _ask(bag, images)
-    return {**topics, 'image_topic': found}
-
-
-def _ask(bag: str, images: list[str]) -> str:
-    print(f'{bag} holds several image topics:', file=sys.stderr)
-    for number, name in enumerate(images, start=1):
-        print(f'  {number}  {name}', file=sys.stderr)
-    while True:
-        print(f'Which one, 1 to {len(images)}? ', end='', file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
-        if not answer:
-            raise ConfigError(f'{bag}: several image topics: name one with --image-topic')
-        if answer.strip() in map(str, range(1, len(images) + 1)):
-            return images[int(answer) - 1]
 
 
 def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from moss_perception.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.grasp.frame import Frame
@@ -17,9 +18,13 @@ class Seen:
     """
     What was noticed of the messages on their way.
 
+    :ivar candidates_topic: as recorded; empty if there is none, ``None`` if nobody knows.
+    :ivar candidates: messages on it.
     :ivar candidates_frame: of the newest candidates.
     """
 
+    candidates_topic: str | None = None
+    candidates: int = 0
     candidates_frame: str = ''
     frames: Counter = field(default_factory=Counter)
     first_ns: int = 0
@@ -71,6 +76,7 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
     """List what else is strange."""
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
+        *_of_candidates(seen),
         *(f'{count} messages of {what} were refused: {why}'
           for what, (count, why) in seen.refused.items()), *stale(matcher.records())) if line)
 
@@ -118,3 +124,14 @@ def _of_frames(seen: Seen) -> list[str]:
         found.append('the images are in several frames, and each change empties the window: '
                      + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
     return found
+
+
+def _of_candidates(seen: Seen) -> list[str]:
+    if seen.candidates_topic is None:
+        return []
+    if not seen.candidates:
+        return [f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: the default '
+                'grasp point is scored']
+    if seen.candidates_topic != CANDIDATES_TOPIC:
+        return [f'the grasp candidates are those on {seen.candidates_topic}']
+    return []

@@ -30,7 +30,6 @@ from moss_perception.grasp.predictor import Counters, Predictor, Sample
 from moss_perception.imaging import CompressedImage, decode
 import numpy as np
 
-CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _LOG = logging.getLogger(__name__)
 _NO_PLACES = np.zeros((0, 3))
 _WHOLE = Share(0, 0, 2**62)
@@ -38,7 +37,7 @@ _WHOLE = Share(0, 0, 2**62)
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
-           candidates_topic: str = CANDIDATES_TOPIC, outcome_topic: str = OUTCOME_TOPIC,
+           candidates_topic: str | None = None, outcome_topic: str | None = None,
            attempts_csv: Path | str | None = None, watch: bool = True,
            progress: Callable[[int, int], None] | None = None,
            arrived: Mapping[int, str] | None = None,
@@ -56,6 +55,9 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param domain: what to call the recording; empty to take it from the outcomes.
     :param image_topic: with or without ``/compressed``; ``None`` for the only one in colour.
     :param camera_info_topic: ``None`` for the one beside the images, or the only one.
+    :param candidates_topic: ``None`` for ``/grasp_candidates``, or else the only one of its type;
+        empty for none.
+    :param outcome_topic: ``None`` for ``/grasp_outcome``, if it is there.
     :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
         :func:`moss_perception.bags.attempts_csv.read_attempts`.
     :param watch: whether to score, once an attempt is decided and no candidates hold, the
@@ -72,11 +74,13 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     with Recording(path, salvage=True) as recording:
         image = recording.image_topic(image_topic)
         camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
+        grasps_topic = recording.candidates_topic(candidates_topic)
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
         run = _Run(predictor, executed_grasps(recording, outcomes), watch, arrived,
                    on_prediction, share or _WHOLE)
-        wanted = {x for x in (camera_topic, candidates_topic) if x in recording.topics}
+        run.expect(grasps_topic)
+        wanted = {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
         with closing(read_ahead(recording, {image.name, *wanted}, image.name,
                                 predictor.config, arrived, share)) as arrivals:
@@ -154,6 +158,9 @@ class _Run:
         self._seen = findings.Seen()
         self.images = self._not_arrived = 0
 
+    def expect(self, candidates_topic: str | None) -> None:
+        self._seen.candidates_topic = candidates_topic or ''
+
     def camera(self, arrival: Arrival) -> None:
         if arrival.message is not self._camera:
             self._camera, self._camera_refused = arrival.message, ''
@@ -166,6 +173,7 @@ class _Run:
             self._seen.camera_refused(self._camera_refused)
 
     def candidates(self, arrival: Arrival) -> None:
+        self._seen.candidates += 1
         self._seen.candidates_frame = arrival.message.header.frame_id
         try:
             self._predictor.set_candidates(to_candidates(arrival.message))

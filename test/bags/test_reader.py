@@ -224,6 +224,23 @@ def test_selected_grasps_keep_stamp_and_pose(factory, make_bag):
     np.testing.assert_array_equal(quaternion, (0.0, 0.0, 0.6, 0.8))
 
 
+def test_candidates_are_found_by_name_or_as_the_only_ones(factory, make_bag):
+    start = factory.START_NS
+    one, other, default = (factory.candidates(start + n, name)
+                           for n, name in enumerate(('/a', '/b', '/grasp_candidates')))
+    for n, (entries, name, expected) in enumerate((
+            ([one], None, '/a'), ([one, other], 'b', '/b'), ([one, default], None, default.topic),
+            ([one], '', None), ([factory.image(start)], None, None))):
+        with Recording(make_bag(entries, str(n))) as recording:
+            assert recording.candidates_topic(name) == expected
+    several = make_bag([one, other])
+    assert 'name one, expected one of /a, /b' in refusal(several, lambda x: x.candidates_topic())
+    assert 'no grasp candidates on /c; expected one of /a, /b' in refusal(
+        several, lambda x: x.candidates_topic('c'))
+    assert 'found /a (geometry_msgs/msg/PoseArray, 1)' in refusal(
+        several, lambda x: x.outcomes('/typo'))
+
+
 def test_unlabelled_recordings_have_no_outcomes(factory, make_bag):
     with Recording(make_bag(factory.camera_run(1))) as recording:
         assert recording.outcomes() == []

@@ -88,3 +88,18 @@ def test_of_several_cameras_one_is_asked_for(
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert evaluate.main(arguments) == 1
     assert 'expected one of /left, /right' in caplog.text
+
+
+def test_of_several_topics_of_candidates_one_is_asked_for(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.candidates(factory.START_NS - 1, x) for x in ('/far', '/near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert evaluate.main(arguments) == 0
+    assert 'note: the grasp candidates are those on /near' in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert evaluate.main(arguments) == 1
+    assert 'several topics of grasp candidates: name one' in caplog.text
+    assert evaluate.main([*arguments, '--candidates-topic', '/typo']) == 1
+    assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
