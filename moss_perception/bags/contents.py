@@ -158,8 +158,15 @@ class Contents(ABC):
                     raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
         return found
 
-    def executed(self, topic: str = EXECUTED_TOPIC) -> list[ExecutedGrasp]:
-        """Read the grasps that were executed; none without such a topic."""
+    def executed(self, name: str | None = None) -> list[ExecutedGrasp]:
+        """
+        Read the grasps that were executed.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or one can't be read.
+        """
+        topic = self._named(name, EXECUTED_TYPE, 'executed grasps') if name else EXECUTED_TOPIC
         grasps = []
         for message in self._decoded(topic, EXECUTED_TYPE):
             stamp, place, turn = (

@@ -12,6 +12,7 @@ _OPTIONS = {
     'camera_info_topic': ("the camera's calibration", 'found by its type'),
     'candidates_topic': ('grasp candidates', '/grasp_candidates, or else found by its type'),
     'outcome_topic': ('outcomes', '/grasp_outcome'),
+    'executed_topic': ('the grasps that were executed', '/selected_grasp'),
 }
 TOPICS = tuple(_OPTIONS)
 

@@ -83,12 +83,13 @@ class _Entry:
 
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome],
-                    topic: str = '/selected_grasp') -> list[Attempt]:
+                    topic: str | None = None) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt: the one nearest to its decision.
 
     :param outcomes: the attempts.
-    :raises BagError: if a message can't be read.
+    :param topic: of the grasps; ``None`` for ``/selected_grasp``, if it is there.
+    :raises BagError: if a topic that was named isn't there, or a message can't be read.
     """
     grasps = recording.executed(topic)
     attempts = []

@@ -38,6 +38,7 @@ _WHOLE = Share(0, 0, 2**62)
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
            candidates_topic: str | None = None, outcome_topic: str | None = None,
+           executed_topic: str | None = None,
            attempts_csv: Path | str | None = None, watch: bool = True,
            progress: Callable[[int, int], None] | None = None,
            arrived: Mapping[int, str] | None = None,
@@ -58,6 +59,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param candidates_topic: ``None`` for ``/grasp_candidates``, or else the only one of its type;
         empty for none.
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if it is there.
+    :param executed_topic: ``None`` for ``/selected_grasp``, if it is there.
     :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
         :func:`moss_perception.bags.attempts_csv.read_attempts`.
     :param watch: whether to score, once an attempt is decided and no candidates hold, the
@@ -77,8 +79,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         grasps_topic = recording.candidates_topic(candidates_topic)
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
-        run = _Run(predictor, executed_grasps(recording, outcomes), watch, arrived,
-                   on_prediction, share or _WHOLE)
+        run = _Run(predictor, executed_grasps(recording, outcomes, executed_topic), watch,
+                   arrived, on_prediction, share or _WHOLE)
         run.expect(grasps_topic)
         wanted = {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()

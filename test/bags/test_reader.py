@@ -1,5 +1,6 @@
 """Recordings are read lazily and completely, and what is wrong with one is said in one line."""
 
+from dataclasses import replace
 import shutil
 
 from moss_perception.bags.outcomes import Outcome
@@ -239,6 +240,16 @@ def test_candidates_are_found_by_name_or_as_the_only_ones(factory, make_bag):
         several, lambda x: x.candidates_topic('c'))
     assert 'found /a (geometry_msgs/msg/PoseArray, 1)' in refusal(
         several, lambda x: x.outcomes('/typo'))
+
+
+def test_executed_grasps_are_also_on_another_topic(factory, make_bag):
+    grasp = factory.selected(factory.START_NS, (0.1, 0.2, 0.5), (0.0, 0.0, 0.0, 1.0))
+    bag = make_bag([replace(grasp, topic='/goal')])
+    with Recording(bag) as recording:
+        assert recording.executed() == []
+        assert [x.stamp_ns for x in recording.executed('goal')] == [factory.START_NS]
+    assert 'no executed grasps on /typo; expected one of /goal' in refusal(
+        bag, lambda recording: recording.executed('/typo'))
 
 
 def test_unlabelled_recordings_have_no_outcomes(factory, make_bag):

@@ -103,3 +103,13 @@ def test_of_several_topics_of_candidates_one_is_asked_for(
     assert 'several topics of grasp candidates: name one' in caplog.text
     assert evaluate.main([*arguments, '--candidates-topic', '/typo']) == 1
     assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
+
+
+def test_the_executed_grasp_may_be_on_another_topic(
+        factory, make_bag, tiny_checkpoint, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40),
+                    factory.selected(factory.START_NS, (0, 0, 0.5), (0.0, 0, 0, 1))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--executed-topic']
+    assert evaluate.main([*arguments, 'selected_grasp']) == 0
+    assert evaluate.main([*arguments, '/goal']) == 1
+    assert 'no executed grasps on /goal; expected one of /selected_grasp' in caplog.text

@@ -197,6 +197,8 @@ def test_what_is_named_has_to_be_there(record, predictor):
         replay(bag, predictor, candidates_topic='/typo')
     with pytest.raises(BagError, match='no outcomes on /typo; expected one of /grasp_outcome'):
         replay(bag, predictor, outcome_topic='/typo')
+    with pytest.raises(BagError, match='no executed grasps on /typo; expected one of /selected'):
+        replay(bag, predictor, executed_topic='/typo')
     with pytest.raises(BagError, match='/camera_info is a .*CameraInfo, expected .*PoseArray'):
         replay(bag, predictor, candidates_topic='/camera_info')
 
