@@ -46,10 +46,10 @@ def header(stamp_ns: int, frame_id: str = 'camera_optical_frame') -> object:
 
 
 def image(stamp_ns: int, topic: str = '/image', *, encoding: str = 'rgb8', side: int = 4,
-          fill: int = 0) -> Entry:
+          fill: int = 0, frame_id: str = 'camera_optical_frame') -> Entry:
     step = side * (3 if encoding == 'rgb8' else 2)
     message = kind('sensor_msgs/msg/Image')(
-        header(stamp_ns), side, side, encoding, 0, step,
+        header(stamp_ns, frame_id), side, side, encoding, 0, step,
         np.full(step * side, fill % 256, np.uint8))
     return entry(topic, 'sensor_msgs/msg/Image', stamp_ns, message)
 

@@ -78,7 +78,7 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
         *_of_candidates(seen),
         *(f'{count} messages of {what} were refused: {why}'
-          for what, (count, why) in seen.refused.items()), *stale(matcher.records())) if line)
+          for what, (count, why) in seen.refused.items())) if line)
 
 
 def stale(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:

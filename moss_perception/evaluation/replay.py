@@ -237,16 +237,17 @@ class _Run:
 
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Say what was found."""
-        counters = self._counted()
+        counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_arrived,
             fates={'scored': counters.scored, 'stored': counters.stored,
                    'skipped': counters.skipped, 'refused': sum(counters.refused.values())},
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
-            inference_ms=np.array(self._inference_ms), attempts=self._matcher.records(),
+            inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            notes=findings.notes(self._matcher, self._seen, damage),
+            notes=(*findings.notes(self._matcher, self._seen, damage),
+                   *findings.stale(attempts)),
             lost_share=lost_share, not_arrived=self._not_arrived)
 
 
