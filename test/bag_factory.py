@@ -73,6 +73,15 @@ def outcome(stamp_ns: int, **values: str) -> Entry:
     return entry('/grasp_outcome', 'diagnostic_msgs/msg/DiagnosticArray', stamp_ns, message)
 
 
+def camera_info(stamp_ns: int, topic: str, side: int = 40) -> Entry:
+    region = kind('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False)
+    matrix = np.array([40.0, 0, side / 2, 0, 40.0, side / 2, 0, 0, 1])
+    message = kind('sensor_msgs/msg/CameraInfo')(
+        header(stamp_ns), side, side, 'plumb_bob', np.zeros(5), matrix, np.eye(3).ravel(),
+        np.zeros(12), 0, 0, region)
+    return entry(topic, 'sensor_msgs/msg/CameraInfo', stamp_ns, message)
+
+
 def candidates(stamp_ns: int, topic: str, frame_id: str = 'camera_optical_frame') -> Entry:
     pose = kind('geometry_msgs/msg/Pose')(
         kind('geometry_msgs/msg/Point')(0.0, 0.0, 0.5),

@@ -95,6 +95,12 @@ class Contents(ABC):
             raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
         return next(iter(images.values()))
 
+    def camera_info_topics(self, images: str) -> list[str]:
+        """List what may be the camera's calibration: the one beside the images, or all."""
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return [beside] if beside in there else there
+
     def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
         """
         Find the camera's calibration.
@@ -102,18 +108,18 @@ class Contents(ABC):
         :param images: topic of the images.
         :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
             convention, or else the only one.
-        :returns: ``None`` if there is none.
+        :returns: ``None`` if there is none, or it can't be told which.
         :raises BagError: if a topic that was named isn't there.
         """
-        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
         if name:
+            there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
             name = '/' + name.strip('/')
             if name not in there:
                 raise BagError(f'{self.path}: no calibration on {name}; expected one of '
                                f'{", ".join(there) or "no topic at all"}')
             return name
-        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-        return beside if beside in there else there[0] if len(there) == 1 else None
+        found = self.camera_info_topics(images)
+        return found[0] if len(found) == 1 else None
 
     def candidates_topics(self) -> list[str]:
         """List what may hold grasp candidates: the topic of that name, or all of their type."""

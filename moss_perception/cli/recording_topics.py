@@ -40,10 +40,13 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
     with Recording(bag, salvage=True) as recording:
         images = recording.image_topic(_clear(bag, 'image_topic', topics, lambda: [
             x.name for x in recording.colour_topics()]))
+        camera = _clear(bag, 'camera_info_topic', topics,
+                        lambda: recording.camera_info_topics(images.name))
         # Before a long run, and not in the middle of it, a name is told to be wrong.
         grasps = recording.candidates_topic(
             _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
-    found = {'image_topic': images.name, 'candidates_topic': grasps}
+        recording.camera_info_topic(images.name, camera)
+    found = {'image_topic': images.name, 'camera_info_topic': camera, 'candidates_topic': grasps}
     return {**topics, **{name: topic for name, topic in found.items() if topic}}
 
 

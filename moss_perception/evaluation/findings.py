@@ -1,7 +1,7 @@
 """What the reader of a report has to know of a recording, in words."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from moss_perception.bags.topics import CANDIDATES_TOPIC
@@ -20,11 +20,13 @@ class Seen:
 
     :ivar candidates_topic: as recorded; empty if there is none, ``None`` if nobody knows.
     :ivar candidates: messages on it.
+    :ivar calibrations: the topics of calibrations, where none of them was taken, else ``None``.
     :ivar candidates_frame: of the newest candidates.
     """
 
     candidates_topic: str | None = None
     candidates: int = 0
+    calibrations: Sequence[str] | None = None
     candidates_frame: str = ''
     frames: Counter = field(default_factory=Counter)
     first_ns: int = 0
@@ -76,7 +78,7 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
     """List what else is strange."""
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
-        *_of_candidates(seen),
+        *_of_candidates(seen), *_of_calibrations(seen),
         *(f'{count} messages of {what} were refused: {why}'
           for what, (count, why) in seen.refused.items())) if line)
 
@@ -135,3 +137,13 @@ def _of_candidates(seen: Seen) -> list[str]:
     if seen.candidates_topic != CANDIDATES_TOPIC:
         return [f'the grasp candidates are those on {seen.candidates_topic}']
     return []
+
+
+def _of_calibrations(seen: Seen) -> list[str]:
+    if seen.calibrations is None or not (seen.calibrations or seen.candidates):
+        return []
+    why = 'there is no calibration of the camera'
+    if seen.calibrations:
+        why = (f'calibrations are on {", ".join(seen.calibrations)}, none of them beside the '
+               'images, and none was named')
+    return [f'{why}: no candidate can be scored, only the default grasp point']

@@ -187,6 +187,7 @@ class Recorded:
             name = settings.candidates_topic
             candidates = recording.candidates_topic(name if name in recording.topics else '') or ''
             look = Look(recording, topic, candidates, camera or '', {x for x, _ in heard.fates})
+            look.seen.calibrations = None if camera else recording.camera_info_topics(topic)
             # Damage within a file shows only where all of it is read.
             look.through(None if doubtful else [x for x in (topic, candidates, camera) if x])
             self._lost_share, self._damage = recording.lost_share, recording.damage

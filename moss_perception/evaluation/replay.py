@@ -81,7 +81,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                     else read_attempts(attempts_csv))
         run = _Run(predictor, executed_grasps(recording, outcomes, executed_topic), watch,
                    arrived, on_prediction, share or _WHOLE)
-        run.expect(grasps_topic)
+        run.expect(grasps_topic, camera_topic, recording.camera_info_topics(image.name))
         wanted = {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
         with closing(read_ahead(recording, {image.name, *wanted}, image.name,
@@ -160,8 +160,10 @@ class _Run:
         self._seen = findings.Seen()
         self.images = self._not_arrived = 0
 
-    def expect(self, candidates_topic: str | None) -> None:
+    def expect(self, candidates_topic: str | None, camera_topic: str | None,
+               calibrations: Sequence[str]) -> None:
         self._seen.candidates_topic = candidates_topic or ''
+        self._seen.calibrations = None if camera_topic else calibrations
 
     def camera(self, arrival: Arrival) -> None:
         if arrival.message is not self._camera:

@@ -105,6 +105,23 @@ def test_of_several_topics_of_candidates_one_is_asked_for(
     assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
 
 
+def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    told = ('calibrations are on /far/camera_info, /near/camera_info, none of them beside the '
+            'images, and none was named: no candidate can be scored')
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert evaluate.main(arguments) == 0 and told in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert evaluate.main(arguments) == 0
+    said = capsys.readouterr()
+    assert told not in said.out and "several topics of the camera's calibration" in said.err
+    assert evaluate.main([*arguments, '--camera-info-topic', '/far/camera_info']) == 0
+    assert told not in capsys.readouterr().out
+
+
 def test_the_executed_grasp_may_be_on_another_topic(
         factory, make_bag, tiny_checkpoint, caplog):
     bag = make_bag([factory.image(factory.START_NS, side=40),

@@ -65,6 +65,7 @@ def test_what_is_strange_is_told_over_topics_as_offline(
         factory, make_bag, settings, tiny_checkpoint):
     start_ns, late_ns = factory.START_NS, 4 * 10**9
     entries = [factory.candidates(start_ns, '/grasp_candidates', 'base')]
+    entries += [factory.camera_info(start_ns, f'/{x}/camera_info') for x in ('far', 'near')]
     stamps = [start_ns + n * 10**8 for n in range(6)]
     entries += [factory.image(stamp_ns, side=40, frame_id='left' if n < 4 else 'right')
                 for n, stamp_ns in enumerate(stamps)]
@@ -79,7 +80,8 @@ def test_what_is_strange_is_told_over_topics_as_offline(
     found = record_of(told, recorded.attempts, recorded.played(told, settings), 1.0)
     offline = replay(bag, Predictor.load(str(tiny_checkpoint), threads=1))
     assert found.notes == offline.notes and found.unmatched == offline.unmatched
-    for line in ('attempts overlap in time, and each is scored by itself: 1 and 2',
+    for line in ('calibrations are on /far/camera_info, /near/camera_info, none of them beside',
+                 'attempts overlap in time, and each is scored by itself: 1 and 2',
                  "stamps of the images are 4.000 s behind the recorder's clock",
                  "4 images are in frame 'left' and the candidates in 'base'",
                  "several frames, and each change empties the window: 'left' (4), 'right' (2)"):
