@@ -22,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='adapt', description=__doc__,
         epilog='Prints what cross-validation tells as JSON. Exit status: 0 written, 1 an error, '
-               '2 wrong arguments, 3 nothing written, since it would not have helped.')
+               '2 wrong arguments, 3 nothing written, since it would not have helped, '
+               '130 interrupted. Needs torch: scripts/setup.sh test.')
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',

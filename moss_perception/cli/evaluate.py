@@ -24,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='evaluate', description='Measure checkpoints on recordings with known outcomes, or '
         'a checkpoint on scenes that it never saw.',
-        epilog='Exit status: 0 done, 1 an error, 2 wrong arguments, 3 a requirement is not met.')
+        epilog='Exit status: 0 done, 1 an error (a requirement of what is not measured is one), '
+               '2 wrong arguments, 3 a requirement is not met, 130 interrupted.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))
     both = parser.add_argument_group('both')

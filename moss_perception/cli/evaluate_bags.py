@@ -19,7 +19,6 @@ from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.parallel import in_order
 from moss_perception.resources import model_path
-import numpy as np
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
@@ -72,7 +71,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         records = {path: _shared(found) for path, found in records.items()}
     evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
     for evaluation in evaluations:
-        _tell(evaluation)
+        _tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
@@ -195,28 +194,27 @@ def _evaluation(path: Path, records: list[BagRecord],
         orders=config.orders, bags=tuple(records))
 
 
-def _tell(evaluation: Evaluation) -> None:
+def _tell(evaluation: Evaluation, reference: str) -> None:
     """Print what was found, domain by domain."""
-    from moss_perception.evaluation.metrics import auroc, auroc_interval
+    from moss_perception.evaluation import resampling
+    from moss_perception.evaluation.report.pooling import pool
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
         for line in (*record.unmatched, *record.notes):
             print(f'    note: {line}')
-    for domain in dict.fromkeys(x.domain for x in evaluation.bags):
-        attempts = [(n, a) for n, x in enumerate(evaluation.bags) if x.domain == domain
-                    for a in x.attempts if a.executed]
-        scored = [(n, a) for n, a in attempts if math.isfinite(a.score)]
-        labels = np.array([a.success for _, a in scored], bool)
-        held = sum(a.success for _, a in attempts)
-        line = f'{held} of {len(attempts)} attempts succeeded, {len(scored)} scored'
-        if labels.any() and not labels.all():
-            scores = np.array([a.score for _, a in scored])
-            low, high = auroc_interval(scores, labels, np.arange(len(labels)))
-            line += f'; AUROC {auroc(scores, labels):.3f} ({low:.3f} to {high:.3f})'
-        elif attempts:
+    for number, one in enumerate(pool(evaluation, reference)):
+        sample, held = one.scored, one.labels.sum()
+        line = f'{held} of {len(one.attempts)} attempts succeeded, {len(sample)} scored'
+        if sample.labels.any() and not sample.labels.all():
+            # By the groups and draws of the report, so that both show one interval.
+            drawn = resampling.draw(sample, {'auroc': resampling.auroc}, seed=number)['auroc']
+            found = resampling.percentile_interval(
+                resampling.value_of(resampling.auroc, sample), drawn)
+            line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
+        elif one.attempts:
             line += '; AUROC is undefined: expected scored attempts of both outcomes'
-        print(f'  {domain or "no domain"}: {line}')
+        print(f'  {one.name}: {line}')
 
 
 def _describe(record: BagRecord) -> str:

@@ -38,6 +38,17 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
     assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
 
 
+def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    (tmp_path / 'wall.csv').write_text('start,end,success,domain\n5,6,1,real\n7,8,0,real\n')
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--outcomes',
+                 str(tmp_path / 'wall.csv')]
+    assert evaluate.main(arguments) == 0
+    assert 'none of the 2 outcomes is within the images' in capsys.readouterr().out
+    assert evaluate.main([*arguments, '--require', 'attempts>=1']) == 3
+
+
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()
