@@ -46,10 +46,10 @@ def header(stamp_ns: int, frame_id: str = 'camera_optical_frame') -> object:
 
 
 def image(stamp_ns: int, topic: str = '/image', *, encoding: str = 'rgb8', side: int = 4,
-          fill: int = 0) -> Entry:
+          fill: int = 0, frame_id: str = 'camera_optical_frame') -> Entry:
     step = side * (3 if encoding == 'rgb8' else 2)
     message = kind('sensor_msgs/msg/Image')(
-        header(stamp_ns), side, side, encoding, 0, step,
+        header(stamp_ns, frame_id), side, side, encoding, 0, step,
         np.full(step * side, fill % 256, np.uint8))
     return entry(topic, 'sensor_msgs/msg/Image', stamp_ns, message)
 
@@ -71,6 +71,23 @@ def outcome(stamp_ns: int, **values: str) -> Entry:
         0, f'attempt/{values.get("attempt", "")}', 'held', '', pairs)
     message = kind('diagnostic_msgs/msg/DiagnosticArray')(header(stamp_ns), [status])
     return entry('/grasp_outcome', 'diagnostic_msgs/msg/DiagnosticArray', stamp_ns, message)
+
+
+def camera_info(stamp_ns: int, topic: str, side: int = 40) -> Entry:
+    region = kind('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False)
+    matrix = np.array([40.0, 0, side / 2, 0, 40.0, side / 2, 0, 0, 1])
+    message = kind('sensor_msgs/msg/CameraInfo')(
+        header(stamp_ns), side, side, 'plumb_bob', np.zeros(5), matrix, np.eye(3).ravel(),
+        np.zeros(12), 0, 0, region)
+    return entry(topic, 'sensor_msgs/msg/CameraInfo', stamp_ns, message)
+
+
+def candidates(stamp_ns: int, topic: str, frame_id: str = 'camera_optical_frame') -> Entry:
+    pose = kind('geometry_msgs/msg/Pose')(
+        kind('geometry_msgs/msg/Point')(0.0, 0.0, 0.5),
+        kind('geometry_msgs/msg/Quaternion')(0.0, 0.0, 0.0, 1.0))
+    message = kind('geometry_msgs/msg/PoseArray')(header(stamp_ns, frame_id), [pose])
+    return entry(topic, 'geometry_msgs/msg/PoseArray', stamp_ns, message)
 
 
 def selected(stamp_ns: int, position: tuple, quaternion: tuple) -> Entry:

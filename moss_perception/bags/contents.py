@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.bags.outcomes import Outcome, outcome_of
-from moss_perception.bags.topics import CAMERA_TYPE, IMAGE_TYPES, Topic
+from moss_perception.bags.topics import (
+    CAMERA_TYPE,
+    CANDIDATES_TOPIC,
+    CANDIDATES_TYPE,
+    EXECUTED_TOPIC,
+    EXECUTED_TYPE,
+    IMAGE_TYPES,
+    OUTCOME_TOPIC,
+    OUTCOME_TYPE,
+    Topic,
+)
 from moss_perception.errors import BagError
 import numpy as np
 
@@ -85,6 +95,12 @@ class Contents(ABC):
             raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
         return next(iter(images.values()))
 
+    def camera_info_topics(self, images: str) -> list[str]:
+        """List what may be the camera's calibration: the one beside the images, or all."""
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return [beside] if beside in there else there
+
     def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
         """
         Find the camera's calibration.
@@ -92,28 +108,55 @@ class Contents(ABC):
         :param images: topic of the images.
         :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
             convention, or else the only one.
-        :returns: ``None`` if there is none.
+        :returns: ``None`` if there is none, or it can't be told which.
         :raises BagError: if a topic that was named isn't there.
         """
-        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
         if name:
+            there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
             name = '/' + name.strip('/')
             if name not in there:
                 raise BagError(f'{self.path}: no calibration on {name}; expected one of '
                                f'{", ".join(there) or "no topic at all"}')
             return name
-        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-        return beside if beside in there else there[0] if len(there) == 1 else None
+        found = self.camera_info_topics(images)
+        return found[0] if len(found) == 1 else None
 
-    def outcomes(self, topic: str = '/grasp_outcome') -> list[Outcome]:
+    def candidates_topics(self) -> list[str]:
+        """List what may hold grasp candidates: the topic of that name, or all of their type."""
+        if CANDIDATES_TOPIC in self.topics:
+            return [CANDIDATES_TOPIC]
+        return [x.name for x in self.topics.values() if x.type == CANDIDATES_TYPE and x.count]
+
+    def candidates_topic(self, name: str | None = None) -> str | None:
+        """
+        Find the grasp candidates.
+
+        :param name: their topic; ``None`` for the one of the interface's name, or else the only
+            one of its type; empty for none of them.
+        :returns: ``None`` if there are none.
+        :raises BagError: if a topic that was named isn't there, it holds something else, or there
+            are several.
+        """
+        if name:
+            return self._named(name, CANDIDATES_TYPE, 'grasp candidates')
+        found = [] if name == '' else self.candidates_topics()
+        if len(found) > 1:
+            raise BagError(f'{self.path}: several topics of grasp candidates: name one, expected '
+                           f'one of {", ".join(found)}')
+        return self._named(found[0], CANDIDATES_TYPE, 'grasp candidates') if found else None
+
+    def outcomes(self, name: str | None = None) -> list[Outcome]:
         """
         Read the recorded attempts.
 
-        :returns: in order of recording; empty without such a topic.
-        :raises BagError: if a value is missing or of the wrong kind.
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or a value is missing or of the
+            wrong kind.
         """
+        topic = self._named(name, OUTCOME_TYPE, 'outcomes') if name else OUTCOME_TOPIC
         found = []
-        for message in self._decoded(topic, 'diagnostic_msgs/msg/DiagnosticArray'):
+        for message in self._decoded(topic, OUTCOME_TYPE):
             for status in message.status:
                 try:
                     found.append(outcome_of(status))
@@ -121,10 +164,17 @@ class Contents(ABC):
                     raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
         return found
 
-    def executed(self, topic: str = '/selected_grasp') -> list[ExecutedGrasp]:
-        """Read the grasps that were executed; none without such a topic."""
+    def executed(self, name: str | None = None) -> list[ExecutedGrasp]:
+        """
+        Read the grasps that were executed.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or one can't be read.
+        """
+        topic = self._named(name, EXECUTED_TYPE, 'executed grasps') if name else EXECUTED_TOPIC
         grasps = []
-        for message in self._decoded(topic, 'geometry_msgs/msg/PoseStamped'):
+        for message in self._decoded(topic, EXECUTED_TYPE):
             stamp, place, turn = (
                 message.header.stamp, message.pose.position, message.pose.orientation)
             grasps.append(ExecutedGrasp(
@@ -132,6 +182,18 @@ class Contents(ABC):
                 np.array([place.x, place.y, place.z]),
                 np.array([turn.x, turn.y, turn.z, turn.w])))
         return grasps
+
+    def _named(self, name: str, msgtype: str, what: str) -> str:
+        """Return a topic that was named, as recorded; it has to be there, and of this type."""
+        name = '/' + name.strip('/')
+        found = self.topics.get(name)
+        if found is None:
+            of_it = [x.name for x in self.topics.values() if x.type == msgtype]
+            raise BagError(f'{self.path}: no {what} on {name}; expected '
+                           + (f'one of {", ".join(of_it)}' if of_it else self._lack([msgtype])))
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {name} is a {found.type}, expected {msgtype}')
+        return name
 
     def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
         found = self.topics.get(topic)
@@ -153,5 +215,8 @@ class Contents(ABC):
     def _offer(self, images: dict[str, Topic]) -> str:
         if images:
             return 'one of ' + ', '.join(images)
+        return self._lack(IMAGE_TYPES)
+
+    def _lack(self, types: Iterable[str]) -> str:
         there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
-        return f'a topic of type {" or ".join(IMAGE_TYPES)}, found {there or "no topics"}'
+        return f'a topic of type {" or ".join(types)}, found {there or "no topics"}'

@@ -8,7 +8,7 @@ from typing import Any
 
 from moss_perception.bags.contents import Contents
 from moss_perception.bags.files import storage_of, told_count, told_files
-from moss_perception.bags.salvage import Salvage, salvage
+from moss_perception.bags.salvage import rows_in, Salvage, salvage
 from moss_perception.bags.topics import offered, Topic
 from moss_perception.errors import BagError
 from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
@@ -41,6 +41,8 @@ class Recording(Contents):
         try:
             self._reader = Reader(target if target.is_file() else storage_of(target))
             self._reader.open()
+            if self._salvage:
+                self._require_rows()
         except Exception as error:  # damaged bytes make a parser raise anything
             self._reader = None
             if not self._salvage:
@@ -156,6 +158,14 @@ class Recording(Contents):
             return next((text for form, text in known if form == 'ros2msg'), '')
         known = (x.msgdef for x in self._reader.connections if x.msgtype == msgtype)
         return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+
+    def _require_rows(self) -> None:
+        """Find out whether a database that opens holds what ``metadata.yaml`` promises."""
+        files = told_files(self.path) if self.path.is_dir() else []
+        there, told = rows_in(files) if files else None, self._reader.message_count
+        if there is not None and there < told:
+            self._reader.close()
+            raise BagError('it holds fewer messages than metadata.yaml promises')
 
     def _save_what_is_there(self, error: Exception) -> None:
         """Read by the files' own records from now on, and say how much is missing."""

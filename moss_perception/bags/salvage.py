@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import sqlite3
@@ -76,6 +76,8 @@ def salvage(files: Collection[Path]) -> Salvage:
     found = Salvage()
     for file in files:
         before = found.count
+        for channel in _told_channels(file):
+            found.channels.setdefault(channel.topic, channel)
         try:
             for channel, stamp_ns, _ in _read(file):
                 found.channels.setdefault(channel.topic, channel)
@@ -91,6 +93,19 @@ def salvage(files: Collection[Path]) -> Salvage:
     return found
 
 
+def rows_in(files: Collection[Path]) -> int | None:
+    """Count the messages in databases; ``None`` if one is none, or can't be asked."""
+    if not all(file.suffix == '.db3' and file.is_file() for file in files):
+        return None
+    total = 0
+    with suppress(CutError):
+        for file in files:
+            with _database(file) as database:
+                total += database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
+        return total
+    return None
+
+
 def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     if not file.is_file():
         raise CutError('is missing')
@@ -103,11 +118,7 @@ def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
 
 def _read_database(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     """Read rows in the order of their numbers: an index may lie in the part that is lost."""
-    try:
-        database = sqlite3.connect(f'{file.resolve().as_uri()}?immutable=1', uri=True)
-    except _NOT_SQL as error:
-        raise CutError(f"can't be opened: {error}") from error
-    try:
+    with _database(file) as database:
         # Otherwise SQLite reads nothing of a file that is shorter than its first page says.
         database.execute('PRAGMA writable_schema=ON')
         channels = _channels(database)
@@ -115,6 +126,16 @@ def _read_database(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
                 'SELECT topic_id, timestamp, data FROM messages ORDER BY id'):
             if number in channels:
                 yield channels[number], stamp_ns, raw
+
+
+@contextmanager
+def _database(file: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        database = sqlite3.connect(f'{file.resolve().as_uri()}?immutable=1', uri=True)
+    except _NOT_SQL as error:
+        raise CutError(f"can't be opened: {error}") from error
+    try:
+        yield database
     except _NOT_SQL as error:
         raise CutError(f'is damaged or cut off: {error}') from error
     finally:
@@ -131,6 +152,14 @@ def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
             ('topic_type', 'encoding', 'encoded_message_definition'))}
     return {number: Channel(number, name, kind, known.get(kind, ('', '')), offers)
             for number, name, kind, offers in rows}
+
+
+def _told_channels(file: Path) -> list[Channel]:
+    """List a database's topics; also one of which all messages are gone is among them."""
+    if file.suffix == '.db3' and file.is_file():
+        with suppress(CutError), _database(file) as database:
+            return list(_channels(database).values())
+    return []
 
 
 def _table(database: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[Any]:

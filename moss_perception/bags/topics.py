@@ -7,6 +7,12 @@ import yaml
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
+CANDIDATES_TYPE = 'geometry_msgs/msg/PoseArray'
+OUTCOME_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
+EXECUTED_TYPE = 'geometry_msgs/msg/PoseStamped'
+# As the interface has them.
+CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
+EXECUTED_TOPIC = '/selected_grasp'
 
 
 @dataclass(frozen=True)

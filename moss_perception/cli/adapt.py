@@ -7,6 +7,7 @@ from pathlib import Path
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.cli.recording_topics import add_topics, topics_of
 from moss_perception.errors import ConfigError
 from moss_perception.grasp.manifest import read_header
 from moss_perception.resources import model_path
@@ -21,7 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='adapt', description=__doc__,
         epilog='Prints what cross-validation tells as JSON. Exit status: 0 written, 1 an error, '
-               '2 wrong arguments, 3 nothing written, since it would not have helped.')
+               '2 wrong arguments, 3 nothing written, since it would not have helped, '
+               '130 interrupted. Needs torch: scripts/setup.sh test.')
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
@@ -32,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--outcomes', metavar='FILE.csv',
                         help='start, end and success of the attempts, where the recording does '
                              'not hold them')
-    parser.add_argument('--image-topic', help='of the camera, where there are several')
+    add_topics(parser)
     parser.add_argument('--head', action='store_true',
                         help='refit the last layer of each member too, not only calibration')
     parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (5)')
@@ -64,8 +66,8 @@ def adapt(arguments: argparse.Namespace) -> int:
     refuse_existing(out)
     network = load_checkpoint(path, arguments.sha256)
     evidence, records = collect(
-        network, arguments.bag, arguments.threads, image_topic=arguments.image_topic,
-        attempts_csv=arguments.outcomes)
+        network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
+        **topics_of(arguments))
     _tell_left_out(records, len(evidence))
     readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
     found = judge(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import sys
 
 from moss_perception.bags.clip_rows import shorten
-from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.cli.common import run_command, set_up_logging, STATUS
 from moss_perception.grasp.manifest import read_header
 from moss_perception.resources import model_path
 from tqdm import tqdm
@@ -20,7 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog='clips_to_bag', description='Make a rosbag2 recording (MCAP) of a folder of video '
-        'clips, each a grasp attempt, for evaluate, demo and the nodes.')
+        'clips, each a grasp attempt, for evaluate, demo and the nodes.',
+        epilog=f'{STATUS} Clips that can not be used are left out and told of.')
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='holds the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')

@@ -2,11 +2,15 @@
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 import logging
 from pathlib import Path
 import platform
 
 from moss_perception.errors import MossError
+
+# Of commands that write something.
+STATUS = 'Exit status: 0 written, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
 
 
 def set_up_logging() -> None:
@@ -56,6 +60,8 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text)
         partial.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

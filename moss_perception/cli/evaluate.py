@@ -9,13 +9,13 @@ import logging
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.cli.recording_topics import add_topics, TOPICS
 from moss_perception.grasp.engine import ENGINES
 
 log = logging.getLogger('evaluate')
 
 # What only the one or the other is asked; argparse keeps values under these names.
-_OF_BAGS = ('outcomes', 'image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
-            'report', 'record', 'require', 'reference')
+_OF_BAGS = ('outcomes', *TOPICS, 'report', 'record', 'require', 'reference')
 _OF_SCENES = ('yardstick', 'require_auroc', 'out')
 
 
@@ -24,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='evaluate', description='Measure checkpoints on recordings with known outcomes, or '
         'a checkpoint on scenes that it never saw.',
-        epilog='Exit status: 0 done, 1 an error, 2 wrong arguments, 3 a requirement is not met.')
+        epilog='Exit status: 0 done, 1 an error (a requirement of what is not measured is one), '
+               '2 wrong arguments, 3 a requirement is not met, 130 interrupted.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))
     both = parser.add_argument_group('both')
@@ -52,11 +53,7 @@ def _add_bags(group) -> None:
                        help='start, end and success of the attempts, where the recording does not '
                             'hold them; one for all recordings, or one each in their order, '
                             "'' for a recording's own")
-    for name, text in (('image', 'of the camera'), ('camera-info', 'of its calibration')):
-        group.add_argument(f'--{name}-topic', metavar='TOPIC',
-                           help=f'{text}; found by its type without')
-    group.add_argument('--candidates-topic', metavar='TOPIC', help='/grasp_candidates without')
-    group.add_argument('--outcome-topic', metavar='TOPIC', help='/grasp_outcome without')
+    add_topics(group)
     group.add_argument('--report', metavar='DIR',
                        help='write report.html, report.json and attempts.csv there')
     group.add_argument('--record', metavar='FILE',

@@ -9,8 +9,8 @@ import logging
 import math
 import os
 from pathlib import Path
-import sys
 
+from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
@@ -19,7 +19,6 @@ from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.parallel import in_order
 from moss_perception.resources import model_path
-import numpy as np
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
@@ -72,7 +71,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         records = {path: _shared(found) for path, found in records.items()}
     evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
     for evaluation in evaluations:
-        _tell(evaluation)
+        _tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
@@ -111,12 +110,11 @@ def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
     if len(outcomes) != len(bags):
         raise ConfigError(f'{len(outcomes)} files of outcomes for {len(bags)} recordings: '
                           'expected one for all, or one each')
-    names = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic')
-    topics = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    topics = topics_of(arguments)
     threads = arguments.threads or (1 if arguments.workers > 1 else 0)
     tasks = []
     for (domain, bag), table in zip(bags, outcomes, strict=True):
-        chosen = _choose(bag, topics)
+        chosen = choose(bag, topics)
         tasks += [Task(bag, domain, table or None, chosen, str(model), arguments.sha256,
                        arguments.engine, threads) for model in models]
     return tasks
@@ -127,31 +125,6 @@ def _domain_of(text: str) -> tuple[str, str]:
     domain, colon, bag = text.partition(':')
     split = colon and bag and '/' not in domain and not Path(text).exists()
     return (domain, bag) if split else ('', text)
-
-
-def _choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
-    """Look into a recording; ask which images are meant where that isn't clear."""
-    from moss_perception.bags.reader import Recording
-    with Recording(bag, salvage=True) as recording:
-        images = [x.name for x in recording.colour_topics()]
-        if 'image_topic' in topics or len(images) < 2 or not sys.stdin.isatty():
-            found = recording.image_topic(topics.get('image_topic')).name
-        else:
-            found = _ask(bag, images)
-    return {**topics, 'image_topic': found}
-
-
-def _ask(bag: str, images: list[str]) -> str:
-    print(f'{bag} holds several image topics:', file=sys.stderr)
-    for number, name in enumerate(images, start=1):
-        print(f'  {number}  {name}', file=sys.stderr)
-    while True:
-        print(f'Which one, 1 to {len(images)}? ', end='', file=sys.stderr, flush=True)
-        answer = sys.stdin.readline()
-        if not answer:
-            raise ConfigError(f'{bag}: several image topics: name one with --image-topic')
-        if answer.strip() in map(str, range(1, len(images) + 1)):
-            return images[int(answer) - 1]
 
 
 def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:
@@ -221,28 +194,27 @@ def _evaluation(path: Path, records: list[BagRecord],
         orders=config.orders, bags=tuple(records))
 
 
-def _tell(evaluation: Evaluation) -> None:
+def _tell(evaluation: Evaluation, reference: str) -> None:
     """Print what was found, domain by domain."""
-    from moss_perception.evaluation.metrics import auroc, auroc_interval
+    from moss_perception.evaluation import resampling
+    from moss_perception.evaluation.report.pooling import pool
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
         for line in (*record.unmatched, *record.notes):
             print(f'    note: {line}')
-    for domain in dict.fromkeys(x.domain for x in evaluation.bags):
-        attempts = [(n, a) for n, x in enumerate(evaluation.bags) if x.domain == domain
-                    for a in x.attempts if a.executed]
-        scored = [(n, a) for n, a in attempts if math.isfinite(a.score)]
-        labels = np.array([a.success for _, a in scored], bool)
-        held = sum(a.success for _, a in attempts)
-        line = f'{held} of {len(attempts)} attempts succeeded, {len(scored)} scored'
-        if labels.any() and not labels.all():
-            scores = np.array([a.score for _, a in scored])
-            low, high = auroc_interval(scores, labels, np.arange(len(labels)))
-            line += f'; AUROC {auroc(scores, labels):.3f} ({low:.3f} to {high:.3f})'
-        elif attempts:
+    for number, one in enumerate(pool(evaluation, reference)):
+        sample, held = one.scored, one.labels.sum()
+        line = f'{held} of {len(one.attempts)} attempts succeeded, {len(sample)} scored'
+        if sample.labels.any() and not sample.labels.all():
+            # By the groups and draws of the report, so that both show one interval.
+            drawn = resampling.draw(sample, {'auroc': resampling.auroc}, seed=number)['auroc']
+            found = resampling.percentile_interval(
+                resampling.value_of(resampling.auroc, sample), drawn)
+            line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
+        elif one.attempts:
             line += '; AUROC is undefined: expected scored attempts of both outcomes'
-        print(f'  {domain or "no domain"}: {line}')
+        print(f'  {one.name}: {line}')
 
 
 def _describe(record: BagRecord) -> str:

@@ -5,7 +5,7 @@ from contextlib import closing
 import logging
 import sys
 
-from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.cli.common import run_command, set_up_logging, STATUS
 
 _LOG = logging.getLogger('record')
 
@@ -13,7 +13,7 @@ _LOG = logging.getLogger('record')
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='record', description='Play the simulated work cell into training data (--out) or '
-        'into a rosbag2 recording (--bag).')
+        'into a rosbag2 recording (--bag).', epilog=STATUS)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument('--out', metavar='DIR', help='folder for shards of training data')
     target.add_argument('--bag', metavar='DIR', help='folder of the recording to write')

@@ -5,6 +5,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moss_perception.bags.reader import Recording
+from moss_perception.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.live import Heard, Scores
 from moss_perception.grasp.frame import Prediction
 import numpy as np
@@ -52,7 +54,7 @@ class Comparison:
 
 
 def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
-                        candidates_topic: str = '/grasp_candidates',
+                        candidates_topic: str = CANDIDATES_TOPIC,
                         camera_info_topic: str | None = None) -> Comparison:
     """
     Replay exactly the frames that arrived, without topics, and compare the scores.
@@ -62,18 +64,21 @@ def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
     :raises MossError: if the recording or the checkpoint can't be used.
     """
     from moss_perception.evaluation.replay import replay
-    from moss_perception.grasp.predictor import Predictor
+    from moss_perception.grasp.predictor import MAX_GAP_S, Predictor
     said, found, novelties = heard.diagnostics, {}, {}
     predictor = Predictor.load(
         str(model), said.get('model_sha256', ''), said['engine'], said.get('device', 'cpu'),
-        int(said.get('threads', 0)), float(said.get('max_gap', 0.5)))
+        int(said.get('threads', 0)), float(said.get('max_gap', MAX_GAP_S)))
     predictor.set_orders(len(said['orders'].split(',')))
 
     def take(prediction: Prediction) -> None:
         found[prediction.stamp_ns] = rows_of(prediction)
         novelties[prediction.stamp_ns] = prediction.novelty
 
-    replay(bag, predictor, image_topic=said['topic'], candidates_topic=candidates_topic,
+    with Recording(bag, salvage=True) as recording:
+        # Another topic, though it may hold candidates, is none that the predictor listened to.
+        there = candidates_topic if candidates_topic in recording.topics else ''
+    replay(bag, predictor, image_topic=said['topic'], candidates_topic=there,
            camera_info_topic=camera_info_topic, watch=False, arrived=dict(heard.fates),
            on_prediction=take)
     return dataclasses.replace(compare(heard, found), novelties=novelties)

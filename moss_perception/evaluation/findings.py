@@ -1,9 +1,12 @@
 """What the reader of a report has to know of a recording, in words."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from moss_perception.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.matching import Matcher
+from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.grasp.frame import Frame
 
 # Above what a camera's exposure, its driver and a recorder's queue explain.
@@ -15,9 +18,15 @@ class Seen:
     """
     What was noticed of the messages on their way.
 
+    :ivar candidates_topic: as recorded; empty if there is none, ``None`` if nobody knows.
+    :ivar candidates: messages on it.
+    :ivar calibrations: the topics of calibrations, where none of them was taken, else ``None``.
     :ivar candidates_frame: of the newest candidates.
     """
 
+    candidates_topic: str | None = None
+    candidates: int = 0
+    calibrations: Sequence[str] | None = None
     candidates_frame: str = ''
     frames: Counter = field(default_factory=Counter)
     first_ns: int = 0
@@ -69,8 +78,21 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
     """List what else is strange."""
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
+        *_of_candidates(seen), *_of_calibrations(seen),
         *(f'{count} messages of {what} were refused: {why}'
           for what, (count, why) in seen.refused.items())) if line)
+
+
+def stale(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
+    """Tell of the attempts whose newest score was too old at their decision, in a line."""
+    ages_s = {x.attempt: -x.times_s[x.times_s <= 0].max() for x in attempts
+              if x.executed and x.scored_ns is None and (x.times_s <= 0).any()}
+    if not ages_s:
+        return ()
+    named = ', '.join(f'{number} ({age_s:.3f} s)' for number, age_s in list(ages_s.items())[:5])
+    more = f' and {len(ages_s) - 5} more' if len(ages_s) > 5 else ''
+    return (f'{len(ages_s)} attempts have no score, since the newest before their decision was '
+            f"older than the model's max gap: {named}{more}",)
 
 
 def _of_attempts(matcher: Matcher) -> list[str]:
@@ -104,3 +126,24 @@ def _of_frames(seen: Seen) -> list[str]:
         found.append('the images are in several frames, and each change empties the window: '
                      + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
     return found
+
+
+def _of_candidates(seen: Seen) -> list[str]:
+    if seen.candidates_topic is None:
+        return []
+    if not seen.candidates:
+        return [f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: the default '
+                'grasp point is scored']
+    if seen.candidates_topic != CANDIDATES_TOPIC:
+        return [f'the grasp candidates are those on {seen.candidates_topic}']
+    return []
+
+
+def _of_calibrations(seen: Seen) -> list[str]:
+    if seen.calibrations is None or not (seen.calibrations or seen.candidates):
+        return []
+    why = 'there is no calibration of the camera'
+    if seen.calibrations:
+        why = (f'calibrations are on {", ".join(seen.calibrations)}, none of them beside the '
+               'images, and none was named')
+    return [f'{why}: no candidate can be scored, only the default grasp point']

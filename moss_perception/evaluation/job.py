@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moss_perception.bags.topics import CANDIDATES_TOPIC
 from moss_perception.errors import BagError, CheckpointError, MossError
 from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
+from moss_perception.evaluation.noticed import Look
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.grasp.manifest import read_header, verify
@@ -157,6 +159,7 @@ class Recorded:
         from moss_perception.bags.attempts_csv import read_attempts
         from moss_perception.bags.reader import Recording
         with Recording(Path(settings.bag), salvage=True) as recording:
+            _require_named(recording, settings)
             self._images = {topic.name: topic.count for topic in recording.image_topics()}
             self._duration_s = (recording.end_ns - recording.start_ns) / 1e9
             outcomes = read_attempts(settings.outcomes) if settings.outcomes \
@@ -169,20 +172,34 @@ class Recorded:
     def played(self, heard: Heard, settings: Any) -> Played:
         """Say what has been played: the images that the predictor listened to."""
         topic = heard.diagnostics.get('topic', '')
-        frames = self._images.get(topic)
-        if frames is not None and (self._damage or len(heard.fates) < frames):
-            frames = self._count(settings.bag, topic)
+        frames, seen = self._images.get(topic), None
+        if frames is not None:
+            look = self._look(settings, topic, heard, self._damage or len(heard.fates) < frames)
+            frames, seen = look.count, look.seen
         return Played(settings.bag, settings.domain, topic, self._duration_s, frames,
-                      settings.pace, lost_share=self._lost_share, damage=self._damage,
+                      settings.pace, lost_share=self._lost_share, damage=self._damage, seen=seen,
                       published=_published(settings.timing_log))
 
-    def _count(self, bag: str, topic: str) -> int:
-        """Count the images that can be read: damage within a file shows only where it is read."""
+    def _look(self, settings: Any, topic: str, heard: Heard, doubtful: bool) -> Look:
         from moss_perception.bags.reader import Recording
-        with Recording(Path(bag), salvage=True) as recording:
-            count = sum(name == topic for name, *_ in recording.messages())
+        with Recording(Path(settings.bag), salvage=True) as recording:
+            camera = recording.camera_info_topic(topic, settings.camera_info_topic or None)
+            name = settings.candidates_topic
+            candidates = recording.candidates_topic(name if name in recording.topics else '') or ''
+            look = Look(recording, topic, candidates, camera or '', {x for x, _ in heard.fates})
+            look.seen.calibrations = None if camera else recording.camera_info_topics(topic)
+            # Damage within a file shows only where all of it is read.
+            look.through(None if doubtful else [x for x in (topic, candidates, camera) if x])
             self._lost_share, self._damage = recording.lost_share, recording.damage
-        return count
+        return look
+
+
+def _require_named(recording: Any, settings: Any) -> None:
+    """Refuse what was named and is not there, before anything is played."""
+    if settings.candidates_topic != CANDIDATES_TOPIC:
+        recording.candidates_topic(settings.candidates_topic)
+    if settings.camera_info_topic:
+        recording.camera_info_topic('', settings.camera_info_topic)
 
 
 def _make_folders(*paths: str) -> None:

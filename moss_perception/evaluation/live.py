@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
+from moss_perception.evaluation import findings
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.grasp.predictor import MAX_GAP_S
 import numpy as np
 
 _UNKNOWN: Mapping[int, Any] = {}
@@ -61,6 +63,7 @@ class Played:
     :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
     :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
     :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
+    :ivar seen: what was noticed of its messages; ``None`` without a recording.
     :ivar published: when each image was published, by its stamp, monotonic nanoseconds.
     """
 
@@ -73,6 +76,7 @@ class Played:
     closed_loop: bool = False
     lost_share: float = 0.0
     damage: str = ''
+    seen: findings.Seen | None = None
     published: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -99,6 +103,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
     frames = arrived if played.frames is None else max(played.frames, arrived)
     kinds = Counter(kind for _, kind in heard.fates)
     matcher = match(heard, attempts, novelties)
+    seen = _seen(heard) if played.seen is None else played.seen
     records = tuple(replace(x, score=math.nan, uncertainty=math.nan, source='none', executed=False)
                     if x.attempt in unexecuted else x for x in matcher.records())
     return BagRecord(
@@ -109,9 +114,9 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         missing=int(told.get('missing', 0)), resets=_counts(told, 'resets/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
         notes=(*filter(None, (played.damage,)), *notes,
-               *_notes(told, frames - arrived, frames, played, records)),
-        unmatched=tuple(f'attempt {x.outcome.attempt}: no image of it was scored or stored'
-                        for x in matcher.unmet()),
+               *_notes(told, frames - arrived, frames, played, records),
+               *findings.notes(matcher, seen, ''), *findings.stale(records)),
+        unmatched=findings.unmatched(matcher, seen),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
         closed_loop=played.closed_loop, lost_share=played.lost_share, pictures=pictures,
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
@@ -137,7 +142,8 @@ def _check_complete(heard: Heard, goes_on: bool) -> None:
 def match(heard: Heard, attempts: Sequence[Attempt],
           novelties: Mapping[int, float] = _UNKNOWN) -> Matcher:
     """Give all that was heard to the attempts."""
-    matcher = Matcher(attempts)
+    gap_s = float(heard.diagnostics.get('max_gap', MAX_GAP_S))
+    matcher = Matcher(attempts, round(gap_s * 1e9))
     for stamp_ns, _ in heard.fates:
         matcher.see(stamp_ns)
     # Without a stamp, the defaults are told apart by their order alone.
@@ -146,6 +152,12 @@ def match(heard: Heard, attempts: Sequence[Attempt],
         matcher.take(_sample(scores, heard.defaults[index] if aligned else math.nan,
                              novelties.get(scores.stamp_ns, math.nan)))
     return matcher
+
+
+def _seen(heard: Heard) -> findings.Seen:
+    """Notice what the stamps alone tell: topics say neither frames nor when one was recorded."""
+    stamps = [stamp_ns for stamp_ns, _ in heard.fates if stamp_ns > 0]
+    return findings.Seen(first_ns=min(stamps, default=0), last_ns=max(stamps, default=0))
 
 
 def _sample(scores: Scores, default: float, novelty: float) -> ScoredSample:

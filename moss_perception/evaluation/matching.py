@@ -9,6 +9,7 @@ import math
 from moss_perception.bags.outcomes import Outcome
 from moss_perception.bags.reader import Recording
 from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.grasp.predictor import MAX_GAP_S
 import numpy as np
 
 # Positions travel as float32.
@@ -82,12 +83,13 @@ class _Entry:
 
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome],
-                    topic: str = '/selected_grasp') -> list[Attempt]:
+                    topic: str | None = None) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt: the one nearest to its decision.
 
     :param outcomes: the attempts.
-    :raises BagError: if a message can't be read.
+    :param topic: of the grasps; ``None`` for ``/selected_grasp``, if it is there.
+    :raises BagError: if a topic that was named isn't there, or a message can't be read.
     """
     grasps = recording.executed(topic)
     attempts = []
@@ -125,12 +127,15 @@ class Matcher:
 
     What counts for an attempt is the executed grasp's score in its newest scores at or before the
     decision; the default grasp's where the executed grasp isn't among them. Samples count from the
-    attempt's start on; where that is the decision as well, from a second before.
+    attempt's start on; where that is the decision as well, from a second before. Where the newest
+    is older than a gap that empties the window, nothing was known at the decision.
 
     :param attempts: in any order; they may overlap.
+    :param max_gap_ns: of the predictor, nanoseconds.
     """
 
-    def __init__(self, attempts: Sequence[Attempt]):
+    def __init__(self, attempts: Sequence[Attempt], max_gap_ns: int = round(MAX_GAP_S * 1e9)):
+        self._max_gap_ns = max_gap_ns
         self._given = [_Entry(attempt) for attempt in attempts]
         self._entries = sorted(self._given, key=lambda e: e.begin_ns)
         self._starts = [e.begin_ns for e in self._entries]
@@ -154,7 +159,7 @@ class Matcher:
 
     def records(self) -> tuple[AttemptRecord, ...]:
         """Return the attempts of which there are images, in the order given."""
-        return tuple(_record(entry) for entry in self._given if entry.met)
+        return tuple(_record(entry, self._max_gap_ns) for entry in self._given if entry.met)
 
     def unmet(self) -> list[Attempt]:
         """Return the attempts of which there is not one image."""
@@ -184,7 +189,7 @@ def _look(attempt: Attempt, sample: ScoredSample) -> _Look:
                  sample.novelty)
 
 
-def _record(entry: _Entry) -> AttemptRecord:
+def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
     attempt, outcome = entry.attempt, entry.attempt.outcome
     # Where nobody says which grasp was executed, it is taken to be the default one throughout.
     curve = [look.score if look.source == 'executed' or attempt.position is None else math.nan
@@ -194,8 +199,8 @@ def _record(entry: _Entry) -> AttemptRecord:
         [(look.stamp_ns - outcome.decision_ns) / 1e9 for look in entry.looks], float)
     values['scores'] = np.array(curve, float)
     decided = [look for look in entry.looks if look.stamp_ns <= outcome.decision_ns]
-    if decided:
-        newest = max(decided, key=lambda look: look.stamp_ns)
+    newest = max(decided, key=lambda look: look.stamp_ns, default=None)
+    if newest is not None and outcome.decision_ns - newest.stamp_ns <= max_gap_ns:
         known = newest.source == 'executed' or not math.isnan(newest.score)
         values |= {'scored_ns': newest.stamp_ns, 'score': newest.score,
                    'uncertainty': newest.uncertainty, 'novelty': newest.novelty,

@@ -18,7 +18,8 @@ class AttemptRecord:
     :ivar success: its outcome.
     :ivar motion: kind of motion, empty if not recorded; ``object`` likewise.
     :ivar scored_ns: stamp of the frame whose scores count for the decision: the newest scored one
-        from ``start_ns`` to ``decision_ns``; ``None`` if there is none.
+        from ``start_ns`` to ``decision_ns``; ``None`` if there is none, or it is older than the
+        predictor's gap.
     :ivar score: of the executed grasp there, in [0, 1]; of the default grasp where the executed
         one is not among the candidates; NaN if there is none.
     :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN likewise.

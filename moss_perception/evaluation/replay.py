@@ -30,7 +30,6 @@ from moss_perception.grasp.predictor import Counters, Predictor, Sample
 from moss_perception.imaging import CompressedImage, decode
 import numpy as np
 
-CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _LOG = logging.getLogger(__name__)
 _NO_PLACES = np.zeros((0, 3))
 _WHOLE = Share(0, 0, 2**62)
@@ -38,7 +37,8 @@ _WHOLE = Share(0, 0, 2**62)
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
-           candidates_topic: str = CANDIDATES_TOPIC, outcome_topic: str = OUTCOME_TOPIC,
+           candidates_topic: str | None = None, outcome_topic: str | None = None,
+           executed_topic: str | None = None,
            attempts_csv: Path | str | None = None, watch: bool = True,
            progress: Callable[[int, int], None] | None = None,
            arrived: Mapping[int, str] | None = None,
@@ -56,6 +56,10 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param domain: what to call the recording; empty to take it from the outcomes.
     :param image_topic: with or without ``/compressed``; ``None`` for the only one in colour.
     :param camera_info_topic: ``None`` for the one beside the images, or the only one.
+    :param candidates_topic: ``None`` for ``/grasp_candidates``, or else the only one of its type;
+        empty for none.
+    :param outcome_topic: ``None`` for ``/grasp_outcome``, if it is there.
+    :param executed_topic: ``None`` for ``/selected_grasp``, if it is there.
     :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
         :func:`moss_perception.bags.attempts_csv.read_attempts`.
     :param watch: whether to score, once an attempt is decided and no candidates hold, the
@@ -72,11 +76,13 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     with Recording(path, salvage=True) as recording:
         image = recording.image_topic(image_topic)
         camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
+        grasps_topic = recording.candidates_topic(candidates_topic)
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
-        run = _Run(predictor, executed_grasps(recording, outcomes), watch, arrived,
-                   on_prediction, share or _WHOLE)
-        wanted = {x for x in (camera_topic, candidates_topic) if x in recording.topics}
+        run = _Run(predictor, executed_grasps(recording, outcomes, executed_topic), watch,
+                   arrived, on_prediction, share or _WHOLE)
+        run.expect(grasps_topic, camera_topic, recording.camera_info_topics(image.name))
+        wanted = {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
         with closing(read_ahead(recording, {image.name, *wanted}, image.name,
                                 predictor.config, arrived, share)) as arrivals:
@@ -144,7 +150,7 @@ class _Run:
         self._before, self._after = Counters(), None
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
         self._predictor.set_orders(predictor.order_wanted)
-        self._matcher = Matcher(attempts)
+        self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watch = watch
         self._camera: Any = None
         self._camera_refused = ''
@@ -153,6 +159,11 @@ class _Run:
         self._decode_ms, self._inference_ms = array('d'), array('d')
         self._seen = findings.Seen()
         self.images = self._not_arrived = 0
+
+    def expect(self, candidates_topic: str | None, camera_topic: str | None,
+               calibrations: Sequence[str]) -> None:
+        self._seen.candidates_topic = candidates_topic or ''
+        self._seen.calibrations = None if camera_topic else calibrations
 
     def camera(self, arrival: Arrival) -> None:
         if arrival.message is not self._camera:
@@ -166,6 +177,7 @@ class _Run:
             self._seen.camera_refused(self._camera_refused)
 
     def candidates(self, arrival: Arrival) -> None:
+        self._seen.candidates += 1
         self._seen.candidates_frame = arrival.message.header.frame_id
         try:
             self._predictor.set_candidates(to_candidates(arrival.message))
@@ -227,16 +239,17 @@ class _Run:
 
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Say what was found."""
-        counters = self._counted()
+        counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_arrived,
             fates={'scored': counters.scored, 'stored': counters.stored,
                    'skipped': counters.skipped, 'refused': sum(counters.refused.values())},
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
-            inference_ms=np.array(self._inference_ms), attempts=self._matcher.records(),
+            inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            notes=findings.notes(self._matcher, self._seen, damage),
+            notes=(*findings.notes(self._matcher, self._seen, damage),
+                   *findings.stale(attempts)),
             lost_share=lost_share, not_arrived=self._not_arrived)
 
 

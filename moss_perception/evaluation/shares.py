@@ -9,6 +9,7 @@ from pathlib import Path
 from moss_perception.bags.headers import stamp_of
 from moss_perception.bags.reader import Recording
 from moss_perception.errors import FrameError
+from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.window import Sampler
@@ -82,8 +83,11 @@ def join(parts: Sequence[BagRecord]) -> BagRecord:
     attempts = tuple(_join(same) for same in zip(*(part.attempts for part in parts), strict=True))
     summed = {name: dict(sum((Counter(getattr(part, name)) for part in parts), Counter()))
               for name in ('refused', 'resets')}
+    # A share alone takes scores for old where those of the next one are newer.
+    early = findings.stale(first.attempts)
     return replace(
         first, **summed, attempts=attempts,
+        notes=(*(x for x in first.notes if x not in early), *findings.stale(attempts)),
         frames=sum(part.frames for part in parts),
         fates={kind: sum(part.fates[kind] for part in parts) for kind in first.fates},
         missing=sum(part.missing for part in parts),

@@ -16,6 +16,9 @@ import numpy as np
 
 __all__ = ['Counters', 'Outcome', 'Predictor', 'Sample']
 
+MAX_GAP_S = 0.5
+"""A longer gap between samples begins the window anew, unless another is said, seconds."""
+
 _NO_GRASPS = np.zeros((0, 5), np.float32)
 
 
@@ -32,7 +35,7 @@ class Predictor:
     :raises ConfigError: if ``max_gap_s`` is not above the time between two samples.
     """
 
-    def __init__(self, engine: Engine, max_gap_s: float = 0.5):
+    def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S):
         config = engine.config
         if max_gap_s * config.frame_rate_hz < 1.5:
             raise ConfigError(
@@ -54,7 +57,7 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
-             device: str = 'cpu', threads: int = 0, max_gap_s: float = 0.5) -> 'Predictor':
+             device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S) -> 'Predictor':
         """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
         return cls(load_engine(path, sha256, engine, device, threads), max_gap_s)
 

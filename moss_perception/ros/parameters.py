@@ -9,6 +9,7 @@ from typing import Any
 from moss_perception.errors import ConfigError
 from moss_perception.grasp.engine import ENGINES
 from moss_perception.grasp.orders import parse_orders
+from moss_perception.grasp.predictor import MAX_GAP_S
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -58,7 +59,8 @@ class PredictorParameters:
     threads: int = _parameter(
         2, 'Threads of the engine; 0 leaves it to the engine.', bounds=(0, 256))
     max_gap: float = _parameter(
-        0.5, 'A gap between frames above this resets the window, seconds.', bounds=(0.01, 60.0))
+        MAX_GAP_S, 'A gap between frames above this resets the window, seconds.',
+        bounds=(0.01, 60.0))
     image_transport: str = _parameter(
         'raw', 'Whether to listen to image or to image/compressed.', allowed=_one_of(*TRANSPORTS))
     qos_reliability: str = _parameter(

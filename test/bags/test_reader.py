@@ -1,5 +1,6 @@
 """Recordings are read lazily and completely, and what is wrong with one is said in one line."""
 
+from dataclasses import replace
 import shutil
 
 from moss_perception.bags.outcomes import Outcome
@@ -222,6 +223,33 @@ def test_selected_grasps_keep_stamp_and_pose(factory, make_bag):
     assert stamp_ns == factory.START_NS + 5
     np.testing.assert_array_equal(position, (0.1, -0.2, 0.6))
     np.testing.assert_array_equal(quaternion, (0.0, 0.0, 0.6, 0.8))
+
+
+def test_candidates_are_found_by_name_or_as_the_only_ones(factory, make_bag):
+    start = factory.START_NS
+    one, other, default = (factory.candidates(start + n, name)
+                           for n, name in enumerate(('/a', '/b', '/grasp_candidates')))
+    for n, (entries, name, expected) in enumerate((
+            ([one], None, '/a'), ([one, other], 'b', '/b'), ([one, default], None, default.topic),
+            ([one], '', None), ([factory.image(start)], None, None))):
+        with Recording(make_bag(entries, str(n))) as recording:
+            assert recording.candidates_topic(name) == expected
+    several = make_bag([one, other])
+    assert 'name one, expected one of /a, /b' in refusal(several, lambda x: x.candidates_topic())
+    assert 'no grasp candidates on /c; expected one of /a, /b' in refusal(
+        several, lambda x: x.candidates_topic('c'))
+    assert 'found /a (geometry_msgs/msg/PoseArray, 1)' in refusal(
+        several, lambda x: x.outcomes('/typo'))
+
+
+def test_executed_grasps_are_also_on_another_topic(factory, make_bag):
+    grasp = factory.selected(factory.START_NS, (0.1, 0.2, 0.5), (0.0, 0.0, 0.0, 1.0))
+    bag = make_bag([replace(grasp, topic='/goal')])
+    with Recording(bag) as recording:
+        assert recording.executed() == []
+        assert [x.stamp_ns for x in recording.executed('goal')] == [factory.START_NS]
+    assert 'no executed grasps on /typo; expected one of /goal' in refusal(
+        bag, lambda recording: recording.executed('/typo'))
 
 
 def test_unlabelled_recordings_have_no_outcomes(factory, make_bag):

@@ -1,5 +1,7 @@
 """Of a recording that is cut off, what is there is given, and how much is missing is said."""
 
+import sqlite3
+
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.topics import offered
 from moss_perception.errors import BagError
@@ -136,3 +138,25 @@ def test_bytes_changed_inside_are_noticed_or_harmless(factory, make_bag):
             read(bag)
         except BagError as error:
             assert '\n' not in str(error)
+
+
+@pytest.mark.parametrize('rows', ['id % 3 = 0', 'topic_id = 3'])
+def test_of_a_database_that_rows_were_deleted_from_the_rest_is_given(factory, make_bag, rows):
+    entries = [*entries_of(factory), *(
+        factory.outcome(factory.START_NS + n, attempt=str(n), start='1.0', decision='2.0',
+                        end='3.0', success='true') for n in range(5))]
+    bag = make_bag(entries, storage='sqlite3')
+    with Recording(bag, salvage=True) as recording:
+        assert (recording.lost_share, recording.damage) == (0.0, '')
+        assert len(recording.outcomes()) == 5
+    with sqlite3.connect(next(bag.glob('*.db3'))) as database:
+        database.execute(f'DELETE FROM messages WHERE {rows}')
+        (left,) = database.execute('SELECT COUNT(*) FROM messages').fetchone()
+    messages, lost, damage = read(bag)
+    assert len(messages) == left < len(entries)
+    assert lost == pytest.approx(1 - left / len(entries))
+    assert f'than metadata.yaml promises): of {len(entries)} messages {left} are there' in damage
+    with Recording(bag, salvage=True) as recording:
+        # The topic is there, even where all of its messages are gone.
+        assert len(recording.outcomes('/grasp_outcome')) == (0 if 'topic' in rows else 3)
+        assert recording.image_topic().count == sum(x[0] == '/image' for x in messages)

@@ -38,6 +38,17 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
     assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
 
 
+def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    (tmp_path / 'wall.csv').write_text('start,end,success,domain\n5,6,1,real\n7,8,0,real\n')
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--outcomes',
+                 str(tmp_path / 'wall.csv')]
+    assert evaluate.main(arguments) == 0
+    assert 'none of the 2 outcomes is within the images' in capsys.readouterr().out
+    assert evaluate.main([*arguments, '--require', 'attempts>=1']) == 3
+
+
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()
@@ -88,3 +99,45 @@ def test_of_several_cameras_one_is_asked_for(
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert evaluate.main(arguments) == 1
     assert 'expected one of /left, /right' in caplog.text
+
+
+def test_of_several_topics_of_candidates_one_is_asked_for(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.candidates(factory.START_NS - 1, x) for x in ('/far', '/near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert evaluate.main(arguments) == 0
+    assert 'note: the grasp candidates are those on /near' in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert evaluate.main(arguments) == 1
+    assert 'several topics of grasp candidates: name one' in caplog.text
+    assert evaluate.main([*arguments, '--candidates-topic', '/typo']) == 1
+    assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
+
+
+def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    told = ('calibrations are on /far/camera_info, /near/camera_info, none of them beside the '
+            'images, and none was named: no candidate can be scored')
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert evaluate.main(arguments) == 0 and told in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert evaluate.main(arguments) == 0
+    said = capsys.readouterr()
+    assert told not in said.out and "several topics of the camera's calibration" in said.err
+    assert evaluate.main([*arguments, '--camera-info-topic', '/far/camera_info']) == 0
+    assert told not in capsys.readouterr().out
+
+
+def test_the_executed_grasp_may_be_on_another_topic(
+        factory, make_bag, tiny_checkpoint, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40),
+                    factory.selected(factory.START_NS, (0, 0, 0.5), (0.0, 0, 0, 1))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--executed-topic']
+    assert evaluate.main([*arguments, 'selected_grasp']) == 0
+    assert evaluate.main([*arguments, '/goal']) == 1
+    assert 'no executed grasps on /goal; expected one of /selected_grasp' in caplog.text

@@ -91,6 +91,23 @@ def test_an_attempt_without_a_frame_is_unmatched(heard):
     assert 'attempt 2' in record.unmatched[0]
 
 
+def test_attempts_that_overlap_and_outcomes_of_another_clock_are_told(heard):
+    live = replace(PLAYED, frames=None)
+    both = [attempt(1, 1, 3, 5, True), attempt(2, 2, 4, 5, True)]
+    assert any('overlap in time' in x for x in record_of(heard, both, live, 2.0).notes)
+    found = record_of(heard, [attempt(1, 50, 51, 52, False)], live, 2.0)
+    assert any('expected both to be stamped by one clock' in x for x in found.notes)
+
+
+def test_a_score_older_than_the_predictors_gap_does_not_count(heard):
+    late = attempt(1, 1, 4, 9, True)
+    late = replace(late, outcome=replace(late.outcome, decision_ns=4_600_000_000))
+    found = record_of(heard, [late], PLAYED, 2.0)
+    assert found.attempts[0].source == 'none' and '1 (0.600 s)' in found.notes[-1]
+    patient = replace(heard, diagnostics={**heard.diagnostics, 'max_gap': '0.7'})
+    assert record_of(patient, [late], PLAYED, 2.0).attempts[0].score == np.float32(0.4)
+
+
 def test_what_was_not_executed_has_no_score_to_be_held_against(heard):
     attempts = [attempt(1, 1, 2, 2, True), attempt(2, 3, 4, 5, False, None)]
     record = record_of(heard, attempts, replace(PLAYED, frames=None, closed_loop=True), 2.0,

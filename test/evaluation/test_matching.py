@@ -1,6 +1,7 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
 from moss_perception.bags.outcomes import Outcome
+from moss_perception.evaluation.findings import stale
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 import numpy as np
 
@@ -44,9 +45,9 @@ def test_without_the_executed_grasp_the_default_counts_but_is_no_part_of_its_cur
 def test_attempts_that_overlap_share_samples():
     attempts = [attempt(2, 15, 25, 40), attempt(1), attempt(3, 100, 110, 120)]
     matcher = Matcher(attempts)
-    for at in (18, 24):
+    for at in (19.5, 24.5):
         matcher.take(sample(at, at / 100))
-    assert [(x.attempt, x.score) for x in matcher.records()] == [(2, 0.24), (1, 0.18)]
+    assert [(x.attempt, x.score) for x in matcher.records()] == [(2, 0.245), (1, 0.195)]
     assert matcher.overlaps() == [(1, 2)]
     assert [x.outcome.attempt for x in matcher.unmet()] == [3]
     assert [x.outcome.attempt for x in matcher.during(35 * SECOND)] == [2]
@@ -56,6 +57,21 @@ def test_who_notes_only_the_beginning_is_scored_by_what_was_just_before():
     (found,) = matched([attempt(start=20, decision=20)], sample(18.5, 0.1), sample(19.5, 0.2),
                        sample(20.5, 0.3))
     assert (found.score, list(found.times_s)) == (0.2, [-0.5, 0.5])
+
+
+def test_a_score_older_than_the_predictors_gap_does_not_count_and_is_told():
+    given = [attempt(position=None), attempt(2, position=None)]
+    samples = [sample(at, default=0.7) for at in (11, 19.4)]
+    found = matched(given, *samples)
+    assert [(x.scored_ns, x.source) for x in found] == [(None, 'none')] * 2
+    assert all(np.isnan((x.score, x.uncertainty)).all() for x in found)
+    (line,) = stale(found)
+    assert line.startswith('2 attempts have no score') and '1 (0.600 s), 2 (0.600 s)' in line
+    matcher = Matcher(given, round(0.7 * SECOND))
+    matcher.take(samples[-1])
+    assert [x.score for x in matcher.records()] == [0.7, 0.7] and not stale(matcher.records())
+    (fresh, _) = matched(given, *samples, sample(19.5, default=0.6))
+    assert fresh.score == 0.6
 
 
 def test_an_attempt_of_which_no_image_was_scored_has_no_score():

@@ -38,7 +38,8 @@ def record(tmp_path, jpegs):
             for index, jpeg in enumerate(frames or jpegs):
                 stamp_ns = START_NS + index * period_ns
                 writer.camera_info(stamp_ns, 40, 40, MATRIX)
-                writer.candidates(stamp_ns, GRASPS if index <= DECISION else GRASPS[:0])
+                if '/grasp_candidates' in options.get('topics', ['/grasp_candidates']):
+                    writer.candidates(stamp_ns, GRASPS if index <= DECISION else GRASPS[:0])
                 writer.image(stamp_ns, jpeg)
                 if index == DECISION:
                     writer.selected(stamp_ns, GRASPS[1])
@@ -145,14 +146,30 @@ def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, 
     start = (START_NS + 19 * RATE_NS) / 1e9
     table.write_text(f'start,end,success,domain\n{start:.3f},{start + 0.3:.3f},no,real\n'
                      '5,6,yes,real\n')
-    bag = record(outcome=False, topics=('/image/compressed', '/camera_info', '/grasp_candidates',
-                                        '/selected_grasp'))
-    found = replay(bag, predictor, attempts_csv=table, candidates_topic='/none')
+    bag = record(outcome=False, topics=('/image/compressed', '/camera_info', '/selected_grasp'))
+    found = replay(bag, predictor, attempts_csv=table)
     (attempt,) = found.attempts
     assert (attempt.success, found.domain) == (False, 'real')
     assert attempt.scored_ns == START_NS + 19 * RATE_NS and attempt.source == 'default'
+    assert any('no grasp candidates on /grasp_candidates: the default' in x for x in found.notes)
     (line,) = found.unmatched
     assert line.startswith('attempt 2: it ends') and 'before the first image' in line
+
+
+def test_a_decision_after_the_cut_of_a_recording_has_no_score(record, predictor, tmp_path):
+    table = tmp_path / 'outcomes.csv'
+    start, last = START_NS / 1e9, (START_NS + (FRAMES - 1) * RATE_NS) / 1e9
+    table.write_text('start,decision,end,success\n'
+                     + ''.join(f'{start:.1f},{last + late:.1f},{last + 60:.1f},yes\n'
+                               for late in (0.5, 0.6, 58.0)))
+    found = replay(record(outcome=False), predictor, attempts_csv=table)
+    fresh, *old = found.attempts
+    assert fresh.scored_ns == START_NS + (FRAMES - 1) * RATE_NS and np.isfinite(fresh.score)
+    assert [(x.scored_ns, x.source) for x in old] == [(None, 'none')] * 2
+    assert np.isnan([(x.score, x.uncertainty) for x in old]).all()
+    assert any('2 (0.600 s), 3 (58.000 s)' in note for note in found.notes)
+    patient = Predictor(predictor.engine, max_gap_s=0.7)
+    assert np.isfinite(replay(tmp_path / 'bag', patient, attempts_csv=table).attempts[1].score)
 
 
 def test_without_outcomes_the_report_is_told(record, predictor):
@@ -175,6 +192,15 @@ def test_what_is_named_has_to_be_there(record, predictor):
         replay(bag, predictor, camera_info_topic='nowhere')
     with pytest.raises(BagError, match='no images on /nowhere'):
         replay(bag, predictor, image_topic='nowhere')
+    with pytest.raises(BagError, match='no grasp candidates on /typo; expected one of '
+                       '/grasp_candidates'):
+        replay(bag, predictor, candidates_topic='/typo')
+    with pytest.raises(BagError, match='no outcomes on /typo; expected one of /grasp_outcome'):
+        replay(bag, predictor, outcome_topic='/typo')
+    with pytest.raises(BagError, match='no executed grasps on /typo; expected one of /selected'):
+        replay(bag, predictor, executed_topic='/typo')
+    with pytest.raises(BagError, match='/camera_info is a .*CameraInfo, expected .*PoseArray'):
+        replay(bag, predictor, candidates_topic='/camera_info')
 
 
 def test_progress_counts_every_image(record, predictor):

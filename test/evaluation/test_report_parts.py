@@ -1,12 +1,15 @@
 """Rank agreement, temperature, time curves, episodes and thresholds, by hand."""
 
+from dataclasses import replace
 import math
 
+from moss_perception.cli.evaluate_bags import _tell
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.evaluation import agreement, early, reliability, thresholds
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import pooling
 from moss_perception.evaluation.report.pooling import factor_of
+from moss_perception.evaluation.report.summary import summarise
 from moss_perception.evaluation.resampling import Scored
 import numpy as np
 import pytest
@@ -31,6 +34,22 @@ def test_agreement_needs_three_checkpoints_and_says_so():
     assert 'three are the least' in two.why
     assert 'alike' in agreement.agreement([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]).why
     assert 'undefined' in agreement.agreement([0.5, math.nan, 0.5], [0.1, 0.2, 0.3]).why
+
+
+def test_the_terminal_has_the_pages_interval_of_attempts_that_overlap(made_up, capsys):
+    bags = [made_up.make_bag(name, 30) for name in ('real', 'sim')]
+    # Three after one another share time, and are drawn together.
+    bags = [replace(bag, attempts=tuple(
+        replace(x, start_ns=(x.attempt // 3) * 10**11, end_ns=(x.attempt // 3) * 10**11 + 1)
+        for x in bag.attempts)) for bag in bags]
+    evaluation = made_up.make_evaluation(*bags)
+    _tell(evaluation, 'sim')
+    said = capsys.readouterr().out
+    for domain in summarise(evaluation, 'sim').domains:
+        assert domain.counts.episodes == 10
+        found = domain.measures['auroc']
+        assert (f'{domain.name}: {domain.counts.held} of 30 attempts succeeded, 30 scored; AUROC '
+                f'{found.value:.3f} ({found.low:.3f} to {found.high:.3f})') in said
 
 
 def _too_sure(count, temperature=2.0):

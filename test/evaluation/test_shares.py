@@ -1,8 +1,9 @@
 """A recording that several evaluate in shares gives what one would have found."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+from moss_perception.evaluation.findings import stale
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.shares import join, Share, share_out
 from moss_perception.grasp.predictor import Predictor
@@ -53,3 +54,14 @@ def test_shares_joined_equal_the_whole(predictor, count):
             # Bit for bit: a score depends on the last window and on nothing before.
             np.testing.assert_array_equal(
                 getattr(found, field.name), getattr(expected, field.name), field.name)
+
+
+def test_a_score_is_old_only_if_no_share_has_a_newer_one(made_up):
+    bag = made_up.make_bag('sim', 2)
+    one, other = ({'scored_ns': None, 'times_s': np.array([age]), 'scores': np.array([0.3])}
+                  for age in (-2.0, -0.7))
+    old, new = tuple(replace(x, **one) for x in bag.attempts), bag.attempts[0]
+    parts = [replace(bag, attempts=old, notes=('a note', *stale(old))),
+             replace(bag, attempts=(new, replace(bag.attempts[1], **other)))]
+    note, line = join(parts).notes
+    assert note == 'a note' and line.startswith('1 attempts') and '1 (0.700 s)' in line

@@ -168,6 +168,14 @@ def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_p
     assert file_sha256(out) == digest and file_sha256(tiny_checkpoint) == before
 
 
+def test_all_topics_can_be_named(tiny_checkpoint, tmp_path, caplog):
+    arguments = ['--bag', str(SAMPLE), '--out', str(tmp_path / 'x.safetensors'), '--model',
+                 str(tiny_checkpoint)]
+    for name in ('image', 'camera-info', 'candidates', 'outcome', 'executed'):
+        assert adapt_command.main([*arguments, f'--{name}-topic', f'/no_{name}']) == 1
+        assert f' on /no_{name}; expected one of ' in caplog.text
+
+
 def test_what_lies_there_is_never_overwritten(tmp_path):
     with pytest.raises(CheckpointError, match=r'expected <name>\.safetensors'):
         refuse_existing(tmp_path / 'model.onnx')
