@@ -61,7 +61,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         from moss_perception.evaluation.report import require
         require()
     for name in filter(None, (arguments.report, arguments.record)):
-        _check_place(Path(name))
+        check_place(Path(name))
     models = _models(arguments)
     tasks = _tasks(arguments, models)
     records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
@@ -72,14 +72,14 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         records = {path: _shared(found) for path, found in records.items()}
     evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
     for evaluation in evaluations:
-        _tell(evaluation)
+        tell(evaluation)
     if arguments.record:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
-    return _conclude(evaluations, arguments, requirements)
+    return conclude(evaluations, arguments, requirements)
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Find out before a long run, and not after it, that nothing can be written there."""
     folder = path.absolute().parent
     while not folder.exists():
@@ -221,7 +221,7 @@ def _evaluation(path: Path, records: list[BagRecord],
         orders=config.orders, bags=tuple(records))
 
 
-def _tell(evaluation: Evaluation) -> None:
+def tell(evaluation: Evaluation) -> None:
     """Print what was found, domain by domain."""
     from moss_perception.evaluation.metrics import auroc, auroc_interval
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
@@ -252,8 +252,9 @@ def _describe(record: BagRecord) -> str:
             f'in {record.elapsed_s:.1f} s, {rate:.1f} times real time')
 
 
-def _conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
-              requirements: list) -> int:
+def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
+             requirements: list) -> int:
+    """Report, check what is required of the first checkpoint, and return the exit status."""
     reference = arguments.reference or 'sim'
     if arguments.report:
         from moss_perception.evaluation.replay import recorded_images
