@@ -81,6 +81,8 @@ class BagRecord:
         has found, in words; empty without one.
     :ivar pictures: of a run that no recording has the images of, JPEG files of the frames that
         film strips show, by header stamp, as far as they were kept.
+    :ivar told: of a run over topics, what the node's diagnostics told of it, by name; see
+        :func:`moss_perception.evaluation.beats.summarise_beats`.
     """
 
     path: str
@@ -105,6 +107,7 @@ class BagRecord:
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
     pictures: Mapping[int, bytes] = field(default_factory=dict)
+    told: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,8 @@ def test_of_a_live_run_the_report_shows_frames_where_asked(
     assert node.wait(60) == 0, node.output()
     bag, = read_evaluation(tmp_path / 'record.json').bags
     page = (tmp_path / 'report' / 'report.html').read_text()
+    assert 0 < bag.told['inference_p50_ms'] <= bag.told['inference_p95_ms']
+    assert 'diagnostics told' in page
     if not strips:
         assert not bag.pictures and 'image/jpeg' not in page
         return
