@@ -30,6 +30,7 @@ class AttemptRecord:
     :ivar scores: of the executed grasp at each of them, NaN where unknown: float64, ``(T,)``.
     :ivar executed: whether a grasp was executed; without one there is no success, and no score
         to be held against it.
+    :ivar decision_guessed: whether nobody noted the decision, and the attempt's end stands for it.
     """
 
     attempt: int
@@ -47,6 +48,7 @@ class AttemptRecord:
     times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     executed: bool = True
+    decision_guessed: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,13 @@ def test_what_diagnostics_told_is_on_record_and_age_only_of_a_live_camera(heard)
     assert record_of(one, [attempt(1, 1, 3, 5, True)], live, 2.0).told['age_p50_ms'] == 20
 
 
+def test_a_decision_that_was_guessed_is_on_record(heard):
+    noted = attempt(1, 1, 3, 5, True)
+    guessed = replace(noted, outcome=replace(noted.outcome, decision_guessed=True))
+    assert record_of(heard, [guessed], PLAYED, 2.0).attempts[0].decision_guessed
+    assert not record_of(heard, [noted], PLAYED, 2.0).attempts[0].decision_guessed
+
+
 def test_an_attempt_is_as_novel_as_the_frame_that_it_was_decided_on(heard):
     one = [attempt(1, 1, 3, 5, True)]
     record = record_of(heard, one, PLAYED, 2.0, novelties={2 * S: 0.4, 3 * S: 2.5, 4 * S: 9.0})

@@ -250,6 +250,18 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
     assert {row['score'] for row in rows} == {''}
 
 
+def test_guessed_decisions_are_said_before_the_figures(made_up, tmp_path):
+    bag = made_up.make_bag('real', 12)
+    attempts = [AttemptRecord(**{**vars(one), 'decision_guessed': n < 5})
+                for n, one in enumerate(bag.attempts)]
+    bag = type(bag)(**{**vars(bag), 'attempts': tuple(attempts)})
+    write_report([made_up.make_evaluation(bag)], tmp_path)
+    page, values, _ = read(tmp_path)
+    head = page.text[:page.text.index('What was counted')]
+    assert 'of 5 of 12 attempts nobody noted the decision' in head
+    assert values['checkpoints'][0]['recordings'][0]['decisions_guessed'] == 5
+
+
 def test_damage_default_grasps_and_refusals_are_said_before_the_figures(made_up, tmp_path):
     bag = made_up.make_bag('sim', 12, refused={'encoding': 3}, lost_share=0.25)
     attempts = [AttemptRecord(**{**vars(one), 'source': 'default'}) for one in bag.attempts]
