@@ -15,8 +15,8 @@ log = logging.getLogger('evaluate')
 
 # What only the one or the other is asked; argparse keeps values under these names.
 _OF_BAGS = ('outcomes', 'image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
-            'report', 'record', 'require', 'reference')
-_OF_RECORDS = ('report', 'require', 'reference')
+            'report', 'record', 'require', 'reference', 'threshold', 'success_definition')
+_OF_RECORDS = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _OF_SCENES = ('yardstick', 'require_auroc', 'out')
 
 
@@ -69,6 +69,10 @@ def _add_bags(group) -> None:
                        help="such as 'auroc>=0.8': exit status 3 unless it holds")
     group.add_argument('--reference', metavar='DOMAIN',
                        help='the domain that others are compared with (sim)')
+    group.add_argument('--threshold', metavar='SCORE',
+                       help='scores from here on let a grasp pass, in [0, 1] (0.5)')
+    group.add_argument('--success-definition', metavar='TEXT',
+                       help='what counts as a success, in a sentence, for the report')
 
 
 def _add_scenes(group) -> None:

@@ -14,7 +14,7 @@ import sys
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
-from moss_perception.evaluation.thresholds import parse, Verdict
+from moss_perception.evaluation.thresholds import parse, score_threshold, Verdict
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.parallel import in_order
@@ -57,6 +57,8 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     requirements = [parse(text) for text in arguments.require]
+    # Found out before a long run.
+    score_threshold(arguments.threshold)
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()
@@ -255,16 +257,18 @@ def _describe(record: BagRecord) -> str:
 def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
              requirements: list) -> int:
     """Report, check what is required of the first checkpoint, and return the exit status."""
-    reference = arguments.reference or 'sim'
+    reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
         from moss_perception.evaluation.replay import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,
-                               requirements=requirements, images=recorded_images)
+                               requirements=requirements, images=recorded_images,
+                               threshold=threshold,
+                               success_definition=arguments.success_definition or '')
         print(f'report: {folder / "report.html"}')
     elif requirements:
-        verdict = _check(evaluations[0], reference, requirements)
+        verdict = _check(evaluations[0], reference, threshold, requirements)
     else:
         return 0
     if verdict.rows:
@@ -272,8 +276,9 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     return 0 if verdict.met else NOT_MET
 
 
-def _check(evaluation: Evaluation, reference: str, requirements: list) -> Verdict:
+def _check(evaluation: Evaluation, reference: str, threshold: float,
+           requirements: list) -> Verdict:
     from moss_perception.evaluation.report.costs import figures_of
     from moss_perception.evaluation.report.summary import summarise
     from moss_perception.evaluation.thresholds import check
-    return check(requirements, figures_of(summarise(evaluation, reference)), reference)
+    return check(requirements, figures_of(summarise(evaluation, reference, threshold)), reference)

@@ -8,7 +8,7 @@ from moss_perception.cli.evaluate_bags import check_place, conclude, tell
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
 from moss_perception.evaluation.report.pooling import name_of
-from moss_perception.evaluation.thresholds import parse
+from moss_perception.evaluation.thresholds import parse, score_threshold
 
 log = logging.getLogger('evaluate')
 
@@ -22,6 +22,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     requirements = [parse(text) for text in arguments.require]
+    score_threshold(arguments.threshold)
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()

@@ -33,6 +33,10 @@ class EvaluatorSettings:
     reference: str = setting('sim', 'The domain with which the others are compared.')
     require: str = setting(
         '', "What must hold, such as 'auroc>=0.8; brier@shifted<=0.25': else the status is 3.")
+    threshold: float = setting(
+        0.5, 'Scores from here on let a grasp pass, in the report.', low=0.0, high=1.0)
+    success_definition: str = setting(
+        '', 'What counts as a success, in a sentence, for the report; empty: the usual one.')
     start_delay: float = setting(
         120.0, 'How long to wait for the predictor, and for a camera.', low=1.0, high=3600.0)
     stall: float = setting(

@@ -68,6 +68,33 @@ def test_a_requirement_is_of_the_first_checkpoint(records):
     assert evaluate.main(['--records', *records[::-1], '--require', 'success@sim>=0.8']) == 3
 
 
+def test_another_threshold_and_what_success_is_reach_the_report(records, tmp_path, caplog):
+    more = ['--success-definition', 'held for five seconds']
+    for name, words in (('usual', []), ('dear', ['--threshold', '0.9', *more])):
+        assert evaluate.main(['--records', *records[:2], '--report', str(tmp_path / name),
+                              *words]) == 0
+    usual, dear = (json.loads((tmp_path / name / 'report.json').read_text())
+                   for name in ('usual', 'dear'))
+    assert (usual['threshold'], dear['threshold']) == (0.5, 0.9)
+    passed = [x['checkpoints'][0]['domains']['sim']['counts']['passed'] for x in (usual, dear)]
+    assert passed[0] > passed[1]
+    page = (tmp_path / 'dear' / 'report.html').read_text()
+    assert 'held for five seconds' in page and 'A score of 0.9 or more' in page
+    # Requirements without a report are of the same threshold.
+    need = ['--records', *records[:2], '--require', f'accuracy@sim>={_accuracy(usual)}']
+    assert evaluate.main(need) == 0
+    assert (evaluate.main([*need, '--threshold', '0.9']) == 0) == (
+        _accuracy(dear) >= _accuracy(usual))
+    for wrong in ('1.5', 'high', 'nan'):
+        caplog.clear()
+        assert evaluate.main(['--records', *records[:2], '--threshold', wrong]) == 1
+        assert f'threshold={wrong} is not allowed: expected a number in [0, 1]' in caplog.text
+
+
+def _accuracy(values):
+    return values['checkpoints'][0]['domains']['sim']['measures']['accuracy']['value']
+
+
 def test_records_that_cannot_be_used_are_one_line(records, tmp_path, caplog):
     for names, said in (([records[0]] * 2, 'names a file twice'),
                         ([str(tmp_path / 'none.json')], 'none.json is no evaluation')):
