@@ -42,11 +42,10 @@ class EvaluatorSettings:
     stall: float = setting(
         60.0, 'Without a frame for so long, while there is a camera, it gives up.',
         low=1.0, high=86400.0)
-    verify: bool = setting(
-        False, 'Score exactly the frames that arrived once more, without topics, and compare.')
-
     strips: bool = setting(
         False, 'Without a bag: listen to the images and keep small ones, for the film strips.')
+    verify: bool = setting(
+        False, 'Score exactly the frames that arrived once more, without topics, and compare.')
 
     def __post_init__(self):
         if not self.record and not self.report:
