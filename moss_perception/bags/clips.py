@@ -177,7 +177,8 @@ class _Sequence:
         self._writer.outcome(
             f'{"success" if row.success else "failure"}, clip {clip.name}', attempt=done.attempts,
             start_ns=start_ns, decision_ns=decision_ns, end_ns=end_ns, success=row.success,
-            domain=domain, motion='', object=row.object)
+            domain=domain, motion='', object=row.object,
+            decision_guessed=row.decision_ns is None)
 
 
 def _times(row: ClipRow, spool: ClipSpool) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ class Outcome:
     :ivar attempt: its number in the recording.
     :ivar decision_ns: header stamp of the newest frame that the decision was made on.
     :ivar success: whether the object was held.
+    :ivar decision_guessed: whether nobody noted the decision, and the end stands for it.
     """
 
     attempt: int
@@ -26,15 +27,18 @@ class Outcome:
     domain: str
     motion: str
     object: str
+    decision_guessed: bool = False
 
 
 def values_of(outcome: Outcome) -> dict[str, str]:
     """Write an attempt as the keys and values of diagnostic_msgs/DiagnosticStatus."""
-    return {
+    values = {
         'attempt': str(outcome.attempt), 'start': ns_to_seconds(outcome.start_ns),
         'decision': ns_to_seconds(outcome.decision_ns), 'end': ns_to_seconds(outcome.end_ns),
         'success': 'true' if outcome.success else 'false', 'domain': outcome.domain,
         'motion': outcome.motion, 'object': outcome.object}
+    # Left out where it is noted, as it usually is.
+    return values | ({'decision_guessed': 'true'} if outcome.decision_guessed else {})
 
 
 def outcome_of(status: Any) -> Outcome:
@@ -55,7 +59,8 @@ def outcome_of(status: Any) -> Outcome:
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
         values['success'] == 'true',
-        *(values.get(x, '') for x in ('domain', 'motion', 'object')))
+        *(values.get(x, '') for x in ('domain', 'motion', 'object')),
+        values.get('decision_guessed') == 'true')
 
 
 def domains_of(outcomes: Iterable[Outcome]) -> str:

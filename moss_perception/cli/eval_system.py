@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moss_perception.cli.bag_topics import system_of
 from moss_perception.errors import ConfigError
+from moss_perception.evaluation.thresholds import score_threshold
 from moss_perception.resources import share_directory
 from moss_perception.system import Argument, check_values, JOB, Process, STARTER
 
@@ -61,6 +62,9 @@ def evaluation_arguments() -> list[Argument]:
         Argument('out', 'out/sim_to_real', 'folder for the report, and for what it was made of'),
         Argument('require', '', "what must hold, such as 'auroc>=0.8; brier@shifted<=0.25'; "
                  'else the status is 3'),
+        Argument('threshold', '0.5', 'scores from here on let a grasp pass, in the report'),
+        Argument('success_definition', '', 'what counts as a success, in a sentence, for the '
+                 'report; empty: the usual one'),
         Argument('log_level', 'info', 'lowest level that is logged',
                  ('debug', 'info', 'warn', 'error', 'fatal')),
     ]
@@ -92,7 +96,9 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
         evaluator = {'record': str(record), 'start_delay': 120.0}
         if number == len(chosen):
             evaluator |= {'others': records, 'report': str(folder / 'report'),
-                          'reference': said['sim_domain'], 'require': said['require']}
+                          'reference': said['sim_domain'], 'require': said['require'],
+                          'threshold': score_threshold(said['threshold']),
+                          'success_definition': said['success_definition']}
         runs.append(_run(said, which, source, evaluator))
         records = [*records, str(record)]
     return runs

@@ -15,7 +15,9 @@ from moss_perception.grasp.engine import ENGINES
 log = logging.getLogger('evaluate')
 
 # What only the one or the other is asked; argparse keeps values under these names.
-_OF_BAGS = ('outcomes', *TOPICS, 'report', 'record', 'require', 'reference')
+_OF_BAGS = ('outcomes', *TOPICS, 'report', 'record', 'require', 'reference', 'threshold',
+            'success_definition')
+_OF_RECORDS = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _OF_SCENES = ('yardstick', 'require_auroc', 'out')
 
 
@@ -58,10 +60,17 @@ def _add_bags(group) -> None:
                        help='write report.html, report.json and attempts.csv there')
     group.add_argument('--record', metavar='FILE',
                        help='keep what was found, for bag_evaluator to report with its own')
+    group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
+                       help='report what was found before, and kept with --record or by '
+                            'bag_evaluator, of one checkpoint or of several; no recordings')
     group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
                        help="such as 'auroc>=0.8': exit status 3 unless it holds")
     group.add_argument('--reference', metavar='DOMAIN',
                        help='the domain that others are compared with (sim)')
+    group.add_argument('--threshold', metavar='SCORE',
+                       help='scores from here on let a grasp pass, in [0, 1] (0.5)')
+    group.add_argument('--success-definition', metavar='TEXT',
+                       help='what counts as a success, in a sentence, for the report')
 
 
 def _add_scenes(group) -> None:
@@ -88,8 +97,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     of_scenes = arguments.scenes is not None or arguments.fresh is not None
     arguments.named_bags = [x for x in arguments.domain if '=' in x]
     of_bags = bool(arguments.bags or arguments.named_bags)
-    if of_scenes == of_bags:
-        parser.error('expected recordings, or --scenes, or --fresh')
+    if of_scenes + of_bags + bool(arguments.records) != 1:
+        parser.error('expected recordings, or --records, or --scenes, or --fresh')
+    if arguments.records:
+        _refuse_beside_records(parser, arguments)
+        return arguments
     wrong = [f'--{name.replace("_", "-")}' for name in (_OF_BAGS if of_scenes else _OF_SCENES)
              if getattr(arguments, name)]
     if wrong:
@@ -101,8 +113,20 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+def _refuse_beside_records(parser: argparse.ArgumentParser,
+                           arguments: argparse.Namespace) -> None:
+    names = (*_OF_BAGS, *_OF_SCENES, 'model', 'sha256', 'threads', 'workers', 'domain')
+    wrong = [f'--{name.replace("_", "-")}' for name in names
+             if name not in _OF_RECORDS and getattr(arguments, name)]
+    if wrong:
+        parser.error(f'{", ".join(wrong)}: not for records, which tell what was found')
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
     """Do what is asked for."""
+    if arguments.records:
+        from moss_perception.cli.evaluate_records import evaluate_records
+        return evaluate_records(arguments)
     if arguments.bags or arguments.named_bags:
         from moss_perception.cli.evaluate_bags import evaluate_bags
         return evaluate_bags(arguments)

@@ -14,7 +14,7 @@ from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
-from moss_perception.evaluation.thresholds import parse, Verdict
+from moss_perception.evaluation.thresholds import parse, score_threshold, Verdict
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.parallel import in_order
@@ -56,11 +56,13 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     requirements = [parse(text) for text in arguments.require]
+    # Found out before a long run.
+    score_threshold(arguments.threshold)
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()
     for name in filter(None, (arguments.report, arguments.record)):
-        _check_place(Path(name))
+        check_place(Path(name))
     models = _models(arguments)
     tasks = _tasks(arguments, models)
     records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
@@ -71,14 +73,14 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
         records = {path: _shared(found) for path, found in records.items()}
     evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
     for evaluation in evaluations:
-        _tell(evaluation, arguments.reference or 'sim')
+        tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
-    return _conclude(evaluations, arguments, requirements)
+    return conclude(evaluations, arguments, requirements)
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Find out before a long run, and not after it, that nothing can be written there."""
     folder = path.absolute().parent
     while not folder.exists():
@@ -194,7 +196,7 @@ def _evaluation(path: Path, records: list[BagRecord],
         orders=config.orders, bags=tuple(records))
 
 
-def _tell(evaluation: Evaluation, reference: str) -> None:
+def tell(evaluation: Evaluation, reference: str) -> None:
     """Print what was found, domain by domain."""
     from moss_perception.evaluation import resampling
     from moss_perception.evaluation.report.pooling import pool
@@ -224,18 +226,21 @@ def _describe(record: BagRecord) -> str:
             f'in {record.elapsed_s:.1f} s, {rate:.1f} times real time')
 
 
-def _conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
-              requirements: list) -> int:
-    reference = arguments.reference or 'sim'
+def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
+             requirements: list) -> int:
+    """Report, check what is required of the first checkpoint, and return the exit status."""
+    reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
         from moss_perception.evaluation.replay import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,
-                               requirements=requirements, images=recorded_images)
+                               requirements=requirements, images=recorded_images,
+                               threshold=threshold,
+                               success_definition=arguments.success_definition or '')
         print(f'report: {folder / "report.html"}')
     elif requirements:
-        verdict = _check(evaluations[0], reference, requirements)
+        verdict = _check(evaluations[0], reference, threshold, requirements)
     else:
         return 0
     if verdict.rows:
@@ -243,8 +248,9 @@ def _conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     return 0 if verdict.met else NOT_MET
 
 
-def _check(evaluation: Evaluation, reference: str, requirements: list) -> Verdict:
+def _check(evaluation: Evaluation, reference: str, threshold: float,
+           requirements: list) -> Verdict:
     from moss_perception.evaluation.report.costs import figures_of
     from moss_perception.evaluation.report.summary import summarise
     from moss_perception.evaluation.thresholds import check
-    return check(requirements, figures_of(summarise(evaluation, reference)), reference)
+    return check(requirements, figures_of(summarise(evaluation, reference, threshold)), reference)

@@ -1,7 +1,7 @@
 """``record``: play the simulated work cell into training data or into a recording."""
 
 import argparse
-from contextlib import closing
+from contextlib import closing, nullcontext
 import logging
 import sys
 
@@ -22,7 +22,7 @@ def _parser() -> argparse.ArgumentParser:
                         help='attempts for --bag (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the first scene (%(default)s)')
     parser.add_argument('--workers', type=int, default=1,
-                        help='processes for --out (%(default)s)')
+                        help='processes (%(default)s)')
     parser.add_argument('--cell', default='belt',
                         help='what scenes are drawn from: belt or full (%(default)s)')
     parser.add_argument('--domain', default='sim', help='how scenes look and behave: sim or '
@@ -40,9 +40,11 @@ def _record(arguments, source) -> int:
     from moss_perception.bags.writer import RecordingWriter
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
-    with closing(Renderer()) as renderer, RecordingWriter(arguments.bag) as writer:
+    # Several workers have a renderer each.
+    with closing(Renderer()) if arguments.workers == 1 else nullcontext() as renderer, \
+            RecordingWriter(arguments.bag) as writer:
         done = record(writer, renderer, arguments.attempts, arguments.seed, source,
-                      arguments.rate)
+                      arguments.rate, workers=arguments.workers)
     _LOG.info('%d attempts in %s, %d of them successful', done.attempts, arguments.bag,
               done.successes)
     _tell_skipped(done.skipped)

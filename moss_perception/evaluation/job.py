@@ -124,7 +124,9 @@ class EvaluationJob:
         folder = Path(self._settings.report)
         verdict = write_report(
             [evaluation], folder, reference_domain=self._settings.reference,
-            requirements=self._requirements, images=recorded_images)
+            requirements=self._requirements, images=recorded_images,
+            threshold=self._settings.threshold,
+            success_definition=self._settings.success_definition)
         self._say(f'wrote {folder}')
         for line in verdict.table().splitlines() if verdict.rows else ():
             self._say(line)

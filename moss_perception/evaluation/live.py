@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from moss_perception.bags.outcomes import domains_of
 from moss_perception.errors import MossError
 from moss_perception.evaluation import findings
+from moss_perception.evaluation.beats import summarise_beats
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.grasp.predictor import MAX_GAP_S
@@ -44,12 +45,15 @@ class Heard:
     :ivar fates: stamp and ``scored``, ``stored``, ``skipped`` or ``refused`` of each frame that
         arrived, in the order in which that was decided.
     :ivar diagnostics: the last values by key.
+    :ivar beats: of each diagnostics message those that :mod:`moss_perception.evaluation.beats`
+        sums up, in order.
     """
 
     scores: Sequence[Scores]
     defaults: Sequence[float]
     fates: Sequence[tuple[int, str]]
     diagnostics: Mapping[str, str]
+    beats: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         unmatched=findings.unmatched(matcher, seen),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
         closed_loop=played.closed_loop, lost_share=played.lost_share, pictures=pictures,
+        told=summarise_beats(heard.beats, aged=played.path == LIVE),
         latency_ms=np.array([(s.received_ns - played.published[s.stamp_ns]) / 1e6
                              for s in heard.scores if s.stamp_ns in played.published]))
 

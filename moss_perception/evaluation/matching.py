@@ -16,7 +16,8 @@ import numpy as np
 SAME_PLACE_M = 1e-4
 # Who notes only when a grasp began decided then, on what was seen just before.
 LOOK_BACK_NS = 1_000_000_000
-_TAKEN_OVER = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object')
+_TAKEN_OVER = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
+               'decision_guessed')
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Evaluations as files, so that one process can report what several have found."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, fields
 import json
@@ -68,6 +69,14 @@ def merge(evaluations: list[Evaluation]) -> Evaluation:
                 'checkpoint')
     values = {field.name: getattr(first, field.name) for field in fields(Evaluation)}
     return Evaluation(**values | {'bags': tuple(x for e in evaluations for x in e.bags)})
+
+
+def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Put the recordings of each checkpoint together, in the order in which they first come."""
+    found: dict[str, list[Evaluation]] = {}
+    for one in evaluations:
+        found.setdefault(one.sha256, []).append(one)
+    return [merge(same) for same in found.values()]
 
 
 def _names(evaluation: Evaluation) -> str:

@@ -31,6 +31,7 @@ class AttemptRecord:
     :ivar scores: of the executed grasp at each of them, NaN where unknown: float64, ``(T,)``.
     :ivar executed: whether a grasp was executed; without one there is no success, and no score
         to be held against it.
+    :ivar decision_guessed: whether nobody noted the decision, and the attempt's end stands for it.
     """
 
     attempt: int
@@ -48,6 +49,7 @@ class AttemptRecord:
     times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     executed: bool = True
+    decision_guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class BagRecord:
         has found, in words; empty without one.
     :ivar pictures: of a run that no recording has the images of, JPEG files of the frames that
         film strips show, by header stamp, as far as they were kept.
+    :ivar told: of a run over topics, what the node's diagnostics told of it, by name; see
+        :func:`moss_perception.evaluation.beats.summarise_beats`.
     """
 
     path: str
@@ -106,6 +110,7 @@ class BagRecord:
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
     pictures: Mapping[int, bytes] = field(default_factory=dict)
+    told: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

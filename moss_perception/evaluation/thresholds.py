@@ -103,6 +103,27 @@ def show(value: float) -> str:
     return 'undefined' if not math.isfinite(value) else f'{value:.4g}'
 
 
+PASSES = 0.5
+"""Scores from here on say that a grasp will hold, unless another threshold is asked for."""
+
+
+def score_threshold(text: str | None) -> float:
+    """
+    Read the threshold of scores; :data:`PASSES` without one.
+
+    :raises ConfigError: if it is no number in [0, 1].
+    """
+    if not text:
+        return PASSES
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise ConfigError(f'threshold={text} is not allowed: expected a number in [0, 1]')
+    return value
+
+
 def parse(text: str) -> Requirement:
     """
     Read a requirement: a metric, ``@`` and a domain if only one is meant, and a bound.

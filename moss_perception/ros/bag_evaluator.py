@@ -61,7 +61,7 @@ class BagEvaluator(Node):
     def heard(self) -> Heard:
         """Return what the predictor has said."""
         of = self._hearing
-        return Heard(of.scores, of.default_scores, of.fates, of.diagnostics)
+        return Heard(of.scores, of.default_scores, of.fates, of.diagnostics, of.beats)
 
     @property
     def told(self) -> Told:

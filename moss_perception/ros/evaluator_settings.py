@@ -33,16 +33,19 @@ class EvaluatorSettings:
     reference: str = setting('sim', 'The domain with which the others are compared.')
     require: str = setting(
         '', "What must hold, such as 'auroc>=0.8; brier@shifted<=0.25': else the status is 3.")
+    threshold: float = setting(
+        0.5, 'Scores from here on let a grasp pass, in the report.', low=0.0, high=1.0)
+    success_definition: str = setting(
+        '', 'What counts as a success, in a sentence, for the report; empty: the usual one.')
     start_delay: float = setting(
         120.0, 'How long to wait for the predictor, and for a camera.', low=1.0, high=3600.0)
     stall: float = setting(
         60.0, 'Without a frame for so long, while there is a camera, it gives up.',
         low=1.0, high=86400.0)
-    verify: bool = setting(
-        False, 'Score exactly the frames that arrived once more, without topics, and compare.')
-
     strips: bool = setting(
         False, 'Without a bag: listen to the images and keep small ones, for the film strips.')
+    verify: bool = setting(
+        False, 'Score exactly the frames that arrived once more, without topics, and compare.')
 
     def __post_init__(self):
         if not self.record and not self.report:

@@ -6,6 +6,7 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.errors import CandidateError
+from moss_perception.evaluation.beats import KEPT
 from moss_perception.ros.outputs import PROCESSED_QOS
 from moss_perception.ros.point_cloud import read_scores
 import numpy as np
@@ -49,6 +50,7 @@ class Hearing:
     :ivar fates: stamp in nanoseconds and ``scored``, ``stored``, ``skipped`` or ``refused`` of
         each frame received.
     :ivar diagnostics: the predictor's newest values by key.
+    :ivar beats: of each of its messages what an evaluation sums up, in order.
     :ivar diagnosed_at: when they arrived, monotonic seconds; 0 before.
     :ivar states: the gate's states, in order.
     :ivar progressed_at: when a frame's fate was last heard of, monotonic seconds.
@@ -59,6 +61,7 @@ class Hearing:
         self.default_scores: list[float] = []
         self.fates: list[tuple[int, str]] = []
         self.diagnostics: dict[str, str] = {}
+        self.beats: list[dict[str, str]] = []
         self.diagnosed_at = 0.0
         self.states: list[str] = []
         self.progressed_at = time.monotonic()
@@ -101,6 +104,8 @@ class Hearing:
         for status in message.status:
             if status.name == self._status:
                 self.diagnostics = {pair.key: pair.value for pair in status.values}
+                self.beats.append({key: self.diagnostics[key] for key in KEPT
+                                   if key in self.diagnostics})
                 self.diagnosed_at = time.monotonic()
 
 

@@ -1,12 +1,17 @@
 """Attempts played one after another on one clock, as a robot's recorder would see them."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 import logging
 import math
-from typing import Protocol
+import os
+from typing import Any, Optional, Protocol, Union
 
 from moss_perception.errors import ConfigError, SceneError
+from moss_perception.parallel import in_order
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
@@ -24,6 +29,7 @@ CLOCK_START_NS = 1_700_000_000 * 10**9
 PAUSE_NS = 1_200_000_000
 _TICK_NS = round(TICK_S * 1e9)
 _LOG = logging.getLogger(__name__)
+_renderer = None
 
 
 class Sink(Protocol):
@@ -59,53 +65,122 @@ class Recorded:
     skipped: Counter = field(default_factory=Counter)
 
 
-def record(sink: Sink, renderer: Renderer, attempts: int, seed: int, source: Source = BELT_SIM,
-           rate_hz: float = FRAME_RATE_HZ, progress: bool = True) -> Recorded:
+class _Tape:
+    """Keeps what a sink is told of an attempt that begins at 0."""
+
+    def __init__(self):
+        self.success = False
+        self.end_ns = 0
+        self._told: list[tuple[str, tuple, dict[str, Any]]] = []
+
+    def camera_info(self, *values):
+        self._told.append(('camera_info', values, {}))
+
+    def candidates(self, *values):
+        self._told.append(('candidates', values, {}))
+
+    def image(self, *values):
+        self._told.append(('image', values, {}))
+
+    def selected(self, *values):
+        self._told.append(('selected', values, {}))
+
+    def outcome(self, *values, **fields):
+        self._told.append(('outcome', values, fields))
+
+    def tell(self, sink: Sink, start_ns: int) -> None:
+        """Tell a sink all of it, as of an attempt that begins at ``start_ns``."""
+        for name, values, fields in self._told:
+            if name == 'outcome':
+                fields = {key: value + start_ns if key.endswith('_ns') else value
+                          for key, value in fields.items()}
+            else:
+                values = (values[0] + start_ns, *values[1:])
+            getattr(sink, name)(*values, **fields)
+
+
+def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
+           source: Source = BELT_SIM, rate_hz: float = FRAME_RATE_HZ, progress: bool = True,
+           workers: int = 1) -> Recorded:
     """
     Play the scenes ``seed`` to ``seed + attempts - 1`` into a recording.
 
+    It is the same recording, whatever the number of workers.
+
     :param sink: takes the messages in the order of their stamps.
+    :param renderer: for a single worker, which is this process; others have their own.
     :param attempts: how many, at least 1.
     :param seed: of the first scene, at least 0.
     :param source: what scenes are drawn from.
     :param rate_hz: of the frames, 10 to 100.
+    :param workers: processes, at least 1.
     :raises ConfigError: if an argument is out of range.
     """
-    if attempts < 1:
-        raise ConfigError(f'attempts must be at least 1, got {attempts}')
+    for name, value in (('attempts', attempts), ('workers', workers)):
+        if value < 1:
+            raise ConfigError(f'{name} must be at least 1, got {value}')
     if not FRAME_RATE_HZ <= rate_hz <= 1 / TICK_S:
         raise ConfigError(f'rate must be {FRAME_RATE_HZ} to {1 / TICK_S:g} frames a second, got '
                           f'{rate_hz}')
     wishes = np.random.default_rng([seed, 4]).permutation(np.arange(attempts) % 2 == 0)
+    items = [(index, bool(wish)) for index, wish in enumerate(wishes)]
     start_ns, done = CLOCK_START_NS, Recorded()
-    for index in tqdm(range(attempts), unit='attempt', disable=not progress):
-        try:
-            attempt = _Attempt(sink, renderer, source.sample(seed + index), start_ns, rate_hz)
-            start_ns += PAUSE_NS
-            success = attempt.play(index + 1, bool(wishes[index]))
-        except SceneError as error:
-            _LOG.warning('left out: %s', error)
-            done.skipped[error.reason] += 1
-        else:
-            start_ns = attempt.now_ns + PAUSE_NS
+    with closing(_played(items, renderer, workers, seed=seed, source=source,
+                         rate_hz=rate_hz)) as coming:
+        for tape in tqdm(coming, total=attempts, unit='attempt', disable=not progress):
+            if isinstance(tape, SceneError):
+                _LOG.warning('left out: %s', tape)
+                done.skipped[tape.reason] += 1
+                continue
+            tape.tell(sink, start_ns)
+            start_ns += tape.end_ns + PAUSE_NS
             done.attempts += 1
-            done.successes += success
+            done.successes += tape.success
     return done
 
 
+def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers: int,
+            **asked: Any) -> Iterator[Union[_Tape, SceneError]]:
+    """Yield the attempts in order, played here or by several processes."""
+    if workers == 1:
+        yield from (_play(item, renderer=renderer, **asked) for item in items)
+        return
+    # One software renderer a worker is faster than each spreading over all cores.
+    os.environ.setdefault('LP_NUM_THREADS', '1')
+    with closing(in_order(partial(_play, **asked), items, workers,
+                          lambda item: f'attempt {item[0] + 1}')) as coming:
+        yield from coming
+
+
+def _play(item: tuple[int, bool], seed: int, source: Source, rate_hz: float,
+          renderer: Optional[Renderer] = None) -> Union[_Tape, SceneError]:
+    """Play one attempt; a worker without a renderer makes one, and keeps it."""
+    global _renderer
+    if renderer is None:
+        renderer = _renderer = _renderer or Renderer()
+    (index, wish), tape = item, _Tape()
+    try:
+        attempt = _Attempt(tape, renderer, source.sample(seed + index), rate_hz)
+        tape.success = attempt.play(index + 1, wish)
+    except SceneError as error:
+        return error
+    tape.end_ns = attempt.now_ns
+    return tape
+
+
 class _Attempt:
-    def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, start_ns: int,
-                 rate_hz: float):
+    """One attempt, on a clock that begins at 0."""
+
+    def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, rate_hz: float):
         self._sink = sink
         self._renderer = renderer
         self._spec = spec
-        self._start_ns = start_ns
         self._rate_hz = rate_hz
         self._cell = WorkCell(spec)
 
     @property
     def now_ns(self) -> int:
-        return self._start_ns + self._cell.ticks * _TICK_NS
+        return self._cell.ticks * _TICK_NS
 
     def play(self, number: int, wish: bool) -> bool:
         """Play the attempt with a grasp that comes out as wished for, if there is one."""
@@ -122,7 +197,7 @@ class _Attempt:
         self._sink.selected(decision_ns, listed[chosen])
         outcome = self._execute(grasps[chosen])
         self._sink.outcome(
-            outcome.reason, attempt=number, start_ns=self._start_ns, decision_ns=decision_ns,
+            outcome.reason, attempt=number, start_ns=0, decision_ns=decision_ns,
             end_ns=self.now_ns, success=outcome.success, domain=self._spec.domain.name,
             motion=self._spec.motion.name, object=self._spec.object.shape)
         return outcome.success

@@ -74,6 +74,15 @@ def test_each_clip_is_an_attempt_of_its_own_after_a_pause(clip, record):
     assert (done.guessed, done.domains) == (2, {'real': 1, 'lab': 1})
 
 
+def test_a_recording_keeps_which_decisions_were_guessed(clip, record):
+    path, _ = record([clip('a.avi'), clip('b.avi', decision_ns=3 * STEP_NS)])
+    assert [x.decision_guessed for x in outcomes(path)] == [True, False]
+    with Recording(path) as recording:
+        keys = [{pair.key for pair in recording.deserialize(raw, kind).status[0].values}
+                for _, kind, _, raw in recording.messages(['/grasp_outcome'])]
+    assert ['decision_guessed' in x for x in keys] == [True, False]
+
+
 def test_the_rows_times_are_the_attempts(clip, record):
     path, done = record([clip(start_ns=STEP_NS, decision_ns=250_000_000, end_ns=4 * STEP_NS)])
     (only,) = outcomes(path)

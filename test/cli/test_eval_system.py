@@ -38,6 +38,14 @@ def test_the_last_run_reports_what_all_have_found(tmp_path):
     assert (last['require'], last['reference']) == ('auroc>=0.8', 'sim')
 
 
+def test_a_threshold_and_what_success_is_are_the_reports(tmp_path):
+    _, real = runs_of(tmp_path, threshold='0', success_definition='held')
+    last = real['bag_evaluator'].parameters
+    assert (last['threshold'], last['success_definition']) == (0.0, 'held')
+    with pytest.raises(ConfigError, match='threshold=2 is not allowed'):
+        runs_of(tmp_path, threshold='2')
+
+
 def test_the_evaluator_listens_before_anything_is_played(tmp_path):
     sim, _ = runs_of(tmp_path)
     assert sim['bag_evaluator'].role == JOB and sim['bag_evaluator'].starts_with == SERVICE

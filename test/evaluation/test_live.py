@@ -5,7 +5,7 @@ from dataclasses import replace
 from moss_perception.bags.outcomes import Outcome
 from moss_perception.errors import MossError
 from moss_perception.evaluation.arrived import compare
-from moss_perception.evaluation.live import Heard, Played, record_of
+from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt
 from moss_perception.ros.observer import Scores
 import numpy as np
@@ -43,6 +43,21 @@ def test_an_attempt_has_the_executed_grasps_score_at_its_decision(heard):
     assert found.uncertainty == np.float32(0.05)
     np.testing.assert_array_equal(found.times_s, [-1, 0, 1])
     np.testing.assert_array_equal(found.scores, np.float32([0.2, 0.3, 0.4]))
+
+
+def test_what_diagnostics_told_is_on_record_and_age_only_of_a_live_camera(heard):
+    one = replace(heard, beats=[{'scored': '3', 'inference_p95_ms': '8.0', 'age_p50_ms': '20.0'}])
+    record = record_of(one, [attempt(1, 1, 3, 5, True)], PLAYED, 2.0)
+    assert record.told['inference_p95_ms'] == 8 and np.isnan(record.told['age_p50_ms'])
+    live = replace(PLAYED, path=LIVE, frames=None)
+    assert record_of(one, [attempt(1, 1, 3, 5, True)], live, 2.0).told['age_p50_ms'] == 20
+
+
+def test_a_decision_that_was_guessed_is_on_record(heard):
+    noted = attempt(1, 1, 3, 5, True)
+    guessed = replace(noted, outcome=replace(noted.outcome, decision_guessed=True))
+    assert record_of(heard, [guessed], PLAYED, 2.0).attempts[0].decision_guessed
+    assert not record_of(heard, [noted], PLAYED, 2.0).attempts[0].decision_guessed
 
 
 def test_an_attempt_is_as_novel_as_the_frame_that_it_was_decided_on(heard):

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from moss_perception.evaluation.beats import summarise_beats
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.played import as_values, executed, section
 import numpy as np
 import pytest
@@ -28,6 +30,24 @@ def test_what_did_not_arrive_is_told_with_latency_and_comparison(bag):
     for word in ('1x', '>90<', '>7<', '>20.0<', '>29.0<', 'bit for bit'):
         assert word in text, word
     assert 'closed loop' not in text
+
+
+def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
+    assert 'diagnostics told' not in ''.join(section([bag]))
+    assert as_values(bag)['diagnostics'] is None
+    told = summarise_beats([{
+        'scored': '9', 'novelty': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
+        'inference_p50_ms': '4.50', 'inference_p95_ms': '7.5', 'age_p95_ms': '31.5'}])
+    live = replace(bag, pace='live', told=told, latency_ms=np.zeros(0))
+    text = ''.join(section([live]))
+    for word in ('diagnostics told', '>4.5<', '>7.5<', '>31.5<', '>0 %<', 'age p95'):
+        assert word in text, word
+    assert as_values(live)['diagnostics']['out_of_distribution_share'] == 0
+    # The same names as offline, so that a requirement may ask for them.
+    assert costs([live])['inference_p95_ms'] == 7.5
+    assert costs([live, replace(live, told=told | {'inference_p95_ms': 9.0})])[
+        'inference_p95_ms'] == 9.0
+    assert np.isnan(costs([live])['decode_p95_ms'])
 
 
 def test_success_is_of_what_was_executed(bag):

@@ -19,7 +19,7 @@ def evaluation():
     bag = BagRecord('a', 'sim', '/image', 1.5, 10, {'scored': 10}, {'step': 1}, 2, {'gap': 1},
                     0.7, np.zeros(0), np.array([1.25]), attempts, ('x',), ('y', 'z'), 0.25, 3,
                     '1x', True, np.array([7.5]), 'same',
-                    {10**18 + 1: b'\xff\xd8\x00'})
+                    {10**18 + 1: b'\xff\xd8\x00'}, {'decode_p50_ms': 0.1})
     return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
 
 

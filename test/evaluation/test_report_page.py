@@ -200,8 +200,10 @@ def test_paired_differences_are_those_of_the_same_attempts(made_up, tmp_path):
 
 def test_checkpoints_with_attempts_of_their_own_are_not_paired_but_ranked_by_success(made_up):
     own = [summarise(made_up.make_evaluation(
-        made_up.make_bag('sim', 9, seed, outcomes=[n < held for n in range(9)]),
-        made_up.make_bag('real', 9, seed, outcomes=[n < held // 2 for n in range(9)])),
+        made_up.make_bag('sim', 9, seed, outcomes=[n < held for n in range(9)],
+                         closed_loop=True),
+        made_up.make_bag('real', 9, seed, outcomes=[n < held // 2 for n in range(9)],
+                         closed_loop=True)),
         repeats=20) for seed, held in ((1, 4), (2, 6), (3, 8))]
     assert checkpoints.difference(own[0].domains[0], own[1].domains[0]).why == (
         'not the same attempts')
@@ -209,6 +211,14 @@ def test_checkpoints_with_attempts_of_their_own_are_not_paired_but_ranked_by_suc
     assert success.real.tolist() == pytest.approx([2 / 9, 3 / 9, 4 / 9])
     assert success.agreement.pearson == pytest.approx(1)
     assert success.agreement.mmrv == 0
+
+
+def test_success_on_recorded_attempts_ranks_no_checkpoints(made_up):
+    # Others selected these grasps, even where each checkpoint met other recordings.
+    recorded = [summarise(made_up.make_evaluation(
+        made_up.make_bag('sim', 9, seed), made_up.make_bag('real', 9, seed)), repeats=20)
+        for seed in (1, 2, 3)]
+    assert [one.measure for one in checkpoints.rankings(recorded)] == ['auroc']
 
 
 def test_one_class_only_is_said_and_falls_short(made_up, tmp_path):
@@ -238,6 +248,18 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
     assert 'outcome 4 lies outside the recording' in page.text
     assert 'it has no attempt with an outcome' in page.text
     assert {row['score'] for row in rows} == {''}
+
+
+def test_guessed_decisions_are_said_before_the_figures(made_up, tmp_path):
+    bag = made_up.make_bag('real', 12)
+    attempts = [AttemptRecord(**{**vars(one), 'decision_guessed': n < 5})
+                for n, one in enumerate(bag.attempts)]
+    bag = type(bag)(**{**vars(bag), 'attempts': tuple(attempts)})
+    write_report([made_up.make_evaluation(bag)], tmp_path)
+    page, values, _ = read(tmp_path)
+    head = page.text[:page.text.index('What was counted')]
+    assert 'of 5 of 12 attempts nobody noted the decision' in head
+    assert values['checkpoints'][0]['recordings'][0]['decisions_guessed'] == 5
 
 
 def test_damage_default_grasps_and_refusals_are_said_before_the_figures(made_up, tmp_path):

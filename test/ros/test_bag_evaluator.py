@@ -166,7 +166,8 @@ def test_of_a_live_run_the_report_shows_frames_where_asked(
         harness, peer, predictor, evaluator, recording, tiny_checkpoint, tmp_path, strips):
     predictor.fresh(image_transport='compressed', orders='1,2,3')
     node = evaluator(model=tiny_checkpoint, record=tmp_path / 'record.json', strips=strips,
-                     report=tmp_path / 'report', domain='sim')
+                     report=tmp_path / 'report', domain='sim', threshold=0.75,
+                     success_definition='held')
     harness.wait_for(lambda: 'listening' in node.output(), 40, 'the evaluator')
     camera = Camera(peer, harness, recording)
     camera.connect(listeners=1 + strips)
@@ -180,6 +181,9 @@ def test_of_a_live_run_the_report_shows_frames_where_asked(
     assert node.wait(60) == 0, node.output()
     bag, = read_evaluation(tmp_path / 'record.json').bags
     page = (tmp_path / 'report' / 'report.html').read_text()
+    assert 0 < bag.told['inference_p50_ms'] <= bag.told['inference_p95_ms']
+    assert 'diagnostics told' in page
+    assert 'A score of 0.75 or more' in page and '<strong>Success. </strong>held' in page
     if not strips:
         assert not bag.pictures and 'image/jpeg' not in page
         return

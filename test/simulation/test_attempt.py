@@ -11,7 +11,7 @@ from moss_perception.simulation.dataset import read_shards
 from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.phases import GRIP_S
-from moss_perception.simulation.recording import PAUSE_NS, record
+from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import sample_scene
 from moss_perception.simulation.source import Source
@@ -203,3 +203,30 @@ def test_unusable_scene_is_left_out_of_a_recording_and_counted(renderer, monkeyp
 def test_recording_refuses_a_rate_out_of_range(rate):
     with pytest.raises(ConfigError, match=f'rate must be 10 to 100 frames a second, got {rate}'):
         record(Tape(), None, 1, 6, rate_hz=rate, progress=False)
+
+
+def test_a_recording_is_the_same_whatever_the_number_of_workers(renderer):
+    def told(workers):
+        made = Tape()
+        record(made, renderer if workers == 1 else None, 3, 77, progress=False, workers=workers)
+        return made.events
+    one, two = told(1), told(2)
+    assert len([name for name, _, _ in one if name == 'outcome']) == 3
+    np.testing.assert_equal(two, one)
+
+
+def test_record_hands_its_workers_on_to_a_recording(tmp_path, monkeypatch):
+    given = []
+
+    def note(*values, workers, **fields):
+        given.append((values[1], workers))
+        return Recorded(2)
+    monkeypatch.setattr('moss_perception.simulation.recording.record', note)
+    assert main(['--bag', str(tmp_path / 'bag'), '--attempts', '2', '--workers', '2']) == 0
+    assert given == [(None, 2)]
+
+
+@pytest.mark.parametrize('wrong', [{'attempts': 0}, {'workers': 0}])
+def test_record_refuses_numbers_out_of_range(wrong):
+    with pytest.raises(ConfigError, match=f'{next(iter(wrong))} must be at least 1, got 0'):
+        record(Tape(), None, **{'attempts': 1, 'seed': 0, **wrong})

@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import cv2
+from moss_perception.bags.writer import RecordingWriter
 from moss_perception.cli import adapt as adapt_command
 from moss_perception.errors import CheckpointError, ConfigError
-from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint
+from moss_perception.evaluation.replay import replay
+from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.manifest import read_header
 from moss_perception.grasp.network import GraspNetwork
+from moss_perception.grasp.predictor import Predictor
 from moss_perception.training.adapt import (
     adapted,
     Evidence,
@@ -174,6 +178,77 @@ def test_all_topics_can_be_named(tiny_checkpoint, tmp_path, caplog):
     for name in ('image', 'camera-info', 'candidates', 'outcome', 'executed'):
         assert adapt_command.main([*arguments, f'--{name}-topic', f'/no_{name}']) == 1
         assert f' on /no_{name}; expected one of ' in caplog.text
+
+
+# ---- the command, on few and short attempts
+
+
+@pytest.fixture(scope='module')
+def model(tiny_network, tmp_path_factory):
+    """Keep a checkpoint of a single order: exporting it takes a third of the time."""
+    path = tmp_path_factory.mktemp('model') / 'small.safetensors'
+    save_checkpoint(path, tiny_network(orders=1), {'seeds': [0, 99]})
+    return path
+
+
+@pytest.fixture(scope='module')
+def few_attempts(tmp_path_factory):
+    """Record eight attempts of a second and a half, half of them successes."""
+    path = tmp_path_factory.mktemp('attempts') / 'bag'
+    rng = np.random.default_rng(4)
+    with RecordingWriter(path, topics=('/image/compressed', '/grasp_outcome')) as writer:
+        for number in range(8):
+            start_ns = (1_700_000_000 + 5 * number) * 10**9
+            for n in range(17):
+                image = cv2.imencode('.jpg', rng.integers(0, 256, (32, 32, 3), np.uint8))[1]
+                writer.image(start_ns + n * 100_000_000, image.tobytes())
+            end_ns = start_ns + 1_600_000_000
+            writer.outcome('over', attempt=number, start_ns=start_ns, decision_ns=end_ns,
+                           end_ns=end_ns, success=number % 2 == 0, domain='real', motion='',
+                           object='')
+    return path
+
+
+@pytest.fixture
+def run(few_attempts, model, monkeypatch):
+    """Return a function that runs the command as if cross-validation had told of a change."""
+    def run(out, change, *more):
+        # Cross-validation is a minute's work with a head, and has tests of its own.
+        measures = {'log_loss': 0.7, 'brier': 0.25, 'ece': 0.1, 'auroc': 0.5}
+        monkeypatch.setattr('moss_perception.training.adapt.judge', lambda *_, **__: {
+            'attempts': 8, 'successes': 4, 'before': measures, 'after': measures,
+            'change': change, 'low': change, 'high': change,
+            'verdict': 'helps' if change < 0 else 'harms'})
+        return adapt_command.main(['--bag', str(few_attempts), '--model', str(model), '--out',
+                                   str(out), '--threads', '1', *more])
+    return run
+
+
+def test_the_head_is_refitted_and_its_graph_scores_as_torch_does(
+        run, few_attempts, model, tmp_path):
+    out = tmp_path / 'mine.safetensors'
+    assert run(out, -0.1, '--head') == 0
+    assert sorted(x.name for x in tmp_path.iterdir()) == [
+        'SHA256SUMS', 'mine.orders_1.onnx', 'mine.safetensors']
+    before, after = load_checkpoint(model).state_dict(), load_checkpoint(out).state_dict()
+    assert {name for name, values in after.items() if not torch.equal(values, before[name])} == {
+        'head.members.others.1.weight', 'head.members.others.1.bias'}
+    assert read_header(out)[1]['lineage'][0]['refitted'] == 'calibration and head'
+    onnx, eager, old = (
+        np.array([x.score for x in replay(few_attempts, Predictor.load(
+            str(path), '', engine, threads=1)).attempts])
+        for path, engine in ((out, 'onnxruntime'), (out, 'torch'), (model, 'torch')))
+    # float32, summed in another order
+    np.testing.assert_allclose(onnx, eager, atol=1e-5)
+    assert np.abs(eager - old).max() > 1e-3
+
+
+@pytest.mark.parametrize('change', [0.0, 0.2])
+def test_what_would_not_have_helped_is_not_written(run, tmp_path, capsys, caplog, change):
+    assert run(tmp_path / 'mine.safetensors', change) == 3
+    assert json.loads(capsys.readouterr().out)['change'] == change
+    assert 'nothing was written' in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_lies_there_is_never_overwritten(tmp_path):

@@ -1,6 +1,6 @@
 """Several checkpoints: their differences on the same attempts, and whether domains agree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from moss_perception.evaluation import resampling
@@ -10,6 +10,9 @@ from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np
 
+MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
+            'task_success': 'success of all attempts'}
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -17,7 +20,8 @@ class Ranking:
     How checkpoints perform in the reference and in another domain.
 
     :ivar domain: the other one.
-    :ivar measure: ``auroc``, or ``success`` where each checkpoint made attempts of its own.
+    :ivar measure: one of :data:`MEASURES`; of success only where each checkpoint made attempts
+        of its own.
     :ivar simulated: one value a checkpoint; ``real`` likewise.
     """
 
@@ -65,6 +69,27 @@ def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) 
         other.counts.one_class or 'the scored attempts have one outcome')
 
 
+def task_success(one: Domain) -> Interval:
+    """Tell how often an attempt succeeded; those in which nothing was executed did not."""
+    return resampling.wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
+
+
+def is_closed_loop(domains: Iterable[Domain]) -> bool:
+    """Tell whether all grasps were selected by the scores, so that success is theirs."""
+    return all(bag.closed_loop for one in domains for bag in one.pool.bags)
+
+
+def success_less_first(first: Domain, other: Domain) -> Interval | None:
+    """
+    Compare how often executed grasps succeeded; each checkpoint has attempts of its own.
+
+    :returns: the other less the first, not paired; ``None`` where success was not theirs.
+    """
+    if not is_closed_loop((first, other)):
+        return None
+    return resampling.difference_of_shares(other.measures['success'], first.measures['success'])
+
+
 def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
     """
     Compare the ranking of checkpoints in the reference with that in each other domain.
@@ -79,11 +104,20 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
         pairs = [(domain_of(each, reference), domain_of(each, one.name)) for each in summaries]
         if one.reference or any(x is None or y is None for x, y in pairs):
             continue
-        # On the same attempts all checkpoints have the same success: it was not theirs.
-        own = any(_keys(y.pool) != _keys(pairs[0][1].pool) for _, y in pairs[1:])
-        for measure in ('auroc', 'success') if own else ('auroc',):
-            values = np.array([[x.measures[measure].value, y.measures[measure].value]
-                               for x, y in pairs])
+        for measure in _ranked([x for pair in pairs for x in pair]):
+            values = np.array([[_value(x, measure), _value(y, measure)] for x, y in pairs])
             found.append(Ranking(one.name, measure, values[:, 0], values[:, 1],
                                  agreement(values[:, 0], values[:, 1])))
     return found
+
+
+def _ranked(domains: list[Domain]) -> list[str]:
+    # On recorded attempts success was not the checkpoints': others selected the grasps.
+    if not is_closed_loop(domains):
+        return ['auroc']
+    declined = any(one.pool.unexecuted for one in domains)
+    return ['auroc', 'success', *(['task_success'] if declined else [])]
+
+
+def _value(one: Domain, measure: str) -> float:
+    return task_success(one).value if measure == 'task_success' else one.measures[measure].value

@@ -16,7 +16,14 @@ from moss_perception.errors import MossError
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import played
-from moss_perception.evaluation.report.checkpoints import difference, domain_of, rankings
+from moss_perception.evaluation.report.checkpoints import (
+    difference,
+    domain_of,
+    is_closed_loop,
+    rankings,
+    success_less_first,
+    task_success,
+)
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
@@ -57,6 +64,7 @@ def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
 def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     found = {'reference': one.reference, 'counts': asdict(one.counts),
              'unexecuted': one.pool.unexecuted,
+             'task_success': asdict(task_success(one)) if is_closed_loop([one]) else None,
              'measures': {name: asdict(of) for name, of in one.measures.items()},
              'gaps': {name: asdict(of) for name, of in one.gaps.items()},
              'calibration': {kind: {name: value for name, value in asdict(of).items()
@@ -68,6 +76,8 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     other = domain_of(first, one.name)
     if summary is not first and other is not None:
         found['auroc_less_first'] = asdict(difference(other, one))
+        success = success_less_first(other, one)
+        found['success_less_first'] = asdict(success) if success else None
     return found
 
 
@@ -75,6 +85,7 @@ def _recording(bag: BagRecord) -> dict[str, Any]:
     names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
              'missing', 'resets', 'elapsed_s', 'unmatched', 'notes', 'lost_share')
     return {**{name: getattr(bag, name) for name in names}, 'attempts': len(bag.attempts),
+            'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),
             'latency': costs([bag]), **played.as_values(bag)}
 
 

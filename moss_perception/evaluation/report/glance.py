@@ -169,6 +169,10 @@ def _damage(bag: BagRecord) -> list[str]:
     if bag.lost_share > 0 and not bag.notes:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
     found += [f'{outcome.rstrip(".")}.' for outcome in bag.unmatched]
+    guessed = sum(attempt.decision_guessed for attempt in bag.attempts)
+    if guessed:
+        found.append(f'of {guessed} of {len(bag.attempts)} attempts nobody noted the decision: '
+                     'the end stands for it, so their scores may have seen the outcome.')
     if not bag.attempts:
         found.append('it has no attempt with an outcome.')
     refused = sum(bag.refused.values())

@@ -86,7 +86,31 @@ def _checkpoints(summaries: Sequence[Summary]) -> list[html.Markup]:
             html.table(['checkpoint', 'AUROC', '− first', 'accuracy', 'ECE'], rows,
                        'Differences from the first checkpoint are paired: the same episodes are '
                        'drawn for both. Single factors of a shift stand in report.json.'),
-            *_agreement(summaries, names)]
+            *_success(summaries, names), *_agreement(summaries, names)]
+
+
+def _success(summaries: Sequence[Summary], names: list[str]) -> list[html.Markup]:
+    """Show what came of grasps that each checkpoint selected itself; nothing without any."""
+    rows = []
+    for first, _ in quality.split(summaries[0].domains)[0]:
+        for name, summary in zip(names, summaries, strict=True):
+            mine = checkpoints.domain_of(summary, first.name)
+            if mine is None or not checkpoints.is_closed_loop([mine]):
+                continue
+            apart = checkpoints.success_less_first(first, mine)
+            rows.append([
+                html.join([name, html.tag('span', first.name, class_='hint')]),
+                mine.counts.attempts + mine.pool.unexecuted, mine.counts.attempts,
+                html.figure(mine.measures['success'], True),
+                '' if summary is summaries[0] or apart is None else
+                html.figure(apart, True, sign=True),
+                html.figure(checkpoints.task_success(mine), True)])
+    return [html.tag('h3', 'What came of their own grasps'), html.table(
+        ['checkpoint', 'attempts', 'executed', 'success of the executed', '− first',
+         'success of all attempts'], rows, 'Closed loop: each checkpoint selected its grasps. '
+        'Where none was selected nothing was executed, which is no success. Intervals are '
+        'Wilson’s, of differences Newcombe’s: the attempts are not the same ones.')
+        ] if rows else []
 
 
 def _agreement(summaries: Sequence[Summary], names: list[str]) -> list[html.Markup]:
@@ -95,12 +119,12 @@ def _agreement(summaries: Sequence[Summary], names: list[str]) -> list[html.Mark
     title = html.tag('h3', f'Does {reference} rank checkpoints as other domains do?')
     if not found:
         return [title, html.tag('p', f'That takes recordings of {reference} and of another '
-                                'domain.')]
-    rows = [[one.domain, quality.MEASURES[one.measure][0], html.number(one.agreement.pearson, 2),
+                                'domain, by each checkpoint.')]
+    rows = [[one.domain, checkpoints.MEASURES[one.measure], html.number(one.agreement.pearson, 2),
              html.number(one.agreement.mmrv), one.agreement.why] for one in found]
     plots = [html.plot(figures.svg(
         figures.ranking, names, one.simulated, one.real, (reference, one.domain),
-        quality.MEASURES[one.measure][0]), f'checkpoints in {reference} and {one.domain}',
+        checkpoints.MEASURES[one.measure]), f'checkpoints in {reference} and {one.domain}',
         f'Each checkpoint in {reference} and in {one.domain}.') for one in found
         if not factor_of(one.domain) and np.isfinite(one.simulated + one.real).all()]
     return [title, html.table(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moss_perception.evaluation import resampling
+from moss_perception.evaluation.beats import DURATIONS, OUT
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import html
 import numpy as np
@@ -21,7 +22,25 @@ def section(bags: Sequence[BagRecord]) -> list[html.Markup]:
             html.tag('h2', 'Over topics: what arrived', id='played'), html.table(
                 ['recording', 'played', 'images', 'did not arrive', 'latency p50, ms', 'p95'],
                 rows, 'Latency: from an image’s publication to its scores, where played in time.',
-                (1,), dense=True), *_compared(over_topics)]
+                (1,), dense=True), *_told(over_topics), *_compared(over_topics)]
+
+
+def _told(bags: Sequence[BagRecord]) -> list[html.Markup]:
+    """Show what the node's diagnostics told; nothing of records from before that was kept."""
+    rows = [[html.join([bag.path, html.tag('span', bag.domain, class_='hint')]),
+             *(_known(bag.told.get(name, np.nan)) for name in DURATIONS),
+             _known(bag.told.get(OUT, np.nan), percent=True)] for bag in bags if bag.told]
+    head = [name.removesuffix('_ms').replace('_', ' ') for name in DURATIONS]
+    return [html.table(
+        ['recording', *head, 'out of distribution'], rows, 'As the node’s diagnostics told once '
+        'a second: milliseconds, the median over the run of what they said of the newest 200 '
+        'samples. Age: from an image’s stamp to its scores, unless a recording’s stamps are old. '
+        'Out of distribution: the share of the time in which the shift monitor said so.',
+        dense=True)] if rows else []
+
+
+def _known(value: float, percent: bool = False) -> str:
+    return html.number(value, 1, percent) if np.isfinite(value) else '–'
 
 
 def _compared(bags: Sequence[BagRecord]) -> list[html.Markup]:
@@ -44,6 +63,7 @@ def as_values(bag: BagRecord) -> dict[str, Any]:
     p50, p95 = _percentiles(bag)
     return {'pace': bag.pace, 'not_arrived': bag.not_arrived, 'verified': bag.verified,
             'published_to_scored_p50_ms': p50, 'published_to_scored_p95_ms': p95,
+            'diagnostics': dict(bag.told) or None,
             'closed_loop': executed(bag) if bag.closed_loop else None}
 
 
@@ -69,7 +89,7 @@ def _lost(bag: BagRecord) -> str:
 
 
 def _latency(bag: BagRecord) -> list[str]:
-    return [html.number(value, 1) if np.isfinite(value) else '–' for value in _percentiles(bag)]
+    return [_known(value) for value in _percentiles(bag)]
 
 
 def _percentiles(bag: BagRecord) -> tuple[float, float]:

@@ -30,8 +30,8 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
     """
     Write ``report.html``, ``report.json`` and ``attempts.csv``: all three or none.
 
-    :param evaluations: one a checkpoint, of the same recordings; the first is the one that the
-        page is about, and the one that is required of.
+    :param evaluations: one a checkpoint, of the same recordings, or of attempts of its own; the
+        first is the one that the page is about, and the one that is required of.
     :param folder: made if missing; files of other names in it stay.
     :param reference_domain: the simulated one, with which others are compared.
     :param requirements: such as ``auroc>=0.8``; see :mod:`moss_perception.evaluation.thresholds`.

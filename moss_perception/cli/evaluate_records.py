@@ -1,0 +1,42 @@
+"""Report what was found and kept: ``evaluate --records FILE…``."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from moss_perception.cli.evaluate_bags import check_place, conclude, tell
+from moss_perception.errors import ConfigError
+from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
+from moss_perception.evaluation.report.pooling import name_of
+from moss_perception.evaluation.thresholds import parse, score_threshold
+
+log = logging.getLogger('evaluate')
+
+
+def evaluate_records(arguments: argparse.Namespace) -> int:
+    """
+    Read records of one checkpoint or of several, tell what is in them, and write the report.
+
+    :param arguments: of the command ``evaluate``.
+    :returns: exit status: 0, or 3 if a requirement is not met.
+    :raises MossError: if something can't be read, used or written.
+    """
+    requirements = [parse(text) for text in arguments.require]
+    score_threshold(arguments.threshold)
+    if requirements or arguments.report:
+        from moss_perception.evaluation.report import require
+        require()
+    if arguments.report:
+        check_place(Path(arguments.report))
+    paths = [Path(name).expanduser().absolute() for name in arguments.records]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f'--records names a file twice: {", ".join(arguments.records)}')
+    evaluations = by_checkpoint(read_evaluation(path) for path in paths)
+    domains = [sorted({name_of(bag) for bag in one.bags}) for one in evaluations]
+    for evaluation, there in zip(evaluations, domains, strict=True):
+        tell(evaluation, arguments.reference or 'sim')
+        if there != domains[0]:
+            log.warning('%s (%s) has the domains %s, and the first checkpoint %s: only what all '
+                        'have is ranked', evaluation.model, evaluation.sha256[:12],
+                        ', '.join(there), ', '.join(domains[0]))
+    return conclude(evaluations, arguments, requirements)

@@ -1,0 +1,95 @@
+"""What the node's diagnostics say while the camera shows what training never did, and after."""
+
+from types import SimpleNamespace
+
+from moss_perception.grasp.frame import Prediction
+from moss_perception.grasp.predictor import Counters
+from moss_perception.ros.diagnostics import OK, WARN
+from moss_perception.ros.monitor import Monitor
+import numpy as np
+import pytest
+
+USUAL, STRANGE = 0.5, 2.5
+
+
+def prediction(novelty, candidates=0):
+    return Prediction(
+        stamp_ns=1, frame_id='camera', score=0.75, uncertainty=0.1, default_point=np.zeros(3),
+        points=np.zeros((candidates, 3)), pixels=np.zeros((candidates, 2)),
+        scores=np.linspace(0.2, 0.9, candidates), uncertainties=np.zeros(candidates),
+        motion_features=np.zeros((1, 1, 1), np.float32), size=(1, 1), source=None,
+        decode_s=0.002, inference_s=0.004, novelty=novelty)
+
+
+@pytest.fixture
+def monitor():
+    return Monitor()
+
+
+def see(monitor, novelty, times, candidates=0):
+    for _ in range(times):
+        monitor.frame()
+        monitor.prediction(prediction(novelty, candidates), 0.03)
+
+
+def say(monitor):
+    predictor = SimpleNamespace(counters=Counters(), fill=16,
+                                config=SimpleNamespace(window_frames=16))
+    return monitor.report(predictor, '/image', True, '', 0.5)
+
+
+def test_what_is_strange_for_long_enough_is_said_until_it_is_usual_again(monitor):
+    see(monitor, USUAL, 20)
+    level, message, values = say(monitor)
+    assert level == OK and message.startswith('running')
+    assert (values['out_of_distribution'], values['novelty']) == ('no', USUAL)
+    # Half of the newest 20 samples begin it.
+    see(monitor, STRANGE, 9)
+    assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
+    see(monitor, STRANGE, 4)
+    level, message, values = say(monitor)
+    assert level == WARN
+    assert message.startswith('out of distribution: novelty 2.50, expected at most 1')
+    assert (values['out_of_distribution'], values['novelty']) == ('yes', STRANGE)
+    # It ends where a fifth of them are left.
+    see(monitor, USUAL, 15)
+    assert say(monitor)[0] == WARN and say(monitor)[2]['out_of_distribution'] == 'yes'
+    see(monitor, USUAL, 1)
+    level, message, values = say(monitor)
+    assert level == OK and message.startswith('running')
+    assert (values['out_of_distribution'], values['novelty']) == ('no', USUAL)
+
+
+def test_single_strange_samples_are_not_a_shift(monitor):
+    for _ in range(10):
+        see(monitor, STRANGE, 1)
+        see(monitor, USUAL, 3)
+        assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
+
+
+def test_where_a_planner_gives_candidates_only_what_it_chooses_from_counts(monitor):
+    see(monitor, USUAL, 1, candidates=2)
+    see(monitor, STRANGE, 30)
+    _, _, values = say(monitor)
+    assert (values['out_of_distribution'], values['novelty']) == ('no', STRANGE)
+    see(monitor, STRANGE, 20, candidates=2)
+    assert say(monitor)[0] == WARN
+    assert say(monitor)[2]['good_grasps'] == 1
+
+
+def test_without_novelty_nothing_is_strange_and_a_restart_forgets(monitor):
+    see(monitor, float('nan'), 30)
+    assert say(monitor)[2]['out_of_distribution'] == 'no'
+    see(monitor, STRANGE, 20)
+    assert say(monitor)[2]['out_of_distribution'] == 'yes'
+    monitor.restart()
+    see(monitor, USUAL, 1)
+    assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
+
+
+def test_durations_are_told_in_milliseconds(monitor):
+    assert np.isnan(say(monitor)[2]['age_p50_ms']) and 'novelty' not in say(monitor)[2]
+    see(monitor, USUAL, 3)
+    values = say(monitor)[2]
+    assert [values[f'{name}_p{p}_ms'] for name in ('decode', 'inference', 'age')
+            for p in (50, 95)] == pytest.approx([2, 2, 4, 4, 30, 30])
