@@ -47,6 +47,7 @@ class MatchedSubscription:
         self._latched = latched
         self._old: Any = None
         self._ears: list[_Ear] = []
+        self._owed: Counter = Counter()
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
         self._current = self._create()
 
@@ -123,15 +124,25 @@ class MatchedSubscription:
         if self._old is not None:
             self._node.destroy_subscription(self._old)
             self._old = None
-        del self._ears[:-1]
-        for ear in self._ears:
+        # What the old one passed on may still be on its way to the one that stays.
+        gone, kept = self._ears[:-1], self._ears[-1:]
+        self._owed = sum((ear.heard for ear in gone), Counter())
+        for ear in kept:
+            self._owed -= ear.heard
             ear.forget()
+        self._ears = kept
 
     def _receive(self, message: Any, ear: '_Ear') -> None:
         if ear not in self._ears:
             return
         others = [e for e in self._ears if e is not ear]
         stamp_ns = stamp_to_ns(message.header.stamp)
+        if ear is self._ears[-1] and self._owed:
+            if self._owed[stamp_ns] > 0:
+                self._owed[stamp_ns] -= 1
+                return
+            # A publisher's messages keep their order: what comes now is after all of them.
+            self._owed.clear()
         if all(ear.is_first(stamp_ns, other) for other in others):
             self._callback(message)
 
