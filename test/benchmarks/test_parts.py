@@ -141,3 +141,9 @@ def test_every_table_that_the_page_asks_for_is_one_that_a_benchmark_makes():
         sources = ''.join(path.read_text() for path in (
             BENCHMARKS / f'{name}.py', BENCHMARKS / 'curves.py'))
         assert f"'{what}" in sources, f'{name} makes no table {what!r}'
+
+
+def test_the_page_holds_the_results_that_are_stored():
+    import report
+    page = report.PAGE.read_text()
+    assert report.render(page, report.load(report.RESULTS)) == page
