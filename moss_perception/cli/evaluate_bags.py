@@ -14,7 +14,7 @@ from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
-from moss_perception.evaluation.thresholds import parse, score_threshold, Verdict
+from moss_perception.evaluation.thresholds import parse, Requirement, score_threshold, Verdict
 from moss_perception.grasp.manifest import read_header, verify
 from moss_perception.grasp.predictor import Predictor
 from moss_perception.parallel import in_order
@@ -55,14 +55,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
-    requirements = [parse(text) for text in arguments.require]
-    # Found out before a long run.
-    score_threshold(arguments.threshold)
-    if requirements or arguments.report:
-        from moss_perception.evaluation.report import require
-        require()
-    for name in filter(None, (arguments.report, arguments.record)):
-        check_place(Path(name))
+    requirements = prepare(arguments)
     models = _models(arguments)
     tasks = _tasks(arguments, models)
     records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
@@ -80,8 +73,25 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     return conclude(evaluations, arguments, requirements)
 
 
-def check_place(path: Path) -> None:
-    """Find out before a long run, and not after it, that nothing can be written there."""
+def prepare(arguments: argparse.Namespace) -> list[Requirement]:
+    """
+    Find out before a long run, and not after it, what would keep it from being reported.
+
+    :returns: what is required.
+    :raises MossError: if a requirement or the threshold is not allowed, a package is missing, or
+        nothing can be written where it was asked for.
+    """
+    requirements = [parse(text) for text in arguments.require]
+    score_threshold(arguments.threshold)
+    if requirements or arguments.report:
+        from moss_perception.evaluation.report import require
+        require()
+    for name in filter(None, (arguments.report, arguments.record)):
+        _check_place(Path(name))
+    return requirements
+
+
+def _check_place(path: Path) -> None:
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent

@@ -4,11 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from moss_perception.cli.evaluate_bags import check_place, conclude, tell
+from moss_perception.cli.evaluate_bags import conclude, prepare, tell
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
 from moss_perception.evaluation.report.pooling import name_of
-from moss_perception.evaluation.thresholds import parse, score_threshold
 
 log = logging.getLogger('evaluate')
 
@@ -21,13 +20,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
-    requirements = [parse(text) for text in arguments.require]
-    score_threshold(arguments.threshold)
-    if requirements or arguments.report:
-        from moss_perception.evaluation.report import require
-        require()
-    if arguments.report:
-        check_place(Path(arguments.report))
+    requirements = prepare(arguments)
     paths = [Path(name).expanduser().absolute() for name in arguments.records]
     if len(set(paths)) < len(paths):
         raise ConfigError(f'--records names a file twice: {", ".join(arguments.records)}')
