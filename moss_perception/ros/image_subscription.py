@@ -1,15 +1,17 @@
 """Subscriptions that follow what the publishers offer, and say so where nothing can match."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from moss_perception.ros.conversions import stamp_to_ns
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 TRANSIENT, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
+# So many messages may wait for the other of two subscriptions; and none is later than this.
+_REMEMBERED = 1000
+_LATE_NS = 1_000_000_000
 
 
 def type_name(message_type: Any) -> str:
@@ -24,8 +26,9 @@ class MatchedSubscription:
 
     It starts as best effort, which matches every publisher. :meth:`check`, called now and then
     by the node, looks at the graph and makes the subscription anew where something stronger, or
-    weaker, fits by now. The old one goes a check later than the new one came, so that no message
-    falls between the two; what both hear is passed on once.
+    weaker, fits by now. The old one goes a check after the new one is matched, so that no message
+    falls between the two. Until then what the new one hears waits, and is passed on afterwards
+    unless the old one has heard it: each message once, and in the order of publishing.
 
     :param node: an rclpy node.
     :param message_type: the message's class, with a header.
@@ -45,11 +48,11 @@ class MatchedSubscription:
         self._wanted = reliability
         self._depth = depth
         self._latched = latched
-        self._old: Any = None
         self._ears: list[_Ear] = []
-        self._owed: Counter = Counter()
+        self._passed: dict[tuple[int, int], None] = {}
+        self._handed_over_ns = 0
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
-        self._current = self._create()
+        self._create()
 
     @property
     def reliability(self) -> str:
@@ -85,8 +88,7 @@ class MatchedSubscription:
 
     def renew(self) -> None:
         """Make the subscription anew; the executor then takes its messages after the others'."""
-        self._drop_old()
-        self._old, self._current = self._current, self._create()
+        self._create()
 
     def problem(self) -> str:
         """Say in words which publishers can't be heard and how to mend it; empty if none."""
@@ -103,66 +105,77 @@ class MatchedSubscription:
 
     def destroy(self) -> None:
         """Stop listening."""
-        self._drop_old()
-        self._node.destroy_subscription(self._current)
+        while self._ears:
+            self._remove(self._ears[0])
 
     def _profile(self, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
         return QoSProfile(depth=self._depth, reliability=reliability, durability=durability)
 
-    def _create(self) -> Any:
+    def _create(self) -> None:
         # The middleware's own warning says that nothing is heard, which here is untrue a moment
         # later, or is said with its mend by problem().
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
-        ear = _Ear()
+        ear = _Ear(self._depth)
         self._ears.append(ear)
-        return self._node.create_subscription(
-            self.message_type, self.topic, lambda message: self._receive(message, ear), self.qos,
+        ear.subscription = self._node.create_subscription(
+            self.message_type, self.topic,
+            lambda message, info: self._receive(message, info, ear), self.qos,
             event_callbacks=events)
 
     def _drop_old(self) -> None:
-        if self._old is not None:
-            self._node.destroy_subscription(self._old)
-            self._old = None
-        # What the old one passed on may still be on its way to the one that stays.
-        gone, kept = self._ears[:-1], self._ears[-1:]
-        self._owed = sum((ear.heard for ear in gone), Counter())
-        for ear in kept:
-            self._owed -= ear.heard
-            ear.forget()
-        self._ears = kept
+        """Remove all but the newest, if that was matched with as many publishers a check ago."""
+        *old, newest = self._ears
+        if newest.matched:
+            for ear in old:
+                self._remove(ear)
+                self._pass_waiting(self._ears[0])
+        counts = [ear.publishers for ear in self._ears]
+        newest.matched = counts[-1] == max(counts)
 
-    def _receive(self, message: Any, ear: '_Ear') -> None:
-        if ear not in self._ears:
-            return
-        others = [e for e in self._ears if e is not ear]
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        if ear is self._ears[-1] and self._owed:
-            if self._owed[stamp_ns] > 0:
-                self._owed[stamp_ns] -= 1
-                return
-            # A publisher's messages keep their order: what comes now is after all of them.
-            self._owed.clear()
-        if all(ear.is_first(stamp_ns, other) for other in others):
+    def _remove(self, ear: '_Ear') -> None:
+        self._ears.remove(ear)
+        self._handed_over_ns = ear.last_ns or self._handed_over_ns
+        self._node.destroy_subscription(ear.subscription)
+
+    def _receive(self, message: Any, info: Mapping[str, int], ear: '_Ear') -> None:
+        ear.waiting.append((message, info['source_timestamp'],
+                            info['publication_sequence_number']))
+        first = self._ears[0]
+        if ear is first or not (first.last_ns and first.publishers):
+            self._pass_waiting(ear)
+
+    def _pass_waiting(self, ear: '_Ear') -> None:
+        while ear.waiting:
+            message, published_ns, number = ear.waiting.popleft()
+            ear.last_ns = published_ns
+            late = 0 < self._handed_over_ns - published_ns < _LATE_NS
+            if late or (published_ns, number) in self._passed:
+                continue
+            # What comes now was published after all that the one before has passed on.
+            self._handed_over_ns = 0
+            self._passed[published_ns, number] = None
+            if len(self._passed) > _REMEMBERED:
+                del self._passed[next(iter(self._passed))]
             self._callback(message)
 
 
 class _Ear:
-    """What one of two subscriptions to the same topic has heard since both are there."""
+    """
+    One of several subscriptions to the same topic.
 
-    def __init__(self):
-        self.forget()
+    :ivar matched: whether it hears all publishers, as of the last check.
+    :ivar last_ns: when the last message was published that it gave; 0 before.
+    :ivar waiting: messages, when they were published, and their numbers.
+    """
 
-    def forget(self) -> None:
-        self.heard: Counter = Counter()
-        self.newest_ns = 0
+    def __init__(self, depth: int):
+        self.subscription: Any = None
+        self.matched = False
+        self.last_ns = 0
+        self.waiting: deque[tuple[Any, int, int]] = deque(maxlen=depth)
 
-    def is_first(self, stamp_ns: int, other: '_Ear') -> bool:
-        """Tell whether the other has not passed this message on, nor one after it."""
-        late = self.newest_ns < stamp_ns < other.newest_ns
-        self.newest_ns = stamp_ns
-        if late and not other.heard[stamp_ns]:
-            # Not counted: if the stream has begun anew, the other has yet to hear it.
-            return False
-        self.heard[stamp_ns] += 1
-        return self.heard[stamp_ns] > other.heard[stamp_ns]
+    @property
+    def publishers(self) -> int:
+        """How many publishers it hears."""
+        return self.subscription.get_publisher_count()
