@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
-# Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some ten hours on two cores.
+# Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some five hours on two cores, and 20 GB of disk.
 # Started again, it goes on where it was stopped.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -71,16 +71,19 @@ if [[ ! -e $initial ]]; then
   wait $! || failed
 fi
 
-# train_arms ARM...
+# train_arms ARM...: the seeds of an arm one after another, so that trainings that run at once do not make the same maps.
 train_arms() {
-  local seed arm run
-  for seed in "${seeds[@]}"; do
-    for arm in "$@"; do
+  local seed arm run maps
+  for arm in "$@"; do
+    for seed in "${seeds[@]}"; do
       run=$folder/arms/${arm}_seed_$seed
       [[ -e $run/$arm.safetensors ]] && continue
+      # What sees one frame, or the images themselves, has no use for the maps of whole clips.
+      maps=(--maps "$folder/maps/seed_$seed")
+      [[ $arm == last_frame || $arm == flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
       start_training "$arm" "$run" "config/arms/$arm.yaml" "$seed" --initial "$initial" \
-        "${options[@]}"
+        "${maps[@]}" "${options[@]}"
       jobs+=($!)
     done
   done
@@ -89,6 +92,7 @@ train_arms() {
 train_arms "${deciding[@]}"
 train_arms "${others[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
+rm -rf "$folder/maps"
 
 "$bin/compare" --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
   "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json" --plots "$folder/plots" "${measured[@]}"

@@ -37,14 +37,14 @@ class ClipNetwork(GraspReader):
         """
         Do all that is done for each frame by itself, as a stream would once.
 
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``.
+        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`,
+            but for optical flow, which needs the images themselves.
         :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
         """
         images = images[:, -self.temporal.frames:]
-        shape = images.shape[:2]
-        frames = self.normalise(images.flatten(0, 1)).unflatten(0, shape)
-        fine, clip = self.temporal.features(self.backbone, frames)
-        clip = self.merged(fine.flatten(0, 1), clip.flatten(0, 1)).unflatten(0, shape)
+        fine = self.fine_maps(images)
+        deep = self.temporal.features(self.backbone, fine)
+        clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
         return fine[:, -1], self.temporal.maps(clip, images, used)
 
 

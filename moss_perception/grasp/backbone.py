@@ -17,13 +17,14 @@ class Backbone(nn.Module):
     Three stages of 3 x 3 convolutions, at strides 2, 4 and 8.
 
     :param channels: output channels of the three stages.
+    :ivar kept: how many of the first stages stay as they are, see :meth:`keep`.
     """
 
     def __init__(self, channels: tuple[int, int, int]):
         super().__init__()
         self.stages = nn.ModuleList(
             _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
-        self._kept = 0
+        self.kept = 0
 
     def keep(self, count: int) -> None:
         """
@@ -31,7 +32,7 @@ class Backbone(nn.Module):
 
         :param count: how many stages.
         """
-        self._kept = count
+        self.kept = count
         for stage in self.stages[:count]:
             stage.requires_grad_(False)
         self.train(self.training)
@@ -39,7 +40,7 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> 'Backbone':
         """Train, or do not; see :meth:`keep`."""
         super().train(mode)
-        for stage in self.stages[:self._kept]:
+        for stage in self.stages[:self.kept]:
             stage.eval()
         return self
 
@@ -50,5 +51,13 @@ class Backbone(nn.Module):
         :param images: float tensor, normalised RGB, shape ``(N, 3, S, S)``.
         :returns: features at stride 4 and at stride 8.
         """
-        fine = self.stages[1](self.stages[0](images))
-        return fine, self.stages[2](fine)
+        fine = self.early(images)
+        return fine, self.late(fine)
+
+    def early(self, images: Tensor) -> Tensor:
+        """Compute the features at stride 4."""
+        return self.stages[1](self.stages[0](images))
+
+    def late(self, fine: Tensor) -> Tensor:
+        """Compute those at stride 8 from them."""
+        return self.stages[2](fine)

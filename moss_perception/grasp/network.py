@@ -166,6 +166,18 @@ class GraspReader(nn.Module):
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
         return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
 
+    def fine_maps(self, clip: Tensor) -> Tensor:
+        """
+        Return the backbone's maps of stride 4, shape ``(B, T, C, H, W)``.
+
+        :param clip: uint8 images, shape ``(B, T, S, S, 3)``; or these maps, computed before, of
+            any floating type, shape ``(B, T, H, W, C)``.
+        """
+        if clip.dtype != torch.uint8:
+            return clip.float().movedim(-1, 2)
+        images = self.normalise(clip.flatten(0, 1))
+        return self.backbone.early(images).unflatten(0, clip.shape[:2])
+
     def read(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
         """
         Score grasps.
@@ -215,14 +227,14 @@ class GraspNetwork(GraspReader):
         """
         Score grasps at the last frame of a clip.
 
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``.
+        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`.
         :param grasps: float tensor, shape ``(B, K, 5)``.
         :param used: use self-similarity orders up to this one only.
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
-        batch, frames = images.shape[:2]
-        fine, deep = self.backbone(self.normalise(images.flatten(0, 1)))
-        fine, coarse = (x.unflatten(0, (batch, frames)) for x in (fine, self.merged(fine, deep)))
+        fine = self.fine_maps(images)
+        flat = fine.flatten(0, 1)
+        coarse = self.merged(flat, self.backbone.late(flat)).unflatten(0, fine.shape[:2])
         span = self.config.head_span
         motion = self.moss.motion(coarse, used, last=span)
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]

@@ -42,19 +42,22 @@ class Temporal(nn.Module):
         last = self.config.head_span - 1
         return tuple(n - last for n in self.config.head_looks)
 
+    needs_images = False
+    """Whether it looks at the images themselves, and not only at the backbone's maps."""
+
     @property
     def frames(self) -> int:
         """How many frames the backbone has to be run on."""
         return self.config.window_frames
 
-    def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def features(self, backbone: nn.Module, fine: Tensor) -> Tensor:
         """
-        Run the backbone on a clip.
+        Run the backbone's last stage on a clip.
 
-        :param frames: normalised RGB, shape ``(B, T, 3, S, S)``.
-        :returns: maps of all frames at stride 4 and at stride 8, shapes ``(B, T, C, H, W)``.
+        :param fine: maps of all frames at stride 4, shape ``(B, T, C, H, W)``.
+        :returns: those at stride 8, shape ``(B, T, C', H / 2, W / 2)``.
         """
-        return tuple(x.unflatten(0, frames.shape[:2]) for x in backbone(frames.flatten(0, 1)))
+        return backbone.late(fine.flatten(0, 1)).unflatten(0, fine.shape[:2])
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
         """
@@ -122,15 +125,14 @@ class ShiftModule(Spatial):
     blocks on the map. Source: arXiv 1811.08383 (its one-directional form).
     """
 
-    def features(self, backbone: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the backbone, with the shift before the convolutions of its last stage."""
-        shape = frames.shape[:2]
-        fine = x = backbone.stages[1](backbone.stages[0](frames.flatten(0, 1)))
+    def features(self, backbone: nn.Module, fine: Tensor) -> Tensor:
+        """Run the backbone's last stage, with the shift before its convolutions."""
+        shape, x = fine.shape[:2], fine.flatten(0, 1)
         for layer in backbone.stages[2]:
             if isinstance(layer, nn.Conv2d):
                 x = shift(x.unflatten(0, shape)).flatten(0, 1)
             x = layer(x)
-        return fine.unflatten(0, shape), x.unflatten(0, shape)
+        return x.unflatten(0, shape)
 
     def mixed(self, clip: Tensor) -> Tensor:
         return shift(clip)
@@ -177,6 +179,8 @@ class TwoStream(Spatial):
     The flow that led to the last few frames is stacked, as many as lie between two looks, so that
     no motion is missed. The flow itself is computed from the images and has no gradient.
     """
+
+    needs_images = True
 
     def __init__(self, config: GraspConfig, channels: int):
         super().__init__(config, channels)

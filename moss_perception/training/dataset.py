@@ -57,6 +57,12 @@ class GraspScenes(Dataset):
         self.seed = seed
         self.epoch = 0
 
+    @property
+    def drawn_from(self) -> tuple:
+        """All but scenes, epoch and index that an item depends on."""
+        return (self.augment, self.empty, self.frozen, self.photometric, self.geometric,
+                self.missing, self._turn, self.seed)
+
     def __len__(self) -> int:
         return len(self.scenes) + self._turn
 

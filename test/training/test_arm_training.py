@@ -22,6 +22,7 @@ from moss_perception.training.cache import decode_scenes
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.distributed import Group
 from moss_perception.training.initial import start_from
+from moss_perception.training.kept import KeptMaps
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import read_settings
 from moss_perception.training.trainer import Trainer
@@ -219,6 +220,74 @@ def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_p
     kept = ('backbone.stages.0.', 'backbone.stages.1.')
     assert not [name for name in changed if name.startswith(kept)]
     assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
+
+
+@pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent', 'moss_upper', 'moss_centred'])
+def test_kept_maps_train_as_the_images_do(scenes, tmp_path, temporal):
+    config = replace(TINY, temporal=temporal)
+    losses, folder = [], tmp_path / 'maps'
+    for name, keep in (('images', False), ('made', True), ('read', True)):
+        torch.manual_seed(0)
+        trainer = Trainer(build_network(config), Recipe(epochs=2, batch=4, kept_stages=2),
+                          tmp_path / name)
+        seen = GraspScenes(scenes, config, augment=True, empty=2, photometric=0.5)
+        trainer.fit(KeptMaps(seen, trainer.network, folder) if keep else seen,
+                    GraspScenes(scenes[:3], config))
+        log = list(csv.DictReader((tmp_path / name / 'log.csv').open()))
+        losses.append([float(row[key]) for row in log for key in ('train_loss', 'held_out_loss')])
+    assert losses[1] == losses[2]
+    # Maps are rounded to float16.
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'epoch_00.npy', 'epoch_00.npz', 'epoch_01.npy', 'epoch_01.npz', 'maps.json']
+
+
+def kept_network(config=TINY):
+    network = build_network(config)
+    network.backbone.keep(2)
+    return network
+
+
+def test_kept_maps_are_read_and_not_made_again(scenes, tmp_path):
+    network = kept_network()
+    kept = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
+    kept.epoch = 0
+    before = (tmp_path / 'epoch_00.npy').stat().st_mtime_ns
+    again = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
+    again.epoch = 0
+    assert (tmp_path / 'epoch_00.npy').stat().st_mtime_ns == before
+    assert len(again) == len(scenes)
+    for one, other in zip(kept[5], again[5], strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(IndexError, match='no item 12: expected one of 12'):
+        again[12]
+
+
+@pytest.mark.parametrize('change', ['seed', 'augmentation', 'scenes', 'backbone'])
+def test_maps_of_something_else_are_refused(scenes, tmp_path, change):
+    torch.manual_seed(0)
+    network = kept_network()
+    KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
+    other = GraspScenes(scenes[:6] if change == 'scenes' else scenes, TINY, augment=True,
+                        seed=change == 'seed', missing=0.2 * (change == 'augmentation'))
+    if change == 'backbone':
+        with torch.no_grad():
+            network.backbone.stages[1][0].weight.mul_(1.1)
+    with pytest.raises(ConfigError, match='holds maps of other scenes, another seed'):
+        KeptMaps(other, network, tmp_path)
+
+
+def test_maps_are_only_kept_where_they_are_all_that_is_looked_at(scenes, data, tmp_path, caplog):
+    config = replace(TINY, temporal='flow')
+    with pytest.raises(ConfigError, match="temporal='flow' looks at the images themselves"):
+        KeptMaps(GraspScenes(scenes, config), kept_network(config), tmp_path)
+    command = ['--data', str(data / 'train'), '--config', str(arm_file(tmp_path, 'mine', 'tsm')),
+               '--run', str(tmp_path / 'run'), '--maps', str(tmp_path / 'maps')]
+    assert train_command.main(command) == 1
+    assert 'maps of kept_stages=0 cannot be kept: expected 2' in caplog.text
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ConfigError, match='file/maps.json'):
+        KeptMaps(GraspScenes(scenes, TINY), kept_network(), tmp_path / 'file')
 
 
 def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
