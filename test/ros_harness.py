@@ -16,6 +16,7 @@ import programs
 from rcl_interfaces.srv import SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, Header
@@ -83,8 +84,17 @@ class Peer:
         self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
+
+    def _spin(self) -> None:
+        while self.context.ok():
+            try:
+                self._executor.spin()
+                return
+            except rclpy_implementation.InvalidHandle:
+                # The test has removed a publisher that the executor was about to look at.
+                continue
 
     def listen(self, kind: Any, topic: str, qos: Any = 1000) -> list[Any]:
         """Subscribe and return the list that fills."""
