@@ -17,9 +17,9 @@ from moss_perception.ros.camera_ear import CameraEar
 from moss_perception.ros.evaluator_settings import EvaluatorSettings
 from moss_perception.ros.observer import Hearing
 from moss_perception.ros.settings import read_settings
-from moss_perception.ros.spinning import run_node
+from moss_perception.ros.spinning import run_node, serving
 import numpy as np
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -190,22 +190,17 @@ def _work(node: BagEvaluator) -> bool:
     """Evaluate; tell whether what was required holds."""
     # What can't be used is to be known before anything is played.
     job = EvaluationJob(node.settings, node.get_logger().info)
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
+    with serving(node) as executor:
+        def spin(seconds: float) -> None:
+            executor.spin_once(timeout_sec=seconds)
+            if not node.context.ok():
+                raise ExternalShutdownException
+            node.keep_pictures()
 
-    def spin(seconds: float) -> None:
-        executor.spin_once(timeout_sec=seconds)
-        if not node.context.ok():
-            raise ExternalShutdownException
-        node.keep_pictures()
-
-    try:
         node.connect(spin)
         began = time.monotonic()
         node.watch(spin)
         node.keep_pictures(over=True)
-    finally:
-        executor.shutdown()
     return job.finish(node.heard, node.told, time.monotonic() - began, node.pictures)
 
 

@@ -15,10 +15,10 @@ from moss_perception.ros.cell_topics import CellTopics
 from moss_perception.ros.conversions import to_candidates
 from moss_perception.ros.diagnostics import OK, status, WARN
 from moss_perception.ros.settings import read_settings
-from moss_perception.ros.spinning import run_node
+from moss_perception.ros.spinning import run_node, serving
 import numpy as np
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 _BEAT_S = 1.0
@@ -178,17 +178,15 @@ def _listed(counts: Counter) -> str:
 
 def _work(node: SimCell) -> None:
     """Listen until the cell has ended."""
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
     node.start()
     try:
-        while not node.done.is_set():
-            executor.spin_once(timeout_sec=_POLL_S)
-            if not node.context.ok():
-                raise ExternalShutdownException
-        node.flush()
+        with serving(node) as executor:
+            while not node.done.is_set():
+                executor.spin_once(timeout_sec=_POLL_S)
+                if not node.context.ok():
+                    raise ExternalShutdownException
+            node.flush()
     finally:
-        executor.shutdown()
         node.finish()
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 from moss_perception.ros import spinning
 import pytest
@@ -41,6 +43,41 @@ def test_a_signal_ends_a_node_without_a_traceback(
     process.process.send_signal(number)
     assert process.wait() == status, process.output()
     assert 'Traceback' not in process.output()
+
+
+def test_after_a_signal_nothing_is_freed_before_rclpys_own_thread_has_ended(tmp_path):
+    # What that thread does is not to be seen from Python; that it is there is.
+    script = tmp_path / 'ended.py'
+    script.write_text("""
+import os, signal, sys
+import rclpy.signals
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from moss_perception.ros.spinning import run_node
+
+shut_down, destroyed = SingleThreadedExecutor.shutdown, Node.destroy_node
+
+def told(name, what):
+    def tell(self, *args, **named):
+        print(name, rclpy.signals.get_current_signal_handlers_options().name, flush=True)
+        return what(self, *args, **named)
+    return tell
+
+SingleThreadedExecutor.shutdown = told('executor', shut_down)
+Node.destroy_node = told('node', destroyed)
+
+def made():
+    node = Node('ended')
+    print('before', rclpy.signals.get_current_signal_handlers_options().name, flush=True)
+    node.create_timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    return node
+
+sys.exit(run_node('ended', made))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split('\n')[:3] == ['before ALL', 'executor NO', 'node NO']
 
 
 def test_a_second_ctrl_c_does_not_disturb_the_clean_up():
