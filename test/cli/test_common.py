@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 
-from moss_perception.cli import adapt, clips, evaluate, record
+from moss_perception.cli import adapt, clips, evaluate, record, similarities
 from moss_perception.cli.common import write_text
 from moss_perception.errors import MossError
 import pytest
@@ -22,7 +22,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkey
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize('command', [adapt, clips, evaluate, record])
+@pytest.mark.parametrize('command', [adapt, clips, evaluate, record, similarities])
 def test_the_help_says_what_each_status_means(command, capsys):
     with pytest.raises(SystemExit) as info:
         command.main(['--help'])
