@@ -58,6 +58,7 @@ setup(
             'run_eval = moss_perception.cli.run_eval:main',
             'run_grasp = moss_perception.cli.run:main',
             'sim_cell = moss_perception.ros.sim_cell:main',
+            'similarities = moss_perception.cli.similarities:main',
             'train = moss_perception.cli.train:main',
         ],
     },

@@ -10,7 +10,8 @@ from moss_perception.resources import executable
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {'adapt': 'adapt', 'bag_topics': 'bag_topics', 'clips_to_bag': 'clips',
             'compare': 'compare', 'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
-            'record': 'record', 'run_eval': 'run_eval', 'run_grasp': 'run', 'train': 'train'}
+            'record': 'record', 'run_eval': 'run_eval', 'run_grasp': 'run',
+            'similarities': 'similarities', 'train': 'train'}
 
 
 def prefix() -> str:

@@ -53,7 +53,7 @@ def test_every_executable_is_installed(described):
 
 @pytest.mark.parametrize('name', [
     'autostart', 'bag_topics', 'compare', 'demo', 'evaluate', 'export', 'record', 'run_grasp',
-    'train'])
+    'similarities', 'train'])
 def test_a_command_tells_how_it_is_used(programs, tmp_path, name):
     done = subprocess.run([*programs.command(name), '--help'], cwd=tmp_path, timeout=60,
                           env=programs.environment(), text=True, capture_output=True)

@@ -54,10 +54,19 @@ def write_text(path: Path, text: str) -> None:
 
     :raises MossError: if it can't be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """
+    Write a file as a whole or not at all.
+
+    :raises MossError: if it can't be written.
+    """
     partial = path.with_name(path.name + '.partial')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

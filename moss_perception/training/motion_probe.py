@@ -7,6 +7,7 @@ from typing import Any
 from moss_perception.errors import ConfigError
 from moss_perception.evaluation.statistics import require
 from moss_perception.grasp.arms import ClipNetwork
+from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.network import GraspNetwork
 from moss_perception.moss import MOSS
 from moss_perception.training.cache import decode_scenes
@@ -66,15 +67,12 @@ def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
         ``way`` until the fingers close, in halves of the image.
     """
     network.eval()
-    data = GraspScenes(decode_scenes(scenes, network.config), network.config)
     maps: dict[str, list] = {}
     ways = []
     with _listening(network) as heard:
-        for images, grasps, _, places, _ in DataLoader(data, batch, collate_fn=collate):
+        for images, grasps, here, there in clips(network.config, scenes, batch):
             network(images, grasps)
-            reach = grasps[:, 0, 3:].norm(dim=-1, keepdim=True)
-            here = grasps[:, 0, :2] + places[:, 0, :2] * reach
-            ways.append((places[:, 0, 2:] - places[:, 0, :2]) * reach)
+            ways.append(there - here)
             for name, values in heard.items():
                 maps.setdefault(name, []).append(_at(values, here))
     motion = {name: np.array([getattr(scene, name) for scene in scenes])[:, None]
@@ -82,6 +80,23 @@ def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
     motion = {name: values for name, values in motion.items() if np.isfinite(values).all()}
     return ({name: torch.cat(parts).numpy() for name, parts in maps.items()},
             {**motion, 'way': torch.cat(ways).numpy()})
+
+
+def clips(config: GraspConfig, scenes: list, batch: int = 16) -> Iterator[tuple[Tensor, ...]]:
+    """
+    Go through scenes as the network sees them, and tell where the object is.
+
+    :param scenes: as recorded, with all candidates in the image.
+    :returns: an iterator of images, uint8 ``(B, T, S, S, 3)``; grasps, float32 ``(B, K, 5)``; and
+        the object's place at the decision and when the fingers close, ``(B, 2)`` each: x and y,
+        where [-1, 1] are the image's outer edges.
+    :raises ShapeError: if a scene is shorter than the window.
+    """
+    data = GraspScenes(decode_scenes(scenes, config), config)
+    for images, grasps, _, places, _ in DataLoader(data, batch, collate_fn=collate):
+        reach = grasps[:, 0, 3:].norm(dim=-1, keepdim=True)
+        here, there = (grasps[:, 0, :2] + places[:, 0, n:n + 2] * reach for n in (0, 2))
+        yield images, grasps, here, there
 
 
 def _at(values: Tensor, here: Tensor) -> Tensor:

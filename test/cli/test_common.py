@@ -3,26 +3,26 @@
 import errno
 from pathlib import Path
 
-from moss_perception.cli import adapt, clips, evaluate, record
+from moss_perception.cli import adapt, clips, evaluate, record, similarities
 from moss_perception.cli.common import write_text
 from moss_perception.errors import MossError
 import pytest
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkeypatch):
-    path, write = tmp_path / 'result.json', Path.write_text
+    path, write = tmp_path / 'result.json', Path.write_bytes
     write_text(path, 'old')
 
-    def fill_up(self, text, *more):
-        write(self, text[:2], *more)
+    def fill_up(self, data):
+        write(self, data[:2])
         raise OSError(errno.ENOSPC, 'No space left on device')
-    monkeypatch.setattr(Path, 'write_text', fill_up)
+    monkeypatch.setattr(Path, 'write_bytes', fill_up)
     with pytest.raises(MossError, match="result.json can't be written: No space left"):
         write_text(path, 'newer')
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize('command', [adapt, clips, evaluate, record])
+@pytest.mark.parametrize('command', [adapt, clips, evaluate, record, similarities])
 def test_the_help_says_what_each_status_means(command, capsys):
     with pytest.raises(SystemExit) as info:
         command.main(['--help'])
