@@ -22,7 +22,7 @@ bin=$moss_root/install/moss_perception/lib/moss_perception
 # The settings of each size; a folder of its own for each, since they are not to be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  deciding=(tsm moss_123) others=()
+  deciding=(tsm moss_123) others=() remedies=()
   seeds=(0)
   train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--watched 60)
 else
@@ -30,6 +30,7 @@ else
   # First those that decide the claim, with all seeds.
   deciding=(moss_123 tsm moss_12 recurrent moss_1)
   others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
+  remedies=(moss_123_short moss_123_light moss_12_fine)
   seeds=(0 1 2)
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
@@ -73,8 +74,10 @@ fi
 
 # train_arms ARM...: the seeds of an arm one after another, so that trainings that run at once do not make the same maps.
 train_arms() {
-  local seed arm run maps
+  local seed arm run maps config
   for arm in "$@"; do
+    config=config/arms/$arm.yaml
+    [[ -e $config ]] || config=config/remedies/$arm.yaml
     for seed in "${seeds[@]}"; do
       run=$folder/arms/${arm}_seed_$seed
       [[ -e $run/$arm.safetensors ]] && continue
@@ -82,7 +85,7 @@ train_arms() {
       maps=(--maps "$folder/maps/seed_$seed")
       [[ $arm == last_frame || $arm == flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
-      start_training "$arm" "$run" "config/arms/$arm.yaml" "$seed" --initial "$initial" \
+      start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
         "${maps[@]}" "${options[@]}"
       jobs+=($!)
     done
@@ -91,6 +94,7 @@ train_arms() {
 
 train_arms "${deciding[@]}"
 train_arms "${others[@]}"
+train_arms "${remedies[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 rm -rf "$folder/maps"
 

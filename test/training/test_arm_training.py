@@ -96,6 +96,14 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
+@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'remedies').glob('*.yaml')),
+                         ids=lambda path: path.stem)
+def test_a_remedy_is_trained_as_the_arms_are(path):
+    settings, arm = read_settings(path), read_settings(ROOT / 'config/arms/moss_123.yaml')
+    assert settings.name == path.stem and settings.training == arm.training
+    assert settings.config().steps and settings.config() != arm.config()
+
+
 @pytest.mark.parametrize(('text', 'message'), [
     ('arm: 3', "unknown key 'arm' in the file: expected one of"),
     ('network: {depth: 3}', "unknown key 'depth' in network: expected one of .*'orders'"),
