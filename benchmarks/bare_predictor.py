@@ -3,6 +3,7 @@
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.grasp.export import GraspStep
 from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from moss_perception.grasp.step_graph import RESULTS
 from streams import export, Graph, session
 import torch
 from torch import nn, Tensor
@@ -31,7 +32,7 @@ class BareStep(nn.Module):
         """Take one sample: scores, uncertainties and this sample's map."""
         network = self.network
         fine, coarse = network.backbone(network.normalise(image))
-        newest = F.relu(network.look(coarse.movedim(1, -1)))
+        newest = F.relu(network.look(coarse.movedim(1, -1).flatten(0, -2)))
         logits, _ = network._score(fine, [*recent, newest], grasps)
         return *ensemble_probability(logits.squeeze(0)), newest
 
@@ -46,6 +47,7 @@ class WholeStep(nn.Module):
 
     def __init__(self, network: GraspNetwork, orders: int):
         super().__init__()
+        self.orders = orders
         self.inner = GraspStep(network, orders)
 
     def initial_state(self) -> tuple[Tensor, ...]:
@@ -54,10 +56,10 @@ class WholeStep(nn.Module):
 
     def forward(self, image: Tensor, grasps: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: all that :class:`GraspStep` gives, the state last."""
-        orders = self.inner.orders
+        orders = self.orders
         found = self.inner(image, grasps, torch.tensor([orders]), state)
-        caches, maps = found[-2 * orders:-orders], found[-orders:]
-        return *found[:-2 * orders], *maps[:-1], *caches, maps[-1]
+        results, kept = found[:len(RESULTS)], found[len(RESULTS):]
+        return *results, *kept[orders:-1], *kept[:orders], kept[-1]
 
 
 def samples(size: int, count: int = 8, grasps: int = GRASPS) -> tuple[Tensor, Tensor]:
@@ -82,9 +84,10 @@ def network_of(step: nn.Module) -> GraspNetwork:
 
 
 def queues_of(step: nn.Module) -> list[int]:
-    """Return how a step's state is divided: a cache an order, and the maps of samples before."""
-    looks = len(network_of(step).config.head_looks) - 1
-    return [1] * (len(step.initial_state()) - looks) + [looks] * (looks > 0)
+    """Return how a step's state is divided: a cache an order, and the head's maps."""
+    config = network_of(step).config
+    orders, looks = getattr(step, 'orders', 0), len(config.head_looks) - 1
+    return [config.moss_window[0] - 1] * orders + [looks] * (looks > 0)
 
 
 def stepper(step: nn.Module, threads: int) -> Graph:

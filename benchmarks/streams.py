@@ -105,7 +105,7 @@ def session(model: onnx.ModelProto, threads: int,
 
 class Graph:
     """
-    Runs a graph whose state comes last, in and out, and stays in ONNX Runtime's own values.
+    Runs a graph whose state comes last, in and out, and is handed on without a copy.
 
     :param opened: the session.
     :param feeds: what comes before the state: for each input the values to take in turns.
@@ -116,20 +116,19 @@ class Graph:
 
     def __init__(self, opened: onnxruntime.InferenceSession, feeds: list[list[Tensor]],
                  state: Sequence[Tensor] = (), queues: Sequence[int] | None = None):
-        value = onnxruntime.OrtValue.ortvalue_from_numpy
         self.session = opened
         self.inputs = [x.name for x in opened.get_inputs()]
         self.outputs = [x.name for x in opened.get_outputs()]
-        self.feeds = [[value(np.ascontiguousarray(x.numpy())) for x in turns] for turns in feeds]
-        parts, self.count = iter([value(x.numpy()) for x in state]), 0
+        self.feeds = [[np.ascontiguousarray(x.numpy()) for x in turns] for turns in feeds]
+        parts, self.count = iter([x.numpy() for x in state]), 0
         lengths = [1] * len(state) if queues is None else queues
         self.queues = [[next(parts) for _ in range(length)] for length in lengths]
 
-    def __call__(self) -> list[onnxruntime.OrtValue]:
+    def __call__(self) -> list[np.ndarray]:
         values = [turns[self.count % len(turns)] for turns in self.feeds]
         self.count += 1
         feed = dict(zip(self.inputs, chain(values, *self.queues), strict=True))
-        found = self.session.run_with_ort_values(self.outputs, feed)
+        found = self.session.run(self.outputs, feed)
         self.queues = [[*queue[1:], new] for queue, new in zip(
             self.queues, found[len(found) - len(self.queues):], strict=True)]
         return found

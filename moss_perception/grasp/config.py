@@ -109,6 +109,11 @@ class GraspConfig:
         return self.channels[2 if self.map_stride == 8 else 1]
 
     @property
+    def map_size(self) -> int:
+        """Height and width of the maps over which the network looks."""
+        return self.image_size // self.map_stride
+
+    @property
     def moss_reach(self) -> int:
         """How many samples back the highest order sees; 0 without MOSS."""
         if not self.temporal.startswith('moss'):

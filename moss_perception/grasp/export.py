@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
 import io
+from itertools import chain
 import logging
 from pathlib import Path
 import warnings
@@ -40,14 +41,14 @@ class GraspStep(nn.Module):
 
     def initial_state(self) -> tuple[Tensor, ...]:
         """
-        Return the caches of the orders that are run, and the head's recent maps.
+        Return the caches of the orders that are run, map by map, and the head's recent maps.
 
-        Caches are laid flat, ``(1, (L - 1) * h * w, P)``: a graph would copy what it reshapes.
+        A step gives the newest of each and whoever steps keeps the queues: a graph has nothing to
+        copy.
         """
         caches, recent = self.network.initial_state(1)
         looks = self.network.config.head_looks[:-1]
-        return (*(cache.flatten(1, 3) for cache in caches[:self.orders]),
-                *(recent[n] for n in looks))
+        return (*chain(*caches[:self.orders]), *(recent[n] for n in looks))
 
     def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -57,23 +58,23 @@ class GraspStep(nn.Module):
         :param image: uint8, RGB, shape ``(1, S, S, 3)``.
         :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
         :param used: int64, shape ``(1,)``: orders 1 to this one count.
-        :param state: the caches of :meth:`initial_state` or of the step before; and the maps of
-            the prefix in use at the samples before, oldest first.
+        :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
+            caches' maps, and those of the prefix in use at the samples before, oldest first.
         :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
-            run, shape ``(h, w, N * D')``; ``health``, shape ``(1,)``, 0 if what is new in the
-            state is finite, else NaN; the new caches; and this sample's map of each prefix.
+            run, shape ``(h * w, N * D')``; ``health``, a scalar, 0 if what is new in the state is
+            finite, else NaN; each cache's newest map; and this sample's map of each prefix.
         """
-        network = self.network
-        first = network.initial_state(1)[0]
-        caches = (*(cache.view(first[0].shape) for cache in state[:self.orders]),
-                  *first[self.orders:])
+        network, kept = self.network, self.network.config.moss_window[0] - 1
+        caches = (*(state[n * kept:(n + 1) * kept] for n in range(self.orders)),
+                  *network.initial_state(1)[0][self.orders:])
         features = network.backbone(network.normalise(image))
         logits, encodings, caches, maps = network.step(
-            features, grasps, caches, state[self.orders:], computed=self.orders, used=used)
+            features, grasps, caches, state[self.orders * kept:], computed=self.orders,
+            used=used)
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
-        caches = [cache.flatten(1, 3) for cache in caches[:self.orders]]
-        health = sum((cache.sum() for cache in caches), torch.stack(maps).sum())
-        return scores, uncertainties, encodings.squeeze(0), health[None] * 0, *caches, *maps
+        newest = [cache[-1] for cache in caches[:self.orders] if kept]
+        health = sum((part.sum() for part in newest), torch.stack(maps).sum())
+        return scores, uncertainties, encodings, health * 0, *newest, *maps
 
 
 def export_graphs(path: str | Path, sha256: str = '',
@@ -130,7 +131,7 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
     example = (torch.zeros(1, size, size, 3, dtype=torch.uint8),
                torch.zeros(1, _EXAMPLE_GRASPS, 5), torch.full((1,), step.orders),
                list(step.initial_state()))
-    names = state_names(step.orders, len(step.network.config.head_looks))
+    names = state_names(step.network.config, step.orders)
     shapes = (None, {1: torch.export.Dim('K', min=1)}, None, [None] * len(names))
     with _quiet(), torch.no_grad():
         # Indices that are made at the first step and kept become constants of the graph; made
@@ -139,7 +140,7 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
         program = torch.onnx.export(
             step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
             input_names=['image', 'grasps', 'used', *names],
-            output_names=result_names(step.orders))
+            output_names=result_names(step.network.config, step.orders))
     model = program.model_proto
     # Where each node came from in the sources names this machine's folders.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
@@ -172,7 +173,7 @@ def compare(step: GraspStep, model: bytes, name: str) -> float:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
     config, generator = step.network.config, np.random.default_rng(0)
-    names = state_names(step.orders, len(config.head_looks))
+    names = state_names(config, step.orders)
     ours, theirs = (_Stream(step, parts) for parts in (
         step.initial_state(), [part.numpy() for part in step.initial_state()]))
     largest = 0.0
@@ -200,20 +201,22 @@ def compare(step: GraspStep, model: bytes, name: str) -> float:
 
 
 class _Stream:
-    """Keeps a stream's state: the caches, and the last maps of every prefix."""
+    """Keeps a stream's state: the caches' maps, and the last maps of every prefix."""
 
     def __init__(self, step: GraspStep, parts: Sequence):
-        self.orders = step.orders
-        self.caches = parts[:step.orders]
-        self.config = step.network.config
+        self.orders, self.config = step.orders, step.network.config
+        kept = self.config.moss_window[0] - 1
+        self.caches = [parts[n * kept:(n + 1) * kept] for n in range(step.orders)]
         self.maps = [(parts[-1],) * step.orders] * (self.config.head_span - 1)
 
     def state(self, used: int) -> list:
-        return [*self.caches, *(self.maps[n][used - 1] for n in self.config.head_looks[:-1])]
+        looks = self.config.head_looks[:-1]
+        return [*chain(*self.caches), *(self.maps[n][used - 1] for n in looks)]
 
     def take(self, results: Sequence) -> None:
         split = len(results) - self.orders
-        self.caches = results[len(RESULTS):split]
+        newest = results[len(RESULTS):split]
+        self.caches = [(*cache, new)[1:] for cache, new in zip(self.caches, newest, strict=False)]
         self.maps = [*self.maps, results[split:]][1:]
 
 

@@ -10,7 +10,7 @@ from moss_perception.grasp.config import GraspConfig
 from safetensors import safe_open, SafetensorError
 
 FORMAT = 'moss_perception.grasp/2'
-GRAPH_FORMAT = 'moss_perception.grasp_step/2'
+GRAPH_FORMAT = 'moss_perception.grasp_step/3'
 MANIFEST = 'SHA256SUMS'
 
 

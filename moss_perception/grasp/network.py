@@ -238,22 +238,25 @@ class GraspNetwork(GraspReader):
         span = self.config.head_span
         motion = self.moss.motion(coarse, used, last=span)
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
-        maps = self._prefixes(coarse[:, -span:].movedim(2, -1), encodings)[-1]
+        coarse = coarse[:, -span:].movedim(2, -1)
+        maps = self._prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
+        maps = maps.view(*coarse.shape[:-1], -1)
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
-        return self._score(fine[:, -1], [maps[:, n] for n in self.config.head_looks], grasps)
+        looks = [maps[:, n].flatten(0, -2) for n in self.config.head_looks]
+        return self._score(fine[:, -1], looks, grasps)
 
     def initial_state(self, batch: int = 1) -> tuple[MossState, tuple[Tensor, ...]]:
         """
         Return the state before the first sample.
 
-        :returns: MOSS's caches, and the head's maps of the ``head_span - 1`` samples before, each
-            of shape ``(B, h, w, R)``, oldest first.
+        :returns: MOSS's caches, map by map; and the head's maps of the ``head_span - 1`` samples
+            before, a row a position, each of shape ``(B * h * w, R)``; both oldest first.
         """
-        side = self.config.image_size // self.config.map_stride
+        side = self.config.map_size
         # A tensor of its own for each: an exporter takes one that is given twice for one input.
-        recent = tuple(self.mean.new_zeros(batch, side, side, self.config.head_channels)
+        recent = tuple(self.mean.new_zeros(batch * side * side, self.config.head_channels)
                        for _ in range(self.config.head_span - 1))
-        return self.moss.initial_state(batch, side, side), recent
+        return self.moss.initial_state(batch, side, side, apart=True), recent
 
     def step(self, features: tuple[Tensor, Tensor], grasps: Tensor, caches: MossState,
              recent: Sequence[Tensor], *, computed: int | None = None,
@@ -270,35 +273,44 @@ class GraspNetwork(GraspReader):
         :param grasps: float tensor, shape ``(B, K, 5)``.
         :param caches: of :meth:`initial_state` or the step before.
         :param recent: the maps of the prefix in use at those samples before at which the head
-            looks (``head_looks``), oldest first, each ``(B, h, w, R)``; zeros where there is none.
+            looks (``head_looks``), oldest first, each ``(B * h * w, R)``; zeros where there is
+            none.
         :param computed: run self-similarity orders up to this one only; the caches of the others
             become zero.
         :param used: of these, use orders up to this one only; in an exported graph, which takes
             it as an input, an int64 tensor, shape ``(1,)``.
         :returns: logits ``(B, K, M)``; the encodings of the orders that were run, one after
-            another, ``(B, h, w, N * D')``; the new caches; and this frame's map of each prefix.
+            another, ``(B * h * w, N * D')``; the new caches; and this frame's map of each prefix.
         """
         fine, deep = features
         coarse = self.merged(fine, deep)
         encodings, caches = self.moss.encode_step(coarse, caches, computed)
-        encodings = [x.movedim(1, -1) for x in encodings]
-        maps = self._prefixes(coarse.movedim(1, -1), encodings)
+        # As matrices from here on: ONNX Runtime would copy what it reshapes and gives.
+        coarse, *encodings = (x.movedim(1, -1).flatten(0, -2) for x in (coarse, *encodings))
+        maps = self._prefixes(coarse, encodings)
         newest = _choose(maps, len(maps) if used is None else used)
         logits, _ = self._score(fine, [*recent, newest], grasps)
         return logits, torch.cat(encodings, dim=-1), caches, maps
 
     def _prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
-        """Build each prefix's map, ``(…, h, w, R)``, of maps whose channels are last."""
-        maps, summed = [], self.look(coarse.flatten(0, -2))
+        """Build each prefix's map, ``(N, R)``, of the features and encodings at N positions."""
+        maps, summed = [], self.look(coarse)
         for share, encoding in zip(self.shares, encodings, strict=False):
-            summed = torch.addmm(summed, encoding.flatten(0, -2), share.weight.T)
-            maps.append(F.relu(summed).view(*coarse.shape[:-1], -1))
+            summed = torch.addmm(summed, encoding, share.weight.T)
+            maps.append(F.relu(summed))
         return maps
 
     def _score(self, fine: Tensor, recent: Sequence[Tensor],
                grasps: Tensor) -> tuple[Tensor, Tensor]:
-        """Score grasps by the newest fine map and the last coarse ones, ``(B, h, w, R)`` each."""
-        context = self.over_time(torch.cat(list(recent), dim=-1)).movedim(-1, 1)
+        """Score grasps by the newest fine map and the last coarse ones, ``(B * h * w, R)``."""
+        side = self.config.map_size
+        looked = torch.cat(list(recent), dim=-1).view(-1, side, side, self.over_time.in_features)
+        if torch.onnx.is_in_onnx_export():
+            # What is enlarged and added to a convolution is best left in the layout of one.
+            context = F.conv2d(looked.movedim(-1, 1), self.over_time.weight[:, :, None, None],
+                               self.over_time.bias)
+        else:
+            context = self.over_time(looked).movedim(-1, 1)
         return self.read(fine, context, grasps)
 
 

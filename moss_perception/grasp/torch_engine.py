@@ -73,10 +73,11 @@ class TorchEngine(Engine):
             features, chosen[None], caches, self.recent_maps(recent, used, self._absent),
             computed=computed, used=used)
         scores, uncertainties = ensemble_probability(logits[0, :len(grasps)])
-        new = (*(cache[:, -1] for cache in caches), *maps)
+        new = (*(cache[-1] for cache in caches if cache), *maps)
+        side = (self.config.map_size,) * 2
         return StepResult(
             scores.cpu().numpy(), uncertainties.cpu().numpy(),
-            self.in_use(motion[0].cpu().numpy(), used),
+            self.in_use(motion.view(*side, -1).cpu().numpy(), used),
             (features, caches, (*recent, tuple(maps))[1:]),
             all(bool(torch.isfinite(part).all()) for part in new),
-            tuple(kept[0].cpu().numpy() for kept in maps))
+            tuple(kept.view(*side, -1).cpu().numpy() for kept in maps))

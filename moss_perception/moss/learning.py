@@ -47,13 +47,12 @@ class Extraction(nn.Module):
 
     def maps(self, features: Tensor) -> Tensor:
         """Turn ``(…, H, W, C)`` into vectors of length sqrt(P), shorter if blank."""
-        projected = self.project(self.norm(features))
-        positions = projected.flatten(-3, -2)
+        positions = self.project(self.norm(features.flatten(-3, -2)))
         # The mean as a product: ONNX Runtime sums down columns slowly.
         count = positions.shape[-2]
-        mean = positions.new_full((1, count), 1 / max(count, 1)) @ positions
-        centred = (positions - mean).view(projected.shape)
-        return self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
+        centred = positions - positions.new_full((1, count), 1 / max(count, 1)) @ positions
+        maps = self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
+        return maps.unflatten(-2, features.shape[-3:-1])
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """

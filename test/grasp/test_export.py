@@ -47,10 +47,12 @@ def test_a_graph_names_its_checkpoint_and_no_folder(tiny_checkpoint):
         model = onnx.load(path)
         assert {x.key: x.value for x in model.metadata_props} == {
             'checkpoint_sha256': read_manifest(path.parent)[tiny_checkpoint.name],
-            'format': 'moss_perception.grasp_step/2', 'orders': str(orders)}
-        names = [x.name for x in model.graph.input]
-        assert names == ['image', 'grasps', 'used', *(f'cache_{n + 1}' for n in range(orders)),
-                         'recent_1']
+            'format': 'moss_perception.grasp_step/3', 'orders': str(orders)}
+        assert [x.name for x in model.graph.input] == ['image', 'grasps', 'used', *(
+            f'cache_{n}_{k}' for n in (1, 2, 3)[:orders] for k in (1, 2, 3, 4)), 'recent_1']
+        assert [x.name for x in model.graph.output] == [
+            'scores', 'uncertainties', 'motion_features', 'health',
+            *(f'newest_{n + 1}' for n in range(orders)), *(f'map_{n + 1}' for n in range(orders))]
         data = path.read_bytes()
         assert b'.py' not in data and str(tiny_checkpoint.parent).encode() not in data
 
@@ -137,12 +139,39 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog
         assert words in line and '\n' not in line
 
 
+def test_a_graph_copies_nothing_of_the_state(tiny_checkpoint):
+    graph = onnx.load(graph_path(tiny_checkpoint, 3)).graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    kept = [x.name for x in graph.output if x.name.startswith(('newest_', 'map_'))]
+    # What a graph gives may not share memory with what it was reshaped or cut from.
+    assert {made[name] for name in kept} == {'LayerNormalization', 'Relu'}
+    for node in graph.node:
+        if any(name.startswith(('cache_', 'recent_')) for name in node.input):
+            assert node.op_type == 'Concat'
+
+
+def test_what_is_enlarged_stays_in_the_layout_of_convolutions(tiny_checkpoint):
+    graph = onnx.load(graph_path(tiny_checkpoint, 1)).graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    assert [made[node.input[0]] for node in graph.node if node.op_type == 'Resize'] == ['Conv']
+
+
+def test_a_graph_whose_orders_look_at_one_sample_keeps_nothing_of_them():
+    step = export.GraspStep(tiny_network(moss_window=(1, 3, 3), orders=2), 2)
+    model = export.build_graph(step, '')
+    graph = onnx.load_from_string(model).graph
+    assert not [x.name for x in (*graph.input, *graph.output)
+                if x.name.startswith(('cache_', 'newest_'))]
+    assert export.compare(step, model, 'tiny') < export.TOLERANCE
+
+
 @pytest.mark.parametrize('stride', [8, 4])
 def test_a_graph_takes_each_map_that_the_head_looks_at(stride):
     network = tiny_network(moss_window=(3, 3, 3), orders=1, map_stride=stride)
     step = export.GraspStep(network, 1)
     model = export.build_graph(step, '')
     names = [x.name for x in onnx.load_from_string(model).graph.input]
-    assert names == ['image', 'grasps', 'used', 'cache_1', *(f'recent_{k}' for k in range(1, 6))]
+    assert names == ['image', 'grasps', 'used', 'cache_1_1', 'cache_1_2',
+                     *(f'recent_{k}' for k in range(1, 6))]
     # Steps beyond a window, so that every map counts.
     assert export.compare(step, model, 'tiny') < export.TOLERANCE
