@@ -104,11 +104,15 @@ class Peer:
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = 20.0) -> Any:
         """Call a service and return its response."""
-        if name not in self._clients:
+        new = name not in self._clients
+        if new:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
         # A machine under load takes its time to start a process.
         assert client.wait_for_service(60.0), f'service {name} is not there'
+        if new:
+            # The service may know of this client a moment later, and answers nobody until then.
+            time.sleep(0.1)
         future = client.call_async(request)
         wait_for(future.done, timeout_s, f'answer of {name}')
         return future.result()

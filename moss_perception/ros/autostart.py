@@ -12,6 +12,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
+_ASK_AGAIN_S = 3.0
 _POLL_S = 0.05
 _STEPS = {
     State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, 'configure'),
@@ -52,7 +53,7 @@ class Autostart:
                     f'service {self._node.resolve_service_name(client.srv_name)}')
         done = set()
         while True:
-            state = self._call(self._get, GetState.Request(), 'get_state').current_state
+            state = self._state()
             if state.id == State.PRIMARY_STATE_ACTIVE:
                 return
             if state.id not in _STEPS or state.id in done:
@@ -62,21 +63,39 @@ class Autostart:
             self._step(*_STEPS[state.id])
 
     def _step(self, transition: int, label: str) -> None:
-        request = ChangeState.Request(transition=Transition(id=transition))
         began = time.monotonic()
-        if not self._call(self._change, request, label).success:
+        if not self._change_state(transition, label):
             raise TransitionError(
                 f'{self._target} could not {label}: its own log gives the reason')
         self._node.get_logger().info(
             f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
 
-    def _call(self, client, request, label: str):
+    def _state(self) -> State:
+        """Ask for the state, and again: a node that does not know us yet answers nobody."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            left_s = deadline - time.monotonic()
+            answer = self._answer(self._get, GetState.Request(), min(left_s, _ASK_AGAIN_S))
+            if answer is not None:
+                return answer.current_state
+            if left_s <= _ASK_AGAIN_S:
+                raise self._silent('get_state')
+
+    def _change_state(self, transition: int, label: str) -> bool:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer = self._answer(self._change, request, self._timeout_s)
+        if answer is None:
+            raise self._silent(label)
+        return answer.success
+
+    def _answer(self, client, request, timeout_s: float):
         future = client.call_async(request)
-        rclpy.spin_until_future_complete(self._node, future, timeout_sec=self._timeout_s)
-        if not future.done():
-            raise TransitionError(f'{self._target} did not answer {label} within '
-                                  f'{self._timeout_s:g} s')
-        return future.result()
+        rclpy.spin_until_future_complete(self._node, future, timeout_sec=timeout_s)
+        return future.result() if future.done() else None
+
+    def _silent(self, label: str) -> TransitionError:
+        return TransitionError(f'{self._target} did not answer {label} within '
+                               f'{self._timeout_s:g} s')
 
 
 def wait_for_subscriber(node: Node, topic: str, timeout_s: float) -> None:

@@ -21,6 +21,11 @@ class Stage(LifecycleNode):
 
 rclpy.init()
 node = Stage('stage', namespace='/arm')
+if sys.argv[1] == 'forget':
+    service, answered = node._service_get_state, []
+    answer = service.send_response
+    service.send_response = lambda *words: answered.append(1) or (
+        len(answered) > 1 and answer(*words))
 print('up', flush=True)
 try:
     rclpy.spin(node)
@@ -74,6 +79,12 @@ def test_a_node_becomes_active_and_an_active_one_is_left_so(stage, run):
     assert 'configure done' in output
     assert 'activate done' in output
     assert run('stage') == (0, '')
+
+
+def test_a_node_whose_first_answer_is_lost_is_asked_again(stage, run):
+    stage('forget')
+    status, output = run('stage', '--timeout', '20')
+    assert status == 0 and 'activate done' in output, output
 
 
 def test_a_refused_transition_is_named_and_fails(stage, run):
