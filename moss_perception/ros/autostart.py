@@ -74,7 +74,7 @@ class Autostart:
         """Ask for the state, and again: a node that does not know us yet answers nobody."""
         deadline = time.monotonic() + self._timeout_s
         while True:
-            left_s = deadline - time.monotonic()
+            left_s = max(0.0, deadline - time.monotonic())
             answer = self._answer(self._get, GetState.Request(), min(left_s, _ASK_AGAIN_S))
             if answer is not None:
                 return answer.current_state
