@@ -99,6 +99,23 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
     assert 'Traceback' not in output, output
 
 
+def test_played_in_time_the_report_says_what_arrived_and_how_late_it_was_scored(
+        start, tiny_checkpoint, tmp_path):
+    bag = record(tmp_path / 'real', 'real', 2)
+    status, output = run(start, 'sim_bag:=none', f'real_bag:={bag}', 'out:=out',
+                         'lock_step:=false', 'bag_rate:=2', f'model:={tiny_checkpoint}')
+    assert status == 0, output
+    found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
+    assert (found.pace, found.frames) == ('2x', 2 * FRAMES)
+    assert sum(found.fates.values()) + found.not_arrived == found.frames
+    # Of each attempt 16 samples fill the window; what arrived is scored as offline.
+    assert len(found.latency_ms) == found.fates['scored'] > 0 and found.latency_ms.min() > 0
+    assert 'exactly the frames that arrived, bit for bit' in found.verified, found
+    assert [x.source for x in found.attempts] == ['executed', 'executed']
+    assert (tmp_path / 'out' / 'report' / 'report.html').is_file()
+    assert 'Traceback' not in output, output
+
+
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
         start, tiny_checkpoint, tmp_path, storage):
