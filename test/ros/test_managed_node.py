@@ -85,9 +85,13 @@ def test_images_stay_the_last_that_are_served(context, harness):
         return inputs.candidates.reliability == 'reliable'
     harness.wait_for(matched, 10, 'a reliable subscription to candidates')
     assert order()[-1] == '/image'
-    inputs.check()
-    assert [t for t in order() if t.startswith(('/image', '/grasp', '/camera'))] == [
-        '/camera_info', '/grasp_candidates', '/image']
+
+    def alone():
+        inputs.check()
+        assert order()[-1] == '/image'
+        return [t for t in order() if t.startswith(('/image', '/grasp', '/camera'))] == [
+            '/camera_info', '/grasp_candidates', '/image']
+    harness.wait_for(alone, 10, 'the end of those of before')
     inputs.destroy()
     assert '/image' not in order()
 
