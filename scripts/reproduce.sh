@@ -16,6 +16,8 @@ moss_options "${words[@]}"
 moss_setup test
 moss_build
 cd "$moss_root"
+# Before OMP_NUM_THREADS, which nproc takes for the number of cores.
+workers=$(nproc)
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
 bin=$moss_root/install/moss_perception/lib/moss_perception
 
@@ -34,7 +36,6 @@ else
   seeds=(0 1 2)
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
-workers=$(nproc)
 
 # make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
 make_scenes() {
