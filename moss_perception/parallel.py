@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 import logging
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+import os
 import signal
+import threading
 from typing import Any
 
 from moss_perception.errors import WorkerError
@@ -13,6 +15,16 @@ from moss_perception.errors import WorkerError
 # A worker that dies over the same item so often does not die by chance.
 MAX_DEATHS = 3
 _LOG = logging.getLogger(__name__)
+
+
+def _follow_parent() -> None:
+    """End with the parent, however that ends; Ctrl-C is its to handle: it stops the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        parent_process().join()
+        os._exit(1)
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def in_order(work: Callable[[Any], Any], items: Iterable[Any], workers: int,
@@ -31,9 +43,7 @@ def in_order(work: Callable[[Any], Any], items: Iterable[Any], workers: int,
     left, deaths = list(items), 0
     while left:
         count = len(left)
-        # Ctrl-C is the parent's to handle: it stops the workers.
-        pool = ProcessPoolExecutor(min(workers, count), get_context('spawn'), signal.signal,
-                                   (signal.SIGINT, signal.SIG_IGN))
+        pool = ProcessPoolExecutor(min(workers, count), get_context('spawn'), _follow_parent)
         try:
             for result in pool.map(work, list(left)):
                 del left[0]

@@ -30,7 +30,7 @@ cd "$moss_root"
 rm -f build/moss_perception/pytest.xml
 status=0
 # Tests over DDS wait more than they compute: several processes share them, file by file.
-processes=(--numprocesses "$(nproc)" --dist loadfile)
+processes=(--numprocesses "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile)
 python -c 'import xdist' 2>/dev/null || processes=()
 pytest_args=()
 if ((${#processes[@]} + ${#moss_args[@]})); then

@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+import subprocess
+import sys
 import time
 
 from moss_perception.errors import ConfigError, WorkerError
@@ -34,7 +36,6 @@ def refuse(item):
 # What the processes run has to be importable there, and tests are no modules.
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    import sys
     import types
     folder = str(Path(__file__).parent)
     monkeypatch.syspath_prepend(folder)
@@ -44,6 +45,39 @@ def importable(monkeypatch):
         monkeypatch.setattr(work, '__module__', 'test_parallel')
         setattr(module, work.__name__, work)
     monkeypatch.setitem(sys.modules, 'test_parallel', module)
+
+
+def note_and_wait(marks):
+    (Path(marks) / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    words = ('import sys; from moss_perception.parallel import in_order; import test_parallel;'
+             'list(in_order(test_parallel.note_and_wait, [sys.argv[1]] * 2, 2))')
+    parent = subprocess.Popen([sys.executable, '-c', words, str(tmp_path)])
+    try:
+        assert until(lambda: len(list(tmp_path.iterdir())) == 2, 60)
+        workers = [int(path.name) for path in tmp_path.iterdir()]
+    finally:
+        parent.kill()
+        parent.wait()
+    assert until(lambda: not any(map(alive, workers)), 20), workers
+
+
+def until(holds, timeout_s):
+    deadline = time.monotonic() + timeout_s
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+def alive(process):
+    try:
+        # One that has ended and that nobody has waited for is none.
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
 
 
 def test_results_come_in_the_order_of_the_items_from_other_processes():
