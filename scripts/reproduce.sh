@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
+# With --small: two arms, one seed, 800 scenes: some twelve minutes on two cores.
 # Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some five hours on two cores, and 20 GB of disk.
 # Started again, it goes on where it was stopped.
 set -euo pipefail
@@ -16,8 +17,8 @@ moss_options "${words[@]}"
 moss_setup test
 moss_build
 cd "$moss_root"
-# Before OMP_NUM_THREADS, which nproc takes for the number of cores.
-workers=$(nproc)
+# Else nproc takes the number of threads for that of cores.
+workers=$(env -u OMP_NUM_THREADS nproc)
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
 bin=$moss_root/install/moss_perception/lib/moss_perception
 
