@@ -27,9 +27,10 @@ def serving(node: Any) -> Iterator[SingleThreadedExecutor]:
     executor.add_node(node)
     try:
         yield executor
+    except BaseException:
+        _end_signals()
+        raise
     finally:
-        if not node.context.ok():
-            _end_signals()
         executor.shutdown()
 
 

@@ -48,14 +48,15 @@ def environment(programs, tmp_path_factory, no_torch):
 
 
 @pytest.fixture
-def start(tmp_path, model, environment, programs):
-    """Return a function that starts the command from another folder, in a domain of its own."""
+def start(tmp_path, model, environment, programs, ros_domain):
+    """Return a function that starts the command from another folder, in this process's domain."""
     running = []
 
     def start(*arguments):
         process = subprocess.Popen(
-            [*programs.command('demo'), '--out', str(tmp_path / 'out'),
-             '--model', str(model), *map(str, arguments)],
+            [*programs.command('demo'), '--out', str(tmp_path / 'out'), '--model', str(model),
+             # One by chance may be that of the tests that run beside these.
+             '--domain-id', str(ros_domain), *map(str, arguments)],
             cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
         running.append(process)
