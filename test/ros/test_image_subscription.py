@@ -23,7 +23,7 @@ def subscription():
     node = rclpy.create_node('listener', context=context)
     passed = []
     made = MatchedSubscription(node, Image, '/image', lambda message: passed.append(
-        conversions.stamp_to_ns(message.header.stamp) // TENTH_NS))
+        conversions.stamp_to_ns(message.header.stamp) // TENTH_NS), depth=100)
     yield made, passed
     made.destroy()
     node.destroy_node()
