@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.evaluation.statistics import mean_interval
+from moss_perception.evaluation.statistics import mean_interval, measure_interval
 from moss_perception.evaluation.table import lay_out
 import numpy as np
 
@@ -10,7 +10,6 @@ import numpy as np
 _LITTLE = 0.1
 # Of the weights of a map's centre: a cosine that is less by 0.1 counts for a third.
 _SHARPNESS = 10.0
-_REPEATS = 1000
 # Less than that is no motion, pixels: a resting object's way is a rounding error.
 _MOVES_PX = 0.5
 
@@ -116,21 +115,15 @@ def foretelling(some: list[Similarities], order: int) -> tuple[float, float, flo
         oldest sample of the window with the object's ``way``, right and down alike; with its 95 %
         interval (scenes drawn with replacement). NaN where nothing moves.
     """
-    from scipy import stats
     centres = centre(np.stack([one.values[order - 1, [0, -1]] for one in some]))
     moved, way = centres[:, 1] - centres[:, 0], np.stack([one.way[::-1] for one in some])
-
     if np.abs(way).max() < _MOVES_PX:
         return float('nan'), float('nan'), float('nan')
 
     def correlate(index: np.ndarray) -> float:
         return float(np.corrcoef(moved[index].ravel(), way[index].ravel())[0, 1])
 
-    everything = np.arange(len(some))
-    drawn = stats.bootstrap((everything,), correlate, vectorized=False, n_resamples=_REPEATS,
-                            method='percentile', rng=np.random.default_rng(0))
-    return (correlate(everything), float(drawn.confidence_interval.low),
-            float(drawn.confidence_interval.high))
+    return correlate(np.arange(len(some))), *measure_interval(correlate, len(some))
 
 
 def summarise(sets: dict[str, list[Similarities]]) -> str:

@@ -1,5 +1,6 @@
 """How sure a mean over scenes is, and whether two arms differ on the same scenes (SciPy)."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from moss_perception.errors import MossError, ShapeError
@@ -34,6 +35,23 @@ def mean_interval(values: np.ndarray, *, level: float = 0.95, repeats: int = 500
     found = stats.bootstrap((values,), np.mean, confidence_level=level, n_resamples=repeats,
                             method='percentile', vectorized=True, batch=1000,
                             rng=np.random.default_rng(seed)).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def measure_interval(measure: Callable[[np.ndarray], float], count: int,
+                     repeats: int = 1000) -> tuple[float, float]:
+    """
+    Return a 95 % percentile interval of what is measured of scenes drawn with replacement.
+
+    :param measure: takes the indices of the scenes that are drawn, int, shape ``(count,)``.
+    :param count: number of scenes, at least 2.
+    :param repeats: number of draws.
+    :returns: lower and upper end.
+    """
+    from scipy import stats
+    found = stats.bootstrap((np.arange(count),), measure, vectorized=False, n_resamples=repeats,
+                            method='percentile',
+                            rng=np.random.default_rng(0)).confidence_interval
     return float(found.low), float(found.high)
 
 

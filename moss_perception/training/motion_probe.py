@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from moss_perception.errors import ConfigError
-from moss_perception.evaluation.statistics import require
+from moss_perception.evaluation.statistics import measure_interval, require
 from moss_perception.grasp.arms import ClipNetwork
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.network import GraspNetwork
@@ -141,14 +141,9 @@ def probe(network: GraspNetwork | ClipNetwork, fitted: list,
 
 
 def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    from scipy import stats
-
     def share(index: np.ndarray) -> float:
         known, said = truth[index], predicted[index]
         return float(1 - ((known - said) ** 2).sum() / ((known - known.mean(0)) ** 2).sum())
 
-    everything = np.arange(len(truth))
-    drawn = stats.bootstrap((everything,), share, vectorized=False, n_resamples=_REPEATS,
-                            method='percentile', rng=np.random.default_rng(0))
-    return {'r2': share(everything), 'low': float(drawn.confidence_interval.low),
-            'high': float(drawn.confidence_interval.high)}
+    low, high = measure_interval(share, len(truth), _REPEATS)
+    return {'r2': share(np.arange(len(truth))), 'low': low, 'high': high}
