@@ -4,22 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 from pathlib import Path
-import warnings
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from moss_perception.cli.demo_attempts import executed_row, ScoredAttempt
 from moss_perception.cli.demo_recording import read_images, Source
+from moss_perception.evaluation.drawing import Figure
 from moss_perception.grasp.geometry import project
 from moss_perception.ros.observer import Scores
 import numpy as np
-
-with warnings.catch_warnings():
-    # pip's matplotlib finds apt's mpl_toolkits where both are installed; nothing here needs 3D.
-    warnings.filterwarnings('ignore', 'Unable to import Axes3D')
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'
 _MAP = matplotlib.colormaps['RdYlGn']

@@ -1,19 +1,14 @@
 """A picture of what MOSS compares: frames, and the similarities of the object's position."""
 
 import io
-import warnings
 
 import matplotlib
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.similarities import centre, Similarities, strongest
 import numpy as np
-
-with warnings.catch_warnings():
-    # pip's matplotlib finds apt's mpl_toolkits where both are installed; nothing here needs 3D.
-    warnings.filterwarnings('ignore', 'Unable to import Axes3D')
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch, Rectangle
-    from matplotlib.patheffects import withStroke
 
 _QUERY, _WAY = '#f2c230', '#35d07f'
 # Dark with a light rim, to be seen on any colour.

@@ -2,19 +2,14 @@
 
 from collections.abc import Sequence
 import io
-import warnings
 
 import matplotlib
+from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
 from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED, PAPER
 from moss_perception.evaluation.report.summary import Calibration, Domain
 from moss_perception.evaluation.resampling import Interval
 import numpy as np
-
-with warnings.catch_warnings():
-    # pip's matplotlib finds apt's mpl_toolkits where both are installed; nothing here needs 3D.
-    warnings.filterwarnings('ignore', 'Unable to import Axes3D')
-    from matplotlib.figure import Figure
 
 # Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed
 # salt and no date give the same bytes for the same values.
