@@ -52,7 +52,7 @@ class MatchedSubscription:
         self._passed: dict[tuple[int, int], None] = {}
         self._handed_over_ns = 0
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
-        self._create()
+        self.renew()
 
     @property
     def reliability(self) -> str:
@@ -88,7 +88,16 @@ class MatchedSubscription:
 
     def renew(self) -> None:
         """Make the subscription anew; the executor then takes its messages after the others'."""
-        self._create()
+        # The middleware's own warning says that nothing is heard, which here is untrue a moment
+        # later, or is said with its mend by problem().
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
+        ear = _Ear(self._depth)
+        self._ears.append(ear)
+        ear.subscription = self._node.create_subscription(
+            self.message_type, self.topic,
+            lambda message, info: self._receive(message, info, ear), self.qos,
+            event_callbacks=events)
 
     def problem(self) -> str:
         """Say in words which publishers can't be heard and how to mend it; empty if none."""
@@ -110,18 +119,6 @@ class MatchedSubscription:
 
     def _profile(self, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
         return QoSProfile(depth=self._depth, reliability=reliability, durability=durability)
-
-    def _create(self) -> None:
-        # The middleware's own warning says that nothing is heard, which here is untrue a moment
-        # later, or is said with its mend by problem().
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
-        ear = _Ear(self._depth)
-        self._ears.append(ear)
-        ear.subscription = self._node.create_subscription(
-            self.message_type, self.topic,
-            lambda message, info: self._receive(message, info, ear), self.qos,
-            event_callbacks=events)
 
     def _drop_old(self) -> None:
         """Remove all but the newest, if that was matched with as many publishers a check ago."""

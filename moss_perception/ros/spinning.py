@@ -85,8 +85,7 @@ def _end_signals() -> None:
     End the thread in which rclpy handles signals.
 
     It ends the context first, which wakes the main thread, and then wakes every executor by what
-    that may be freeing by now: about once in a hundred times on a busy machine the process would
-    end by a segmentation fault.
+    that may be freeing by now: the process could end by a segmentation fault.
     """
     if threading.current_thread() is threading.main_thread():
         uninstall_signal_handlers()
