@@ -44,8 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
                              'one of the arm last_frame, which is trained in a tenth of the time')
     parser.add_argument('--maps', metavar='FOLDER',
                         help="keep what the backbone's kept stages make of each epoch here, and "
-                             'take it from here in other trainings of the same seed: a third of '
-                             'the time, at about 16 KB a frame; only with kept_stages: 2')
+                             'take it from here in other trainings of the same seed, which '
+                             'saves each a third of its time; about 16 KB a frame; only with '
+                             'kept_stages: 2')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,

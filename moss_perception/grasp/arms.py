@@ -23,6 +23,11 @@ class ClipNetwork(GraspReader):
         self.temporal = make_temporal(config, config.map_channels)
         self.add_reading(config)
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether it looks at the images themselves, as optical flow does."""
+        return self.temporal.needs_images
+
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
         """

@@ -135,6 +135,9 @@ class GraspReader(nn.Module):
     read from the newest frame's fine map and a map of what happened.
     """
 
+    needs_images = False
+    """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
+
     def add_reading(self, config: GraspConfig) -> None:
         """Make the layers of the reading; last, since the order of weights is an optimizer's."""
         wide = config.head_channels

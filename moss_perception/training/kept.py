@@ -42,8 +42,7 @@ class KeptMaps(Dataset):
         if network.backbone.kept < _STAGES:
             raise ConfigError(f'maps of kept_stages={network.backbone.kept} cannot be kept: '
                               f'expected {_STAGES} or more, which make them')
-        temporal = getattr(network, 'temporal', None)
-        if temporal is not None and temporal.needs_images:
+        if network.needs_images:
             raise ConfigError(f'temporal={network.config.temporal!r} looks at the images '
                               'themselves: expected a training without kept maps')
         self._scenes, self._network, self._folder = scenes, network, Path(folder)
@@ -86,7 +85,10 @@ class KeptMaps(Dataset):
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not says.exists():
-                says.write_text(json.dumps({'sha256': digest}) + '\n')
+                # As a whole: another training may begin at this very moment.
+                partial = _partial(says)
+                partial.write_text(json.dumps({'sha256': digest}) + '\n')
+                partial.replace(says)
             found = json.loads(says.read_text())['sha256']
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"{says} can't be used: {error}") from error
@@ -97,7 +99,7 @@ class KeptMaps(Dataset):
     def _make(self, maps: Path, others: Path) -> None:
         """Write an epoch; the second file last, so that it stands for both."""
         # Another training may be at it as well: the last one wins, with the same numbers.
-        partial = [path.with_name(f'.{os.getpid()}_{path.name}') for path in (maps, others)]
+        partial = [_partial(path) for path in (maps, others)]
         values: list[Sequence[torch.Tensor]] = []
         written = None
         for first in tqdm(range(0, len(self), _CLIPS), desc=f'maps of epoch {self.epoch + 1}',
@@ -121,6 +123,10 @@ class KeptMaps(Dataset):
         """Turn uint8 ``(N, T, S, S, 3)`` into float16 ``(N, T, H, W, C)``."""
         maps = self._network.fine_maps(images.to(self._network.mean.device))
         return maps.movedim(2, -1).half().cpu().numpy()
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f'.{os.getpid()}_{path.name}')
 
 
 def _digest(scenes: GraspScenes, network: GraspNetwork | ClipNetwork) -> str:
