@@ -2,8 +2,11 @@
 
 import importlib.util
 from pathlib import Path
+import sys
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope='session')

@@ -9,22 +9,19 @@ from moss_perception.errors import ConfigError
 from moss_perception.grasp.arms import build_network
 from moss_perception.grasp.checkpoint import save_checkpoint
 from moss_perception.grasp.config import GraspConfig
-from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.simulation.dataset import write_shard
 from moss_perception.training.cache import decode_scenes
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.motion_probe import probe, read_maps
 import numpy as np
 import pytest
+from square_view import SquareView
 import torch
 
 pytest.importorskip('sklearn')
-MATRIX = np.array([[96.0, 0, 31.5], [0, 96, 31.5], [0, 0, 1]])
+VIEW = SquareView(64)
 TINY = GraspConfig(image_size=64, channels=(4, 8, 16), moss_window=(5, 3, 3), moss_channels=8,
                    orders=2, projection_channels=8, head_channels=16, ensemble=1)
-
-
-def in_metres(pixels):
-    return np.append((np.asarray(pixels) - MATRIX[:2, 2]) / 96 * 0.6, 0.6)
 
 
 def scene(seed, moving=True):
@@ -38,11 +35,7 @@ def scene(seed, moving=True):
         shifted = np.array([[1.0, 0, x - 5], [0, 1, y - 5]])
         square = cv2.warpAffine(np.full((11, 11), 190, np.uint8), shifted, (64, 64))
         jpegs.append(cv2.imencode('.png', image + square[..., None])[1].tobytes())
-    track = np.stack([in_metres(place), in_metres(place + 4 * speed)])
-    candidates = np.append(track[0], 0.0)[None].repeat(2, axis=0)
-    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                 outcomes=np.array([True, False]), speed=0.1, motion='constant', shape='box',
-                 track=track.astype(np.float32), matrix=MATRIX)
+    return VIEW.scene(seed, jpegs, place, place + 4 * speed, place)
 
 
 def network(**changes):
@@ -90,7 +83,8 @@ def test_few_scenes_are_refused():
 
 def test_the_command_prints_a_table_and_stores_it(tmp_path, capsys):
     (tmp_path / 'scenes').mkdir()
-    write_shard(tmp_path / 'scenes' / 'scenes_00000000.npz', [scene(n) for n in range(24)], MATRIX)
+    write_shard(tmp_path / 'scenes' / 'scenes_00000000.npz', [scene(n) for n in range(24)],
+                VIEW.matrix)
     (tmp_path / 'runs').mkdir()
     save_checkpoint(tmp_path / 'runs' / 'one.safetensors', network(),
                     {'arm': 'moss_12', 'recipe': {'seed': 4}, 'seeds': [0, 23]})

@@ -9,22 +9,19 @@ from moss_perception.grasp.arms import build_network
 from moss_perception.grasp.checkpoint import save_checkpoint
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.moss import MOSS, space_time_self_similarity
-from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.simulation.dataset import write_shard
 from moss_perception.training.motion_probe import clips
 from moss_perception.training.similarity_maps import read_similarities
 import numpy as np
 import pytest
+from square_view import SquareView
 import torch
 
 # So large that the window is far from the image's edges, where no neighbour is what it was.
 SIDE = 96
-MATRIX = np.array([[96.0, 0, 47.5], [0, 96, 47.5], [0, 0, 1]])
+VIEW = SquareView(SIDE)
 TINY = GraspConfig(image_size=SIDE, channels=(4, 8, 16), moss_window=(3, 5, 5), moss_channels=8,
                    orders=2, projection_channels=8, head_channels=16, ensemble=1)
-
-
-def in_metres(pixels):
-    return np.append((np.asarray(pixels) - MATRIX[:2, 2]) / 96 * 0.6, 0.6)
 
 
 def scene(seed, steps=(1, 0), place=(52.0, 50.0), frames=16):
@@ -35,11 +32,7 @@ def scene(seed, steps=(1, 0), place=(52.0, 50.0), frames=16):
     for n in range(1 - frames, 1):
         image = np.roll(texture, (8 * n * steps[1], 8 * n * steps[0]), axis=(0, 1))
         jpegs.append(cv2.imencode('.png', image)[1].tobytes())
-    track = np.stack([in_metres(place), in_metres(np.add(place, 16 * np.array(steps)))])
-    candidates = np.append(in_metres((47, 47)), 0.0)[None].repeat(2, axis=0)
-    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                 outcomes=np.array([True, False]), speed=0.1, motion='constant', shape='box',
-                 track=track.astype(np.float32), matrix=MATRIX)
+    return VIEW.scene(seed, jpegs, place, np.add(place, 16 * np.array(steps)), (47, 47))
 
 
 def network(**changes):
@@ -122,7 +115,7 @@ def stored(tmp_path):
         (tmp_path / name).mkdir()
         scenes = [scene(first), replace(scene(first + 1, (-1, 0)), motion='oscillating'),
                   scene(first + 2)]
-        write_shard(tmp_path / name / f'scenes_{first:08d}.npz', scenes, MATRIX)
+        write_shard(tmp_path / name / f'scenes_{first:08d}.npz', scenes, VIEW.matrix)
     return [str(tmp_path / name) for name in ('one.safetensors', 'sim', 'shifted')]
 
 
