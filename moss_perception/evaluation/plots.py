@@ -124,7 +124,8 @@ def _cost(result: dict[str, Any], plt):
     axis.set_xlabel('ms a frame')
     axis.set_ylabel(f'success of the chosen grasp, {name}, %')
     axis.grid(alpha=0.3)
-    axis.margins(0.15)
+    # Room for the names, which stand right of their dots.
+    axis.margins(x=0.25, y=0.15)
     return figure
 
 
