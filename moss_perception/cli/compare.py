@@ -21,6 +21,8 @@ from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import read_header
 
+# Of a set's maps in memory, bytes.
+_MAPS_LIMIT = 2 << 30
 log = logging.getLogger('compare')
 
 
@@ -198,24 +200,40 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attem
 
 
 class _Scorer:
-    """Scores sets of scenes as clips; images are decoded once for all networks of one input."""
+    """Scores sets of scenes as clips; what several networks have in common is computed once."""
 
     def __init__(self, scenes: dict, device: str):
         self.device = device
         self._scenes = scenes
         self._decoded: dict = {}
+        self._backbone, self._maps = '', {}
 
     def score(self, network, name, used: int | None):
         """Return the probabilities of the ensemble's members: float64, shape ``(N, M)``."""
+        from moss_perception.training.trainer import predict
+        scenes = self._items(network, name)
+        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
+
+    def _items(self, network, name):
+        """Return the scenes as the network takes them: as maps, where these fit in memory."""
         from moss_perception.training.cache import decode_scenes
         from moss_perception.training.dataset import GraspScenes
-        from moss_perception.training.trainer import predict
+        from moss_perception.training.kept import early_digest, MapsInMemory
         config = network.config
         key = name, config.image_size, config.window_frames, config.frame_rate_hz
         if key not in self._decoded:
             self._decoded[key] = decode_scenes(self._scenes[name], config)
         scenes = GraspScenes(self._decoded[key], config)
-        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
+        frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
+        if (network.needs_images
+                or len(scenes) * config.frames_seen * frame_bytes > _MAPS_LIMIT):
+            return scenes
+        if early_digest(network) != self._backbone:
+            self._backbone, self._maps = early_digest(network), {}
+        key += (config.frames_seen,)
+        if key not in self._maps:
+            self._maps[key] = MapsInMemory(scenes, network)
+        return self._maps[key]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -47,8 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
                              'take it from here in other trainings of the same seed, which '
                              'saves each a third of its time; about 16 KB a frame; only with '
                              'kept_stages: 2')
+    parser.add_argument('--only-maps', action='store_true',
+                        help='make the maps of all epochs, and end')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    parser.add_argument('--workers', type=int, default=0,
+                        help='processes that make ready the clips, for a device that would wait '
+                             'for them; 0: this one (0)')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
                         help='export graphs for ONNX Runtime (yes; with --config no)')
     return parser
@@ -80,13 +85,17 @@ def read_arguments(arguments: argparse.Namespace) -> tuple[Settings, Path, Path]
 def train(arguments: argparse.Namespace) -> int:
     """Train, calibrate on held-out scenes, and write the checkpoint and its graphs."""
     from moss_perception.training.distributed import Group
+    if arguments.only_maps and not arguments.maps:
+        raise ConfigError('--only-maps says nothing of where: expected --maps FOLDER')
+    if arguments.workers < 0:
+        raise ConfigError(f'--workers {arguments.workers} is not allowed: expected 0 or more')
     settings, run, out = read_arguments(arguments)
     group = Group.join(arguments.device)
     arguments.deployed = (arguments.graphs if arguments.graphs is not None
                           else not arguments.config)
     try:
         digest = _train(arguments, settings, run, out, group)
-        if group.leads and arguments.deployed:
+        if digest and arguments.deployed:
             _export(out, digest)
         group.wait()
     finally:
@@ -96,6 +105,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Path,
            group: 'Group') -> str:
+    """Train, and write the checkpoint if this process leads; return its SHA-256, or nothing."""
     from moss_perception.grasp.arms import build_network
     from moss_perception.training import dataset
     from moss_perception.training.cache import decode_scenes
@@ -118,20 +128,19 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
         raise ConfigError(f'kept_stages={recipe.kept_stages} needs --initial: stages that stay as '
                           'they are must have learnt something before')
     initial = start_from(network, arguments.initial) if arguments.initial else ''
-    trainer = Trainer(network, recipe, run, group=group)
+    trainer = Trainer(network, recipe, run, group=group, workers=arguments.workers)
     trainer.resume()
     if group.leads:
         log.info('%d scenes to train on, %d held out, %d parameters; epoch %d of %d comes next',
                  len(kept), len(scenes) - len(kept),
                  sum(p.numel() for p in trainer.network.parameters()), trainer.epoch + 1,
                  recipe.epochs)
-    decoded = decode_scenes(scenes, config, file=run / f'frames_{group.rank}.npy')
-    held_out = dataset.GraspScenes(decoded[::10], config)
-    seen = dataset.GraspScenes([s for n, s in enumerate(decoded) if n % 10], config,
-                               augment=True, empty=4, monitor=recipe.monitor,
-                               photometric=recipe.photometric, geometric=recipe.geometric,
-                               missing=recipe.missing, seed=recipe.seed)
-    trainer.fit(_keep_maps(arguments.maps, seen, trainer) if arguments.maps else seen, held_out)
+    seen = _items(arguments, kept, trainer, run)
+    if arguments.only_maps:
+        seen.make(recipe.epochs)
+        return ''
+    held_out = dataset.GraspScenes(decode_scenes(scenes[::10], config), config)
+    trainer.fit(seen, held_out)
     (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
     if not group.leads:
         return ''
@@ -139,13 +148,23 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
     return _write(trainer, held_out, out, notes, scenes, arguments.deployed)
 
 
-def _keep_maps(folder: str, scenes, trainer: 'Trainer'):
-    """Let items come with maps in place of images."""
+def _items(arguments: argparse.Namespace, scenes: list, trainer: 'Trainer', run: Path):
+    """Make the items to train on: images that are decoded once, or the maps of them."""
+    from moss_perception.training.cache import decode_scenes
+    from moss_perception.training.dataset import GraspScenes
     from moss_perception.training.kept import KeptMaps
-    if trainer.group.size > 1:
+    recipe, config = trainer.recipe, trainer.network.config
+    if arguments.maps and trainer.group.size > 1:
         raise ConfigError(f'--maps with {trainer.group.size} processes is not allowed: expected '
                           'one, which writes the maps')
-    return KeptMaps(scenes, trainer.network, folder)
+    items = GraspScenes(scenes, config, augment=True, empty=4, monitor=recipe.monitor,
+                        photometric=recipe.photometric, geometric=recipe.geometric,
+                        missing=recipe.missing, seed=recipe.seed)
+    maps = (KeptMaps(items, trainer.network, arguments.maps, arguments.workers)
+            if arguments.maps else None)
+    if maps is None or not maps.complete(recipe.epochs):
+        items.decoded(decode_scenes(scenes, config, file=run / f'frames_{trainer.group.rank}.npy'))
+    return items if maps is None else maps
 
 
 def _write(trainer: 'Trainer', held_out, out: Path, notes: dict, scenes: list,

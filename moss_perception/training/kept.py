@@ -13,7 +13,7 @@ from moss_perception.training.dataset import GraspScenes
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 # So many of the backbone's stages must stay as they are: their maps are what is written.
@@ -33,12 +33,13 @@ class KeptMaps(Dataset):
     :param scenes: whose items are computed.
     :param network: whose backbone is used.
     :param folder: of the files, one pair an epoch.
+    :param workers: processes that compute the items; 0 for this one.
     :raises ConfigError: if the backbone's first stages are trained or the network needs the
         images themselves; or if the folder holds maps of something else or can't be written.
     """
 
     def __init__(self, scenes: GraspScenes, network: GraspNetwork | ClipNetwork,
-                 folder: str | Path):
+                 folder: str | Path, workers: int = 0):
         if network.backbone.kept < _STAGES:
             raise ConfigError(f'maps of kept_stages={network.backbone.kept} cannot be kept: '
                               f'expected {_STAGES} or more, which make them')
@@ -46,6 +47,7 @@ class KeptMaps(Dataset):
             raise ConfigError(f'temporal={network.config.temporal!r} looks at the images '
                               'themselves: expected a training without kept maps')
         self._scenes, self._network, self._folder = scenes, network, Path(folder)
+        self._workers = workers
         self._maps, self._others = np.empty(0), {}
         self._claim(_digest(scenes, network))
 
@@ -68,8 +70,7 @@ class KeptMaps(Dataset):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._scenes.epoch = epoch
-        maps = self._folder / f'epoch_{epoch:02d}.npy'
-        others = maps.with_suffix('.npz')
+        maps, others = self._files(epoch)
         try:
             if not others.exists():
                 self._make(maps, others)
@@ -78,6 +79,19 @@ class KeptMaps(Dataset):
                 self._others = {name: file[name] for name in (*_NAMES, 'count')}
         except (OSError, ValueError) as error:
             raise ConfigError(f"the maps in {self._folder} can't be kept: {error}") from error
+
+    def complete(self, epochs: int) -> bool:
+        """Whether the maps of so many epochs are there, so that no image is asked for."""
+        return all(path.exists() for epoch in range(epochs) for path in self._files(epoch))
+
+    def make(self, epochs: int) -> None:
+        """Make what is missing of so many epochs."""
+        for epoch in range(epochs):
+            self.epoch = epoch
+
+    def _files(self, epoch: int) -> tuple[Path, Path]:
+        maps = self._folder / f'epoch_{epoch:02d}.npy'
+        return maps, maps.with_suffix('.npz')
 
     def _claim(self, digest: str) -> None:
         """Say what the folder's maps are of, or find that it says the same."""
@@ -102,14 +116,13 @@ class KeptMaps(Dataset):
         partial = [_partial(path) for path in (maps, others)]
         values: list[Sequence[torch.Tensor]] = []
         written = None
-        for first in tqdm(range(0, len(self), _CLIPS), desc=f'maps of epoch {self.epoch + 1}',
-                          mininterval=5):
-            items = [self._scenes[n] for n in range(first, min(first + _CLIPS, len(self)))]
+        loader = DataLoader(self._scenes, _CLIPS, collate_fn=list, num_workers=self._workers)
+        for items in tqdm(loader, desc=f'maps of epoch {self.epoch + 1}', mininterval=5):
             found = self._see(torch.stack([images for images, *_ in items]))
             if written is None:
                 written = np.lib.format.open_memmap(partial[0], 'w+', np.float16,
                                                     (len(self), *found.shape[1:]))
-            written[first:first + len(found)] = found
+            written[len(values):len(values) + len(found)] = found
             values += [rest for _, *rest in items]
         written.flush()
         padded = {name: pad_sequence(column, batch_first=True).numpy()
@@ -118,11 +131,48 @@ class KeptMaps(Dataset):
         partial[0].replace(maps)
         partial[1].replace(others)
 
-    @torch.no_grad()
     def _see(self, images: torch.Tensor) -> np.ndarray:
-        """Turn uint8 ``(N, T, S, S, 3)`` into float16 ``(N, T, H, W, C)``."""
-        maps = self._network.fine_maps(images.to(self._network.mean.device))
-        return maps.movedim(2, -1).half().cpu().numpy()
+        return _see(self._network, images).half().cpu().numpy()
+
+
+class MapsInMemory(Dataset):
+    """
+    The items of some scenes, unchanged, with the maps of stride 4 of one backbone in memory.
+
+    For many networks that have the same first stages, each of which sees the same clips.
+
+    :param scenes: whose items are computed; nothing of them is drawn.
+    :param network: whose backbone is used, in evaluation.
+    """
+
+    def __init__(self, scenes: GraspScenes, network: GraspNetwork | ClipNetwork):
+        network.eval()
+        self._items: list[tuple[torch.Tensor, ...]] = []
+        for items in DataLoader(scenes, 2 * _CLIPS, collate_fn=list):
+            found = _see(network, torch.stack([images for images, *_ in items])).cpu()
+            self._items += [(maps, *others) for maps, (_, *others)
+                            in zip(found, items, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        return self._items[index]
+
+
+@torch.no_grad()
+def _see(network: GraspNetwork | ClipNetwork, images: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 ``(N, T, S, S, 3)`` into float32 ``(N, T, H, W, C)``."""
+    return network.fine_maps(images.to(network.mean.device)).movedim(2, -1)
+
+
+def early_digest(network: GraspNetwork | ClipNetwork) -> str:
+    """Tell backbones apart by the weights that make the maps of stride 4, and by their input."""
+    digest = hashlib.sha256(repr((network.config.mean, network.config.std)).encode())
+    for stage in network.backbone.stages[:_STAGES]:
+        for name, values in stage.state_dict().items():
+            digest.update(name.encode() + values.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _partial(path: Path) -> Path:
@@ -131,13 +181,8 @@ def _partial(path: Path) -> Path:
 
 def _digest(scenes: GraspScenes, network: GraspNetwork | ClipNetwork) -> str:
     """Tell maps apart: by the weights that make them, and by all that the items depend on."""
-    digest = hashlib.sha256()
-    for stage in network.backbone.stages[:_STAGES]:
-        for name, values in stage.state_dict().items():
-            digest.update(name.encode() + values.cpu().numpy().tobytes())
     config = network.config
-    digest.update(repr((
-        config.image_size, config.window_frames, config.frames_seen, config.frame_rate_hz,
-        config.mean, config.std, config.gripper_half_width_m, scenes.drawn_from,
-        [scene.seed for scene in scenes.scenes])).encode())
-    return digest.hexdigest()
+    return hashlib.sha256(repr((
+        early_digest(network), config.image_size, config.window_frames, config.frames_seen,
+        config.frame_rate_hz, config.gripper_half_width_m, scenes.drawn_from,
+        [scene.seed for scene in scenes.scenes])).encode()).hexdigest()

@@ -31,11 +31,12 @@ class Trainer:
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param device: a device that torch knows.
     :param group: the processes that train together, each on its device; ``None`` for this alone.
+    :param workers: processes of each that make ready the clips; 0 for itself.
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
     def __init__(self, network: GraspNetwork | ClipNetwork, recipe: Recipe, folder: str | Path,
-                 device: str = 'cpu', group: Group | None = None):
+                 device: str = 'cpu', group: Group | None = None, workers: int = 0):
         self.group = group or Group(device)
         if recipe.batch < self.group.size:
             raise ConfigError(f'batch={recipe.batch} is not allowed with {self.group.size} '
@@ -52,6 +53,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [p for p in network.parameters() if p.requires_grad], lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay)
+        self.workers = workers
         self.epoch = 0
 
     def fit(self, scenes: GraspScenes, held_out: GraspScenes) -> None:
@@ -79,7 +81,8 @@ class Trainer:
         order = torch.randperm(len(scenes), generator=generator).tolist()
         chosen = [self.group.share(order[n:n + self.recipe.batch])
                   for n in range(0, len(order), self.recipe.batch)]
-        loader = DataLoader(scenes, batch_sampler=chosen, collate_fn=collate)
+        loader = DataLoader(scenes, batch_sampler=chosen, collate_fn=collate,
+                            num_workers=self.workers)
         losses, steps = [], len(chosen)
         for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5,
                                        disable=not self.group.leads)):

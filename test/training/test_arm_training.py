@@ -8,7 +8,6 @@ from pathlib import Path
 import subprocess
 import sys
 
-import cv2
 from moss_perception.cli import compare as compare_command
 from moss_perception.cli import train as train_command
 from moss_perception.errors import CheckpointError, ConfigError, ShapeError
@@ -17,12 +16,10 @@ from moss_perception.grasp.arms import build_network
 from moss_perception.grasp.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.manifest import read_header
-from moss_perception.simulation.dataset import Scene, write_shard
 from moss_perception.training.cache import decode_scenes
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.distributed import Group
 from moss_perception.training.initial import start_from
-from moss_perception.training.kept import KeptMaps
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import read_settings
 from moss_perception.training.trainer import Trainer
@@ -30,55 +27,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
+from spots import arm_file, TINY
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
-TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
-                   projection_channels=4, head_channels=8, ensemble=2)
-ARM = """
-name: {name}
-network: {{temporal: {temporal}, image_size: 32, channels: [8, 8, 8], moss_window: [3, 3, 3],
-  moss_channels: 4, projection_channels: 4, head_channels: 8, ensemble: 2, temporal_channels: 8}}
-training: {{epochs: 2, batch: 4}}
-"""
-
-
-def scene(seed, width=48):
-    """Make a scene of a spot on noise; a grasp at it succeeds, and one away from it fails."""
-    generator = np.random.default_rng(seed)
-    jpegs = []
-    for n in range(18):
-        image = generator.integers(40, 80, (32, width, 3), np.uint8)
-        image[10:16, 8 + n:14 + n] = 250
-        jpegs.append(cv2.imencode('.jpg', image)[1].tobytes())
-    places = np.array([[28.0, 13], [10, 25], [28, 13]]) - MATRIX[:2, 2]
-    candidates = np.column_stack([places / 48 * 0.6, np.full(3, 0.6), np.zeros(3)])
-    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                 outcomes=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
-                 shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
-
-
-@pytest.fixture(scope='module')
-def scenes():
-    return [scene(seed) for seed in range(12)]
-
-
-@pytest.fixture(scope='module')
-def data(scenes, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data')
-    write_shard(folder / 'train' / 'scenes_00000000.npz', scenes, MATRIX)
-    write_shard(folder / 'test' / 'scenes_00000100.npz', [scene(n) for n in range(100, 106)],
-                MATRIX)
-    return folder
-
-
-def arm_file(folder, name, temporal):
-    path = folder / f'{name}.yaml'
-    path.write_text(ARM.format(name=name, temporal=temporal))
-    return path
-
-
 @pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'arms').glob('*.yaml')),
                          ids=lambda path: path.stem)
 def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
@@ -228,74 +180,6 @@ def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_p
     kept = ('backbone.stages.0.', 'backbone.stages.1.')
     assert not [name for name in changed if name.startswith(kept)]
     assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
-
-
-@pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent', 'moss_upper', 'moss_centred'])
-def test_kept_maps_train_as_the_images_do(scenes, tmp_path, temporal):
-    config = replace(TINY, temporal=temporal)
-    losses, folder = [], tmp_path / 'maps'
-    for name, keep in (('images', False), ('made', True), ('read', True)):
-        torch.manual_seed(0)
-        trainer = Trainer(build_network(config), Recipe(epochs=2, batch=4, kept_stages=2),
-                          tmp_path / name)
-        seen = GraspScenes(scenes, config, augment=True, empty=2, photometric=0.5)
-        trainer.fit(KeptMaps(seen, trainer.network, folder) if keep else seen,
-                    GraspScenes(scenes[:3], config))
-        log = list(csv.DictReader((tmp_path / name / 'log.csv').open()))
-        losses.append([float(row[key]) for row in log for key in ('train_loss', 'held_out_loss')])
-    assert losses[1] == losses[2]
-    # Maps are rounded to float16.
-    assert losses[1] == pytest.approx(losses[0], abs=2e-3)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        'epoch_00.npy', 'epoch_00.npz', 'epoch_01.npy', 'epoch_01.npz', 'maps.json']
-
-
-def kept_network(config=TINY):
-    network = build_network(config)
-    network.backbone.keep(2)
-    return network
-
-
-def test_kept_maps_are_read_and_not_made_again(scenes, tmp_path):
-    network = kept_network()
-    kept = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
-    kept.epoch = 0
-    before = (tmp_path / 'epoch_00.npy').stat().st_mtime_ns
-    again = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
-    again.epoch = 0
-    assert (tmp_path / 'epoch_00.npy').stat().st_mtime_ns == before
-    assert len(again) == len(scenes)
-    for one, other in zip(kept[5], again[5], strict=True):
-        assert torch.equal(one, other)
-    with pytest.raises(IndexError, match='no item 12: expected one of 12'):
-        again[12]
-
-
-@pytest.mark.parametrize('change', ['seed', 'augmentation', 'scenes', 'backbone'])
-def test_maps_of_something_else_are_refused(scenes, tmp_path, change):
-    torch.manual_seed(0)
-    network = kept_network()
-    KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
-    other = GraspScenes(scenes[:6] if change == 'scenes' else scenes, TINY, augment=True,
-                        seed=change == 'seed', missing=0.2 * (change == 'augmentation'))
-    if change == 'backbone':
-        with torch.no_grad():
-            network.backbone.stages[1][0].weight.mul_(1.1)
-    with pytest.raises(ConfigError, match='holds maps of other scenes, another seed'):
-        KeptMaps(other, network, tmp_path)
-
-
-def test_maps_are_only_kept_where_they_are_all_that_is_looked_at(scenes, data, tmp_path, caplog):
-    config = replace(TINY, temporal='flow')
-    with pytest.raises(ConfigError, match="temporal='flow' looks at the images themselves"):
-        KeptMaps(GraspScenes(scenes, config), kept_network(config), tmp_path)
-    command = ['--data', str(data / 'train'), '--config', str(arm_file(tmp_path, 'mine', 'tsm')),
-               '--run', str(tmp_path / 'run'), '--maps', str(tmp_path / 'maps')]
-    assert train_command.main(command) == 1
-    assert 'maps of kept_stages=0 cannot be kept: expected 2' in caplog.text
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(ConfigError, match='file/maps.json'):
-        KeptMaps(GraspScenes(scenes, TINY), kept_network(), tmp_path / 'file')
 
 
 def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
