@@ -1,24 +1,41 @@
 #!/usr/bin/env bash
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
+#   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
 # With --small: two arms, one seed, 800 scenes: some twelve minutes on two cores.
 # Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some five hours on two cores, and 20 GB of disk.
+# With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # Started again, it goes on where it was stopped.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-small=0
+small=0 seed_count=3 device=cpu jobs_at_once=
 words=()
-for word in "$@"; do
-  if [[ $word == --small ]]; then small=1; else words+=("$word"); fi
+while (($#)); do
+  case $1 in
+    --small) small=1 ;;
+    --seeds | --device | --jobs)
+      (($# > 1)) || moss_fail "$1 says no value: expected $1 VALUE"
+      case $1 in
+        --seeds) seed_count=$2 ;; --device) device=$2 ;; --jobs) jobs_at_once=$2 ;;
+      esac
+      shift
+      ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+for number in "$seed_count" "${jobs_at_once:-1}"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || moss_fail "--seeds or --jobs '$number' is not allowed: expected 1 or more"
 done
 moss_options "${words[@]}"
 ((${#moss_args[@]} == 0)) ||
-  moss_fail "unknown argument '${moss_args[0]}': expected scripts/reproduce.sh [--small] [--torch-index URL]"
+  moss_fail "unknown argument '${moss_args[0]}': expected scripts/reproduce.sh [--small] [--seeds N] [--device DEVICE] [--jobs N] [--torch-index URL]"
 moss_setup test
 moss_build
 cd "$moss_root"
 # Else nproc takes the number of threads for that of cores.
 workers=$(env -u OMP_NUM_THREADS nproc)
+jobs_at_once=${jobs_at_once:-$workers}
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
 bin=$moss_root/install/moss_perception/lib/moss_perception
 
@@ -34,7 +51,7 @@ else
   deciding=(moss_123 tsm moss_12 recurrent moss_1)
   others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
   remedies=(moss_123_short moss_123_light moss_12_fine)
-  seeds=(0 1 2)
+  mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
 
@@ -53,7 +70,8 @@ make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  "$bin/train" --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 "${@:5}" \
+  "$bin/train" --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
+    --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }
 
@@ -86,13 +104,25 @@ train_arms() {
       # What sees one frame, or the images themselves, has no use for the maps of whole clips.
       maps=(--maps "$folder/maps/seed_$seed")
       [[ $arm == last_frame || $arm == flow ]] && maps=()
-      while (($(jobs -rp | wc -l) >= workers)); do wait -n || failed; done
+      while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
       start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
         "${maps[@]}" "${options[@]}"
       jobs+=($!)
     done
   done
 }
+
+# With more trainings at once than an arm has seeds, several would make the same maps: they are made before.
+if ((${#seeds[@]} < jobs_at_once)); then
+  for seed in "${seeds[@]}"; do
+    start_training maps "$folder/maps_seed_$seed" config/arms/moss_12.yaml "$seed" \
+      --initial "$initial" --maps "$folder/maps/seed_$seed" --only-maps --workers "$((workers / ${#seeds[@]}))" \
+      "${options[@]}"
+    jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do wait "$job" || failed; done
+  jobs=()
+fi
 
 train_arms "${deciding[@]}"
 train_arms "${others[@]}"

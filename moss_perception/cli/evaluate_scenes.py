@@ -56,7 +56,8 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
             streamed - _score_clips(predictor.engine.network, scenes)).max())
     result |= {'arms': {}, 'motions': {}}
     for name, values in scores.items():
-        result['arms'][name] = _measure(values, labels, groups)
+        result['arms'][name] = _measure(values, labels, groups) | {
+            'chosen_success': _choice(values, labels, groups)}
     for motion in sorted(set(motions)):
         result['motions'][motion] = _measure(*(x[motions == motion]
                                                for x in (streamed, labels, groups)))
@@ -82,13 +83,19 @@ def _scenes(arguments: argparse.Namespace) -> list:
 
 def _chosen(scores, labels, groups, scenes: list) -> dict:
     """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
-    from moss_perception.evaluation.ranking import baselines, chosen_success
+    from moss_perception.evaluation.ranking import baselines
+    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
+    return {**_choice(scores, labels, groups),
+            **{name: value for name, value in others.items() if value == value}}
+
+
+def _choice(scores, labels, groups) -> dict[str, float]:
+    """Tell how often the best grasp of a scene succeeds."""
+    from moss_perception.evaluation.ranking import chosen_success
     from moss_perception.evaluation.statistics import mean_interval
     chosen = chosen_success(scores, labels, groups)
     low, high = mean_interval(chosen)
-    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
-    return {'model': float(chosen.mean()), 'low': low, 'high': high,
-            **{name: value for name, value in others.items() if value == value}}
+    return {'model': float(chosen.mean()), 'low': low, 'high': high}
 
 
 def _arm(orders: int) -> str:

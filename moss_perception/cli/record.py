@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, help='of the first scene (%(default)s)')
     parser.add_argument('--workers', type=int, default=1,
                         help='processes (%(default)s)')
-    parser.add_argument('--cell', default='belt',
+    parser.add_argument('--cell', default='full',
                         help='what scenes are drawn from: belt or full (%(default)s)')
     parser.add_argument('--domain', default='sim', help='how scenes look and behave: sim or '
                         'shifted, or, in the cell full, shifted.FACTOR (%(default)s)')

@@ -9,7 +9,7 @@ from moss_perception.ros.settings import setting
 class CellSettings:
     """What sim_cell was asked to do; times in seconds."""
 
-    cell: str = setting('belt', 'What scenes are drawn from: belt, full.')
+    cell: str = setting('full', 'What scenes are drawn from: belt, full.')
     domain: str = setting('sim', 'How scenes look: sim, shifted, or one factor of the shift.')
     motion: str = setting('', 'The only kind of motion, such as constant; empty for a mixture.')
     seed: int = setting(0, 'Of the first scene; the next ones follow.', low=0, high=2**31 - 1)

@@ -52,7 +52,12 @@ def test_a_model_is_evaluated(run, scenes, tiny_checkpoint):
                                    'all orders, frozen clip'}
     # Each arm scores otherwise.
     assert len({arm['brier'] for arm in result['arms'].values()}) == 4
-    assert result['brier'] == result['arms']['orders 1,2,3']['brier']
+    last = result['arms']['orders 1,2,3']
+    assert result['brier'] == last['brier']
+    assert last['chosen_success']['model'] == result['chosen_success']['model']
+    for arm in result['arms'].values():
+        chosen = arm['chosen_success']
+        assert 0 <= chosen['low'] <= chosen['model'] <= chosen['high'] <= 1
 
 
 def test_evaluating_with_the_engine_torch_says_what_is_missing(run, scenes, tiny_checkpoint):

@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.timeout(115)
 
-FRAMES = 653
+FRAMES = 646
 REMAPS = ('-r', '__ns:=/parity', '-r', 'image:=/image', '-r', 'camera_info:=/camera_info',
           '-r', 'grasp_candidates:=/grasp_candidates')
 

@@ -163,7 +163,7 @@ def test_renderer_that_needs_a_display_is_refused_by_name(monkeypatch):
 
 
 def test_unknown_domain_ends_the_command_with_one_line(tmp_path, caplog):
-    assert main(['--out', str(tmp_path / 'data'), '--domain', 'moon']) == 1
+    assert main(['--out', str(tmp_path / 'data'), '--cell', 'belt', '--domain', 'moon']) == 1
     assert [record.getMessage() for record in caplog.records] == [
         "unknown domain 'moon', expected one of sim, shifted"]
 

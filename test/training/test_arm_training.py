@@ -1,7 +1,7 @@
 """Arms from configuration files: refused, cached, trained by one process or two, compared."""
 
 import csv
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 import os
 from pathlib import Path
@@ -54,6 +54,17 @@ def test_a_remedy_is_trained_as_the_arms_are(path):
     settings, arm = read_settings(path), read_settings(ROOT / 'config/arms/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
     assert settings.config().steps and settings.config() != arm.config()
+
+
+def test_the_shipped_network_is_what_its_configuration_trains():
+    settings = read_settings(ROOT / 'config' / 'shipped' / 'grasp_moss.yaml')
+    config, notes = read_header(ROOT / 'models' / 'grasp_moss.safetensors')
+    assert notes['recipe'] == asdict(settings.recipe())
+    # What the scenes and the calibration say is the training's own.
+    assert config == replace(settings.config(), **{name: getattr(config, name) for name in (
+        'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_focal')})
+    first = read_settings(ROOT / 'config' / 'shipped' / 'backbone.yaml').config()
+    assert (first.channels, first.image_size) == (config.channels, config.image_size)
 
 
 @pytest.mark.parametrize(('text', 'message'), [
