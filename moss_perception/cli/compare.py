@@ -35,6 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument('--results', nargs='+', metavar='FILE',
                         help='print what was stored before; of several files with the same scenes '
                              'all runs together')
+    parser.add_argument('--costs', nargs='+', metavar='DIR',
+                        help='with --results: measure what their arms cost anew, in one run, from '
+                             'the first checkpoint of each in these folders')
     parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
                         help='sets of scenes that no arm was trained on; losses count from the '
                              'first')
@@ -60,6 +63,10 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.results:
         stored = [_read(Path(name)) for name in arguments.results]
         result = stored[0] if len(stored) == 1 else merge(stored)
+        if arguments.costs:
+            result = result | {'costs': _measure_costs(arguments, result['costs'])}
+    elif arguments.costs:
+        raise ConfigError('--costs goes with --results: expected --results FILE')
     else:
         result = _measure_all(arguments)
     result = plain(result)
@@ -75,6 +82,24 @@ def compare(arguments: argparse.Namespace) -> int:
         name = arguments.out or (arguments.results or ['arms'])[0]
         _write_page(Path(arguments.page), Path(name).stem, tables(result, arguments.reference))
     return 0
+
+
+def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
+    """Measure each arm's cost, in the order in which they are stored."""
+    from moss_perception.evaluation.cost import measure_cost
+    from moss_perception.grasp.checkpoint import load_checkpoint
+    import torch
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    paths: dict[str, Path] = {}
+    for path, notes in find_checkpoints(arguments.costs):
+        paths.setdefault(notes['arm'], path)
+    lacking = sorted(set(stored) - set(paths))
+    if lacking:
+        raise CheckpointError(f'no checkpoint of {lacking[0]} is in {" ".join(arguments.costs)}: '
+                              'expected one of each arm whose cost is stored')
+    return {arm: measure_cost(load_checkpoint(paths[arm]).to(arguments.device), 25)
+            for arm in stored}
 
 
 def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:

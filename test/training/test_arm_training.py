@@ -161,6 +161,32 @@ def test_arms_are_trained_and_compared(data, tmp_path, capsys):
                                  f'old={data / "train"}']) == 1
 
 
+def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
+    path = arm_file(tmp_path, 'mine', 'tsm')
+    run = tmp_path / 'mine'
+    assert train_command.main(['--data', str(data / 'train'), '--config', str(path), '--epochs',
+                               '1', '--run', str(run)]) == 0
+    out = tmp_path / 'arms.json'
+    test = ['--scenes', f'new={data / "test"}']
+    assert compare_command.main(['--runs', str(run), *test, '--out', str(out)]) == 0
+    stored = json.loads(out.read_text())
+    exact = stored['costs']['mine'].copy()
+    stored['costs']['mine'] |= {'ms_a_frame': 1e6, 'ms_a_window': 1e6, 'parameters': 0}
+    out.write_text(json.dumps(stored))
+    assert compare_command.main(['--results', str(out), '--costs', str(run), '--out',
+                                 str(out)]) == 0
+    renewed = json.loads(out.read_text())
+    assert renewed['costs']['mine']['parameters'] == exact['parameters']
+    assert 0 < renewed['costs']['mine']['ms_a_frame'] < 1e6
+    assert {**renewed, 'costs': 0} == {**stored, 'costs': 0}
+    stored['costs'] = {'other': exact}
+    out.write_text(json.dumps(stored))
+    assert compare_command.main(['--results', str(out), '--costs', str(run)]) == 1
+    assert f'no checkpoint of other is in {run}' in caplog.text
+    assert compare_command.main(['--runs', str(run), *test, '--costs', str(run)]) == 1
+    assert '--costs goes with --results' in caplog.text
+
+
 def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
     torch.manual_seed(1)
     other = build_network(replace(TINY, temporal='last', ensemble=2))
