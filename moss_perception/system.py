@@ -121,7 +121,7 @@ def grasp_arguments() -> list[Argument]:
         Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', _BOOLEAN),
         Argument('sim_attempts', '', 'grasps that sim_cell attempts before all ends; 0: no end; '
                  'empty: as the parameter files say, as for the next three'),
-        Argument('sim_cell', '', 'what its scenes are drawn from, such as belt'),
+        Argument('sim_cell', '', 'what its scenes are drawn from: full or belt; empty: full'),
         Argument('sim_domain', '', 'how its scenes look, such as sim or shifted'),
         Argument('sim_seed', '', 'of its first scene'),
         Argument('gate', 'true', 'start grasp_gate, which selects a grasp', _BOOLEAN),

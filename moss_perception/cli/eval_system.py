@@ -52,7 +52,7 @@ def evaluation_arguments() -> list[Argument]:
         Argument('verify', 'true', 'score exactly the frames that arrived once more, without '
                  'topics, and compare', _BOOLEAN),
         Argument('attempts', '50', 'live: grasps attempted in each domain'),
-        Argument('sim_cell', '', 'live: what scenes are drawn from, such as belt'),
+        Argument('sim_cell', '', 'live: what scenes are drawn from: full or belt; empty: full'),
         Argument('sim_seed', '2000000', 'live: of the first scene; the default is none that the '
                  'shipped model was trained on'),
         Argument('strips', 'true', 'live: keep small pictures of attempts, for the film strips',
