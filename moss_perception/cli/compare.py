@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from statistics import median
 import sys
 
 from moss_perception.cli.common import (
@@ -21,6 +22,7 @@ from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import read_header
 
+_COST_ROUNDS = 9
 # Of a set's maps in memory, bytes.
 _MAPS_LIMIT = 2 << 30
 log = logging.getLogger('compare')
@@ -85,7 +87,7 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
-    """Measure each arm's cost, in the order in which they are stored."""
+    """Measure what each arm costs: in turns, so that what disturbs one disturbs all."""
     from moss_perception.evaluation.cost import measure_cost
     from moss_perception.grasp.checkpoint import load_checkpoint
     import torch
@@ -98,7 +100,11 @@ def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
     if lacking:
         raise CheckpointError(f'no checkpoint of {lacking[0]} is in {" ".join(arguments.costs)}: '
                               'expected one of each arm whose cost is stored')
-    return {arm: measure_cost(load_checkpoint(paths[arm]).to(arguments.device), 25)
+    networks = {arm: load_checkpoint(paths[arm]).to(arguments.device) for arm in stored}
+    # The first round warms up.
+    rounds = [{arm: measure_cost(network) for arm, network in networks.items()}
+              for _ in range(_COST_ROUNDS + 1)][1:]
+    return {arm: {name: median(one[arm][name] for one in rounds) for name in rounds[0][arm]}
             for arm in stored}
 
 
