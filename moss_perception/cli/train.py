@@ -135,36 +135,42 @@ def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Pa
                  len(kept), len(scenes) - len(kept),
                  sum(p.numel() for p in trainer.network.parameters()), trainer.epoch + 1,
                  recipe.epochs)
-    seen = _items(arguments, kept, trainer, run)
-    if arguments.only_maps:
-        seen.make(recipe.epochs)
-        return ''
-    held_out = dataset.GraspScenes(decode_scenes(scenes[::10], config), config)
-    trainer.fit(seen, held_out)
-    (run / f'frames_{group.rank}.npy').unlink(missing_ok=True)
+    frames, held_out_frames = (run / f'{name}_{group.rank}.npy' for name in ('frames', 'held_out'))
+    try:
+        seen = _items(arguments, kept, trainer, frames)
+        if arguments.only_maps:
+            seen.make(recipe.epochs)
+            return ''
+        held_out = dataset.GraspScenes(decode_scenes(scenes[::10], config, file=held_out_frames),
+                                       config)
+        trainer.fit(seen, held_out)
+    finally:
+        # What is open stays readable.
+        for file in (frames, held_out_frames):
+            file.unlink(missing_ok=True)
     if not group.leads:
         return ''
     notes = {'arm': settings.name} | ({'initial': initial} if initial else {})
     return _write(trainer, held_out, out, notes, scenes, arguments.deployed)
 
 
-def _items(arguments: argparse.Namespace, scenes: list, trainer: 'Trainer', run: Path):
+def _items(arguments: argparse.Namespace, scenes: list, trainer: 'Trainer', frames: Path):
     """Make the items to train on: images that are decoded once, or the maps of them."""
     from moss_perception.training.cache import decode_scenes
     from moss_perception.training.dataset import GraspScenes
-    from moss_perception.training.kept import KeptMaps
+    from moss_perception.training.kept import are_kept, KeptMaps
     recipe, config = trainer.recipe, trainer.network.config
     if arguments.maps and trainer.group.size > 1:
         raise ConfigError(f'--maps with {trainer.group.size} processes is not allowed: expected '
                           'one, which writes the maps')
+    if not (arguments.maps and are_kept(arguments.maps, recipe.epochs)):
+        scenes = decode_scenes(scenes, config, file=frames)
     items = GraspScenes(scenes, config, augment=True, empty=4, monitor=recipe.monitor,
                         photometric=recipe.photometric, geometric=recipe.geometric,
                         missing=recipe.missing, seed=recipe.seed)
-    maps = (KeptMaps(items, trainer.network, arguments.maps, arguments.workers)
-            if arguments.maps else None)
-    if maps is None or not maps.complete(recipe.epochs):
-        items.decoded(decode_scenes(scenes, config, file=run / f'frames_{trainer.group.rank}.npy'))
-    return items if maps is None else maps
+    if not arguments.maps:
+        return items
+    return KeptMaps(items, trainer.network, arguments.maps, arguments.workers)
 
 
 def _write(trainer: 'Trainer', held_out, out: Path, notes: dict, scenes: list,

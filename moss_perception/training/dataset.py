@@ -57,12 +57,6 @@ class GraspScenes(Dataset):
         self.seed = seed
         self.epoch = 0
 
-    def decoded(self, scenes: list) -> None:
-        """Take these for its scenes: the same, in the same order, with their images decoded."""
-        taken = dict(zip(map(id, self.scenes), scenes, strict=True))
-        self.scenes = scenes
-        self._watched = [taken[id(scene)] for scene in self._watched]
-
     @property
     def drawn_from(self) -> tuple:
         """All but scenes, epoch and index that an item depends on."""

@@ -70,7 +70,7 @@ class KeptMaps(Dataset):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._scenes.epoch = epoch
-        maps, others = self._files(epoch)
+        maps, others = _files(self._folder, epoch)
         try:
             if not others.exists():
                 self._make(maps, others)
@@ -80,18 +80,10 @@ class KeptMaps(Dataset):
         except (OSError, ValueError) as error:
             raise ConfigError(f"the maps in {self._folder} can't be kept: {error}") from error
 
-    def complete(self, epochs: int) -> bool:
-        """Whether the maps of so many epochs are there, so that no image is asked for."""
-        return all(path.exists() for epoch in range(epochs) for path in self._files(epoch))
-
     def make(self, epochs: int) -> None:
         """Make what is missing of so many epochs."""
         for epoch in range(epochs):
             self.epoch = epoch
-
-    def _files(self, epoch: int) -> tuple[Path, Path]:
-        maps = self._folder / f'epoch_{epoch:02d}.npy'
-        return maps, maps.with_suffix('.npz')
 
     def _claim(self, digest: str) -> None:
         """Say what the folder's maps are of, or find that it says the same."""
@@ -173,6 +165,16 @@ def early_digest(network: GraspNetwork | ClipNetwork) -> str:
         for name, values in stage.state_dict().items():
             digest.update(name.encode() + values.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def are_kept(folder: str | Path, epochs: int) -> bool:
+    """Tell whether the maps of so many epochs are there, so that no image will be asked for."""
+    return all(path.exists() for epoch in range(epochs) for path in _files(Path(folder), epoch))
+
+
+def _files(folder: Path, epoch: int) -> tuple[Path, Path]:
+    maps = folder / f'epoch_{epoch:02d}.npy'
+    return maps, maps.with_suffix('.npz')
 
 
 def _partial(path: Path) -> Path:
