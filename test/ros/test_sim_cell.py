@@ -155,9 +155,12 @@ def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, p
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate: '),
     ('domain:=shifted.moon', "unknown domain 'shifted.moon', expected one of sim, shifted"),
+    ('cell:=belt domain:=shifted.jpeg',
+     "unknown domain 'shifted.jpeg', expected one of sim, shifted"),
 ])
 def test_a_wrong_parameter_is_one_line(programs, tmp_path, parameter, expected):
-    status, output = ended(programs, tmp_path, programs.environment(), '-p', parameter)
+    words = [word for one in parameter.split() for word in ('-p', one)]
+    status, output = ended(programs, tmp_path, programs.environment(), *words)
     assert status == 1
     assert output.startswith('sim_cell: ') and expected in output
     assert len(output.splitlines()) == 1
