@@ -21,7 +21,7 @@ class GraspScenes(Dataset):
 
     An item is ``(images, grasps, outcomes, places)``: uint8 ``(T, S, S, 3)``, float32
     ``(K, 5)``, ``(K,)`` and ``(K, 4)``; the last is where the object is seen from the grasp
-    point, as :meth:`moss_perception.grasp.network.GraspHead.forward` has it. ``empty`` more
+    point, as :meth:`moss_perception.grasp.head.GraspHead.forward` has it. ``empty`` more
     grasps are drawn at places without an object, which can only fail: so empty places score low,
     and the network learns early where the object is.
 

@@ -3,7 +3,7 @@
 import math
 
 from moss_perception.errors import ConfigError, ShapeError
-from moss_perception.moss import kernels
+from moss_perception.moss import kernels, windows
 from moss_perception.moss.similarity import correlate, space_time_self_similarity
 import pytest
 import torch
@@ -35,7 +35,7 @@ def by_definition(features, window, causal):
     'bands', 'a_map', 'some_maps', 'all_maps'])
 def test_equals_the_definition(window, causal, share, numbers, monkeypatch):
     monkeypatch.setattr(kernels, '_BAND_SHARE', share)
-    monkeypatch.setattr(kernels, '_MAP_NUMBERS', numbers)
+    monkeypatch.setattr(windows, '_MAP_NUMBERS', numbers)
     torch.manual_seed(0)
     features = torch.randn(2, 4, 3, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(space_time_self_similarity(features, window, causal),
@@ -78,11 +78,11 @@ def test_gradients(share, monkeypatch):
 @pytest.mark.parametrize('run', [1, 2, 3, 5])
 def test_gradients_of_several_maps_at_a_time(run, monkeypatch):
     monkeypatch.setattr(kernels, '_BAND_SHARE', 0)
-    monkeypatch.setattr(kernels, '_MAP_NUMBERS', run * 2 * 6 ** 2)
+    monkeypatch.setattr(windows, '_MAP_NUMBERS', run * 2 * 6 ** 2)
     torch.manual_seed(0)
     query = torch.randn(2, 5, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     keys = torch.randn(2, 6, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    assert kernels._Maps(query, 2, 3, 3).frames == run
+    assert windows.Maps(query, 2, 3, 3).frames == run
     assert torch.autograd.gradcheck(
         lambda q, k: kernels.window_products(q, k, 3, 3), (query, keys))
 
