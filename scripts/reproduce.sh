@@ -2,7 +2,7 @@
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
 # With --small: two arms, one seed, 800 scenes: some twelve minutes on two cores.
-# Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some five hours on two cores, and 20 GB of disk.
+# Without --small: all arms of config/arms, three seeds each, 4,000 scenes: some seven hours on two cores, and 43 GB of disk.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # Started again, it goes on where it was stopped.
 set -euo pipefail
@@ -50,7 +50,7 @@ else
   # First those that decide the claim, with all seeds.
   deciding=(moss_123 tsm moss_12 recurrent moss_1)
   others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
-  remedies=(moss_123_short moss_123_light moss_12_fine)
+  remedies=(moss_123_short moss_123_light moss_12_fine moss_12_long recurrent_long moss_123_long)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi

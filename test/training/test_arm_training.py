@@ -31,6 +31,8 @@ from spots import arm_file, TINY
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'arms').glob('*.yaml')),
                          ids=lambda path: path.stem)
 def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
@@ -48,12 +50,24 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'remedies').glob('*.yaml')),
+REMEDIES = sorted((ROOT / 'config' / 'remedies').glob('*.yaml'))
+
+
+@pytest.mark.parametrize('path', [path for path in REMEDIES if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_a_remedy_is_trained_as_the_arms_are(path):
     settings, arm = read_settings(path), read_settings(ROOT / 'config/arms/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
     assert settings.config().steps and settings.config() != arm.config()
+
+
+@pytest.mark.parametrize('path', [path for path in REMEDIES if path.stem.endswith('_long')],
+                         ids=lambda path: path.stem)
+def test_a_longer_training_differs_from_the_arm_in_length_only(path):
+    settings = read_settings(path)
+    arm = read_settings(ROOT / 'config/arms' / f'{path.stem.removesuffix("_long")}.yaml')
+    assert settings.name == path.stem and settings.network == arm.network
+    assert settings.training == arm.training | {'epochs': 2 * arm.training['epochs']}
 
 
 def test_the_shipped_network_is_what_its_configuration_trains():
