@@ -22,6 +22,10 @@ def gather_index(rows: int, columns: int, u_size: int, v_size: int) -> tuple[Ten
     """
     Index the neighbours in a flattened map.
 
+    :param rows: height ``H``.
+    :param columns: width ``W``.
+    :param u_size: vertical size ``U`` of the window, odd.
+    :param v_size: horizontal size ``V`` of the window, odd.
     :returns: ``neighbour``, shape ``(HW, UV)``: its position, or the position itself for one that
         is outside the map, so that what is not finite stays where it is; ``inside``, the same
         shape: 1 where the neighbour is in the map, else 0.
@@ -56,7 +60,14 @@ def _positions(rows: int, columns: int) -> tuple[Tensor, Tensor]:
 
 
 class Maps:
-    """One product of whole maps, of which the windows are gathered; of small maps several."""
+    """
+    One product of whole maps, of which the windows are gathered; of small maps several.
+
+    :param query: of the products to come: its shape ``(B, T, H, W, P)``, dtype and device.
+    :param length: frames ``L`` of a window.
+    :param u_size: vertical size ``U`` of the window, odd.
+    :param v_size: horizontal size ``V`` of the window, odd.
+    """
 
     def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
         self.size = *query.shape[2:4], u_size, v_size
@@ -114,6 +125,8 @@ class Bands:
 
     The keys are laid out row by row, ``(H + U - 1, L, W + V - 1, P)`` with a margin of zeros, so
     that a band is a contiguous matrix, and the windows of its product a strided view.
+
+    :param query: as of :class:`Maps`, as are the others.
     """
 
     def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
