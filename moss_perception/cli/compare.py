@@ -20,7 +20,7 @@ from moss_perception.errors import CheckpointError, ConfigError
 from moss_perception.evaluation.merging import merge
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
-from moss_perception.grasp.manifest import read_header
+from moss_perception.grasp.manifest import lowest_prefix, read_header
 
 _COST_ROUNDS = 9
 # Of a set's maps in memory, bytes.
@@ -211,8 +211,8 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attem
         log.info('%s', path)
         costs.setdefault(notes['arm'], measure_cost(network))
         network.to(scorer.device)
-        trained = network.config.steps and notes['recipe'].get('full_orders', 1) < 1
-        prefixes = range(1, network.config.orders) if trained else ()
+        config = network.config
+        prefixes = range(lowest_prefix(config, notes), config.orders) if config.steps else ()
         for used in (*prefixes, None):
             arm = notes['arm']
             if used:

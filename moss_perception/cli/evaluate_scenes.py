@@ -103,10 +103,11 @@ def _arm(orders: int) -> str:
 
 
 def _score_arms(predictor, scenes: list) -> dict:
-    """Stream all scenes for each prefix of the orders, and once more with nothing moving."""
+    """Stream all scenes for each prefix that was trained, and once more with nothing moving."""
     from moss_perception.evaluation.attempts import score_scenes
     highest = predictor.config.orders
-    arms = [(_arm(orders), orders, False) for orders in range(1, highest + 1)]
+    arms = [(_arm(orders), orders, False)
+            for orders in range(predictor.engine.lowest_order, highest + 1)]
     arms.append(('all orders, frozen clip', highest, True))
     scores = {}
     for name, orders, frozen in arms:

@@ -8,6 +8,7 @@ from typing import Any
 
 from moss_perception.errors import ConfigError, ShapeError
 from moss_perception.grasp.config import GraspConfig
+from moss_perception.grasp.manifest import lowest_prefix, read_header
 from moss_perception.grasp.novelty import Novelty, read_novelty
 import numpy as np
 
@@ -58,6 +59,7 @@ class Engine(ABC):
     :ivar costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty before
         :meth:`measure`.
     :ivar novelty: the distribution of training; ``None`` if the checkpoint keeps none.
+    :ivar lowest_order: orders 1 to this one are the shortest prefix that was trained.
     """
 
     config: GraspConfig
@@ -65,6 +67,7 @@ class Engine(ABC):
     sha256: str
     costs: tuple[float, ...] = ()
     novelty: Novelty | None = None
+    lowest_order: int = 1
 
     def in_use(self, motion: np.ndarray, used: int) -> np.ndarray:
         """
@@ -163,6 +166,7 @@ def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: s
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
     loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
     loaded.novelty = read_novelty(path, loaded.config.head_channels)
+    loaded.lowest_order = lowest_prefix(*read_header(path))
     loaded.measure()
     return loaded
 

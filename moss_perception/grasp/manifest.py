@@ -129,6 +129,18 @@ def read_header(path: str | Path) -> tuple[GraspConfig, dict]:
         raise misfit(path, error) from error
 
 
+def lowest_prefix(config: GraspConfig, notes: dict) -> int:
+    """
+    Tell which prefixes of its orders a checkpoint was trained for.
+
+    :param config: from :func:`read_header`, as are the notes.
+    :returns: 1 if any prefix can be run, or nothing is known of the training; else the highest
+        order, without which its scores mean nothing.
+    """
+    always_all = notes.get('recipe', {}).get('full_orders', 0) >= 1
+    return config.orders if always_all else 1
+
+
 def misfit(path: Path, error: Exception) -> CheckpointError:
     """Say in one line that a checkpoint contradicts itself."""
     reason = ' '.join(str(error).split())

@@ -8,18 +8,19 @@ from moss_perception.errors import ConfigError
 import numpy as np
 
 
-def parse_orders(text: str, highest: int) -> int | None:
+def parse_orders(text: str, highest: int, lowest: int = 1) -> int | None:
     """
     Read the parameter ``orders``.
 
     :param text: ``auto``, or a prefix such as ``1,2`` (blanks and brackets allowed).
     :param highest: the checkpoint's highest order.
+    :param lowest: orders 1 to this one are the shortest prefix that it was trained for.
     :returns: the highest order of the prefix, or ``None`` for ``auto``.
     :raises ConfigError: if it is neither.
     """
     if text.strip() == 'auto':
         return None
-    prefixes = {tuple(range(1, n + 1)): n for n in range(1, highest + 1)}
+    prefixes = {tuple(range(1, n + 1)): n for n in range(lowest, highest + 1)}
     try:
         return prefixes[tuple(int(part) for part in text.strip(' []()').split(','))]
     except (KeyError, ValueError):
@@ -115,12 +116,16 @@ class OrderPlan:
     :param span: samples that the head looks at itself.
     :param costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty if nobody
         measured them, which counts as equal shares.
+    :param lowest: orders 1 to this one are the shortest prefix that was trained: with
+        ``highest`` there is nothing to choose.
     :ivar computed: orders 1 to this one are run.
     :ivar used: of these, orders 1 to this one count.
     """
 
-    def __init__(self, highest: int, length: int, span: int, costs: Sequence[float] = ()):
+    def __init__(self, highest: int, length: int, span: int, costs: Sequence[float] = (),
+                 lowest: int = 1):
         self.highest = highest
+        self._lowest = lowest
         self.computed = self.used = highest
         self._length = length
         self._span = span
@@ -139,13 +144,18 @@ class OrderPlan:
         Choose the orders: 1 to ``highest``, or with ``None`` as many as the budget allows.
 
         :param budget_s: seconds that a step may take, with ``None``.
-        :raises ConfigError: if the checkpoint has no such order.
+        :raises ConfigError: if the checkpoint has no such order, or was not trained to do with
+            so few.
         """
         if highest is not None and not 1 <= highest <= self.highest:
             raise ConfigError(f'order {highest} is not in the checkpoint: '
                               f'expected 1 to {self.highest}')
+        if highest is not None and highest < self._lowest:
+            raise ConfigError(f'orders 1 to {highest} alone mean nothing in a checkpoint that was '
+                              f'always trained with more: expected 1 to {self._lowest} at least')
         self._wanted = highest or self.highest
-        self._selector = None if highest else self._make_selector(budget_s)
+        chooses = highest is None and self._lowest < self.highest
+        self._selector = self._make_selector(budget_s) if chooses else None
 
     def _make_selector(self, budget_s: float) -> OrderSelector:
         """Begin with the highest order that fits when nothing else disturbs it."""

@@ -50,7 +50,8 @@ class Predictor:
         self._candidates = CandidateBook()
         self._watched: Candidates | None = None
         self._plan = OrderPlan(
-            config.orders, config.moss_window[0], config.head_span, engine.costs)
+            config.orders, config.moss_window[0], config.head_span, engine.costs,
+            engine.lowest_order)
         self._frame_id: str | None = None
         self._epoch = 0
         self._restart()
@@ -84,9 +85,11 @@ class Predictor:
         """
         Choose the orders to run.
 
-        :param highest: orders 1 to this one; ``None`` chooses them by the time they take.
+        :param highest: orders 1 to this one; ``None`` chooses them by the time they take, where
+            the checkpoint was trained for any prefix, and else runs all.
         :param budget_s: seconds that a step may take, with ``None``.
-        :raises ConfigError: if the checkpoint has no such order.
+        :raises ConfigError: if the checkpoint has no such order, or was not trained to do with
+            so few.
         """
         self._plan.want(highest, budget_s)
 

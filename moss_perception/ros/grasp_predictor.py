@@ -177,16 +177,21 @@ class GraspPredictor(ManagedNode):
 
     def _on_parameters(self, changes: list) -> SetParametersResult:
         configured = self._predictor is not None
-        available = self._predictor.config.orders if configured else parameters.HIGHEST_ORDER
+        orders = self._orders if configured else ()
         before = self.parameters
-        self.parameters, result = parameters.update(before, changes, configured, available)
+        self.parameters, result = parameters.update(before, changes, configured, *orders)
         of_orders = [(p.orders, p.latency_budget) for p in (before, self.parameters)]
         if configured and of_orders[0] != of_orders[1]:
             self._apply_orders()
         return result
 
+    @property
+    def _orders(self) -> tuple[int, int]:
+        """The checkpoint's highest order, and that of the shortest prefix it was trained for."""
+        return self._predictor.config.orders, self._predictor.engine.lowest_order
+
     def _apply_orders(self) -> None:
-        highest = self.parameters.highest_order(self._predictor.config.orders)
+        highest = self.parameters.highest_order(*self._orders)
         self._predictor.set_orders(highest, self.parameters.latency_budget)
 
     # ---- what goes out: worker thread

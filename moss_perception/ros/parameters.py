@@ -82,11 +82,12 @@ class PredictorParameters:
         0.05, 'Seconds that a step may take, with orders at auto.',
         configure=False, bounds=(0.001, 10.0))
 
-    def highest_order(self, available: int = HIGHEST_ORDER) -> int | None:
+    def highest_order(self, available: int = HIGHEST_ORDER, lowest: int = 1) -> int | None:
         """
         Read the parameter ``orders``.
 
         :param available: the checkpoint's highest order.
+        :param lowest: orders 1 to this one are the shortest prefix that it was trained for.
         :returns: the highest order to run, or ``None`` to choose by the time it takes.
         :raises ConfigError: if ``orders`` is neither ``auto`` nor a prefix of the available.
         """
@@ -94,7 +95,7 @@ class PredictorParameters:
         if not isinstance(text, str):
             numbers = [text] if isinstance(text, int) else list(text or [])
             text = ','.join(str(number) for number in numbers)
-        return parse_orders(text, available)
+        return parse_orders(text, available, lowest)
 
 
 FIELDS = PredictorParameters.__dataclass_fields__
@@ -121,12 +122,14 @@ def descriptor(name: str) -> ParameterDescriptor:
     return result
 
 
-def check(values: PredictorParameters, available_orders: int = HIGHEST_ORDER) -> None:
+def check(values: PredictorParameters, available_orders: int = HIGHEST_ORDER,
+          lowest_order: int = 1) -> None:
     """
     Check values that came from outside.
 
     :param values: the parameters.
     :param available_orders: the checkpoint's highest order, if one is loaded.
+    :param lowest_order: orders 1 to this one are the shortest prefix that it was trained for.
     :raises ConfigError: naming the parameter, its value and what was expected.
     """
     for name, spec in FIELDS.items():
@@ -137,7 +140,7 @@ def check(values: PredictorParameters, available_orders: int = HIGHEST_ORDER) ->
         if bounds and not (math.isfinite(value) and bounds[0] <= value <= bounds[1]):
             raise ConfigError(
                 f'{name}={value!r} is not allowed: expected {bounds[0]} to {bounds[1]}')
-    values.highest_order(available_orders)
+    values.highest_order(available_orders, lowest_order)
 
 
 def declare(node: Any) -> PredictorParameters:
@@ -162,8 +165,8 @@ def declare(node: Any) -> PredictorParameters:
 
 
 def update(current: PredictorParameters, changes: Iterable[Parameter], configured: bool,
-           available_orders: int = HIGHEST_ORDER) -> tuple[PredictorParameters,
-                                                           SetParametersResult]:
+           available_orders: int = HIGHEST_ORDER,
+           lowest_order: int = 1) -> tuple[PredictorParameters, SetParametersResult]:
     """
     Apply changed parameters, or refuse them all.
 
@@ -171,6 +174,7 @@ def update(current: PredictorParameters, changes: Iterable[Parameter], configure
     :param changes: what an rclpy parameter callback is given; others' parameters are left alone.
     :param configured: whether the node has been configured.
     :param available_orders: the checkpoint's highest order, if one is loaded.
+    :param lowest_order: orders 1 to this one are the shortest prefix that it was trained for.
     :returns: the new values and the answer; the old ones where the answer is a refusal.
     """
     changed = {p.name: p.value for p in changes if p.name in FIELDS}
@@ -181,7 +185,7 @@ def update(current: PredictorParameters, changes: Iterable[Parameter], configure
             return current, SetParametersResult(successful=False, reason=reason)
     try:
         updated = replace(current, **changed)
-        check(updated, available_orders)
+        check(updated, available_orders, lowest_order)
     except ConfigError as error:
         return current, SetParametersResult(successful=False, reason=str(error))
     return updated, SetParametersResult(successful=True)

@@ -7,6 +7,7 @@ from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint, save_
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.engine import load_engine
 from moss_perception.grasp.network import GraspNetwork
+from moss_perception.grasp.predictor import Predictor
 import pytest
 from safetensors.torch import save_file
 from tiny import tiny_network
@@ -39,6 +40,18 @@ def test_a_second_checkpoint_leaves_the_first_in_the_manifest(saved):
     load_checkpoint(saved)
     load_checkpoint(saved.with_name('other.safetensors'))
     assert not list(saved.parent.glob('*.partial'))
+
+
+@pytest.mark.parametrize(('notes', 'lowest'), [
+    ({}, 1), ({'recipe': {'full_orders': 0.6}}, 1), ({'recipe': {'full_orders': 1.0}}, 3)])
+def test_a_checkpoint_that_was_trained_with_all_orders_is_run_with_all(tmp_path, notes, lowest):
+    save_checkpoint(tmp_path / 'tiny.safetensors', tiny_network(), notes)
+    predictor = Predictor.load(str(tmp_path / 'tiny.safetensors'), engine='torch', threads=1)
+    predictor.set_orders(None, 1e-9)
+    assert predictor.order_wanted == lowest
+    if lowest == 3:
+        with pytest.raises(ConfigError, match='orders 1 to 2 alone mean nothing'):
+            predictor.set_orders(2)
 
 
 def test_a_missing_file_is_named(tmp_path):

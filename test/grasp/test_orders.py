@@ -44,6 +44,12 @@ def test_anything_but_a_prefix_is_refused(text):
         parse_orders(text, 3)
 
 
+def test_prefixes_that_were_not_trained_are_refused():
+    assert (parse_orders('1,2', 2, 2), parse_orders('auto', 2, 2)) == (2, None)
+    with pytest.raises(ConfigError, match="'1' is not allowed: expected 'auto', '1,2'$"):
+        parse_orders('1', 2, 2)
+
+
 def test_orders_go_down_over_budget_as_far_as_is_needed_and_not_below_one():
     # With order 2 a step is expected to take 2/3 of 0.02 s, and with order 1 a third.
     one_down = OrderSelector(COSTS, 0.015, 3, history=5)
@@ -128,6 +134,18 @@ def test_a_new_window_begins_with_all_that_is_wanted():
     plan.want(3, 1.0)
     plan.restart()
     assert (plan.computed, plan.used) == (3, 3)
+
+
+def test_no_budget_takes_orders_from_a_checkpoint_that_was_trained_with_all():
+    plan = OrderPlan(3, length=5, span=4, costs=(0.01, 0.02, 0.03), lowest=3)
+    plan.want(None, 0.001)
+    for _ in range(100):
+        plan.update(0.5)
+    assert (plan.computed, plan.used, plan.wanted) == (3, 3, 3)
+    plan.want(3, 0.001)
+    with pytest.raises(ConfigError, match='orders 1 to 2 alone mean nothing .*: expected 1 to 3'):
+        plan.want(2, 0.001)
+    assert plan.wanted == 3
 
 
 def test_orders_follow_the_budget_through_the_plan():

@@ -9,10 +9,10 @@ import pytest
 from rclpy.parameter import Parameter
 
 
-def change(configured=False, available_orders=4, current=None, **values):
+def change(configured=False, available_orders=4, current=None, lowest_order=1, **values):
     return parameters.update(
         current or PredictorParameters(), [Parameter(n, value=v) for n, v in values.items()],
-        configured, available_orders)
+        configured, available_orders, lowest_order)
 
 
 def test_the_defaults_are_allowed():
@@ -57,6 +57,13 @@ def test_orders_are_auto_or_a_prefix(value, highest):
 def test_orders_beyond_the_checkpoint_are_refused():
     assert change(orders='1,2,3', available_orders=3)[1].successful
     assert not change(orders='1,2,3', available_orders=2)[1].successful
+
+
+def test_orders_that_the_checkpoint_was_not_trained_to_do_with_are_refused():
+    assert change(orders='auto', available_orders=2, lowest_order=2)[1].successful
+    assert change(orders='1,2', available_orders=2, lowest_order=2)[1].successful
+    result = change(orders='1', available_orders=2, lowest_order=2)[1]
+    assert not result.successful and "expected 'auto', '1,2'" in result.reason
 
 
 @pytest.mark.parametrize('name', [
