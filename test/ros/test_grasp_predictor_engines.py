@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from moss_perception.grasp.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.grasp.manifest import graph_path
 from moss_perception.ros import conversions
 from moss_perception.ros.point_cloud import read_scores
@@ -155,6 +156,20 @@ def test_auto_runs_the_highest_order_that_the_budget_allows(start, budget_s, ord
     assert (values['orders'], values['orders_wanted']) == (orders, orders)
     assert [values[f'cost_ms/{prefix}'] for prefix in ('1', '1,2', '1,2,3')] == [
         '10.000', '20.000', '30.000']
+
+
+def test_a_checkpoint_that_was_trained_with_all_orders_runs_all_whatever_the_budget(
+        start, tiny_checkpoint, tmp_path):
+    path = tmp_path / 'whole.safetensors'
+    save_checkpoint(path, load_checkpoint(tiny_checkpoint), {'recipe': {'full_orders': 1.0}})
+    bench = start('-p', f'model_path:={path}', '-p', 'engine:=torch', '-p',
+                  'latency_budget:=0.001')
+    bench.fresh()
+    answer = bench.peer.set(bench.name, orders='1,2')[0]
+    assert not answer.successful and "expected 'auto', '1,2,3'" in answer.reason
+    fill(bench)
+    _, values = bench.status()
+    assert (values['orders'], values['orders_wanted']) == ('1,2,3', '1,2,3')
 
 
 def test_a_budget_that_is_cut_gives_up_an_order_and_a_wider_one_warms_it_up(start):
