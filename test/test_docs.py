@@ -2,9 +2,12 @@
 
 import doctest
 import importlib.util
+import json
 from pathlib import Path
 import re
 
+from moss_perception.cli import pages
+from moss_perception.evaluation.table import tables
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
@@ -54,3 +57,12 @@ def test_pages_point_to_files_that_exist():
         for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', page.read_text(encoding='utf-8')):
             if '://' not in target:
                 assert (page.parent / target).exists(), f'{page.name} points to {target}'
+
+
+@pytest.mark.parametrize(('name', 'reference'), [('arms', 'moss_12'), ('long', 'moss_12_long')])
+def test_the_tables_of_the_results_are_those_of_the_stored_ones(name, reference):
+    page = (DOCS / 'results.md').read_text(encoding='utf-8')
+    stored = tables(json.loads((DOCS / 'results' / f'{name}.json').read_text()), reference)
+    asked = [what for result, what in pages.names(page) if result == name]
+    assert {'sim', 'shifted', 'held_out'} <= set(asked)
+    assert page == pages.fill(page, lambda result, what: stored[what] if result == name else None)

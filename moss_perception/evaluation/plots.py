@@ -37,6 +37,12 @@ def _arms(result: dict[str, Any]) -> dict[str, Any]:
     return {arm: summary for arm, summary in result['arms'].items() if arm in result['costs']}
 
 
+def _colours(result: dict[str, Any], plt) -> dict[str, Any]:
+    """Give each arm a colour, 20 of them before one comes twice: the strong ones first."""
+    shades = plt.get_cmap('tab20').colors
+    return {arm: (*shades[::2], *shades[1::2])[n % 20] for n, arm in enumerate(_arms(result))}
+
+
 def _panels(plt, result: dict[str, Any], height: float, **options):
     sets = list(result['sets'])
     figure, axes = plt.subplots(1, len(sets), figsize=(3.8 * len(sets), height), squeeze=False,
@@ -79,13 +85,14 @@ def _success(result: dict[str, Any], plt):
 def _motions(result: dict[str, Any], plt):
     """Draw success by kind of motion."""
     figure, panels = _panels(plt, result, 4.0, sharey=True)
+    colours = _colours(result, plt)
     for name, axis in panels.items():
         kinds = [kind for kind in next(iter(result['arms'].values()))['sets'][name]
                  if kind not in ('all', 'moving', 'monitoring')]
         for arm, summary in _arms(result).items():
             axis.plot(range(len(kinds)),
                       [100 * summary['sets'][name][kind]['success'] for kind in kinds],
-                      marker='o', markersize=4, linewidth=1, label=arm)
+                      marker='o', markersize=4, linewidth=1, color=colours[arm], label=arm)
         axis.set_xticks(range(len(kinds)), [kind.replace('_', ' ') for kind in kinds],
                         rotation=40, ha='right')
     return _with_legend(figure, panels, 'success of the chosen grasp, %')
@@ -94,16 +101,16 @@ def _motions(result: dict[str, Any], plt):
 def _early(result: dict[str, Any], plt):
     """Draw how the score of a grasp under way tells its outcome, by time."""
     figure, panels = _panels(plt, result, 4.0, sharey=True)
-    found = False
+    found, colours = False, _colours(result, plt)
     for name, axis in panels.items():
-        for n, (arm, summary) in enumerate(_arms(result).items()):
+        for arm, summary in _arms(result).items():
             watched = summary['sets'][name].get('monitoring')
             if not watched:
                 continue
             found = True
             for key, style in (('auroc', '-'), ('ahead', ':')):
                 values = [float('nan') if value is None else value for value in watched[key]]
-                axis.plot(TIMES_S, values, style, color=f'C{n % 10}',
+                axis.plot(TIMES_S, values, style, color=colours[arm],
                           label=arm if key == 'auroc' else None)
         axis.set_xlabel('s since the decision (fingers close at 0.8)')
     if not found:
@@ -116,16 +123,14 @@ def _cost(result: dict[str, Any], plt):
     """Draw success in the last set against time a frame."""
     figure, axis = plt.subplots(figsize=(5.6, 4.0), layout='constrained')
     name = list(result['sets'])[-1] if 'shifted' not in result['sets'] else 'shifted'
-    for arm, cost in result['costs'].items():
+    for arm, colour in _colours(result, plt).items():
         total = result['arms'][arm]['sets'][name]['all']
-        axis.plot(cost['ms_a_frame'], 100 * total['success'], 'o')
-        axis.annotate(arm, (cost['ms_a_frame'], 100 * total['success']), fontsize=8,
-                      xytext=(4, 4), textcoords='offset points')
+        axis.plot(result['costs'][arm]['ms_a_frame'], 100 * total['success'], 'o', color=colour,
+                  label=arm)
     axis.set_xlabel('ms a frame')
     axis.set_ylabel(f'success of the chosen grasp, {name}, %')
     axis.grid(alpha=0.3)
-    # Room for the names, which stand right of their dots.
-    axis.margins(x=0.25, y=0.15)
+    figure.legend(loc='outside right upper', fontsize=8, frameon=False)
     return figure
 
 
