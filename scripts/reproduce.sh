@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
-# With --small: two arms, one seed, 800 scenes: some twelve minutes on two cores.
+# With --small: two arms, one seed, 800 scenes: some eleven minutes on two cores.
 # Without --small: all arms and remedies, three seeds each, 4,000 scenes: some eight hours on two cores, and 43 GB of disk.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # Started again, it goes on where it was stopped.
@@ -112,10 +112,11 @@ train_arms() {
   done
 }
 
-# With more trainings at once than an arm has seeds, several would make the same maps: they are made before.
+# With more trainings at once than an arm has seeds, several would make the same maps: they are made before, of as many
+# epochs as the longest asks for.
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
-    start_training maps "$folder/maps_seed_$seed" config/arms/moss_12.yaml "$seed" \
+    start_training maps "$folder/maps_seed_$seed" config/remedies/moss_12_long.yaml "$seed" \
       --initial "$initial" --maps "$folder/maps/seed_$seed" --only-maps --workers "$((workers / ${#seeds[@]}))" \
       "${options[@]}"
     jobs+=($!)
