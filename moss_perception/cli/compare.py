@@ -5,7 +5,6 @@ import json
 import logging
 import os
 from pathlib import Path
-from statistics import median
 import sys
 
 from moss_perception.cli.common import (
@@ -22,7 +21,6 @@ from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import lowest_prefix, read_header
 
-_COST_ROUNDS = 9
 # Of a set's maps in memory, bytes.
 _MAPS_LIMIT = 2 << 30
 log = logging.getLogger('compare')
@@ -87,8 +85,8 @@ def compare(arguments: argparse.Namespace) -> int:
 
 
 def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
-    """Measure what each arm costs: in turns, so that what disturbs one disturbs all."""
-    from moss_perception.evaluation.cost import measure_cost
+    """Measure what each arm costs, by its first checkpoint."""
+    from moss_perception.evaluation.cost import measure_in_turns
     from moss_perception.grasp.checkpoint import load_checkpoint
     import torch
     if arguments.threads:
@@ -100,12 +98,8 @@ def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
     if lacking:
         raise CheckpointError(f'no checkpoint of {lacking[0]} is in {" ".join(arguments.costs)}: '
                               'expected one of each arm whose cost is stored')
-    networks = {arm: load_checkpoint(paths[arm]).to(arguments.device) for arm in stored}
-    # The first round warms up.
-    rounds = [{arm: measure_cost(network) for arm, network in networks.items()}
-              for _ in range(_COST_ROUNDS + 1)][1:]
-    return {arm: {name: median(one[arm][name] for one in rounds) for name in rounds[0][arm]}
-            for arm in stored}
+    return measure_in_turns({arm: load_checkpoint(paths[arm]).to(arguments.device)
+                             for arm in stored})
 
 
 def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:

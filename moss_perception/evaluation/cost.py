@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 _GRASPS = 9
+_ROUNDS = 9
 
 
 @torch.inference_mode()
@@ -41,6 +42,20 @@ def measure_cost(network: GraspNetwork | ClipNetwork, repeats: int = 5) -> dict[
             'mflop_a_frame': sum(_operations(call) / frames for call, frames in work) / 1e6,
             'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in work),
             'ms_a_window': _time(lambda: network(images, grasps), repeats, device)}
+
+
+def measure_in_turns(networks: dict[str, GraspNetwork | ClipNetwork]) -> dict[str, dict]:
+    """
+    Measure several networks, one after another in each round: what disturbs one disturbs all.
+
+    :param networks: by name, as :func:`measure_cost` takes them.
+    :returns: by name, the median over the rounds of each value of :func:`measure_cost`.
+    """
+    # The first round warms up.
+    rounds = [{name: measure_cost(network) for name, network in networks.items()}
+              for _ in range(_ROUNDS + 1)][1:]
+    return {name: {key: median(one[name][key] for one in rounds) for key in rounds[0][name]}
+            for name in networks}
 
 
 def _frame_work(network: GraspNetwork | ClipNetwork, images: Tensor,
