@@ -31,8 +31,8 @@ def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
     :param result: as ``compare`` stores it.
     :param reference: the arm that the others are tested against; empty for ``moss_123``, or
         the last if that is not among them.
-    :returns: by name: ``cost``, ``goals``, and for each set ``NAME``, ``NAME tests``,
-        ``NAME under way``, ``NAME uncertainty``, as far as there are results.
+    :returns: by name: ``cost``, ``goals``, for each set ``NAME``, ``NAME tests``,
+        ``NAME under way``, ``NAME uncertainty``, and ``seeds``, as far as there are results.
     :raises ConfigError: if it is no comparison, or there is no such arm.
     """
     require_comparison(result)
@@ -46,6 +46,7 @@ def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
                       result, name, reference),
                   f'{name} under way': _monitoring(result, name),
                   f'{name} uncertainty': _uncertainty(result, name)}
+    found['seeds'] = _seeds(result)
     return {name: text for name, text in found.items() if text}
 
 
@@ -142,6 +143,15 @@ def _uncertainty(result: dict[str, Any], name: str) -> str:
     return title + '\n\n' + lay_out(
         ['arm', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
          'covered', 'open'], rows)
+
+
+def _seeds(result: dict[str, Any]) -> str:
+    rows = [[run['arm'], str(run['seed']), *(_percent(run['sets'][name]['kinds']['all'])
+                                             for name in result['sets'])]
+            for arm in result['arms']
+            for run in sorted(result['runs'], key=lambda run: run['seed']) if run['arm'] == arm]
+    return 'Success of the chosen grasp of each training, in %.\n\n' + lay_out(
+        ['arm', 'seed', *result['sets']], rows)
 
 
 def _area(value: float | None) -> str:

@@ -144,6 +144,16 @@ def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):
     assert 'success of blind less' in capsys.readouterr().out
 
 
+def test_each_training_has_a_row_with_its_success(stored):
+    rows = [[cell.strip() for cell in line.strip('|').split('|')]
+            for line in tables(stored)['seeds'].splitlines()[4:]]
+    assert rows == [
+        [run['arm'], str(run['seed']), *(f'{100 * one["kinds"]["all"]["success"]:.1f}'
+                                         for one in run['sets'].values())]
+        for arm in stored['arms'] for run in stored['runs'] if run['arm'] == arm]
+    assert len(rows) == len(stored['runs']) > 1
+
+
 def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
     results, page = tmp_path / 'arms.json', tmp_path / 'page.md'
     results.write_text(json.dumps(stored))
