@@ -161,7 +161,7 @@ def test_scores_that_come_before_their_candidates_keep_the_selection(peer, start
 def test_the_default_grasp_point_is_no_candidate_and_the_log_says_why(peer, start):
     gate = start([*GATE, '-p', 'hold_time:=0.0'])
     peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
-    peer.until(lambda: peer.states[-1] == 'waiting',
+    peer.until(lambda: peer.states[-1:] == ['waiting'],
                lambda: peer.score_now([0.9], places=[(0.0, 0.0, 0.7)]))
     gate.send_signal(signal.SIGINT)
     assert 'the default grasp point is not a candidate' in gate.communicate(timeout=WAIT_S)[0]
