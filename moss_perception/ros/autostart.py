@@ -7,8 +7,7 @@ import time
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.errors import MossError
-from moss_perception.ros.spinning import run_node
-import rclpy
+from moss_perception.ros.spinning import Executor, run_node, serving
 from rclpy.node import Node
 from rclpy.utilities import remove_ros_args
 
@@ -29,12 +28,13 @@ class Autostart:
     Bring one lifecycle node to its active state.
 
     :param node: what the services are called through.
+    :param executor: serves the node's callbacks.
     :param target: the lifecycle node's name; relative to ``node``'s namespace unless absolute.
     :param timeout_s: seconds that each transition, and the wait for the node, may take.
     """
 
-    def __init__(self, node: Node, target: str, timeout_s: float):
-        self._node = node
+    def __init__(self, node: Node, executor: Executor, target: str, timeout_s: float):
+        self._node, self._executor = node, executor
         self._target = target
         self._timeout_s = timeout_s
         self._get = node.create_client(GetState, f'{target}/get_state')
@@ -89,8 +89,10 @@ class Autostart:
         return answer.success
 
     def _answer(self, client, request, timeout_s: float):
+        deadline = time.monotonic() + timeout_s
         future = client.call_async(request)
-        rclpy.spin_until_future_complete(self._node, future, timeout_sec=timeout_s)
+        while not future.done() and (left_s := deadline - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left_s)
         return future.result() if future.done() else None
 
     def _silent(self, label: str) -> TransitionError:
@@ -98,7 +100,7 @@ class Autostart:
                                f'{self._timeout_s:g} s')
 
 
-def wait_for_subscriber(node: Node, topic: str, timeout_s: float) -> None:
+def wait_for_subscriber(node: Node, executor: Executor, topic: str, timeout_s: float) -> None:
     """
     Wait until someone subscribes to a topic.
 
@@ -109,7 +111,7 @@ def wait_for_subscriber(node: Node, topic: str, timeout_s: float) -> None:
         if time.monotonic() >= deadline:
             raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
                                   f'{timeout_s:g} s: expected a node that listens to it')
-        rclpy.spin_once(node, timeout_sec=_POLL_S)
+        executor.spin_once(timeout_sec=_POLL_S)
 
 
 def _options(args: list[str]) -> argparse.Namespace:
@@ -132,10 +134,11 @@ def main(args: list[str] | None = None) -> int:
 
     def activate(node: Node) -> None:
         options = _options(remove_ros_args(words)[1:])
-        for target in options.nodes:
-            Autostart(node, target, options.timeout).run()
-        if options.heard:
-            wait_for_subscriber(node, options.heard, options.timeout)
+        with serving(node) as executor:
+            for target in options.nodes:
+                Autostart(node, executor, target, options.timeout).run()
+            if options.heard:
+                wait_for_subscriber(node, executor, options.heard, options.timeout)
 
     return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
 

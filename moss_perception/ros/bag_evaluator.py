@@ -19,7 +19,6 @@ from moss_perception.ros.observer import Hearing
 from moss_perception.ros.settings import read_settings
 from moss_perception.ros.spinning import run_node, serving
 import numpy as np
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -193,8 +192,6 @@ def _work(node: BagEvaluator) -> bool:
     with serving(node) as executor:
         def spin(seconds: float) -> None:
             executor.spin_once(timeout_sec=seconds)
-            if not node.context.ok():
-                raise ExternalShutdownException
             node.keep_pictures()
 
         node.connect(spin)

@@ -21,9 +21,8 @@ from moss_perception.ros.player_topics import (
 )
 from moss_perception.ros.quick_acks import quick_acknowledgement, VARIABLE
 from moss_perception.ros.settings import read_settings
-from moss_perception.ros.spinning import run_node
+from moss_perception.ros.spinning import Executor, run_node, serving
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -49,18 +48,18 @@ class BagPlayer:
     because ROS timers stand still with use_sim_time and no /clock.
 
     :param node: publishes and listens.
+    :param executor: serves the node's callbacks.
     :param recording: open; of a damaged one, what can be read is played.
     :param settings: what to do.
     :param timing: takes a line ``stamp_ns,publish_monotonic_ns`` for each image published.
     :raises BagError: if a wanted topic is not in the recording.
     """
 
-    def __init__(self, node: Node, recording: Recording, settings: PlayerSettings,
-                 timing: TextIO | None = None):
+    def __init__(self, node: Node, executor: Executor, recording: Recording,
+                 settings: PlayerSettings, timing: TextIO | None = None):
         self._node, self._recording, self._settings = node, recording, settings
         self._log = node.get_logger()
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(node)
+        self._executor = executor
         topics = choose_topics(recording, settings)
         self._publishers: dict[str, Publisher] = {}
         for topic in topics:
@@ -181,8 +180,6 @@ class BagPlayer:
 
     def _spin(self, timeout_s: float) -> None:
         self._executor.spin_once(timeout_sec=timeout_s)
-        if not self._node.context.ok():
-            raise ExternalShutdownException
 
     def _publish_clock(self, stamp_ns: int) -> None:
         sec, nanosec = divmod(stamp_ns, 10**9)
@@ -278,7 +275,8 @@ def _play(node: Node, quick: bool) -> None:
                     f'parameter timing_log: cannot write {settings.timing_log}: '
                     f'{error.strerror}') from error
             timing.write('stamp_ns,publish_monotonic_ns\n')
-        BagPlayer(node, recording, settings, timing).play()
+        executor = stack.enter_context(serving(node))
+        BagPlayer(node, executor, recording, settings, timing).play()
 
 
 if __name__ == '__main__':

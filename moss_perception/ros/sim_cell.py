@@ -18,7 +18,6 @@ from moss_perception.ros.settings import read_settings
 from moss_perception.ros.spinning import run_node, serving
 import numpy as np
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 _BEAT_S = 1.0
@@ -104,8 +103,7 @@ class SimCell(Node):
             finally:
                 renderer.close()
         except BaseException as error:  # noqa: BLE001, handed to the main thread
-            # Publishers are gone when a signal has ended the context.
-            self._error = error if self.context.ok() else None
+            self._error = error
         finally:
             self.done.set()
 
@@ -183,8 +181,6 @@ def _work(node: SimCell) -> None:
         with serving(node) as executor:
             while not node.done.is_set():
                 executor.spin_once(timeout_sec=_POLL_S)
-                if not node.context.ok():
-                    raise ExternalShutdownException
             node.flush()
     finally:
         node.finish()

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from moss_perception.ros import spinning
+from moss_perception.ros import interrupts
 import pytest
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
@@ -45,43 +45,87 @@ def test_a_signal_ends_a_node_without_a_traceback(
     assert 'Traceback' not in process.output()
 
 
-def test_after_a_signal_nothing_is_freed_before_rclpys_own_thread_has_ended(tmp_path):
-    # What that thread does is not to be seen from Python; that it is there is.
-    script = tmp_path / 'ended.py'
+def test_a_signal_amid_a_callback_is_raised_when_that_is_done(tmp_path):
+    script = tmp_path / 'amid.py'
     script.write_text("""
 import os, signal, sys
-import rclpy.signals
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from moss_perception.ros.spinning import run_node
+from rclpy.node import Node
+from std_msgs.msg import String
 
-shut_down, destroyed = SingleThreadedExecutor.shutdown, Node.destroy_node
+class Amid(Node):
+    def __init__(self):
+        super().__init__('amid')
+        self.publisher = self.create_publisher(String, 'words', 1)
+        self.create_timer(0.01, self.on_timer)
 
-def told(name, what):
-    def tell(self, *args, **named):
-        print(name, rclpy.signals.get_current_signal_handlers_options().name, flush=True)
-        return what(self, *args, **named)
-    return tell
+    def on_timer(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        sum(range(1000))
+        print('whole', flush=True)
 
-SingleThreadedExecutor.shutdown = told('executor', shut_down)
-Node.destroy_node = told('node', destroyed)
+    def destroy_node(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.publisher.publish(String(data='last words'))
+        super().destroy_node()
+        print('freed', flush=True)
 
-def made():
-    node = Node('ended')
-    print('before', rclpy.signals.get_current_signal_handlers_options().name, flush=True)
-    node.create_timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
-    return node
-
-sys.exit(run_node('ended', made))
+sys.exit(run_node('amid', Amid, interrupted=130))
 """)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
                           timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split('\n')[:3] == ['before ALL', 'executor NO', 'node NO']
+    assert (done.returncode, done.stdout, done.stderr) == (130, 'whole\nfreed\n', '')
 
 
-def test_a_second_ctrl_c_does_not_disturb_the_clean_up():
+def test_signals_at_any_moment_of_a_busy_node_leave_nothing_half_made(tmp_path):
+    script = tmp_path / 'busy.py'
+    script.write_text("""
+import os, random, signal, threading, time
+from moss_perception.ros.spinning import run_node, spin
+from rclpy.node import Node
+
+def made():
+    node = Node('busy')
+    for _ in range(4):
+        node.create_timer(0.0005, lambda: None)
+    return node
+
+def interrupt(delay_s):
+    time.sleep(delay_s)
+    os.kill(os.getpid(), signal.SIGINT)
+
+seeded = random.Random(0)
+for _ in range(30):
+    thread = threading.Thread(target=interrupt, args=(0.05 + 0.1 * seeded.random(),))
+    print(run_node('busy', made, lambda node: (thread.start(), spin(node)), interrupted=130))
+    thread.join()
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
+                          timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.split() == ['130'] * 30
+
+
+def test_what_is_held_ends_first_and_an_inner_piece_does_not_end_the_outer():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts.handled(), interrupts.held():
+        with interrupts.held():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append('inner')
+        done.append('outer')
+    assert done == ['inner', 'outer']
+
+
+def test_one_ctrl_c_that_comes_twice_interrupts_once_and_a_later_one_again(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(interrupts.time, 'monotonic', lambda: now[0])
     before = signal.getsignal(signal.SIGINT)
-    with spinning._uninterrupted():
+    with interrupts.handled():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        now[0] += 0.5
         os.kill(os.getpid(), signal.SIGINT)
+        now[0] += 1.0
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
