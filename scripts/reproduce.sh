@@ -50,7 +50,7 @@ else
   # First those that decide the claim, with all seeds.
   deciding=(moss_123 tsm moss_12 recurrent moss_1)
   others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
-  remedies=(moss_123_short moss_123_light moss_12_fine moss_12_long recurrent_long moss_123_long)
+  remedies=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
@@ -103,7 +103,7 @@ train_arms() {
       [[ -e $run/$arm.safetensors ]] && continue
       # What sees one frame, or the images themselves, has no use for the maps of whole clips.
       maps=(--maps "$folder/maps/seed_$seed")
-      [[ $arm == last_frame || $arm == flow ]] && maps=()
+      [[ $arm == last_frame || $arm == *flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
       start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
         "${maps[@]}" "${options[@]}"

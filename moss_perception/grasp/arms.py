@@ -1,11 +1,26 @@
 """Networks to be compared: the same backbone and head around whatever looks over time."""
 
+from functools import partial
+
 from moss_perception.errors import ConfigError
 from moss_perception.grasp.backbone import Backbone
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.network import GraspNetwork, GraspReader
-from moss_perception.grasp.temporal import make_temporal
+from moss_perception.grasp.temporal import (
+    LastFrame,
+    Pooling,
+    Recurrent,
+    ShiftModule,
+    Temporal,
+    TwoStream,
+)
+from moss_perception.grasp.temporal_moss import MossClip, MossFlow
 from torch import Tensor
+
+_KINDS = {'last': LastFrame, 'pool': Pooling, 'tsm': ShiftModule, 'recurrent': Recurrent,
+          'flow': TwoStream, 'moss_clip': MossClip, 'moss_flow': MossFlow,
+          'moss_upper': partial(MossClip, lowest=2),
+          'moss_centred': partial(MossClip, causal=False)}
 
 
 class ClipNetwork(GraspReader):
@@ -51,6 +66,19 @@ class ClipNetwork(GraspReader):
         deep = self.temporal.features(self.backbone, fine)
         clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
         return fine[:, -1], self.temporal.maps(clip, images, used)
+
+
+def make_temporal(config: GraspConfig, channels: int) -> Temporal:
+    """
+    Make the module that a configuration asks for.
+
+    :param channels: of the maps that it will be given.
+    :raises ConfigError: if ``temporal`` is ``moss``, which is a network of its own.
+    """
+    if config.temporal not in _KINDS:
+        raise ConfigError(f'temporal={config.temporal!r} is no module for clips: expected one of '
+                          f'{sorted(_KINDS)}')
+    return _KINDS[config.temporal](config, channels)
 
 
 def build_network(config: GraspConfig) -> GraspNetwork | ClipNetwork:

@@ -6,9 +6,9 @@ from typing import Any
 
 from moss_perception.errors import ConfigError
 
-# What may stand between the backbone's maps and the head; see grasp/temporal.py.
+# What may stand between the backbone's maps and the head; see grasp/temporal.py, temporal_moss.py.
 TEMPORAL = ('moss', 'last', 'pool', 'tsm', 'recurrent', 'flow', 'moss_clip', 'moss_upper',
-            'moss_centred')
+            'moss_centred', 'moss_flow')
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ head learns what happened. They are made to be compared with the MOSS that is sh
 (:class:`moss_perception.grasp.network.GraspNetwork`), so they see clips only.
 """
 
-from moss_perception.errors import ConfigError
 from moss_perception.grasp.config import GraspConfig
 from moss_perception.grasp.flow import clip_flow
-from moss_perception.moss import MOSS
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -172,18 +170,18 @@ class Recurrent(Temporal):
         return torch.stack(states, dim=1).movedim(2, -1)
 
 
-class TwoStream(Spatial):
+class FlowStream(nn.Sequential):
     """
-    Optical flow (OpenCV's DIS) as a second stream, added to the backbone's maps.
+    Maps of optical flow (OpenCV's DIS), of the backbone's size and channels.
 
     The flow that led to the last few frames is stacked, as many as lie between two looks, so that
     no motion is missed. The flow itself is computed from the images and has no gradient.
+
+    :param config: sizes and window.
+    :param channels: of the maps.
     """
 
-    needs_images = True
-
     def __init__(self, config: GraspConfig, channels: int):
-        super().__init__(config, channels)
         self.stacked = config.moss_window[0]
         wide = config.temporal_channels
         sizes = [2 * self.stacked, wide // 2, wide, channels]
@@ -193,72 +191,29 @@ class TwoStream(Spatial):
         for one, other in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Conv2d(one, other, 3, stride=2, padding=1, bias=False),
                        nn.BatchNorm2d(other), nn.ReLU()]
-        self.stream = nn.Sequential(*layers)
+        super().__init__(*layers)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
+        """
+        Make the map of each frame.
+
+        :param images: uint8, shape ``(B, T, S, S, 3)``.
+        :returns: shape ``(B, T, C, H, W)``.
+        """
         flow = clip_flow(images)
         before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
         stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
-        motion = self.stream(stacked.flatten(0, 1)).unflatten(0, clip.shape[:2])
-        return super().maps(clip + motion, images)
+        return super().forward(stacked.flatten(0, 1)).unflatten(0, images.shape[:2])
 
 
-class MossClip(Temporal):
-    """
-    MOSS as shipped, but of any orders, at any stride, and for clips only.
+class TwoStream(Spatial):
+    """Optical flow as a second stream, added to the backbone's maps."""
 
-    :param lowest: fuse orders from this one to the configuration's highest; lower ones are
-        computed, since the higher build on them, and not seen.
-    :param causal: look back only; else the window is centred, as its authors have it, and ends
-        where the clip does: the newest frames have no motion yet.
-    """
+    needs_images = True
 
-    def __init__(self, config: GraspConfig, channels: int, lowest: int = 1, causal: bool = True):
-        self.causal = causal
-        self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
+    def __init__(self, config: GraspConfig, channels: int):
         super().__init__(config, channels)
-        self.moss = MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window,
-                         causal, channels=config.moss_channels,
-                         projection=config.projection_channels,
-                         hidden=config.moss_channels // 2, learning=config.learning,
-                         fusion='concat')
-        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """As the head does; if centred, at the last frames whose windows are full, and now."""
-        if self.causal:
-            return super().looks
-        # Frames from the first full window to the last.
-        first = self.delay + 1 - self.config.window_frames
-        full = range(-self.delay, first - 1, -self.config.moss_window[0])
-        return tuple(sorted({*full, 0}))
+        self.stream = FlowStream(config, channels)
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
-        if self.causal:
-            motion = self.moss.motion(clip, used, last=self.config.head_span)
-            clip = clip[:, -motion.shape[1]:]
-        else:
-            motion = self.moss.motion(clip, used)
-            there = torch.arange(clip.shape[1], device=clip.device)
-            motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
-        return F.relu(self.look(clip.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
-
-
-def make_temporal(config: GraspConfig, channels: int) -> Temporal:
-    """
-    Make the module that a configuration asks for.
-
-    :param channels: of the maps that it will be given.
-    :raises ConfigError: if ``temporal`` is ``moss``, which is a network of its own.
-    """
-    kinds = {'last': LastFrame, 'pool': Pooling, 'tsm': ShiftModule, 'recurrent': Recurrent,
-             'flow': TwoStream, 'moss_clip': MossClip}
-    if config.temporal == 'moss_upper':
-        return MossClip(config, channels, lowest=2)
-    if config.temporal == 'moss_centred':
-        return MossClip(config, channels, causal=False)
-    if config.temporal not in kinds:
-        raise ConfigError(f'temporal={config.temporal!r} is no module for clips: expected one of '
-                          f"{sorted([*kinds, 'moss_upper', 'moss_centred'])}")
-    return kinds[config.temporal](config, channels)
+        return super().maps(clip + self.stream(images), images)

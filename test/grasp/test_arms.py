@@ -96,6 +96,18 @@ def test_upper_orders_do_not_see_the_first():
     assert made.temporal.share.in_features == 2 * TINY.moss_channels
 
 
+@torch.no_grad()
+def test_moss_on_flow_compares_the_flow_alone():
+    temporal = network('moss_flow').temporal
+    features = torch.randn(2, 2, 16, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    one, other = (temporal.maps(x, clip()) for x in features)
+    assert not torch.equal(one, other)
+    temporal.look.weight.zero_()
+    one, other = (temporal.maps(x, clip()) for x in features)
+    assert torch.equal(one, other)
+    assert not torch.equal(one, temporal.maps(features[0], clip(1)))
+
+
 def test_centred_windows_end_with_the_clip():
     made = network('moss_centred')
     assert made.temporal.delay == 3 and made.temporal.looks == (-12, -9, -6, -3, 0)

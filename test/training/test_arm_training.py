@@ -58,7 +58,8 @@ REMEDIES = sorted((ROOT / 'config' / 'remedies').glob('*.yaml'))
 def test_a_remedy_is_trained_as_the_arms_are(path):
     settings, arm = read_settings(path), read_settings(ROOT / 'config/arms/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
-    assert settings.config().steps and settings.config() != arm.config()
+    assert settings.config().temporal == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss')
+    assert settings.config() != arm.config()
 
 
 @pytest.mark.parametrize('path', [path for path in REMEDIES if path.stem.endswith('_long')],
