@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import cv2
 from moss_perception import imaging
 from moss_perception.errors import FrameError, MossError
-from moss_perception.imaging import check, CompressedImage, decode, decode_for, RawImage
+from moss_perception.images import check, CompressedImage, PIXEL_BYTES, RawImage
+from moss_perception.imaging import decode, decode_for
 import numpy as np
 import pytest
 
@@ -108,10 +109,10 @@ def test_nv12_is_taken_by_either_meaning_of_height(height):
     np.testing.assert_allclose(image[:, 2:], np.full((4, 2, 3), (254, 0, 0)), atol=1)
 
 
-@pytest.mark.parametrize('encoding', sorted(imaging.PIXEL_BYTES))
+@pytest.mark.parametrize('encoding', sorted(PIXEL_BYTES))
 def test_padding_is_cut_off(encoding):
     rng = np.random.default_rng(3)
-    rows = rng.integers(0, 256, (6, 4 * imaging.PIXEL_BYTES[encoding]), np.uint8)
+    rows = rng.integers(0, 256, (6, 4 * PIXEL_BYTES[encoding]), np.uint8)
     padding = np.full((6, 6), 255, np.uint8)
     padded = decode(raw(encoding, np.hstack([rows, padding])))
     np.testing.assert_array_equal(padded, decode(raw(encoding, rows)))
@@ -382,12 +383,12 @@ def test_both_backends_give_the_same_image(encoding):
         pytest.skip('rosbags-image is not installed')
     rng = np.random.default_rng(7)
     message = raw(encoding, rng.integers(
-        0, 256, (8, 4 * imaging.PIXEL_BYTES[encoding]), np.uint8))
+        0, 256, (8, 4 * PIXEL_BYTES[encoding]), np.uint8))
     image = imaging._normalise(message)
     # Two builds of OpenCV may round a colour space differently by 1; channels are only moved.
     np.testing.assert_allclose(
         imaging.decode_by_cv_bridge(image).astype(int), imaging.decode_by_rosbags(image),
-        atol=1 if imaging.PIXEL_BYTES[encoding] == 2 or 'bayer' in encoding else 0)
+        atol=1 if PIXEL_BYTES[encoding] == 2 or 'bayer' in encoding else 0)
 
 
 def test_importing_it_imports_neither_ros_nor_torch():

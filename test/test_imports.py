@@ -10,11 +10,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'moss_perception'
-BASE = {'errors', 'resources', 'imaging', 'parallel'}
+BASE = {'errors', 'resources', 'images', 'imaging', 'parallel'}
 ALLOWED = {
     'errors': set(),
     'resources': {'errors'},
-    'imaging': {'errors'},
+    'images': {'errors'},
+    'imaging': {'errors', 'images'},
     'parallel': {'errors'},
     'system': {'errors', 'resources'},
     'bags': {'errors'},

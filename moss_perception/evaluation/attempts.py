@@ -7,7 +7,7 @@ from moss_perception.errors import ShapeError
 from moss_perception.grasp.frame import Camera, Candidates, Frame
 from moss_perception.grasp.geometry import project
 from moss_perception.grasp.predictor import Predictor
-from moss_perception.imaging import CompressedImage
+from moss_perception.images import CompressedImage
 import numpy as np
 
 _FRAME_ID = 'camera_optical_frame'

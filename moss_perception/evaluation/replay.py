@@ -27,7 +27,8 @@ from moss_perception.evaluation.shares import Share
 from moss_perception.grasp.frame import Candidates, Frame, Prediction
 from moss_perception.grasp.messages import to_camera, to_candidates
 from moss_perception.grasp.predictor import Counters, Predictor, Sample
-from moss_perception.imaging import CompressedImage, decode
+from moss_perception.images import CompressedImage
+from moss_perception.imaging import decode
 import numpy as np
 
 _LOG = logging.getLogger(__name__)

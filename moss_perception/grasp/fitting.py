@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from moss_perception import imaging
+from moss_perception import images, imaging
 from moss_perception.errors import FrameError
 from moss_perception.grasp.geometry import letterbox
 import numpy as np
@@ -56,7 +56,7 @@ def check(image: Any) -> None:
     """
     # An array's shape is looked at when it is fitted.
     if not isinstance(image, (np.ndarray, Fitted, Checked)):
-        imaging.check(image)
+        images.check(image)
 
 
 def _decode(image: Any, side: int) -> tuple[np.ndarray, int]:

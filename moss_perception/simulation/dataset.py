@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from moss_perception import imaging
 from moss_perception.errors import ShapeError, SimulationError
+from moss_perception.images import CompressedImage
+from moss_perception.imaging import decode
 from moss_perception.simulation.inventory import check_complete, PATTERN
 from moss_perception.simulation.phases import GRIP_S
 from moss_perception.simulation.shards import pack, read_arrays, write_arrays
@@ -170,7 +171,7 @@ class Scene:
 
 
 def _decode(data: bytes) -> np.ndarray:
-    return imaging.decode(imaging.CompressedImage(data=data, format='jpeg'))
+    return decode(CompressedImage(data=data, format='jpeg'))
 
 
 def _size_of(data: bytes) -> tuple:

@@ -4,7 +4,7 @@ from moss_perception.bags.outcomes import Outcome
 from moss_perception.evaluation.film import Film
 from moss_perception.evaluation.live import Heard
 from moss_perception.evaluation.matching import Attempt
-from moss_perception.imaging import RawImage
+from moss_perception.images import RawImage
 from moss_perception.ros.observer import Scores
 import numpy as np
 import pytest

@@ -5,7 +5,8 @@ from dataclasses import replace
 from moss_perception.evaluation.pictures import Pictures, to_jpeg
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.shown import choose, stamps_of, stamps_shown
-from moss_perception.imaging import CompressedImage, decode, RawImage
+from moss_perception.images import CompressedImage, RawImage
+from moss_perception.imaging import decode
 import numpy as np
 import pytest
 

@@ -8,7 +8,7 @@ from moss_perception.evaluation.replay import read_images, replay
 from moss_perception.grasp.frame import Candidates, Frame
 from moss_perception.grasp.messages import to_camera
 from moss_perception.grasp.predictor import Predictor
-from moss_perception.imaging import CompressedImage
+from moss_perception.images import CompressedImage
 import numpy as np
 import pytest
 

@@ -4,7 +4,8 @@ import cv2
 from moss_perception.errors import FrameError
 from moss_perception.grasp.fitting import check, Checked, fit
 from moss_perception.grasp.geometry import letterbox
-from moss_perception.imaging import CompressedImage, decode
+from moss_perception.images import CompressedImage
+from moss_perception.imaging import decode
 import numpy as np
 import pytest
 

@@ -2,7 +2,7 @@
 
 from frames import CAMERA, candidates, frame, PERIOD_NS, picture, push_all, START_NS, WINDOW
 from moss_perception.grasp.predictor import Outcome, Predictor, Sample
-from moss_perception.imaging import RawImage
+from moss_perception.images import RawImage
 import numpy as np
 import pytest
 from tiny import tiny_engine, tiny_network

@@ -5,7 +5,7 @@ from dataclasses import replace
 from frames import candidates, frame, push_all, WINDOW
 from moss_perception.errors import CandidateError, ConfigError, FrameError
 from moss_perception.grasp.predictor import Predictor
-from moss_perception.imaging import RawImage
+from moss_perception.images import RawImage
 import numpy as np
 import pytest
 from tiny import tiny_engine
