@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 import sys
+from typing import Any
 
 from moss_perception.cli.common import (
     cpu_name,
@@ -21,8 +22,6 @@ from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.table import FORMAT, render, tables
 from moss_perception.grasp.manifest import lowest_prefix, read_header
 
-# Of a set's maps in memory, bytes.
-_MAPS_LIMIT = 2 << 30
 log = logging.getLogger('compare')
 
 
@@ -151,6 +150,7 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
     from moss_perception.evaluation.statistics import require
     from moss_perception.evaluation.uncertainty import summarise_uncertainty
     from moss_perception.training.dataset import load_scenes
+    from moss_perception.training.scoring import Scorer
     import torch
     require()
     if arguments.threads:
@@ -166,8 +166,8 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
     attempts = {name: Attempts.of(some) for name, some in scenes.items()}
     sets = {name: some.describe() for name, some in attempts.items()}
     watched = {name: Watched(some, arguments.watched) for name, some in scenes.items()}
-    scorer = _Scorer({**scenes, **{(name,): some.clips for name, some in watched.items()}},
-                     arguments.device)
+    scorer = Scorer({**scenes, **{(name,): some.clips for name, some in watched.items()}},
+                    arguments.device)
     runs, costs, members = _measure_runs(checkpoints, scorer, attempts, watched)
     machine = f'{cpu_name()}, {os.cpu_count()} cores'
     return {'format': FORMAT, 'machine': machine, 'device': arguments.device, 'costs': costs,
@@ -192,7 +192,7 @@ def named_folders(words: list[str]) -> dict[str, str]:
     return folders
 
 
-def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attempts: dict,
+def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: dict,
                   watched: dict) -> tuple[list[dict], dict, dict]:
     """Score every set with every checkpoint, and with each prefix of its orders."""
     from moss_perception.evaluation.comparison import measure
@@ -222,43 +222,6 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: '_Scorer', attem
             runs.append({'arm': arm, 'seed': notes['recipe']['seed'], 'checkpoint': path.name,
                          'sha256': network.sha256, 'sets': sets})
     return runs, costs, kept
-
-
-class _Scorer:
-    """Scores sets of scenes as clips; what several networks have in common is computed once."""
-
-    def __init__(self, scenes: dict, device: str):
-        self.device = device
-        self._scenes = scenes
-        self._decoded: dict = {}
-        self._backbone, self._maps = '', {}
-
-    def score(self, network, name, used: int | None):
-        """Return the probabilities of the ensemble's members: float64, shape ``(N, M)``."""
-        from moss_perception.training.trainer import predict
-        scenes = self._items(network, name)
-        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
-
-    def _items(self, network, name):
-        """Return the scenes as the network takes them: as maps, where these fit in memory."""
-        from moss_perception.training.cache import decode_scenes
-        from moss_perception.training.dataset import GraspScenes
-        from moss_perception.training.kept import early_digest, MapsInMemory
-        config = network.config
-        key = name, config.image_size, config.window_frames, config.frame_rate_hz
-        if key not in self._decoded:
-            self._decoded[key] = decode_scenes(self._scenes[name], config)
-        scenes = GraspScenes(self._decoded[key], config)
-        frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
-        if (network.needs_images
-                or len(scenes) * config.frames_seen * frame_bytes > _MAPS_LIMIT):
-            return scenes
-        if early_digest(network) != self._backbone:
-            self._backbone, self._maps = early_digest(network), {}
-        key += (config.frames_seen,)
-        if key not in self._maps:
-            self._maps[key] = MapsInMemory(scenes, network)
-        return self._maps[key]
 
 
 def main(argv: list[str] | None = None) -> int:
