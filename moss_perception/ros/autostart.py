@@ -3,19 +3,25 @@
 import argparse
 import sys
 import time
+from typing import Any
 
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.errors import MossError
 from moss_perception.ros.spinning import Executor, run_node, serving
+from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
 _ASK_AGAIN_S = 3.0
 _POLL_S = 0.05
+# From a state: the transition to ask for, its name, and the state that it is to lead to.
 _STEPS = {
-    State.PRIMARY_STATE_UNCONFIGURED: (Transition.TRANSITION_CONFIGURE, 'configure'),
-    State.PRIMARY_STATE_INACTIVE: (Transition.TRANSITION_ACTIVATE, 'activate'),
+    State.PRIMARY_STATE_UNCONFIGURED: (
+        Transition.TRANSITION_CONFIGURE, 'configure', State.PRIMARY_STATE_INACTIVE),
+    State.PRIMARY_STATE_INACTIVE: (
+        Transition.TRANSITION_ACTIVATE, 'activate', State.PRIMARY_STATE_ACTIVE),
 }
 
 
@@ -62,9 +68,9 @@ class Autostart:
             done.add(state.id)
             self._step(*_STEPS[state.id])
 
-    def _step(self, transition: int, label: str) -> None:
+    def _step(self, transition: int, label: str, goal: int) -> None:
         began = time.monotonic()
-        if not self._change_state(transition, label):
+        if not self._change_state(transition, label, goal):
             raise TransitionError(
                 f'{self._target} could not {label}: its own log gives the reason')
         self._node.get_logger().info(
@@ -81,19 +87,28 @@ class Autostart:
             if left_s <= _ASK_AGAIN_S:
                 raise self._silent('get_state')
 
-    def _change_state(self, transition: int, label: str) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        answer = self._answer(self._change, request, self._timeout_s)
-        if answer is None:
-            raise self._silent(label)
-        return answer.success
+    def _change_state(self, transition: int, label: str, goal: int) -> bool:
+        """Ask for a transition, once; where the answer is lost, the state tells of success."""
+        deadline = time.monotonic() + self._timeout_s
+        future = self._change.call_async(
+            ChangeState.Request(transition=Transition(id=transition)))
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self._wait(future, min(left_s, _ASK_AGAIN_S)):
+                return future.result().success
+            told = self._answer(self._get, GetState.Request(), _ASK_AGAIN_S)
+            if told is not None and told.current_state.id == goal:
+                return True
+        raise self._silent(label)
 
-    def _answer(self, client, request, timeout_s: float):
-        deadline = time.monotonic() + timeout_s
+    def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)
+        return future.result() if self._wait(future, timeout_s) else None
+
+    def _wait(self, future: Future, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
         while not future.done() and (left_s := deadline - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left_s)
-        return future.result() if future.done() else None
+        return future.done()
 
     def _silent(self, label: str) -> TransitionError:
         return TransitionError(f'{self._target} did not answer {label} within '

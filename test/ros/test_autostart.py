@@ -26,6 +26,8 @@ if sys.argv[1] == 'forget':
     answer = service.send_response
     service.send_response = lambda *words: answered.append(1) or (
         len(answered) > 1 and answer(*words))
+if sys.argv[1] == 'mute':
+    node._service_change_state.send_response = lambda *words: None
 print('up', flush=True)
 try:
     rclpy.spin(node)
@@ -85,6 +87,12 @@ def test_a_node_whose_first_answer_is_lost_is_asked_again(stage, run):
     stage('forget')
     status, output = run('stage', '--timeout', '20')
     assert status == 0 and 'activate done' in output, output
+
+
+def test_a_transition_whose_answer_is_lost_is_known_by_the_state(stage, run):
+    stage('mute')
+    status, output = run('stage', '--timeout', '20')
+    assert status == 0 and 'configure done' in output and 'activate done' in output, output
 
 
 def test_a_refused_transition_is_named_and_fails(stage, run):
