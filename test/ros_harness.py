@@ -26,6 +26,10 @@ GOALS = {'configure': 'inactive', 'activate': 'active', 'deactivate': 'inactive'
          'cleanup': 'unconfigured', 'shutdown': 'finalized'}
 
 
+class UnansweredError(AssertionError):
+    """A service is there and did not answer."""
+
+
 def wait_for(predicate: Callable[[], Any], timeout_s: float = 10.0, what: str = '') -> Any:
     """Return the predicate's first true value, or fail after the timeout."""
     end = time.monotonic() + timeout_s
@@ -118,15 +122,17 @@ class Peer:
             # The service may know of this client a moment later, and answers nobody until then.
             time.sleep(0.1)
         future = client.call_async(request)
-        wait_for(future.done, timeout_s, f'answer of {name}')
-        return future.result()
+        try:
+            return wait_for(future.done, timeout_s, f'answer of {name}') and future.result()
+        except AssertionError as error:
+            raise UnansweredError(str(error)) from error
 
     def ask(self, kind: Any, name: str, request: Any) -> Any:
         """Call a service that changes nothing; again, if an answer was lost in discovery."""
         for _ in range(3):
             try:
                 return self.call(kind, name, request, 5.0)
-            except AssertionError:
+            except UnansweredError:
                 continue
         return self.call(kind, name, request)
 
@@ -136,11 +142,12 @@ class Peer:
             id=getattr(Transition, f'TRANSITION_{label.upper()}')))
         try:
             return self.call(ChangeState, f'{node}/change_state', request, 40.0).success
-        except AssertionError:
-            # An answer may be lost in discovery, and a transition is not to be asked for twice.
-            if self.state(node) == GOALS[label]:
+        except UnansweredError as error:
+            # Answers may be lost in discovery, and a transition is not to be asked for twice.
+            told = self.call(GetState, f'{node}/get_state', GetState.Request(), 5.0)
+            if told.current_state.label == GOALS[label]:
                 return True
-            raise
+            raise error
 
     def state(self, node: str) -> str:
         """Return a lifecycle node's state."""
@@ -225,7 +232,7 @@ class PredictorBench:
             try:
                 self.send(message, publisher, 0.25)
                 return publisher
-            except AssertionError:
+            except UnansweredError:
                 continue
         raise AssertionError(f'no image was processed:\n{self.process.output()}')
 

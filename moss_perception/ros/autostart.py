@@ -8,13 +8,15 @@ from typing import Any
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.errors import MossError
-from moss_perception.ros.spinning import Executor, run_node, serving
+from moss_perception.ros.spinning import run_node, serving, Spin
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
 _ASK_AGAIN_S = 3.0
+# A node that is not amid a transition answers that soon.
+_SOON_S = 1.0
 _POLL_S = 0.05
 # From a state: the transition to ask for, its name, and the state that it is to lead to.
 _STEPS = {
@@ -34,13 +36,13 @@ class Autostart:
     Bring one lifecycle node to its active state.
 
     :param node: what the services are called through.
-    :param executor: serves the node's callbacks.
+    :param spin: serves the node's callbacks for so many seconds at most.
     :param target: the lifecycle node's name; relative to ``node``'s namespace unless absolute.
     :param timeout_s: seconds that each transition, and the wait for the node, may take.
     """
 
-    def __init__(self, node: Node, executor: Executor, target: str, timeout_s: float):
-        self._node, self._executor = node, executor
+    def __init__(self, node: Node, spin: Spin, target: str, timeout_s: float):
+        self._node, self._spin = node, spin
         self._target = target
         self._timeout_s = timeout_s
         self._get = node.create_client(GetState, f'{target}/get_state')
@@ -52,11 +54,13 @@ class Autostart:
 
         :raises TransitionError: if the node does not appear, answer or agree.
         """
-        for client in (self._get, self._change):
-            if not client.wait_for_service(timeout_sec=self._timeout_s):
+        deadline = time.monotonic() + self._timeout_s
+        while lacking := [x for x in (self._get, self._change) if not x.service_is_ready()]:
+            self._spin(_POLL_S)
+            if time.monotonic() >= deadline:
                 raise TransitionError(
                     f'{self._target} did not appear within {self._timeout_s:g} s: expected the '
-                    f'service {self._node.resolve_service_name(client.srv_name)}')
+                    f'service {self._node.resolve_service_name(lacking[0].srv_name)}')
         done = set()
         while True:
             state = self._state()
@@ -88,17 +92,17 @@ class Autostart:
                 raise self._silent('get_state')
 
     def _change_state(self, transition: int, label: str, goal: int) -> bool:
-        """Ask for a transition, once; where the answer is lost, the state tells of success."""
+        """Ask for a transition once; if the answer is lost, the state tells of success alone."""
         deadline = time.monotonic() + self._timeout_s
         future = self._change.call_async(
             ChangeState.Request(transition=Transition(id=transition)))
-        while (left_s := deadline - time.monotonic()) > 0:
-            if self._wait(future, min(left_s, _ASK_AGAIN_S)):
-                return future.result().success
-            told = self._answer(self._get, GetState.Request(), _ASK_AGAIN_S)
+        while not self._wait(future, min(deadline - time.monotonic(), _ASK_AGAIN_S)):
+            if time.monotonic() >= deadline:
+                raise self._silent(label)
+            told = self._answer(self._get, GetState.Request(), _SOON_S)
             if told is not None and told.current_state.id == goal:
                 return True
-        raise self._silent(label)
+        return future.result().success
 
     def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)
@@ -107,7 +111,7 @@ class Autostart:
     def _wait(self, future: Future, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while not future.done() and (left_s := deadline - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left_s)
+            self._spin(left_s)
         return future.done()
 
     def _silent(self, label: str) -> TransitionError:
@@ -115,7 +119,7 @@ class Autostart:
                                f'{self._timeout_s:g} s')
 
 
-def wait_for_subscriber(node: Node, executor: Executor, topic: str, timeout_s: float) -> None:
+def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) -> None:
     """
     Wait until someone subscribes to a topic.
 
@@ -126,7 +130,7 @@ def wait_for_subscriber(node: Node, executor: Executor, topic: str, timeout_s: f
         if time.monotonic() >= deadline:
             raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
                                   f'{timeout_s:g} s: expected a node that listens to it')
-        executor.spin_once(timeout_sec=_POLL_S)
+        spin(_POLL_S)
 
 
 def _options(args: list[str]) -> argparse.Namespace:
@@ -149,11 +153,11 @@ def main(args: list[str] | None = None) -> int:
 
     def activate(node: Node) -> None:
         options = _options(remove_ros_args(words)[1:])
-        with serving(node) as executor:
+        with serving(node) as spin:
             for target in options.nodes:
-                Autostart(node, executor, target, options.timeout).run()
+                Autostart(node, spin, target, options.timeout).run()
             if options.heard:
-                wait_for_subscriber(node, executor, options.heard, options.timeout)
+                wait_for_subscriber(node, spin, options.heard, options.timeout)
 
     return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
 

@@ -15,6 +15,7 @@ from moss_perception.evaluation.live import Heard
 from moss_perception.evaluation.matching import Attempt
 from moss_perception.ros.camera_ear import CameraEar
 from moss_perception.ros.evaluator_settings import EvaluatorSettings
+from moss_perception.ros.interrupts import interruptible
 from moss_perception.ros.observer import Hearing
 from moss_perception.ros.settings import read_settings
 from moss_perception.ros.spinning import run_node, serving
@@ -188,17 +189,20 @@ def _spin_for(spin: Callable[[float], None], seconds: float) -> None:
 def _work(node: BagEvaluator) -> bool:
     """Evaluate; tell whether what was required holds."""
     # What can't be used is to be known before anything is played.
-    job = EvaluationJob(node.settings, node.get_logger().info)
-    with serving(node) as executor:
+    with interruptible():
+        job = EvaluationJob(node.settings, node.get_logger().info)
+    with serving(node) as spin_once:
         def spin(seconds: float) -> None:
-            executor.spin_once(timeout_sec=seconds)
+            spin_once(seconds)
             node.keep_pictures()
 
         node.connect(spin)
         began = time.monotonic()
         node.watch(spin)
         node.keep_pictures(over=True)
-    return job.finish(node.heard, node.told, time.monotonic() - began, node.pictures)
+    elapsed_s = time.monotonic() - began
+    with interruptible():
+        return job.finish(node.heard, node.told, elapsed_s, node.pictures)
 
 
 def main(args: list[str] | None = None) -> int:

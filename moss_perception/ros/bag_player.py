@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Time
 from moss_perception.bags.reader import Recording
 from moss_perception.bags.topics import IMAGE_TYPES, Topic
 from moss_perception.errors import BagError, ConfigError, MossError
+from moss_perception.ros.interrupts import check, interruptible
 from moss_perception.ros.player_settings import PlayerSettings
 from moss_perception.ros.player_topics import (
     choose_stepped,
@@ -21,8 +22,7 @@ from moss_perception.ros.player_topics import (
 )
 from moss_perception.ros.quick_acks import quick_acknowledgement, VARIABLE
 from moss_perception.ros.settings import read_settings
-from moss_perception.ros.spinning import Executor, run_node, serving
-from rclpy.duration import Duration
+from moss_perception.ros.spinning import acknowledged, run_node, serving, Spin
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -48,18 +48,18 @@ class BagPlayer:
     because ROS timers stand still with use_sim_time and no /clock.
 
     :param node: publishes and listens.
-    :param executor: serves the node's callbacks.
+    :param spin: serves the node's callbacks for so many seconds at most.
     :param recording: open; of a damaged one, what can be read is played.
     :param settings: what to do.
     :param timing: takes a line ``stamp_ns,publish_monotonic_ns`` for each image published.
     :raises BagError: if a wanted topic is not in the recording.
     """
 
-    def __init__(self, node: Node, executor: Executor, recording: Recording,
+    def __init__(self, node: Node, spin: Spin, recording: Recording,
                  settings: PlayerSettings, timing: TextIO | None = None):
         self._node, self._recording, self._settings = node, recording, settings
         self._log = node.get_logger()
-        self._executor = executor
+        self._spin = spin
         topics = choose_topics(recording, settings)
         self._publishers: dict[str, Publisher] = {}
         for topic in topics:
@@ -144,6 +144,7 @@ class BagPlayer:
     def _play_once(self) -> None:
         start_s, first_ns, played = time.monotonic(), None, 0
         for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
+            check()
             first_ns = stamp_ns if first_ns is None else first_ns
             self._keep_time(start_s, first_ns, stamp_ns)
             if topic in self._stepped:
@@ -177,9 +178,6 @@ class BagPlayer:
     def _spin_until(self, due_s: float) -> None:
         while (left_s := due_s - time.monotonic()) > 0:
             self._spin(left_s)
-
-    def _spin(self, timeout_s: float) -> None:
-        self._executor.spin_once(timeout_sec=timeout_s)
 
     def _publish_clock(self, stamp_ns: int) -> None:
         sec, nanosec = divmod(stamp_ns, 10**9)
@@ -227,8 +225,7 @@ class BagPlayer:
             return
         deadline = time.monotonic() + timeout_s
         for topic, publisher in self._publishers.items():
-            left_s = max(deadline - time.monotonic(), 0.0)
-            if not publisher.wait_for_all_acked(Duration(seconds=left_s)):
+            if not acknowledged(publisher, deadline - time.monotonic()):
                 message = f'messages on {topic} were not acknowledged within {timeout_s:g} s'
                 if self._settings.lock_step:
                     raise MossError(message)
@@ -265,7 +262,8 @@ def _play(node: Node, quick: bool) -> None:
             f'{VARIABLE} is set: lock step waits up to 3 s an image for acknowledgements, '
             'unless that profile has a short heartbeatPeriod')
     with ExitStack() as stack:
-        recording = stack.enter_context(Recording(settings.bag, salvage=True))
+        with interruptible():
+            recording = stack.enter_context(Recording(settings.bag, salvage=True))
         timing = None
         if settings.timing_log:
             try:
@@ -275,8 +273,8 @@ def _play(node: Node, quick: bool) -> None:
                     f'parameter timing_log: cannot write {settings.timing_log}: '
                     f'{error.strerror}') from error
             timing.write('stamp_ns,publish_monotonic_ns\n')
-        executor = stack.enter_context(serving(node))
-        BagPlayer(node, executor, recording, settings, timing).play()
+        spin = stack.enter_context(serving(node))
+        BagPlayer(node, spin, recording, settings, timing).play()
 
 
 if __name__ == '__main__':

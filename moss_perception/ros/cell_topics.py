@@ -10,9 +10,9 @@ from moss_perception.bags.outcomes import Outcome, values_of
 from moss_perception.ros.conversions import header, ns_to_stamp, rgb_to_image
 from moss_perception.ros.diagnostics import OK, status, WARN
 from moss_perception.ros.image_subscription import type_name
+from moss_perception.ros.spinning import acknowledged
 from moss_perception.simulation.sensor import encode
 import numpy as np
-from rclpy.duration import Duration
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -87,7 +87,7 @@ class CellTopics:
 
     def flush(self, timeout_s: float) -> None:
         """Wait until the outcomes have arrived, so that a process may end after the last."""
-        self._outcome.wait_for_all_acked(Duration(seconds=timeout_s))
+        acknowledged(self._outcome, timeout_s)
 
     def _header(self, stamp_ns: int) -> Any:
         return header(stamp_ns, self._frame_id)

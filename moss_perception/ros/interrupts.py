@@ -1,79 +1,99 @@
 """
-SIGINT and SIGTERM, raised in the main thread where they do no harm.
+SIGINT and SIGTERM in a process that serves a node: seen between its pieces of work, not amid them.
 
 Python raises ``KeyboardInterrupt`` between any two instructions: amid a callback, the import of a
 compiled module, or an object that rclpy has half made. rclpy's own handlers end the context at
-once, from another thread, under whatever the node is just doing. Here a signal waits instead
-until such a piece of work is done.
+once, from another thread, under whatever the node is just doing. Here a signal is noted, and
+raised where the main thread asks for it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+import os
 import signal
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Ctrl-C under ros2 launch comes twice, from the terminal and from launch.
 _SAME_S = 1.0
 
-_holds = 0
-_waiting = False
-_raised_at = -_SAME_S
+
+@dataclass
+class _State:
+    """Of the process: when it was interrupted, and what its signals did before."""
+
+    since_s: float | None = None
+    anywhere: bool = False
+    before: dict[signal.Signals, Any] = field(default_factory=dict)
+
+
+_state = _State()
 
 
 @contextmanager
 def handled() -> Iterator[None]:
     """
-    Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, where they are not held, until the end.
+    Note SIGINT and SIGTERM until the end; another one, a second later, ends the process at once.
 
-    The handlers of before come back then. In another thread than the main one it does nothing.
+    The handlers of before come back then, unless there was a signal: the process is about to end,
+    and the same Ctrl-C may come again. In another thread than the main one nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    global _waiting, _raised_at
-    _waiting, _raised_at = False, -_SAME_S
-    before = {number: signal.signal(number, _on_signal) for number in _SIGNALS}
+    _state.since_s, _state.anywhere = None, False
+    for number in _SIGNALS:
+        handler = signal.signal(number, _on_signal)
+        if handler is not _on_signal:
+            _state.before[number] = handler
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if _state.since_s is None:
+            for number, handler in _state.before.items():
+                signal.signal(number, handler)
+
+
+def check() -> None:
+    """
+    Ask for a signal that came.
+
+    :raises KeyboardInterrupt: if one did.
+    """
+    if _state.since_s is not None:
+        raise KeyboardInterrupt
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """
-    Do a piece of work as a whole: a signal that comes meanwhile is raised after it.
+    Let a signal interrupt long work anywhere: work that may be lost, and has no part in rclpy.
 
-    :raises KeyboardInterrupt: at the end, if there was one, and no outer piece of work goes on.
+    :raises KeyboardInterrupt: if one came; also in place of what became of it, since the import
+        of a compiled module makes an ImportError of an interrupt.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    global _holds
-    _holds += 1
+    check()
+    _state.anywhere = True
     try:
         yield
+    except Exception:
+        if _state.since_s is None:
+            raise
     finally:
-        _holds -= 1
-    if _waiting and not _holds:
-        _interrupt()
+        _state.anywhere = False
+    check()
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    global _waiting
-    if time.monotonic() - _raised_at < _SAME_S:
-        return
-    if _holds:
-        _waiting = True
-    else:
-        _interrupt()
-
-
-def _interrupt() -> None:
-    global _waiting, _raised_at
-    _waiting, _raised_at = False, time.monotonic()
-    raise KeyboardInterrupt
+    now_s = time.monotonic()
+    if _state.since_s is None:
+        _state.since_s = now_s
+        if _state.anywhere:
+            raise KeyboardInterrupt
+    elif now_s - _state.since_s >= _SAME_S:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

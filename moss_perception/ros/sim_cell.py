@@ -178,9 +178,9 @@ def _work(node: SimCell) -> None:
     """Listen until the cell has ended."""
     node.start()
     try:
-        with serving(node) as executor:
+        with serving(node) as spin:
             while not node.done.is_set():
-                executor.spin_once(timeout_sec=_POLL_S)
+                spin(_POLL_S)
             node.flush()
     finally:
         node.finish()

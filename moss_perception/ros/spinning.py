@@ -1,13 +1,15 @@
 """Start rclpy, let a node work, and end well: when it is done, by a known error, by a signal."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 import sys
+import time
 from typing import Any
 
 from moss_perception.errors import ConfigError, MossError
-from moss_perception.ros.interrupts import handled, held
+from moss_perception.ros.interrupts import check, handled
 import rclpy
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
@@ -16,44 +18,58 @@ from rclpy.utilities import remove_ros_args
 # A signal during a wait in the middleware is seen when that ends.
 _WAIT_S = 0.2
 
+Spin = Callable[[float], None]
+
 
 def without_place(error: Exception) -> str:
     """Return the message in one line, without the places in C sources that rcl appends."""
     return ' '.join(str(error).split(', at /')[0].split())
 
 
-class Executor(SingleThreadedExecutor):
-    """Serves callbacks in the main thread; a signal waits until the one that runs is done."""
-
-    def spin_once(self, timeout_sec: float | None = None) -> None:
-        """
-        Wait for one callback and run it.
-
-        :param timeout_sec: seconds to wait at most; none of the waits is longer than 0.2 s.
-        :raises KeyboardInterrupt: after SIGINT or SIGTERM.
-        """
-        wait_s = _WAIT_S if timeout_sec is None or timeout_sec < 0 else min(timeout_sec, _WAIT_S)
-        with held():
-            super().spin_once(wait_s)
-
-
 @contextmanager
-def serving(node: Any) -> Iterator[Executor]:
-    """Give an executor that serves a node's callbacks, and end it well after a signal, too."""
-    executor = Executor(context=node.context)
+def serving(node: Any) -> Iterator[Spin]:
+    """
+    Serve a node's callbacks.
+
+    :returns: what waits for one callback and runs it, for so many seconds at most, though never
+        more than 0.2 s; it raises ``KeyboardInterrupt`` after SIGINT or SIGTERM.
+    """
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
+
+    def spin_once(timeout_s: float) -> None:
+        executor.spin_once(timeout_sec=min(timeout_s, _WAIT_S))
+        check()
+
     try:
-        yield executor
+        yield spin_once
     finally:
-        with held():
-            executor.shutdown()
+        executor.shutdown()
 
 
 def spin(node: Any) -> None:
     """Serve a node's callbacks until it is interrupted."""
-    with serving(node) as executor:
+    with serving(node) as spin_once:
         while node.context.ok():
-            executor.spin_once()
+            spin_once(_WAIT_S)
+
+
+def acknowledged(publisher: Any, timeout_s: float) -> bool:
+    """
+    Wait until all subscribers have got what was published.
+
+    :param timeout_s: seconds to wait at most.
+    :returns: whether they have.
+    :raises KeyboardInterrupt: after SIGINT or SIGTERM.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left_s = max(deadline - time.monotonic(), 0.0)
+        if publisher.wait_for_all_acked(Duration(seconds=min(left_s, _WAIT_S))):
+            return True
+        check()
+        if left_s <= _WAIT_S:
+            return False
 
 
 def run_node(name: str, make: Callable[[], Any], work: Callable[[Any], None] = spin,
@@ -71,9 +87,9 @@ def run_node(name: str, make: Callable[[], Any], work: Callable[[Any], None] = s
     node = None
     with handled():
         try:
-            with held():
-                _initialise(args)
-                node = _made(make)
+            _initialise(args)
+            node = _made(make)
+            check()
             work(node)
         except (KeyboardInterrupt, ExternalShutdownException):
             return interrupted
@@ -84,17 +100,11 @@ def run_node(name: str, make: Callable[[], Any], work: Callable[[Any], None] = s
                 node.get_logger().error(str(error))
             return 1
         finally:
-            _leave(node)
+            if node is not None:
+                node.destroy_node()
+            if rclpy.ok():
+                rclpy.shutdown()
     return 0
-
-
-def _leave(node: Any) -> None:
-    """Free everything, whatever signals come now."""
-    with suppress(KeyboardInterrupt), held():
-        if node is not None:
-            node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
 
 
 def _initialise(args: list[str] | None) -> None:

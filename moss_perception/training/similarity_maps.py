@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 # Those whose windows end at the newest sample.
-CAUSAL = ('moss', 'moss_clip', 'moss_upper')
+CAUSAL = ('moss', 'moss_clip', 'moss_upper', 'moss_flow')
 
 
 def require_similarities(config: GraspConfig) -> None:

@@ -1,11 +1,9 @@
 """What every node does with a bad start and with a signal, in processes of their own."""
 
-import os
 import signal
 import subprocess
 import sys
 
-from moss_perception.ros import interrupts
 import pytest
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
@@ -45,87 +43,158 @@ def test_a_signal_ends_a_node_without_a_traceback(
     assert 'Traceback' not in process.output()
 
 
-def test_a_signal_amid_a_callback_is_raised_when_that_is_done(tmp_path):
-    script = tmp_path / 'amid.py'
-    script.write_text("""
-import os, signal, sys
-from moss_perception.ros.spinning import run_node
+START = """
+import os, random, signal, sys, threading, time
+from moss_perception.errors import MossError
+from moss_perception.ros.interrupts import interruptible
+from moss_perception.ros.spinning import run_node, serving
 from rclpy.node import Node
-from std_msgs.msg import String
 
-class Amid(Node):
-    def __init__(self):
-        super().__init__('amid')
-        self.publisher = self.create_publisher(String, 'words', 1)
-        self.create_timer(0.01, self.on_timer)
+def interrupt(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
 
-    def on_timer(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        sum(range(1000))
-        print('whole', flush=True)
+def told(what):
+    print(what, flush=True)
+
+def later(delay_s, *numbers):
+    def send():
+        for number in numbers:
+            time.sleep(delay_s)
+            interrupt(number)
+    threading.Thread(target=send, daemon=True).start()
+
+class Told(Node):
+    def __init__(self, callback=None):
+        super().__init__('told')
+        if callback:
+            self.create_timer(0.01, callback)
 
     def destroy_node(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        self.publisher.publish(String(data='last words'))
         super().destroy_node()
-        print('freed', flush=True)
+        told('freed')
 
-sys.exit(run_node('amid', Amid, interrupted=130))
-""")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
-                          timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, 'whole\nfreed\n', '')
+"""
 
 
-def test_signals_at_any_moment_of_a_busy_node_leave_nothing_half_made(tmp_path):
-    script = tmp_path / 'busy.py'
-    script.write_text("""
-import os, random, signal, threading, time
-from moss_perception.ros.spinning import run_node, spin
-from rclpy.node import Node
+@pytest.fixture
+def ends(tmp_path):
+    """Return a function that runs a script after START: exit status and what it printed."""
+    def ends(script):
+        (tmp_path / 'script.py').write_text(START + script)
+        done = subprocess.run([sys.executable, str(tmp_path / 'script.py')], capture_output=True,
+                              text=True, timeout=100, check=False)
+        return done.returncode, done.stdout.split(), done.stderr
+    return ends
 
-def made():
-    node = Node('busy')
+
+def test_a_signal_amid_a_callback_is_seen_when_that_is_done(ends):
+    assert ends("""
+def callback():
+    interrupt(signal.SIGTERM)
+    sum(range(1000))
+    told('whole')
+
+sys.exit(run_node('told', lambda: Told(callback), interrupted=130))
+""") == (130, ['whole', 'freed'], '')
+
+
+def test_a_signal_amid_the_making_of_a_node_lets_it_be_made_and_freed(ends):
+    assert ends("""
+def make():
+    interrupt()
+    return Told()
+
+sys.exit(run_node('told', make, lambda node: told('worked'), interrupted=130))
+""") == (130, ['freed'], '')
+
+
+def test_signals_at_any_moment_of_a_busy_node_leave_nothing_half_made(ends):
+    assert ends("""
+def make():
+    node = Told()
     for _ in range(4):
         node.create_timer(0.0005, lambda: None)
     return node
 
-def interrupt(delay_s):
-    time.sleep(delay_s)
-    os.kill(os.getpid(), signal.SIGINT)
-
 seeded = random.Random(0)
 for _ in range(30):
-    thread = threading.Thread(target=interrupt, args=(0.05 + 0.1 * seeded.random(),))
-    print(run_node('busy', made, lambda node: (thread.start(), spin(node)), interrupted=130))
-    thread.join()
+    later(0.2 * seeded.random(), signal.SIGINT)
+    told(run_node('told', make, interrupted=130))
+""") == (0, ['freed', '130'] * 30, '')
+
+
+def test_an_error_during_an_interrupt_is_told(ends):
+    status, said, errors = ends("""
+def callback():
+    interrupt()
+    raise MossError('what went wrong')
+
+sys.exit(run_node('told', lambda: Told(callback), interrupted=130))
 """)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
-                          timeout=100, check=False)
-    assert (done.returncode, done.stderr) == (0, '')
-    assert done.stdout.split() == ['130'] * 30
+    assert (status, said) == (1, ['freed'])
+    assert 'what went wrong' in errors and 'Traceback' not in errors
 
 
-def test_what_is_held_ends_first_and_an_inner_piece_does_not_end_the_outer():
-    done = []
-    with pytest.raises(KeyboardInterrupt), interrupts.handled(), interrupts.held():
-        with interrupts.held():
-            os.kill(os.getpid(), signal.SIGINT)
-            done.append('inner')
-        done.append('outer')
-    assert done == ['inner', 'outer']
+def test_a_wait_without_an_end_ends_soon_after_a_signal(ends):
+    status, said, errors = ends("""
+def work(node):
+    with serving(node) as spin_once:
+        began = time.monotonic()
+        later(0.3, signal.SIGINT)
+        try:
+            while True:
+                spin_once(1000.0)
+        finally:
+            told(time.monotonic() - began)
+
+sys.exit(run_node('told', Told, work, interrupted=130))
+""")
+    assert (status, said[1], errors) == (130, 'freed', '')
+    # 0.3 s and a wait of 0.2 s; a busy machine takes longer.
+    assert float(said[0]) < 5.0
 
 
-def test_one_ctrl_c_that_comes_twice_interrupts_once_and_a_later_one_again(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(interrupts.time, 'monotonic', lambda: now[0])
-    before = signal.getsignal(signal.SIGINT)
-    with interrupts.handled():
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-        now[0] += 0.5
-        os.kill(os.getpid(), signal.SIGINT)
-        now[0] += 1.0
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+def test_long_work_may_be_interrupted_anywhere_whatever_becomes_of_the_interrupt(ends):
+    assert ends("""
+def work(node):
+    with interruptible():
+        later(0.1, signal.SIGINT)
+        try:
+            time.sleep(1000.0)
+        except KeyboardInterrupt:
+            raise ImportError('initialization failed')
+
+sys.exit(run_node('told', Told, work, interrupted=130))
+""") == (130, ['freed'], '')
+
+
+def test_one_ctrl_c_that_comes_twice_leaves_the_clean_up_alone(ends):
+    assert ends("""
+class Slow(Told):
+    def destroy_node(self):
+        interrupt()
+        super().destroy_node()
+
+status = run_node('told', lambda: Slow(interrupt), interrupted=130)
+interrupt()
+sys.exit(status)
+""") == (130, ['freed'], '')
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_second_one_later_ends_what_hangs(ends, number):
+    assert ends(f"""
+later(1.5, signal.SIGINT, {int(number)})
+run_node('told', lambda: Told(lambda: time.sleep(1000.0)))
+""") == (-number, [], '')
+
+
+def test_a_node_after_another_one_is_not_ended_by_its_signal(ends):
+    assert ends("""
+told(run_node('told', lambda: Told(interrupt), interrupted=130))
+told(run_node('told', Told, lambda node: told('worked'), interrupted=130))
+try:
+    interrupt()
+except KeyboardInterrupt:
+    told('as before')
+""") == (0, ['freed', '130', 'worked', 'freed', '0', 'as', 'before'], '')

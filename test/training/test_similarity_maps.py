@@ -83,7 +83,7 @@ def test_neighbours_outside_the_map_are_no_numbers():
     assert known[..., :3, 2:].all() and known.sum() == 2 * 3 * 9
 
 
-@pytest.mark.parametrize('temporal', ['moss', 'moss_clip', 'moss_upper'])
+@pytest.mark.parametrize('temporal', ['moss', 'moss_clip', 'moss_upper', 'moss_flow'])
 def test_the_network_is_left_as_it_was(temporal):
     one = network(temporal=temporal).eval()
     images, grasps, *_ = next(clips(one.config, [scene(0)]))
