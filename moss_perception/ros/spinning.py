@@ -38,7 +38,7 @@ def serving(node: Any) -> Iterator[Spin]:
     executor.add_node(node)
 
     def spin_once(timeout_s: float) -> None:
-        executor.spin_once(timeout_sec=min(timeout_s, _WAIT_S))
+        executor.spin_once(timeout_sec=min(max(timeout_s, 0.0), _WAIT_S))
         check()
 
     try:
