@@ -1,0 +1,26 @@
+"""The installed executables of the nodes, before there is a node."""
+
+import signal
+import subprocess
+
+import pytest
+
+NODES = ('autostart', 'bag_evaluator', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_ctrl_c_amid_the_imports_ends_a_node_without_a_word(programs, tmp_path, name):
+    if not programs.prefix():
+        pytest.skip('the package is not built: executables are modules that are run')
+    (tmp_path / 'rclpy.py').write_text(
+        'import time\nprint("importing", flush=True)\ntime.sleep(60)\n')
+    process = subprocess.Popen(programs.command(name), env=programs.environment(tmp_path),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout.readline() == 'importing\n'
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ('', None)
+        assert process.returncode == -signal.SIGINT
+    finally:
+        process.kill()
+        process.wait()
