@@ -232,7 +232,7 @@ class PredictorBench:
             try:
                 self.send(message, publisher, 0.25)
                 return publisher
-            except UnansweredError:
+            except AssertionError:
                 continue
         raise AssertionError(f'no image was processed:\n{self.process.output()}')
 
