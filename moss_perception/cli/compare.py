@@ -34,6 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     source.add_argument('--results', nargs='+', metavar='FILE',
                         help='print what was stored before; of several files with the same scenes '
                              'all runs together')
+    parser.add_argument('--arms', nargs='+', metavar='ARM', default=[],
+                        help='with --results: keep the runs of these only')
     parser.add_argument('--costs', nargs='+', metavar='DIR',
                         help='with --results: measure what their arms cost anew, in one run, from '
                              'the first checkpoint of each in these folders')
@@ -61,11 +63,13 @@ def compare(arguments: argparse.Namespace) -> int:
     """Measure and store, or read; and print the tables."""
     if arguments.results:
         stored = [_read(Path(name)) for name in arguments.results]
-        result = stored[0] if len(stored) == 1 else merge(stored)
+        whole = len(stored) == 1 and not arguments.arms
+        result = stored[0] if whole else merge(stored, arguments.arms)
         if arguments.costs:
             result = result | {'costs': _measure_costs(arguments, result['costs'])}
-    elif arguments.costs:
-        raise ConfigError('--costs goes with --results: expected --results FILE')
+    elif arguments.costs or arguments.arms:
+        name = '--costs' if arguments.costs else '--arms'
+        raise ConfigError(f'{name} goes with --results: expected --results FILE')
     else:
         result = _measure_all(arguments)
     result = plain(result)

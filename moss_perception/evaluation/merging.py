@@ -1,5 +1,6 @@
 """Comparisons of arms that were trained at different times, put together as one."""
 
+from collections.abc import Collection
 from typing import Any
 
 from moss_perception.errors import ConfigError
@@ -7,7 +8,7 @@ from moss_perception.evaluation.comparison import compare_pairs, summarise
 from moss_perception.evaluation.table import require_comparison
 
 
-def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+def merge(results: list[dict[str, Any]], arms: Collection[str] = ()) -> dict[str, Any]:
     """
     Put the runs of several comparisons together, and summarise and test them anew.
 
@@ -15,16 +16,23 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
     comparisons keeps that of the one with most of its trainings.
 
     :param results: as ``compare`` stores them, at least one.
+    :param arms: keep these only; empty for all.
     :returns: as ``compare`` stores it.
-    :raises ConfigError: if one is no comparison, two are of other scenes, or there are two runs of
-        one arm and seed.
+    :raises ConfigError: if one is no comparison, two are of other scenes, there are two runs of
+        one arm and seed, or none of an arm to be kept.
     """
     for result in results:
         require_comparison(result)
     first = results[0]
     for other in results[1:]:
         _require_same_scenes(first, other)
-    runs = [_numbers(run) for result in results for run in result['runs']]
+    runs = [run for result in results for run in result['runs']]
+    known = {run['arm']: None for run in runs}
+    for arm in arms:
+        if arm not in known:
+            raise ConfigError(f'there is no run of the arm {arm!r}: expected some of '
+                              f'{", ".join(known)}')
+    runs = [_numbers(run) for run in runs if not arms or run['arm'] in arms]
     machines = list(dict.fromkeys(result['machine'] for result in results))
     merged = {key: {arm: _fullest(results, arm)[key][arm] for arm in dict.fromkeys(
         run['arm'] for run in runs) if arm in _fullest(results, arm)[key]}

@@ -34,6 +34,19 @@ def test_comparisons_of_parts_are_put_together_as_the_whole(stored, tmp_path, ca
     assert len(found['runs']) == 4
 
 
+def test_of_stored_comparisons_some_arms_can_be_kept(stored, tmp_path, capsys):
+    file = tmp_path / 'all.json'
+    file.write_text(json.dumps(plain(stored)))
+    kept = tmp_path / 'kept.json'
+    assert command.main(['--results', str(file), '--arms', 'moss', '--out', str(kept)]) == 0
+    assert 'blind' not in capsys.readouterr().out
+    found = json.loads(kept.read_text())
+    assert {run['arm'] for run in found['runs']} == set(found['arms']) == {'moss'}
+    assert found['arms']['moss'] == plain(stored)['arms']['moss']
+    assert command.main(['--results', str(file), '--arms', 'moose']) == 1
+    assert command.main(['--runs', str(tmp_path), '--arms', 'moss']) == 1
+
+
 def test_what_is_undefined_stays_so_when_put_together(stored):
     one, other = part(stored, 'blind', [0]), part(stored, 'moss', [0])
     one['runs'][0]['sets']['sim']['kinds']['still']['auroc'] = None
