@@ -2,7 +2,7 @@
 # Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
 # With --small: two arms, one seed, 800 scenes: some eleven minutes on two cores.
-# Without --small: all arms and remedies, three seeds each, 4,000 scenes: some eight hours on two cores, and 43 GB of disk.
+# Without --small: all arms and remedies, three seeds each, 4,000 scenes: some nine hours on two cores, and 43 GB of disk.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # Started again, it goes on where it was stopped.
 set -euo pipefail

@@ -59,7 +59,8 @@ def test_pages_point_to_files_that_exist():
                 assert (page.parent / target).exists(), f'{page.name} points to {target}'
 
 
-@pytest.mark.parametrize(('name', 'reference'), [('arms', 'moss_12'), ('long', 'moss_12_long')])
+@pytest.mark.parametrize(('name', 'reference'), [
+    ('arms', 'moss_12'), ('long', 'moss_12_long'), ('flow', 'moss_12_flow')])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(name, reference):
     page = (DOCS / 'results.md').read_text(encoding='utf-8')
     stored = tables(json.loads((DOCS / 'results' / f'{name}.json').read_text()), reference)
