@@ -18,8 +18,9 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Ctrl-C under ros2 launch comes twice, from the terminal and from launch.
-_SAME_S = 1.0
+# Ctrl-C under ros2 launch comes twice: from the terminal and, under load a second or two later,
+# from launch. Its SIGTERM comes five seconds after that.
+_SAME_S = 3.0
 
 
 @dataclass
@@ -37,7 +38,7 @@ _state = _State()
 @contextmanager
 def handled() -> Iterator[None]:
     """
-    Note SIGINT and SIGTERM until the end; another one, a second later, ends the process at once.
+    Note SIGINT and SIGTERM until the end; another one, 3 s later, ends the process at once.
 
     The handlers of before come back then, unless there was a signal: the process is about to end,
     and the same Ctrl-C may come again. In another thread than the main one nothing is changed.

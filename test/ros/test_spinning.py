@@ -184,7 +184,7 @@ sys.exit(status)
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_second_one_later_ends_what_hangs(ends, number):
     assert ends(f"""
-later(1.5, signal.SIGINT, {int(number)})
+later(3.5, signal.SIGINT, {int(number)})
 run_node('told', lambda: Told(lambda: time.sleep(1000.0)))
 """) == (-number, [], '')
 
