@@ -1,9 +1,9 @@
 """The shipped predictor without its MOSS: what the overhead of MOSS is held against."""
 
 import checkout  # noqa: F401 (makes moss_perception importable)
-from moss_perception.grasp.export import GraspStep
-from moss_perception.grasp.network import ensemble_probability, GraspNetwork
-from moss_perception.grasp.step_graph import RESULTS
+from moss_perception.models.export import GraspStep
+from moss_perception.models.network import ensemble_probability, GraspNetwork
+from moss_perception.models.step_graph import RESULTS
 from streams import export, Graph, session
 import torch
 from torch import nn, Tensor

@@ -3,10 +3,10 @@
 import json
 
 import checkout  # noqa: F401 (makes moss_perception importable)
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.network import GraspNetwork
+from moss_perception.core.resources import model_path
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.network import GraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.resources import model_path
 from safetensors import safe_open
 import torch
 from torch import nn

@@ -10,7 +10,7 @@ import time
 
 from checkout import ROOT
 from moss_perception.cli.bag_topics import system_of
-from moss_perception.system import STARTER
+from moss_perception.ros.system import STARTER
 from timing import resident_bytes
 
 START_S = 60.0

@@ -6,7 +6,7 @@ from bare_predictor import arguments_of, BareStep, GRASPS, stepper, WholeStep
 import blocks
 from harness import parse_arguments, Report
 from hosts import Host, hosts
-from moss_perception.grasp.network import GraspNetwork
+from moss_perception.models.network import GraspNetwork
 from moss_perception.moss import attach, MOSS
 from timing import take_turns, Times
 import torch

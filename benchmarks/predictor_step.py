@@ -8,12 +8,12 @@ from bare_predictor import GRASPS, samples, stepper, WholeStep
 import blocks
 from checkout import ROOT
 from harness import parse_arguments, Report
-from moss_perception.grasp.checkpoint import save_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.engine import Engine, load_engine
-from moss_perception.grasp.export import export_graphs
-from moss_perception.grasp.network import GraspNetwork
-from moss_perception.resources import model_path
+from moss_perception.core.resources import model_path
+from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.export import export_graphs
+from moss_perception.models.network import GraspNetwork
+from moss_perception.runtime.engine import Engine, load_engine
 import node_memory
 from overhead import operations
 from parts import profile

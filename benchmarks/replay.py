@@ -8,14 +8,14 @@ import tempfile
 from checkout import ROOT
 import cv2
 from harness import parse_arguments, Report
-from moss_perception.bags.reader import Recording
-from moss_perception.bags.writer import RecordingWriter
+from moss_perception.core.parallel import in_order
+from moss_perception.core.resources import model_path
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.replay import read_images, replay
 from moss_perception.evaluation.shares import join, share_out
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.parallel import in_order
-from moss_perception.resources import model_path
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 from timing import peak_bytes
 

@@ -13,8 +13,9 @@ import sys
 from checkout import IMAGES, RESULTS, ROOT
 from harness import format_table, show, show_met
 from moss_perception.cli.common import write_text
-from moss_perception.cli.pages import fill
 import plots
+
+from study.pages import fill
 
 PAGE = ROOT / 'docs' / 'performance.md'
 

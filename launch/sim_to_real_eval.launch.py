@@ -16,7 +16,7 @@ from launch.events import matches_action, Shutdown
 from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration
 from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
-from moss_perception.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
 
 _spec = spec_from_file_location('grasp_launch', Path(__file__).with_name('grasp.launch.py'))
 grasp_launch = module_from_spec(_spec)

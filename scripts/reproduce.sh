@@ -88,7 +88,7 @@ if ((!small)) && [[ ! -e $initial && -e docs/results/backbone_64/backbone.safete
   cp docs/results/backbone_64/* "$folder/backbone/"
 fi
 if [[ ! -e $initial ]]; then
-  start_training backbone "$folder/backbone" config/backbone.yaml 0 "${first[@]}"
+  start_training backbone "$folder/backbone" study/backbone.yaml 0 "${first[@]}"
   wait $! || failed
 fi
 
@@ -96,8 +96,8 @@ fi
 train_arms() {
   local seed arm run maps config
   for arm in "$@"; do
-    config=config/arms/$arm.yaml
-    [[ -e $config ]] || config=config/remedies/$arm.yaml
+    config=study/variants/$arm.yaml
+    [[ -e $config ]] || config=study/experiments/$arm.yaml
     for seed in "${seeds[@]}"; do
       run=$folder/arms/${arm}_seed_$seed
       [[ -e $run/$arm.safetensors ]] && continue
@@ -116,7 +116,7 @@ train_arms() {
 # epochs as the longest asks for.
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
-    start_training maps "$folder/maps_seed_$seed" config/remedies/moss_12_long.yaml "$seed" \
+    start_training maps "$folder/maps_seed_$seed" study/experiments/moss_12_long.yaml "$seed" \
       --initial "$initial" --maps "$folder/maps/seed_$seed" --only-maps --workers "$((workers / ${#seeds[@]}))" \
       "${options[@]}"
     jobs+=($!)
@@ -131,6 +131,6 @@ train_arms "${remedies[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 rm -rf "$folder/maps"
 
-"$bin/compare" --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
+python -m study.compare --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
   "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json" --plots "$folder/plots" "${measured[@]}"
-printf '[reproduce] the same table again: compare --results %s\n' "$folder/arms.json"
+printf '[reproduce] the same table again: python -m study.compare --results %s\n' "$folder/arms.json"

@@ -10,7 +10,14 @@ import shutil
 import signal
 import sys
 
+from moss_perception.runtime.engine import ENGINES, load_engine
+from moss_perception.runtime.predictor import Predictor
 import pytest
+
+_HERE = Path(__file__).resolve().parent
+# What tests share lies beside this file; the study, which is not installed, above it.
+sys.path.insert(0, str(_HERE))
+sys.path.append(str(_HERE.parent))
 
 
 def _load(name: str):
@@ -91,9 +98,9 @@ def tiny_checkpoint(request, tmp_path_factory) -> Path:
 
 def _export_or_copy(kept: Path, path: Path) -> None:
     if not (kept / 'SHA256SUMS').is_file():
-        from moss_perception.grasp.checkpoint import save_checkpoint
-        from moss_perception.grasp.export import export_graphs
-        save_checkpoint(path, _load('grasp/tiny').tiny_network(), {'seeds': [0, 99]})
+        from moss_perception.models.checkpoint import save_checkpoint
+        from moss_perception.models.export import export_graphs
+        save_checkpoint(path, _load('tiny').tiny_network(), {'seeds': [0, 99]})
         export_graphs(path)
         # The manifest comes last: it says that the others are there.
         for made in sorted(path.parent.iterdir(), key=lambda made: made.name == 'SHA256SUMS'):
@@ -115,12 +122,24 @@ def no_torch(tmp_path_factory) -> Path:
 def _digest_of_sources() -> str:
     """Tell apart what the tiny checkpoint and its graphs are made from."""
     package = Path(importlib.util.find_spec('moss_perception').origin).parent
-    sources = [Path(__file__), Path(__file__).parent / 'grasp' / 'tiny.py',
+    sources = [Path(__file__), Path(__file__).parent / 'tiny.py',
                *sorted((package / 'moss').glob('*.py')),
-               *(package / 'grasp' / f'{name}.py' for name in (
+               *(package / 'models' / f'{name}.py' for name in (
                    'backbone', 'checkpoint', 'config', 'export', 'manifest', 'network'))]
     versions = [version(name) for name in ('torch', 'onnxscript', 'safetensors')]
     digest = hashlib.sha256(''.join(versions).encode())
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@pytest.fixture(scope='session', params=ENGINES)
+def engine(request, tiny_checkpoint):
+    """Return an engine that runs the tiny checkpoint: each test runs with all of them."""
+    return load_engine(str(tiny_checkpoint), engine=request.param, threads=1)
+
+
+@pytest.fixture
+def predictor(engine):
+    """Return a predictor of the tiny checkpoint."""
+    return Predictor(engine)

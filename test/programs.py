@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 import sys
 
-from moss_perception.errors import MossError
-from moss_perception.resources import executable
+from moss_perception.core.errors import MossError
+from moss_perception.core.resources import executable
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = {'adapt': 'adapt', 'bag_topics': 'bag_topics', 'clips_to_bag': 'clips',
-            'compare': 'compare', 'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
+            'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
             'record': 'record', 'run_eval': 'run_eval', 'run_grasp': 'run',
-            'similarities': 'similarities', 'train': 'train'}
+            'train': 'train'}
 
 
 def prefix() -> str:
@@ -26,8 +26,14 @@ def command(name: str) -> list[str]:
     """Return what starts an executable."""
     if prefix():
         return [str(executable(name))]
-    module = f'cli.{COMMANDS[name]}' if name in COMMANDS else f'ros.{name}'
-    return [sys.executable, '-m', f'moss_perception.{module}']
+    if name in COMMANDS:
+        return [sys.executable, '-m', f'moss_perception.cli.{COMMANDS[name]}']
+    return [sys.executable, '-c', _start(name)]
+
+
+def _start(name: str) -> str:
+    return (f'import sys; from moss_perception.ros.entry_points import {name}; '
+            f'sys.exit({name}())')
 
 
 def environment(*first: Path, **more: str) -> dict[str, str]:
@@ -58,7 +64,7 @@ def with_executables(folder: Path, *names: str) -> dict[str, str]:
     made.mkdir(parents=True)
     for name in names:
         path = made / name
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m moss_perception.ros.{name} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{_start(name)}" "$@"\n')
         path.chmod(0o755)
     # The middleware's own libraries are found along the same path.
     prefixes = [str(folder / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', '')]

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 import re
 
-from moss_perception.cli import pages
-from moss_perception.evaluation.table import tables
 import pytest
+
+from study import pages
+from study.table import tables
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 FENCED = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)

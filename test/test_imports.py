@@ -10,25 +10,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'moss_perception'
-BASE = {'errors', 'resources', 'images', 'imaging', 'parallel'}
 ALLOWED = {
-    'errors': set(),
-    'resources': {'errors'},
-    'images': {'errors'},
-    'imaging': {'errors', 'images'},
-    'parallel': {'errors'},
-    'system': {'errors', 'resources'},
-    'bags': {'errors'},
-    'moss': BASE,
-    'grasp': BASE | {'moss'},
-    'simulation': BASE | {'bags', 'moss'},
-    'evaluation': BASE | {'moss', 'grasp', 'bags'},
-    'training': BASE | {'moss', 'grasp', 'bags', 'simulation', 'evaluation'},
-    'ros': BASE | {'moss', 'grasp', 'bags', 'evaluation', 'simulation', 'system'},
+    'core': set(),
+    'moss': {'core'},
+    'models': {'core', 'moss'},
+    'runtime': {'core', 'moss', 'models'},
+    'data': {'core'},
+    'simulation': {'core', 'moss', 'data'},
+    'evaluation': {'core', 'moss', 'models', 'runtime', 'data'},
+    'training': {'core', 'moss', 'models', 'runtime', 'data', 'evaluation'},
+    'ros': {'core', 'moss', 'models', 'runtime', 'data', 'evaluation', 'simulation'},
 }
 ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',
                 'builtin_interfaces', 'rosidl_runtime_py'}
-ROSBAGS_HOMES = {'bags/reader.py', 'bags/writer.py', 'imaging.py'}
+ROSBAGS_HOMES = {'data/bags/reader.py', 'data/bags/writer.py', 'core/images.py'}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -63,7 +58,7 @@ def room_of(name: str) -> str:
 
 
 def test_the_sources_are_found():
-    assert {'errors.py', 'grasp/frame.py', 'ros/autostart.py', 'cli/run.py'} <= set(FILES)
+    assert {'core/errors.py', 'ros/predictor/node.py', 'cli/run.py'} <= set(FILES)
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -81,7 +76,7 @@ def test_ros_is_imported_in_its_room_only(name):
     if room_of(name) == 'ros':
         return
     found = {module for module in imports_of(name) if is_ros(module)}
-    if name == 'imaging.py':
+    if name == 'core/images.py':
         found = {module for module in found if module.split('.')[0] != 'cv_bridge'}
     assert not found, f'{name} imports {found}: expected ROS in moss_perception/ros only'
 

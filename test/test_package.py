@@ -8,8 +8,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
-from moss_perception.errors import MossError
-from moss_perception.resources import executable, share_directory
+from moss_perception.core.errors import MossError
+from moss_perception.core.resources import executable, share_directory
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,8 +52,7 @@ def test_every_executable_is_installed(described):
 
 
 @pytest.mark.parametrize('name', [
-    'autostart', 'bag_topics', 'compare', 'demo', 'evaluate', 'export', 'record', 'run_grasp',
-    'similarities', 'train'])
+    'autostart', 'bag_topics', 'demo', 'evaluate', 'export', 'record', 'run_grasp', 'train'])
 def test_a_command_tells_how_it_is_used(programs, tmp_path, name):
     done = subprocess.run([*programs.command(name), '--help'], cwd=tmp_path, timeout=60,
                           env=programs.environment(), text=True, capture_output=True)

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from moss_perception.bags.reader import Recording
-from moss_perception.grasp.checkpoint import load_checkpoint
-from moss_perception.grasp.engine import load_engine
-from moss_perception.grasp.export import compare, GraspStep
-from moss_perception.grasp.manifest import graph_path, read_header, read_manifest
-from moss_perception.resources import model_path, SHIPPED_MODEL
+from moss_perception.core.resources import model_path, SHIPPED_MODEL
+from moss_perception.data.bags.reader import Recording
+from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.export import compare, GraspStep
+from moss_perception.models.manifest import graph_path, read_header, read_manifest
+from moss_perception.runtime.engine import load_engine
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]

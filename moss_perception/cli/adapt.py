@@ -8,9 +8,9 @@ import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.cli.recording_topics import add_topics, topics_of
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.manifest import read_header
-from moss_perception.resources import model_path
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.models.manifest import read_header
 
 log = logging.getLogger('adapt')
 
@@ -54,8 +54,8 @@ def adapt(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise ConfigError('adapting needs torch, which is not installed: expected the '
                           'environment of scripts/setup.sh test') from error
-    from moss_perception.grasp.checkpoint import load_checkpoint
-    from moss_perception.grasp.novelty import read_novelty
+    from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.runtime.ood import read_novelty
     from moss_perception.training.adapt import adapted, fit_calibration, fit_head, judge, Readout
     from moss_perception.training.derive import refuse_existing, write_derived
     from moss_perception.training.evidence import collect

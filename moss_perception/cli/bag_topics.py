@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-from moss_perception.errors import BagError
-from moss_perception.resources import executable
-from moss_perception.system import grasp_arguments, grasp_system, Process
+from moss_perception.core.errors import BagError
+from moss_perception.core.resources import executable
+from moss_perception.ros.system import grasp_arguments, grasp_system, Process
 
 _COMPRESSED = '/compressed'
 _DEFAULTS = {argument.name: argument.default for argument in grasp_arguments()}
@@ -20,7 +20,7 @@ def system_of(values: dict[str, str]) -> list[Process]:
     Describe the grasp system; with a recording, one that hears its images.
 
     :param values: what was said, by argument name; see
-        :func:`moss_perception.system.grasp_system`.
+        :func:`moss_perception.ros.system.grasp_system`.
     :raises ConfigError: if a name is unknown or a value not allowed.
     :raises BagError: if the recording can't be read, or holds no such images.
     """
@@ -59,7 +59,7 @@ def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[st
     :raises BagError: if the recording can't be read, or holds no such images.
     """
     # Imported here: the launch file's interpreter need not be the one with rosbags.
-    from moss_perception.bags.reader import Recording
+    from moss_perception.data.bags.reader import Recording
     absolute = name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace(
         '//', '/')
     with Recording(Path(bag).expanduser(), salvage=True) as recording:
@@ -78,7 +78,7 @@ def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[st
 
 def _look(*words: str) -> tuple[str, bool]:
     try:
-        import moss_perception.bags.reader  # noqa: F401
+        import moss_perception.data.bags.reader  # noqa: F401
     except ImportError:
         return _ask(*words)
     return find_images(*words)

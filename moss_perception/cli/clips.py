@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 import sys
 
-from moss_perception.bags.clip_rows import shorten
 from moss_perception.cli.common import run_command, set_up_logging, STATUS
-from moss_perception.grasp.manifest import read_header
-from moss_perception.resources import model_path
+from moss_perception.core.resources import model_path
+from moss_perception.data.clips.rows import shorten
+from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
 _LOG = logging.getLogger('clips_to_bag')
@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     :raises MossError: if it can't be made.
     """
-    from moss_perception.bags.calibration import read_calibration
-    from moss_perception.bags.clip_rows import match_clips, read_rows
-    from moss_perception.bags.clips import ClipSettings, write_bag
-    from moss_perception.bags.disturbance import Disturbance
+    from moss_perception.data.clips.calibration import read_calibration
+    from moss_perception.data.clips.disturbance import Disturbance
+    from moss_perception.data.clips.importer import ClipSettings, write_bag
+    from moss_perception.data.clips.rows import match_clips, read_rows
     model, _ = read_header(model_path(''))
     settings = ClipSettings(
         domain=arguments.domain, pause_s=arguments.pause, clip_hz=arguments.clip_rate,
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def tell(path: Path, done, window_s: float) -> None:
-    """Log what a recording holds; see :class:`moss_perception.bags.clips.Written`."""
+    """Log what a recording holds; see :class:`moss_perception.data.clips.importer.Written`."""
     dropped = f', {done.dropped} dropped' if done.dropped else ''
     _LOG.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,
               done.images, dropped, path, done.attempts, done.successes, ''.join(

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 import platform
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 
 # Of commands that write something.
 STATUS = 'Exit status: 0 written, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'

@@ -15,11 +15,11 @@ from moss_perception.cli.demo_progress import Progress
 from moss_perception.cli.demo_recording import open_source, record_video, Source
 from moss_perception.cli.demo_run import choose_domain, Log, play, RunSettings
 from moss_perception.cli.demo_summary import summarise
-from moss_perception.errors import MossError
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.manifest import read_header
-from moss_perception.resources import model_path, share_directory
-from moss_perception.ros.observer import Observer
+from moss_perception.core.errors import MossError
+from moss_perception.core.resources import model_path, share_directory
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.manifest import read_header
+from moss_perception.ros.evaluator.observer import Observer
 from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'

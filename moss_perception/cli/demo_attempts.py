@@ -6,7 +6,7 @@ import math
 
 from moss_perception.evaluation import matching
 from moss_perception.evaluation.matching import Attempt
-from moss_perception.ros.observer import Scores
+from moss_perception.ros.evaluator.observer import Scores
 import numpy as np
 
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
@@ -60,7 +60,7 @@ def executed_row(attempt: Attempt, rows: np.ndarray) -> int | None:
     """
     Find the executed grasp among scored ones, by its position.
 
-    :param rows: see :class:`moss_perception.ros.observer.Scores`.
+    :param rows: see :class:`moss_perception.ros.evaluator.observer.Scores`.
     """
     places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
     return matching.executed_row(attempt.position, places)

@@ -4,7 +4,7 @@ from pathlib import Path
 import shutil
 import tempfile
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 
 
 class OutputFolder:

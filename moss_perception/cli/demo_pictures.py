@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from moss_perception.cli.demo_attempts import executed_row, ScoredAttempt
 from moss_perception.cli.demo_recording import read_images, Source
+from moss_perception.core.geometry import project
 from moss_perception.evaluation.drawing import Figure
-from moss_perception.grasp.geometry import project
-from moss_perception.ros.observer import Scores
+from moss_perception.ros.evaluator.observer import Scores
 import numpy as np
 
 HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'

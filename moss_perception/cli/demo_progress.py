@@ -4,7 +4,7 @@ import sys
 
 from moss_perception.cli.demo_attempts import HEADER, score_attempt, ScoredAttempt, table_row
 from moss_perception.cli.demo_recording import Source
-from moss_perception.ros.observer import Observer
+from moss_perception.ros.evaluator.observer import Observer
 from tqdm import tqdm
 
 # Where there is no terminal, a line each tenth tells enough.

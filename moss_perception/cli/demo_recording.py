@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moss_perception.bags.clip_video import read_frames
-from moss_perception.bags.reader import Recording
-from moss_perception.bags.writer import RecordingWriter
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.frames import Camera
+from moss_perception.core.messages import to_camera
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.data.clips.video import read_frames
 from moss_perception.evaluation import replay
 from moss_perception.evaluation.matching import Attempt, executed_grasps
-from moss_perception.grasp.frame import Camera
-from moss_perception.grasp.messages import to_camera
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'

@@ -11,9 +11,9 @@ import time
 from moss_perception.cli.bag_topics import system_of
 from moss_perception.cli.demo_recording import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
-from moss_perception.errors import MossError
-from moss_perception.ros.observer import Observer
-from moss_perception.system import JOB, Process
+from moss_perception.core.errors import MossError
+from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.ros.system import JOB, Process
 
 _COMPRESSED = '/compressed'
 # The player's highest rate: in lock step the predictor sets the pace.

@@ -14,7 +14,7 @@ from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo_attempts import ScoredAttempt
 from moss_perception.cli.demo_recording import Source
 from moss_perception.evaluation.metrics import auroc
-from moss_perception.ros.observer import Observer, Scores
+from moss_perception.ros.evaluator.observer import Observer, Scores
 import numpy as np
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',

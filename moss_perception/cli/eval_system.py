@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from moss_perception.cli.bag_topics import system_of
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import share_directory
 from moss_perception.evaluation.thresholds import score_threshold
-from moss_perception.resources import share_directory
-from moss_perception.system import Argument, check_values, JOB, Process, STARTER
+from moss_perception.ros.system import Argument, check_values, JOB, Process, STARTER
 
 LIVE, NONE = 'live', 'none'
 _BOOLEAN = ('true', 'false')
@@ -80,7 +80,7 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     A recording meets a predictor of its own, so that nothing of the last one is left in it.
 
     :param values: what was said, by argument name; arguments left out take their defaults.
-    :returns: the processes of each, as :func:`moss_perception.system.grasp_system` describes them.
+    :returns: the processes of each, as :func:`moss_perception.ros.system.grasp_system` lists them.
     :raises MossError: if a name is unknown, a value not allowed, or a recording not usable.
     """
     said = check_values(evaluation_arguments(), values)

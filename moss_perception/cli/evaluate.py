@@ -10,7 +10,7 @@ import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.cli.recording_topics import add_topics, TOPICS
-from moss_perception.grasp.engine import ENGINES
+from moss_perception.runtime.engine import ENGINES
 
 log = logging.getLogger('evaluate')
 

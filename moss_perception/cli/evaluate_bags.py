@@ -11,14 +11,14 @@ import os
 from pathlib import Path
 
 from moss_perception.cli.recording_topics import choose, topics_of
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.parallel import in_order
+from moss_perception.core.resources import model_path
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.shares import join, Share, share_out
 from moss_perception.evaluation.thresholds import parse, Requirement, score_threshold, Verdict
-from moss_perception.grasp.manifest import read_header, verify
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.parallel import in_order
-from moss_perception.resources import model_path
+from moss_perception.models.manifest import read_header, verify
+from moss_perception.runtime.predictor import Predictor
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from moss_perception.cli.common import cpu_name, write_text
-from moss_perception.errors import CheckpointError, ConfigError
-from moss_perception.grasp.manifest import read_header
-from moss_perception.resources import model_path
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
@@ -26,7 +26,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     :returns: exit status.
     """
     from moss_perception.evaluation.attempts import in_view
-    from moss_perception.grasp.predictor import Predictor
+    from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
     path = model_path(*arguments.model)
@@ -66,7 +66,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
 
 def _scenes(arguments: argparse.Namespace) -> list:
     """Read the scenes, or make them."""
-    from moss_perception.simulation.dataset import read_shards
+    from moss_perception.data.scenes import read_shards
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
@@ -120,7 +120,7 @@ def _score_arms(predictor, scenes: list) -> dict:
 
 def _score_clips(network, scenes: list):
     """Score all scenes as training does: as clips."""
-    from moss_perception.grasp.network import ensemble_probability
+    from moss_perception.models.network import ensemble_probability
     from moss_perception.training.dataset import GraspScenes
     from moss_perception.training.trainer import predict
     logits, _ = predict(network, GraspScenes(scenes, network.config))

@@ -5,8 +5,8 @@ import logging
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging
-from moss_perception.errors import ConfigError
-from moss_perception.resources import model_path
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import model_path
 
 log = logging.getLogger('export')
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 def export(arguments: argparse.Namespace) -> int:
     """Export all graphs of a checkpoint, or change nothing."""
     try:
-        from moss_perception.grasp.export import export_graphs
+        from moss_perception.models.export import export_graphs
     except ImportError as error:
         if error.name != 'torch':
             raise

@@ -7,9 +7,9 @@ from pathlib import Path
 import sys
 
 from moss_perception.cli.common import run_command, set_up_logging, write_text
-from moss_perception.errors import CheckpointError, ConfigError
-from moss_perception.grasp.manifest import read_header, verify
-from moss_perception.resources import model_path
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.models.manifest import read_header, verify
 from tqdm import tqdm
 
 log = logging.getLogger('novelty')
@@ -41,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit the distribution of an existing checkpoint, and write it anew with its graphs."""
-    from moss_perception.grasp.checkpoint import load_checkpoint
-    from moss_perception.grasp.torch_engine import TorchEngine
+    from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.dataset import load_scenes
     from moss_perception.training.derive import refuse_existing, write_derived
     from moss_perception.training.novelty import learn_novelty
@@ -64,10 +64,10 @@ def fit(arguments: argparse.Namespace) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Print how well each feature and distance tells the shifted scenes."""
+    from moss_perception.data.scenes import read_shards
     from moss_perception.evaluation.attempts import in_view
     from moss_perception.evaluation.shift import compare_measures
-    from moss_perception.grasp.engine import load_engine
-    from moss_perception.simulation.dataset import read_shards
+    from moss_perception.runtime.engine import load_engine
     from moss_perception.training.dataset import load_scenes
     from moss_perception.training.novelty import halves, spread_out
     path, most = model_path(arguments.model), arguments.limit
@@ -93,7 +93,7 @@ def measure(arguments: argparse.Namespace) -> int:
 
 def _all_features(engine, scenes) -> dict:
     """Describe scenes in several ways: the head's map, the MOSS map, and mere pixels."""
-    from moss_perception.grasp.novelty import describe
+    from moss_perception.runtime.ood import describe
     from moss_perception.training.novelty import see
     import numpy as np
     found: dict[str, list] = {}

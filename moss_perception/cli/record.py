@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _record(arguments, source) -> int:
-    from moss_perception.bags.writer import RecordingWriter
+    from moss_perception.data.bags.writer import RecordingWriter
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
     # Several workers have a renderer each.

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 import sys
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 
 # By the argument of evaluation.replay: what is on the topic, and what is taken without a name.
 _OPTIONS = {
@@ -36,7 +36,7 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
     :returns: these, and those that were found or chosen.
     :raises MossError: if a topic that was named isn't there, or none is named of several.
     """
-    from moss_perception.bags.reader import Recording
+    from moss_perception.data.bags.reader import Recording
     with Recording(bag, salvage=True) as recording:
         images = recording.image_topic(_clear(bag, 'image_topic', topics, lambda: [
             x.name for x in recording.colour_topics()]))

@@ -6,8 +6,8 @@ import sys
 
 from moss_perception.cli.bag_topics import system_of
 from moss_perception.cli.supervisor import Supervisor
-from moss_perception.errors import ConfigError, MossError
-from moss_perception.system import Argument, grasp_arguments, Process
+from moss_perception.core.errors import ConfigError, MossError
+from moss_perception.ros.system import Argument, grasp_arguments, Process
 
 
 def main(argv: list[str] | None = None) -> int:

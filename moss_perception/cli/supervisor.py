@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 
-from moss_perception.resources import executable
-from moss_perception.system import JOB, Process, SERVICE, STARTER
+from moss_perception.core.resources import executable
+from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
 
 _INTERRUPTED = ''
 
@@ -43,7 +43,7 @@ class Supervisor:
     Services, early jobs and starters start at once, jobs when every starter has ended well. The
     system ends when its jobs have, when a service or starter fails, or when it is told to.
 
-    :param processes: what :func:`moss_perception.system.grasp_system` describes.
+    :param processes: what :func:`moss_perception.ros.system.grasp_system` describes.
     :param show: is handed each line of output, with the process's name; from other threads.
     :param environment: variables added to those of this process.
     :param find: turns an executable's name into a path.

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import run_command, set_up_logging
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.training.settings import read_settings, Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
                'with --folder in place of --run, which torchrun takes for its own')
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
     parser.add_argument('--config', metavar='FILE',
-                        help='YAML of an arm, such as config/arms/moss_123.yaml; what is given '
+                        help='YAML of an arm, such as study/variants/moss_123.yaml; what is given '
                              'here as well counts')
     parser.add_argument('--out', help='checkpoint to write (models/grasp_moss.safetensors; with '
                                       "--config the arm's name in the run's folder)")
@@ -106,7 +106,7 @@ def train(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, settings: Settings, run: Path, out: Path,
            group: 'Group') -> str:
     """Train, and write the checkpoint if this process leads; return its SHA-256, or nothing."""
-    from moss_perception.grasp.arms import build_network
+    from moss_perception.models.build import build_network
     from moss_perception.training import dataset
     from moss_perception.training.cache import decode_scenes
     from moss_perception.training.initial import start_from
@@ -176,7 +176,7 @@ def _items(arguments: argparse.Namespace, scenes: list, trainer: 'Trainer', fram
 def _write(trainer: 'Trainer', held_out, out: Path, notes: dict, scenes: list,
            deployed: bool) -> str:
     """Calibrate, learn what is usual if it is to be run, and write the checkpoint."""
-    from moss_perception.grasp.checkpoint import save_checkpoint
+    from moss_perception.models.checkpoint import save_checkpoint
     from moss_perception.training.calibration import fit_temperature
     from moss_perception.training.trainer import predict
     network, recipe, seeds = trainer.network, trainer.recipe, [scene.seed for scene in scenes]
@@ -192,7 +192,7 @@ def _write(trainer: 'Trainer', held_out, out: Path, notes: dict, scenes: list,
 
 def _learn_novelty(network, scenes: list, watched: bool):
     """Fit what is usual; too few scenes cost a warning."""
-    from moss_perception.grasp.torch_engine import TorchEngine
+    from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.novelty import learn_novelty
     try:
         device = next(network.parameters()).device
@@ -203,7 +203,7 @@ def _learn_novelty(network, scenes: list, watched: bool):
 
 
 def _export(out: Path, digest: str) -> None:
-    from moss_perception.grasp.export import export_graphs
+    from moss_perception.models.export import export_graphs
     try:
         export_graphs(out, digest, lambda name: log.info('exporting %s', name))
     except ConfigError as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 import numpy as np
 
 

@@ -7,16 +7,16 @@ import threading
 import time
 from typing import Any
 
-from moss_perception.bags.headers import STAMP_END
-from moss_perception.bags.reader import Recording
-from moss_perception.bags.topics import CAMERA_TYPE
-from moss_perception.errors import FrameError
+from moss_perception.core.errors import FrameError
+from moss_perception.core.frames import Frame
+from moss_perception.core.messages import to_frame
+from moss_perception.data.bags.headers import STAMP_END
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import CAMERA_TYPE
 from moss_perception.evaluation.shares import Share
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.fitting import check, Checked, fit, Fitted
-from moss_perception.grasp.frame import Frame
-from moss_perception.grasp.messages import to_frame
-from moss_perception.grasp.window import Sampler
+from moss_perception.models.config import GraspConfig
+from moss_perception.runtime.fitting import check, Checked, fit, Fitted
+from moss_perception.runtime.window import Sampler
 
 _DEPTH = 8
 _POLL_S = 0.1

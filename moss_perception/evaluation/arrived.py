@@ -5,10 +5,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moss_perception.bags.reader import Recording
-from moss_perception.bags.topics import CANDIDATES_TOPIC
+from moss_perception.core.frames import Prediction
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.live import Heard, Scores
-from moss_perception.grasp.frame import Prediction
 import numpy as np
 
 _FIELDS = ('x', 'y', 'z', 'score', 'uncertainty')
@@ -64,7 +64,7 @@ def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
     :raises MossError: if the recording or the checkpoint can't be used.
     """
     from moss_perception.evaluation.replay import replay
-    from moss_perception.grasp.predictor import MAX_GAP_S, Predictor
+    from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
     said, found, novelties = heard.diagnostics, {}, {}
     predictor = Predictor.load(
         str(model), said.get('model_sha256', ''), said['engine'], said.get('device', 'cpu'),

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 import logging
 
-from moss_perception.errors import ShapeError
-from moss_perception.grasp.frame import Camera, Candidates, Frame
-from moss_perception.grasp.geometry import project
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.images import CompressedImage
+from moss_perception.core.errors import ShapeError
+from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.geometry import project
+from moss_perception.core.image_messages import CompressedImage
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 
 _FRAME_ID = 'camera_optical_frame'
@@ -18,7 +18,7 @@ def in_view(scenes: Iterable, limit: int | None = None) -> list:
     """
     Choose the scenes whose candidates all lie in the image; how many do not is logged.
 
-    :param scenes: of :class:`moss_perception.simulation.dataset.Scene`.
+    :param scenes: of :class:`moss_perception.data.scenes.Scene`.
     :param limit: at most so many.
     """
     chosen, outside = [], 0
@@ -41,7 +41,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
     Push each scene's frames through a predictor, and score its candidates at the decision.
 
     :param predictor: its window is reset before each scene.
-    :param scenes: of :class:`moss_perception.simulation.dataset.Scene`, with at least as many
+    :param scenes: of :class:`moss_perception.data.scenes.Scene`, with at least as many
         frames as the window.
     :param frozen: repeat each scene's last frame in place of the others: nothing moves.
     :returns: float64, one score a candidate, in [0, 1], scene after scene; NaN for candidates

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from moss_perception.bags.topics import CANDIDATES_TOPIC
+from moss_perception.core.frames import Frame
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.grasp.frame import Frame
 
 # Above what a camera's exposure, its driver and a recorder's queue explain.
 _LAG_NS = 1_000_000_000

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moss_perception.bags.topics import CANDIDATES_TOPIC
-from moss_perception.errors import BagError, CheckpointError, MossError
+from moss_perception.core.errors import BagError, CheckpointError, MossError
+from moss_perception.core.resources import model_path
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 from moss_perception.evaluation.noticed import Look
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
-from moss_perception.grasp.manifest import read_header, verify
-from moss_perception.resources import model_path
+from moss_perception.models.manifest import read_header, verify
 
 _NO_OUTCOME = ('{}: no outcome to hold the scores against: expected some on /grasp_outcome, or a '
                'CSV file of them')
@@ -158,8 +158,8 @@ class Recorded:
     """
 
     def __init__(self, settings: Any):
-        from moss_perception.bags.attempts_csv import read_attempts
-        from moss_perception.bags.reader import Recording
+        from moss_perception.data.attempts_csv import read_attempts
+        from moss_perception.data.bags.reader import Recording
         with Recording(Path(settings.bag), salvage=True) as recording:
             _require_named(recording, settings)
             self._images = {topic.name: topic.count for topic in recording.image_topics()}
@@ -183,7 +183,7 @@ class Recorded:
                       published=_published(settings.timing_log))
 
     def _look(self, settings: Any, topic: str, heard: Heard, doubtful: bool) -> Look:
-        from moss_perception.bags.reader import Recording
+        from moss_perception.data.bags.reader import Recording
         with Recording(Path(settings.bag), salvage=True) as recording:
             camera = recording.camera_info_topic(topic, settings.camera_info_topic or None)
             name = settings.candidates_topic

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 import math
 from typing import Any, Protocol
 
-from moss_perception.bags.outcomes import domains_of
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
+from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.beats import summarise_beats
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.grasp.predictor import MAX_GAP_S
+from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
 
 _UNKNOWN: Mapping[int, Any] = {}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 import math
 
-from moss_perception.bags.outcomes import Outcome
-from moss_perception.bags.reader import Recording
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.grasp.predictor import MAX_GAP_S
+from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
 
 # Positions travel as float32.

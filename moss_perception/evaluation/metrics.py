@@ -1,6 +1,6 @@
 """Metrics of probabilities against outcomes: what resampling.py has, of one set of attempts."""
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 from moss_perception.evaluation import resampling
 import numpy as np
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Container, Iterable
 
-from moss_perception.bags.headers import header_of, STAMP_END
-from moss_perception.bags.reader import Recording
-from moss_perception.errors import CandidateError, ConfigError
+from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.frames import Frame
+from moss_perception.core.messages import to_camera, to_candidates
+from moss_perception.data.bags.headers import header_of, STAMP_END
+from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation.findings import Seen
-from moss_perception.grasp.frame import Frame
-from moss_perception.grasp.messages import to_camera, to_candidates
 
 
 class Look:

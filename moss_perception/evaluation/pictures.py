@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import cv2
-from moss_perception.errors import FrameError
+from moss_perception.core.errors import FrameError
+from moss_perception.core.images import decode
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.shown import choose, stamps_shown
-from moss_perception.imaging import decode
 import numpy as np
 
 WIDEST = 320

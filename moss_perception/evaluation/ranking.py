@@ -1,6 +1,6 @@
 """What a planner would have got: the outcome of the grasp that scores best in each scene."""
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 import numpy as np
 
 
@@ -35,7 +35,7 @@ def baselines(scenes: list) -> dict[str, np.ndarray]:
     """
     Tell what choosing without a model would have reached in each scene.
 
-    :param scenes: of :class:`moss_perception.simulation.dataset.Scene`.
+    :param scenes: of :class:`moss_perception.data.scenes.Scene`.
     :returns: expected success, float64, one a scene: ``random`` takes any candidate, ``centre``
         the one nearest to where the object is now, ``constant_velocity`` that nearest to where it
         would be when the fingers close, went it on as at the decision, ``true_motion`` that

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import time
 from typing import Any
 
-from moss_perception.bags.attempts_csv import read_attempts
-from moss_perception.bags.headers import stamp_of
-from moss_perception.bags.outcomes import domains_of
-from moss_perception.bags.reader import Recording
-from moss_perception.errors import CandidateError, ConfigError, FrameError
+from moss_perception.core.errors import CandidateError, ConfigError, FrameError
+from moss_perception.core.frames import Candidates, Frame, Prediction
+from moss_perception.core.image_messages import CompressedImage
+from moss_perception.core.images import decode
+from moss_perception.core.messages import to_camera, to_candidates
+from moss_perception.data.attempts_csv import read_attempts
+from moss_perception.data.bags.headers import stamp_of
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.ahead import Arrival, read_ahead
 from moss_perception.evaluation.live import LIVE
@@ -24,11 +28,7 @@ from moss_perception.evaluation.matching import (
 )
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.shares import Share
-from moss_perception.grasp.frame import Candidates, Frame, Prediction
-from moss_perception.grasp.messages import to_camera, to_candidates
-from moss_perception.grasp.predictor import Counters, Predictor, Sample
-from moss_perception.images import CompressedImage
-from moss_perception.imaging import decode
+from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
 
 _LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if it is there.
     :param executed_topic: ``None`` for ``/selected_grasp``, if it is there.
     :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
-        :func:`moss_perception.bags.attempts_csv.read_attempts`.
+        :func:`moss_perception.data.attempts_csv.read_attempts`.
     :param watch: whether to score, once an attempt is decided and no candidates hold, the
         executed grasp.
     :param progress: called with the images done and all of them.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 import numpy as np
 
 REPEATS = 2000

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moss_perception.bags.headers import stamp_of
-from moss_perception.bags.reader import Recording
-from moss_perception.errors import FrameError
+from moss_perception.core.errors import FrameError
+from moss_perception.data.bags.headers import stamp_of
+from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.window import Sampler
+from moss_perception.models.config import GraspConfig
+from moss_perception.runtime.window import Sampler
 import numpy as np
 
 # So many windows are stepped before the first image that counts: a change of the camera's frame,

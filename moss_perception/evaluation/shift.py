@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moss_perception.evaluation import metrics
-from moss_perception.grasp.novelty import FALSE_ALARMS, fit_normal
+from moss_perception.runtime.ood import FALSE_ALARMS, fit_normal
 import numpy as np
 
 _NEIGHBOURS = 5

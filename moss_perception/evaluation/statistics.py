@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from moss_perception.errors import MossError, ShapeError
+from moss_perception.core.errors import MossError, ShapeError
 import numpy as np
 
 

@@ -6,7 +6,7 @@ import math
 import operator
 import re
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')

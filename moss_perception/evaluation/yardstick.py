@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 import numpy as np
 
 

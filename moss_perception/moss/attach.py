@@ -9,7 +9,7 @@ import functools
 import types
 from typing import Any
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.moss.block import MOSS
 from moss_perception.moss.placement import Placement
 import torch

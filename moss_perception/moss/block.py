@@ -3,7 +3,7 @@
 from typing import Any
 import warnings
 
-from moss_perception.errors import ConfigError, NotFiniteWarning, ShapeError
+from moss_perception.core.errors import ConfigError, NotFiniteWarning, ShapeError
 from moss_perception.moss.kernels import holds_numbers
 from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning
 from moss_perception.moss.similarity import check_window, pad_frames

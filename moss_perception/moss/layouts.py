@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import math
 import re
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 import torch
 from torch import Tensor
 

@@ -1,6 +1,6 @@
 """One MOSS in one module of a host: checks, the clip that is made of its features, the stream."""
 
-from moss_perception.errors import ConfigError, MossError, ShapeError
+from moss_perception.core.errors import ConfigError, MossError, ShapeError
 from moss_perception.moss.block import autocasts, MOSS, MossState
 from moss_perception.moss.layouts import find_layout
 import torch

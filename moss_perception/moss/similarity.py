@@ -2,7 +2,7 @@
 
 import operator
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss.kernels import window_products
 from torch import Tensor
 import torch.nn.functional as F

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.moss.attach import attached
 from moss_perception.moss.placement import Stream
 from torch import nn

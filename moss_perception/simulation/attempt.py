@@ -4,14 +4,14 @@ import math
 from statistics import NormalDist
 from typing import Optional
 
-from moss_perception.errors import SceneError
+from moss_perception.core.errors import SceneError
+from moss_perception.data.phases import GRIP_S
+from moss_perception.data.scenes import Scene
 from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell
-from moss_perception.simulation.dataset import Scene
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.monitoring import choose, monitor_grasp
-from moss_perception.simulation.phases import GRIP_S
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
 from moss_perception.simulation.sensor import encode, schedule

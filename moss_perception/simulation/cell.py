@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.errors import SceneError, SimulationError
+from moss_perception.core.errors import SceneError, SimulationError
 from moss_perception.simulation import mjcf
 from moss_perception.simulation.physics import mujoco
 from moss_perception.simulation.scene import DECISION_S, SceneSpec

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

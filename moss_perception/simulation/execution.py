@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 import math
 
-from moss_perception.errors import SimulationError
-from moss_perception.simulation import mjcf
-from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
-from moss_perception.simulation.phases import (
+from moss_perception.core.errors import SimulationError
+from moss_perception.data.phases import (
     APPROACH_S,
     CLOSE_S,
     DESCEND_S,
@@ -14,6 +12,8 @@ from moss_perception.simulation.phases import (
     PHASES,
     SHAKE_S,
 )
+from moss_perception.simulation import mjcf
+from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
 import numpy as np
 
 CLEARANCE_M = 0.1  # pads pass over the object on their way to the point above it

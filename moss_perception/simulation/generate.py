@@ -9,12 +9,12 @@ from pathlib import Path
 import time
 from typing import Union
 
-from moss_perception.errors import ConfigError, SceneError, SimulationError, WorkerError
-from moss_perception.parallel import in_order, MAX_DEATHS
-from moss_perception.simulation import inventory
+from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
+from moss_perception.core.parallel import in_order, MAX_DEATHS
+from moss_perception.data import inventory
+from moss_perception.data.scenes import Scene, shard_path, write_shard
+from moss_perception.data.shards import FORMAT
 from moss_perception.simulation.camera import camera_matrix
-from moss_perception.simulation.dataset import Scene, shard_path, write_shard
-from moss_perception.simulation.shards import FORMAT
 from moss_perception.simulation.source import BELT_SIM, Source
 from tqdm import tqdm
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.live_attempt import Attempt, Live
 from moss_perception.simulation.live_config import Feed, LiveConfig, Progress
 from moss_perception.simulation.pace import Pace

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.cell import TICK_S
 from moss_perception.simulation.cells import BELT, Cell
 from moss_perception.simulation.domains import Domain

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 import math
 
+from moss_perception.data.phases import DURATION_S
+from moss_perception.data.scenes import Monitor
 from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.dataset import Monitor
 from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.phases import DURATION_S
 from moss_perception.simulation.scene import FRAME_RATE_HZ
 from moss_perception.simulation.sensor import schedule
 import numpy as np

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import math
 from typing import Protocol
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 import numpy as np
 
 

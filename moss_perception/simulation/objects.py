@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import math
 from typing import Optional
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 import numpy as np
 
 FAMILIES = ('box', 'cylinder', 'capsule', 'ellipsoid', 'bottle', 'mug', 'l_shape', 't_shape')

@@ -3,7 +3,7 @@
 import logging
 import os
 
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 
 
 def _load():

@@ -10,13 +10,13 @@ import math
 import os
 from typing import Any, Optional, Protocol, Union
 
-from moss_perception.errors import ConfigError, SceneError
-from moss_perception.parallel import in_order
+from moss_perception.core.errors import ConfigError, SceneError
+from moss_perception.core.parallel import in_order
+from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
-from moss_perception.simulation.phases import DURATION_S
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, SceneSpec
 from moss_perception.simulation.sensor import encode, schedule

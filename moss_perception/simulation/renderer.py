@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 from moss_perception.simulation import stage
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell

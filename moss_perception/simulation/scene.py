@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.camera import Lens, Mount, MOUNT_HEIGHT_M
 from moss_perception.simulation.cells import BELT, Cell
 from moss_perception.simulation.domains import Domain

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import cv2
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.look import Look
 import numpy as np

@@ -1,7 +1,7 @@
 """Textures, drawn from a seed: blotches and seams, or the statistics of photographs."""
 
 import cv2
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.look import Look
 import numpy as np
 

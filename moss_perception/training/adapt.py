@@ -5,10 +5,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation import metrics
 from moss_perception.evaluation.statistics import paired_test
-from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from moss_perception.models.network import ensemble_probability, GraspNetwork
 import numpy as np
 import torch
 from torch import Tensor

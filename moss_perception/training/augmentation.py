@@ -1,7 +1,7 @@
 """How clips are changed while a network trains on them."""
 
 import cv2
-from moss_perception.grasp.geometry import GROUND
+from moss_perception.core.geometry import GROUND
 import numpy as np
 
 # What the full strength of a photometric change is.

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.geometry import letterbox
-from moss_perception.simulation.dataset import Scene
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.geometry import letterbox
+from moss_perception.data.scenes import Scene
+from moss_perception.models.config import GraspConfig
 import numpy as np
 
 MEMORY_LIMIT = 4 << 30

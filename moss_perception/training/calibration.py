@@ -1,7 +1,7 @@
 """Temperature scaling: one number that makes probabilities fit frequencies."""
 
-from moss_perception.errors import ShapeError
-from moss_perception.grasp.network import ensemble_probability
+from moss_perception.core.errors import ShapeError
+from moss_perception.models.network import ensemble_probability
 import torch
 import torch.nn.functional as F
 

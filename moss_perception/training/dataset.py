@@ -1,10 +1,10 @@
 """Scenes as the network takes them; geometry and preprocessing are the predictor's own."""
 
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import encode_grasps, letterbox, project
+from moss_perception.data.scenes import read_shards, Scene
 from moss_perception.evaluation.attempts import in_view
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.frame import Camera
-from moss_perception.grasp.geometry import encode_grasps, letterbox, project
-from moss_perception.simulation.dataset import read_shards, Scene
+from moss_perception.models.config import GraspConfig
 from moss_perception.training.augmentation import lose, mirror, move, vary
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ class GraspScenes(Dataset):
 
     An item is ``(images, grasps, outcomes, places)``: uint8 ``(T, S, S, 3)``, float32
     ``(K, 5)``, ``(K,)`` and ``(K, 4)``; the last is where the object is seen from the grasp
-    point, as :meth:`moss_perception.grasp.head.GraspHead.forward` has it. ``empty`` more
+    point, as :meth:`moss_perception.models.head.GraspHead.forward` has it. ``empty`` more
     grasps are drawn at places without an object, which can only fail: so empty places score low,
     and the network learns early where the object is.
 
@@ -125,7 +125,7 @@ def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ..
     else:
         pixels = (candidates[:, :3] @ matrix.T)[:, :2] / candidates[:, 2:3]
     return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], matrix[0, 0], transform,
-                         config)
+                         config.image_size, config.gripper_half_width_m)
 
 
 def load_scenes(folder: str, limit: int | None = None,
@@ -133,7 +133,7 @@ def load_scenes(folder: str, limit: int | None = None,
     """
     Read the scenes whose candidates all lie in the image.
 
-    :param folder: of shards, see :mod:`moss_perception.simulation.dataset`.
+    :param folder: of shards, see :mod:`moss_perception.data.scenes`.
     :param limit: read at most so many.
     :param unfinished: also read a folder that lacks some of what it promises.
     :raises SimulationError: if there are none, one can't be read, or some are missing.

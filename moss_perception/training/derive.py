@@ -3,12 +3,12 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from moss_perception.errors import CheckpointError
-from moss_perception.grasp.checkpoint import save_checkpoint
-from moss_perception.grasp.export import export_graphs
-from moss_perception.grasp.manifest import graph_path, replace_files
-from moss_perception.grasp.network import GraspNetwork
-from moss_perception.grasp.novelty import Novelty
+from moss_perception.core.errors import CheckpointError
+from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.export import export_graphs
+from moss_perception.models.manifest import graph_path, replace_files
+from moss_perception.models.network import GraspNetwork
+from moss_perception.runtime.ood import Novelty
 
 
 def refuse_existing(out: Path) -> None:
@@ -44,7 +44,9 @@ def write_derived(out: Path, network: GraspNetwork, notes: dict,
         # In the same folder, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
             made = Path(folder) / out.name
-            digest = save_checkpoint(made, network, notes, novelty)
+            if novelty is not None:
+                novelty.check(network.config.head_channels)
+            digest = save_checkpoint(made, network, notes, novelty and novelty.tensors())
             if graphs:
                 export_graphs(made, digest)
             names = [out, *(graph_path(out, n) for n in range(1, network.config.orders + 1))]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 import os
 
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.torch_engine import usable_device
+from moss_perception.core.errors import ConfigError
+from moss_perception.runtime.torch_engine import usable_device
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel

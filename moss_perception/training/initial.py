@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from moss_perception.errors import CheckpointError
-from moss_perception.grasp.arms import ClipNetwork
-from moss_perception.grasp.checkpoint import load_checkpoint
-from moss_perception.grasp.network import GraspNetwork
+from moss_perception.core.errors import CheckpointError
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.network import GraspNetwork
 
 # What all arms share: all but that which looks over time.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')

@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.arms import ClipNetwork
-from moss_perception.grasp.network import GraspNetwork
+from moss_perception.core.errors import ConfigError
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.network import GraspNetwork
 from moss_perception.training.dataset import GraspScenes
 import numpy as np
 import torch

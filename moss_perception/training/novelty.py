@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.engine import Engine, NO_GRASP
-from moss_perception.grasp.geometry import letterbox
-from moss_perception.grasp.novelty import describe, FEWEST, fit_novelty, Novelty
-from moss_perception.simulation.dataset import Scene
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.geometry import letterbox
+from moss_perception.data.scenes import Scene
+from moss_perception.runtime.engine import Engine, NO_GRASP
+from moss_perception.runtime.ood import describe, FEWEST, fit_novelty, Novelty
 import numpy as np
 
 # More tell hardly anything new of 64 features, and each takes a window of steps.
@@ -35,7 +35,7 @@ def gather(engine: Engine, scenes: Iterable[Scene]) -> np.ndarray:
     """
     Describe what the network sees in scenes.
 
-    :returns: float64, shape ``(n, F)``, see :func:`moss_perception.grasp.novelty.describe`.
+    :returns: float64, shape ``(n, F)``, see :func:`moss_perception.runtime.ood.describe`.
     """
     return np.array([describe(see(engine, scene)[0][0]) for scene in scenes])
 

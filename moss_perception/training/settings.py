@@ -5,8 +5,8 @@ from pathlib import Path
 import re
 from typing import Any
 
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.config import GraspConfig
+from moss_perception.core.errors import ConfigError
+from moss_perception.models.config import GraspConfig
 from moss_perception.training.recipe import Recipe
 
 # These are measured on the training scenes.

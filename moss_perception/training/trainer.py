@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 import time
 
-from moss_perception.errors import CheckpointError, ConfigError
-from moss_perception.grasp.arms import ClipNetwork
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.network import ensemble_probability, GraspNetwork
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.network import ensemble_probability, GraspNetwork
 from moss_perception.training.dataset import collate, GraspScenes
 from moss_perception.training.distributed import Group
 from moss_perception.training.recipe import Recipe

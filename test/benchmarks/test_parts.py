@@ -5,10 +5,11 @@ from pathlib import Path
 import sys
 import time
 
-from moss_perception.cli.pages import names
 import numpy as np
 import pytest
 import torch
+
+from study.pages import names
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 

@@ -6,7 +6,7 @@ import sys
 
 from moss_perception.cli import bag_topics
 from moss_perception.cli.bag_topics import find_images, main, system_of
-from moss_perception.errors import BagError, ConfigError
+from moss_perception.core.errors import BagError, ConfigError
 import pytest
 
 
@@ -76,7 +76,7 @@ def test_without_rosbags_the_installed_executable_is_asked(
                       'from moss_perception.cli.bag_topics import main\nsys.exit(main())\n')
     script.chmod(0o755)
     monkeypatch.setattr(bag_topics, 'executable', lambda name: script)
-    monkeypatch.setitem(sys.modules, 'moss_perception.bags.reader', None)
+    monkeypatch.setitem(sys.modules, 'moss_perception.data.bags.reader', None)
     assert system_of({'bag': bag})[0].parameters['image_transport'] == 'compressed'
     with pytest.raises(BagError, match='no images on /b'):
         system_of({'bag': bag, 'image_topic': '/b'})

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from moss_perception.bags.reader import Recording
+from moss_perception.data.bags.reader import Recording
 import pytest
 
 

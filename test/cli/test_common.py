@@ -3,10 +3,12 @@
 import errno
 from pathlib import Path
 
-from moss_perception.cli import adapt, clips, evaluate, record, similarities
+from moss_perception.cli import adapt, clips, evaluate, record
 from moss_perception.cli.common import write_text
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 import pytest
+
+from study import draw_similarities
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkeypatch):
@@ -22,7 +24,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkey
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize('command', [adapt, clips, evaluate, record, similarities])
+@pytest.mark.parametrize('command', [adapt, clips, evaluate, record, draw_similarities])
 def test_the_help_says_what_each_status_means(command, capsys):
     with pytest.raises(SystemExit) as info:
         command.main(['--help'])

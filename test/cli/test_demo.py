@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import cv2
-from moss_perception.bags.writer import RecordingWriter
 from moss_perception.cli.demo import main
+from moss_perception.data.bags.writer import RecordingWriter
 import numpy as np
 import pytest
 

@@ -3,15 +3,15 @@
 import math
 
 import cv2
-from moss_perception.bags.outcomes import Outcome
 from moss_perception.cli.demo_attempts import score_attempt, ScoredAttempt, table_row
 from moss_perception.cli.demo_output import OutputFolder
 from moss_perception.cli.demo_pictures import choose_tiles
 from moss_perception.cli.demo_recording import Attempt, open_source, read_images, record_video
 from moss_perception.cli.demo_run import describe_run, Log, RunSettings
 from moss_perception.cli.demo_summary import summarise_auroc, summarise_latency
-from moss_perception.errors import BagError, MossError
-from moss_perception.ros.observer import Scores
+from moss_perception.core.errors import BagError, MossError
+from moss_perception.data.outcomes import Outcome
+from moss_perception.ros.evaluator.observer import Scores
 import numpy as np
 import pytest
 

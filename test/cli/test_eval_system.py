@@ -1,9 +1,9 @@
 """The runs of an evaluation, held against what was worked out by hand."""
 
 from moss_perception.cli.eval_system import evaluation_runs
-from moss_perception.errors import BagError, ConfigError
-from moss_perception.resources import share_directory
-from moss_perception.system import JOB, SERVICE
+from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.resources import share_directory
+from moss_perception.ros.system import JOB, SERVICE
 import pytest
 
 

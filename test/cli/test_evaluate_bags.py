@@ -5,7 +5,7 @@ import json
 
 from moss_perception.cli import evaluate
 from moss_perception.cli.evaluate_bags import _domain_of
-from moss_perception.resources import share_directory
+from moss_perception.core.resources import share_directory
 import pytest
 
 SAMPLES = share_directory() / 'samples'

@@ -9,8 +9,8 @@ import time
 
 from moss_perception.cli.run import main
 from moss_perception.cli.supervisor import Supervisor
-from moss_perception.errors import MossError
-from moss_perception.system import JOB, Process, SERVICE, STARTER
+from moss_perception.core.errors import MossError
+from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]

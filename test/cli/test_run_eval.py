@@ -6,12 +6,12 @@ import signal
 import subprocess
 
 import cv2
-from moss_perception.bags.writer import RecordingWriter
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
+from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.record_files import read_evaluation
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.shown import stamps_shown
-from moss_perception.grasp.predictor import Predictor
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 

@@ -3,8 +3,8 @@
 import re
 import subprocess
 
-from moss_perception.errors import SimulationError
-from moss_perception.resources import model_path
+from moss_perception.core.errors import SimulationError
+from moss_perception.core.resources import model_path
 import pytest
 
 pytestmark = pytest.mark.timeout(115)

@@ -6,8 +6,8 @@ import signal
 import subprocess
 
 import cv2
-from moss_perception.errors import MossError
-from moss_perception.resources import executable
+from moss_perception.core.errors import MossError
+from moss_perception.core.resources import executable
 import numpy as np
 import pytest
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import cv2
-from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.data.scenes import Scene, write_shard
 import numpy as np
 import pytest
 

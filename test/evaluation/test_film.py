@@ -1,11 +1,11 @@
 """Pictures of a run's attempts, in whatever order a run over topics tells of them."""
 
-from moss_perception.bags.outcomes import Outcome
+from moss_perception.core.image_messages import RawImage
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.film import Film
 from moss_perception.evaluation.live import Heard
 from moss_perception.evaluation.matching import Attempt
-from moss_perception.images import RawImage
-from moss_perception.ros.observer import Scores
+from moss_perception.ros.evaluator.observer import Scores
 import numpy as np
 import pytest
 

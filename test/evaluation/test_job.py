@@ -3,11 +3,11 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
-from moss_perception.errors import BagError
+from moss_perception.core.errors import BagError
 from moss_perception.evaluation.job import Recorded
 from moss_perception.evaluation.live import Heard, record_of
 from moss_perception.evaluation.replay import replay
-from moss_perception.grasp.predictor import Predictor
+from moss_perception.runtime.predictor import Predictor
 import pytest
 
 COUNT = 60

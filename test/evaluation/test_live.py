@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from moss_perception.bags.outcomes import Outcome
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.arrived import compare
 from moss_perception.evaluation.live import Heard, LIVE, Played, record_of
 from moss_perception.evaluation.matching import Attempt
-from moss_perception.ros.observer import Scores
+from moss_perception.ros.evaluator.observer import Scores
 import numpy as np
 import pytest
 

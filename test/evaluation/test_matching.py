@@ -1,6 +1,6 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
-from moss_perception.bags.outcomes import Outcome
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.findings import stale
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 import numpy as np

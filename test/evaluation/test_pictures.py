@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from moss_perception.core.image_messages import CompressedImage, RawImage
+from moss_perception.core.images import decode
 from moss_perception.evaluation.pictures import Pictures, to_jpeg
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.shown import choose, stamps_of, stamps_shown
-from moss_perception.images import CompressedImage, RawImage
-from moss_perception.imaging import decode
 import numpy as np
 import pytest
 

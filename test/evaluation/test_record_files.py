@@ -3,7 +3,7 @@
 from dataclasses import replace
 import json
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np

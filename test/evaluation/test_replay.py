@@ -1,14 +1,14 @@
 """A recording goes through the predictor as fast as it can, and its attempts are scored."""
 
 import cv2
-from moss_perception import imaging
-from moss_perception.bags.writer import RecordingWriter
-from moss_perception.errors import BagError
+from moss_perception.core import images as imaging
+from moss_perception.core.errors import BagError
+from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.image_messages import CompressedImage
+from moss_perception.core.messages import to_camera
+from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.replay import read_images, replay
-from moss_perception.grasp.frame import Candidates, Frame
-from moss_perception.grasp.messages import to_camera
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.images import CompressedImage
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 

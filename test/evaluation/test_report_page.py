@@ -9,7 +9,7 @@ import math
 import os
 import re
 
-from moss_perception.errors import ConfigError, MossError
+from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import write_report
 from moss_perception.evaluation.report.files import publish

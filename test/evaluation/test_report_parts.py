@@ -4,7 +4,7 @@ from dataclasses import replace
 import math
 
 from moss_perception.cli.evaluate_bags import tell
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.evaluation import agreement, early, reliability, thresholds
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import pooling

@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 from moss_perception.evaluation import metrics, resampling
 from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np

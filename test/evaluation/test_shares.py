@@ -3,11 +3,11 @@
 from dataclasses import fields, replace
 from pathlib import Path
 
+from moss_perception.core.resources import model_path
 from moss_perception.evaluation.findings import stale
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.shares import join, Share, share_out
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.resources import model_path
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 

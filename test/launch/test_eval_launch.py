@@ -13,7 +13,7 @@ pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess
 from launch_ros.actions import Node
-from moss_perception.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
 
 # As in test_grasp_launch.py: what launch makes of loggers is not for the other tests.
 logging.setLoggerClass(logging.Logger)

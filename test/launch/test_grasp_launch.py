@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 import sys
 
-from moss_perception.system import grasp_arguments
+from moss_perception.ros.system import grasp_arguments
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has none)')
@@ -14,7 +14,7 @@ from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
-from moss_perception.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
 
 # Loggers that are made after launch's import are launch's own kind, which keeps their records from
 # pytest's caplog: the other tests of this process get Python's kind back.

@@ -5,7 +5,7 @@ import copy
 import inspect
 import io
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss import attach, detach, MOSS
 from moss_perception.moss.layouts import find_layout, LAYOUTS
 import pytest

@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 import sys
 
-from moss_perception.errors import ShapeError
+from moss_perception.core.errors import ShapeError
 from moss_perception.moss import attach, detach, MOSS, streaming
 from moss_perception.moss.layouts import LAYOUTS
 import pytest

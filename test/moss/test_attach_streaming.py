@@ -2,7 +2,7 @@
 
 import copy
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss import attach, MOSS, streaming
 from moss_perception.moss.layouts import LAYOUTS
 import pytest

@@ -3,7 +3,7 @@
 import copy
 import warnings
 
-from moss_perception.errors import ConfigError, NotFiniteWarning, ShapeError
+from moss_perception.core.errors import ConfigError, NotFiniteWarning, ShapeError
 from moss_perception.moss import correlate, MOSS, space_time_self_similarity
 import pytest
 import torch
@@ -164,7 +164,7 @@ def test_finite_values_are_not_reported(block, stream):
         block.half()(torch.full((1, 4, 6, 5, 6), 6e4, dtype=torch.float16))
 
 
-@pytest.mark.filterwarnings('ignore::moss_perception.errors.NotFiniteWarning')
+@pytest.mark.filterwarnings('ignore::moss_perception.core.errors.NotFiniteWarning')
 @pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
 @pytest.mark.parametrize('value', [NAN, INF])
 def test_nan_in_one_stream_leaves_the_others_bit_identical(block, stream, size, value):
@@ -179,7 +179,7 @@ def test_nan_in_one_stream_leaves_the_others_bit_identical(block, stream, size, 
             assert not bad_out[1, 2].isfinite().all()
 
 
-@pytest.mark.filterwarnings('ignore::moss_perception.errors.NotFiniteWarning')
+@pytest.mark.filterwarnings('ignore::moss_perception.core.errors.NotFiniteWarning')
 @pytest.mark.parametrize('value', [NAN, INF])
 @pytest.mark.parametrize('orders, window', [((1,), (3, 3, 3)), ((1, 2), (3, 3, 3)),
                                             ((1, 3), (2, 3, 3)), ((1,), (1, 3, 3))])
@@ -243,7 +243,7 @@ def test_the_kernels_do_not_smear_nan(size, where, value):
     assert not by_keys[1, neighbour].isfinite().any()
 
 
-@pytest.mark.filterwarnings('ignore::moss_perception.errors.NotFiniteWarning')
+@pytest.mark.filterwarnings('ignore::moss_perception.core.errors.NotFiniteWarning')
 @pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
 @pytest.mark.parametrize('causal', [True, False])
 def test_the_similarity_keeps_nan_to_the_windows_that_hold_it(size, causal):

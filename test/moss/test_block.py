@@ -1,6 +1,6 @@
 """The block: streaming equals the clip, inserting changes nothing, wrong use is refused."""
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss import MOSS
 import pytest
 import torch

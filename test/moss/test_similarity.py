@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss import kernels, windows
 from moss_perception.moss.similarity import correlate, space_time_self_similarity
 import pytest

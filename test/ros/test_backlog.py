@@ -2,8 +2,8 @@
 
 import threading
 
-from moss_perception.ros.backlog import Backlog
-from moss_perception.ros.worker import Worker
+from moss_perception.ros.predictor.backlog import Backlog
+from moss_perception.ros.predictor.worker import Worker
 import pytest
 
 pytestmark = pytest.mark.timeout(20)

@@ -7,14 +7,14 @@ import time
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
-from moss_perception.bags.reader import Recording
-from moss_perception.bags.writer import RecordingWriter
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.pictures import to_jpeg
 from moss_perception.evaluation.record_files import read_evaluation
 from moss_perception.evaluation.replay import read_images, replay
 from moss_perception.evaluation.shown import stamps_shown
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.ros.player_topics import message_class
+from moss_perception.ros.player.topics import message_class
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message

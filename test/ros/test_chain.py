@@ -5,7 +5,7 @@ import time
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from moss_perception.bags.writer import RecordingWriter
+from moss_perception.data.bags.writer import RecordingWriter
 import numpy as np
 import pytest
 from rclpy.time import Time

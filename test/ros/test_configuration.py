@@ -3,13 +3,13 @@
 from dataclasses import fields
 from pathlib import Path
 
-from moss_perception.grasp.gate import GateConfig
-from moss_perception.grasp.orders import parse_orders
-from moss_perception.resources import share_directory
-from moss_perception.ros.cell_settings import CellSettings
-from moss_perception.ros.evaluator_settings import EvaluatorSettings
-from moss_perception.ros.parameters import PredictorParameters
-from moss_perception.ros.player_settings import PlayerSettings
+from moss_perception.core.resources import share_directory
+from moss_perception.ros.cell.settings import CellSettings
+from moss_perception.ros.evaluator.settings import EvaluatorSettings
+from moss_perception.ros.player.settings import PlayerSettings
+from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.runtime.budget import parse_orders
+from moss_perception.runtime.gate import GateConfig
 import pytest
 import yaml
 

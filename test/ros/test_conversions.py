@@ -4,10 +4,10 @@ import array
 import math
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
-from moss_perception.errors import CandidateError, ConfigError
-from moss_perception.grasp.frame import Prediction
-from moss_perception.ros import conversions
-from moss_perception.ros.point_cloud import read_scores
+from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.frames import Prediction
+from moss_perception.ros.common import conversions
+from moss_perception.ros.common.point_cloud import read_scores
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image

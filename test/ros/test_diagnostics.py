@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from moss_perception.ros.diagnostics import (
+from moss_perception.ros.common.diagnostics import (
     Beat,
     ERROR,
     Health,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from moss_perception.grasp.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.grasp.manifest import graph_path
-from moss_perception.ros import conversions
-from moss_perception.ros.point_cloud import read_scores
+from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.models.manifest import graph_path
+from moss_perception.ros.common import conversions
+from moss_perception.ros.common.point_cloud import read_scores
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
@@ -18,8 +18,8 @@ GROUND = np.random.default_rng(5).integers(0, 255, (24, 32, 3), np.uint8)
 TIMED = """
 import sys
 import time
-from moss_perception.grasp.onnx_engine import OnnxEngine
-from moss_perception.ros.grasp_predictor import main
+from moss_perception.runtime.onnx_engine import OnnxEngine
+from moss_perception.ros.predictor.node import main
 
 step, now = OnnxEngine.step, [0.0]
 
@@ -36,8 +36,8 @@ sys.exit(main())
 NOT_FINITE = """
 from dataclasses import replace
 import sys
-from moss_perception.grasp.onnx_engine import OnnxEngine
-from moss_perception.ros.grasp_predictor import main
+from moss_perception.runtime.onnx_engine import OnnxEngine
+from moss_perception.ros.predictor.node import main
 import numpy as np
 
 step = OnnxEngine.step
@@ -57,7 +57,7 @@ sys.exit(main())
 WITHOUT_TORCH = """
 import sys
 sys.modules['torch'] = None
-from moss_perception.ros.grasp_predictor import main
+from moss_perception.ros.predictor.node import main
 sys.exit(main())
 """
 

@@ -3,7 +3,7 @@
 import signal
 
 import cv2
-from moss_perception.ros import conversions
+from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
@@ -12,8 +12,8 @@ from std_srvs.srv import Trigger
 pytestmark = pytest.mark.timeout(120)
 FAULTY = """
 import sys
-from moss_perception.grasp.onnx_engine import OnnxEngine
-from moss_perception.ros.grasp_predictor import main
+from moss_perception.runtime.onnx_engine import OnnxEngine
+from moss_perception.ros.predictor.node import main
 
 step, steps = OnnxEngine.step, []
 

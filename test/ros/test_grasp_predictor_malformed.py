@@ -3,7 +3,7 @@
 import array
 
 from geometry_msgs.msg import Pose, PoseArray
-from moss_perception.ros import conversions
+from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image

@@ -1,6 +1,6 @@
 """Publishers of every kind are heard, or it is said why not; over the real middleware."""
 
-from moss_perception.ros import conversions
+from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy

@@ -3,10 +3,10 @@
 import math
 
 from geometry_msgs.msg import Pose, PoseArray
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.ros import conversions
-from moss_perception.ros.outputs import PROCESSED_QOS
-from moss_perception.ros.point_cloud import read_scores
+from moss_perception.ros.common import conversions
+from moss_perception.ros.common.point_cloud import read_scores
+from moss_perception.ros.predictor.outputs import PROCESSED_QOS
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image

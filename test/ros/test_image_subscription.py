@@ -3,8 +3,8 @@
 import threading
 import time
 
-from moss_perception.ros import conversions
-from moss_perception.ros.image_subscription import MatchedSubscription
+from moss_perception.ros.common import conversions
+from moss_perception.ros.common.image_subscription import MatchedSubscription
 import numpy as np
 import pytest
 import rclpy

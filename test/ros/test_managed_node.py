@@ -1,10 +1,10 @@
 """What happens when a transition fails, and the order in which topics are served."""
 
 from geometry_msgs.msg import PoseArray
-from moss_perception.errors import ConfigError
-from moss_perception.ros.inputs import Inputs, table
-from moss_perception.ros.managed_node import ManagedNode
-from moss_perception.ros.parameters import PredictorParameters
+from moss_perception.core.errors import ConfigError
+from moss_perception.ros.common.lifecycle import ManagedNode
+from moss_perception.ros.predictor.inputs import Inputs, table
+from moss_perception.ros.predictor.parameters import PredictorParameters
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn

@@ -2,10 +2,10 @@
 
 from types import SimpleNamespace
 
-from moss_perception.grasp.frame import Prediction
-from moss_perception.grasp.predictor import Counters
-from moss_perception.ros.diagnostics import OK, WARN
-from moss_perception.ros.monitor import Monitor
+from moss_perception.core.frames import Prediction
+from moss_perception.ros.common.diagnostics import OK, WARN
+from moss_perception.ros.predictor.monitor import Monitor
+from moss_perception.runtime.predictor import Counters
 import numpy as np
 import pytest
 

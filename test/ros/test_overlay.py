@@ -1,7 +1,7 @@
 """The debug image, looked at by its pixels."""
 
-from moss_perception.grasp.frame import Prediction
-from moss_perception.ros.overlay import GOOD, motion_energy, Overlay, POOR
+from moss_perception.core.frames import Prediction
+from moss_perception.ros.predictor.overlay import GOOD, motion_energy, Overlay, POOR
 import numpy as np
 import pytest
 

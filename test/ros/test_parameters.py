@@ -2,9 +2,9 @@
 
 from dataclasses import fields
 
-from moss_perception.errors import ConfigError
-from moss_perception.ros import parameters
-from moss_perception.ros.parameters import PredictorParameters
+from moss_perception.core.errors import ConfigError
+from moss_perception.ros.predictor import parameters
+from moss_perception.ros.predictor.parameters import PredictorParameters
 import pytest
 from rclpy.parameter import Parameter
 

@@ -1,7 +1,7 @@
 """Reading score clouds of every lawful layout, and refusing the others."""
 
-from moss_perception.errors import CandidateError
-from moss_perception.ros.point_cloud import positions_of, read_scores
+from moss_perception.core.errors import CandidateError
+from moss_perception.ros.common.point_cloud import positions_of, read_scores
 import numpy as np
 import pytest
 from sensor_msgs.msg import PointCloud2, PointField

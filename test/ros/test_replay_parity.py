@@ -1,13 +1,13 @@
 """The shipped sample over real topics, in lock step, and the same without topics: bit for bit."""
 
-from moss_perception.bags.reader import Recording
+from moss_perception.core.resources import model_path, share_directory
+from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation.arrived import compare, rows_of
 from moss_perception.evaluation.live import Heard
 from moss_perception.evaluation.matching import Matcher, ScoredSample
 from moss_perception.evaluation.replay import executed_grasps, replay
-from moss_perception.grasp.predictor import Predictor
-from moss_perception.resources import model_path, share_directory
-from moss_perception.ros.observer import Observer
+from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 

@@ -5,8 +5,8 @@ import subprocess
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
-from moss_perception.bags.outcomes import outcome_of
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
+from moss_perception.data.outcomes import outcome_of
 import numpy as np
 import pytest
 from rclpy.time import Time

@@ -45,9 +45,9 @@ def test_a_signal_ends_a_node_without_a_traceback(
 
 START = """
 import os, random, signal, sys, threading, time
-from moss_perception.errors import MossError
-from moss_perception.ros.interrupts import interruptible
-from moss_perception.ros.spinning import run_node, serving
+from moss_perception.core.errors import MossError
+from moss_perception.ros.common.interrupts import interruptible
+from moss_perception.ros.common.spinning import run_node, serving
 from rclpy.node import Node
 
 def interrupt(number=signal.SIGINT):

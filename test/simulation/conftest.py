@@ -1,6 +1,6 @@
 """The camera, where a renderer works."""
 
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
 import pytest
 
 

@@ -5,12 +5,12 @@ import sys
 
 import cv2
 from moss_perception.cli.record import main
-from moss_perception.errors import ConfigError, SceneError, SimulationError
+from moss_perception.core.errors import ConfigError, SceneError, SimulationError
+from moss_perception.data.phases import GRIP_S
+from moss_perception.data.scenes import read_shards
 from moss_perception.simulation.attempt import play, sample_offsets
-from moss_perception.simulation.dataset import read_shards
 from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.generate import generate
-from moss_perception.simulation.phases import GRIP_S
 from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import sample_scene

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, cell_named, CELLS, FULL

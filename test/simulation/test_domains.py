@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.attempt import candidates
 from moss_perception.simulation.camera import project
 from moss_perception.simulation.cell import WorkCell

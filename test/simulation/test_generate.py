@@ -5,10 +5,10 @@ import copy
 import json
 
 import cv2
-from moss_perception import parallel
-from moss_perception.errors import ConfigError, SceneError, SimulationError
+from moss_perception.core import parallel
+from moss_perception.core.errors import ConfigError, SceneError, SimulationError
+from moss_perception.data.scenes import read_shards, Scene
 from moss_perception.simulation import generate as module
-from moss_perception.simulation.dataset import read_shards, Scene
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.source import Source
 import numpy as np

@@ -3,7 +3,7 @@
 from collections import defaultdict
 import threading
 
-from moss_perception.errors import ConfigError, SceneError, SimulationError
+from moss_perception.core.errors import ConfigError, SceneError, SimulationError
 from moss_perception.simulation import live_attempt
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH

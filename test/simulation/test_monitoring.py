@@ -2,7 +2,8 @@
 
 import math
 
-from moss_perception.errors import SimulationError
+from moss_perception.core.errors import SimulationError
+from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import FULL
@@ -10,7 +11,6 @@ from moss_perception.simulation.domains import Domain
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.monitoring import choose, monitor_grasp
 from moss_perception.simulation.motions import Still
-from moss_perception.simulation.phases import DURATION_S
 from moss_perception.simulation.scene import ObjectSpec, SceneSpec
 from moss_perception.simulation.sensor import Sensor
 from moss_perception.simulation.surroundings import Physics

@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.motions import (
     Accelerating,
     Constant,

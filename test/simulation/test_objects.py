@@ -3,7 +3,7 @@
 from dataclasses import replace
 import math
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import FULL
 from moss_perception.simulation.domains import domain_named

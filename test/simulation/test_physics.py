@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.errors import ConfigError, SceneError
+from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.simulation import mjcf
 from moss_perception.simulation.cell import HOVER, WorkCell
 from moss_perception.simulation.domains import Domain, domain_named

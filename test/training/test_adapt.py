@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 import cv2
-from moss_perception.bags.writer import RecordingWriter
 from moss_perception.cli import adapt as adapt_command
-from moss_perception.errors import CheckpointError, ConfigError
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.replay import replay
-from moss_perception.grasp.checkpoint import file_sha256, load_checkpoint, save_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.manifest import read_header
-from moss_perception.grasp.network import GraspNetwork
-from moss_perception.grasp.predictor import Predictor
+from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.manifest import read_header
+from moss_perception.models.network import GraspNetwork
+from moss_perception.runtime.predictor import Predictor
 from moss_perception.training.adapt import (
     adapted,
     Evidence,

@@ -8,14 +8,12 @@ from pathlib import Path
 import subprocess
 import sys
 
-from moss_perception.cli import compare as compare_command
 from moss_perception.cli import train as train_command
-from moss_perception.errors import CheckpointError, ConfigError, ShapeError
-from moss_perception.evaluation.cost import measure_cost
-from moss_perception.grasp.arms import build_network
-from moss_perception.grasp.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.manifest import read_header
+from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
+from moss_perception.models.build import build_network
+from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.manifest import read_header
 from moss_perception.training.cache import decode_scenes
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.distributed import Group
@@ -30,10 +28,13 @@ from safetensors.torch import save_file
 from spots import arm_file, TINY
 import torch
 
+from study import compare as compare_command
+from study.cost import measure_cost
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'config' / 'arms').glob('*.yaml')),
+@pytest.mark.parametrize('path', sorted((ROOT / 'study' / 'variants').glob('*.yaml')),
                          ids=lambda path: path.stem)
 def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
@@ -50,13 +51,13 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
-REMEDIES = sorted((ROOT / 'config' / 'remedies').glob('*.yaml'))
+REMEDIES = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
 
 
 @pytest.mark.parametrize('path', [path for path in REMEDIES if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_a_remedy_is_trained_as_the_arms_are(path):
-    settings, arm = read_settings(path), read_settings(ROOT / 'config/arms/moss_123.yaml')
+    settings, arm = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
     assert settings.config().temporal == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss')
     assert settings.config() != arm.config()
@@ -66,7 +67,7 @@ def test_a_remedy_is_trained_as_the_arms_are(path):
                          ids=lambda path: path.stem)
 def test_a_longer_training_differs_from_the_arm_in_length_only(path):
     settings = read_settings(path)
-    arm = read_settings(ROOT / 'config/arms' / f'{path.stem.removesuffix("_long")}.yaml')
+    arm = read_settings(ROOT / 'study/variants' / f'{path.stem.removesuffix("_long")}.yaml')
     assert settings.name == path.stem and settings.network == arm.network
     assert settings.training == arm.training | {'epochs': 2 * arm.training['epochs']}
 

@@ -1,6 +1,6 @@
 """How clips are changed while a network trains on them."""
 
-from moss_perception.errors import ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.training.augmentation import lose, mirror, move, vary
 from moss_perception.training.recipe import Recipe
 import numpy as np

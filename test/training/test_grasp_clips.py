@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import cv2
+from moss_perception.data.scenes import Monitor, Scene
 from moss_perception.evaluation.attempts import in_view
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.simulation.dataset import Monitor, Scene
+from moss_perception.models.config import GraspConfig
 from moss_perception.training.dataset import GraspScenes
 import numpy as np
 

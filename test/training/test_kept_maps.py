@@ -4,8 +4,8 @@ import csv
 from dataclasses import replace
 
 from moss_perception.cli import train as train_command
-from moss_perception.errors import ConfigError
-from moss_perception.grasp.arms import build_network
+from moss_perception.core.errors import ConfigError
+from moss_perception.models.build import build_network
 from moss_perception.training import cache
 from moss_perception.training.dataset import GraspScenes
 from moss_perception.training.kept import KeptMaps, MapsInMemory

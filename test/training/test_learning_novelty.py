@@ -3,15 +3,15 @@
 from types import SimpleNamespace
 
 import cv2
-from moss_perception.errors import CheckpointError, ConfigError
-from moss_perception.grasp.checkpoint import load_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.engine import load_engine
-from moss_perception.grasp.manifest import read_manifest
-from moss_perception.grasp.network import GraspNetwork
-from moss_perception.grasp.novelty import fit_novelty, read_novelty
-from moss_perception.grasp.torch_engine import TorchEngine
-from moss_perception.simulation.dataset import Scene
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.data.scenes import Scene
+from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.manifest import read_manifest
+from moss_perception.models.network import GraspNetwork
+from moss_perception.runtime.engine import load_engine
+from moss_perception.runtime.ood import fit_novelty, read_novelty
+from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.derive import refuse_existing, write_derived
 from moss_perception.training.novelty import gather, halves, learn_novelty
 import numpy as np

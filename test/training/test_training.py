@@ -6,11 +6,11 @@ import json
 import cv2
 from moss_perception.cli import evaluate as evaluate_command
 from moss_perception.cli import train as train_command
-from moss_perception.errors import CheckpointError, ShapeError
-from moss_perception.grasp.checkpoint import load_checkpoint
-from moss_perception.grasp.config import GraspConfig
-from moss_perception.grasp.network import GraspNetwork
-from moss_perception.simulation.dataset import Scene, write_shard
+from moss_perception.core.errors import CheckpointError, ShapeError
+from moss_perception.data.scenes import Scene, write_shard
+from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.network import GraspNetwork
 from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import collate, GraspScenes, load_scenes
 from moss_perception.training.trainer import predict, Recipe, Trainer

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from typing import Any
 
-from moss_perception.errors import MossError
+from moss_perception.core.errors import MossError
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import played

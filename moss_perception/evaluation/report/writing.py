@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
 
-from moss_perception.errors import ConfigError, MossError
+from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.thresholds import check, parse, Requirement, Verdict
 

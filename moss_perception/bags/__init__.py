@@ -1,1 +1,0 @@
-"""Recordings: ``reader`` and ``writer`` are the only homes of rosbag2 files."""

@@ -1,0 +1,188 @@
+"""Camera images as they come, raw or compressed, and what is refused of them undecoded."""
+
+from dataclasses import dataclass
+import re
+import struct
+from typing import Any
+
+from moss_perception.core.errors import FrameError
+import numpy as np
+
+MAX_SIDE = 16384
+
+# Bytes per pixel of a row. nv12 counts its rows of luma; half as many rows of chroma follow.
+PIXEL_BYTES = {
+    'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, 'mono16': 2,
+    'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1,
+    'yuv422': 2, 'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2, 'nv12': 1,
+}
+
+# Two neighbours in a row share their chroma.
+SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
+
+GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
+JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+JPEG_FRAMES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
+PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """
+    An uncompressed image, with the fields of sensor_msgs/Image.
+
+    :ivar data: anything with the buffer protocol, ``step * height`` bytes.
+    :ivar step: bytes of a row, padding included.
+    """
+
+    encoding: str
+    height: int
+    width: int
+    step: int
+    data: Any
+    is_bigendian: int = 0
+
+    @classmethod
+    def from_rgb(cls, image: np.ndarray) -> 'RawImage':
+        """
+        Wrap an array.
+
+        :param image: uint8, RGB, shape ``(H, W, 3)``.
+        """
+        height, width, _ = image.shape
+        return cls('rgb8', height, width, 3 * width, np.ascontiguousarray(image))
+
+
+@dataclass(frozen=True)
+class CompressedImage:
+    """
+    A JPEG or PNG image, with the fields of sensor_msgs/CompressedImage.
+
+    :ivar data: anything with the buffer protocol.
+    """
+
+    data: Any
+    format: str = 'jpeg'
+
+
+def check(message: Any) -> None:
+    """
+    Check an image's sizes and encoding without decoding it.
+
+    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
+    :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
+    """
+    if hasattr(message, 'format'):
+        _check_compressed(message)
+    else:
+        _check_raw(message)
+
+
+def bytes_of(message: Any) -> np.ndarray:
+    """Return the message's data as a flat uint8 array, without a copy where possible."""
+    if isinstance(message.data, np.ndarray):
+        return np.ascontiguousarray(message.data).reshape(-1).view(np.uint8)
+    return np.frombuffer(message.data, np.uint8)
+
+
+def _refuse_encoding(encoding: str) -> None:
+    expected = ', '.join(PIXEL_BYTES)
+    if GENERIC.fullmatch(encoding):
+        raise FrameError(
+            'encoding',
+            f'encoding {encoding!r} holds depth or unnamed channels: expected one of {expected}')
+    raise FrameError('encoding', f'unknown encoding {encoding!r}: expected one of {expected}')
+
+
+def _check_side(width: int, height: int, reason: str) -> None:
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise FrameError(
+            reason, f'image of {width} x {height} pixels: expected 1 to {MAX_SIDE} a side')
+
+
+def _check_raw(message: Any) -> None:
+    encoding, width, height, step = message.encoding, message.width, message.height, message.step
+    if encoding not in PIXEL_BYTES:
+        _refuse_encoding(encoding)
+    _check_side(width, height, 'size')
+    row = width * PIXEL_BYTES[encoding]
+    if step < row:
+        raise FrameError(
+            'step', f'step of {step} bytes: expected at least {row} for {width} pixels {encoding}')
+    if step % 2 and encoding == 'mono16':
+        raise FrameError('step', f'step of {step} bytes: expected an even one for mono16')
+    if encoding in SUBSAMPLED and width % 2:
+        raise FrameError('size', f'{encoding} of width {width}: expected an even width')
+    rows = _rows(encoding, height)
+    size = memoryview(message.data).nbytes
+    if size not in [step * count for count in rows]:
+        expected = ' or '.join(str(step * count) for count in rows)
+        raise FrameError(
+            'size', f'{size} bytes of data: expected {expected or "an even height"} '
+            f'for {height} rows of {step} bytes, {encoding}')
+
+
+def _rows(encoding: str, height: int) -> list[int]:
+    """
+    List how many rows of data an image of this height may have.
+
+    For nv12, image_transport takes ``height`` for the picture's and half as many rows of chroma
+    follow; OpenCV and rosbags take it for all of them. The data's length tells which is meant.
+    """
+    if encoding != 'nv12':
+        return [height]
+    return [height * 3 // 2] * (height % 2 == 0) + [height] * (height % 3 == 0)
+
+
+def _check_compressed(message: Any) -> None:
+    depth = re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', message.format)
+    if depth:
+        raise FrameError(
+            'encoding', f'format {message.format!r} holds depth: expected a JPEG or PNG in colour')
+    data = bytes_of(message)
+    # Looked at in place: most frames of a recording are only checked.
+    start = data[:33].tobytes()
+    if not start:
+        raise FrameError('compressed', 'no data: expected a JPEG or PNG')
+    if start.startswith(PNG_START):
+        _check_png(start, data, message.format)
+    elif start.startswith(JPEG_START):
+        _check_side(*jpeg_size(data), 'compressed')
+    else:
+        raise FrameError(
+            'compressed', f'data begins with {start[:4].hex(" ")}: expected a JPEG or PNG')
+
+
+def _check_png(start: bytes, data: np.ndarray, declared: str) -> None:
+    if len(data) < 33 or PNG_END not in data[-64:].tobytes():
+        raise FrameError(
+            'compressed', f'PNG of {len(data)} bytes is cut off: expected an IEND chunk')
+    width, height, bits, colour = struct.unpack('>IIBB', start[16:26])
+    _check_side(width, height, 'compressed')
+    if bits == 16 and colour == 0 and not declared.startswith('mono16'):
+        raise FrameError(
+            'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
+            'expected 8 bits or a format that begins with mono16')
+
+
+def jpeg_size(data: np.ndarray) -> tuple[int, int]:
+    """Read width and height of a whole JPEG."""
+    if _is_cut_off(data):
+        raise FrameError(
+            'compressed', f'JPEG of {len(data)} bytes is cut off: expected an end marker')
+    at, head = 2, memoryview(data)
+    while at + 9 <= len(head) and head[at] == 0xff:
+        marker, length = head[at + 1], int.from_bytes(head[at + 2:at + 4], 'big')
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack('>HH', head[at + 5:at + 9])
+            return width, height
+        at += 1 if marker == 0xff else 2 + length
+    raise FrameError('compressed', f'JPEG of {len(data)} bytes has no frame header')
+
+
+def _is_cut_off(data: np.ndarray) -> bool:
+    # Entropy-coded data never contains an end marker, and a thumbnail's comes before the scan.
+    if data[-2:].tobytes() == JPEG_END:
+        return False
+    text = data.tobytes()
+    return text.rfind(JPEG_END) < text.rfind(JPEG_SCAN)

@@ -1,0 +1,199 @@
+"""Decode camera images, raw or compressed, into RGB arrays: the only home of decoding."""
+
+import functools
+import importlib.util
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import cv2
+from moss_perception.core.errors import FrameError, MossError
+from moss_perception.core.image_messages import (
+    bytes_of,
+    check,
+    jpeg_size,
+    JPEG_START,
+    MAX_SIDE,
+    PIXEL_BYTES,
+    RawImage,
+)
+import numpy as np
+
+# The older name is the one that every release of cv_bridge and rosbags-image knows.
+SYNONYMS = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
+
+# What cv_bridge converts to rgb8; the rest goes through rosbags-image on every machine, because
+# cv_bridge has no conversion for planar images.
+CV_BRIDGE_ENCODINGS = frozenset(PIXEL_BYTES) - {'nv12'}
+
+# A JPEG is decoded at a half, a quarter or an eighth of its size at a fraction of the cost. It
+# stays this much larger than what it is for: so averaging pixels does most of the reducing, as it
+# does where an image comes uncompressed, and the result is about the same.
+OVERSAMPLING = 2
+REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
+           8: cv2.IMREAD_REDUCED_COLOR_8}
+
+# A module built for NumPy 1 can end the process when NumPy 2 calls it: nothing that a `try`
+# could catch, so the first call is made by a process of its own.
+PROBE = (
+    'import numpy; from cv_bridge.boost.cv_bridge_boost import cvtColor2; '
+    'image = cvtColor2(numpy.array([[[1, 2, 3]]], numpy.uint8), "bgr8", "rgb8"); '
+    'assert image.tolist() == [[[3, 2, 1]]], image'
+)
+
+
+def decode(message: Any) -> np.ndarray:
+    """
+    Decode an image.
+
+    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
+    :returns: uint8 array with memory of its own, RGB, shape ``(H, W, 3)``.
+    :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
+    :raises MossError: if neither cv_bridge nor rosbags-image can be imported.
+    """
+    return decode_for(message, MAX_SIDE)[0]
+
+
+def decode_for(message: Any, side: int) -> tuple[np.ndarray, int]:
+    """
+    Decode an image that will be fitted into a square; a large JPEG comes reduced.
+
+    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
+    :param side: of the square, pixels.
+    :returns: uint8 array with memory of its own, RGB, shape ``(H / n, W / n, 3)``; and ``n``: 1,
+        or 2, 4 or 8 if the image's longer side then still is at least twice the square's.
+    :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
+    :raises MossError: if neither cv_bridge nor rosbags-image can be imported.
+    """
+    check(message)
+    if hasattr(message, 'format'):
+        reduction = _reduction(bytes_of(message), side)
+        return _decode_compressed(message, reduction), reduction
+    return _decode_raw(_normalise(message)), 1
+
+
+def _decode_raw(image: RawImage) -> np.ndarray:
+    if backend() == 'cv_bridge' and image.encoding in CV_BRIDGE_ENCODINGS:
+        return decode_by_cv_bridge(image)
+    return decode_by_rosbags(image)
+
+
+def backend() -> str:
+    """
+    Tell what decodes raw images, chosen at the first call.
+
+    :returns: ``cv_bridge`` or ``rosbags-image``.
+    :raises MossError: if neither can be imported.
+    """
+    if _cv_bridge() is not None:
+        return 'cv_bridge'
+    if _rosbags_image() is not None:
+        return 'rosbags-image'
+    raise MossError(
+        'no decoder for images: expected cv_bridge (apt) or rosbags-image (PyPI) to be installed')
+
+
+def decode_by_cv_bridge(image: RawImage) -> np.ndarray:
+    """
+    Convert a checked image without padding by cv_bridge.
+
+    :param image: of an encoding in ``CV_BRIDGE_ENCODINGS``.
+    :returns: uint8, RGB, shape ``(H, W, 3)``.
+    """
+    return np.array(_cv_bridge().imgmsg_to_cv2(image, 'rgb8'))
+
+
+def decode_by_rosbags(image: RawImage) -> np.ndarray:
+    """
+    Convert a checked image without padding by rosbags-image.
+
+    :param image: of any encoding in ``PIXEL_BYTES``.
+    :returns: uint8, RGB, shape ``(H, W, 3)``.
+    :raises MossError: if rosbags-image can't be imported.
+    """
+    convert = _rosbags_image()
+    if convert is None:
+        raise MossError(
+            f'encoding {image.encoding!r} is decoded by rosbags-image (PyPI), which is missing')
+    return np.array(convert(image, 'rgb8'))
+
+
+@functools.cache
+def _cv_bridge() -> Any:
+    """Return a CvBridge, or None where there is none that works."""
+    if importlib.util.find_spec('cv_bridge') is None:
+        return None
+    try:
+        if int(np.__version__.split('.')[0]) >= 2:
+            _probe_cv_bridge()
+        # cv_bridge's own __init__ hides the failure of its compiled half.
+        from cv_bridge import CvBridge
+        from cv_bridge.boost.cv_bridge_boost import cvtColor2  # noqa: F401
+        return CvBridge()
+    except Exception as error:  # noqa: BLE001  a broken binary may raise anything
+        logging.getLogger(__name__).warning(
+            'cv_bridge is installed but unusable (%s): decoding goes through rosbags-image',
+            ' '.join(str(error).split()) or type(error).__name__)
+        return None
+
+
+def _probe_cv_bridge() -> None:
+    """Call cv_bridge once in another process, and raise ImportError if that fails."""
+    probe = subprocess.run(
+        [sys.executable, '-c', PROBE], check=False, capture_output=True, text=True, timeout=60)
+    if probe.returncode:
+        lines = probe.stderr.strip().splitlines() or ['no message']
+        raise ImportError(f'NumPy {np.__version__}, exit status {probe.returncode}: {lines[-1]}')
+
+
+@functools.cache
+def _rosbags_image() -> Any:
+    """Return rosbags-image's conversion, or None where it is not installed."""
+    try:
+        from rosbags.image import message_to_cvimage
+    except ImportError:
+        return None
+    return message_to_cvimage
+
+
+def _normalise(message: Any) -> RawImage:
+    """Strip padding, byte order and synonyms, which the decoders treat differently."""
+    encoding, width, step = message.encoding, message.width, message.step
+    data = bytes_of(message)
+    rows = data.size // step
+    data = data.reshape(rows, step)[:, :width * PIXEL_BYTES[encoding]]
+    if encoding == 'mono16':
+        wide = np.ascontiguousarray(data).view('>u2' if message.is_bigendian else '<u2')
+        # 65535 / 255 = 257; rounded here because the decoders don't agree on rounding
+        data = ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        encoding = 'mono8'
+    encoding = SYNONYMS.get(encoding, encoding)
+    return RawImage(encoding, rows, width, data.shape[1], np.ascontiguousarray(data))
+
+
+def _reduction(data: np.ndarray, side: int) -> int:
+    """Tell by how much a checked image can be reduced while it is decoded."""
+    if data[:2].tobytes() != JPEG_START:
+        return 1
+    size = jpeg_size(data)
+    # Of other sizes the last pixels would hold what lies beyond the image.
+    return max(n for n in REDUCED if n == 1 or (
+        max(size) >= n * OVERSAMPLING * side and not any(length % n for length in size)))
+
+
+def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
+    """
+    Decode by OpenCV, as both cv_bridge and rosbags-image do, but for grey images too.
+
+    The camera's calibration holds for the pixels as stored, so an EXIF rotation is not applied.
+    """
+    flags = REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(bytes_of(message), flags)
+    if image is None:
+        raise FrameError('compressed', f'damaged image, format {message.format!r}: '
+                         'expected a JPEG or PNG that OpenCV can decode')
+    if 'compressed rgb' in message.format:
+        # image_transport's name for channels that were not swapped before they were compressed
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,86 @@
+"""
+What messages say, as the predictor's plain data.
+
+Only fields are read, so that rclpy's messages and those of a recording are taken alike.
+"""
+
+import math
+from typing import Any
+
+from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.frames import Camera, Candidates, Frame
+import numpy as np
+
+# Numbers of coefficients that OpenCV's projection takes, by CameraInfo's distortion model.
+COEFFICIENTS = {
+    '': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14), 'equidistant': (4,)}
+
+
+def stamp_to_ns(stamp: Any) -> int:
+    """Return a stamp in nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def to_frame(message: Any) -> Frame:
+    """
+    Wrap an image message, without decoding it.
+
+    :param message: with the fields of sensor_msgs/Image or CompressedImage, and a header.
+    """
+    return Frame(stamp_to_ns(message.header.stamp), message.header.frame_id, message)
+
+
+def to_camera(message: Any) -> Camera:
+    """
+    Read a camera's calibration.
+
+    :param message: with the fields of sensor_msgs/CameraInfo.
+    :raises ConfigError: if it holds no calibration, or one that can't be used.
+    """
+    matrix = np.array(message.k, np.float64).reshape(3, 3)
+    distortion = np.array(message.d, np.float64)
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        raise ConfigError(f'camera_info is not calibrated: K[0] is {matrix[0, 0]:g} and K[4] is '
+                          f'{matrix[1, 1]:g}, expected focal lengths above 0')
+    if not (np.isfinite(matrix).all() and matrix[2].tolist() == [0, 0, 1]
+            and np.linalg.det(matrix) > 0):
+        raise ConfigError(f'camera_info has K {matrix.ravel().tolist()}: expected finite numbers, '
+                          'a last row of 0, 0, 1 and an inverse')
+    model = message.distortion_model
+    if model not in COEFFICIENTS:
+        raise ConfigError(f'camera_info has distortion model {model!r}: expected one of '
+                          f'{[name for name in COEFFICIENTS if name]}')
+    if len(distortion) not in COEFFICIENTS[model] or not np.isfinite(distortion).all():
+        raise ConfigError(f'camera_info has distortion {distortion.tolist()}: expected '
+                          f'{COEFFICIENTS[model]} finite coefficients for {model!r}')
+    return Camera(message.width, message.height, matrix, distortion, model)
+
+
+def to_candidates(message: Any) -> Candidates:
+    """
+    Read grasp candidates.
+
+    :param message: with the fields of geometry_msgs/PoseArray: poses in the camera's optical
+        frame, x the direction in which the gripper closes.
+    :raises CandidateError: if a position or an orientation is not usable, or the stamp is 0.
+    """
+    positions = np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses])
+    positions = positions.reshape(-1, 3)
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(wrong):
+        raise CandidateError(f'candidate {wrong[0]} has position {positions[wrong[0]].tolist()}: '
+                             'expected finite numbers')
+    yaws = np.array([_yaw(i, p.orientation) for i, p in enumerate(message.poses)], np.float64)
+    return Candidates(
+        stamp_to_ns(message.header.stamp), message.header.frame_id, positions, yaws)
+
+
+def _yaw(index: int, rotation: Any) -> float:
+    """Return the angle of the rotated x axis in the image plane; see :class:`Candidates`."""
+    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
+    norm = x * x + y * y + z * z + w * w
+    # Twice as wide as the rounding of a quaternion that was printed with two digits.
+    if not 0.9 < norm < 1.1:
+        raise CandidateError(f'candidate {index} has orientation ({x:g}, {y:g}, {z:g}, {w:g}): '
+                             'expected a unit quaternion')
+    return math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)

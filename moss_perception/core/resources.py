@@ -1,0 +1,64 @@
+"""Where the package's own files lie: models, samples, config, launch."""
+
+import os
+from pathlib import Path
+
+from moss_perception.core.errors import MossError
+
+SHIPPED_MODEL = 'grasp_moss.safetensors'
+
+_NAME = 'moss_perception'
+_HERE = Path(__file__).resolve()
+
+
+def share_directory() -> Path:
+    """
+    Find the share folder that belongs to these modules.
+
+    In a source tree (and with ``colcon build --symlink-install``) that is the tree's root;
+    once installed it is ``share/moss_perception`` of the prefix.
+
+    :returns: absolute path of a folder that holds ``package.xml``.
+    :raises MossError: if neither is there.
+    """
+    candidates = [_HERE.parents[2]] + [parent / 'share' / _NAME for parent in _HERE.parents]
+    for candidate in candidates:
+        if (candidate / 'package.xml').is_file():
+            return candidate
+    raise MossError(
+        f'the share folder of {_NAME} is missing: expected share/{_NAME}/package.xml above '
+        f'{_HERE.parents[1]}; build the package with colcon build')
+
+
+def model_path(path: str = '') -> Path:
+    """
+    Find a checkpoint.
+
+    :param path: of the file; empty for the checkpoint that comes with the package.
+    :returns: its path, which need not exist.
+    :raises MossError: if the path is empty and the share folder is missing.
+    """
+    return Path(path).expanduser() if path else share_directory() / 'models' / SHIPPED_MODEL
+
+
+def executable(name: str) -> Path:
+    """
+    Find an installed executable of this package.
+
+    :param name: its name, as ``ros2 run moss_perception`` takes it.
+    :returns: absolute path.
+    :raises MossError: if the package isn't built, or has no such executable.
+    """
+    for prefix in _prefixes():
+        path = prefix / 'lib' / _NAME / name
+        if path.is_file():
+            return path
+    raise MossError(
+        f"the executable '{name}' is not installed: expected lib/{_NAME}/{name} in a folder of "
+        'AMENT_PREFIX_PATH; run colcon build and source install/setup.bash')
+
+
+def _prefixes() -> list[Path]:
+    """List where executables may be: beside these modules first, then what is sourced."""
+    sourced = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    return list(_HERE.parents[2:]) + [Path(prefix) for prefix in sourced if prefix]

@@ -1,0 +1,1 @@
+"""Recordings, scenes and clips on disk."""

@@ -1,0 +1,222 @@
+"""What is asked of a recording, whatever reads it: its images, its attempts and their grasps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.topics import (
+    CAMERA_TYPE,
+    CANDIDATES_TOPIC,
+    CANDIDATES_TYPE,
+    EXECUTED_TOPIC,
+    EXECUTED_TYPE,
+    IMAGE_TYPES,
+    OUTCOME_TOPIC,
+    OUTCOME_TYPE,
+    Topic,
+)
+from moss_perception.data.outcomes import Outcome, outcome_of
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ExecutedGrasp:
+    """
+    A grasp that was executed.
+
+    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar frame_id: in which the pose is.
+    :ivar position: float64, shape ``(3,)``, metres.
+    :ivar quaternion: float64, shape ``(4,)``, x y z w.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    position: np.ndarray
+    quaternion: np.ndarray
+
+
+class Contents(ABC):
+    """
+    A recording by its topics and messages.
+
+    :ivar path: as it was given.
+    """
+
+    path: Path
+
+    @property
+    @abstractmethod
+    def topics(self) -> dict[str, Topic]:
+        """The recorded topics by name."""
+
+    @abstractmethod
+    def messages(
+        self, topics: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """Iterate over topic, type, time of recording in nanoseconds and CDR bytes."""
+
+    @abstractmethod
+    def deserialize(self, raw: bytes, msgtype: str) -> Any:
+        """Turn CDR bytes into a message with the fields of the ROS type."""
+
+    def image_topics(self) -> list[Topic]:
+        """List the topics that carry images, raw or compressed, and have messages."""
+        return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
+
+    def colour_topics(self) -> list[Topic]:
+        """List the topics that carry images in colour; where all carry depth, these."""
+        images = self.image_topics()
+        # One alone is not looked into: it is meant, whatever it holds.
+        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
+
+    def image_topic(self, name: str | None = None) -> Topic:
+        """
+        Find the camera's topic.
+
+        :param name: with or without ``/compressed``; None for the only one in colour.
+        :raises BagError: if it isn't there, holds no images, or there are several.
+        """
+        images = {topic.name: topic for topic in self.image_topics()}
+        if name:
+            name = '/' + name.strip('/')
+            for wanted in (name, f'{name}/compressed', name.removesuffix('/compressed')):
+                if wanted in images:
+                    return images[wanted]
+            raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
+        images = {topic.name: topic for topic in self.colour_topics()}
+        if len(images) > 1:
+            raise BagError(
+                f'{self.path}: several image topics: name one, expected {self._offer(images)}')
+        if not images:
+            raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
+        return next(iter(images.values()))
+
+    def camera_info_topics(self, images: str) -> list[str]:
+        """List what may be the camera's calibration: the one beside the images, or all."""
+        there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return [beside] if beside in there else there
+
+    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
+        """
+        Find the camera's calibration.
+
+        :param images: topic of the images.
+        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
+            convention, or else the only one.
+        :returns: ``None`` if there is none, or it can't be told which.
+        :raises BagError: if a topic that was named isn't there.
+        """
+        if name:
+            there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
+            name = '/' + name.strip('/')
+            if name not in there:
+                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
+                               f'{", ".join(there) or "no topic at all"}')
+            return name
+        found = self.camera_info_topics(images)
+        return found[0] if len(found) == 1 else None
+
+    def candidates_topics(self) -> list[str]:
+        """List what may hold grasp candidates: the topic of that name, or all of their type."""
+        if CANDIDATES_TOPIC in self.topics:
+            return [CANDIDATES_TOPIC]
+        return [x.name for x in self.topics.values() if x.type == CANDIDATES_TYPE and x.count]
+
+    def candidates_topic(self, name: str | None = None) -> str | None:
+        """
+        Find the grasp candidates.
+
+        :param name: their topic; ``None`` for the one of the interface's name, or else the only
+            one of its type; empty for none of them.
+        :returns: ``None`` if there are none.
+        :raises BagError: if a topic that was named isn't there, it holds something else, or there
+            are several.
+        """
+        if name:
+            return self._named(name, CANDIDATES_TYPE, 'grasp candidates')
+        found = [] if name == '' else self.candidates_topics()
+        if len(found) > 1:
+            raise BagError(f'{self.path}: several topics of grasp candidates: name one, expected '
+                           f'one of {", ".join(found)}')
+        return self._named(found[0], CANDIDATES_TYPE, 'grasp candidates') if found else None
+
+    def outcomes(self, name: str | None = None) -> list[Outcome]:
+        """
+        Read the recorded attempts.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or a value is missing or of the
+            wrong kind.
+        """
+        topic = self._named(name, OUTCOME_TYPE, 'outcomes') if name else OUTCOME_TOPIC
+        found = []
+        for message in self._decoded(topic, OUTCOME_TYPE):
+            for status in message.status:
+                try:
+                    found.append(outcome_of(status))
+                except ValueError as error:
+                    raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
+        return found
+
+    def executed(self, name: str | None = None) -> list[ExecutedGrasp]:
+        """
+        Read the grasps that were executed.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or one can't be read.
+        """
+        topic = self._named(name, EXECUTED_TYPE, 'executed grasps') if name else EXECUTED_TOPIC
+        grasps = []
+        for message in self._decoded(topic, EXECUTED_TYPE):
+            stamp, place, turn = (
+                message.header.stamp, message.pose.position, message.pose.orientation)
+            grasps.append(ExecutedGrasp(
+                stamp.sec * 10**9 + stamp.nanosec, message.header.frame_id,
+                np.array([place.x, place.y, place.z]),
+                np.array([turn.x, turn.y, turn.z, turn.w])))
+        return grasps
+
+    def _named(self, name: str, msgtype: str, what: str) -> str:
+        """Return a topic that was named, as recorded; it has to be there, and of this type."""
+        name = '/' + name.strip('/')
+        found = self.topics.get(name)
+        if found is None:
+            of_it = [x.name for x in self.topics.values() if x.type == msgtype]
+            raise BagError(f'{self.path}: no {what} on {name}; expected '
+                           + (f'one of {", ".join(of_it)}' if of_it else self._lack([msgtype])))
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {name} is a {found.type}, expected {msgtype}')
+        return name
+
+    def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
+        found = self.topics.get(topic)
+        if found is None or not found.count:
+            return
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {topic} is a {found.type}, expected {msgtype}')
+        for _, _, _, raw in self.messages([topic]):
+            yield self.deserialize(raw, msgtype)
+
+    def _is_depth(self, topic: Topic) -> bool:
+        """Tell by the first message's encoding; drivers name their topics as they like."""
+        stream = self.messages([topic.name])
+        _, msgtype, _, raw = next(stream)
+        message = self.deserialize(raw, msgtype)
+        name = getattr(message, 'encoding', None) or getattr(message, 'format', '')
+        return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
+
+    def _offer(self, images: dict[str, Topic]) -> str:
+        if images:
+            return 'one of ' + ', '.join(images)
+        return self._lack(IMAGE_TYPES)
+
+    def _lack(self, types: Iterable[str]) -> str:
+        there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
+        return f'a topic of type {" or ".join(types)}, found {there or "no topics"}'

@@ -1,0 +1,51 @@
+"""The files of a rosbag2, and what its metadata says of them."""
+
+from pathlib import Path
+
+from moss_perception.core.errors import BagError
+import yaml
+
+SUFFIXES = ('.mcap', '.db3')
+
+
+def storage_of(path: Path) -> Path:
+    """
+    Find what is to be opened: the folder, or a file where there is no metadata.
+
+    :raises BagError: if it is no recording.
+    """
+    if not path.exists():
+        raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
+    if path.is_file():
+        if path.suffix not in SUFFIXES:
+            raise BagError(f'{path}: no rosbag2, expected a folder, .mcap or .db3 file')
+        return path
+    if (path / 'metadata.yaml').exists():
+        return path
+    # A recorder that was killed leaves its file without metadata.
+    files = sorted(x for x in path.iterdir() if x.suffix in SUFFIXES)
+    if len(files) == 1:
+        return files[0]
+    if files:
+        raise BagError(
+            f'{path}: {len(files)} files but no metadata.yaml: expected it, try ros2 bag reindex')
+    raise BagError(f'{path}: no rosbag2, expected metadata.yaml and .mcap or .db3 files in it')
+
+
+def told_count(folder: Path) -> int | None:
+    """Return how many messages ``metadata.yaml`` promises; ``None`` if it does not say."""
+    try:
+        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
+        return int(values['rosbag2_bagfile_information']['message_count'])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return None
+
+
+def told_files(folder: Path) -> list[Path]:
+    """Return a recording's files: as ``metadata.yaml`` lists them, or those that are there."""
+    try:
+        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
+        names = values['rosbag2_bagfile_information']['relative_file_paths']
+        return [folder / Path(name).name for name in names]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return sorted(x for x in folder.iterdir() if x.suffix in SUFFIXES)

@@ -1,0 +1,227 @@
+"""Read rosbag2 recordings, sqlite3 or MCAP: the only home of reading them."""
+
+from collections.abc import Iterable, Iterator
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.contents import Contents
+from moss_perception.data.bags.files import storage_of, told_count, told_files
+from moss_perception.data.bags.salvage import rows_in, Salvage, salvage
+from moss_perception.data.bags.topics import offered, Topic
+from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
+
+class Recording(Contents):
+    """
+    A rosbag2, open while the context lasts; messages are read as they are asked for.
+
+    :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
+    :param salvage: of a damaged or cut off recording, give what is there; see ``damage``.
+    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
+    :ivar lost_share: share of the messages that it no longer gives, in [0, 1], as far as is known.
+    :raises BagError: if it is missing, no rosbag2, damaged or incomplete.
+    """
+
+    def __init__(self, path: Path | str, salvage: bool = False):
+        self.path = Path(path)
+        self.damage = ''
+        self.lost_share = 0.0
+        self._salvage = salvage
+        self._reader: Reader | None = None
+        self._pieces: Salvage | None = None
+        self._stores: dict[str, Any] = {}
+
+    def __enter__(self) -> 'Recording':
+        target = self.path if self._salvage and self.path.is_dir() else storage_of(self.path)
+        try:
+            self._reader = Reader(target if target.is_file() else storage_of(target))
+            self._reader.open()
+            if self._salvage:
+                self._require_rows()
+        except Exception as error:  # damaged bytes make a parser raise anything
+            self._reader = None
+            if not self._salvage:
+                raise BagError(_damaged(self.path, error)) from error
+            self._save_what_is_there(error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    @property
+    def start_ns(self) -> int:
+        """When the first message was recorded."""
+        return self._pieces.start_ns if self._pieces else self._reader.start_time
+
+    @property
+    def end_ns(self) -> int:
+        """When the last message was recorded."""
+        return self._pieces.end_ns if self._pieces else self._reader.end_time - 1
+
+    @property
+    def message_count(self) -> int:
+        """How many messages the recording says it holds."""
+        return self._pieces.count if self._pieces else self._reader.message_count
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """The recorded topics by name."""
+        if self._pieces:
+            return {name: Topic(name, channel.msgtype, self._pieces.counts[name],
+                                *offered(channel.offers))
+                    for name, channel in sorted(self._pieces.channels.items())}
+        topics: dict[str, list] = {}
+        for connection in self._reader.connections:
+            topics.setdefault(connection.topic, []).append(connection)
+        return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
+
+    def messages(
+        self, topics: Iterable[str] | None = None,
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """
+        Iterate over the messages in the order of recording.
+
+        :param topics: names; None for all.
+        :returns: topic, type, time of recording in nanoseconds and CDR bytes of each.
+        :raises BagError: if the recording is damaged or holds no such message.
+        """
+        wanted = None if topics is None else set(topics)
+        if self._pieces:
+            yield from self._pieces.messages(wanted)
+            return
+        connections = [x for x in self._reader.connections if wanted is None or x.topic in wanted]
+        expected, found = sum(x.msgcount for x in connections), 0
+        stream = self._reader.messages(connections) if connections else iter(())
+        while True:
+            try:
+                connection, stamp_ns, raw = next(stream)
+            except StopIteration:
+                break
+            except Exception as error:  # damaged bytes make a parser raise anything
+                if not self._salvage:
+                    raise BagError(_damaged(self.path, error)) from error
+                yield from self._go_on(error, wanted, found, expected)
+                return
+            found += 1
+            yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
+        if not found:
+            names = 'any topic' if wanted is None else ', '.join(sorted(wanted)) or 'no topic'
+            raise BagError(f'{self.path}: expected messages on {names}, found none')
+        if found != expected:
+            logging.getLogger(__name__).warning(
+                '%s: %d messages found, expected %d', self.path, found, expected)
+
+    def deserialize(self, raw: bytes, msgtype: str) -> Any:
+        """
+        Turn CDR bytes into a message with the fields of the ROS type.
+
+        :param msgtype: such as ``sensor_msgs/msg/Image``.
+        :raises BagError: if the type is unknown or the bytes are not of it.
+        """
+        store = self._store_of(msgtype)
+        try:
+            return store.deserialize_cdr(raw, msgtype)
+        except Exception as error:  # damaged bytes make a parser raise anything
+            raise BagError(
+                f'{self.path}: {len(raw)} bytes are no {msgtype}: {_line(error)}') from error
+
+    def _store_of(self, msgtype: str) -> Any:
+        """Return a store that knows the type, by the recording's own definition if it has one."""
+        if msgtype not in self._stores:
+            self._stores[msgtype] = self._make_store(msgtype)
+        return self._stores[msgtype]
+
+    def _make_store(self, msgtype: str) -> Any:
+        # One store a type: a definition that can't be parsed then spoils no other type.
+        if definition := self._definition(msgtype):
+            try:
+                return _store_by(definition, msgtype)
+            except Exception as error:  # the definition is the recording's
+                raise BagError(
+                    f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
+        store = _jazzy()
+        if msgtype not in store.fielddefs:
+            raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
+        return store
+
+    def _definition(self, msgtype: str) -> str:
+        """Return the recording's own definition of a type; empty if it has none."""
+        if self._pieces:
+            known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
+            return next((text for form, text in known if form == 'ros2msg'), '')
+        known = (x.msgdef for x in self._reader.connections if x.msgtype == msgtype)
+        return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+
+    def _require_rows(self) -> None:
+        """Find out whether a database that opens holds what ``metadata.yaml`` promises."""
+        files = told_files(self.path) if self.path.is_dir() else []
+        there, told = rows_in(files) if files else None, self._reader.message_count
+        if there is not None and there < told:
+            self._reader.close()
+            raise BagError('it holds fewer messages than metadata.yaml promises')
+
+    def _save_what_is_there(self, error: Exception) -> None:
+        """Read by the files' own records from now on, and say how much is missing."""
+        files = told_files(self.path) if self.path.is_dir() else [self.path]
+        if not files:
+            raise error
+        try:
+            self._pieces = salvage(files)
+        except BagError as nothing:
+            raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
+                           f'{nothing}') from error
+        there, told = self._pieces.count, told_count(
+            self.path if self.path.is_dir() else self.path.parent)
+        self._lose(there, told, '; '.join(self._pieces.damage) or _line(error))
+
+    def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
+               expected: int) -> Iterator[tuple[str, str, int, bytes]]:
+        """Give the rest of a recording whose damage shows only now, as far as that goes."""
+        if found:
+            self._lose(found, expected, _line(error))
+            return
+        self._save_what_is_there(error)
+        yield from self._pieces.messages(wanted)
+
+    def _lose(self, there: int, told: int | None, why: str) -> None:
+        count = 'how many are missing is not known, since metadata.yaml does not say'
+        if told is not None:
+            self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
+            count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
+        self.damage = f'the recording is damaged or cut off ({why}): {count}'
+
+
+@functools.lru_cache(maxsize=64)
+def _store_by(definition: str, msgtype: str) -> Any:
+    """Make a store of one type; parsing takes as long as reading seconds of a recording."""
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(definition, msgtype))
+    return store
+
+
+@functools.cache
+def _jazzy() -> Any:
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def _topic(name: str, connections: list) -> Topic:
+    offers: list[Qos] = [x for c in connections for x in c.ext.offered_qos_profiles]
+    return Topic(
+        name, connections[0].msgtype, sum(x.msgcount for x in connections),
+        all(x.reliability == QosReliability.RELIABLE for x in offers) if offers else None,
+        all(x.durability == QosDurability.TRANSIENT_LOCAL for x in offers) if offers else None)
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f'{path}: expected a complete rosbag2, this one is damaged or cut off: {_line(error)}'
+
+
+def _line(error: Exception) -> str:
+    return ' '.join(str(error).split()) or type(error).__name__

@@ -1,0 +1,166 @@
+"""What a damaged or cut off rosbag2 still gives: its files are read from front to back."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+import sqlite3
+from typing import Any
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.mcap_records import CutError, read_mcap
+
+_NOT_SQL = (sqlite3.Error, OverflowError)
+
+
+@dataclass
+class Channel:
+    """
+    A topic of one file.
+
+    :ivar id: its number in the file.
+    :ivar definition: encoding and text of its type; empty if the file does not say.
+    :ivar offers: the recorded QoS, as the file writes it.
+    """
+
+    id: int
+    topic: str
+    msgtype: str
+    definition: tuple[str, str] = ('', '')
+    offers: str = ''
+
+
+@dataclass
+class Salvage:
+    """
+    What is there of a recording.
+
+    :ivar files: those that give something, in order.
+    :ivar channels: by topic.
+    :ivar counts: messages by topic.
+    :ivar start_ns: when the first message was recorded, ``end_ns`` the last.
+    :ivar damage: what is wrong with each file that is not whole.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    channels: dict[str, Channel] = field(default_factory=dict)
+    counts: Counter = field(default_factory=Counter)
+    start_ns: int = 2**63 - 1
+    end_ns: int = 0
+    damage: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many messages there are."""
+        return sum(self.counts.values())
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple]:
+        """Yield topic, type, time of recording in nanoseconds and CDR bytes."""
+        for file in self.files:
+            try:
+                for channel, stamp_ns, raw in _read(file):
+                    if topics is None or channel.topic in topics:
+                        yield channel.topic, channel.msgtype, stamp_ns, raw
+            except CutError:
+                continue
+
+
+def salvage(files: Collection[Path]) -> Salvage:
+    """
+    Look through files, and note what they still give.
+
+    :param files: ``.mcap`` or ``.db3``, in order; some may be missing.
+    :raises BagError: if they give nothing.
+    """
+    found = Salvage()
+    for file in files:
+        before = found.count
+        for channel in _told_channels(file):
+            found.channels.setdefault(channel.topic, channel)
+        try:
+            for channel, stamp_ns, _ in _read(file):
+                found.channels.setdefault(channel.topic, channel)
+                found.counts[channel.topic] += 1
+                found.start_ns = min(found.start_ns, stamp_ns)
+                found.end_ns = max(found.end_ns, stamp_ns)
+        except CutError as error:
+            found.damage.append(f'{file.name} {error}')
+        if found.count > before:
+            found.files.append(file)
+    if not found.count:
+        raise BagError('; '.join(found.damage) or 'no file of it is there')
+    return found
+
+
+def rows_in(files: Collection[Path]) -> int | None:
+    """Count the messages in databases; ``None`` if one is none, or can't be asked."""
+    if not all(file.suffix == '.db3' and file.is_file() for file in files):
+        return None
+    total = 0
+    with suppress(CutError):
+        for file in files:
+            with _database(file) as database:
+                total += database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
+        return total
+    return None
+
+
+def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
+    if not file.is_file():
+        raise CutError('is missing')
+    if file.suffix == '.mcap':
+        for known, stamp_ns, raw in read_mcap(file):
+            yield Channel(**known), stamp_ns, raw
+    else:
+        yield from _read_database(file)
+
+
+def _read_database(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
+    """Read rows in the order of their numbers: an index may lie in the part that is lost."""
+    with _database(file) as database:
+        # Otherwise SQLite reads nothing of a file that is shorter than its first page says.
+        database.execute('PRAGMA writable_schema=ON')
+        channels = _channels(database)
+        for number, stamp_ns, raw in database.execute(
+                'SELECT topic_id, timestamp, data FROM messages ORDER BY id'):
+            if number in channels:
+                yield channels[number], stamp_ns, raw
+
+
+@contextmanager
+def _database(file: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        database = sqlite3.connect(f'{file.resolve().as_uri()}?immutable=1', uri=True)
+    except _NOT_SQL as error:
+        raise CutError(f"can't be opened: {error}") from error
+    try:
+        yield database
+    except _NOT_SQL as error:
+        raise CutError(f'is damaged or cut off: {error}') from error
+    finally:
+        database.close()
+
+
+def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
+    rows = _table(database, 'topics', ('id', 'name', 'type', 'offered_qos_profiles'))
+    known: dict[str, tuple[str, str]] = {}
+    # Recordings of Humble have no such table.
+    with suppress(sqlite3.OperationalError):
+        known = {name: (encoding, text) for name, encoding, text in _table(
+            database, 'message_definitions',
+            ('topic_type', 'encoding', 'encoded_message_definition'))}
+    return {number: Channel(number, name, kind, known.get(kind, ('', '')), offers)
+            for number, name, kind, offers in rows}
+
+
+def _told_channels(file: Path) -> list[Channel]:
+    """List a database's topics; also one of which all messages are gone is among them."""
+    if file.suffix == '.db3' and file.is_file():
+        with suppress(CutError), _database(file) as database:
+            return list(_channels(database).values())
+    return []
+
+
+def _table(database: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[Any]:
+    return database.execute(f'SELECT {", ".join(columns)} FROM {table}').fetchall()

@@ -1,0 +1,174 @@
+"""Writing recordings of grasp attempts: the only home of writing rosbag2."""
+
+import math
+from pathlib import Path
+import shutil
+import tempfile
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.outcomes import Outcome, values_of
+import numpy as np
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.errors import WriterError
+from rosbags.typesys import get_typestore, Stores
+
+TOPICS = {
+    '/image/compressed': 'sensor_msgs/msg/CompressedImage',
+    '/camera_info': 'sensor_msgs/msg/CameraInfo',
+    '/grasp_candidates': 'geometry_msgs/msg/PoseArray',
+    '/selected_grasp': 'geometry_msgs/msg/PoseStamped',
+    '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
+}
+_STORAGE = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
+# The format of ROS 2 Humble's rosbag2, which every later one reads too.
+_VERSION = 8
+_FOREVER = QosTime(9223372036, 854775807)
+_RELIABLE = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE,
+                _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+
+
+class RecordingWriter:
+    """
+    Writes the contract's topics into a rosbag2, with ROS 2 Jazzy's types.
+
+    A context manager. The recording is written under a temporary name next to its place and
+    moved there when the block ends well; when it does not, nothing is left. A message's time in
+    the recording is its header stamp.
+    """
+
+    def __init__(self, path, frame_id: str = 'camera_optical_frame', storage: str = 'mcap',
+                 topics=tuple(TOPICS), source: str = 'sim_cell', notes=None):
+        """
+        Name the recording; nothing is written before the block is entered.
+
+        :param path: the folder to make.
+        :param frame_id: of every header.
+        :param storage: ``mcap`` or ``sqlite3``.
+        :param topics: those that the recording is to have, of :data:`TOPICS`.
+        :param source: what the outcomes name as their hardware.
+        :param notes: texts by name, kept as ``custom_data`` in ``metadata.yaml``.
+        :raises BagError: if something is there already, or the storage is unknown.
+        """
+        self.path = Path(path)
+        self.frame_id = frame_id
+        if storage not in _STORAGE:
+            raise BagError(f'unknown storage {storage!r}, expected mcap or sqlite3')
+        if self.path.exists():
+            raise BagError(f'{self.path} is there already; recordings are not overwritten')
+        self._storage = _STORAGE[storage]
+        self._topics = tuple(topics)
+        self._source = source
+        self._notes = dict(notes or {})
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+
+    def __enter__(self):
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=f'.{self.path.name}.',
+                                                 dir=self.path.parent))
+        except OSError as error:
+            raise BagError(f'could not write {self.path}: {error.strerror or error}') from error
+        try:
+            self._bag = Writer(self._folder / self.path.name, version=_VERSION,
+                               storage_plugin=self._storage)
+            for name, text in self._notes.items():
+                self._bag.set_custom_data(name, text)
+            self._bag.open()
+            self._connections = {
+                topic: self._bag.add_connection(
+                    topic, TOPICS[topic], typestore=self._store,
+                    offered_qos_profiles=[_RELIABLE])
+                for topic in self._topics}
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self._bag.close()
+            if kind is None:
+                (self._folder / self.path.name).rename(self.path)
+        except (OSError, WriterError) as problem:
+            if kind is None:
+                raise BagError(f'could not write {self.path}: {problem}') from problem
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def image(self, stamp_ns: int, jpeg: bytes):
+        """Write a compressed image, JPEG bytes, on ``/image/compressed``."""
+        self._write('/image/compressed', stamp_ns, format='jpeg',
+                    data=np.frombuffer(jpeg, np.uint8))
+
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray,
+                    distortion=(0.0,) * 5, model: str = 'plumb_bob'):
+        """
+        Write a camera's calibration on ``/camera_info``, of the unrectified image.
+
+        :param matrix: intrinsics, shape ``(3, 3)``, pixels.
+        :param distortion: coefficients of ``model``; none without.
+        """
+        matrix = np.asarray(matrix, np.float64)
+        self._write(
+            '/camera_info', stamp_ns, height=height, width=width, distortion_model=model,
+            d=np.asarray(distortion, np.float64), k=matrix.ravel(), r=np.eye(3).ravel(),
+            p=np.column_stack([matrix, np.zeros(3)]).ravel(), binning_x=0, binning_y=0,
+            roi=self._new('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0,
+                          width=0, do_rectify=False))
+
+    def candidates(self, stamp_ns: int, grasps: np.ndarray):
+        """
+        Write grasp candidates on ``/grasp_candidates``.
+
+        :param grasps: shape ``(K, 4)``, K may be 0: x, y, z, metres, and the closing direction's
+            yaw about the optical axis, radians, in the camera's optical frame.
+        """
+        self._write('/grasp_candidates', stamp_ns, poses=[self._pose(grasp) for grasp in grasps])
+
+    def selected(self, stamp_ns: int, grasp: np.ndarray):
+        """Write the grasp that is executed, shape ``(4,)``, on ``/selected_grasp``."""
+        self._write('/selected_grasp', stamp_ns, pose=self._pose(grasp))
+
+    def outcome(self, message: str, **fields):
+        """
+        Write how an attempt ended on ``/grasp_outcome``, at its end.
+
+        :param message: in words.
+        :param fields: those of :class:`moss_perception.data.outcomes.Outcome`.
+        """
+        outcome = Outcome(**fields)
+        status = self._new(
+            'diagnostic_msgs/msg/DiagnosticStatus', level=0 if outcome.success else 1,
+            name=f'attempt/{outcome.attempt}', message=message, hardware_id=self._source,
+            values=[self._new('diagnostic_msgs/msg/KeyValue', key=key, value=value)
+                    for key, value in values_of(outcome).items()])
+        self._write('/grasp_outcome', outcome.end_ns, status=[status])
+
+    def _new(self, kind: str, **fields):
+        return self._store.types[kind](**fields)
+
+    def _pose(self, grasp: np.ndarray):
+        x, y, z, yaw = (float(value) for value in grasp)
+        return self._new(
+            'geometry_msgs/msg/Pose', position=self._new('geometry_msgs/msg/Point', x=x, y=y, z=z),
+            orientation=self._new('geometry_msgs/msg/Quaternion', x=0.0, y=0.0,
+                                  z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
+
+    def _write(self, topic: str, stamp_ns: int, **fields):
+        kind = TOPICS[topic]
+        header = self._new(
+            'std_msgs/msg/Header', frame_id=self.frame_id, stamp=self._new(
+                'builtin_interfaces/msg/Time', sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))
+        data = self._store.serialize_cdr(self._new(kind, header=header, **fields), kind)
+        try:
+            self._bag.write(self._connections[topic], stamp_ns, data)
+        except OSError as error:
+            raise BagError(f'could not write {self.path}: {error.strerror or error}') from error

@@ -1,0 +1,1 @@
+"""Video clips and their labels, turned into recordings."""

@@ -1,0 +1,201 @@
+"""Clips one after another in a recording: each is a grasp attempt of its own."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+import logging
+from pathlib import Path
+
+from moss_perception.core.errors import BagError, ClipError, ConfigError
+from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.data.clips.calibration import Calibration
+from moss_perception.data.clips.disturbance import Disturbance
+from moss_perception.data.clips.rows import Clip, ClipRow
+from moss_perception.data.clips.spool import ClipSpool
+from moss_perception.data.clips.video import LONGEST_SIDE, read_frames
+
+# As in recordings of the simulated cell.
+_START_NS = 1_700_000_000 * 10**9
+# The predictor's max_gap: only a longer pause makes its window start anew with each clip.
+MAX_GAP_S = 0.5
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """
+    How clips become a recording.
+
+    :ivar domain: of clips whose row names none.
+    :ivar pause_s: from the end of a clip to the next one, seconds, above the predictor's gap.
+    :ivar clip_hz: see :func:`moss_perception.data.clips.video.read_frames`; ``rate_hz`` and
+        ``side`` likewise.
+    :ivar disturbance: jitter and drops.
+    :ivar calibration: of the camera, or ``None``.
+    :ivar window_s: what a model has to have seen before it scores, seconds; only to count the
+        decisions that come sooner.
+    """
+
+    domain: str = 'real'
+    pause_s: float = 1.2
+    clip_hz: float = 0.0
+    rate_hz: float = 0.0
+    side: int = LONGEST_SIDE
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    calibration: Calibration | None = None
+    window_s: float = 0.0
+
+    def __post_init__(self):
+        """
+        Refuse what can't be done.
+
+        :raises ConfigError: naming the setting, its value and what was expected.
+        """
+        if not MAX_GAP_S < self.pause_s <= 3600:
+            raise ConfigError(f'pause of {self.pause_s} s: expected more than {MAX_GAP_S} s, the '
+                              "predictor's max_gap, and at most 3600")
+        for name in ('clip_hz', 'rate_hz'):
+            value = getattr(self, name)
+            if not (value == 0 or 0.1 <= value <= 1000):
+                raise ConfigError(f'{name} of {value}: expected 0.1 to 1000 images a second')
+        if not 32 <= self.side <= 4096:
+            raise ConfigError(f'side of {self.side} pixels: expected 32 to 4096')
+
+
+@dataclass
+class Written:
+    """
+    What a recording of clips holds.
+
+    :ivar clips: that are in it, and ``images`` of them.
+    :ivar attempts: that have an outcome, and ``successes`` among them.
+    :ivar guessed: attempts without a decision of their own: their end stands for it.
+    :ivar early: clips whose decision comes before a model's window is full.
+    :ivar dropped: images that were left out as lost.
+    :ivar left_out: names of clips that could not be used.
+    :ivar domains: attempts by the domain's label.
+    """
+
+    clips: int = 0
+    images: int = 0
+    attempts: int = 0
+    successes: int = 0
+    guessed: int = 0
+    dropped: int = 0
+    early: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    domains: Counter = field(default_factory=Counter)
+
+
+def write_bag(path: Path, clips: list[Clip], settings: ClipSettings,
+              progress: Callable[[Iterable[Clip]], Iterable[Clip]] = iter) -> Written:
+    """
+    Make a recording of clips; it is there as a whole or not at all.
+
+    :param path: the rosbag2 to make, MCAP.
+    :param progress: wraps the clips, to show how far it is.
+    :raises BagError: if it can't be written, or none of the clips can be used.
+    """
+    topics = ['/image/compressed']
+    if settings.calibration is not None:
+        topics.append('/camera_info')
+    if any(clip.row for clip in clips):
+        topics.append('/grasp_outcome')
+    disturbance = settings.disturbance
+    notes = {'source': 'video clips', 'domain': disturbance.label(settings.domain),
+             'jitter_s': f'{disturbance.jitter_s:g}', 'drops': f'{disturbance.drops:g}',
+             'seed': str(disturbance.seed)}
+    with RecordingWriter(path, topics=topics, source='clips', notes=notes) as writer:
+        sequence = _Sequence(writer, settings)
+        for clip in progress(clips):
+            sequence.add(clip)
+        if not sequence.done.clips:
+            raise BagError(f'none of the {len(clips)} clips could be used: nothing was written')
+    return sequence.done
+
+
+class _Sequence:
+    """Clips on one clock."""
+
+    def __init__(self, writer: RecordingWriter, settings: ClipSettings):
+        self.done = Written()
+        self._writer = writer
+        self._settings = settings
+        self._next_ns = _START_NS
+
+    def add(self, clip: Clip) -> None:
+        """Write a clip, or tell why it is left out."""
+        settings = self._settings
+        with ClipSpool(self._writer.path.parent) as spool:
+            try:
+                spool.fill(read_frames(clip.path, clip_hz=settings.clip_hz,
+                                       rate_hz=settings.rate_hz, side=settings.side))
+                if settings.calibration is not None:
+                    settings.calibration.check(*spool.filmed)
+                times = clip.row and _times(clip.row, spool)
+            except ClipError as error:
+                _LOG.warning('left out: %s: %s', clip.name, error)
+                self.done.left_out.append(clip.name)
+                return
+            self._write(clip, spool, times)
+
+    def _write(self, clip: Clip, spool: ClipSpool, times: tuple[int, int, int] | None) -> None:
+        start_ns, due = self._next_ns, times is not None
+        images = 0
+        for time_ns, frame in self._settings.disturbance.apply(spool.frames(), clip.name):
+            if due and time_ns > times[2]:
+                self._outcome(clip, times)
+                due = False
+            self._image(start_ns + time_ns, frame)
+            images += 1
+        if due:
+            self._outcome(clip, times)
+        self.done.clips += 1
+        self.done.images += images
+        self.done.dropped += spool.count - images
+        end_ns = max(spool.last_ns, times[2] if times else 0)
+        self._next_ns = start_ns + end_ns + round(self._settings.pause_s * 1e9)
+
+    def _image(self, stamp_ns: int, frame) -> None:
+        calibration = self._settings.calibration
+        if calibration is not None:
+            self._writer.camera_info(
+                stamp_ns, *frame.size, calibration.scaled(*frame.size), calibration.distortion,
+                calibration.model)
+        self._writer.image(stamp_ns, frame.jpeg)
+
+    def _outcome(self, clip: Clip, times: tuple[int, int, int]) -> None:
+        row, done = clip.row, self.done
+        domain = self._settings.disturbance.label(row.domain or self._settings.domain)
+        done.attempts += 1
+        done.successes += row.success
+        done.guessed += row.decision_ns is None
+        done.domains[domain] += 1
+        if times[1] < self._settings.window_s * 1e9:
+            done.early.append(clip.name)
+        start_ns, decision_ns, end_ns = (self._next_ns + time for time in times)
+        self._writer.outcome(
+            f'{"success" if row.success else "failure"}, clip {clip.name}', attempt=done.attempts,
+            start_ns=start_ns, decision_ns=decision_ns, end_ns=end_ns, success=row.success,
+            domain=domain, motion='', object=row.object,
+            decision_guessed=row.decision_ns is None)
+
+
+def _times(row: ClipRow, spool: ClipSpool) -> tuple[int, int, int]:
+    """
+    Find when the attempt starts, is decided and ends, nanoseconds since the first image.
+
+    :raises ClipError: if one of them is beyond the clip.
+    """
+    start_ns = row.start_ns or 0
+    end_ns = row.end_ns
+    if end_ns is None:
+        end_ns = max(spool.last_ns, start_ns, row.decision_ns or 0)
+    decision_ns = end_ns if row.decision_ns is None else row.decision_ns
+    # People give a clip's duration as its end, and that is one image after the last one.
+    period_ns = spool.last_ns / max(spool.count - 1, 1)
+    for name, time_ns in (('start', start_ns), ('decision', decision_ns), ('end', end_ns)):
+        if time_ns > spool.last_ns + period_ns + 1:
+            raise ClipError(f'its {name} is at {time_ns / 1e9:g} s, expected at most '
+                            f'{spool.last_ns / 1e9:g} s, the time of its last image')
+    return start_ns, decision_ns, end_ns

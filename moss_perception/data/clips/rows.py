@@ -1,0 +1,156 @@
+"""What a CSV says of video clips, and which clip each of its rows is of."""
+
+from collections import Counter
+from collections.abc import Sequence
+import csv
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.clips.video import SUFFIXES
+from moss_perception.data.outcomes import seconds_to_ns
+
+_NEEDED = ('clip', 'success')
+_TIMES = ('start', 'decision', 'end')
+COLUMNS = (*_NEEDED, *_TIMES, 'domain', 'object')
+_TRUTH = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
+# So many names an error lists; it counts the others.
+_NAMED = 10
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """
+    What is known of the attempt that a clip shows.
+
+    :ivar clip: the clip's file, relative to the folder of clips.
+    :ivar success: the attempt's outcome.
+    :ivar start_ns: since the clip's first image, nanoseconds; ``None`` for that image.
+    :ivar decision_ns: likewise; ``None`` for the end.
+    :ivar end_ns: likewise; ``None`` for the clip's last image.
+    :ivar domain: what its recording is called in tables; empty if the row does not say.
+    :ivar object: empty likewise.
+    """
+
+    clip: str
+    success: bool
+    start_ns: int | None = None
+    decision_ns: int | None = None
+    end_ns: int | None = None
+    domain: str = ''
+    object: str = ''
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    A clip of a folder.
+
+    :ivar name: relative to the folder.
+    :ivar row: what is known of it, or ``None``.
+    """
+
+    name: str
+    path: Path
+    row: ClipRow | None = None
+
+
+def read_rows(path: Path) -> list[ClipRow]:
+    """
+    Read the rows of a CSV, or of a .tsv with tabs.
+
+    :param path: has the columns ``clip`` and ``success``, and may have the others of
+        :data:`COLUMNS`; times are seconds since the clip's first image.
+    :raises BagError: if it can't be read, a column is missing, a value can't be used, or a clip
+        has two rows; it names the line.
+    """
+    try:
+        with path.open(newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ',')
+            _check_columns(path, reader.fieldnames or [])
+            rows = [_row(f'{path}, line {reader.line_num}', values) for values in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise BagError(f"{path} can't be read as a CSV of clips: {reason}") from error
+    twice = [clip for clip, count in Counter(row.clip for row in rows).items() if count > 1]
+    if twice:
+        raise BagError(f'{path}: expected one row a clip, found more of {shorten(twice)}')
+    return rows
+
+
+def match_clips(folder: Path, rows: Sequence[ClipRow], unlabelled: bool = False) -> list[Clip]:
+    """
+    Find the clip of each row, and the row of each clip.
+
+    :param folder: is searched with all folders in it.
+    :param unlabelled: whether clips without a row are wanted too.
+    :returns: in the order of the rows; those without a row come last, by name.
+    :raises BagError: if there are no clips, a row has no clip, or a clip has no row.
+    """
+    if not folder.is_dir():
+        raise BagError(f'{folder} is no folder, expected one that holds clips')
+    try:
+        found = {x.relative_to(folder).as_posix(): x for x in sorted(folder.rglob('*'))
+                 if x.suffix.lower() in SUFFIXES and x.is_file()}
+    except OSError as error:
+        raise BagError(f"{folder} can't be searched for clips: {error.strerror}") from error
+    if not found:
+        raise BagError(f'{folder}: no clips, expected files that end with one of '
+                       f'{", ".join(SUFFIXES)}')
+    missing = [row.clip for row in rows if row.clip not in found]
+    if missing:
+        raise BagError(f'{folder}: {len(missing)} of {len(rows)} rows have no clip: '
+                       f'{shorten(missing)}; expected names relative to that folder')
+    labelled = {row.clip for row in rows}
+    bare = [name for name in found if name not in labelled]
+    if bare and not unlabelled:
+        raise BagError(f'{folder}: {len(bare)} of {len(found)} clips have no row: '
+                       f'{shorten(bare)}; expected one for each, or --unlabelled')
+    return [*(Clip(row.clip, found[row.clip], row) for row in rows),
+            *(Clip(name, found[name]) for name in bare)]
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Write the first names of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise BagError(f'{path}: no column {" or ".join(missing)}, expected {", ".join(_NEEDED)} '
+                       f'and perhaps {", ".join(COLUMNS[2:])}; found {", ".join(columns)}')
+    unused = [name for name in columns if name not in COLUMNS]
+    if unused:
+        # One of them may be a misspelt `decision`.
+        _LOG.warning('%s: columns that are not used: %s', path, ', '.join(unused))
+
+
+def _row(place: str, values: dict) -> ClipRow:
+    if None in values or None in values.values():
+        raise BagError(f'{place}: more or fewer values than columns')
+    values = {name: text.strip() for name, text in values.items()}
+    if not values['clip']:
+        raise BagError(f'{place}: no clip, expected a file name')
+    success = _TRUTH.get(values['success'].lower())
+    if success is None:
+        raise BagError(f'{place}: success is {values["success"]!r}, expected true or false')
+    times = [_time(place, name, values.get(name, '')) for name in _TIMES]
+    said = [(name, time) for name, time in zip(_TIMES, times, strict=True) if time is not None]
+    for (earlier, first), (later, second) in zip(said, said[1:], strict=False):
+        if first > second:
+            raise BagError(f'{place}: {earlier} {first / 1e9:g} s is after {later} '
+                           f'{second / 1e9:g} s')
+    return ClipRow(Path(values['clip']).as_posix(), success, *times, values.get('domain', ''),
+                   values.get('object', ''))
+
+
+def _time(place: str, name: str, text: str) -> int | None:
+    try:
+        return seconds_to_ns(text) if text else None
+    except ValueError as error:
+        raise BagError(f'{place}: {name} is {text!r}, expected decimal seconds since the clip '
+                       'began') from error

@@ -1,0 +1,113 @@
+"""What a folder of scenes is to hold, and what was left out, so that nothing lacks silently."""
+
+from collections import Counter
+import json
+import os
+from pathlib import Path
+
+from moss_perception.core.errors import SimulationError
+from moss_perception.data.shards import read_arrays
+
+PATTERN = 'scenes_*.npz'
+DATASET = 'dataset.json'
+SKIPPED = 'skipped.json'
+
+
+def load_dataset(folder) -> dict:
+    """
+    Read what a folder of scenes is to hold; empty if it does not say.
+
+    :raises SimulationError: if the file is damaged.
+    """
+    return _load(Path(folder) / DATASET)
+
+
+def load_skipped(folder) -> dict:
+    """
+    Read which scenes were left out.
+
+    :returns: for each seed its reason and message.
+    :raises SimulationError: if the file is damaged.
+    """
+    stored = _load(Path(folder) / SKIPPED)
+    return {int(seed): tuple(why) for seed, why in stored.get('scenes', {}).items()}
+
+
+def save_dataset(folder, values: dict):
+    """Write what a folder of scenes is to hold, whole or not at all."""
+    _save(Path(folder) / DATASET, values)
+
+
+def save_skipped(folder, skipped: dict):
+    """
+    Write which scenes were left out, and how many for each reason.
+
+    :param skipped: for each seed its reason and message.
+    """
+    _save(Path(folder) / SKIPPED, {
+        'reasons': count_reasons(skipped),
+        'scenes': {str(seed): list(skipped[seed]) for seed in sorted(skipped)}})
+
+
+def count_reasons(skipped: dict) -> dict:
+    """Count the scenes left out by reason."""
+    return dict(sorted(Counter(reason for reason, _ in skipped.values()).items()))
+
+
+def seeds_of(path) -> list:
+    """
+    Return the seeds of a shard's scenes.
+
+    :raises SimulationError: if it is missing, damaged or of another format.
+    """
+    return read_arrays(path, ('seed',))['seed'].tolist()
+
+
+def check_complete(folder):
+    """
+    Refuse a folder that lacks some of the scenes that its ``dataset.json`` promises.
+
+    Folders that promise nothing, as those of format 2, pass.
+
+    :raises SimulationError: naming how many are missing.
+    """
+    dataset = load_dataset(folder)
+    if not dataset:
+        return
+    first, count = dataset['seed'], dataset['scenes']
+    expected = set(range(first, first + count)) - load_skipped(folder).keys()
+    there = {seed for path in Path(folder).glob(PATTERN) for seed in seeds_of(path)}
+    missing = sorted(expected - there)
+    if missing:
+        raise SimulationError(
+            f'{folder} is unfinished: {len(missing)} of {count} scenes are missing, such as '
+            f'seed {missing[0]}; go on with record, or say that unfinished data will do')
+    foreign = sorted(there - expected)
+    if foreign:
+        raise SimulationError(f'{folder} holds {len(foreign)} scenes that are not of its data set '
+                              f'(seeds {first} to {first + count - 1}), such as seed '
+                              f'{foreign[0]}')
+
+
+def _load(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SimulationError(f'{path} is damaged: {error}') from error
+    if not isinstance(values, dict):
+        raise SimulationError(f'{path} is damaged: expected a JSON object')
+    return values
+
+
+def _save(path: Path, values: dict):
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(values, indent=2) + '\n')
+        temporary.replace(path)
+    except OSError as error:
+        raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,1 +1,0 @@
-"""The grasp-success predictor: frames in, grasp scores and motion features out."""

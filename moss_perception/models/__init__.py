@@ -1,0 +1,1 @@
+"""Networks that score grasps: one folder a model."""

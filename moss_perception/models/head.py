@@ -1,0 +1,125 @@
+"""The head of the grasp-success network, which reads features at grasp points."""
+
+import math
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+# Where the head looks from a grasp point, as multiples of the vector to a finger, (x, y), of the
+# vector across it, and of its length: at the point, both fingers, and across on both sides; and
+# twice as far in fixed directions in the image: right, down-right, ...
+_PLACES = [(0, 0, 0, 0), (1, 0, 0, 0), (-1, 0, 0, 0), (0, 1, 0, 0), (0, -1, 0, 0)] + [
+    (0, 0, 2 * math.cos(k * math.pi / 4), 2 * math.sin(k * math.pi / 4)) for k in range(8)]
+
+
+class GraspHead(nn.Module):
+    """
+    Scores grasps from the features at the grasp point, where the fingers stand, and around it.
+
+    Fingers, and the points across them, enter by their sum and their absolute difference, so
+    that a grasp and the same grasp turned by 180 degrees score alike. The points around, two
+    finger distances away, have fixed directions in the image: they tell where an object is that
+    has yet to arrive, and whether it comes closer.
+
+    :param channels: channels of the map, whose values are 0 or more.
+    :param ensemble: number of independent heads.
+    :param depth: the usual depth of a grasp, metres.
+    """
+
+    def __init__(self, channels: int, ensemble: int, depth: float):
+        super().__init__()
+        self.depth = depth
+        self.register_buffer('places', _place_matrix(), persistent=False)
+        self.register_buffer('pairs', _pair_matrix(), persistent=False)
+        inputs = 13 * channels + 7
+        self.locate = nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 4))
+        self.members = Members(inputs + 4, (64, 32), ensemble)
+
+    def forward(self, features: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Score grasps, by where the object is and will be, and by what else is seen.
+
+        :param features: float tensor, shape ``(B, D, H, W)``.
+        :param grasps: float tensor, shape ``(B, K, 5)``, see
+            :func:`moss_perception.core.geometry.encode_grasps`.
+        :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
+            seen from the grasp point, now (x, y) and when the fingers grip (x, y), in finger
+            distances, shape ``(B, K, 4)``.
+        """
+        depth, finger = grasps[..., 2:3], grasps[..., 3:]
+        reach = finger.norm(dim=-1, keepdim=True)
+        places = torch.cat([grasps[..., :2], finger, reach], dim=-1) @ self.places
+        read = F.grid_sample(features, places.unflatten(-1, (13, 2)), align_corners=False,
+                             padding_mode='border').movedim(1, 2)
+        # No feature is negative: of all that is read, only differences change by this.
+        read = (read @ self.pairs).abs().flatten(2)
+        along = finger / reach.clamp(min=1e-6)
+        # The same for both fingers; an angle doubled is a sum of these.
+        turned = (along[..., :, None] * along[..., None, :]).flatten(-2)
+        # Depths differ by centimetres; tenfold, they weigh about as much as the rest.
+        depth = depth * (10 / self.depth) - 10
+        # As matrices: ONNX Runtime runs a layer and its ReLU as one then.
+        inputs = torch.cat([read, grasps[..., :2], depth, turned], dim=-1).flatten(0, 1)
+        located = self.locate(inputs)
+        logits = self.members(torch.cat([inputs, located], dim=-1))
+        return tuple(x.unflatten(0, grasps.shape[:2]) for x in (logits, located))
+
+
+class Members(nn.Module):
+    """
+    An ensemble of small networks that share their inputs and nothing else.
+
+    They run side by side as one network, whose layers are zero between members.
+
+    :param inputs: number of inputs.
+    :param widths: of the hidden layers of one member.
+    :param members: number of members ``M``.
+    """
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], members: int):
+        super().__init__()
+        self.first = nn.Linear(inputs, members * widths[0])
+        sizes = zip(widths, (*widths[1:], 1), strict=True)
+        self.others = nn.ModuleList(nn.Linear(a, members * b) for a, b in sizes)
+        for n, layer in enumerate(self.others):
+            own = torch.eye(members).repeat_interleave(layer.out_features // members, dim=0)
+            own = own.repeat_interleave(layer.in_features, dim=1)
+            self.register_buffer(f'own_{n}', own, persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Turn ``(…, inputs)`` into ``(…, M)``."""
+        return self._layer(len(self.others) - 1, self._before_last(inputs))
+
+    def hidden(self, inputs: Tensor) -> Tensor:
+        """Return what the last layer takes, member after member: ``(…, M * widths[-1])``."""
+        return F.relu(self._before_last(inputs))
+
+    def _before_last(self, inputs: Tensor) -> Tensor:
+        x = self.first(inputs)
+        for n in range(len(self.others) - 1):
+            x = self._layer(n, x)
+        return x
+
+    def _layer(self, n: int, x: Tensor) -> Tensor:
+        own, layer = getattr(self, f'own_{n}'), self.others[n]
+        weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
+        return F.linear(F.relu(x), weight, layer.bias)
+
+
+def _place_matrix() -> Tensor:
+    """From ``(point x, y, finger x, y, reach)`` to all places ``(x, y)``, shape ``(5, 26)``."""
+    columns = []
+    for along, across, right, down in _PLACES:
+        columns.append((1, 0, along, -across, right))
+        columns.append((0, 1, across, along, down))
+    return torch.tensor(columns, dtype=torch.float32).T.contiguous()
+
+
+def _pair_matrix() -> Tensor:
+    """Add and subtract what is read at both fingers, and across on both sides: ``(13, 13)``."""
+    pairs = torch.eye(13)
+    for one, other in ((1, 2), (3, 4)):
+        pairs[other, one] = 1
+        pairs[one, other], pairs[other, other] = 1, -1
+    return pairs

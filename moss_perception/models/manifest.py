@@ -1,0 +1,161 @@
+"""What belongs to a checkpoint, by digest, and what it says of itself: read without torch."""
+
+from collections.abc import Iterable
+import hashlib
+import json
+from pathlib import Path
+
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.models.config import GraspConfig
+from safetensors import safe_open, SafetensorError
+
+FORMAT = 'moss_perception.grasp/2'
+GRAPH_FORMAT = 'moss_perception.grasp_step/3'
+MANIFEST = 'SHA256SUMS'
+# Tensors of a checkpoint that are no weights: the statistics of its training distribution.
+OOD_PREFIX = 'novelty.'
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, str]:
+    """
+    Read the digests of a folder's files.
+
+    :param folder: holds ``SHA256SUMS``, as ``sha256sum`` writes it.
+    :returns: digest by file name; empty if there is no manifest.
+    :raises CheckpointError: if a line is not a digest and a name.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    digests = {}
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f'{path} is not a readable list of digests: {error}') from error
+    for line in lines:
+        digest, _, name = line.partition('  ')
+        if len(digest) != 64 or not name:
+            raise CheckpointError(f"{path}: expected '<sha256>  <name>', got {line!r}")
+        digests[name] = digest
+    return digests
+
+
+def replace_files(partial: dict[Path, Path], gone: Iterable[Path] = ()) -> None:
+    """
+    Put finished files in the place of others, and their digests into SHA256SUMS.
+
+    :param partial: where each file is to be, all in one folder, and the file that goes there.
+    :param gone: files of that folder that are no longer wanted.
+    :raises CheckpointError: if the manifest is damaged.
+    """
+    folder = next(iter(partial)).parent
+    digests = read_manifest(folder)
+    for path in gone:
+        digests.pop(path.name, None)
+        path.unlink(missing_ok=True)
+    for path, finished in partial.items():
+        digests[path.name] = file_sha256(finished)
+        finished.chmod(0o644)
+        finished.replace(path)
+    finished = folder / f'{MANIFEST}.partial'
+    finished.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
+    finished.replace(folder / MANIFEST)
+
+
+def verify(path: str | Path, sha256: str = '') -> str:
+    """
+    Check that a checkpoint is the file that is meant.
+
+    :param path: the checkpoint file.
+    :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
+    :returns: the file's digest.
+    :raises CheckpointError: if the file is missing or differs, or no digest is known.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
+    expected = sha256.lower() or read_manifest(path.parent).get(path.name, '')
+    if not expected:
+        raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
+                              f'parameter model_sha256, or in {path.parent / MANIFEST}')
+    read_verified('checkpoint', path, expected)
+    return expected
+
+
+def read_verified(kind: str, path: Path, sha256: str) -> bytes:
+    """
+    Read a file whole, and check that it is the one that is meant.
+
+    :param kind: what it is, for the error.
+    :param sha256: its expected digest.
+    :raises CheckpointError: if it can't be read or differs.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{kind} {path} can't be read: {error.strerror}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise CheckpointError(f'{kind} {path} has sha256 {found}: expected {sha256}')
+    return data
+
+
+def read_header(path: str | Path) -> tuple[GraspConfig, dict]:
+    """
+    Read what a checkpoint says of itself, without its weights.
+
+    :param path: the checkpoint file; what it holds is not verified.
+    :returns: its configuration, and the notes of when it was written, empty if there are none.
+    :raises CheckpointError: if it is missing, or not a checkpoint of a grasp predictor.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
+    try:
+        with safe_open(path, framework='np') as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
+    if metadata.get('format') != FORMAT:
+        raise CheckpointError(f'checkpoint {path} has format {metadata.get("format")!r}: '
+                              f'expected {FORMAT!r}')
+    try:
+        config = GraspConfig.from_dict(json.loads(metadata['config']))
+        return config, json.loads(metadata.get('notes', '{}'))
+    except (KeyError, ConfigError, TypeError, ValueError) as error:
+        raise misfit(path, error) from error
+
+
+def lowest_prefix(config: GraspConfig, notes: dict) -> int:
+    """
+    Tell which prefixes of its orders a checkpoint was trained for.
+
+    :param config: from :func:`read_header`, as are the notes.
+    :returns: 1 if any prefix can be run, or nothing is known of the training; else the highest
+        order, without which its scores mean nothing.
+    """
+    always_all = notes.get('recipe', {}).get('full_orders', 0) >= 1
+    return config.orders if always_all else 1
+
+
+def misfit(path: Path, error: Exception) -> CheckpointError:
+    """Say in one line that a checkpoint contradicts itself."""
+    reason = ' '.join(str(error).split())
+    return CheckpointError(f"checkpoint {path} doesn't fit its configuration: {reason}")
+
+
+def graph_path(path: str | Path, orders: int) -> Path:
+    """
+    Name the exported step of a checkpoint that runs orders 1 to ``orders``.
+
+    :param path: the checkpoint file, ``<stem>.safetensors``.
+    :returns: ``<stem>.orders_1_2.onnx`` beside it, with ``orders`` = 2.
+    """
+    path = Path(path).expanduser()
+    prefix = '_'.join(map(str, range(1, orders + 1)))
+    return path.with_name(f'{path.stem}.orders_{prefix}.onnx')

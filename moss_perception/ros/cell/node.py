@@ -1,0 +1,202 @@
+"""The node `sim_cell`: a simulated work cell that closes the loop from camera to grasp."""
+
+from collections import Counter
+import logging
+import sys
+import threading
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.core.errors import CandidateError, ConfigError, SimulationError
+from moss_perception.ros.cell.settings import CellSettings
+from moss_perception.ros.cell.topics import CellTopics
+from moss_perception.ros.common.conversions import to_candidates
+from moss_perception.ros.common.diagnostics import OK, status, WARN
+from moss_perception.ros.common.parameters import read_settings
+from moss_perception.ros.common.spinning import run_node, serving
+import numpy as np
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+_BEAT_S = 1.0
+_POLL_S = 0.05
+# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+_SETTLE_S = 0.25
+_THROTTLE_S = 5.0
+# Less is the jitter of a machine that does something else, too.
+_BEHIND_S = 0.1
+# A little more than the period of 3 s in which Fast DDS asks for acknowledgements by default.
+_LAST_ACK_S = 4.0
+_END_S = 10.0
+
+
+class SimCell(Node):
+    """
+    Publishes what a simulated cell shows, and hands it the grasps that are selected.
+
+    The cell has a thread of its own, since an OpenGL context stays in one.
+
+    :raises ConfigError: if a parameter given at start is not allowed.
+    :raises SimulationError: if MuJoCo is not installed.
+    """
+
+    def __init__(self):
+        super().__init__('sim_cell')
+        settings = read_settings(self, CellSettings)
+        # Imported here: a robot has no use for MuJoCo.
+        from moss_perception.simulation.live import LiveCell
+        from moss_perception.simulation.selection import Selections
+        self._settings = settings
+        self._topics = CellTopics(
+            self, settings.frame_id, settings.compressed, settings.publish_clock)
+        self._selections = Selections(settings.frame_id)
+        self.live = LiveCell(self._topics, _config(settings), self._selections)
+        self.refused: Counter = Counter()
+        self.done = threading.Event()
+        self._error: BaseException | None = None
+        self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Steady: with use_sim_time, the clock is this node's own to publish.
+        self.create_timer(_BEAT_S, self._on_beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        for row in self._topics.rows():
+            self.get_logger().info(f'out {row}')
+        self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
+
+    def start(self) -> None:
+        """Let the cell run, once someone sees it."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """
+        End the cell and say what it has done.
+
+        :raises MossError: if it ended by a known error, or had to skip scenes.
+        """
+        self.live.stop()
+        self._thread.join(_END_S)
+        pace = self.live.pace
+        line = self.live.progress.summary()
+        if refused := sum(self.refused.values()):
+            line += f'; {refused} selected grasps refused ({_listed(self.refused)})'
+        if pace.real_time:
+            line += f'; at most {pace.worst_s:.3f} s behind real time'
+        self.get_logger().info(line)
+        if self._error is not None:
+            raise self._error
+        if skipped := sum(self.live.progress.skipped.values()):
+            raise SimulationError(f'{skipped} scenes could not be played to their end')
+
+    def flush(self) -> None:
+        """Wait until the last outcome has arrived."""
+        self._topics.flush(_LAST_ACK_S)
+
+    def _run(self) -> None:
+        try:
+            # In this thread, which the OpenGL context belongs to.
+            from moss_perception.simulation.renderer import Renderer
+            renderer = Renderer()
+            try:
+                self._wait_for_audience()
+                self.live.run(renderer)
+            finally:
+                renderer.close()
+        except BaseException as error:  # noqa: BLE001, handed to the main thread
+            self._error = error
+        finally:
+            self.done.set()
+
+    def _wait_for_audience(self) -> None:
+        deadline = time.monotonic() + self._settings.start_delay
+        while not self._topics.is_seen and not self.live.stopped:
+            if time.monotonic() >= deadline:
+                self.get_logger().warning(
+                    f'nobody subscribes to {self._topics.image_topic} after '
+                    f'{self._settings.start_delay:g} s: beginning anyway')
+                return
+            time.sleep(_POLL_S)
+        time.sleep(_SETTLE_S)
+
+    def _on_selected(self, message: PoseStamped) -> None:
+        try:
+            grasp = to_candidates(PoseArray(header=message.header, poses=[message.pose]))
+        except CandidateError as error:
+            self._refuse('not_usable', f'selected grasp refused: {error}')
+            return
+        refusal = self._selections.offer(
+            grasp.stamp_ns, grasp.frame_id, np.append(grasp.positions[0], grasp.yaws[0]))
+        if refusal is not None:
+            self._refuse(refusal.reason, refusal.message)
+
+    def _refuse(self, reason: str, message: str) -> None:
+        self.refused[reason] += 1
+        self.get_logger().warning(message, throttle_duration_sec=_THROTTLE_S)
+
+    def _on_beat(self) -> None:
+        progress, pace = self.live.progress, self.live.pace
+        of = f' of {self._settings.attempts}' if self._settings.attempts else ''
+        level, message = OK, f'attempt {progress.attempt}{of}: {progress.phase}'
+        if pace.behind_s > _BEHIND_S:
+            level = WARN
+            message = f'{pace.behind_s:.1f} s behind real time'
+            self.get_logger().warning(
+                f'{message}: a lower rate, or real_time:=false, would help',
+                throttle_duration_sec=_THROTTLE_S)
+        values: dict[str, Any] = {
+            'attempt': progress.attempt, 'phase': progress.phase, 'frames': progress.frames,
+            **{name: progress.results[name] for name in ('succeeded', 'failed', 'none_selected')},
+            **{f'skipped/{name}': n for name, n in sorted(progress.skipped.items())},
+            **{f'refused/{name}': n for name, n in sorted(self.refused.items())},
+            'repeated': self._selections.repeated, 'behind_s': pace.behind_s,
+            'worst_behind_s': pace.worst_s}
+        array = DiagnosticArray(status=[
+            status(self.get_fully_qualified_name()[1:], level, message, values, 'sim_cell')])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _config(settings: CellSettings) -> Any:
+    from moss_perception.simulation.cells import cell_named
+    from moss_perception.simulation.domains import domain_named
+    from moss_perception.simulation.live_config import LiveConfig
+    cell = cell_named(settings.cell)
+    if settings.motion not in ('', *cell.motion_names):
+        raise ConfigError(f'parameter motion is {settings.motion!r}: expected one of '
+                          f'{", ".join(cell.motion_names)}, or nothing')
+    domain = domain_named(settings.domain, cell)
+    return LiveConfig(
+        domain, cell, settings.motion, settings.seed, settings.attempts, settings.rate,
+        settings.real_time, settings.timeout, settings.pause)
+
+
+def _listed(counts: Counter) -> str:
+    return ', '.join(f'{n} {name}' for name, n in sorted(counts.items()))
+
+
+def _work(node: SimCell) -> None:
+    """Listen until the cell has ended."""
+    node.start()
+    try:
+        with serving(node) as spin:
+            while not node.done.is_set():
+                spin(_POLL_S)
+            node.flush()
+    finally:
+        node.finish()
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Run the node until its attempts are over, or it is told to stop.
+
+    :param args: command line, for ROS; ``None`` for the process's own.
+    :returns: exit status: 0 at the end; 1 on a known error, or if scenes had to be skipped; 130
+        if interrupted.
+    """
+    logging.basicConfig(format='[%(levelname)s] %(message)s')
+    return run_node('sim_cell', SimCell, _work, args, interrupted=130)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

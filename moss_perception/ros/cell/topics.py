@@ -1,0 +1,125 @@
+"""What sim_cell publishes: the contract's topics, from arrays."""
+
+import array
+import math
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
+from moss_perception.data.outcomes import Outcome, values_of
+from moss_perception.ros.common.conversions import header, ns_to_stamp, rgb_to_image
+from moss_perception.ros.common.diagnostics import OK, status, WARN
+from moss_perception.ros.common.image_subscription import type_name
+from moss_perception.ros.common.spinning import acknowledged
+from moss_perception.simulation.sensor import encode
+import numpy as np
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+_DEPTH = 10
+
+
+class CellTopics:
+    """
+    The publishers of sim_cell; a :class:`moss_perception.simulation.live_config.Feed`.
+
+    :param node: an rclpy node.
+    :param frame_id: of every header.
+    :param compressed: whether images go out as JPEG.
+    :param with_clock: whether ``/clock`` is published.
+    """
+
+    def __init__(self, node: Any, frame_id: str, compressed: bool, with_clock: bool):
+        self._frame_id, self._compressed = frame_id, compressed
+        make = node.create_publisher
+        # The resolved name: remapping image moves image/compressed too.
+        name = node.resolve_topic_name('image')
+        self._image = make(CompressedImage, f'{name}/compressed', _DEPTH) if compressed \
+            else make(Image, name, _DEPTH)
+        self._info = make(CameraInfo, 'camera_info', _DEPTH)
+        self._candidates = make(PoseArray, 'grasp_candidates', _DEPTH)
+        self._outcome = make(DiagnosticArray, 'grasp_outcome', _DEPTH)
+        self._clock = make(Clock, '/clock', _DEPTH) if with_clock else None
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether someone subscribes to the images."""
+        return self._image.get_subscription_count() > 0
+
+    @property
+    def image_topic(self) -> str:
+        """The images' topic, with its namespace."""
+        return self._image.topic_name
+
+    def rows(self) -> list[str]:
+        """Describe the publishers, a line each."""
+        every = [self._image, self._info, self._candidates, self._outcome, self._clock]
+        return [f'{p.topic_name} {type_name(p.msg_type)}' for p in every if p is not None]
+
+    def clock(self, stamp_ns: int) -> None:
+        """Publish the simulated time, where asked for."""
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
+
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray) -> None:
+        """Publish the calibration of a camera without distortion."""
+        self._info.publish(camera_info(self._header(stamp_ns), width, height, matrix))
+
+    def candidates(self, stamp_ns: int, grasps: np.ndarray) -> None:
+        """Publish grasps of the optical frame, shape ``(K, 4)``."""
+        self._candidates.publish(PoseArray(
+            header=self._header(stamp_ns), poses=[grasp_to_pose(grasp) for grasp in grasps]))
+
+    def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int) -> None:
+        """Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if someone wants it."""
+        if not self.is_seen:
+            return
+        if not self._compressed:
+            self._image.publish(rgb_to_image(image, stamp_ns, self._frame_id))
+            return
+        self._image.publish(CompressedImage(
+            header=self._header(stamp_ns), format='jpeg',
+            data=array.array('B', encode(image, jpeg_quality))))
+
+    def outcome(self, message: str, **fields: Any) -> None:
+        """Publish how an attempt ended, stamped with its end."""
+        self._outcome.publish(outcome_to_array(message, Outcome(**fields), self._frame_id))
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until the outcomes have arrived, so that a process may end after the last."""
+        acknowledged(self._outcome, timeout_s)
+
+    def _header(self, stamp_ns: int) -> Any:
+        return header(stamp_ns, self._frame_id)
+
+
+def grasp_to_pose(grasp: np.ndarray) -> Pose:
+    """
+    Write a grasp as a pose.
+
+    :param grasp: x, y, z, metres, and yaw about the optical axis, radians; shape ``(4,)``.
+    """
+    x, y, z, yaw = (float(value) for value in grasp)
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(
+        x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
+
+
+def camera_info(head: Any, width: int, height: int, matrix: np.ndarray) -> CameraInfo:
+    """
+    Write a calibration without distortion.
+
+    :param head: the image's header.
+    :param matrix: intrinsics, shape ``(3, 3)``, pixels.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    return CameraInfo(
+        header=head, width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5,
+        k=matrix.ravel(), r=np.eye(3).ravel(),
+        p=np.column_stack([matrix, np.zeros(3)]).ravel())
+
+
+def outcome_to_array(message: str, outcome: Outcome, frame_id: str) -> DiagnosticArray:
+    """Write how an attempt ended, as recordings have it."""
+    return DiagnosticArray(header=header(outcome.end_ns, frame_id), status=[status(
+        f'attempt/{outcome.attempt}', OK if outcome.success else WARN, message,
+        values_of(outcome), 'sim_cell')])

@@ -1,0 +1,166 @@
+"""Configure and activate lifecycle nodes, and tell by the exit status whether they are active."""
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from moss_perception.core.errors import MossError
+from moss_perception.ros.common.spinning import run_node, serving, Spin
+from rclpy.client import Client
+from rclpy.node import Node
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
+
+_ASK_AGAIN_S = 3.0
+# A node that is not amid a transition answers that soon.
+_SOON_S = 1.0
+_POLL_S = 0.05
+# From a state: the transition to ask for, its name, and the state that it is to lead to.
+_STEPS = {
+    State.PRIMARY_STATE_UNCONFIGURED: (
+        Transition.TRANSITION_CONFIGURE, 'configure', State.PRIMARY_STATE_INACTIVE),
+    State.PRIMARY_STATE_INACTIVE: (
+        Transition.TRANSITION_ACTIVATE, 'activate', State.PRIMARY_STATE_ACTIVE),
+}
+
+
+class TransitionError(MossError):
+    """A lifecycle node did not become active."""
+
+
+class Autostart:
+    """
+    Bring one lifecycle node to its active state.
+
+    :param node: what the services are called through.
+    :param spin: serves the node's callbacks for so many seconds at most.
+    :param target: the lifecycle node's name; relative to ``node``'s namespace unless absolute.
+    :param timeout_s: seconds that each transition, and the wait for the node, may take.
+    """
+
+    def __init__(self, node: Node, spin: Spin, target: str, timeout_s: float):
+        self._node, self._spin = node, spin
+        self._target = target
+        self._timeout_s = timeout_s
+        self._get = node.create_client(GetState, f'{target}/get_state')
+        self._change = node.create_client(ChangeState, f'{target}/change_state')
+
+    def run(self) -> None:
+        """
+        Take each step that is left until the node is active.
+
+        :raises TransitionError: if the node does not appear, answer or agree.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        while lacking := [x for x in (self._get, self._change) if not x.service_is_ready()]:
+            self._spin(_POLL_S)
+            if time.monotonic() >= deadline:
+                raise TransitionError(
+                    f'{self._target} did not appear within {self._timeout_s:g} s: expected the '
+                    f'service {self._node.resolve_service_name(lacking[0].srv_name)}')
+        done = set()
+        while True:
+            state = self._state()
+            if state.id == State.PRIMARY_STATE_ACTIVE:
+                return
+            if state.id not in _STEPS or state.id in done:
+                raise TransitionError(f'{self._target} is {state.label}: expected it to become '
+                                      'active')
+            done.add(state.id)
+            self._step(*_STEPS[state.id])
+
+    def _step(self, transition: int, label: str, goal: int) -> None:
+        began = time.monotonic()
+        if not self._change_state(transition, label, goal):
+            raise TransitionError(
+                f'{self._target} could not {label}: its own log gives the reason')
+        self._node.get_logger().info(
+            f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
+
+    def _state(self) -> State:
+        """Ask for the state, and again: a node that does not know us yet answers nobody."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            answer = self._answer(self._get, GetState.Request(), min(left_s, _ASK_AGAIN_S))
+            if answer is not None:
+                return answer.current_state
+            if left_s <= _ASK_AGAIN_S:
+                raise self._silent('get_state')
+
+    def _change_state(self, transition: int, label: str, goal: int) -> bool:
+        """Ask for a transition once; if the answer is lost, the state tells of success alone."""
+        deadline = time.monotonic() + self._timeout_s
+        future = self._change.call_async(
+            ChangeState.Request(transition=Transition(id=transition)))
+        while not self._wait(future, min(deadline - time.monotonic(), _ASK_AGAIN_S)):
+            if time.monotonic() >= deadline:
+                raise self._silent(label)
+            told = self._answer(self._get, GetState.Request(), _SOON_S)
+            if told is not None and told.current_state.id == goal:
+                return True
+        return future.result().success
+
+    def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
+        future = client.call_async(request)
+        return future.result() if self._wait(future, timeout_s) else None
+
+    def _wait(self, future: Future, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not future.done() and (left_s := deadline - time.monotonic()) > 0:
+            self._spin(left_s)
+        return future.done()
+
+    def _silent(self, label: str) -> TransitionError:
+        return TransitionError(f'{self._target} did not answer {label} within '
+                               f'{self._timeout_s:g} s')
+
+
+def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) -> None:
+    """
+    Wait until someone subscribes to a topic.
+
+    :raises TransitionError: if nobody does in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not node.count_subscribers(topic):
+        if time.monotonic() >= deadline:
+            raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
+                                  f'{timeout_s:g} s: expected a node that listens to it')
+        spin(_POLL_S)
+
+
+def _options(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='autostart', description=__doc__)
+    parser.add_argument('nodes', nargs='+', help='names of lifecycle nodes, in order')
+    parser.add_argument('--timeout', type=float, default=60.0, help='seconds a step may take')
+    parser.add_argument('--heard', metavar='TOPIC',
+                        help='a topic that must have a subscriber by then, too')
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Activate the nodes named on the command line.
+
+    :param args: the command line, with arguments for ROS; the process's own if None.
+    :returns: 0 if all are active, and heard; 1 if one isn't, 130 if interrupted.
+    """
+    words = sys.argv if args is None else ['autostart', *args]
+
+    def activate(node: Node) -> None:
+        options = _options(remove_ros_args(words)[1:])
+        with serving(node) as spin:
+            for target in options.nodes:
+                Autostart(node, spin, target, options.timeout).run()
+            if options.heard:
+                wait_for_subscriber(node, spin, options.heard, options.timeout)
+
+    return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The executables of the nodes: a signal amid the imports of one ends it without a word."""
+
+from importlib import import_module
+import signal
+
+
+def autostart() -> int:
+    """Run :mod:`moss_perception.ros.common.lifecycle_starter`."""
+    return _run('common.lifecycle_starter')
+
+
+def bag_evaluator() -> int:
+    """Run :mod:`moss_perception.ros.evaluator.node`."""
+    return _run('evaluator.node')
+
+
+def bag_player() -> int:
+    """Run :mod:`moss_perception.ros.player.node`."""
+    return _run('player.node')
+
+
+def grasp_gate() -> int:
+    """Run :mod:`moss_perception.ros.gate.node`."""
+    return _run('gate.node')
+
+
+def grasp_predictor() -> int:
+    """Run :mod:`moss_perception.ros.predictor.node`."""
+    return _run('predictor.node')
+
+
+def sim_cell() -> int:
+    """Run :mod:`moss_perception.ros.cell.node`."""
+    return _run('cell.node')
+
+
+def _run(name: str) -> int:
+    # Python's own handler would end it too, by a traceback of wherever the imports are.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return import_module(f'moss_perception.ros.{name}').main()

@@ -1,0 +1,1 @@
+"""The node bag_evaluator."""

@@ -1,0 +1,1 @@
+"""The node grasp_predictor."""

@@ -1,0 +1,319 @@
+"""The node grasp_predictor: camera in, motion features and grasp scores out."""
+
+from collections import Counter
+from collections.abc import Callable
+import sys
+import threading
+import traceback
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseArray
+from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.frames import Prediction
+from moss_perception.core.resources import model_path
+from moss_perception.ros.common import conversions, diagnostics
+from moss_perception.ros.common.lifecycle import ManagedNode
+from moss_perception.ros.common.spinning import run_node
+from moss_perception.ros.predictor import parameters
+from moss_perception.ros.predictor.inputs import Inputs, table
+from moss_perception.ros.predictor.monitor import Monitor
+from moss_perception.ros.predictor.outputs import Outputs
+from moss_perception.ros.predictor.worker import Worker
+from moss_perception.runtime.frame_status import Outcome, Sample
+from moss_perception.runtime.predictor import Predictor
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import CameraInfo
+from std_srvs.srv import SetBool, Trigger
+
+
+class GraspPredictor(ManagedNode):
+    """
+    Scores grasps from a camera's images.
+
+    The executor thread admits images and hands samples to a worker, which steps the network and
+    publishes.
+
+    :raises ConfigError: if a parameter given at the start is not allowed.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__('grasp_predictor', **kwargs)
+        self.parameters = parameters.declare(self)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._predictor: Predictor | None = None
+        self._outputs: Outputs | None = None
+        self._worker: Worker | None = None
+        self._inputs: Inputs | None = None
+        self._enabled = True
+        self._monitor = Monitor()
+        self._throttle = diagnostics.Throttle()
+        self._reset_tally = diagnostics.Tally()
+        self._camera_refused = False
+        self._reset_lock = threading.Lock()
+        self._seen_resets: Counter = Counter()
+        self._candidates_frame = ''
+        self._published = 0
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.create_service(SetBool, '~/enable', self._on_enable)
+        # With use_sim_time and no /clock, timers of the node's own clock never fire.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._on_beat, clock=steady)
+        self.create_timer(0.5, self._on_watch, clock=steady)
+
+    def configure(self) -> None:
+        """Load and verify the checkpoint."""
+        chosen = self.parameters
+        path = model_path(chosen.model_path)
+        self._predictor = Predictor.load(
+            str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
+            chosen.max_gap)
+        self._apply_orders()
+        self._seen_resets = Counter()
+        self._monitor = Monitor()
+        self._outputs = Outputs(self, chosen.publish_features)
+        self.get_logger().info(
+            f'configured: {path}, sha256 {self._sha256}, engine {chosen.engine} on '
+            f'{chosen.device}, {self._predictor.config.window_frames} samples of '
+            f'{self._predictor.config.frame_rate_hz:g} Hz')
+
+    def activate(self) -> None:
+        """Begin to listen, with an empty window."""
+        if self._predictor.counters.frames:
+            self._predictor.reset('activated')
+        self._monitor.restart()
+        self._candidates_frame = ''
+        self._camera_refused = False
+        self._published = 0
+        self._worker = Worker(self._advance, self._on_worker_failure)
+        self._inputs = Inputs(self, self.parameters, self._guarded(self._on_candidates),
+                              self._guarded(self._on_camera_info), self._guarded(self._on_image))
+        rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
+        self.get_logger().info(f'active\n{table(rows)}')
+
+    def deactivate(self) -> None:
+        """Stop listening; samples that still wait are skipped."""
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
+        if self._worker is None:
+            return
+        waiting, ended = self._worker.stop()
+        self._worker = None
+        for sample in waiting if self.context.ok() else ():
+            self._settle(self._predictor.drop(sample))
+        if not ended:
+            self.get_logger().error('the engine is still busy with a sample: expected it to end '
+                                    'within 30 s')
+
+    def free(self) -> None:
+        """Give back the engine and the publishers."""
+        self.deactivate()
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._outputs = self._predictor = None
+
+    @property
+    def _sha256(self) -> str:
+        return self._predictor.engine.sha256
+
+    # ---- what comes in: executor thread
+
+    def _on_image(self, message: Any) -> None:
+        self._monitor.frame()
+        predictor, frame = self._predictor, conversions.to_frame(message)
+        if not self._enabled:
+            predictor.counters.frames += 1
+            self._settle(predictor.counters.skip(frame, 'paused'))
+            return
+        if self._candidates_frame not in ('', frame.frame_id):
+            self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
+                       f"expected the images' frame {frame.frame_id!r}")
+        admitted = predictor.admit(frame)
+        self._log_resets()
+        if isinstance(admitted, Sample):
+            dropped = self._worker.put(admitted)
+            if dropped is not None:
+                self._settle(predictor.drop(dropped))
+        else:
+            self._settle(admitted)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        try:
+            self._predictor.set_camera(conversions.to_camera(message))
+            self._camera_refused = False
+        except ConfigError as error:
+            self._predictor.set_camera(None)
+            if not self._camera_refused:
+                self.get_logger().warning(f'{error}; only the default grasp point is scored')
+            self._camera_refused = True
+
+    def _on_candidates(self, message: PoseArray) -> None:
+        try:
+            self._candidates_frame = message.header.frame_id
+            self._predictor.set_candidates(conversions.to_candidates(message))
+        except CandidateError as error:
+            self._monitor.candidates_refused += 1
+            self._warn('candidates', f'refused: {error}')
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._predictor is not None
+        response.message = f'the node is {self.state_label}: nothing to forget'
+        if response.success:
+            self._predictor.reset('requested')
+            self._log_resets()
+            response.message = 'the window was forgotten'
+        return response
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if request.data and not self._enabled and self._predictor is not None:
+            self._predictor.reset('enabled')
+            self._log_resets()
+        self._enabled = request.data
+        response.success = True
+        response.message = 'enabled' if request.data else 'paused: images are skipped'
+        return response
+
+    def _on_parameters(self, changes: list) -> SetParametersResult:
+        configured = self._predictor is not None
+        orders = self._orders if configured else ()
+        before = self.parameters
+        self.parameters, result = parameters.update(before, changes, configured, *orders)
+        of_orders = [(p.orders, p.latency_budget) for p in (before, self.parameters)]
+        if configured and of_orders[0] != of_orders[1]:
+            self._apply_orders()
+        return result
+
+    @property
+    def _orders(self) -> tuple[int, int]:
+        """The checkpoint's highest order, and that of the shortest prefix it was trained for."""
+        return self._predictor.config.orders, self._predictor.engine.lowest_order
+
+    def _apply_orders(self) -> None:
+        highest = self.parameters.highest_order(*self._orders)
+        self._predictor.set_orders(highest, self.parameters.latency_budget)
+
+    # ---- what goes out: worker thread
+
+    def _advance(self, sample: Sample) -> None:
+        outcome = self._predictor.advance(sample)
+        self._log_resets()
+        prediction = outcome.prediction
+        if prediction is None:
+            self._published = 0
+            self._settle(outcome)
+            return
+        due = self._published % self.parameters.stride == 0
+        self._published += 1
+        if due:
+            self._look_at(prediction)
+            self._outputs.publish(prediction, self.parameters.score_threshold)
+        self._settle(outcome if due else Outcome('stored', outcome.stamp_ns))
+
+    def _look_at(self, prediction: Prediction) -> None:
+        """Note how old a prediction is, and warn of a camera_info that doesn't fit it."""
+        now_ns = self.get_clock().now().nanoseconds
+        self._monitor.prediction(
+            prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
+        camera, size = self._predictor.camera, prediction.size[::-1]
+        if camera is None and len(prediction.points):
+            self._warn('camera_info', 'candidates are not scored: expected a calibration on '
+                       f'{self.resolve_topic_name("camera_info")}')
+        elif camera is not None and (camera.width, camera.height) != size:
+            self._warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
+                       f'pixels: expected those of the images, {size[0]} x {size[1]}')
+
+    def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
+        self._fail('scoring', error)
+        if self.context.ok():
+            self._log_resets()
+            self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
+
+    # ---- what is said: both threads
+
+    def _settle(self, outcome: Outcome) -> None:
+        if outcome.kind == 'refused':
+            self._monitor.last_refusal = outcome.reason
+            self._warn(outcome.reason.partition(':')[0], f'refused a frame: {outcome.reason}')
+        self._outputs.processed(outcome.stamp_ns, outcome.kind)
+
+    def _log_resets(self) -> None:
+        with self._reset_lock:
+            counted = Counter(self._predictor.counters.resets)
+            for reason, times in (counted - self._seen_resets).items():
+                if line := self._reset_tally.line(reason, times):
+                    self.get_logger().info(f'window reset: {line}')
+            self._seen_resets = counted
+
+    def _warn(self, kind: str, text: str) -> None:
+        if self._throttle.allows(kind):
+            self.get_logger().warning(text)
+
+    def _fail(self, where: str, error: Exception) -> None:
+        if not self.context.ok():
+            return
+        self._monitor.failure(error)
+        if self._throttle.allows(f'failure {type(error).__name__}'):
+            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+            self.get_logger().error(f'internal error while {where}:\n{trace}')
+
+    def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Let a message that nobody foresaw cost an error in the log, and not the node."""
+        def guarded(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001, whatever it is
+                self._fail(f'taking a {type(message).__name__}', error)
+        return guarded
+
+    # ---- timers: executor thread
+
+    def _on_watch(self) -> None:
+        if self._inputs is not None:
+            for problem in self._inputs.check():
+                self._warn(problem, problem)
+
+    def _on_beat(self) -> None:
+        values: dict[str, Any] = {'state': self.state_label}
+        if self._worker is None:
+            level = diagnostics.ERROR if self.failure else diagnostics.STALE
+            message = self.failure or self.state_label
+        else:
+            level, message, more = self._monitor.report(
+                self._predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
+                self.parameters.score_threshold)
+            values |= more | self._settings()
+        array = DiagnosticArray(status=[diagnostics.status(
+            self.get_fully_qualified_name().lstrip('/'), level, message, values)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def _settings(self) -> dict[str, Any]:
+        predictor, engine = self._predictor, self._predictor.engine
+        costs = {f'cost_ms/{_prefix(n)}': 1e3 * cost
+                 for n, cost in enumerate(engine.costs, start=1)}
+        return {'orders': _prefix(predictor.order_in_use),
+                'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
+                'threads': self.parameters.threads, 'device': self.parameters.device,
+                'max_gap': self.parameters.max_gap, 'model_sha256': self._sha256,
+                'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
+
+
+def _prefix(highest: int) -> str:
+    return ','.join(map(str, range(1, highest + 1)))
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Run the node until it is interrupted.
+
+    :param args: command line with ROS arguments; ``None`` takes the process's own.
+    :returns: exit status: 0, or 1 if a value given at the start is not allowed.
+    """
+    return run_node('grasp_predictor', GraspPredictor, args=args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From frames to scores: predictor, window, engines, budget, gate."""

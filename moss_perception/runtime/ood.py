@@ -1,0 +1,220 @@
+"""How far what the network sees is from what it was trained on; measured with NumPy alone."""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
+from moss_perception.models.manifest import OOD_PREFIX
+import numpy as np
+from safetensors import safe_open, SafetensorError
+
+"""Before the names of a checkpoint's tensors that are no weights."""
+
+FALSE_ALARMS = 0.05
+"""Share of held-out samples of training that lie beyond 1."""
+
+FEWEST = 20
+
+# Far outside, an uncertainty cannot fall below this: grasp_gate's limit, unless it is set.
+_MOST_ADDED = 0.25
+# A channel that training hardly moved must not decide alone.
+_LEAST_SPREAD = 0.05
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """
+    The distribution of features in training.
+
+    :ivar mean: float32, shape ``(F,)``.
+    :ivar factor: float32, shape ``(F, F)``: features less their mean, times the factor, have the
+        covariance of training as their unit (Mahalanobis).
+    :ivar limit: float32, shape ``(1,)``: the distance, above 0, that counts as 1.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+    limit: np.ndarray
+
+    def __post_init__(self):
+        """
+        Refuse what does not fit together.
+
+        :raises ShapeError: saying what was expected.
+        """
+        width = self.mean.size
+        if self.mean.shape != (width,) or self.factor.shape != (width, width) or (
+                self.limit.shape != (1,)):
+            raise ShapeError('novelty: expected mean (F,), factor (F, F) and limit (1,), got '
+                             f'{self.mean.shape}, {self.factor.shape} and {self.limit.shape}')
+        if not all(np.isfinite(x).all() for x in self.tensors().values()) or self.limit[0] <= 0:
+            raise ShapeError('novelty: expected finite numbers, and a limit above 0')
+
+    def of_map(self, context: np.ndarray) -> float:
+        """
+        Measure one sample.
+
+        :param context: float32, shape ``(h, w, R)``: the head's map of the first order.
+        :returns: distance from training; one in twenty of training's own is beyond 1.
+        """
+        return float(self.of_features(describe(context)[None])[0])
+
+    def of_features(self, features: np.ndarray) -> np.ndarray:
+        """Measure features, shape ``(n, F)``: float64, shape ``(n,)``."""
+        return _distances(features, self.mean, self.factor) / float(self.limit[0])
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what a checkpoint keeps, by name."""
+        return {OOD_PREFIX + name: getattr(self, name) for name in ('mean', 'factor', 'limit')}
+
+    def check(self, channels: int) -> None:
+        """
+        Check that it belongs to a network.
+
+        :param channels: of the head's maps.
+        :raises ShapeError: if it has another number of features.
+        """
+        if self.mean.shape != (2 * channels,):
+            raise ShapeError(f'novelty: expected mean ({2 * channels},), got {self.mean.shape}')
+
+
+def describe(context: np.ndarray) -> np.ndarray:
+    """
+    Sum a map up: the mean and the standard deviation of each channel over the positions.
+
+    :param context: shape ``(h, w, R)``.
+    :returns: float64, shape ``(2 * R,)``.
+    """
+    positions = context.reshape(-1, context.shape[-1]).astype(np.float64)
+    mean = positions.mean(axis=0)
+    positions -= mean
+    return np.concatenate([mean, np.sqrt(np.square(positions, out=positions).mean(axis=0))])
+
+
+def fit_novelty(features: np.ndarray, held_out: np.ndarray,
+                false_alarms: float = FALSE_ALARMS) -> Novelty:
+    """
+    Fit the distribution of training.
+
+    :param features: of samples that were trained on, shape ``(n, F)``.
+    :param held_out: of samples that were not, likewise: they set the limit.
+    :param false_alarms: share of these that lie beyond 1.
+    :raises ShapeError: if there are fewer than 20 of either.
+    """
+    if min(len(features), len(held_out)) < FEWEST:
+        raise ShapeError(f'novelty: expected at least {FEWEST} samples to fit and as many held '
+                         f'out, got {len(features)} and {len(held_out)}')
+    mean, factor = (x.astype(np.float32) for x in fit_normal(features))
+    limit = np.quantile(_distances(held_out, mean, factor), 1 - false_alarms, method='higher')
+    return Novelty(mean, factor, np.float32([limit]))
+
+
+def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Fit a normal distribution whose covariance is drawn towards that of independent features.
+
+    The features are divided by their spread first; how much is drawn is estimated from the
+    samples (Ledoit and Wolf, 2004; scikit-learn).
+
+    :param features: shape ``(n, F)``.
+    :returns: mean, shape ``(F,)``, and factor, shape ``(F, F)``, see :class:`Novelty`.
+    """
+    from sklearn.covariance import ledoit_wolf
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.maximum(spread, max(_LEAST_SPREAD * spread.mean(), 1e-6))
+    scaled = (features - mean) / spread
+    values, vectors = np.linalg.eigh(ledoit_wolf(scaled, assume_centered=True)[0])
+    return mean, (vectors / np.sqrt(np.maximum(values, 1e-6))) / spread[:, None]
+
+
+def _distances(features: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return np.linalg.norm((features - mean.astype(np.float64)) @ factor.astype(np.float64),
+                          axis=1)
+
+
+def widen(uncertainty: np.ndarray, novelty: float) -> np.ndarray:
+    """
+    Let uncertainties tell of novelty too.
+
+    Up to 1 nothing is added. Beyond, what is added in squares grows from 0 towards 0.25, so that
+    members have to agree the more, the stranger what they see.
+
+    :param uncertainty: standard deviation over the ensemble, in [0, 0.5].
+    :param novelty: 0 or more; NaN where it is not known, which adds nothing.
+    :returns: in [0, 0.5], as the uncertainties' type.
+    """
+    if not novelty > 1:
+        return uncertainty
+    added = _MOST_ADDED * (1 - 1 / novelty)
+    return np.minimum(np.hypot(uncertainty, added), 0.5).astype(np.asarray(uncertainty).dtype)
+
+
+def read_novelty(path: str | Path, channels: int) -> Novelty | None:
+    """
+    Read what a checkpoint keeps of its training's distribution.
+
+    :param path: the checkpoint file, which has been verified.
+    :param channels: of the head's maps.
+    :returns: ``None`` if the checkpoint keeps none.
+    :raises CheckpointError: if it can't be read, or does not fit the network.
+    """
+    try:
+        with safe_open(Path(path).expanduser(), framework='np') as file:
+            names = [name for name in list(file.keys()) if name.startswith(OOD_PREFIX)]
+            values = {name.removeprefix(OOD_PREFIX): file.get_tensor(name) for name in names}
+        if not values:
+            return None
+        novelty = Novelty(**values)
+        novelty.check(channels)
+        return novelty
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise CheckpointError(f'checkpoint {path}: what it keeps of its training is damaged: '
+                              f'{" ".join(str(error).split())}') from error
+
+
+class ShiftWatch:
+    """
+    Decides from the newest samples whether what is seen is out of distribution.
+
+    It begins where at least ``begin`` of the last ``size`` samples lie beyond 1, and ends where
+    at most ``end`` of them do: so single samples neither begin nor end it.
+
+    :param size: number of samples.
+    :param begin: share in (0, 1].
+    :param end: share in [0, 1), below ``begin``.
+    :raises ConfigError: if a value is not allowed.
+    """
+
+    def __init__(self, size: int = 20, begin: float = 0.5, end: float = 0.2):
+        if size < 1 or not 0 <= end < begin <= 1:
+            raise ConfigError(f'size={size}, begin={begin}, end={end} is not allowed: expected a '
+                              'size of 1 or more, and 0 <= end < begin <= 1')
+        self._newest: deque[float] = deque(maxlen=size)
+        self._begin, self._end = begin * size, end * size
+        self.out = False
+
+    @property
+    def median(self) -> float:
+        """Return the median novelty of the newest samples; NaN without any."""
+        # A copy: another thread may add meanwhile.
+        newest = list(self._newest)
+        return float(np.median(newest)) if newest else float('nan')
+
+    def add(self, novelty: float) -> bool:
+        """
+        Take a sample.
+
+        :param novelty: NaN, where it is not known, is left out.
+        :returns: whether what is seen is out of distribution.
+        """
+        if novelty == novelty:
+            self._newest.append(novelty)
+            beyond = sum(value > 1 for value in self._newest)
+            self.out = beyond > self._end if self.out else beyond >= self._begin
+        return self.out
+
+    def clear(self) -> None:
+        """Forget all samples."""
+        self._newest.clear()
+        self.out = False

@@ -1,0 +1,237 @@
+"""The predictor: frames in stamp order go in, grasp scores come out once the window is full."""
+
+from collections import deque
+import time
+
+from moss_perception.core.errors import ConfigError, FrameError
+from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
+from moss_perception.runtime.budget import OrderPlan
+from moss_perception.runtime.engine import Engine, ENGINES, load_engine, StepResult
+from moss_perception.runtime.fitting import check, fit
+from moss_perception.runtime.frame_status import Counters, Outcome, Sample
+from moss_perception.runtime.grasp_points import CandidateBook, grasp_points
+from moss_perception.runtime.ood import widen
+from moss_perception.runtime.window import Sampler
+import numpy as np
+
+__all__ = ['Counters', 'Outcome', 'Predictor', 'Sample']
+
+MAX_GAP_S = 0.5
+"""A longer gap between samples begins the window anew, unless another is said, seconds."""
+
+_NO_GRASPS = np.zeros((0, 5), np.float32)
+
+
+class Predictor:
+    """
+    Scores grasps from a stream of frames.
+
+    :meth:`push` does all of it. A node that receives in one thread and computes in another calls
+    :meth:`admit` in the first and :meth:`advance` in the second; all other methods may be called
+    from the first.
+
+    :param engine: runs the network.
+    :param max_gap_s: a gap between samples above this resets the window, seconds.
+    :raises ConfigError: if ``max_gap_s`` is not above the time between two samples.
+    """
+
+    def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S):
+        config = engine.config
+        if max_gap_s * config.frame_rate_hz < 1.5:
+            raise ConfigError(
+                f'max_gap {max_gap_s} s is too short for {config.frame_rate_hz} samples a second: '
+                f'expected at least {1.5 / config.frame_rate_hz:.3f} s')
+        self.engine = engine
+        self.config = config
+        self.max_gap_ns = round(max_gap_s * 1e9)
+        self.counters = Counters()
+        self.camera: Camera | None = None
+        self._sampler = Sampler(config.frame_rate_hz)
+        self._candidates = CandidateBook()
+        self._watched: Candidates | None = None
+        self._plan = OrderPlan(
+            config.orders, config.moss_window[0], config.head_span, engine.costs,
+            engine.lowest_order)
+        self._frame_id: str | None = None
+        self._epoch = 0
+        self._restart()
+
+    @classmethod
+    def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
+             device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S) -> 'Predictor':
+        """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
+        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s)
+
+    @property
+    def fill(self) -> int:
+        """How many samples of the window are there, 0 to ``window_frames``."""
+        return len(self._repeated)
+
+    @property
+    def order_in_use(self) -> int:
+        """The highest order that counts at present."""
+        return self._plan.used
+
+    @property
+    def order_wanted(self) -> int:
+        """The highest order that is to count, once it has warmed up."""
+        return self._plan.wanted
+
+    def set_camera(self, camera: Camera | None) -> None:
+        """Take the camera's calibration; without one only the default grasp point is scored."""
+        self.camera = camera
+
+    def set_orders(self, highest: int | None, budget_s: float = 0.05) -> None:
+        """
+        Choose the orders to run.
+
+        :param highest: orders 1 to this one; ``None`` chooses them by the time they take, where
+            the checkpoint was trained for any prefix, and else runs all.
+        :param budget_s: seconds that a step may take, with ``None``.
+        :raises ConfigError: if the checkpoint has no such order, or was not trained to do with
+            so few.
+        """
+        self._plan.want(highest, budget_s)
+
+    def set_candidates(self, candidates: Candidates) -> None:
+        """
+        Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
+
+        :param candidates: in the camera's optical frame; none (``K`` = 0) ends the scoring of
+            candidates.
+        :raises CandidateError: if they are in another frame than the images.
+        """
+        self._candidates.add(candidates, self._frame_id)
+
+    def watch(self, grasps: Candidates | None) -> None:
+        """
+        Score these grasps at frames for which no candidates hold; ``None`` ends it.
+
+        :param grasps: such as the one being executed, which the planner no longer proposes.
+        """
+        self._watched = grasps
+
+    def reset(self, reason: str = 'requested') -> None:
+        """Forget the window; it has to fill again before the next score."""
+        self._sampler.reset()
+        self.counters.resets[reason] += 1
+
+    def push(self, frame: Frame) -> Prediction | None:
+        """
+        Take the next frame of the stream.
+
+        :param frame: frames come in the order of their stamps.
+        :returns: a prediction if the frame is a sample and the window is full.
+        :raises FrameError: if the frame can't be used; the stream goes on with the next.
+        """
+        admitted = self.admit(frame)
+        outcome = self.advance(admitted) if isinstance(admitted, Sample) else admitted
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.prediction
+
+    def admit(self, frame: Frame) -> Sample | Outcome:
+        """Decide, without decoding, whether a frame is a sample, skipped or refused."""
+        self.counters.frames += 1
+        try:
+            check(frame.image)
+            admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
+        except FrameError as error:
+            return self.counters.refuse(frame, error)
+        if admission.reset_reason is not None:
+            self.counters.resets[admission.reset_reason] += 1
+            self._candidates.restart(frame.stamp_ns, frame.frame_id)
+        self._frame_id = frame.frame_id
+        if admission.index is None:
+            return self.counters.skip(frame, 'between_samples')
+        return Sample(frame, admission.index, admission.epoch)
+
+    def drop(self, sample: Sample) -> Outcome:
+        """Give up a sample that waited too long; the sample before is repeated for it."""
+        self.counters.dropped += 1
+        return self.counters.skip(sample.frame, 'dropped')
+
+    def advance(self, sample: Sample) -> Outcome:
+        """Decode a sample, step the network, and score once the window is full."""
+        frame = sample.frame
+        if sample.epoch != self._sampler.epoch:
+            return self.counters.skip(frame, 'stale')
+        started = time.perf_counter()
+        try:
+            fitted = fit(frame.image, self.config.image_size)
+        except FrameError as error:
+            return self.counters.refuse(frame, error)
+        decode_s = time.perf_counter() - started
+        held = self._candidates.holding(frame.stamp_ns, frame.frame_id) or self._watched
+        points = grasp_points(held, self.camera, fitted.size, fitted.transform, self.config)
+        try:
+            self._follow(sample, fitted.size)
+            stepping = time.perf_counter()
+            result = self._step(fitted.square, points.encoded)
+        except FrameError as error:
+            self._restart(error.reason)
+            return self.counters.refuse(frame, error)
+        except Exception:
+            # A window that was stepped in part must not be scored.
+            self._restart('internal_error')
+            raise
+        inference_s = time.perf_counter() - stepping
+        self._plan.update(inference_s)
+        if self.fill < self.config.window_frames:
+            self.counters.stored += 1
+            return Outcome('stored', frame.stamp_ns)
+        self.counters.scored += 1
+        novelty = self._novelty(result)
+        uncertainties = widen(result.uncertainties, novelty)
+        return Outcome('scored', frame.stamp_ns, prediction=Prediction(
+            stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
+            uncertainty=float(uncertainties[0]), default_point=points.default_point,
+            points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
+            uncertainties=points.spread(uncertainties),
+            motion_features=result.motion_features, size=fitted.size, source=fitted.source,
+            missing_in_window=sum(self._repeated), decode_s=decode_s,
+            inference_s=inference_s, novelty=novelty))
+
+    def _novelty(self, result: StepResult) -> float:
+        known = self.engine.novelty
+        # The first order is always run, so novelty means the same whichever orders count.
+        return float('nan') if known is None else known.of_map(result.maps[0])
+
+    def _follow(self, sample: Sample, size: tuple[int, ...]) -> None:
+        """Join this sample to the one before: repeat what is missing, or start a new window."""
+        stamp_ns = sample.frame.stamp_ns
+        if sample.epoch != self._epoch:
+            self._epoch = sample.epoch
+            self._restart()
+        elif self.fill and size != self._size:
+            self._restart('resolution')
+        elif self.fill and stamp_ns - self._stamp_ns > self.max_gap_ns:
+            self._restart('gap')
+        if not self.fill:
+            # Nothing has been stepped: what is wanted by now counts from the first sample.
+            self._plan.restart()
+        else:
+            missing = sample.index - self._index - 1
+            self.counters.missing += missing
+            # Further back than the window nothing matters.
+            for _ in range(min(missing, self.config.window_frames)):
+                self._step(None, _NO_GRASPS)
+        self._index, self._stamp_ns, self._size = sample.index, stamp_ns, size
+
+    def _restart(self, reason: str = '') -> None:
+        if reason:
+            self.counters.resets[reason] += 1
+        self._state = self.engine.initial_state()
+        self._repeated: deque[bool] = deque(maxlen=self.config.window_frames)
+        self._plan.restart()
+
+    def _step(self, image: np.ndarray | None, grasps: np.ndarray) -> StepResult:
+        result = self.engine.step(image, grasps, self._state, computed=self._plan.computed,
+                                  used=self._plan.used)
+        if not result.finite:
+            raise FrameError('not_finite', 'the network gave NaN or infinite numbers: expected '
+                             'finite ones; the window starts anew')
+        self._state = result.state
+        self._repeated.append(image is None)
+        self._plan.stepped()
+        return result

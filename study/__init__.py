@@ -1,0 +1,1 @@
+"""The research study: model variants compared, probed and measured; not installed."""

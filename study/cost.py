@@ -1,0 +1,98 @@
+"""What a network costs: parameters, operations, and time a frame."""
+
+from collections.abc import Callable
+from statistics import median
+import time
+
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.network import GraspNetwork
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+_GRASPS = 9
+_ROUNDS = 9
+
+
+@torch.inference_mode()
+def measure_cost(network: GraspNetwork | ClipNetwork, repeats: int = 5) -> dict[str, float]:
+    """
+    Measure a network on the processor that it is on, with nine grasps a frame.
+
+    A network for clips is given credit for what a stream would do once: its work on a window is
+    divided by the number of frames, and only the reading of grasps counts in full. Optical flow
+    counts in the time, and not in the operations.
+
+    :param network: in evaluation mode.
+    :param repeats: of which the median time is taken; process time, so that other work on the
+        machine counts little.
+    :returns: ``parameters`` in use; ``mflop_a_frame``, multiplications and additions, as torch
+        counts them; ``ms_a_frame``; and ``ms_a_window``, of a whole window from images to scores.
+    """
+    config = network.config
+    device = network.mean.device
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (1, config.window_frames, config.image_size, config.image_size,
+                                    3), dtype=torch.uint8, generator=generator).to(device)
+    grasps = torch.tensor([[0.1, 0.1, config.default_depth_m, 0.1, 0.0]],
+                          device=device).repeat(1, _GRASPS, 1)
+    used = {name: p for name, p in network.named_parameters() if 'moss.out.' not in name}
+    work = _frame_work(network, images, grasps)
+    return {'parameters': sum(p.numel() for p in used.values()),
+            'mflop_a_frame': sum(_operations(call) / frames for call, frames in work) / 1e6,
+            'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in work),
+            'ms_a_window': _time(lambda: network(images, grasps), repeats, device)}
+
+
+def measure_in_turns(networks: dict[str, GraspNetwork | ClipNetwork]) -> dict[str, dict]:
+    """
+    Measure several networks, one after another in each round: what disturbs one disturbs all.
+
+    :param networks: by name, as :func:`measure_cost` takes them.
+    :returns: by name, the median over the rounds of each value of :func:`measure_cost`.
+    """
+    # The first round warms up.
+    rounds = [{name: measure_cost(network) for name, network in networks.items()}
+              for _ in range(_ROUNDS + 1)][1:]
+    return {name: {key: median(one[name][key] for one in rounds) for key in rounds[0][name]}
+            for name in networks}
+
+
+def _frame_work(network: GraspNetwork | ClipNetwork, images: Tensor,
+                grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
+    """List what is done, and for how many frames at once."""
+    if isinstance(network, GraspNetwork):
+        caches, recent = network.initial_state()
+        recent = recent[:len(network.config.head_looks) - 1]
+        return [(lambda: network.step(network.backbone(network.normalise(images[:, -1])), grasps,
+                                      caches, recent), 1)]
+    fine, maps = network.encode(images)
+    return [(lambda: network.encode(images), network.temporal.frames),
+            (lambda: network.read(fine, network.temporal.context(maps), grasps), 1)]
+
+
+def _operations(call: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def _time(call: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Return the median time of a call, milliseconds."""
+    call()
+    clock = time.process_time
+    if device.type == 'cuda':
+        clock = time.perf_counter
+    times = []
+    for _ in range(repeats):
+        _finish(device)
+        began = clock()
+        call()
+        _finish(device)
+        times.append(1e3 * (clock() - began))
+    return median(times)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

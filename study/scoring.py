@@ -1,0 +1,61 @@
+"""Score the same sets of scenes with one network after another."""
+
+from typing import Any
+
+from moss_perception.data.scenes import Scene
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.network import GraspNetwork
+from moss_perception.training.cache import decode_scenes
+from moss_perception.training.dataset import GraspScenes
+from moss_perception.training.kept import early_digest, MapsInMemory
+from moss_perception.training.trainer import predict
+import numpy as np
+
+# Of a set's maps in memory, bytes.
+_MAPS_LIMIT = 2 << 30
+Network = GraspNetwork | ClipNetwork
+
+
+class Scorer:
+    """
+    Scores sets of scenes as clips; what several networks have in common is computed once.
+
+    :param scenes: lists of scenes, by a name of any kind.
+    :param device: that the networks are on.
+    """
+
+    def __init__(self, scenes: dict[Any, list[Scene]], device: str):
+        self.device = device
+        self._scenes = scenes
+        self._decoded: dict[tuple, Any] = {}
+        self._backbone = ''
+        self._maps: dict[tuple, MapsInMemory] = {}
+
+    def score(self, network: Network, name: Any, used: int | None = None) -> np.ndarray:
+        """
+        Score every grasp of a set.
+
+        :param network: in evaluation mode.
+        :param used: self-similarity orders up to this one only, where there are any.
+        :returns: probabilities of the ensemble's members, float64, shape ``(N, M)``.
+        """
+        scenes = self._items(network, name)
+        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
+
+    def _items(self, network: Network, name: Any) -> GraspScenes | MapsInMemory:
+        """Return the scenes as the network takes them: as maps, where these fit in memory."""
+        config = network.config
+        key = name, config.image_size, config.window_frames, config.frame_rate_hz
+        if key not in self._decoded:
+            self._decoded[key] = decode_scenes(self._scenes[name], config)
+        scenes = GraspScenes(self._decoded[key], config)
+        frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
+        if (network.needs_images
+                or len(scenes) * config.frames_seen * frame_bytes > _MAPS_LIMIT):
+            return scenes
+        if early_digest(network) != self._backbone:
+            self._backbone, self._maps = early_digest(network), {}
+        key += (config.frames_seen,)
+        if key not in self._maps:
+            self._maps[key] = MapsInMemory(scenes, network)
+        return self._maps[key]

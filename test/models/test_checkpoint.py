@@ -1,0 +1,144 @@
+"""Checkpoints: what was written comes back, anything else is refused by name."""
+
+import json
+
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.network import GraspNetwork
+from moss_perception.runtime.engine import load_engine
+from moss_perception.runtime.predictor import Predictor
+import pytest
+from safetensors.torch import save_file
+from tiny import tiny_network
+import torch
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / 'tiny.safetensors'
+    save_checkpoint(path, tiny_network(), {'made': 'by a test'})
+    return path
+
+
+def test_what_was_saved_is_loaded(saved):
+    loaded, original = load_checkpoint(saved), tiny_network()
+    assert loaded.config == original.config
+    assert loaded.sha256 == file_sha256(saved)
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+    assert not loaded.training
+
+
+def test_the_manifest_is_what_sha256sum_writes(saved):
+    manifest = (saved.parent / 'SHA256SUMS').read_text()
+    assert manifest == f'{file_sha256(saved)}  tiny.safetensors\n'
+
+
+def test_a_second_checkpoint_leaves_the_first_in_the_manifest(saved):
+    save_checkpoint(saved.with_name('other.safetensors'), tiny_network())
+    load_checkpoint(saved)
+    load_checkpoint(saved.with_name('other.safetensors'))
+    assert not list(saved.parent.glob('*.partial'))
+
+
+@pytest.mark.parametrize(('notes', 'lowest'), [
+    ({}, 1), ({'recipe': {'full_orders': 0.6}}, 1), ({'recipe': {'full_orders': 1.0}}, 3)])
+def test_a_checkpoint_that_was_trained_with_all_orders_is_run_with_all(tmp_path, notes, lowest):
+    save_checkpoint(tmp_path / 'tiny.safetensors', tiny_network(), notes)
+    predictor = Predictor.load(str(tmp_path / 'tiny.safetensors'), engine='torch', threads=1)
+    predictor.set_orders(None, 1e-9)
+    assert predictor.order_wanted == lowest
+    if lowest == 3:
+        with pytest.raises(ConfigError, match='orders 1 to 2 alone mean nothing'):
+            predictor.set_orders(2)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match='nowhere.safetensors is not there'):
+        load_checkpoint(tmp_path / 'nowhere.safetensors')
+
+
+def test_without_a_known_digest_it_is_refused(saved):
+    (saved.parent / 'SHA256SUMS').unlink()
+    with pytest.raises(CheckpointError, match='no known sha256'):
+        load_checkpoint(saved)
+    load_checkpoint(saved, file_sha256(saved))
+
+
+def test_another_digest_is_refused(saved):
+    with pytest.raises(CheckpointError, match=f'{file_sha256(saved)}: expected {"0" * 64}'):
+        load_checkpoint(saved, '0' * 64)
+
+
+def test_a_truncated_file_is_refused(saved):
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match='sha256'):
+        load_checkpoint(saved)
+    with pytest.raises(CheckpointError, match='not a safetensors file'):
+        load_checkpoint(saved, file_sha256(saved))
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / 'foreign.safetensors'
+    save_file({'weight': torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match='format None: expected'):
+        load_checkpoint(path, file_sha256(path))
+
+
+def test_a_pickle_is_refused(tmp_path):
+    path = tmp_path / 'model.pt'
+    torch.save({'weight': torch.zeros(2)}, path)
+    with pytest.raises(CheckpointError, match='not a safetensors file'):
+        load_checkpoint(path, file_sha256(path))
+
+
+def test_a_damaged_manifest_is_refused(saved):
+    (saved.parent / 'SHA256SUMS').write_text('abc\n')
+    with pytest.raises(CheckpointError, match="got 'abc'"):
+        load_checkpoint(saved)
+
+
+def test_a_manifest_that_is_no_text_is_refused(saved):
+    (saved.parent / 'SHA256SUMS').write_bytes(bytes([0xff, 0xfe, 0x00]))
+    with pytest.raises(CheckpointError, match='not a readable list of digests'):
+        load_checkpoint(saved)
+
+
+def test_a_configuration_of_the_wrong_types_is_refused(saved, tmp_path):
+    path = tmp_path / 'odd.safetensors'
+    config = {**tiny_network().config.to_dict(), 'moss_window': 5}
+    save_file({'weight': torch.zeros(2)}, path,
+              {'format': 'moss_perception.grasp/2', 'config': json.dumps(config)})
+    with pytest.raises(CheckpointError, match="doesn't fit its configuration"):
+        load_checkpoint(path, file_sha256(path))
+
+
+def test_the_default_network_is_within_its_parameters():
+    network = GraspNetwork(GraspConfig())
+    assert sum(p.numel() for p in network.parameters()) <= 1_200_000
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'window_frames': 15}, 'window_frames=15.*16 to 32'),
+    ({'window_frames': 33}, 'window_frames=33'),
+    ({'orders': 4, 'moss_window': (5, 7, 7)}, 'at least 17'),
+    ({'image_size': 100}, 'image_size=100'),
+    ({'temperature': 0.0}, 'temperature=0.0')])
+def test_configurations_that_cannot_work_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        GraspConfig(**changes)
+
+
+def test_a_configuration_survives_json():
+    config = GraspConfig(window_frames=20, orders=2)
+    assert GraspConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ConfigError, match='frames_per_window'):
+        GraspConfig.from_dict({'frames_per_window': 3})
+
+
+def test_an_unknown_engine_or_device_is_refused(saved):
+    with pytest.raises(ConfigError, match="'tensorrt'.*torch"):
+        load_engine(saved, engine='tensorrt')
+    with pytest.raises(ConfigError, match="'abacus'"):
+        load_engine(saved, device='abacus')

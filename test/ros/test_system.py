@@ -1,0 +1,179 @@
+"""The description of the system, held against what was worked out by hand."""
+
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import share_directory
+from moss_perception.ros.system import (
+    grasp_arguments,
+    grasp_system,
+    JOB,
+    Process,
+    SERVICE,
+    STARTER,
+)
+import pytest
+
+CONFIG = str(share_directory() / 'config' / 'grasp.yaml')
+
+
+def by_name(**values):
+    return {process.name: process for process in grasp_system(values)}
+
+
+def test_a_live_system_has_predictor_gate_and_starter():
+    processes = grasp_system({})
+    assert [(p.executable, p.role) for p in processes] == [
+        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('autostart', STARTER)]
+    assert all(p.namespace == '' and p.log_level == 'info' for p in processes)
+
+
+def test_the_predictor_is_told_topics_transport_and_model(tmp_path):
+    model = tmp_path / 'weights.safetensors'
+    model.touch()
+    predictor = by_name(
+        image_topic='/arm/color', image_transport='compressed', model=str(model),
+        camera_info_topic='/arm/camera_info', candidates_topic='/grasps')['grasp_predictor']
+    assert predictor.remappings == (('image', '/arm/color'), ('camera_info', '/arm/camera_info'),
+                                    ('grasp_candidates', '/grasps'))
+    assert predictor.parameters == {'use_sim_time': False, 'image_transport': 'compressed',
+                                    'model_path': str(model)}
+    assert predictor.parameter_files == (CONFIG,)
+    assert predictor.lifecycle
+
+
+def test_what_is_not_said_is_left_to_the_parameter_files():
+    predictor = by_name()['grasp_predictor']
+    assert predictor.parameters == {'use_sim_time': False}
+    assert predictor.remappings == ()
+
+
+def test_the_gate_listens_to_the_predictor():
+    gate = by_name(candidates_topic='/grasps')['grasp_gate']
+    assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),
+                               ('grasp_candidates', '/grasps'))
+
+
+def test_a_bag_is_a_job_and_brings_its_clock(tmp_path):
+    processes = by_name(bag=str(tmp_path), namespace='robot_1', bag_rate='2.5', lock_step='true')
+    player = processes['bag_player']
+    assert player.role == JOB
+    assert player.parameters == {
+        'bag': str(tmp_path), 'rate': 2.5, 'lock_step': True, 'publish_clock': True,
+        'processed_topic': '/robot_1/grasp_predictor/processed',
+        'exclude_topics': ['/robot_1/selected_grasp']}
+    assert processes['grasp_predictor'].parameters['use_sim_time'] is True
+    assert processes['grasp_gate'].parameters['use_sim_time'] is True
+    assert all(process.namespace == '/robot_1' for process in processes.values())
+
+
+def test_without_gate_the_recorded_selection_is_played(tmp_path):
+    processes = by_name(bag=str(tmp_path), gate='false')
+    assert 'grasp_gate' not in processes
+    assert 'exclude_topics' not in processes['bag_player'].parameters
+
+
+def test_use_sim_time_can_be_refused_with_a_bag(tmp_path):
+    processes = by_name(bag=str(tmp_path), use_sim_time='false')
+    assert processes['bag_player'].parameters['publish_clock'] is False
+    assert processes['grasp_predictor'].parameters['use_sim_time'] is False
+
+
+def test_a_simulated_cell_is_a_job_that_brings_camera_and_clock():
+    processes = by_name(sim='true', namespace='arm', image_topic='/arm/color', sim_attempts='3',
+                        sim_domain='shifted', sim_seed='7', sim_cell='full')
+    cell = processes['sim_cell']
+    assert cell.role == JOB
+    assert cell.parameters == {'publish_clock': True, 'compressed': True, 'cell': 'full',
+                               'domain': 'shifted', 'attempts': 3, 'seed': 7}
+    assert cell.remappings == (('image', '/arm/color'),)
+    assert processes['grasp_predictor'].parameters == {
+        'use_sim_time': True, 'image_transport': 'compressed'}
+    assert processes['grasp_gate'].parameters == {'use_sim_time': True}
+    assert {process.namespace for process in processes.values()} == {'/arm'}
+
+
+def test_what_is_not_said_of_the_simulated_cell_is_left_to_the_parameter_files():
+    cell = by_name(sim='true', image_transport='raw', use_sim_time='false')['sim_cell']
+    assert cell.parameters == {'publish_clock': False, 'compressed': False}
+    assert cell.parameter_files == (CONFIG,)
+    assert 'sim_cell' not in by_name()
+
+
+def test_a_recording_and_a_simulated_cell_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="'bag' is .* and 'sim' is 'true': expected one of them"):
+        grasp_system({'bag': str(tmp_path), 'sim': 'true'})
+
+
+@pytest.mark.parametrize('name', ['sim_attempts', 'sim_seed'])
+@pytest.mark.parametrize('value', ['-1', '1.5', 'many', '\u0663', str(2**31)])
+def test_a_number_of_the_simulated_cell_that_is_none_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"'{name}' is '{value}': expected a whole number"):
+        grasp_system({'sim': 'true', name: value})
+
+
+def test_autostart_can_be_left_to_others():
+    assert 'grasp_autostart' not in by_name(autostart='false')
+    assert by_name()['grasp_autostart'].arguments == ('grasp_predictor',)
+
+
+def test_own_parameters_come_after_the_shipped_ones(tmp_path):
+    mine = tmp_path / 'mine.yaml'
+    mine.touch()
+    for process in grasp_system({'params_file': str(mine), 'autostart': 'false'}):
+        assert process.parameter_files == (CONFIG, str(mine))
+
+
+@pytest.mark.parametrize('name, value, expected', [
+    ('gate', 'maybe', 'one of true, false'),
+    ('image_transport', 'theora', "one of '', raw, compressed"),
+    ('log_level', 'loud', 'debug, info, warn, error, fatal'),
+    ('use_sim_time', 'yes', 'auto, true, false'),
+    ('image_topic', 'my image', 'topic name'),
+    ('candidates_topic', '', 'topic name'),
+    ('namespace', '1robot', 'namespace'),
+    ('params_file', '/no/such.yaml', 'no such file'),
+    ('model', '/no/such.safetensors', 'no such file'),
+    ('bag', '/no/such_bag', 'no such file or folder'),
+])
+def test_a_bad_value_is_refused_by_name(name, value, expected):
+    with pytest.raises(ConfigError) as caught:
+        grasp_system({name: value})
+    assert f"'{name}'" in str(caught.value)
+    assert f"'{value}'" in str(caught.value)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize('rate', ['0', '-1', 'fast', '101', 'nan', 'inf'])
+def test_a_bag_rate_that_is_no_speed_is_refused(rate, tmp_path):
+    with pytest.raises(ConfigError, match="'bag_rate' is"):
+        grasp_system({'bag': str(tmp_path), 'bag_rate': rate})
+
+
+def test_an_unknown_argument_names_its_neighbours():
+    with pytest.raises(ConfigError, match="unknown argument 'imagetopic': expected image_topic"):
+        grasp_system({'imagetopic': 'x'})
+
+
+def test_defaults_are_among_the_choices():
+    for argument in grasp_arguments():
+        assert argument.description
+        assert not argument.choices or argument.default in argument.choices
+
+
+def test_a_process_writes_out_its_command_line():
+    process = Process(
+        'player', 'my_player', namespace='/a', arguments=('x',), parameter_files=('f.yaml',),
+        parameters={'bag': '1.0', 'rate': 2.0, 'loop': True, 'topics': ['/a', 'b c']},
+        remappings=(('in', '/out'),), log_level='warn')
+    assert process.command_arguments() == [
+        'x', '--ros-args', '-r', '__node:=my_player', '-r', '__ns:=/a', '-r', 'in:=/out',
+        '--params-file', 'f.yaml', '-p', 'bag:="1.0"', '-p', 'rate:=2.0', '-p', 'loop:=true',
+        '-p', 'topics:=["/a", "b c"]', '--log-level', 'warn']
+
+
+def test_relative_paths_are_made_absolute(tmp_path, monkeypatch):
+    (tmp_path / 'bag').mkdir()
+    monkeypatch.chdir(tmp_path)
+    player = by_name(bag='bag')['bag_player']
+    assert player.parameters['bag'] == str(Path(tmp_path / 'bag').resolve())

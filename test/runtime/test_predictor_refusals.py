@@ -1,0 +1,103 @@
+"""What a predictor refuses, and that the stream goes on afterwards."""
+
+from dataclasses import replace
+
+from frames import candidates, frame, push_all, WINDOW
+from moss_perception.core.errors import CandidateError, ConfigError, FrameError
+from moss_perception.core.image_messages import RawImage
+from moss_perception.runtime.predictor import Predictor
+import numpy as np
+import pytest
+from tiny import tiny_engine
+import torch
+
+
+@pytest.mark.parametrize('image, reason', [
+    (RawImage(data=b'\0' * 11, encoding='rgb8', height=2, width=2, step=6), 'size'),
+    (RawImage(data=b'\0' * 8, encoding='rgb8', height=2, width=2, step=4), 'step'),
+    (RawImage(data=b'\0' * 16, encoding='32FC1', height=2, width=2, step=8), 'encoding'),
+    (np.zeros((4, 4), np.uint8), 'size')])
+def test_malformed_frames_are_refused_and_the_stream_goes_on(predictor, image, reason):
+    push_all(predictor, [frame(k) for k in range(4)])
+    with pytest.raises(FrameError) as caught:
+        predictor.push(frame(4, image=image))
+    assert caught.value.reason == reason
+    assert predictor.counters.refused == {reason: 1}
+    predictor.push(frame(5))
+    assert (predictor.counters.missing, predictor.fill) == (1, 6)
+
+
+def test_candidates_in_another_frame_are_refused(predictor):
+    predictor.push(frame(0))
+    with pytest.raises(CandidateError, match="'base_link'.*'camera'"):
+        predictor.set_candidates(candidates(0, [[0, 0, 1]], frame_id='base_link'))
+
+
+def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW)])
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, 'step', lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predictor.push(frame(WINDOW))
+    assert predictor.push(frame(WINDOW + 1)) is None
+    assert (predictor.fill, predictor.counters.resets) == (1, {'internal_error': 1})
+
+
+@pytest.mark.parametrize('spoilt', [
+    {'scores': np.float32([np.nan])}, {'uncertainties': np.float32([np.inf])},
+    {'motion_features': np.full((4, 4, 12), np.nan, np.float32)}, {'state_finite': False}],
+    ids=lambda spoilt: next(iter(spoilt)))
+def test_what_is_not_finite_is_refused_and_the_window_starts_anew(engine, monkeypatch, spoilt):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW + 2)])
+    with monkeypatch.context() as patch:
+        step = engine.step
+        patch.setattr(engine, 'step', lambda *args, **kwargs: replace(
+            step(*args, **kwargs), **spoilt))
+        with pytest.raises(FrameError, match='NaN or infinite') as caught:
+            predictor.push(frame(WINDOW + 2))
+    assert caught.value.reason == 'not_finite'
+    assert (predictor.counters.refused, predictor.counters.resets) == (
+        {'not_finite': 1}, {'not_finite': 1})
+    assert predictor.fill == 0
+    later = push_all(predictor, [frame(k) for k in range(WINDOW + 3, 2 * WINDOW + 3)])
+    assert [p is not None for p in later] == [False] * (WINDOW - 1) + [True]
+    fresh = push_all(Predictor(engine), [frame(k) for k in range(WINDOW + 3, 2 * WINDOW + 3)])
+    assert later[-1].score == fresh[-1].score
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_repeat_that_is_not_finite_is_refused_with_the_frame_after_it(engine, monkeypatch):
+    predictor = Predictor(engine)
+    push_all(predictor, [frame(k) for k in range(WINDOW)])
+    step = engine.step
+    monkeypatch.setattr(engine, 'step', lambda image, *args, **kwargs: replace(
+        step(image, *args, **kwargs), state_finite=image is not None))
+    with pytest.raises(FrameError, match='NaN or infinite'):
+        predictor.push(frame(WINDOW + 1))
+    assert predictor.push(frame(WINDOW + 2)) is None
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('name', ['backbone.stages.0.0.weight', 'over_time.weight'])
+def test_a_weight_that_is_nan_never_gives_a_score(name):
+    engine = tiny_engine()
+    with torch.no_grad():
+        dict(engine.network.named_parameters())[name].view(-1)[0] = float('nan')
+    predictor = Predictor(engine)
+    for k in range(WINDOW + 2):
+        with pytest.raises(FrameError, match='NaN or infinite'):
+            predictor.push(frame(k))
+    assert predictor.counters.refused == {'not_finite': WINDOW + 2}
+    assert predictor.counters.scored == 0
+
+
+def test_an_order_that_the_checkpoint_lacks_is_refused(predictor):
+    with pytest.raises(ConfigError, match='order 4.*1 to 3'):
+        predictor.set_orders(4)
+
+
+def test_a_max_gap_below_the_sample_period_is_refused(engine):
+    with pytest.raises(ConfigError, match=r'max_gap 0.1 s'):
+        Predictor(engine, max_gap_s=0.1)

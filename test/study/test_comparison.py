@@ -1,0 +1,210 @@
+"""Comparisons of arms: what was chosen, how sure the means are, and the tables."""
+
+from dataclasses import replace
+from itertools import product
+import json
+import math
+
+import cv2
+from moss_perception.core.errors import ConfigError, ShapeError
+from moss_perception.data.scenes import Scene
+from moss_perception.evaluation import metrics, ranking
+from moss_perception.evaluation.statistics import mean_interval, paired_test
+import numpy as np
+import pytest
+
+from study import compare as command
+from study.comparison import by_arm, digits, kinds_of
+from study.goals import difference, goals
+from study.monitoring import TIMES_S
+from study.plots import draw
+from study.table import render, tables
+
+pytest.importorskip('scipy')
+
+
+def test_the_best_candidate_of_each_scene_is_looked_up():
+    scores = np.array([0.1, 0.9, 0.5, 0.5, np.nan, 0.2])
+    labels = np.array([1, 0, 1, 0, 1, 0], bool)
+    groups = np.array([7, 7, 3, 3, 5, 5])
+    assert ranking.chosen_success(scores, labels, groups).tolist() == [False, True, False]
+    with pytest.raises(ShapeError, match='one length'):
+        ranking.chosen_success(scores, labels[:3], groups)
+
+
+def test_baselines_by_hand():
+    scene = Scene(seed=1, jpegs=(), candidates=np.array(
+        [[0.5, 0, 1, 0], [0.1, 0.1, 1, 0], [0.9, 0, 1, 0]]), outcomes=np.array(
+            [True, False, False]), speed=0.0, motion='still', shape='box',
+        track=np.array([[0.1, 0.0, 1.0], [0.5, 0.0, 1.0]]))
+    found = ranking.baselines([scene])
+    assert found['random'] == pytest.approx(1 / 3)
+    assert (found['centre'], found['true_motion'], found['oracle']) == (0, 1, 1)
+    assert math.isnan(found['constant_velocity'][0])
+    # At 0.6 m/s an object is 0.405 m further when fingers close, 0.675 s later.
+    known = replace(scene, velocity=0.6, offsets=np.array(
+        [[0.4, 0, 0, 0], [0, 0.1, 0, 0], [0.8, 0, 0, 0]], np.float32))
+    assert ranking.baselines([known])['constant_velocity'].tolist() == [1]
+    assert ranking.baselines([replace(known, velocity=1.2)])['constant_velocity'].tolist() == [0]
+
+
+def test_a_paired_test_is_exact_for_few_scenes():
+    gaps = np.array([0.5, 0.25, -0.125, 1.0])
+    found = paired_test(gaps, np.zeros(4))
+    flipped = [np.mean(gaps * signs) for signs in product((-1, 1), repeat=4)]
+    expected = np.mean(np.abs(flipped) >= gaps.mean() - 1e-12)
+    assert found['p'] == pytest.approx(expected)
+    assert found['difference'] == pytest.approx(gaps.mean())
+    assert -0.125 <= found['low'] < found['difference'] < found['high'] <= 1
+
+
+def test_seeds_are_averaged_before_scenes_are_drawn():
+    generator = np.random.default_rng(0)
+    ours, theirs = generator.random((3, 50)), generator.random((3, 50))
+    assert paired_test(ours, theirs) == pytest.approx(
+        paired_test(ours.mean(0), theirs.mean(0)))
+    copied = paired_test(np.repeat(ours, 4, axis=0), np.repeat(theirs, 4, axis=0))
+    # More seeds that say the same must not make scenes more certain.
+    assert copied['high'] - copied['low'] == pytest.approx(
+        paired_test(ours, theirs)['high'] - paired_test(ours, theirs)['low'])
+    with pytest.raises(ShapeError, match='same scenes and seeds'):
+        paired_test(ours, theirs[:2])
+
+
+def test_arms_that_are_alike_do_not_differ():
+    assert paired_test(np.ones(9), np.ones(9)) == {
+        'difference': 0.0, 'low': 0.0, 'high': 0.0, 'p': 1.0}
+
+
+def test_the_interval_of_a_mean_shrinks_with_scenes():
+    values = np.tile([0.0, 1.0], 50)
+    low, high = mean_interval(values)
+    # 1.96 standard errors of a fair coin; bootstrap draws are that of binomials.
+    assert (low, high) == (pytest.approx(0.402, abs=0.02), pytest.approx(0.598, abs=0.02))
+    assert all(math.isnan(end) for end in mean_interval(values[:1]))
+
+
+def test_an_uncertainty_that_knows_the_errors_finds_them():
+    scores, labels = np.array([0.9, 0.8, 0.2, 0.6]), np.array([1, 1, 0, 0], bool)
+    assert metrics.error_detection(np.array([0, 0, 0, 1]), scores, labels) == 1
+    assert metrics.error_detection(1 - np.abs(2 * scores - 1), scores, labels) == 1
+    assert math.isnan(metrics.error_detection(scores, scores, scores > 0.5))
+
+
+def test_kinds_of_motion():
+    kinds = kinds_of(np.array(['still', 'constant']))
+    assert list(kinds) == ['all', 'moving', 'constant', 'still']
+    assert kinds['moving'].tolist() == [False, True]
+
+
+def test_a_summary_averages_the_seeds(stored):
+    one = stored['arms']['moss']
+    each = [digits(r['sets']['sim']['chosen']).mean() for r in stored['runs']
+            if r['arm'] == 'moss']
+    total = one['sets']['sim']['all']
+    assert one['seeds'] == [0, 1] and total['success'] == pytest.approx(np.mean(each))
+    assert (total['least'], total['most']) == (min(each), max(each))
+    assert total['low'] <= total['success'] <= total['high']
+
+
+def test_the_better_arm_is_told_apart(stored):
+    pair = next(p for p in stored['pairs'] if p['kind'] == 'all')
+    assert (pair['ours'], pair['theirs'], pair['seeds']) == ('moss', 'blind', [0, 1])
+    assert pair['low'] > 0 and pair['p'] < 0.01
+
+
+def test_two_runs_of_one_seed_are_refused(stored):
+    with pytest.raises(ConfigError, match='two runs of arm blind with seed 0'):
+        by_arm([stored['runs'][0]] * 2)
+
+
+def test_pictures_show_every_arm_but_no_prefix(stored, tmp_path):
+    pictured = {**stored, 'arms': {**stored['arms'], 'moss used 1': stored['arms']['moss']}}
+    written = draw(pictured, tmp_path / 'images')
+    assert [path.name for path in written] == [
+        'results_success.png', 'results_motions.png', 'results_cost.png']
+    assert all(cv2.imread(str(path)).std() > 5 for path in written)
+    monitored = {key: [0.6] * len(TIMES_S) for key in ('auroc', 'ahead')}
+    for summary in stored['arms'].values():
+        summary['sets']['sim']['monitoring'] = monitored
+    try:
+        assert 'results_early.png' in {path.name for path in draw(stored, tmp_path)}
+    finally:
+        for summary in stored['arms'].values():
+            del summary['sets']['sim']['monitoring']
+
+
+def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):
+    (tmp_path / 'arms.json').write_text(json.dumps(stored))
+    assert command.main(['--results', str(tmp_path / 'arms.json')]) == 0
+    text = capsys.readouterr().out
+    assert text == render(stored)
+    for part in ('| moss ', '| random', 'lost since sim', 'oscillating', 'MFLOP a frame'):
+        assert part in text
+    assert command.main(['--results', str(tmp_path / 'arms.json'), '--reference', 'blind']) == 0
+    assert 'success of blind less' in capsys.readouterr().out
+
+
+def test_each_training_has_a_row_with_its_success(stored):
+    rows = [[cell.strip() for cell in line.strip('|').split('|')]
+            for line in tables(stored)['seeds'].splitlines()[4:]]
+    assert rows == [
+        [run['arm'], str(run['seed']), *(f'{100 * one["kinds"]["all"]["success"]:.1f}'
+                                         for one in run['sets'].values())]
+        for arm in stored['arms'] for run in stored['runs'] if run['arm'] == arm]
+    assert len(rows) == len(stored['runs']) > 1
+
+
+def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
+    results, page = tmp_path / 'arms.json', tmp_path / 'page.md'
+    results.write_text(json.dumps(stored))
+    begin, other = '<!-- begin arms | sim -->', '<!-- begin more | sim -->\nkept\n<!-- end -->'
+    page.write_text(f'A page.\n\n{begin}\nold\n<!-- end -->\n\n{other}\n')
+    command_line = ['--results', str(results), '--page', str(page)]
+    assert command.main(command_line) == 0
+    written = page.read_text()
+    assert f'{begin}\n\n{tables(stored)["sim"]}\n\n<!-- end -->' in written
+    assert other in written and 'old' not in written
+    assert command.main(command_line) == 0 and page.read_text() == written
+    page.write_text('<!-- begin arms | moon -->\n<!-- end -->\n')
+    assert command.main(command_line) == 1
+    assert "asks for the table 'moon': expected one of ['cost', 'sim'" in caplog.text
+
+
+def test_goals_hold_one_arm_against_the_best_of_the_others(stored):
+    better, worse = stored['arms']['moss']['sets']['sim'], stored['arms']['blind']['sets']['sim']
+    sets = {'sim': better, 'shifted': better}, {'sim': better, 'shifted': worse}
+    pair = {'ours': 'blind', 'theirs': 'moss', 'set': 'shifted', 'kind': 'moving',
+            'difference': -0.2, 'low': -0.3, 'high': -0.1, 'p': 0.01}
+    result = {**stored, 'sets': dict.fromkeys(('sim', 'shifted'), stored['sets']['sim']),
+              'arms': {arm: {**stored['arms'][arm], 'sets': mine} for arm, mine in zip(
+                  ('moss', 'blind'), sets, strict=True)},
+              'pairs': [pair, {**pair, 'kind': 'all', 'difference': -0.04}]}
+    assert difference(result, 'moss', 'blind', 'shifted', 'moving') == {
+        'difference': 0.2, 'low': 0.1, 'high': 0.3, 'p': 0.01}
+    assert difference(result, 'blind', 'moss', 'shifted', 'moving')['low'] == -0.3
+    moving, over_all, lost = goals(result, 'moss')
+    assert moving['found'] == '+20.0 [+10.0, +30.0] points' and moving['met']
+    assert over_all['wanted'] == 'at least 4.7' and not over_all['met']
+    assert lost['found'].startswith('0.0 against ') and lost['met']
+    assert goals(stored, 'moss') == []
+
+
+def test_an_order_adds_where_its_interval_is_above_nothing(stored):
+    pair = {'ours': 'moss_12', 'theirs': 'moss_1', 'set': 'sim', 'kind': 'accelerating',
+            'difference': 0.02, 'low': -0.01, 'high': 0.05, 'p': 0.2}
+    for low, met in ((-0.01, False), (0.005, True)):
+        row, = goals({**stored, 'pairs': [{**pair, 'low': low}]}, 'moss')
+        assert row['goal'] == 'sim, accelerating: moss_12 above moss_1' and row['met'] is met
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, caplog):
+    for name, text, message in (
+            ('none.json', None, "can't be read"), ('bad.json', '{', 'is not JSON'),
+            ('other.json', '{}', 'no comparison: expected format')):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        assert command.main(['--results', str(tmp_path / name)]) == 1
+        assert message in caplog.text
+    assert command.main(['--runs', str(tmp_path)]) == 1
+    assert f'there is no checkpoint in {tmp_path}' in caplog.text

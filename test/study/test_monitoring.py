@@ -1,0 +1,63 @@
+"""Watched grasps: which frame counts at a time, and what scores there are worth."""
+
+import math
+
+from moss_perception.data.scenes import Monitor, Scene
+import numpy as np
+import pytest
+
+from study.monitoring import measure_monitoring, TIMES_S, Watched
+
+DECISION_NS = 1_900_000_000
+PERIOD_NS = 100_000_000
+
+
+def scene(loss_s=None, missing=(), frames=17):
+    stamps = DECISION_NS + np.array(
+        [n + 1 for n in range(frames) if n not in missing], np.int64) * PERIOD_NS
+    to_loss = np.full(len(stamps), np.nan) if loss_s is None else (
+        loss_s - (stamps - DECISION_NS) / 1e9)
+    count = len(stamps)
+    monitor = Monitor(1, (b'',) * count, stamps, ('close',) * count, loss_s is None,
+                      to_loss.astype(np.float32), np.zeros((count, 3), np.float32))
+    return Scene(seed=0, jpegs=(b'',) * 20, candidates=np.zeros((3, 4), np.float32),
+                 outcomes=np.array([False, loss_s is None, False]), speed=0.0, motion='still',
+                 shape='box', track=np.zeros((2, 3), np.float32), monitor=monitor)
+
+
+def newest(clip) -> float:
+    """Return when a clip ends, seconds after the decision."""
+    return (int(clip.times_ns[-1]) - DECISION_NS) / 1e9
+
+
+def test_the_newest_frame_that_has_arrived_counts():
+    watched = Watched([scene(), scene(missing=(5, 15))])
+    ends = np.array([newest(clip) for clip in watched.clips]).reshape(len(TIMES_S), 2)
+    assert ends[:, 0] == pytest.approx(TIMES_S)
+    # The frames of 0.6 and 1.6 s were lost: those before stand for them.
+    expected = [t - 0.1 if t in (0.6, 1.6) else t for t in TIMES_S]
+    assert ends[:, 1] == pytest.approx(expected)
+    assert all(len(clip.candidates) == 1 for clip in watched.clips)
+
+
+def test_scenes_without_a_watched_grasp_are_left_out():
+    bare = scene()
+    object.__setattr__(bare, 'monitor', None)
+    # Nothing has arrived by 0.2 s: there is no clip of that time.
+    late = scene(missing=(0, 1))
+    assert len(Watched([bare, late, scene(), scene()]).held) == 2
+    assert len(Watched([scene()] * 5, limit=3).held) == 3
+
+
+def test_what_is_lost_no_longer_counts_as_foretold():
+    watched = Watched([scene(), scene(), scene(loss_s=0.5), scene(loss_s=1.3)])
+    assert watched.loss_s == pytest.approx([math.inf, math.inf, 0.5, 1.3])
+    # Only what is lost is known to be.
+    scores = np.array([[0.0 if time_s >= loss_s else 1.0 for loss_s in watched.loss_s]
+                       for time_s in TIMES_S])
+    found = measure_monitoring(scores.ravel(), watched)
+    assert found['lost_later'] == [2, 2, 1, 1, 1, 1, 0, 0]
+    assert found['auroc'] == [0.5, 0.5, 0.75, 0.75, 0.75, 0.75, 1, 1]
+    assert found['ahead'][:6] == [0.5] * 6 and math.isnan(found['ahead'][6])
+    assert all(low <= value <= high for low, value, high in zip(
+        found['auroc_low'], found['auroc'], found['auroc_high'], strict=True))

@@ -1,0 +1,106 @@
+"""What is measured of similarities, by hand, and the picture of them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from study.similarities import (
+    centre,
+    contrast,
+    foretelling,
+    measures,
+    Similarities,
+    strongest,
+    summarise,
+)
+from study.similarity_pictures import draw
+
+pytest.importorskip('scipy')
+pytest.importorskip('matplotlib')
+
+
+def peaked(down, right, size=(3, 5), height=0.9, ground=-0.5):
+    values = np.full(size, ground, np.float32)
+    values[down + size[0] // 2, right + size[1] // 2] = height
+    return values
+
+
+def seen(steps=(0, 1), seed=0, way=(8.0, 0.0), orders=1):
+    """Describe a scene whose peak was so many cells up and left a sample ago, of three samples."""
+    maps = [peaked(-lag * steps[0], -lag * steps[1]) for lag in (2, 1, 0)]
+    images = np.random.default_rng(seed).integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
+    return Similarities(seed=seed, motion='stop_and_go', images=images, rate_hz=10.0,
+                        place=np.array([36.0, 34.0]), way=np.array(way), query=(4, 4), stride=8,
+                        values=np.stack([np.stack(maps)] * orders))
+
+
+def test_the_strongest_neighbour_is_told_by_offset():
+    values = np.stack([peaked(1, -2), peaked(0, 0)])
+    assert strongest(values).tolist() == [[1, -2], [0, 0]]
+    values[0, 2, 0] = np.nan
+    values[0, 0, 4] = 0.1
+    assert strongest(values[0]).tolist() == [-1, 2]
+
+
+def test_contrast_is_maximum_less_median_of_what_is_inside():
+    values = np.array([[[0.1, 0.2, 0.3], [0.4, 0.9, np.nan], [np.nan, np.nan, np.nan]],
+                       np.full((3, 3), 0.7)])
+    assert contrast(values) == pytest.approx([0.6, 0])
+
+
+def test_a_centre_lies_between_neighbours_that_are_equally_alike():
+    values = peaked(0, 1)
+    # The ground's 14 neighbours, exp(-14) each, pull by a millionth.
+    assert centre(values) == pytest.approx([0, 1], abs=1e-4)
+    values[1, 4] = 0.9
+    assert centre(values) == pytest.approx([0, 1.5], abs=1e-4)
+    values[1, 3:] = np.nan
+    assert centre(np.nan_to_num(values, nan=-1)) == pytest.approx(centre(values), abs=0.2)
+    assert centre(np.full((3, 5), -0.9)) == pytest.approx([0, 0])
+
+
+def test_measures_leave_the_newest_sample_out():
+    found = measures(seen())
+    assert found['contrast'] == pytest.approx([1.4])
+    assert found['strongest'] == pytest.approx([0.9])
+    assert found['alike'] == pytest.approx([1 / 15])
+    # 2 cells and 1 cell before.
+    assert found['away'] == pytest.approx([1.5])
+    flat = measures(Similarities(**{**vars(seen()), 'values': np.full((1, 3, 3, 5), 0.5)}))
+    assert (flat['contrast'], flat['alike']) == (pytest.approx([0]), pytest.approx([1]))
+
+
+def test_a_shift_foretells_the_way_that_goes_with_it():
+    scenes = [seen((0, step), seed, (8.0 * step, 0.0)) for seed, step in enumerate((-1, 0, 1) * 5)]
+    r, low, high = foretelling(scenes, 1)
+    assert r == pytest.approx(1, abs=1e-4) and low <= r <= high + 1e-9
+    other = [seen((0, step), 0, (-8.0 * step, 0.0)) for step in (-1, 0, 1) * 5]
+    assert foretelling(other, 1)[0] == pytest.approx(-1, abs=1e-4)
+    assert np.isnan(foretelling([seen((0, 0), way=(0.0, 0.0))] * 3, 1)[0])
+
+
+def test_the_table_has_a_row_a_set_and_order():
+    text = summarise({'sim': [seen(orders=2)] * 3, 'shifted': [seen(orders=2)] * 2})
+    head, _, *rows = text.splitlines()
+    assert 'contrast' in head and len(rows) == 4
+    assert '| sim     | 3      | 2     | 1.40 [1.40, 1.40] |' in rows[1]
+
+
+@pytest.mark.parametrize('sets', [1, 3])
+@pytest.mark.parametrize('orders', [1, 3])
+def test_a_picture_grows_with_sets_and_orders(sets, orders):
+    data = draw({f'set {n}': seen(orders=orders, seed=n) for n in range(sets)}, 'A title')
+    height, width = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    # Maps of 1.55 inches and their titles, 100 pixels an inch.
+    assert height > sets * (orders + 1) * 150 and 500 < width < 800
+
+
+def test_the_picture_shows_the_values():
+    def red(one):
+        image = cv2.imdecode(np.frombuffer(draw({'a': one}, ''), np.uint8), cv2.IMREAD_COLOR)
+        return (np.abs(image.astype(int) - (31, 0, 103)).sum(axis=-1) < 30).sum()
+
+    alike = Similarities(**{**vars(seen()), 'values': np.ones((1, 3, 3, 5))})
+    other = Similarities(**{**vars(seen()), 'values': -np.ones((1, 3, 3, 5))})
+    # Where all cosines are 1, three maps are dark red; else only the colour bar's end is.
+    assert red(alike) > 10 * red(other)
