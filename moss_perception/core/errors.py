@@ -53,6 +53,10 @@ class CandidateError(MossError):
     """A set of grasp candidates can't be used."""
 
 
+class ScoresError(MossError):
+    """A cloud of grasp scores can't be used."""
+
+
 class FrameError(MossError):
     """
     A camera frame was refused.
