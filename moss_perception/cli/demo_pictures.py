@@ -159,7 +159,7 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
     places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
     pixels = np.full((len(rows), 2), np.nan)
     if source.camera is not None:
-        pixels = project(places, source.camera)
+        pixels, _ = project(places, source.camera)
     elif len(rows) == 1:
         pixels = np.array([default_point]) * (width, height) - 0.5
     axes.scatter(*pixels.T, c=np.nan_to_num(rows['score']), cmap=_MAP, vmin=0, vmax=1, s=42,

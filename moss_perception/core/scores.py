@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from moss_perception.core.errors import ScoresError
+from moss_perception.core.frames import Prediction
 import numpy as np
 
 
@@ -101,41 +102,27 @@ def orientations_of(rows: np.ndarray) -> np.ndarray:
     return np.stack([rows['qx'], rows['qy'], rows['qz'], rows['qw']], axis=1)
 
 
-def score_rows(positions: np.ndarray, orientations: np.ndarray, scores: np.ndarray,
-               uncertainties: np.ndarray, reasons: np.ndarray, stamp_ns: int) -> np.ndarray:
+def rows_of(prediction: Prediction) -> np.ndarray:
     """
-    Write the rows of candidates.
+    Write a prediction as rows of scores: each candidate in order, then the default grasp point.
 
-    :param positions: shape ``(K, 3)``, metres.
-    :param orientations: shape ``(K, 4)``, quaternions x y z w.
-    :param scores: shape ``(K,)``, in [0, 1] or NaN.
-    :param uncertainties: shape ``(K,)``, in [0, 0.5] or NaN.
-    :param reasons: shape ``(K,)``, of :class:`ScoreReason`.
-    :param stamp_ns: of the PoseArray, nanoseconds.
-    :returns: structured array of :data:`SCORE_DTYPE`, shape ``(K,)``.
+    :returns: structured array of :data:`SCORE_DTYPE`, shape ``(K + 1,)``.
     """
-    rows = np.zeros(len(positions), SCORE_DTYPE)
-    for index, name in enumerate(('x', 'y', 'z')):
-        rows[name] = positions[:, index]
-    for index, name in enumerate(('qx', 'qy', 'qz', 'qw')):
-        rows[name] = orientations[:, index]
-    rows['score'], rows['uncertainty'], rows['reason'] = scores, uncertainties, reasons
-    rows['candidate'] = np.arange(len(positions))
-    rows['candidates_sec'], rows['candidates_nanosec'] = divmod(stamp_ns, 1_000_000_000)
+    count = len(prediction.points)
+    rows = np.zeros(count + 1, SCORE_DTYPE)
+    columns = np.column_stack([prediction.points, prediction.orientations, prediction.scores,
+                               prediction.uncertainties])
+    default = [*prediction.default_point, *prediction.default_orientation, prediction.score,
+               prediction.uncertainty]
+    # Positions beyond float32 become infinite; they have no score.
+    with np.errstate(over='ignore'):
+        for index, name in enumerate(SCORE_DTYPE.names[:9]):
+            rows[name] = np.append(columns[:, index], default[index])
+    rows['candidate'] = np.append(np.arange(count), DEFAULT_GRASP)
+    rows['reason'] = np.append(prediction.reasons, ScoreReason.SCORED)
+    sec, nanosec = divmod(prediction.candidates_stamp_ns, 1_000_000_000)
+    rows['candidates_sec'][:count], rows['candidates_nanosec'][:count] = sec, nanosec
     return rows
-
-
-def default_row(position: np.ndarray, orientation: np.ndarray, score: float,
-                uncertainty: float) -> np.ndarray:
-    """
-    Write the row of the default grasp point; the parameters are those of :func:`score_rows`.
-
-    :returns: structured array of :data:`SCORE_DTYPE`, shape ``(1,)``.
-    """
-    row = score_rows(position[None], orientation[None], np.array([score]),
-                     np.array([uncertainty]), np.array([ScoreReason.SCORED]), 0)
-    row['candidate'] = DEFAULT_GRASP
-    return row
 
 
 def score_fields() -> list[tuple[str, int, int]]:

@@ -23,8 +23,8 @@ def in_view(scenes: Iterable, limit: int | None = None) -> list:
     """
     chosen, outside = [], 0
     for scene in scenes:
-        if np.isfinite(project(scene.candidates[:, :3].astype(np.float64),
-                               _camera(scene))).all():
+        pixels, _ = project(scene.candidates[:, :3].astype(np.float64), _camera(scene))
+        if np.isfinite(pixels).all():
             chosen.append(scene)
         else:
             outside += 1
@@ -60,7 +60,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
             jpegs, times_ns = jpegs[-1:] * span, np.arange(span) * period_ns
         for jpeg, time_ns in zip(jpegs, times_ns - times_ns[0], strict=True):
             stamp_ns = begin_ns + int(time_ns)
-            predictor.set_candidates(Candidates(
+            predictor.set_candidates(Candidates.from_yaws(
                 stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
             # Of two frames within one sample's time, only the first is scored.
             prediction = predictor.push(Frame(

@@ -121,11 +121,12 @@ def encode_scene(candidates: np.ndarray, matrix: np.ndarray, size: tuple[int, ..
     :returns: float32, shape ``(K, 5)``.
     """
     if inside:
-        pixels = project(candidates[:, :3], Camera(size[1], size[0], matrix))
+        pixels, _ = project(candidates[:, :3], Camera(size[1], size[0], matrix))
     else:
         pixels = (candidates[:, :3] @ matrix.T)[:, :2] / candidates[:, 2:3]
-    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], matrix[0, 0], transform,
-                         config.image_size, config.gripper_half_width_m)
+    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3],
+                         (matrix[0, 0], matrix[1, 1]), transform, config.image_size,
+                         config.gripper_half_width_m)
 
 
 def load_scenes(folder: str, limit: int | None = None,
@@ -153,7 +154,7 @@ def defaults_from(scenes: list[Scene]) -> dict:
     width, height = scenes[0].image_size
     camera = Camera(width, height, scenes[0].matrix)
     candidates = np.concatenate([s.candidates for s in scenes]).astype(np.float64)
-    pixels = project(candidates[:, :3], camera).mean(axis=0)
+    pixels = project(candidates[:, :3], camera)[0].mean(axis=0)
     return {'default_point': tuple(float(x) for x in (pixels + 0.5) / (width, height)),
             'default_depth_m': float(candidates[:, 2].mean()),
             'default_focal': float(camera.matrix[0, 0] / width)}

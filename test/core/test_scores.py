@@ -4,12 +4,10 @@ from types import SimpleNamespace
 
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import (
-    default_row,
     GraspScores,
     read_scores,
     SCORE_DTYPE,
     score_fields,
-    score_rows,
     ScoreReason,
 )
 import numpy as np
@@ -20,12 +18,11 @@ NAN = float('nan')
 
 
 def rows_of_two():
-    candidates = score_rows(
-        np.array([[0.1, 0.2, 0.3], [1, 2, 3]]), np.array([[0, 0, 0, 1], [0.6, 0, 0, 0.8]]),
-        np.array([0.9, NAN]), np.array([0.05, NAN]),
-        np.array([ScoreReason.SCORED, ScoreReason.OUTSIDE_IMAGE]), 2_000_000_003)
-    default = default_row(np.full(3, NAN), np.array([0, 0, 0, 1.0]), 0.5, 0.25)
-    return np.concatenate([candidates, default])
+    rows = np.zeros(3, SCORE_DTYPE)
+    rows[0] = 0.1, 0.2, 0.3, 0, 0, 0, 1, 0.9, 0.05, 0, ScoreReason.SCORED, 2, 3
+    rows[1] = 1, 2, 3, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.OUTSIDE_IMAGE, 2, 3
+    rows[2] = NAN, NAN, NAN, 0, 0, 0, 1, 0.5, 0.25, -1, ScoreReason.SCORED, 0, 0
+    return rows
 
 
 def make_cloud(order='<', floats='f4', gap=0, height=1, row_gap=0, names=NAMES):
