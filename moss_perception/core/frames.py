@@ -31,11 +31,14 @@ class Camera:
     """
     A calibrated camera, as sensor_msgs/CameraInfo describes it.
 
-    :ivar width: image width, pixels.
-    :ivar height: image height, pixels.
+    :ivar width: width of the image that was calibrated, pixels.
+    :ivar height: its height, pixels.
     :ivar matrix: float array, shape ``(3, 3)``, of the unrectified image (``K``), pixels.
     :ivar distortion: float array, shape ``(N,)`` (``D``); empty for none.
     :ivar model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or empty for none.
+    :ivar region: the part of it that images show: left, top, width and height, pixels; a width
+        and height of 0 for all of it.
+    :ivar binning: how many of its columns and rows make one of the images'.
     """
 
     width: int
@@ -43,11 +46,36 @@ class Camera:
     matrix: np.ndarray
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
     model: str = 'plumb_bob'
+    region: tuple[int, int, int, int] = (0, 0, 0, 0)
+    binning: tuple[int, int] = (1, 1)
 
     def __post_init__(self):
         if self.matrix.shape != (3, 3) or not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0):
             raise ConfigError(
                 f'camera matrix must be 3 x 3 with positive focal lengths, got {self.matrix!r}')
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the images, by the region and the binning, pixels."""
+        width, height = self.region[2] or self.width, self.region[3] or self.height
+        return width // self.binning[0], height // self.binning[1]
+
+    def at_size(self, width: int, height: int) -> 'Camera | None':
+        """
+        Return the calibration of images of this size, ``None`` if it does not fit them.
+
+        Some drivers set a binning and calibrate the binned image, so the size decides.
+        """
+        if (width, height) == (self.width, self.height):
+            return self
+        if (width, height) != self.image_size:
+            return None
+        # A pixel's centre is at a whole number, its edge half a pixel before.
+        matrix, (x, y) = self.matrix.copy(), self.binning
+        matrix[:2, 2] += 0.5 - np.array(self.region[:2])
+        matrix[:2] /= [[x], [y]]
+        matrix[:2, 2] -= 0.5
+        return Camera(width, height, matrix, self.distortion, self.model)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,12 @@ def to_camera(message: Any) -> Camera:
     if len(distortion) not in COEFFICIENTS[model] or not np.isfinite(distortion).all():
         raise ConfigError(f'camera_info has distortion {distortion.tolist()}: expected '
                           f'{COEFFICIENTS[model]} finite coefficients for {model!r}')
-    return Camera(message.width, message.height, matrix, distortion, model)
+    roi = message.roi
+    return Camera(
+        message.width, message.height, matrix, distortion, model,
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        # 0 means 1 in the message.
+        (max(1, message.binning_x), max(1, message.binning_y)))
 
 
 def to_candidates(message: Any) -> Candidates:

@@ -101,8 +101,7 @@ def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id:
     :param config: the checkpoint's configuration.
     """
     height, width = size[:2]
-    if camera is not None and (camera.height, camera.width) != (height, width):
-        camera = None
+    camera = camera.at_size(width, height) if camera is not None else None
     if candidates is None:
         candidates = Candidates(1, frame_id, np.zeros((0, 3)), np.zeros((0, 4)))
     known = candidates.frame_id == frame_id

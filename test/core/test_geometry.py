@@ -1,5 +1,7 @@
 """Letterboxing, projection and encoding, against values worked out by hand."""
 
+from dataclasses import replace
+
 import cv2
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
@@ -212,6 +214,34 @@ def test_a_pixel_that_no_ray_reaches_has_no_ray():
 def test_an_unknown_distortion_model_is_refused():
     with pytest.raises(ConfigError, match="'bent'"):
         project(np.array([[0, 0, 1.0]]), Camera(100, 80, MATRIX, np.zeros(5), 'bent'))
+
+
+FULL = Camera(200, 160, np.array([[200.0, 0, 100.5], [0, 180, 80.5], [0, 0, 1]]))
+
+
+def test_a_binned_image_has_the_calibration_of_the_whole_sensor():
+    camera = replace(FULL, binning=(2, 2)).at_size(100, 80)
+    # Column 100.5 is the edge between columns 100 and 101, the centre of column 50 of the binned.
+    np.testing.assert_allclose(camera.matrix, [[100, 0, 50], [0, 90, 40], [0, 0, 1]])
+    assert (camera.width, camera.height) == (100, 80)
+
+
+def test_a_region_of_interest_shifts_the_centre():
+    camera = replace(FULL, region=(20, 30, 100, 60)).at_size(100, 60)
+    np.testing.assert_allclose(camera.matrix, [[200, 0, 80.5], [0, 180, 50.5], [0, 0, 1]])
+
+
+def test_a_binned_region_of_interest_projects_as_the_sensor_does():
+    camera = replace(FULL, region=(20, 30, 100, 60), binning=(2, 3)).at_size(50, 20)
+    points = np.array([[0.02, -0.03, 0.5], [-0.1, 0.01, 0.7]])
+    whole, binned = project(points, FULL)[0], project(points, camera)[0]
+    np.testing.assert_allclose((whole - (20, 30) + 0.5) / (2, 3) - 0.5, binned)
+
+
+def test_a_calibration_of_the_binned_image_itself_is_used_as_it_is():
+    camera = replace(FULL, binning=(2, 2))
+    assert camera.at_size(200, 160) is camera
+    assert camera.at_size(101, 80) is None and FULL.at_size(100, 80) is None
 
 
 def test_a_camera_without_focal_length_is_refused():

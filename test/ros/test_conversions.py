@@ -10,7 +10,7 @@ from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, S
 from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 NAN = float('nan')
 
@@ -61,6 +61,15 @@ def test_a_camera_is_read():
     assert (camera.width, camera.height, camera.model) == (64, 48, 'plumb_bob')
     assert camera.matrix.tolist() == [[50, 0, 31.5], [0, 51, 23.5], [0, 0, 1]]
     assert camera.distortion[0] == 0.1
+    assert (camera.image_size, camera.binning) == ((64, 48), (1, 1))
+
+
+def test_the_binning_and_the_region_of_interest_of_a_camera_are_read():
+    message = info(binning_x=2, binning_y=3)
+    message.roi = RegionOfInterest(x_offset=4, y_offset=6, width=40, height=30)
+    camera = conversions.to_camera(message)
+    assert (camera.region, camera.binning) == ((4, 6, 40, 30), (2, 3))
+    assert camera.image_size == (20, 10)
 
 
 @pytest.mark.parametrize(('changes', 'words'), [

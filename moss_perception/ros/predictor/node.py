@@ -227,9 +227,11 @@ class GraspPredictor(ManagedNode):
         if camera is None and len(prediction.points):
             self._warn('camera_info', 'candidates are not scored: expected a calibration on '
                        f'{self.resolve_topic_name("camera_info")}')
-        elif camera is not None and (camera.width, camera.height) != size:
+        elif camera is not None and camera.at_size(*size) is None:
+            reduced = '' if camera.image_size == (camera.width, camera.height) else (
+                ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
             self._warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
-                       f'pixels: expected those of the images, {size[0]} x {size[1]}')
+                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
         self._fail('scoring', error)
