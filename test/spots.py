@@ -1,7 +1,7 @@
 """Scenes of a bright spot on noise, and what is trained on them: small enough for tests."""
 
 import cv2
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.models.config import GraspConfig
 import numpy as np
 
@@ -26,8 +26,8 @@ def scene(seed, width=48):
         jpegs.append(cv2.imencode('.jpg', image)[1].tobytes())
     places = np.array([[28.0, 13], [10, 25], [28, 13]]) - MATRIX[:2, 2]
     candidates = np.column_stack([places / 48 * 0.6, np.full(3, 0.6), np.zeros(3)])
-    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                 outcomes=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
+    return Sample(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
+                 labels=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
                  shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from moss_perception.cli import train as train_command
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.build import build_network
-from moss_perception.training import cache
-from moss_perception.training.dataset import GraspScenes
-from moss_perception.training.kept import KeptMaps, MapsInMemory
+from moss_perception.training import fit as fit_module
+from moss_perception.training.dataset import GraspClips
+from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.trainer import predict, Trainer
+import numpy as np
 import pytest
 from spots import arm_file, TINY
 import torch
@@ -22,18 +23,18 @@ def test_kept_maps_train_as_the_images_do(scenes, tmp_path, temporal):
     losses, folder = [], tmp_path / 'maps'
     for name, keep in (('images', False), ('made', True), ('read', True)):
         torch.manual_seed(0)
-        trainer = Trainer(build_network(config), Recipe(epochs=2, batch=4, kept_stages=2),
+        trainer = Trainer(build_network(config), Recipe(epochs=2, batch=4, frozen_stages=2),
                           tmp_path / name)
-        seen = GraspScenes(scenes, config, augment=True, empty=2, photometric=0.5)
-        trainer.fit(KeptMaps(seen, trainer.network, folder) if keep else seen,
-                    GraspScenes(scenes[:3], config))
+        seen = GraspClips(scenes, config, augment=True, empty=2, photometric=0.5)
+        trainer.fit(FeatureCache(seen, trainer.network, folder) if keep else seen,
+                    GraspClips(scenes[:3], config))
         log = list(csv.DictReader((tmp_path / name / 'log.csv').open()))
         losses.append([float(row[key]) for row in log for key in ('train_loss', 'held_out_loss')])
     assert losses[1] == losses[2]
     # Maps are rounded to float16.
     assert losses[1] == pytest.approx(losses[0], abs=2e-3)
     assert sorted(path.name for path in folder.iterdir()) == [
-        'epoch_00.npy', 'epoch_00.npz', 'epoch_01.npy', 'epoch_01.npz', 'maps.json']
+        'epoch_00.npy', 'epoch_00.npz', 'epoch_01.npy', 'epoch_01.npz', 'features.json']
 
 
 def kept_network(config=TINY):
@@ -44,10 +45,10 @@ def kept_network(config=TINY):
 
 def test_kept_maps_are_read_and_not_made_again(scenes, tmp_path):
     network = kept_network()
-    kept = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
+    kept = FeatureCache(GraspClips(scenes, TINY, augment=True), network, tmp_path)
     kept.epoch = 0
     before = (tmp_path / 'epoch_00.npy').stat().st_mtime_ns
-    again = KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
+    again = FeatureCache(GraspClips(scenes, TINY, augment=True), network, tmp_path)
     again.epoch = 0
     assert (tmp_path / 'epoch_00.npy').stat().st_mtime_ns == before
     assert len(again) == len(scenes)
@@ -57,36 +58,45 @@ def test_kept_maps_are_read_and_not_made_again(scenes, tmp_path):
         again[12]
 
 
-@pytest.mark.parametrize('change', ['seed', 'augmentation', 'scenes', 'backbone'])
+def changed(scenes, **values):
+    return [*scenes[:5], replace(scenes[5], **values), *scenes[6:]]
+
+
+@pytest.mark.parametrize('change', ['seed', 'augmentation', 'scenes', 'backbone', 'labels',
+                                    'mask', 'images', 'track'])
 def test_maps_of_something_else_are_refused(scenes, tmp_path, change):
     torch.manual_seed(0)
     network = kept_network()
-    KeptMaps(GraspScenes(scenes, TINY, augment=True), network, tmp_path)
-    other = GraspScenes(scenes[:6] if change == 'scenes' else scenes, TINY, augment=True,
+    FeatureCache(GraspClips(scenes, TINY, augment=True), network, tmp_path)
+    some = {'scenes': scenes[:6], 'labels': changed(scenes, labels=np.zeros(3)),
+            'mask': changed(scenes, mask=[True, True, False]),
+            'images': changed(scenes, jpegs=scenes[3].jpegs),
+            'track': changed(scenes, track=None)}
+    other = GraspClips(some.get(change, scenes), TINY, augment=True,
                         seed=change == 'seed', missing=0.2 * (change == 'augmentation'))
     if change == 'backbone':
         with torch.no_grad():
             network.backbone.stages[1][0].weight.mul_(1.1)
-    with pytest.raises(ConfigError, match='holds maps of other scenes, another seed'):
-        KeptMaps(other, network, tmp_path)
+    with pytest.raises(ConfigError, match='holds features of other samples or labels'):
+        FeatureCache(other, network, tmp_path)
 
 
 def test_maps_are_only_kept_where_they_are_all_that_is_looked_at(scenes, data, tmp_path, caplog):
     config = replace(TINY, temporal='flow')
     with pytest.raises(ConfigError, match="temporal='flow' looks at the images themselves"):
-        KeptMaps(GraspScenes(scenes, config), kept_network(config), tmp_path)
+        FeatureCache(GraspClips(scenes, config), kept_network(config), tmp_path)
     command = ['--data', str(data / 'train'), '--config', str(arm_file(tmp_path, 'mine', 'tsm')),
-               '--run', str(tmp_path / 'run'), '--maps', str(tmp_path / 'maps')]
+               '--run', str(tmp_path / 'run'), '--cache', str(tmp_path / 'maps')]
     assert train_command.main(command) == 1
-    assert 'maps of kept_stages=0 cannot be kept: expected 2' in caplog.text
+    assert 'a feature cache with frozen_stages=0 is not allowed: expected 2' in caplog.text
     (tmp_path / 'file').write_text('')
-    with pytest.raises(ConfigError, match='file/maps.json'):
-        KeptMaps(GraspScenes(scenes, TINY), kept_network(), tmp_path / 'file')
+    with pytest.raises(ConfigError, match='file/features.json'):
+        FeatureCache(GraspClips(scenes, TINY), kept_network(), tmp_path / 'file')
 
 
 def kept_arm(folder, temporal):
     path = arm_file(folder, 'mine', temporal)
-    path.write_text(path.read_text().replace('batch: 4', 'batch: 4, kept_stages: 2'))
+    path.write_text(path.read_text().replace('batch: 4', 'batch: 4, frozen_stages: 2'))
     return path
 
 
@@ -96,16 +106,16 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
     assert train_command.main([*common, '--config', str(first), '--run',
                                str(tmp_path / 'first')]) == 0
     counts = []
-    decode = cache.decode_scenes
+    decode = fit_module.decode_clips
 
     def count(scenes, *others, **more):
         counts.append(len(scenes))
         return decode(scenes, *others, **more)
-    monkeypatch.setattr(cache, 'decode_scenes', count)
-    maps = ['--maps', str(tmp_path / 'maps'), '--initial',
+    monkeypatch.setattr(fit_module, 'decode_clips', count)
+    maps = ['--cache', str(tmp_path / 'maps'), '--initial',
             str(tmp_path / 'first' / 'first.safetensors')]
     command = [*common, '--config', str(kept_arm(tmp_path, 'tsm')), *maps]
-    assert train_command.main([*command, '--only-maps', '--run', str(tmp_path / 'none')]) == 0
+    assert train_command.main([*command, '--only-cache', '--run', str(tmp_path / 'none')]) == 0
     assert counts == [10]
     assert not list((tmp_path / 'none').glob('*.safetensors'))
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()}
@@ -118,9 +128,9 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
 
 
 def test_only_maps_needs_a_folder(data, tmp_path, caplog):
-    assert train_command.main(['--data', str(data / 'train'), '--only-maps', '--run',
+    assert train_command.main(['--data', str(data / 'train'), '--only-cache', '--run',
                                str(tmp_path)]) == 1
-    assert '--only-maps says nothing of where: expected --maps FOLDER' in caplog.text
+    assert '--only-cache needs a folder: expected --cache FOLDER' in caplog.text
 
 
 @pytest.mark.parametrize('keep', [False, True])
@@ -129,11 +139,11 @@ def test_workers_make_the_same_items_ready(scenes, tmp_path, keep):
     for workers in (0, 2):
         torch.manual_seed(0)
         run = tmp_path / str(workers)
-        trainer = Trainer(build_network(TINY), Recipe(epochs=2, batch=4, kept_stages=2), run,
+        trainer = Trainer(build_network(TINY), Recipe(epochs=2, batch=4, frozen_stages=2), run,
                           workers=workers)
-        seen = GraspScenes(scenes, TINY, augment=True, empty=2, photometric=0.5)
-        trainer.fit(KeptMaps(seen, trainer.network, run / 'maps', workers) if keep else seen,
-                    GraspScenes(scenes[:3], TINY))
+        seen = GraspClips(scenes, TINY, augment=True, empty=2, photometric=0.5)
+        trainer.fit(FeatureCache(seen, trainer.network, run / 'maps', workers) if keep else seen,
+                    GraspClips(scenes[:3], TINY))
         losses.append([row['train_loss'] for row in csv.DictReader((run / 'log.csv').open())])
     assert losses[0] == losses[1]
     assert losses[0][0] != losses[0][1]
@@ -150,8 +160,8 @@ def test_maps_in_memory_score_as_the_images_do(scenes, temporal):
     config = replace(TINY, temporal=temporal)
     torch.manual_seed(1)
     network = build_network(config)
-    items = GraspScenes(scenes, config)
+    items = GraspClips(scenes, config)
     expected, outcomes = predict(network, items)
-    logits, same = predict(network, MapsInMemory(items, network))
+    logits, same = predict(network, FeaturesInMemory(items, network))
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(outcomes, same)
