@@ -8,7 +8,7 @@ import numpy as np
 MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
 TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2)
-ARM = """
+VARIANT = """
 name: {name}
 network: {{temporal: {temporal}, image_size: 32, channels: [8, 8, 8], moss_window: [3, 3, 3],
   moss_channels: 4, projection_channels: 4, head_channels: 8, ensemble: 2, temporal_channels: 8}}
@@ -31,7 +31,7 @@ def scene(seed, width=48):
                  shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
 
 
-def arm_file(folder, name, temporal):
+def variant_file(folder, name, temporal):
     path = folder / f'{name}.yaml'
-    path.write_text(ARM.format(name=name, temporal=temporal))
+    path.write_text(VARIANT.format(name=name, temporal=temporal))
     return path

@@ -45,11 +45,11 @@ def fit_scale(logits: Tensor, outcomes: Tensor, *,
 
     def loss(log_scale: Tensor, *shifts: Tensor) -> Tensor:
         probability, _ = ensemble_probability(start * log_scale.exp() + sum(shifts))
-        mean = F.binary_cross_entropy(probability, outcomes)
         if not shifts:
-            return mean
+            return F.binary_cross_entropy(probability, outcomes)
+        # A prior weighs as much as it does beside any number of outcomes: they are summed.
         prior = (log_scale / _SCALE_PRIOR).square() + (shifts[0] / _SHIFT_PRIOR).square()
-        return mean + 0.5 * prior / len(start)
+        return F.binary_cross_entropy(probability, outcomes, reduction='sum') + 0.5 * prior
 
     found = minimise(loss, *torch.zeros(1 + shift, dtype=torch.float64))
     return float(found[0].exp()), float(found[1]) if shift else 0.0

@@ -96,6 +96,9 @@ class FeatureCache(Dataset):
         says = self._folder / 'features.json'
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            if (self._folder / 'maps.json').exists():
+                raise ConfigError(f'{self._folder} holds features of an older version, which knew '
+                                  'nothing of labels: expected another folder')
             if not says.exists():
                 # As a whole: another training may begin at this very moment.
                 partial = _partial(says)

@@ -24,8 +24,8 @@ def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray
         ``(h, w, R)`` each; and the MOSS map, shape ``(h, w, D)``.
     """
     config, state = engine.config, engine.initial_state()
-    for frame in scene.clip(config.window_frames, config.frame_rate_hz):
-        fitted, _ = letterbox(frame, config.image_size)
+    for observation in scene.observations(config.window_frames, config.frame_rate_hz):
+        fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
         result = engine.step(fitted, NO_GRASP, state, computed=config.orders, used=config.orders)
         state = result.state
     return result.maps, result.motion_features

@@ -1,4 +1,4 @@
-"""Maps of frames that several trainings, or comparisons, have in common."""
+"""Features of frozen stages that several trainings, or comparisons, share."""
 
 import csv
 from dataclasses import replace
@@ -13,12 +13,12 @@ from moss_perception.training.recipe import Recipe
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import pytest
-from spots import arm_file, TINY
+from spots import TINY, variant_file
 import torch
 
 
 @pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent', 'moss_upper', 'moss_centred'])
-def test_kept_maps_train_as_the_images_do(scenes, tmp_path, temporal):
+def test_cached_features_train_as_the_images_do(scenes, tmp_path, temporal):
     config = replace(TINY, temporal=temporal)
     losses, folder = [], tmp_path / 'maps'
     for name, keep in (('images', False), ('made', True), ('read', True)):
@@ -37,14 +37,14 @@ def test_kept_maps_train_as_the_images_do(scenes, tmp_path, temporal):
         'epoch_00.npy', 'epoch_00.npz', 'epoch_01.npy', 'epoch_01.npz', 'features.json']
 
 
-def kept_network(config=TINY):
+def frozen_network(config=TINY):
     network = build_network(config)
     network.backbone.keep(2)
     return network
 
 
-def test_kept_maps_are_read_and_not_made_again(scenes, tmp_path):
-    network = kept_network()
+def test_cached_features_are_read_and_not_computed_again(scenes, tmp_path):
+    network = frozen_network()
     kept = FeatureCache(GraspClips(scenes, TINY, augment=True), network, tmp_path)
     kept.epoch = 0
     before = (tmp_path / 'epoch_00.npy').stat().st_mtime_ns
@@ -64,9 +64,9 @@ def changed(scenes, **values):
 
 @pytest.mark.parametrize('change', ['seed', 'augmentation', 'scenes', 'backbone', 'labels',
                                     'mask', 'images', 'track'])
-def test_maps_of_something_else_are_refused(scenes, tmp_path, change):
+def test_features_of_something_else_are_refused(scenes, tmp_path, change):
     torch.manual_seed(0)
-    network = kept_network()
+    network = frozen_network()
     FeatureCache(GraspClips(scenes, TINY, augment=True), network, tmp_path)
     some = {'scenes': scenes[:6], 'labels': changed(scenes, labels=np.zeros(3)),
             'mask': changed(scenes, mask=[True, True, False]),
@@ -81,27 +81,34 @@ def test_maps_of_something_else_are_refused(scenes, tmp_path, change):
         FeatureCache(other, network, tmp_path)
 
 
-def test_maps_are_only_kept_where_they_are_all_that_is_looked_at(scenes, data, tmp_path, caplog):
+def test_a_cache_of_an_older_version_is_refused(scenes, tmp_path):
+    (tmp_path / 'maps.json').write_text('{"sha256": "0"}')
+    with pytest.raises(ConfigError, match='holds features of an older version'):
+        FeatureCache(GraspClips(scenes, TINY), frozen_network(), tmp_path)
+
+
+def test_a_network_that_needs_the_images_has_no_cache(scenes, data, tmp_path, caplog):
     config = replace(TINY, temporal='flow')
     with pytest.raises(ConfigError, match="temporal='flow' looks at the images themselves"):
-        FeatureCache(GraspClips(scenes, config), kept_network(config), tmp_path)
-    command = ['--data', str(data / 'train'), '--config', str(arm_file(tmp_path, 'mine', 'tsm')),
+        FeatureCache(GraspClips(scenes, config), frozen_network(config), tmp_path)
+    config_file = variant_file(tmp_path, 'mine', 'tsm')
+    command = ['--data', str(data / 'train'), '--config', str(config_file),
                '--run', str(tmp_path / 'run'), '--cache', str(tmp_path / 'maps')]
     assert train_command.main(command) == 1
     assert 'a feature cache with frozen_stages=0 is not allowed: expected 2' in caplog.text
     (tmp_path / 'file').write_text('')
     with pytest.raises(ConfigError, match='file/features.json'):
-        FeatureCache(GraspClips(scenes, TINY), kept_network(), tmp_path / 'file')
+        FeatureCache(GraspClips(scenes, TINY), frozen_network(), tmp_path / 'file')
 
 
-def kept_arm(folder, temporal):
-    path = arm_file(folder, 'mine', temporal)
+def frozen_variant(folder, temporal):
+    path = variant_file(folder, 'mine', temporal)
     path.write_text(path.read_text().replace('batch: 4', 'batch: 4, frozen_stages: 2'))
     return path
 
 
-def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_path, monkeypatch):
-    first = arm_file(tmp_path, 'first', 'last')
+def test_features_are_computed_once_and_no_image_is_decoded_again(data, tmp_path, monkeypatch):
+    first = variant_file(tmp_path, 'first', 'last')
     common = ['--data', str(data / 'train')]
     assert train_command.main([*common, '--config', str(first), '--run',
                                str(tmp_path / 'first')]) == 0
@@ -114,7 +121,7 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
     monkeypatch.setattr(fit_module, 'decode_clips', count)
     maps = ['--cache', str(tmp_path / 'maps'), '--initial',
             str(tmp_path / 'first' / 'first.safetensors')]
-    command = [*common, '--config', str(kept_arm(tmp_path, 'tsm')), *maps]
+    command = [*common, '--config', str(frozen_variant(tmp_path, 'tsm')), *maps]
     assert train_command.main([*command, '--only-cache', '--run', str(tmp_path / 'none')]) == 0
     assert counts == [10]
     assert not list((tmp_path / 'none').glob('*.safetensors'))
@@ -127,7 +134,7 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
     assert made == {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()}
 
 
-def test_only_maps_needs_a_folder(data, tmp_path, caplog):
+def test_only_cache_needs_a_folder(data, tmp_path, caplog):
     assert train_command.main(['--data', str(data / 'train'), '--only-cache', '--run',
                                str(tmp_path)]) == 1
     assert '--only-cache needs a folder: expected --cache FOLDER' in caplog.text
@@ -156,7 +163,7 @@ def test_fewer_than_no_workers_are_refused(data, tmp_path, caplog):
 
 
 @pytest.mark.parametrize('temporal', ['moss', 'tsm', 'last'])
-def test_maps_in_memory_score_as_the_images_do(scenes, temporal):
+def test_features_in_memory_score_as_the_images_do(scenes, temporal):
     config = replace(TINY, temporal=temporal)
     torch.manual_seed(1)
     network = build_network(config)

@@ -1,4 +1,4 @@
-"""Arms from configuration files: refused, cached, trained by one process or two, compared."""
+"""Model variants from files: refused, decoded, trained by one process or two, compared."""
 
 import csv
 from dataclasses import replace
@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
-from spots import arm_file, TINY
+from spots import TINY, variant_file
 import torch
 
 from study import compare as compare_command
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'study' / 'variants').glob('*.yaml')),
                          ids=lambda path: path.stem)
-def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
+def test_a_variant_differs_from_the_others_over_time_only(path):
     settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
     # Which orders a step is trained with concerns networks that have several.
     kept = {k: v for k, v in settings.training.items() if k != 'full_orders'}
@@ -51,19 +51,19 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
-REMEDIES = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
+EXPERIMENTS = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
 
 
-@pytest.mark.parametrize('path', [path for path in REMEDIES if not path.stem.endswith('_long')],
+@pytest.mark.parametrize('path', [path for path in EXPERIMENTS if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
-def test_a_remedy_is_trained_as_the_arms_are(path):
+def test_an_experiment_is_trained_as_the_variants_are(path):
     settings, arm = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
     assert settings.config().temporal == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss')
     assert settings.config() != arm.config()
 
 
-@pytest.mark.parametrize('path', [path for path in REMEDIES if path.stem.endswith('_long')],
+@pytest.mark.parametrize('path', [path for path in EXPERIMENTS if path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_a_longer_training_differs_from_the_arm_in_length_only(path):
     settings = read_settings(path)
@@ -101,7 +101,7 @@ def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
 
 
 def test_the_command_line_counts_more_than_the_file(tmp_path):
-    path = arm_file(tmp_path, 'mine', 'tsm')
+    path = variant_file(tmp_path, 'mine', 'tsm')
     arguments = train_command.build_parser().parse_args(
         ['--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
     plan = train_command.read_arguments(arguments)
@@ -138,7 +138,7 @@ def test_each_process_takes_its_share():
         Trainer(build_network(TINY), Recipe(batch=2), 'unused', group=groups[0])
 
 
-def test_a_state_of_before_there_were_arms_is_resumed(tmp_path):
+def test_a_state_of_an_older_version_is_resumed(tmp_path):
     Trainer(build_network(TINY), Recipe(), tmp_path)._save()
     path = tmp_path / 'state.safetensors'
     with safe_open(path, framework='pt') as file:
@@ -153,9 +153,9 @@ def test_a_state_of_before_there_were_arms_is_resumed(tmp_path):
     assert Trainer(build_network(TINY), Recipe(), tmp_path).resume()
 
 
-def test_arms_are_trained_and_compared(data, tmp_path, capsys):
+def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     for name, temporal in (('shifted_channels', 'tsm'), ('moss_orders', 'moss')):
-        path = arm_file(tmp_path, name, temporal)
+        path = variant_file(tmp_path, name, temporal)
         assert train_command.main([
             '--data', str(data / 'train'), '--config', str(path), '--epochs', '1',
             '--run', str(tmp_path / 'runs' / name)]) == 0
@@ -179,7 +179,7 @@ def test_arms_are_trained_and_compared(data, tmp_path, capsys):
 
 
 def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
-    path = arm_file(tmp_path, 'mine', 'tsm')
+    path = variant_file(tmp_path, 'mine', 'tsm')
     run = tmp_path / 'mine'
     assert train_command.main(['--data', str(data / 'train'), '--config', str(path), '--epochs',
                                '1', '--run', str(run)]) == 0
@@ -204,7 +204,7 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     assert '--costs goes with --results' in caplog.text
 
 
-def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
+def test_a_variant_begins_with_backbone_and_head_of_another(tmp_path):
     torch.manual_seed(1)
     other = build_network(replace(TINY, temporal='last', ensemble=2))
     digest = save_checkpoint(tmp_path / 'backbone.safetensors', other, {})
@@ -223,7 +223,7 @@ def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
         start_from(wider, tmp_path / 'backbone.safetensors')
 
 
-def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
+def test_frozen_stages_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
     torch.manual_seed(0)
     network = build_network(TINY)
     before = {name: values.clone() for name, values in network.state_dict().items()}
@@ -236,8 +236,8 @@ def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_p
     assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
 
 
-def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
-    path = arm_file(tmp_path, 'mine', 'tsm')
+def test_stages_that_were_never_trained_are_not_frozen(data, tmp_path, caplog):
+    path = variant_file(tmp_path, 'mine', 'tsm')
     path.write_text(path.read_text().replace('batch: 4', 'batch: 4, frozen_stages: 2'))
     assert train_command.main(['--data', str(data / 'train'), '--config', str(path),
                                '--run', str(tmp_path / 'run')]) == 1
@@ -247,7 +247,7 @@ def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
 def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
     for name, temporal, more in (('first', 'last', []), ('second', 'tsm', ['--initial'])):
         run = tmp_path / name
-        command = ['--data', str(data / 'train'), '--config', str(arm_file(
+        command = ['--data', str(data / 'train'), '--config', str(variant_file(
             tmp_path, name, temporal)), '--epochs', '1', '--run', str(run)]
         more = [*more, str(tmp_path / 'first' / 'first.safetensors')] if more else []
         assert train_command.main([*command, *more]) == 0
@@ -266,7 +266,7 @@ def test_what_sees_one_frame_is_given_one(scenes):
 
 
 def test_two_processes_train_one_network(data, tmp_path):
-    path = arm_file(tmp_path, 'both', 'moss')
+    path = variant_file(tmp_path, 'both', 'moss')
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
                '--nproc-per-node', '2', '-m', 'moss_perception.cli.train', '--data',
                str(data / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
