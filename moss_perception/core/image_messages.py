@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import re
 import struct
 from typing import Any
+import zlib
 
 from moss_perception.core.errors import FrameError
 import numpy as np
@@ -23,7 +24,8 @@ SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
 GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 JPEG_FRAMES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
-PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
+PNG_START = b'\x89PNG\r\n\x1a\n'
+PNG_ANIMATION = frozenset({b'acTL', b'fcTL', b'fdAT'})
 
 
 @dataclass(frozen=True)
@@ -154,15 +156,50 @@ def _check_compressed(message: Any) -> None:
 
 
 def _check_png(start: bytes, data: np.ndarray, declared: str) -> None:
-    if len(data) < 33 or PNG_END not in data[-64:].tobytes():
-        raise FrameError(
-            'compressed', f'PNG of {len(data)} bytes is cut off: expected an IEND chunk')
+    if start[8:16] != b'\0\0\0\rIHDR' or len(start) < 33:
+        begin = start[8:16].hex(' ') or 'nothing'
+        raise FrameError('compressed', f'PNG of {len(data)} bytes begins with {begin} after its '
+                         'signature: expected a whole IHDR chunk of 13 bytes')
     width, height, bits, colour = struct.unpack('>IIBB', start[16:26])
     _check_side(width, height, 'compressed')
+    _check_png_chunks(memoryview(data))
     if bits == 16 and colour == 0 and not declared.startswith('mono16'):
         raise FrameError(
             'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
             'expected 8 bits or a format that begins with mono16')
+
+
+def _check_png_chunks(data: memoryview) -> None:
+    """
+    Walk all chunks up to IEND; a damaged animation can crash the decoder.
+
+    :param data: a PNG, its signature included; bytes after IEND are ignored.
+    :raises FrameError: if a chunk is cut off, damaged, missing or part of an animation.
+    """
+    at, kind = len(PNG_START), b''
+    while kind != b'IEND':
+        if at + 12 > len(data):
+            raise FrameError('compressed', f'PNG of {len(data)} bytes is cut off after '
+                             f'{_chunk(kind)}: expected an IEND chunk')
+        length, kind = struct.unpack_from('>I4s', data, at)
+        end = at + 8 + length
+        if kind in PNG_ANIMATION:
+            raise FrameError('compressed', f'animated PNG with {_chunk(kind)}: '
+                             'expected a PNG of one picture, without acTL, fcTL and fdAT')
+        if end + 4 > len(data):
+            raise FrameError(
+                'compressed', f'PNG is cut off in {_chunk(kind)} at byte {at}: expected '
+                f'{length + 12} bytes, {len(data) - at} are left')
+        expected, (stored,) = zlib.crc32(data[at + 4:end]), struct.unpack_from('>I', data, end)
+        if stored != expected:
+            raise FrameError('compressed', f'PNG with a damaged {_chunk(kind)} at byte {at}: '
+                             f'its CRC is {stored:08x}, expected {expected:08x}')
+        at = end + 4
+
+
+def _chunk(kind: bytes) -> str:
+    # A damaged name may hold any bytes, line breaks too.
+    return f'chunk {kind.decode("latin-1")!r}' if kind else 'its signature'
 
 
 def jpeg_size(data: np.ndarray) -> tuple[int, int]:

@@ -95,6 +95,24 @@ def stale(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
             f"older than the model's max gap: {named}{more}",)
 
 
+def elsewhere(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
+    """Tell of the attempts that were scored away from the grasp executed in them, in a line."""
+    attempts = list(attempts)
+    numbers = [str(x.attempt) for x in attempts if x.scored_elsewhere]
+    if not numbers:
+        return ()
+    more = f' and {len(numbers) - 5} more' if len(numbers) > 5 else ''
+    return (f'{len(numbers)} of {len(attempts)} attempts are scored at the default grasp point, '
+            'although their executed pose is known, since it is not among the scored candidates: '
+            f'{", ".join(numbers[:5])}{more}. The gripper may have closed somewhere else, so '
+            'these scores may be wrong for the outcome, and scored_share does not count them',)
+
+
+def of_scores(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
+    """List what only the scores at the decisions tell."""
+    return (*stale(attempts), *elsewhere(attempts))
+
+
 def _of_attempts(matcher: Matcher) -> list[str]:
     if not matcher.records() and not matcher.unmet():
         return ['no outcomes were recorded: there is nothing to hold the scores against']

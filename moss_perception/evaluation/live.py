@@ -119,7 +119,7 @@ def record_of(heard: Heard, attempts: Sequence[Attempt], played: Played, elapsed
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=records,
         notes=(*filter(None, (played.damage,)), *notes,
                *_notes(told, frames - arrived, frames, played, records),
-               *findings.notes(matcher, seen, ''), *findings.stale(records)),
+               *findings.notes(matcher, seen, ''), *findings.of_scores(records)),
         unmatched=findings.unmatched(matcher, seen),
         verified=verified, not_arrived=frames - arrived, pace=played.pace,
         closed_loop=played.closed_loop, lost_share=played.lost_share, pictures=pictures,

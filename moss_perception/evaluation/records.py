@@ -51,6 +51,19 @@ class AttemptRecord:
     executed: bool = True
     decision_guessed: bool = False
 
+    @property
+    def scored_elsewhere(self) -> bool:
+        """
+        Tell whether the default grasp point was scored although the executed pose is known.
+
+        ``scores`` then has no value at the decision, as the executed grasp was not scored there;
+        where no pose was recorded, the default grasp point's score stands in it.
+        """
+        decided = np.flatnonzero(self.times_s <= 0)
+        if self.source != 'default' or not len(decided):
+            return False
+        return bool(np.isnan(self.scores[decided[np.argmax(self.times_s[decided])]]))
+
 
 @dataclass(frozen=True)
 class BagRecord:

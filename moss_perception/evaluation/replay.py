@@ -250,7 +250,7 @@ class _Run:
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
             notes=(*findings.notes(self._matcher, self._seen, damage),
-                   *findings.stale(attempts)),
+                   *findings.of_scores(attempts)),
             lost_share=lost_share, not_arrived=self._not_arrived)
 
 

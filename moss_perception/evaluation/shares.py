@@ -83,11 +83,11 @@ def join(parts: Sequence[BagRecord]) -> BagRecord:
     attempts = tuple(_join(same) for same in zip(*(part.attempts for part in parts), strict=True))
     summed = {name: dict(sum((Counter(getattr(part, name)) for part in parts), Counter()))
               for name in ('refused', 'resets')}
-    # A share alone takes scores for old where those of the next one are newer.
-    early = findings.stale(first.attempts)
+    # The next share may have newer scores, so what a share alone says of them may not hold.
+    early = findings.of_scores(first.attempts)
     return replace(
         first, **summed, attempts=attempts,
-        notes=(*(x for x in first.notes if x not in early), *findings.stale(attempts)),
+        notes=(*(x for x in first.notes if x not in early), *findings.of_scores(attempts)),
         frames=sum(part.frames for part in parts),
         fates={kind: sum(part.fates[kind] for part in parts) for kind in first.fates},
         missing=sum(part.missing for part in parts),

@@ -40,7 +40,8 @@ def environment(programs, tmp_path_factory, no_torch):
     for name in NODES:
         script = folder / name
         script.write_text(f'#!{sys.executable}\nimport sys\n'
-                          f'from moss_perception.ros.{name} import main\nsys.exit(main())\n')
+                          f'from moss_perception.ros.entry_points import {name}\n'
+                          f'sys.exit({name}())\n')
         script.chmod(0o755)
     prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
     return programs.environment(

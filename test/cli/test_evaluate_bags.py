@@ -49,6 +49,37 @@ def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
     assert evaluate.main([*arguments, '--require', 'attempts>=1']) == 3
 
 
+def made_up_run(factory, pose):
+    """Return three seconds of images and one attempt, in which no candidates were recorded."""
+    entries = [factory.image(factory.START_NS + n * 10**8, side=40, fill=9 * n)
+               for n in range(30)]
+    if pose:
+        entries.append(factory.selected(factory.START_NS + 26 * 10**8, (0.0, 0.0, 0.5),
+                                        (0.0, 0.0, 0.0, 1.0)))
+    second = factory.START_NS // 10**9
+    return [*entries, factory.outcome(
+        factory.START_NS + 28 * 10**8, attempt='1', success='true', start=f'{second}.2',
+        decision=f'{second + 2}.6', end=f'{second + 2}.8')]
+
+
+@pytest.mark.parametrize(('pose', 'status', 'share'), [(True, 3, '0'), (False, 0, '1')])
+def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys, pose, status, share):
+    bag = make_bag(made_up_run(factory, pose))
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--require', 'scored_share>=0.95']
+    assert evaluate.main(arguments) == status
+    out = capsys.readouterr().out
+    said = ('1 of 1 attempts are scored at the default grasp point, although their executed '
+            'pose is known')
+    assert '1 of 1 attempts succeeded, 1 scored' in out and (said in out) == pose
+    row = next(line.split() for line in out.splitlines() if ' scored_share ' in line
+               and '>=' in line)
+    assert row[2] == share
+    assert evaluate.main([*arguments, '--report', str(tmp_path / 'report')]) == status
+    page = (tmp_path / 'report' / 'report.html').read_text()
+    assert (said in page) == ('The executed pose of 1 of these is known' in page) == pose
+
+
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()

@@ -1,5 +1,10 @@
 """What is refused of an image before it is decoded, and how it is told."""
 
+import struct
+import subprocess
+import sys
+import zlib
+
 import cv2
 from moss_perception.core.errors import FrameError
 from moss_perception.core.image_messages import check, CompressedImage, RawImage
@@ -89,3 +94,95 @@ def test_a_grey_png_of_sixteen_bits_must_say_that_it_is_a_picture():
     data = png(np.full((4, 4), 257 * 50, np.uint16))
     assert reason_of(CompressedImage(data, 'png'))[0] == 'encoding'
     check(CompressedImage(data, 'mono16; png compressed '))
+
+
+def chunk(kind: bytes, content: bytes = b'') -> bytes:
+    crc = zlib.crc32(kind + content)
+    return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', crc)
+
+
+GREY = np.full((8, 8, 3), 90, np.uint8)
+SIGNATURE, PIXELS, END = b'\x89PNG\r\n\x1a\n', zlib.compress(bytes(25 * 8)), chunk(b'IEND')
+IHDR = chunk(b'IHDR', struct.pack('>IIBBBBB', 8, 8, 8, 2, 0, 0, 0))
+FRAME = struct.pack('>5IHHBB', 0, 8, 8, 0, 0, 1, 10, 0, 0)
+ANIMATION = chunk(b'acTL', struct.pack('>II', 3, 0))
+
+
+@pytest.mark.parametrize('damaged', [False, True])
+@pytest.mark.parametrize(('animation', 'named'), [
+    (ANIMATION + chunk(b'fcTL', FRAME), 'acTL'), (ANIMATION + chunk(b'fcSL', FRAME), 'acTL'),
+    (chunk(b'fcTL', FRAME), 'fcTL'), (chunk(b'fdAT', bytes(4) + PIXELS), 'fdAT')])
+def test_an_animated_png_is_refused_by_its_chunk(animation, named, damaged):
+    data = SIGNATURE + IHDR + animation + chunk(b'IDAT', PIXELS) + END
+    if damaged:
+        data = data[:-20]
+    reason, message = refused(data)
+    assert reason == 'compressed'
+    assert f'chunk {named!r}' in message and 'expected a PNG of one picture' in message
+
+
+def refused(data: bytes) -> tuple[str, str]:
+    """Check a PNG that may crash OpenCV: without decoding it."""
+    with pytest.raises(FrameError) as info:
+        check(CompressedImage(data, 'png'))
+    assert '\n' not in str(info.value)
+    return info.value.reason, str(info.value)
+
+
+def test_a_damaged_animated_png_does_not_end_the_process_that_decodes_it():
+    # A second frame where the first frame's control has lost its name, then a chunk that libpng
+    # must know and does not: OpenCV 5.0 decodes it with a segmentation fault.
+    second = struct.pack('>5IHHBB', 1, 8, 8, 0, 0, 1, 10, 0, 0)
+    data = (SIGNATURE + IHDR + ANIMATION + chunk(b'fcSL', FRAME) + chunk(b'IDAT', PIXELS)
+            + chunk(b'fcTL', second) + chunk(b'fdAT', struct.pack('>I', 2) + PIXELS)
+            + chunk(b'ABCD') + END)
+    program = (
+        'from moss_perception.core.errors import FrameError\n'
+        'from moss_perception.core.image_messages import CompressedImage\n'
+        'from moss_perception.core.images import decode\n'
+        'try:\n'
+        f'    decode(CompressedImage({data!r}, "png"))\n'
+        'except FrameError as error:\n'
+        '    print(error)\n')
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "chunk 'acTL'" in done.stdout
+
+
+@pytest.mark.parametrize(('data', 'named'), [
+    (SIGNATURE + chunk(b'IDAT', PIXELS) + END + bytes(33), 'IHDR'),
+    (SIGNATURE + IHDR[:-1], 'IHDR'),
+    (SIGNATURE + IHDR, 'expected an IEND chunk'),
+    (SIGNATURE + IHDR + chunk(b'IDAT', PIXELS), "after chunk 'IDAT': expected an IEND chunk"),
+    (SIGNATURE + IHDR + chunk(b'IDAT', PIXELS) + END[:-1], 'expected an IEND chunk'),
+    (SIGNATURE + IHDR + chunk(b'IDAT', PIXELS)[:-3], "cut off in chunk 'IDAT' at byte 33"),
+    (SIGNATURE + IHDR + b'\xff\xff\xff\xffIDAT' + PIXELS + END, "cut off in chunk 'IDAT'"),
+    (SIGNATURE + IHDR + chunk(b'ID\nT', PIXELS)[:-3], r"chunk 'ID\nT'"),
+])
+def test_a_png_that_lacks_a_chunk_or_a_part_of_one_is_refused_by_it(data, named):
+    reason, message = refused(data)
+    assert reason == 'compressed'
+    assert named in message and 'expected' in message
+
+
+@pytest.mark.parametrize(('kind', 'behind'), [(b'IHDR', 10), (b'IDAT', 4), (b'tEXt', 6),
+                                              (b'IEND', 4)])
+def test_a_png_chunk_with_a_wrong_checksum_is_refused_by_name(kind, behind):
+    data = bytearray(SIGNATURE + IHDR + chunk(b'tEXt', b'Comment\0belt') + chunk(b'IDAT', PIXELS)
+                     + END)
+    data[data.index(kind) + behind] ^= 1
+    reason, message = refused(bytes(data))
+    assert reason == 'compressed'
+    assert f'chunk {kind.decode()!r}' in message and 'CRC' in message and 'expected' in message
+
+
+@pytest.mark.parametrize('trailing', [b'', bytes(100)])
+@pytest.mark.parametrize('text', [b'', chunk(b'tEXt', b'Comment\0acTL fcTL fdAT')])
+@pytest.mark.parametrize('image', [GREY, GREY[..., 0], GREY.astype(np.uint16) * 257,
+                                   np.full((8, 8, 4), 90, np.uint8)])
+def test_a_whole_png_is_decoded(image, text, trailing):
+    data = png(image)
+    data = data[:33] + text + data[33:] + trailing
+    decoded = decode(CompressedImage(data, 'png'))
+    assert np.array_equal(getattr(decoded, 'data', decoded), GREY)

@@ -1,7 +1,7 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
 from moss_perception.data.outcomes import Outcome
-from moss_perception.evaluation.findings import stale
+from moss_perception.evaluation.findings import elsewhere, stale
 from moss_perception.evaluation.matching import Attempt, Matcher, ScoredSample
 import numpy as np
 
@@ -40,6 +40,16 @@ def test_without_the_executed_grasp_the_default_counts_but_is_no_part_of_its_cur
     assert (found.score, found.source) == (0.7, 'default') and np.isnan(found.scores).all()
     (found,) = matched([attempt(position=None)], sample(20, 0.1, default=0.7))
     assert (found.score, list(found.scores)) == (0.7, [0.7])
+
+
+def test_a_score_away_from_a_known_grasp_is_told_and_one_without_a_known_grasp_is_not():
+    found = matched([attempt(1), attempt(2, position=None), attempt(3, position=-PLACE)],
+                    sample(19, 0.1), sample(20, 0.2, default=0.7), sample(21, 0.3))
+    assert [(x.source, x.scored_elsewhere) for x in found] == [
+        ('executed', False), ('default', False), ('default', True)]
+    (line,) = elsewhere(found)
+    assert line.startswith('1 of 3 attempts are scored at the default grasp point, although')
+    assert 'candidates: 3. ' in line and not elsewhere(found[:2])
 
 
 def test_attempts_that_overlap_share_samples():

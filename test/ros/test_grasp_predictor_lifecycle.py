@@ -124,6 +124,23 @@ def test_parameters_are_refused_in_the_wrong_phase_and_by_value(unconfigured, ti
     assert peer.set(node.name, device='cpu')[0].successful
 
 
+def test_orders_of_another_type_are_refused_and_the_node_lives_on(unconfigured, tiny_checkpoint):
+    node, peer = unconfigured, unconfigured.peer
+    values = (1.5, 0.0, True, False, [1.5], [1.0, 2.0], [True], [], None)
+    for configured in (False, True):
+        if configured:
+            peer.set(node.name, model_path=str(tiny_checkpoint))
+            assert peer.transition(node.name, 'configure')
+        for value in values:
+            refused, = peer.set(node.name, orders=value)
+            assert not refused.successful, value
+            assert 'orders' in refused.reason and "expected 'auto'" in refused.reason
+    assert peer.set(node.name, orders=[1])[0].successful
+    assert peer.set(node.name, orders='auto')[0].successful
+    assert peer.transition(node.name, 'cleanup')
+    assert node.process.alive()
+
+
 def test_reset_without_a_window_says_so(unconfigured):
     response = unconfigured.peer.call(Trigger, f'{unconfigured.name}/reset', Trigger.Request())
     assert not response.success and 'unconfigured' in response.message
@@ -170,6 +187,7 @@ def test_raw_images_are_hinted_at_where_compressed_ones_are_awaited(
     ('engine:=foo', "engine='foo' is not allowed: expected one of onnxruntime, torch"),
     ('stride:=0', 'Min: 1'),
     ('max_gap:=soon', "'max_gap' to 'soon'"),
+    ('orders:=1.5', "orders '1.5' is not allowed: expected 'auto'"),
 ])
 def test_a_start_value_that_is_not_allowed_ends_it_in_one_line(harness, tmp_path, argument, words):
     process = harness.NodeProcess(

@@ -1,7 +1,8 @@
 """The debug image, looked at by its pixels."""
 
+import cv2
 from moss_perception.core.frames import Prediction
-from moss_perception.ros.predictor.overlay import GOOD, motion_energy, Overlay, POOR
+from moss_perception.ros.predictor.overlay import _write, GOOD, motion_energy, Overlay, POOR
 import numpy as np
 import pytest
 
@@ -54,3 +55,41 @@ def test_a_small_image_is_enlarged_and_the_source_left_alone():
 def test_odd_sizes_can_be_drawn(height, width):
     given = prediction(1.0, height, width, pixels=[(0, 0)], scores=[1.0])
     assert Overlay().draw(given, 1.0).dtype == np.uint8
+
+
+@pytest.mark.parametrize(('height', 'width'), [(240, 320), (720, 1280)])
+def test_text_lies_within_its_rim(height, width):
+    given = prediction(0.62, height, width)
+    given.source[:] = 200
+    image = Overlay().draw(given, 0.5)
+    # The bar lies below; its tick and fill are no text.
+    text_area = image[:len(image) - len(image) // 24 - 1].astype(int)
+    # The text is green and the background grey, so whatever is greener than red is text.
+    text = text_area[:, :, 1] - text_area[:, :, 0] > 20
+    beside = cv2.dilate(text.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    background = (text_area >= 150).all(axis=2)
+    assert text.sum() > 200 and not (beside & background).any()
+
+
+@pytest.mark.parametrize('scale', [0.3, 0.5, 1.03, 1.5, 2.5])
+def test_text_lies_centred_in_its_rim(scale):
+    image = np.full((300, 1500, 3), 200, np.uint8)
+    _write(image, '0: 0.50 +- 0.12', (60, 150), scale, GOOD)
+    text = image[:, :, 1].astype(int) - image[:, :, 0] > 20
+    drawn = (image != 200).any(axis=2)
+    for axis in (0, 1):
+        inner, outer = (np.flatnonzero(mask.any(axis=axis)) for mask in (text, drawn))
+        before, after = inner[0] - outer[0], outer[-1] - inner[-1]
+        # The faint edges of smooth glyphs count as rim.
+        assert min(before, after) >= 1 and abs(before - after) <= 1
+
+
+def test_text_is_cut_off_at_the_edges_and_drawn_whole_elsewhere():
+    image = np.full((100, 700, 3), 200, np.uint8)
+    for at in ((690, 50), (-20, 50), (10, 3), (10, 110), (800, 50), (10, 500), (-900, 50)):
+        _write(image, '0: 0.50', at, 1.0, GOOD)
+    whole, large = (np.full((size, 2 * size, 3), 200, np.uint8) for size in (300, 900))
+    _write(whole, 'gj_|Q 0.50', (100, 150), 1.0, GOOD)
+    _write(large, 'gj_|Q 0.50', (400, 450), 1.0, GOOD)
+    np.testing.assert_array_equal(whole, large[300:600, 300:900])
+    assert (large == GOOD).all(axis=2).any()

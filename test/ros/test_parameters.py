@@ -1,5 +1,6 @@
 """Which values grasp_predictor's parameters take, and when."""
 
+import array
 from dataclasses import fields
 
 from moss_perception.core.errors import ConfigError
@@ -37,6 +38,15 @@ def test_the_defaults_are_allowed():
     ('orders', 2, "'auto'"),
     ('orders', [], "'auto'"),
     ('orders', True, "'auto'"),
+    ('orders', False, "'auto'"),
+    ('orders', 1.5, "orders '1.5' is not allowed: expected 'auto'"),
+    ('orders', 1.0, "orders '1.0' is not allowed: expected 'auto'"),
+    ('orders', float('nan'), "'auto'"),
+    ('orders', 0.0, "'auto'"),
+    ('orders', array.array('d', [1.0, 2.0]), "orders '1.0,2.0' is not allowed: expected 'auto'"),
+    ('orders', [True, True], "'auto'"),
+    ('orders', [b'\x01'], "'auto'"),
+    ('orders', None, "'auto'"),
 ])
 def test_a_refusal_names_value_and_expectation(name, value, expected):
     before = PredictorParameters()
@@ -48,7 +58,8 @@ def test_a_refusal_names_value_and_expectation(name, value, expected):
 
 
 @pytest.mark.parametrize(('value', 'highest'), [
-    ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), ([1, 2], 2), (1, 1)])
+    ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), ([1, 2], 2), (1, 1),
+    (array.array('q', [1, 2]), 2), (['1', '2'], 2)])
 def test_orders_are_auto_or_a_prefix(value, highest):
     after, result = change(orders=value)
     assert result.successful and after.highest_order() == highest

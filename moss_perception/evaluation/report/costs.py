@@ -28,7 +28,9 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
         found[name] = (value, 'nothing was scored')
     found['attempts'] = (one.counts.attempts, '')
     found['scored_attempts'] = (one.counts.scored, '')
-    found['scored_share'] = (one.counts.scored / one.counts.attempts if one.counts.attempts
+    # A score away from the executed grasp says nothing sure of the attempt's outcome.
+    at_its_grasp = one.counts.scored - one.counts.elsewhere
+    found['scored_share'] = (at_its_grasp / one.counts.attempts if one.counts.attempts
                              else float('nan'), 'there are no attempts')
     alarms = one.novelty.false_alarms if one.novelty else intervals['novelty_auroc']
     found['false_alarm_rate'] = (alarms.value, alarms.why)

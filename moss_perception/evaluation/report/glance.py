@@ -153,8 +153,11 @@ def _limits(one: Domain) -> list[str]:
                      f'all but the success rate; {held} of these held.')
     default = sum(attempt.source == 'default' for attempt in one.pool.attempts)
     if default:
+        known = (f' The executed pose of {counts.elsewhere} of these is known, so their scores '
+                 'may be of a place where the gripper never closed; scored_share does not count '
+                 'them.' if counts.elsewhere else '')
         found.append(f'for {default} of {counts.attempts} attempts the default grasp point was '
-                     'scored, as the executed grasp is not among the candidates.')
+                     f'scored, as the executed grasp is not among the candidates.{known}')
     if counts.episodes < counts.attempts:
         found.append(f'some attempts overlap in time; {counts.attempts} attempts are '
                      f'{counts.episodes} episodes, which is what intervals are drawn from.')

@@ -24,6 +24,8 @@ class Counts:
     :ivar attempts: in which a grasp was executed; ``held`` of them were successes.
     :ivar episodes: attempts that overlap count as one.
     :ivar scored: those with a score; ``scored_held`` of them were successes.
+    :ivar elsewhere: of these, scored at the default grasp point although the executed pose is
+        known.
     :ivar sources: attempts by what was scored: ``executed``, ``default`` or ``none``.
     :ivar passed: attempts whose score reaches the threshold; ``passed_held`` of them held.
     """
@@ -33,6 +35,7 @@ class Counts:
     episodes: int
     scored: int
     scored_held: int
+    elsewhere: int
     sources: dict[str, int]
     passed: int
     passed_held: int
@@ -166,6 +169,7 @@ def _count(one: Pool, threshold: float) -> Counts:
     passed = sample.scores >= threshold
     return Counts(len(one.attempts), int(one.labels.sum()), len(np.unique(one.episodes)),
                   len(sample), int(sample.labels.sum()),
+                  sum(attempt.scored_elsewhere for attempt in one.attempts),
                   dict(Counter(attempt.source for attempt in one.attempts)),
                   int(passed.sum()), int(sample.labels[passed].sum()))
 

@@ -7,6 +7,7 @@ import numpy as np
 GOOD, POOR, UNKNOWN = (60, 200, 90), (235, 110, 50), (150, 150, 150)
 SHORT_SIDE, LARGEST_FACTOR = 480, 8
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALLEST_FONT = 0.3
 
 
 def motion_energy(features: np.ndarray) -> np.ndarray:
@@ -41,7 +42,7 @@ class Overlay:
             the image is small.
         """
         image = self._heat(prediction)
-        # Text over a small image could not be read.
+        # You could not read text over a small image.
         factor = min(max(1, round(SHORT_SIDE / min(image.shape[:2]))), LARGEST_FACTOR)
         image = image.repeat(factor, axis=0).repeat(factor, axis=1)
         pixels = (prediction.pixels + 0.5) * factor - 0.5
@@ -96,8 +97,29 @@ def _draw_bar(image: np.ndarray, prediction: Prediction, threshold: float) -> No
 
 def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float,
            colour: tuple[int, int, int]) -> None:
-    """Write text with a dark rim, so that it can be read on any ground."""
-    scale = max(scale, 0.3)
+    """
+    Write text with a dark rim, so that you can read it on any background.
+
+    :param image: uint8, RGB, shape ``(H, W, 3)``; drawn on in place. What lies outside of it is
+        cut off.
+    :param at: left end of the text's baseline, pixels.
+    :param scale: of the font; at least ``SMALLEST_FONT`` is used.
+    """
+    scale = max(scale, SMALLEST_FONT)
     thickness = max(1, round(scale * 1.5))
-    cv2.putText(image, text, at, FONT, scale, (0, 0, 0), thickness + 2, cv2.LINE_AA)
-    cv2.putText(image, text, at, FONT, scale, colour, thickness, cv2.LINE_AA)
+    (width, height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
+    # Glyphs may reach beyond the size that OpenCV tells.
+    pad = height // 2 + 2 * thickness + 2
+    left, top = max(0, at[0] - pad), max(0, at[1] - height - pad)
+    part = image[top:max(0, at[1] + baseline + pad), left:max(0, at[0] + width + pad)]
+    if not part.size:
+        return
+    glyphs = np.zeros(part.shape[:2], np.uint8)
+    cv2.putText(glyphs, text, (at[0] - left, at[1] - top), FONT, scale, 255, thickness,
+                cv2.LINE_AA)
+    # Drawn as thicker text, the rim would be out of place: OpenCV 5 sets thicker glyphs wider.
+    drawn = np.where(glyphs > 0, 255, 0).astype(np.uint8)
+    rim = cv2.dilate(drawn, np.ones((3, 3), np.uint8), iterations=thickness)
+    for mask, paint in ((rim, (0, 0, 0)), (glyphs, colour)):
+        weight = mask[:, :, None] / np.float32(255)
+        part[:] = np.rint(part * (1 - weight) + np.float32(paint) * weight)

@@ -1,6 +1,6 @@
 """The parameters of grasp_predictor: their ranges, when they may change, and their refusal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 import math
 import re
@@ -93,8 +93,8 @@ class PredictorParameters:
         """
         text = self.orders
         if not isinstance(text, str):
-            numbers = [text] if isinstance(text, int) else list(text or [])
-            text = ','.join(str(number) for number in numbers)
+            # Its type may change: ROS also sends single numbers, arrays of any type, and None.
+            text = ','.join(map(str, text)) if isinstance(text, Sequence) else str(text)
         return parse_orders(text, available, lowest)
 
 
