@@ -25,6 +25,10 @@ class ClipError(BagError):
     """One video clip can't be used, though others can: it is left out and counted."""
 
 
+class DataError(MossError):
+    """A sample lacks something that was asked of it."""
+
+
 class SimulationError(MossError):
     """The simulated work cell can't be built, rendered or recorded."""
 
