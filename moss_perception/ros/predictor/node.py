@@ -20,7 +20,13 @@ from moss_perception.ros.predictor.inputs import Inputs, table
 from moss_perception.ros.predictor.monitor import Monitor
 from moss_perception.ros.predictor.outputs import Outputs
 from moss_perception.ros.predictor.worker import Worker
-from moss_perception.runtime.frame_status import Outcome, Sample
+from moss_perception.runtime.frame_status import (
+    FrameResult,
+    FrameStatus,
+    INTERNAL_ERROR,
+    Sample,
+    SkipReason,
+)
 from moss_perception.runtime.predictor import Predictor
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -126,7 +132,7 @@ class GraspPredictor(ManagedNode):
         predictor, frame = self._predictor, conversions.to_frame(message)
         if not self._enabled:
             predictor.counters.frames += 1
-            self._settle(predictor.counters.skip(frame, 'paused'))
+            self._settle(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         if self._candidates_frame not in ('', frame.frame_id):
             self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
@@ -198,19 +204,19 @@ class GraspPredictor(ManagedNode):
     # ---- what goes out: worker thread
 
     def _advance(self, sample: Sample) -> None:
-        outcome = self._predictor.advance(sample)
+        result = self._predictor.advance(sample)
         self._log_resets()
-        prediction = outcome.prediction
+        prediction = result.prediction
         if prediction is None:
             self._published = 0
-            self._settle(outcome)
+            self._settle(result)
             return
         due = self._published % self.parameters.stride == 0
         self._published += 1
         if due:
             self._look_at(prediction)
             self._outputs.publish(prediction, self.parameters.score_threshold)
-        self._settle(outcome if due else Outcome('stored', outcome.stamp_ns))
+        self._settle(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _look_at(self, prediction: Prediction) -> None:
         """Note how old a prediction is, and warn of a camera_info that doesn't fit it."""
@@ -229,15 +235,16 @@ class GraspPredictor(ManagedNode):
         self._fail('scoring', error)
         if self.context.ok():
             self._log_resets()
-            self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
+            self._settle(FrameResult(
+                FrameStatus.REFUSED, sample.frame.stamp_ns, INTERNAL_ERROR, str(error)))
 
     # ---- what is said: both threads
 
-    def _settle(self, outcome: Outcome) -> None:
-        if outcome.kind == 'refused':
-            self._monitor.last_refusal = outcome.reason
-            self._warn(outcome.reason.partition(':')[0], f'refused a frame: {outcome.reason}')
-        self._outputs.processed(outcome.stamp_ns, outcome.kind)
+    def _settle(self, result: FrameResult) -> None:
+        if result.status is FrameStatus.REFUSED:
+            self._monitor.last_refusal = f'{result.reason}: {result.detail}'
+            self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
+        self._outputs.processed(result.stamp_ns, result.status.value)
 
     def _log_resets(self) -> None:
         with self._reset_lock:
