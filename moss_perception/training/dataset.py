@@ -167,8 +167,9 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
         pixels, _ = project(candidates[:, :3], camera)
     else:
         pixels = (candidates[:, :3] @ camera.matrix.T)[:, :2] / candidates[:, 2:3]
-    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3], (camera.matrix[0, 0], camera.matrix[1, 1]),
-                         transform, config.image_size, config.gripper_half_width_m)
+    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3],
+                         (camera.matrix[0, 0], camera.matrix[1, 1]), transform,
+                         config.image_size, config.gripper_half_width_m)
 
 
 def collate(items: list[Clip]) -> Clip:
