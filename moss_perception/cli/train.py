@@ -1,13 +1,11 @@
-"""Train a grasp network on recorded scenes: ``ros2 run moss_perception train``."""
+"""``moss train``: train a grasp network on recorded scenes."""
 
 import argparse
 from dataclasses import asdict, replace
 import logging
 from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
 
-from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.core.errors import ConfigError
 from moss_perception.training.settings import read_settings, Settings
 
@@ -18,12 +16,11 @@ if TYPE_CHECKING:
 log = logging.getLogger('train')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='train', description=__doc__,
-        epilog='Several processes: torchrun --nproc-per-node N -m moss_perception.cli.train …, '
-               'with --folder in place of --run, which torchrun takes for its own')
+    parser.description += (
+        ' Several processes: torchrun --nproc-per-node N -m moss_perception train ..., with '
+        '--folder in place of --run, which torchrun takes for its own.')
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML of an arm, such as study/variants/moss_123.yaml; what is given '
@@ -56,7 +53,6 @@ def build_parser() -> argparse.ArgumentParser:
                              'for them; 0: this one (0)')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
                         help='export graphs for ONNX Runtime (yes; with --config no)')
-    return parser
 
 
 def read_arguments(arguments: argparse.Namespace) -> tuple[Settings, Path, Path]:
@@ -82,7 +78,7 @@ def read_arguments(arguments: argparse.Namespace) -> tuple[Settings, Path, Path]
     return settings, run, Path(arguments.out or run / f'{settings.name}.safetensors')
 
 
-def train(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train, calibrate on held-out scenes, and write the checkpoint and its graphs."""
     from moss_perception.training.distributed import Group
     if arguments.only_maps and not arguments.maps:
@@ -208,13 +204,3 @@ def _export(out: Path, digest: str) -> None:
         export_graphs(out, digest, lambda name: log.info('exporting %s', name))
     except ConfigError as error:
         log.warning('%s; the engine onnxruntime needs: export %s', error, out)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    return run_command(train, build_parser().parse_args(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -3,7 +3,7 @@
 import csv
 from dataclasses import replace
 
-from moss_perception.cli import train as train_command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.build import build_network
 from moss_perception.training import cache
@@ -77,7 +77,7 @@ def test_maps_are_only_kept_where_they_are_all_that_is_looked_at(scenes, data, t
         KeptMaps(GraspScenes(scenes, config), kept_network(config), tmp_path)
     command = ['--data', str(data / 'train'), '--config', str(arm_file(tmp_path, 'mine', 'tsm')),
                '--run', str(tmp_path / 'run'), '--maps', str(tmp_path / 'maps')]
-    assert train_command.main(command) == 1
+    assert moss(['train', *command]) == 1
     assert 'maps of kept_stages=0 cannot be kept: expected 2' in caplog.text
     (tmp_path / 'file').write_text('')
     with pytest.raises(ConfigError, match='file/maps.json'):
@@ -93,7 +93,7 @@ def kept_arm(folder, temporal):
 def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_path, monkeypatch):
     first = arm_file(tmp_path, 'first', 'last')
     common = ['--data', str(data / 'train')]
-    assert train_command.main([*common, '--config', str(first), '--run',
+    assert moss(['train', *common, '--config', str(first), '--run',
                                str(tmp_path / 'first')]) == 0
     counts = []
     decode = cache.decode_scenes
@@ -105,12 +105,12 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
     maps = ['--maps', str(tmp_path / 'maps'), '--initial',
             str(tmp_path / 'first' / 'first.safetensors')]
     command = [*common, '--config', str(kept_arm(tmp_path, 'tsm')), *maps]
-    assert train_command.main([*command, '--only-maps', '--run', str(tmp_path / 'none')]) == 0
+    assert moss(['train', *command, '--only-maps', '--run', str(tmp_path / 'none')]) == 0
     assert counts == [10]
     assert not list((tmp_path / 'none').glob('*.safetensors'))
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()}
     assert 'epoch_01.npz' in made
-    assert train_command.main([*command, '--run', str(tmp_path / 'run')]) == 0
+    assert moss(['train', *command, '--run', str(tmp_path / 'run')]) == 0
     # Those held out.
     assert counts == [10, 2]
     assert (tmp_path / 'run' / 'mine.safetensors').exists()
@@ -118,7 +118,7 @@ def test_maps_are_made_once_and_no_image_is_decoded_for_them_again(data, tmp_pat
 
 
 def test_only_maps_needs_a_folder(data, tmp_path, caplog):
-    assert train_command.main(['--data', str(data / 'train'), '--only-maps', '--run',
+    assert moss(['train', '--data', str(data / 'train'), '--only-maps', '--run',
                                str(tmp_path)]) == 1
     assert '--only-maps says nothing of where: expected --maps FOLDER' in caplog.text
 
@@ -140,7 +140,7 @@ def test_workers_make_the_same_items_ready(scenes, tmp_path, keep):
 
 
 def test_fewer_than_no_workers_are_refused(data, tmp_path, caplog):
-    assert train_command.main(['--data', str(data / 'train'), '--workers', '-1', '--run',
+    assert moss(['train', '--data', str(data / 'train'), '--workers', '-1', '--run',
                                str(tmp_path)]) == 1
     assert '--workers -1 is not allowed: expected 0 or more' in caplog.text
 
