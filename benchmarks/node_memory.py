@@ -53,8 +53,9 @@ def _start(executable: str, words: list[str], folder: Path) -> tuple[subprocess.
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
     with log.open('wb') as output:
         process = subprocess.Popen(
-            [sys.executable, '-m', f'moss_perception.ros.{executable}', *words], cwd=folder,
-            env=environment, stdout=output, stderr=subprocess.STDOUT)
+            [sys.executable, '-c', 'import sys; from moss_perception.ros.entry_points import '
+             f'{executable}; sys.exit({executable}())', *words], cwd=folder, env=environment,
+            stdout=output, stderr=subprocess.STDOUT)
     return process, log
 
 

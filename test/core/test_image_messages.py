@@ -137,9 +137,9 @@ def test_a_damaged_animated_png_does_not_end_the_process_that_decodes_it():
             + chunk(b'fcTL', second) + chunk(b'fdAT', struct.pack('>I', 2) + PIXELS)
             + chunk(b'ABCD') + END)
     program = (
-        'from moss_perception.errors import FrameError\n'
-        'from moss_perception.images import CompressedImage\n'
-        'from moss_perception.imaging import decode\n'
+        'from moss_perception.core.errors import FrameError\n'
+        'from moss_perception.core.image_messages import CompressedImage\n'
+        'from moss_perception.core.images import decode\n'
         'try:\n'
         f'    decode(CompressedImage({data!r}, "png"))\n'
         'except FrameError as error:\n'

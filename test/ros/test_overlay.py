@@ -71,6 +71,19 @@ def test_text_lies_within_its_rim(height, width):
     assert text.sum() > 200 and not (beside & background).any()
 
 
+@pytest.mark.parametrize('scale', [0.3, 0.5, 1.03, 1.5, 2.5])
+def test_text_lies_centred_in_its_rim(scale):
+    image = np.full((300, 1500, 3), 200, np.uint8)
+    _write(image, '0: 0.50 +- 0.12', (60, 150), scale, GOOD)
+    text = image[:, :, 1].astype(int) - image[:, :, 0] > 20
+    drawn = (image != 200).any(axis=2)
+    for axis in (0, 1):
+        inner, outer = (np.flatnonzero(mask.any(axis=axis)) for mask in (text, drawn))
+        before, after = inner[0] - outer[0], outer[-1] - inner[-1]
+        # The faint edges of smooth glyphs count as rim.
+        assert min(before, after) >= 1 and abs(before - after) <= 1
+
+
 def test_text_is_cut_off_at_the_edges_and_drawn_whole_elsewhere():
     image = np.full((100, 700, 3), 200, np.uint8)
     for at in ((690, 50), (-20, 50), (10, 3), (10, 110), (800, 50), (10, 500), (-900, 50)):
