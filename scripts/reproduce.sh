@@ -37,7 +37,7 @@ cd "$moss_root"
 workers=$(env -u OMP_NUM_THREADS nproc)
 jobs_at_once=${jobs_at_once:-$workers}
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
-bin=$moss_root/install/moss_perception/lib/moss_perception
+moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 
 # The settings of each size; a folder of its own for each, since they are not to be mixed.
 if ((small)); then
@@ -57,7 +57,7 @@ fi
 
 # make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
 make_scenes() {
-  "$bin/record" --cell full --out "$folder/$1" --scenes "$2" --seed "$3" --domain "$4" \
+  "$moss" record --cell full --out "$folder/$1" --scenes "$2" --seed "$3" --domain "$4" \
     --workers "$workers" "${@:5}"
 }
 
@@ -70,7 +70,7 @@ make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  "$bin/train" --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
+  "$moss" train --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
     --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }

@@ -1,12 +1,10 @@
-"""Adapt a checkpoint to your robot: ``ros2 run moss_perception adapt --bag BAG --out FILE``."""
+"""``moss adapt``: adapt a checkpoint to your robot."""
 
 import argparse
 import json
 import logging
 from pathlib import Path
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.cli.recording_topics import add_topics, topics_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
@@ -17,13 +15,9 @@ log = logging.getLogger('adapt')
 NOT_WRITTEN = 3
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='adapt', description=__doc__,
-        epilog='Prints what cross-validation tells as JSON. Exit status: 0 written, 1 an error, '
-               '2 wrong arguments, 3 nothing written, since it would not have helped, '
-               '130 interrupted. Needs torch: scripts/setup.sh test.')
+    parser.description += ' Prints the result of the cross-validation as JSON. Needs torch.'
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
@@ -44,10 +38,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
                         help='export graphs for ONNX Runtime')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
-    return parser
 
 
-def adapt(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
     try:
         import torch  # noqa: F401
@@ -119,13 +112,3 @@ def _tell_left_out(records: list, used: int) -> None:
     for record in records:
         for line in (*record.unmatched, *record.notes):
             log.warning('%s: %s', record.path, line)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    return run_command(adapt, build_parser().parse_args(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,12 +1,9 @@
-"""Train a grasp network on recorded scenes: ``ros2 run moss_perception train``."""
+"""``moss train``: train a grasp network on recorded scenes."""
 
 import argparse
 import logging
 from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
-
-from moss_perception.cli.common import run_command, set_up_logging
 
 if TYPE_CHECKING:
     from moss_perception.training.fit import Plan
@@ -14,12 +11,11 @@ if TYPE_CHECKING:
 log = logging.getLogger('train')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='train', description=__doc__,
-        epilog='Several processes: torchrun --nproc-per-node N -m moss_perception.cli.train …, '
-               'with --folder in place of --run, an option of torchrun itself')
+    parser.description += (
+        ' Several processes: torchrun --nproc-per-node N -m moss_perception train ..., with '
+        '--folder in place of --run, which torchrun takes for its own.')
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML of a model variant, such as study/variants/moss_123.yaml; '
@@ -51,7 +47,6 @@ def build_parser() -> argparse.ArgumentParser:
                              'them; 0: this one (0)')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
                         help='export graphs for ONNX Runtime (yes; with --config no)')
-    return parser
 
 
 def read_arguments(arguments: argparse.Namespace) -> 'Plan':
@@ -76,19 +71,9 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
         arguments.graphs if arguments.graphs is not None else not arguments.config)
 
 
-def train(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train on a folder of scenes, and write the checkpoint and its graphs."""
     from moss_perception.data.scenes import load_scenes
     from moss_perception.training.fit import fit
     fit(read_arguments(arguments), load_scenes(arguments.data, arguments.scenes))
     return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    return run_command(train, build_parser().parse_args(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -155,7 +155,8 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
         processes.append(_gate(said, simulated, common))
     if said['autostart'] == 'true':
         processes.append(Process(
-            'autostart', 'grasp_autostart', STARTER, arguments=('grasp_predictor',), **common))
+            'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),
+            **common))
     if said['bag']:
         processes.append(_player(said, simulated, common))
     if with_sim:

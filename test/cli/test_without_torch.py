@@ -17,8 +17,9 @@ def run(programs, no_torch, tmp_path):
     """Return a function that runs a command from another folder, without torch."""
     def run(name, *arguments):
         return subprocess.run(
-            [*programs.command(name), *map(str, arguments)], cwd=tmp_path, timeout=90, text=True,
-            env=programs.environment(no_torch, OMP_NUM_THREADS='1'), capture_output=True)
+            [*programs.command('moss'), name, *map(str, arguments)], cwd=tmp_path, timeout=90,
+            text=True, capture_output=True,
+            env=programs.environment(no_torch, OMP_NUM_THREADS='1'))
     return run
 
 

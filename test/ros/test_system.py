@@ -24,7 +24,7 @@ def by_name(**values):
 def test_a_live_system_has_predictor_gate_and_starter():
     processes = grasp_system({})
     assert [(p.executable, p.role) for p in processes] == [
-        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('autostart', STARTER)]
+        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('moss', STARTER)]
     assert all(p.namespace == '' and p.log_level == 'info' for p in processes)
 
 
@@ -112,8 +112,8 @@ def test_a_number_of_the_simulated_cell_that_is_none_is_refused(name, value):
 
 
 def test_autostart_can_be_left_to_others():
-    assert 'grasp_autostart' not in by_name(autostart='false')
-    assert by_name()['grasp_autostart'].arguments == ('grasp_predictor',)
+    assert 'lifecycle_starter' not in by_name(autostart='false')
+    assert by_name()['lifecycle_starter'].arguments == ('activate', 'grasp_predictor')
 
 
 def test_own_parameters_come_after_the_shipped_ones(tmp_path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
-from moss_perception.cli import adapt as adapt_command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.adaptation import compare_adaptation, log_losses
@@ -155,7 +155,7 @@ def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_p
     arguments = ['--bag', str(SAMPLE), '--model', str(tiny_checkpoint), '--out', str(out),
                  '--threads', '1', '--no-graphs', '--anyway']
     before = file_sha256(tiny_checkpoint)
-    assert adapt_command.main(arguments) == 0
+    assert moss(['adapt', *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told['attempts'], told['successes'], told['model_sha256']) == (20, 10, before)
     made, notes = load_checkpoint(out), read_header(out)[1]
@@ -168,7 +168,7 @@ def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_p
     assert sorted(x.name for x in tmp_path.iterdir()) == ['SHA256SUMS', 'mine.safetensors']
     # A second time it refuses, and leaves all as it was.
     digest = file_sha256(out)
-    assert adapt_command.main(arguments) == 1
+    assert moss(['adapt', *arguments]) == 1
     assert file_sha256(out) == digest and file_sha256(tiny_checkpoint) == before
 
 
@@ -176,7 +176,7 @@ def test_all_topics_can_be_named(tiny_checkpoint, tmp_path, caplog):
     arguments = ['--bag', str(SAMPLE), '--out', str(tmp_path / 'x.safetensors'), '--model',
                  str(tiny_checkpoint)]
     for name in ('image', 'camera-info', 'candidates', 'outcome', 'executed'):
-        assert adapt_command.main([*arguments, f'--{name}-topic', f'/no_{name}']) == 1
+        assert moss(['adapt', *arguments, f'--{name}-topic', f'/no_{name}']) == 1
         assert f' on /no_{name}; expected one of ' in caplog.text
 
 
@@ -221,7 +221,7 @@ def run(few_attempts, model, monkeypatch):
                 'attempts': 8, 'successes': 4, 'before': measures, 'after': measures,
                 'change': change, 'low': change, 'high': change,
                 'verdict': 'helps' if change < 0 else 'harms'})
-        return adapt_command.main(['--bag', str(few_attempts), '--model', str(model), '--out',
+        return moss(['adapt', '--bag', str(few_attempts), '--model', str(model), '--out',
                                    str(out), '--threads', '1', *more])
     return run
 

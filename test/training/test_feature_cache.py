@@ -3,7 +3,7 @@
 import csv
 from dataclasses import replace
 
-from moss_perception.cli import train as train_command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.build import build_network
 from moss_perception.training import fit as fit_module
@@ -94,7 +94,7 @@ def test_a_network_that_needs_the_images_has_no_cache(scenes, data, tmp_path, ca
     config_file = variant_file(tmp_path, 'mine', 'tsm')
     command = ['--data', str(data / 'train'), '--config', str(config_file),
                '--run', str(tmp_path / 'run'), '--cache', str(tmp_path / 'maps')]
-    assert train_command.main(command) == 1
+    assert moss(['train', *command]) == 1
     assert 'a feature cache with frozen_stages=0 is not allowed: expected 2' in caplog.text
     (tmp_path / 'file').write_text('')
     with pytest.raises(ConfigError, match='file/features.json'):
@@ -110,7 +110,7 @@ def frozen_variant(folder, temporal):
 def test_features_are_computed_once_and_no_image_is_decoded_again(data, tmp_path, monkeypatch):
     first = variant_file(tmp_path, 'first', 'last')
     common = ['--data', str(data / 'train')]
-    assert train_command.main([*common, '--config', str(first), '--run',
+    assert moss(['train', *common, '--config', str(first), '--run',
                                str(tmp_path / 'first')]) == 0
     counts = []
     decode = fit_module.decode_clips
@@ -122,12 +122,12 @@ def test_features_are_computed_once_and_no_image_is_decoded_again(data, tmp_path
     maps = ['--cache', str(tmp_path / 'maps'), '--initial',
             str(tmp_path / 'first' / 'first.safetensors')]
     command = [*common, '--config', str(frozen_variant(tmp_path, 'tsm')), *maps]
-    assert train_command.main([*command, '--only-cache', '--run', str(tmp_path / 'none')]) == 0
+    assert moss(['train', *command, '--only-cache', '--run', str(tmp_path / 'none')]) == 0
     assert counts == [10]
     assert not list((tmp_path / 'none').glob('*.safetensors'))
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'maps').iterdir()}
     assert 'epoch_01.npz' in made
-    assert train_command.main([*command, '--run', str(tmp_path / 'run')]) == 0
+    assert moss(['train', *command, '--run', str(tmp_path / 'run')]) == 0
     # Those held out.
     assert counts == [10, 2]
     assert (tmp_path / 'run' / 'mine.safetensors').exists()
@@ -135,7 +135,7 @@ def test_features_are_computed_once_and_no_image_is_decoded_again(data, tmp_path
 
 
 def test_only_cache_needs_a_folder(data, tmp_path, caplog):
-    assert train_command.main(['--data', str(data / 'train'), '--only-cache', '--run',
+    assert moss(['train', '--data', str(data / 'train'), '--only-cache', '--run',
                                str(tmp_path)]) == 1
     assert '--only-cache needs a folder: expected --cache FOLDER' in caplog.text
 
@@ -157,7 +157,7 @@ def test_workers_make_the_same_items_ready(scenes, tmp_path, keep):
 
 
 def test_fewer_than_no_workers_are_refused(data, tmp_path, caplog):
-    assert train_command.main(['--data', str(data / 'train'), '--workers', '-1', '--run',
+    assert moss(['train', '--data', str(data / 'train'), '--workers', '-1', '--run',
                                str(tmp_path)]) == 1
     assert '--workers -1 is not allowed: expected 0 or more' in caplog.text
 

@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 
 import cv2
-from moss_perception.cli import evaluate as evaluate_command
-from moss_perception.cli import train as train_command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
@@ -136,16 +135,16 @@ def test_scenes_with_candidates_outside_the_image_are_left_out(scenes, tmp_path)
 def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     write_shard(tmp_path / 'data' / 'scenes_00000000.npz', scenes[:12], MATRIX)
     model = tmp_path / 'model.safetensors'
-    assert train_command.main(['--data', str(tmp_path / 'data'), '--out', str(model), '--run',
+    assert moss(['train', '--data', str(tmp_path / 'data'), '--out', str(model), '--run',
                                str(tmp_path / 'run'), '--epochs', '1', '--orders', '1',
                                '--batch', '4', '--image-size', '32']) == 0
     assert load_checkpoint(model).config.orders == 1
-    assert evaluate_command.main(['--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
+    assert moss(['evaluate', '--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
     assert 'expected scenes that it never saw' in caplog.text
     write_shard(tmp_path / 'new' / 'scenes_00000000.npz', scenes[12:20], MATRIX)
     arguments = ['--scenes', str(tmp_path / 'new'), '--model', str(model)]
     capsys.readouterr()
-    assert evaluate_command.main([*arguments, '--out', str(tmp_path / 'result.json')]) == 0
+    assert moss(['evaluate', *arguments, '--out', str(tmp_path / 'result.json')]) == 0
     result = json.loads((tmp_path / 'result.json').read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert (result['attempts'], result['seeds']) == (32, [12, 19])
@@ -155,13 +154,13 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     assert 'constant_velocity' not in chosen and chosen['random'] == pytest.approx(
         result['success_rate'])
     assert result['engine'] == 'onnxruntime' and 'stream_against_clip' not in result
-    assert evaluate_command.main([*arguments, '--engine', 'torch']) == 0
+    assert moss(['evaluate', *arguments, '--engine', 'torch']) == 0
     eager = json.loads(capsys.readouterr().out)
     # Streamed through the predictor or as a clip: the sums are rounded in another order.
     assert eager['stream_against_clip'] < 1e-4
     assert set(eager['arms']) == set(result['arms']) == {'orders 1', 'all orders, frozen clip'}
     assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
-    assert evaluate_command.main([*arguments, '--require-auroc', '0.1']) == 1
+    assert moss(['evaluate', *arguments, '--require-auroc', '0.1']) == 1
     assert '32 attempts are too few' in caplog.text
 
 
@@ -182,9 +181,9 @@ def test_a_training_is_written_into_its_own_run_unless_told_otherwise():
 
 
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
-    assert train_command.main(['--data', str(tmp_path / 'none')]) == 1
+    assert moss(['train', '--data', str(tmp_path / 'none')]) == 1
     assert f'no scenes in {tmp_path / "none"}' in caplog.text
-    assert evaluate_command.main(['--scenes', str(tmp_path), '--model', 'missing.st']) == 1
+    assert moss(['evaluate', '--scenes', str(tmp_path), '--model', 'missing.st']) == 1
     assert 'missing.st is not there' in caplog.text
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 from moss_perception.cli import train as train_command
+from moss_perception.cli.main import build_parser
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.build import build_network
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
@@ -102,8 +104,8 @@ def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
 
 def test_the_command_line_counts_more_than_the_file(tmp_path):
     path = variant_file(tmp_path, 'mine', 'tsm')
-    arguments = train_command.build_parser().parse_args(
-        ['--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
+    arguments = build_parser('train').parse_args(
+        ['train', '--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
     plan = train_command.read_arguments(arguments)
     settings, run, out = plan.settings, plan.run, plan.out
     assert (settings.recipe().epochs, settings.recipe().batch, settings.recipe().seed) == (5, 4, 3)
@@ -156,7 +158,7 @@ def test_a_state_of_an_older_version_is_resumed(tmp_path):
 def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     for name, temporal in (('shifted_channels', 'tsm'), ('moss_orders', 'moss')):
         path = variant_file(tmp_path, name, temporal)
-        assert train_command.main([
+        assert moss(['train',
             '--data', str(data / 'train'), '--config', str(path), '--epochs', '1',
             '--run', str(tmp_path / 'runs' / name)]) == 0
     checkpoint = tmp_path / 'runs' / 'moss_orders' / 'moss_orders.safetensors'
@@ -181,7 +183,7 @@ def test_variants_are_trained_and_compared(data, tmp_path, capsys):
 def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     path = variant_file(tmp_path, 'mine', 'tsm')
     run = tmp_path / 'mine'
-    assert train_command.main(['--data', str(data / 'train'), '--config', str(path), '--epochs',
+    assert moss(['train', '--data', str(data / 'train'), '--config', str(path), '--epochs',
                                '1', '--run', str(run)]) == 0
     out = tmp_path / 'arms.json'
     test = ['--scenes', f'new={data / "test"}']
@@ -239,7 +241,7 @@ def test_frozen_stages_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
 def test_stages_that_were_never_trained_are_not_frozen(data, tmp_path, caplog):
     path = variant_file(tmp_path, 'mine', 'tsm')
     path.write_text(path.read_text().replace('batch: 4', 'batch: 4, frozen_stages: 2'))
-    assert train_command.main(['--data', str(data / 'train'), '--config', str(path),
+    assert moss(['train', '--data', str(data / 'train'), '--config', str(path),
                                '--run', str(tmp_path / 'run')]) == 1
     assert 'frozen_stages=2 needs --initial' in caplog.text
 
@@ -250,7 +252,7 @@ def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
         command = ['--data', str(data / 'train'), '--config', str(variant_file(
             tmp_path, name, temporal)), '--epochs', '1', '--run', str(run)]
         more = [*more, str(tmp_path / 'first' / 'first.safetensors')] if more else []
-        assert train_command.main([*command, *more]) == 0
+        assert moss(['train', *command, *more]) == 0
     first = load_checkpoint(tmp_path / 'first' / 'first.safetensors')
     notes = read_header(tmp_path / 'second' / 'second.safetensors')[1]
     assert notes['initial'] == first.sha256
@@ -268,7 +270,7 @@ def test_what_sees_one_frame_is_given_one(scenes):
 def test_two_processes_train_one_network(data, tmp_path):
     path = variant_file(tmp_path, 'both', 'moss')
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-               '--nproc-per-node', '2', '-m', 'moss_perception.cli.train', '--data',
+               '--nproc-per-node', '2', '-m', 'moss_perception', 'train', '--data',
                str(data / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
                '--threads', '1']
     done = subprocess.run(command, cwd=ROOT, timeout=110, capture_output=True, text=True,

@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from moss_perception.cli.demo_attempts import executed_row, ScoredAttempt
-from moss_perception.cli.demo_recording import read_images, Source
+from moss_perception.cli.demo.attempts import executed_row, ScoredAttempt
+from moss_perception.cli.demo.source import read_images, Source
 from moss_perception.core.geometry import project
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.ros.evaluator.observer import Scores
