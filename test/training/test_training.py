@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import cv2
+from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
+from moss_perception.cli.train import read_arguments
 from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
@@ -170,14 +172,15 @@ def test_shipped_models_are_never_replaced(monkeypatch, caplog, option, spelling
     shipped = model_path()
     before = file_sha256(shipped)
     monkeypatch.chdir(shipped.parents[1])
-    assert train_command.main(['--data', 'none', option, spelling]) == 1
+    assert moss(['train', '--data', 'none', option, spelling]) == 1
     assert f'lies in {shipped.parent}, whose files come with the package' in caplog.text
     assert file_sha256(shipped) == before and not (shipped.parent / 'mine').exists()
 
 
 def test_a_training_is_written_into_its_own_run_unless_told_otherwise():
-    arguments = train_command.build_parser().parse_args(['--data', 'x', '--run', 'runs/mine'])
-    assert train_command.read_arguments(arguments).out == Path('runs/mine/grasp.safetensors')
+    arguments = build_parser('train').parse_args(
+        ['train', '--data', 'x', '--run', 'runs/mine'])
+    assert read_arguments(arguments).out == Path('runs/mine/grasp.safetensors')
 
 
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
