@@ -170,7 +170,8 @@ def _fisheye_limit(coefficients: tuple[float, ...]) -> float:
 def _fisheye_series(coefficients: Sequence[float]) -> np.ndarray:
     """Return theta (1 + k1 theta^2 + ... + k4 theta^8) as coefficients of theta."""
     series = np.zeros(10)
-    series[1::2] = 1.0, *coefficients[:4]
+    given = (1.0, *coefficients[:4])
+    series[1:2 * len(given):2] = given
     return series
 
 
