@@ -51,12 +51,17 @@ class Attempt:
 
     def __init__(self, live: Live, start_ns: int):
         self._live, self._start_ns = live, start_ns
-        self._cell = None
+        self._begun: WorkCell | None = None
 
     @property
     def now_ns(self) -> int:
         """Return the simulated time as a stamp."""
-        return self._start_ns + (self._cell.ticks * _TICK_NS if self._cell else 0)
+        return self._start_ns + (self._begun.ticks * _TICK_NS if self._begun else 0)
+
+    @property
+    def _cell(self) -> WorkCell:
+        assert self._begun is not None  # since _begin
+        return self._begun
 
     def play(self, spec: SceneSpec, number: int):
         """Play a scene until its grasp has ended, none came in time, or it is stopped."""
@@ -69,7 +74,7 @@ class Attempt:
 
     def _begin(self, spec: SceneSpec):
         live = self._live
-        self._cell = WorkCell(spec)
+        self._begun = WorkCell(spec)
         self._offsets = sample_offsets(spec.seed, cell=spec.cell)
         self._due = self._frame_ticks(spec)
         # Rendered ahead of its time, since a scene's first picture takes the longest.
@@ -125,10 +130,9 @@ class Attempt:
 
     def _passed(self, listed: Callable):
         """Show the tick that has passed, at its time."""
-        is_due = self._is_due()
-        image = self._render() if is_due else None
+        image = self._render() if self._is_due() else None
         self._live.pace.keep(self.now_ns)
-        if is_due:
+        if image is not None:
             self._publish(image, listed())
 
     def _is_due(self) -> bool:

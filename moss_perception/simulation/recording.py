@@ -1,7 +1,7 @@
 """Attempts played one after another on one clock, as a robot's recorder would see them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,20 +73,20 @@ class _Tape:
         self.end_ns = 0
         self._told: list[tuple[str, tuple, dict[str, Any]]] = []
 
-    def camera_info(self, *values):
-        self._told.append(('camera_info', values, {}))
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
+        self._told.append(('camera_info', (stamp_ns, width, height, matrix), {}))
 
-    def candidates(self, *values):
-        self._told.append(('candidates', values, {}))
+    def candidates(self, stamp_ns: int, grasps: np.ndarray):
+        self._told.append(('candidates', (stamp_ns, grasps), {}))
 
-    def image(self, *values):
-        self._told.append(('image', values, {}))
+    def image(self, stamp_ns: int, jpeg: bytes):
+        self._told.append(('image', (stamp_ns, jpeg), {}))
 
-    def selected(self, *values):
-        self._told.append(('selected', values, {}))
+    def selected(self, stamp_ns: int, grasp: np.ndarray):
+        self._told.append(('selected', (stamp_ns, grasp), {}))
 
-    def outcome(self, *values, **fields):
-        self._told.append(('outcome', values, fields))
+    def outcome(self, message: str, **fields):
+        self._told.append(('outcome', (message,), fields))
 
     def tell(self, sink: Sink, start_ns: int) -> None:
         """Tell a sink all of it, as of an attempt that begins at ``start_ns``."""
@@ -140,7 +140,7 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
 
 
 def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers: int,
-            **asked: Any) -> Iterator[Union[_Tape, SceneError]]:
+            **asked: Any) -> Generator[Union[_Tape, SceneError], None, None]:
     """Yield the attempts in order, played here or by several processes."""
     if workers == 1:
         yield from (_play(item, renderer=renderer, **asked) for item in items)
@@ -187,6 +187,7 @@ class _Attempt:
         offsets = sample_offsets(self._spec.seed, cell=self._spec.cell)
         # The last frame is the decision's, whatever the rate.
         periods = round(DECISION_S * self._rate_hz)
+        grasps = listed = np.empty((0, 4))
         for time_s in self._times(periods + 1, periods / DECISION_S):
             self._cell.wait(time_s)
             grasps = candidates(self._cell, offsets)
@@ -210,12 +211,13 @@ class _Attempt:
     def _choose(self, grasps: np.ndarray, wish: bool) -> int:
         saved = self._cell.save()
         order = np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps))
-        for index in order:
+        chosen = 0
+        for chosen in order:
             self._cell.restore(saved)
-            if self._begin(grasps[index]).run().success == wish:
+            if self._begin(grasps[chosen]).run().success == wish:
                 break
         self._cell.restore(saved)
-        return int(index)
+        return int(chosen)
 
     def _begin(self, grasp: np.ndarray) -> Execution:
         return Execution(self._cell, grasp, self._spec.physics.latency_s)

@@ -85,6 +85,7 @@ def _look(domain: Domain, draw: dict) -> tuple:
 
 def _told_from(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
     """Draw the object's colour until it can be told from the belt's: nobody grasps the unseen."""
+    color = ()
     for _ in range(_DRAWS):
         color = _color(rng, domain.object_saturation, domain.object_brightness)
         if np.abs(color - belt).max() >= _LEAST_CONTRAST:

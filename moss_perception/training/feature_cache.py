@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
@@ -116,7 +117,7 @@ class FeatureCache(Dataset):
         # Another training may do the same: the last one wins, with the same numbers.
         partial = [_partial(path) for path in (maps, others)]
         values: list[Sequence[torch.Tensor]] = []
-        written = None
+        written: np.ndarray | None = None
         loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
         for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
             found = _see(self._network, torch.stack([clip.images for clip in items]))
@@ -126,8 +127,9 @@ class FeatureCache(Dataset):
                                                     (len(self), *found.shape[1:]))
             written[len(values):len(values) + len(found)] = found
             values += [rest for _, *rest in items]
+        assert isinstance(written, np.memmap)  # there are clips
         written.flush()
-        padded = {name: pad_sequence(column, batch_first=True).numpy()
+        padded: Any = {name: pad_sequence(list(column), batch_first=True).numpy()
                   for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
         np.savez(partial[1], count=[len(grasps) for grasps, *_ in values], **padded)
         partial[0].replace(maps)
@@ -202,7 +204,7 @@ def _digest(clips: GraspClips, network: GraspNetwork | ClipNetwork) -> str:
 
 def _add(digest, sample: Sample) -> None:
     """Add all of a sample that an item may depend on: images, labels, and where things are."""
-    parts = [sample.candidates, np.where(sample.mask, sample.labels, 0), sample.mask,
+    parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
              sample.times_ns, sample.matrix, sample.distortion, sample.track]
     jpegs, attempt = sample.jpegs, sample.attempt
     if attempt is not None:

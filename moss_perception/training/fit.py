@@ -97,7 +97,7 @@ def fit(plan: Plan, samples: Sequence[Sample]) -> str:
 
 def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample], Settings]:
     """Leave out what has no label, and settle which losses the samples allow."""
-    labelled = [sample for sample in samples if sample.mask.any()]
+    labelled = [sample for sample in samples if sample.labelled.any()]
     if len(labelled) < len(samples):
         _LOG.warning('%d of %d samples have no labelled candidate and are left out',
                      len(samples) - len(labelled), len(samples))
@@ -142,6 +142,7 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
     with _spill_files(plan.run, group) as (used_file, held_out_file):
         clips = _clips(plan, used, trainer, used_file)
         if plan.only_cache:
+            assert isinstance(clips, FeatureCache)  # Plan refuses it without a folder
             clips.make(recipe.epochs)
             return ''
         checked = GraspClips(held_out, config, decode_clips(held_out, config, file=held_out_file))
@@ -192,7 +193,8 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     if seeds:
         notes['seeds'] = [min(seeds), max(seeds)]
-    digest = save_checkpoint(plan.out, network.cpu(), notes, novelty)
+    digest = save_checkpoint(plan.out, network.cpu(), notes,
+                             None if novelty is None else novelty.tensors())
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest
 

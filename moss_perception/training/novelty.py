@@ -23,11 +23,12 @@ def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray
     :returns: of the decision's frame, the head's map for each prefix of orders, float32, shape
         ``(h, w, R)`` each; and the MOSS map, shape ``(h, w, D)``.
     """
-    config, state = engine.config, engine.initial_state()
+    config, state, result = engine.config, engine.initial_state(), None
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
         fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
         result = engine.step(fitted, NO_GRASP, state, computed=config.orders, used=config.orders)
         state = result.state
+    assert result is not None  # a window has frames
     return result.maps, result.motion_features
 
 

@@ -76,7 +76,8 @@ def read_settings(path: str | Path) -> Settings:
                                       _MEASURED),
                         _fields(path, 'training', values.get('training'), Recipe, set()))
     try:
-        settings.config(), settings.recipe()
+        settings.config()
+        settings.recipe()
     except ConfigError as error:
         raise ConfigError(f'{path}: {error}') from error
     return settings

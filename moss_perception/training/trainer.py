@@ -47,7 +47,8 @@ class Trainer:
                               'processes: expected at least one clip for each')
         self.network = network.to(self.group.device)
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
-        network.backbone.to(memory_format=torch.channels_last)
+        network.backbone.to(  # pyright: ignore[reportCallIssue]  torch annotates it not
+            memory_format=torch.channels_last)
         network.backbone.keep(recipe.frozen_stages)
         self.recipe = recipe
         self.folder = Path(folder)

@@ -87,7 +87,8 @@ def _decompress(data: bytes, compression: str) -> bytes:
 
 def _zstd() -> Any:
     try:
-        from compression import zstd
+        # Of Python 3.14 and later.
+        from compression import zstd  # pyright: ignore[reportMissingImports]
     except ImportError:
         from backports import zstd
     return zstd

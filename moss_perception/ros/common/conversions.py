@@ -11,7 +11,7 @@ from moss_perception.core.messages import (
     to_candidates,
     to_frame,
 )
-from moss_perception.core.scores import rows_of, score_fields
+from moss_perception.core.scores import rows_of, score_fields, SCORE_NAMES
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
@@ -39,7 +39,7 @@ def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
     rows = rows_of(prediction)
     size = rows.dtype.itemsize
-    floats = [rows[name] for name in rows.dtype.names if rows.dtype[name].kind == 'f']
+    floats = [rows[name] for name in SCORE_NAMES if rows.dtype[name].kind == 'f']
     return PointCloud2(
         header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
         fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)

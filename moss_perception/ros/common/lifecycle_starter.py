@@ -100,7 +100,9 @@ class Autostart:
             told = self._answer(self._get, GetState.Request(), _SOON_S)
             if told is not None and told.current_state.id == goal:
                 return True
-        return future.result().success
+        answer = future.result()
+        assert answer is not None  # it is done
+        return answer.success
 
     def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)

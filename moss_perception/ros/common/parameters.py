@@ -107,7 +107,7 @@ def spec_of(item: 'Field[Any]') -> Spec:
     return item.metadata[_SPEC]
 
 
-def check(name: str, default: object, spec: Spec, value: Any) -> None:
+def check(name: str, default: Any, spec: Spec, value: Any) -> None:
     """
     Check one value.
 
@@ -121,11 +121,14 @@ def check(name: str, default: object, spec: Spec, value: Any) -> None:
         expected = _TYPES[type(default)]
     elif spec.allowed is not None and not spec.allowed.accepts(value):
         expected = spec.allowed.expected
-    elif spec.bounds is not None and not (
-            math.isfinite(value) and spec.bounds[0] <= value <= spec.bounds[1]):
+    elif spec.bounds is not None and not _within(spec.bounds, value):
         expected = f'{spec.bounds[0]} to {spec.bounds[1]}'
     if expected:
         raise ConfigError(f'parameter {name}={value!r} is not allowed: expected {expected}')
+
+
+def _within(bounds: tuple[float, float], value: float) -> bool:
+    return math.isfinite(value) and bounds[0] <= value <= bounds[1]
 
 
 def descriptor(item: 'Field[Any]') -> ParameterDescriptor:

@@ -102,7 +102,7 @@ def run_node(name: str, make: Callable[[], Any], work: Callable[[Any], None] = s
         finally:
             if node is not None:
                 node.destroy_node()
-            if rclpy.ok():
+            if rclpy.ok():  # pyright: ignore[reportPrivateImportUsage]  it is documented
                 rclpy.shutdown()
     return 0
 

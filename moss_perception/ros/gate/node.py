@@ -19,7 +19,8 @@ from moss_perception.runtime.gate import (
 )
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -109,6 +110,7 @@ class GraspGate(Node):
         self._explain(decision, rows, (now_ns - stamp_ns) / 1e9)
         self._publish_state(decision.state)
         if decision.state == SELECTED:
+            assert decision.index is not None  # of the selected candidate
             self._selected.publish(
                 PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
 

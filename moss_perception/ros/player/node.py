@@ -180,6 +180,7 @@ class BagPlayer:
             self._spin(left_s)
 
     def _publish_clock(self, stamp_ns: int) -> None:
+        assert self._clock is not None  # who calls has looked
         sec, nanosec = divmod(stamp_ns, 10**9)
         self._clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
 

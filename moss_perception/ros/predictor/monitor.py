@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+import math
 import time
 from typing import Any
 
@@ -90,12 +91,12 @@ class Monitor:
         now = Beat(now_s, counters.frames, counters.scored, counters.dropped,
                    Counter(counters.refused))
         before, self._before = self._before, now
-        recent = self._failure and now_s - self._failure[0] < FAILURE_SHOWN_S
+        failed_s, failure = self._failure or (-math.inf, '')
         health = Health(
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
-            failure=self._failure[1] if recent else '',
+            failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
             strangeness=self._shift.median if self._shift.out else None)
         elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,

@@ -29,7 +29,8 @@ from moss_perception.runtime.frame_status import (
     SkipReason,
 )
 from moss_perception.runtime.predictor import Predictor
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
 
@@ -46,7 +47,7 @@ class GraspPredictor(ManagedNode):
 
     def __init__(self, **kwargs: Any):
         super().__init__('grasp_predictor', **kwargs)
-        self._predictor: Predictor | None = None
+        self._loaded: Predictor | None = None
         self._outputs: Outputs | None = None
         self._worker: Worker | None = None
         self._inputs: Inputs | None = None
@@ -60,7 +61,7 @@ class GraspPredictor(ManagedNode):
         self._candidates_frame = ''
         self._published = 0
         self._declared = NodeParameters(
-            self, PredictorParameters, is_configured=lambda: self._predictor is not None,
+            self, PredictorParameters, is_configured=lambda: self._loaded is not None,
             validate=self._check_orders, apply=self._on_change)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
@@ -74,7 +75,7 @@ class GraspPredictor(ManagedNode):
         """Load and verify the checkpoint."""
         chosen = self.settings
         path = model_path(chosen.model_path)
-        self._predictor = Predictor.load(
+        self._loaded = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap)
         self._apply_orders()
@@ -95,9 +96,11 @@ class GraspPredictor(ManagedNode):
         self._camera_refused = False
         self._published = 0
         self._worker = Worker(self._advance, self._on_worker_failure)
-        self._inputs = Inputs(self, self.settings, self._guarded(self._on_candidates),
-                              self._guarded(self._on_camera_info), self._guarded(self._on_image))
-        rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
+        self._inputs = inputs = Inputs(
+            self, self.settings, self._guarded(self._on_candidates),
+            self._guarded(self._on_camera_info), self._guarded(self._on_image))
+        assert self._outputs is not None  # since configure
+        rows = inputs.rows() + self._outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{table(rows)}')
 
     def deactivate(self) -> None:
@@ -120,7 +123,12 @@ class GraspPredictor(ManagedNode):
         self.deactivate()
         if self._outputs is not None:
             self._outputs.destroy()
-        self._outputs = self._predictor = None
+        self._outputs = self._loaded = None
+
+    @property
+    def _predictor(self) -> Predictor:
+        assert self._loaded is not None  # the node is configured
+        return self._loaded
 
     @property
     def _sha256(self) -> str:
@@ -141,6 +149,7 @@ class GraspPredictor(ManagedNode):
         admitted = predictor.admit(frame)
         self._log_resets()
         if isinstance(admitted, Sample):
+            assert self._worker is not None  # images come while the node is active
             dropped = self._worker.put(admitted)
             if dropped is not None:
                 self._settle(predictor.drop(dropped))
@@ -172,7 +181,7 @@ class GraspPredictor(ManagedNode):
         self._predictor.set_candidates(candidates)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._predictor is not None
+        response.success = self._loaded is not None
         response.message = f'the node is {self.state_label}: nothing to forget'
         if response.success:
             self._predictor.reset('requested')
@@ -181,7 +190,7 @@ class GraspPredictor(ManagedNode):
         return response
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        if request.data and not self._enabled and self._predictor is not None:
+        if request.data and not self._enabled and self._loaded is not None:
             self._predictor.reset('enabled')
             self._log_resets()
         self._enabled = request.data
@@ -200,11 +209,11 @@ class GraspPredictor(ManagedNode):
         return self._predictor.config.orders, self._predictor.engine.lowest_order
 
     def _check_orders(self, settings: PredictorParameters) -> None:
-        if self._predictor is not None:
+        if self._loaded is not None:
             settings.highest_order(*self._orders)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
-        if self._predictor is not None and (before.orders, before.latency_budget) != (
+        if self._loaded is not None and (before.orders, before.latency_budget) != (
                 after.orders, after.latency_budget):
             self._apply_orders()
 
@@ -226,6 +235,7 @@ class GraspPredictor(ManagedNode):
         self._published += 1
         if due:
             self._look_at(prediction)
+            assert self._outputs is not None  # since configure
             self._outputs.publish(prediction, self.settings.score_threshold)
         self._settle(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
@@ -257,6 +267,7 @@ class GraspPredictor(ManagedNode):
         if result.status is FrameStatus.REFUSED:
             self._monitor.last_refusal = f'{result.reason}: {result.detail}'
             self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
+        assert self._outputs is not None  # since configure
         self._outputs.processed(result.stamp_ns, result.status.value)
 
     def _log_resets(self) -> None:
@@ -297,20 +308,21 @@ class GraspPredictor(ManagedNode):
 
     def _on_beat(self) -> None:
         values: dict[str, Any] = {'state': self.state_label}
-        if self._worker is None:
+        if self._worker is None or self._inputs is None:
             level = diagnostics.ERROR if self.failure else diagnostics.STALE
             message = self.failure or self.state_label
         else:
+            inputs = self._inputs
             level, message, more = self._monitor.report(
-                self._predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
+                self._predictor, inputs.image.topic, self._enabled, inputs.hint(),
                 self.settings.score_threshold)
-            values |= more | self._settings()
+            values |= more | self._settings(inputs)
         array = DiagnosticArray(status=[diagnostics.status(
             self.get_fully_qualified_name().lstrip('/'), level, message, values)])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, inputs: Inputs) -> dict[str, Any]:
         predictor, engine = self._predictor, self._predictor.engine
         costs = {f'cost_ms/{_prefix(n)}': 1e3 * cost
                  for n, cost in enumerate(engine.costs, start=1)}
@@ -318,7 +330,7 @@ class GraspPredictor(ManagedNode):
                 'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
                 'threads': self.settings.threads, 'device': self.settings.device,
                 'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,
-                'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
+                'topic': inputs.image.topic, 'reliability': inputs.image.reliability}
 
 
 def _prefix(highest: int) -> str:
