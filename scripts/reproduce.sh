@@ -102,7 +102,7 @@ train_arms() {
       run=$folder/arms/${arm}_seed_$seed
       [[ -e $run/$arm.safetensors ]] && continue
       # What sees one frame, or the images themselves, has no use for the maps of whole clips.
-      maps=(--maps "$folder/maps/seed_$seed")
+      maps=(--cache "$folder/maps/seed_$seed")
       [[ $arm == last_frame || $arm == *flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
       start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
@@ -117,7 +117,7 @@ train_arms() {
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
     start_training maps "$folder/maps_seed_$seed" study/experiments/moss_12_long.yaml "$seed" \
-      --initial "$initial" --maps "$folder/maps/seed_$seed" --only-maps --workers "$((workers / ${#seeds[@]}))" \
+      --initial "$initial" --cache "$folder/maps/seed_$seed" --only-cache --workers "$((workers / ${#seeds[@]}))" \
       "${options[@]}"
     jobs+=($!)
   done

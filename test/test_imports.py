@@ -18,7 +18,7 @@ ALLOWED = {
     'data': {'core'},
     'simulation': {'core', 'moss', 'data'},
     'evaluation': {'core', 'moss', 'models', 'runtime', 'data'},
-    'training': {'core', 'moss', 'models', 'runtime', 'data', 'evaluation'},
+    'training': {'core', 'moss', 'models', 'runtime', 'data'},
     'ros': {'core', 'moss', 'models', 'runtime', 'data', 'evaluation', 'simulation'},
 }
 ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',

@@ -47,11 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise ConfigError('adapting needs torch, which is not installed: expected the '
                           'environment of scripts/setup.sh test') from error
+    from moss_perception.evaluation.adaptation import compare_adaptation
+    from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.models.readout import Readout
     from moss_perception.runtime.ood import read_novelty
-    from moss_perception.training.adapt import adapted, fit_calibration, fit_head, judge, Readout
+    from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.evidence import collect
 
     if arguments.folds < 2:
         raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
@@ -63,14 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
         **topics_of(arguments))
     _tell_left_out(records, len(evidence))
     readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
-    found = judge(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    rounds = cross_validate(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    found = compare_adaptation(readout.scores(evidence), rounds, evidence.outcomes.numpy() > 0.5,
+                               arguments.seed)
     result = {'model_sha256': network.sha256, 'refitted': _what(arguments), **found}
     print(json.dumps(result, indent=2))
     log.info('%s: %s', _what(arguments), in_words(found))
     if found['change'] >= 0 and not arguments.anyway:
         log.warning('nothing was written: expected a smaller log loss, or --anyway')
         return NOT_WRITTEN
-    made, notes = adapted(network, fit(readout, evidence)), read_header(path)[1]
+    made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
     notes['lineage'] = [*notes.get('lineage', []), {
         'from': network.sha256, 'by': 'adapt', 'refitted': _what(arguments),
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}

@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit the distribution of an existing checkpoint, and write it anew with its graphs."""
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
-    from moss_perception.training.dataset import load_scenes
     from moss_perception.training.derive import refuse_existing, write_derived
     from moss_perception.training.novelty import learn_novelty
     path, out = model_path(arguments.model), Path(arguments.out)
@@ -66,11 +66,9 @@ def fit(arguments: argparse.Namespace) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Print how well each feature and distance tells the shifted scenes."""
-    from moss_perception.data.scenes import read_shards
-    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.dataset import load_scenes
     from moss_perception.training.novelty import halves, spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
@@ -80,7 +78,7 @@ def measure(arguments: argparse.Namespace) -> int:
     fitted, held_out = halves(scenes)
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
     for name, folder in (('usual', arguments.usual), ('strange', arguments.shifted)):
-        chosen[name] = spread_out(in_view(read_shards(folder)), most)
+        chosen[name] = spread_out(load_scenes(folder), most)
     sets = {name: _all_features(engine, tqdm(some, desc=name, unit='scene', disable=None))
             for name, some in chosen.items()}
     result = {'model_sha256': verify(path, arguments.sha256),

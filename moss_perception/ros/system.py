@@ -183,9 +183,8 @@ def _camera_topics(said: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _gate(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
     return Process(
         'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
-        parameter_files=_parameter_files(said), remappings=_changed(
-            ('grasp_scores', 'grasp_predictor/grasp_scores'),
-            ('grasp_candidates', said['candidates_topic'])), **common)
+        parameter_files=_parameter_files(said), remappings=(
+            ('grasp_scores', 'grasp_predictor/grasp_scores'),), **common)
 
 
 def _player(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:

@@ -48,10 +48,9 @@ def test_what_is_not_said_is_left_to_the_parameter_files():
     assert predictor.remappings == ()
 
 
-def test_the_gate_listens_to_the_predictor():
+def test_the_gate_takes_only_the_scores_of_the_predictor():
     gate = by_name(candidates_topic='/grasps')['grasp_gate']
-    assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),
-                               ('grasp_candidates', '/grasps'))
+    assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),)
 
 
 def test_a_bag_is_a_job_and_brings_its_clock(tmp_path):

@@ -174,8 +174,8 @@ def test_full_cell_is_played_with_nine_candidates_and_one_grasp_watched(renderer
     assert (scene.cell, scene.split, scene.domain) == ('full', 'held_out', 'sim')
     assert scene.family in ('mug', 't_shape')
     assert scene.candidates.shape == scene.offsets.shape == (9, 4)
-    assert scene.monitor.held == scene.outcomes[scene.monitor.candidate]
-    assert len(scene.monitor.jpegs) == len(scene.monitor.phases) >= 17
+    assert scene.attempt.success == scene.outcomes[scene.attempt.candidate]
+    assert len(scene.attempt.jpegs) == len(scene.attempt.phases) >= 17
     during = scene.during(3)
     assert during.frames.shape == (24, 128, 128, 3)
     np.testing.assert_array_equal(np.diff(during.times_ns), 100_000_000)

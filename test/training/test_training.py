@@ -2,16 +2,21 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
+from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
+from moss_perception.cli.train import read_arguments
 from moss_perception.core.errors import CheckpointError, ShapeError
-from moss_perception.data.scenes import Scene, write_shard
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.core.resources import model_path
+from moss_perception.data.scenes import load_scenes, write_shard
+from moss_perception.data.schema import Sample
+from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.network import GraspNetwork
 from moss_perception.training.calibration import fit_temperature
-from moss_perception.training.dataset import collate, GraspScenes, load_scenes
+from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.trainer import predict, Recipe, Trainer
 import numpy as np
 import pytest
@@ -32,8 +37,8 @@ def bright_spot_scene(seed):
     places = np.array([spot, (spot + 16) % 32, spot, (spot + 16) % 32])
     metres = (places - 15.5) / 48 * 0.6
     candidates = np.column_stack([metres, np.full(4, 0.6), np.zeros(4)]).astype(np.float32)
-    return Scene(seed=seed, jpegs=(data,) * 16, candidates=candidates,
-                 outcomes=np.array([True, False, True, False]), speed=0.0, motion='still',
+    return Sample(seed=seed, jpegs=(data,) * 16, candidates=candidates,
+                 labels=np.array([True, False, True, False]), speed=0.0, motion='still',
                  shape='box', track=candidates[[0, 0], :3], matrix=MATRIX)
 
 
@@ -50,8 +55,8 @@ def new_trainer(folder, epochs, **changes):
 
 def test_it_learns_what_can_be_seen(scenes, tmp_path):
     trainer = new_trainer(tmp_path, epochs=8)
-    trainer.fit(GraspScenes(scenes, TINY, augment=True, empty=3), GraspScenes(scenes, TINY))
-    logits, labels = predict(trainer.network, GraspScenes(scenes, TINY))
+    trainer.fit(GraspClips(scenes, TINY, augment=True, empty=3), GraspClips(scenes, TINY))
+    logits, labels = predict(trainer.network, GraspClips(scenes, TINY))
     scores = torch.sigmoid(logits).mean(1)
     assert scores[labels > 0].mean() > scores[labels == 0].mean() + 0.3
     with (tmp_path / 'log.csv').open() as file:
@@ -60,7 +65,7 @@ def test_it_learns_what_can_be_seen(scenes, tmp_path):
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(scenes, tmp_path):
-    data, held_out = GraspScenes(scenes[:16], TINY, augment=True), GraspScenes(scenes[:8], TINY)
+    data, held_out = GraspClips(scenes[:16], TINY, augment=True), GraspClips(scenes[:8], TINY)
     whole = new_trainer(tmp_path / 'whole', epochs=2)
     whole.fit(data, held_out)
     broken = new_trainer(tmp_path / 'broken', epochs=2)
@@ -82,9 +87,9 @@ def test_another_recipe_is_not_resumed(tmp_path):
 
 
 def test_mirrored_clips_keep_grasps_on_their_place(scenes):
-    data = GraspScenes(scenes, TINY, augment=True, seed=5)
+    data = GraspClips(scenes, TINY, augment=True, seed=5)
     for index in range(16):
-        images, grasps, outcomes, places = data[index]
+        images, grasps, outcomes, _, places = data[index]
         x, y = ((grasps[:, :2] + 1) * 16 - 0.5).round().int().clamp(0, 31).unbind(1)
         bright = images[-1, y, x].float().mean(1) > 160
         assert bright.tolist() == outcomes.bool().tolist()
@@ -95,7 +100,7 @@ def test_mirrored_clips_keep_grasps_on_their_place(scenes):
 
 def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
     found = 0
-    for _, grasps, outcomes, _ in (GraspScenes(scenes, TINY, empty=3)[k] for k in range(32)):
+    for _, grasps, outcomes, *_ in (GraspClips(scenes, TINY, empty=3)[k] for k in range(32)):
         metres = grasps[:, :2] * 16 / 48 * 0.6
         assert not outcomes[4:].any()
         assert all((metres[:4] - place).norm(dim=1).min() > 0.12 for place in metres[4:])
@@ -104,10 +109,11 @@ def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
 
 
 def test_padding_is_marked():
-    batch = collate([(torch.zeros(2), torch.ones(k, 5), torch.ones(k), torch.ones(k, 4))
-                     for k in (1, 3)])
-    assert batch[4].tolist() == [[1, 0, 0], [1, 1, 1]]
-    assert batch[1].shape == (2, 3, 5)
+    batch = collate([Clip(torch.zeros(2), torch.ones(k, 5), torch.ones(k), torch.ones(k),
+                          torch.ones(k, 4)) for k in (1, 3)])
+    assert batch.mask.tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch.places.isnan().all(-1).tolist() == [[False, True, True], [False] * 3]
+    assert batch.grasps.shape == (2, 3, 5)
 
 
 def test_the_temperature_of_known_logits_is_found():
@@ -158,6 +164,23 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
     assert moss(['evaluate', *arguments, '--require-auroc', '0.1']) == 1
     assert '32 attempts are too few' in caplog.text
+
+
+@pytest.mark.parametrize('option', ['--out', '--run'])
+@pytest.mark.parametrize('spelling', ['models/grasp_moss.safetensors', 'models/new/../mine'])
+def test_shipped_models_are_never_replaced(monkeypatch, caplog, option, spelling):
+    shipped = model_path()
+    before = file_sha256(shipped)
+    monkeypatch.chdir(shipped.parents[1])
+    assert moss(['train', '--data', 'none', option, spelling]) == 1
+    assert f'lies in {shipped.parent}, whose files come with the package' in caplog.text
+    assert file_sha256(shipped) == before and not (shipped.parent / 'mine').exists()
+
+
+def test_a_training_is_written_into_its_own_run_unless_told_otherwise():
+    arguments = build_parser('train').parse_args(
+        ['train', '--data', 'x', '--run', 'runs/mine'])
+    assert read_arguments(arguments).out == Path('runs/mine/grasp.safetensors')
 
 
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
