@@ -39,6 +39,8 @@ setup(
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
+        "backports-zstd>=1; python_version < '3.14'",
+        'lz4>=4',
         'numpy>=1.26',
         'onnxruntime>=1.23',
         'opencv-python-headless>=4.6',
@@ -58,6 +60,7 @@ setup(
     description='Motion features and grasp scores from a camera stream, as ROS 2 nodes.',
     license='Apache-2.0',
     extras_require={
+        'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
         'report': ['matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],

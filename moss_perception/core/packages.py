@@ -6,6 +6,7 @@ _ROS = 'ROS 2; source its setup.bash, or run scripts/setup.sh'
 _EXTRA = "the extra '{}'; pip install {}, or run scripts/setup.sh"
 _BRINGS = {
     'builtin_interfaces': _ROS,
+    'rcl_interfaces': _ROS,
     'rclpy': _ROS,
     'std_srvs': _ROS,
     'matplotlib': _EXTRA.format('report', 'matplotlib'),
