@@ -7,7 +7,7 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation import metrics
-from moss_perception.evaluation.statistics import paired_test
+from moss_perception.evaluation.intervals import paired_test
 from moss_perception.models.network import ensemble_probability, GraspNetwork
 import numpy as np
 import torch
