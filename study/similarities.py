@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
+from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import Interval, mean_interval, statistic_interval
 import numpy as np
-
-from study.table import lay_out
 
 # Cosines so little below the strongest count as no less alike.
 _LITTLE = 0.1
@@ -142,5 +141,5 @@ def summarise(sets: dict[str, list[Similarities]]) -> str:
             rows.append([name, str(len(some)), str(order), *(
                 f'{of.value:.2f} [{of.low:.2f}, {of.high:.2f}]'
                 for of in [*figures, foretelling(some, order)])])
-    return lay_out(['set', 'scenes', 'order', 'contrast', 'strongest', 'alike', 'away',
+    return markdown(['set', 'scenes', 'order', 'contrast', 'strongest', 'alike', 'away',
                     'foretells'], rows)
