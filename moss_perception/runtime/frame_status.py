@@ -1,19 +1,50 @@
-"""What becomes of frames, one by one and counted."""
+"""The status of each frame, and counts over all frames."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum
 
 from moss_perception.core.errors import FrameError
 from moss_perception.core.frames import Frame, Prediction
 
 
+class FrameStatus(str, Enum):
+    """What happened to a frame; the values go out on ``~/processed``."""
+
+    SCORED = 'scored'
+    """The frame is a sample and gave a prediction."""
+    STORED = 'stored'
+    """The frame is a sample in the window and gave no prediction."""
+    SKIPPED = 'skipped'
+    """The frame is not a sample, or no longer one; see :class:`SkipReason`."""
+    REFUSED = 'refused'
+    """The frame cannot be used; see :class:`moss_perception.core.errors.FrameError`."""
+
+
+class SkipReason(str, Enum):
+    """Why a frame was skipped."""
+
+    BETWEEN_SAMPLES = 'between_samples'
+    """The camera is faster than the model's frame rate."""
+    DROPPED = 'dropped'
+    """The backlog was full."""
+    STALE = 'stale'
+    """The window was reset after the frame was admitted."""
+    PAUSED = 'paused'
+    """The node is paused by ``~/enable``."""
+
+
+INTERNAL_ERROR = 'internal_error'
+"""Reason of a refusal, and of a reset, after an unexpected exception."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """
-    A frame that the sampler chose, waiting for its step.
+    A frame that the sampler chose and that waits for its step.
 
     :ivar index: sample number since the last reset.
-    :ivar epoch: counts the resets; a sample of an older epoch is void.
+    :ivar epoch: number of resets so far; a sample of an older epoch is void.
     """
 
     frame: Frame
@@ -22,20 +53,23 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrameResult:
     """
-    What became of a frame.
+    What happened to a frame.
 
-    :ivar kind: ``scored``, ``stored`` (the window is not full yet), ``skipped`` or ``refused``.
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
-    :ivar reason: why it was skipped (``between_samples``, ``dropped``, ``stale``) or refused.
-    :ivar prediction: only with ``scored``.
-    :ivar error: only with ``refused``.
+    :ivar reason: a short constant to count by. Skipped frames have a :class:`SkipReason`, refused
+        frames the reason of their :class:`moss_perception.core.errors.FrameError`, or
+        ``internal_error``. Empty otherwise.
+    :ivar detail: the reason in words, for refused frames.
+    :ivar prediction: only for scored frames.
+    :ivar error: only for refused frames.
     """
 
-    kind: str
+    status: FrameStatus
     stamp_ns: int
     reason: str = ''
+    detail: str = ''
     prediction: Prediction | None = None
     error: FrameError | None = None
 
@@ -43,16 +77,16 @@ class Outcome:
 @dataclass
 class Counters:
     """
-    What happened since the start.
+    Counts since the start.
 
     :ivar frames: frames received.
     :ivar scored: samples that gave a prediction.
     :ivar stored: samples taken while the window was filling.
-    :ivar skipped: frames that were no sample, or were given up.
-    :ivar dropped: of these, samples given up because the backlog was full.
-    :ivar missing: samples that repeat the one before.
-    :ivar refused: frames refused, by reason.
-    :ivar resets: windows given up, by reason.
+    :ivar skipped: frames that were not a sample, or were dropped.
+    :ivar dropped: skipped samples for which the backlog had no room.
+    :ivar missing: missing samples, each filled with the sample before.
+    :ivar refused: refused frames, by reason.
+    :ivar resets: resets of the window, by reason.
     """
 
     frames: int = 0
@@ -61,25 +95,26 @@ class Counters:
     skipped: int = 0
     dropped: int = 0
     missing: int = 0
-    refused: Counter = field(default_factory=Counter)
-    resets: Counter = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    resets: Counter[str] = field(default_factory=Counter)
 
     def copy(self) -> 'Counters':
         """Return the counts as they are now."""
         return replace(self, refused=self.refused.copy(), resets=self.resets.copy())
 
     def add(self, after: 'Counters', before: 'Counters') -> None:
-        """Add what others counted between two moments."""
+        """Add the difference between two snapshots of another predictor's counters."""
         for field_ in fields(self):
             gained = getattr(after, field_.name) - getattr(before, field_.name)
             setattr(self, field_.name, getattr(self, field_.name) + gained)
 
-    def skip(self, frame: Frame, reason: str) -> Outcome:
-        """Count a frame that is no sample, or no longer one."""
+    def skip(self, frame: Frame, reason: SkipReason) -> FrameResult:
+        """Count a skipped frame."""
         self.skipped += 1
-        return Outcome('skipped', frame.stamp_ns, reason)
+        return FrameResult(FrameStatus.SKIPPED, frame.stamp_ns, reason.value)
 
-    def refuse(self, frame: Frame, error: FrameError) -> Outcome:
-        """Count a frame that can't be used."""
+    def refuse(self, frame: Frame, error: FrameError) -> FrameResult:
+        """Count a refused frame."""
         self.refused[error.reason] += 1
-        return Outcome('refused', frame.stamp_ns, f'{error.reason}: {error}', error=error)
+        return FrameResult(
+            FrameStatus.REFUSED, frame.stamp_ns, error.reason, str(error), error=error)

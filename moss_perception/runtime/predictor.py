@@ -8,13 +8,20 @@ from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
 from moss_perception.runtime.budget import OrderPlan
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine, StepResult
 from moss_perception.runtime.fitting import check, fit
-from moss_perception.runtime.frame_status import Counters, Outcome, Sample
+from moss_perception.runtime.frame_status import (
+    Counters,
+    FrameResult,
+    FrameStatus,
+    INTERNAL_ERROR,
+    Sample,
+    SkipReason,
+)
 from moss_perception.runtime.grasp_points import CandidateBook, grasp_points
 from moss_perception.runtime.ood import widen
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
-__all__ = ['Counters', 'Outcome', 'Predictor', 'Sample']
+__all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']
 
 MAX_GAP_S = 0.5
 """A longer gap between samples begins the window anew, unless another is said, seconds."""
@@ -52,7 +59,6 @@ class Predictor:
         self._plan = OrderPlan(
             config.orders, config.moss_window[0], config.head_span, engine.costs,
             engine.lowest_order)
-        self._frame_id: str | None = None
         self._epoch = 0
         self._restart()
 
@@ -97,11 +103,18 @@ class Predictor:
         """
         Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
 
-        :param candidates: in the camera's optical frame; none (``K`` = 0) ends the scoring of
-            candidates.
-        :raises CandidateError: if they are in another frame than the images.
+        :param candidates: in the camera's optical frame: candidates of another frame get no
+            score; none (``K`` = 0) ends the scoring of candidates.
         """
-        self._candidates.add(candidates, self._frame_id)
+        self._candidates.add(candidates)
+
+    def forget_candidates(self) -> None:
+        """
+        Score no candidates until newer ones come.
+
+        Call it where a set was refused: the planner replaced the one before.
+        """
+        self._candidates.clear()
 
     def watch(self, grasps: Candidates | None) -> None:
         """
@@ -125,12 +138,12 @@ class Predictor:
         :raises FrameError: if the frame can't be used; the stream goes on with the next.
         """
         admitted = self.admit(frame)
-        outcome = self.advance(admitted) if isinstance(admitted, Sample) else admitted
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.prediction
+        result = self.advance(admitted) if isinstance(admitted, Sample) else admitted
+        if result.error is not None:
+            raise result.error
+        return result.prediction
 
-    def admit(self, frame: Frame) -> Sample | Outcome:
+    def admit(self, frame: Frame) -> Sample | FrameResult:
         """Decide, without decoding, whether a frame is a sample, skipped or refused."""
         self.counters.frames += 1
         try:
@@ -140,30 +153,30 @@ class Predictor:
             return self.counters.refuse(frame, error)
         if admission.reset_reason is not None:
             self.counters.resets[admission.reset_reason] += 1
-            self._candidates.restart(frame.stamp_ns, frame.frame_id)
-        self._frame_id = frame.frame_id
+            self._candidates.restart(frame.stamp_ns)
         if admission.index is None:
-            return self.counters.skip(frame, 'between_samples')
+            return self.counters.skip(frame, SkipReason.BETWEEN_SAMPLES)
         return Sample(frame, admission.index, admission.epoch)
 
-    def drop(self, sample: Sample) -> Outcome:
+    def drop(self, sample: Sample) -> FrameResult:
         """Give up a sample that waited too long; the sample before is repeated for it."""
         self.counters.dropped += 1
-        return self.counters.skip(sample.frame, 'dropped')
+        return self.counters.skip(sample.frame, SkipReason.DROPPED)
 
-    def advance(self, sample: Sample) -> Outcome:
+    def advance(self, sample: Sample) -> FrameResult:
         """Decode a sample, step the network, and score once the window is full."""
         frame = sample.frame
         if sample.epoch != self._sampler.epoch:
-            return self.counters.skip(frame, 'stale')
+            return self.counters.skip(frame, SkipReason.STALE)
         started = time.perf_counter()
         try:
             fitted = fit(frame.image, self.config.image_size)
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns, frame.frame_id) or self._watched
-        points = grasp_points(held, self.camera, fitted.size, fitted.transform, self.config)
+        held = self._candidates.holding(frame.stamp_ns) or self._watched
+        points = grasp_points(
+            held, self.camera, frame.frame_id, fitted.size, fitted.transform, self.config)
         try:
             self._follow(sample, fitted.size)
             stepping = time.perf_counter()
@@ -173,21 +186,23 @@ class Predictor:
             return self.counters.refuse(frame, error)
         except Exception:
             # A window that was stepped in part must not be scored.
-            self._restart('internal_error')
+            self._restart(INTERNAL_ERROR)
             raise
         inference_s = time.perf_counter() - stepping
         self._plan.update(inference_s)
         if self.fill < self.config.window_frames:
             self.counters.stored += 1
-            return Outcome('stored', frame.stamp_ns)
+            return FrameResult(FrameStatus.STORED, frame.stamp_ns)
         self.counters.scored += 1
         novelty = self._novelty(result)
         uncertainties = widen(result.uncertainties, novelty)
-        return Outcome('scored', frame.stamp_ns, prediction=Prediction(
+        return FrameResult(FrameStatus.SCORED, frame.stamp_ns, prediction=Prediction(
             stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
             uncertainty=float(uncertainties[0]), default_point=points.default_point,
-            points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
-            uncertainties=points.spread(uncertainties),
+            default_orientation=points.default_orientation, candidates_stamp_ns=points.stamp_ns,
+            points=points.positions, orientations=points.orientations, pixels=points.pixels,
+            scores=points.spread(result.scores), uncertainties=points.spread(uncertainties),
+            reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s, novelty=novelty))

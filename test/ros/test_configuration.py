@@ -5,6 +5,7 @@ from pathlib import Path
 
 from moss_perception.core.resources import share_directory
 from moss_perception.ros.cell.settings import CellSettings
+from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.evaluator.settings import EvaluatorSettings
 from moss_perception.ros.player.settings import PlayerSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
@@ -29,10 +30,7 @@ def test_the_predictors_parameters_are_listed(sections):
     assert set(listed) == set(known)
     for name, value in listed.items():
         assert type(value) is type(known[name].default), name
-        low, high = known[name].metadata['bounds'] or (value, value)
-        assert low <= value <= high, name
-        _, allows = known[name].metadata['allowed'] or ('', lambda value: True)
-        assert allows(value), name
+        check(name, known[name].default, spec_of(known[name]), value)
 
 
 def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):

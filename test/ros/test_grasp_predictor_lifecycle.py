@@ -185,8 +185,8 @@ def test_raw_images_are_hinted_at_where_compressed_ones_are_awaited(
 
 @pytest.mark.parametrize(('argument', 'words'), [
     ('engine:=foo', "engine='foo' is not allowed: expected one of onnxruntime, torch"),
-    ('stride:=0', 'Min: 1'),
-    ('max_gap:=soon', "'max_gap' to 'soon'"),
+    ('stride:=0', 'stride=0 is not allowed: expected 1 to 1000'),
+    ('max_gap:=soon', "max_gap='soon' is not allowed: expected a number"),
     ('orders:=1.5', "orders '1.5' is not allowed: expected 'auto'"),
 ])
 def test_a_start_value_that_is_not_allowed_ends_it_in_one_line(harness, tmp_path, argument, words):

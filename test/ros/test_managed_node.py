@@ -71,6 +71,29 @@ def test_a_failed_activation_is_undone(context):
     assert node.calls[-2:] == ['activate', 'deactivate']
 
 
+@pytest.mark.parametrize(('error', 'state'), [
+    (ConfigError('not now'), 'inactive'), (ZeroDivisionError('by zero'), 'unconfigured')])
+def test_a_failed_activation_disables_the_publishers(context, error, state):
+    node = Fragile(context, 'activate', error)
+    publisher = node.create_lifecycle_publisher(PoseArray, 'poses', 1)
+    node.trigger_configure()
+    node.trigger_activate()
+    assert (node.state_label, publisher.is_activated) == (state, False)
+    assert str(error) in node.failure
+
+
+def test_a_failed_activation_that_cannot_be_undone_keeps_its_reason(context):
+    node = Fragile(context, 'activate', ConfigError('not now'))
+
+    def deactivate():
+        raise ZeroDivisionError('by zero')
+    node.deactivate = deactivate
+    publisher = node.create_lifecycle_publisher(PoseArray, 'poses', 1)
+    node.trigger_configure()
+    assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert (node.failure, publisher.is_activated) == ('activate failed: not now', False)
+
+
 def test_images_stay_the_last_that_are_served(context, harness):
     node = rclpy.create_node('listener', context=context)
     inputs = Inputs(node, PredictorParameters(), print, print, print)

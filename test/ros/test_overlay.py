@@ -11,7 +11,9 @@ def prediction(score, height=480, width=640, features=None, pixels=(), scores=()
     count = len(scores)
     return Prediction(
         stamp_ns=1, frame_id='camera', score=score, uncertainty=0.1,
-        default_point=np.full(3, np.nan), points=np.zeros((count, 3)),
+        default_point=np.full(3, np.nan), default_orientation=np.zeros(4), candidates_stamp_ns=1,
+        points=np.zeros((count, 3)), orientations=np.zeros((count, 4)),
+        reasons=np.zeros(count, np.uint8),
         pixels=np.array(pixels, float).reshape(count, 2), scores=np.array(scores, float),
         uncertainties=np.zeros(count), size=(height, width),
         source=np.full((height, width, 3), 90, np.uint8),

@@ -1,23 +1,27 @@
-"""Which values grasp_predictor's parameters take, and when."""
+"""Which values grasp_predictor's parameters take, and when; and how a node applies changes."""
 
 import array
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.ros.predictor import parameters
+from moss_perception.ros.common.parameters import (
+    Change,
+    changed,
+    descriptor,
+    NodeParameters,
+    setting,
+    spec_of,
+)
 from moss_perception.ros.predictor.parameters import PredictorParameters
 import pytest
+from rcl_interfaces.msg import SetParametersResult
+import rclpy
 from rclpy.parameter import Parameter
 
 
-def change(configured=False, available_orders=4, current=None, lowest_order=1, **values):
-    return parameters.update(
-        current or PredictorParameters(), [Parameter(n, value=v) for n, v in values.items()],
-        configured, available_orders, lowest_order)
-
-
-def test_the_defaults_are_allowed():
-    parameters.check(PredictorParameters())
+def change(configured=False, **values):
+    return changed(
+        PredictorParameters(), [Parameter(n, value=v) for n, v in values.items()], configured)
 
 
 @pytest.mark.parametrize(('name', 'value', 'expected'), [
@@ -31,6 +35,9 @@ def test_the_defaults_are_allowed():
     ('threads', -1, '0 to 256'),
     ('qos_depth', 0, '1 to 1000'),
     ('stride', 0, '1 to 1000'),
+    ('stride', True, 'an integer'),
+    ('max_gap', 1, 'a number with a decimal point'),
+    ('device', None, 'a string'),
     ('score_threshold', 1.5, '0.0 to 1.0'),
     ('latency_budget', 0.0, '0.001 to 10.0'),
     ('orders', '2,3', "'auto'"),
@@ -49,32 +56,31 @@ def test_the_defaults_are_allowed():
     ('orders', None, "'auto'"),
 ])
 def test_a_refusal_names_value_and_expectation(name, value, expected):
-    before = PredictorParameters()
-    after, result = change(current=before, **{name: value})
-    assert after is before and not result.successful
-    assert name in result.reason and expected in result.reason
+    with pytest.raises(ConfigError) as refusal:
+        change(**{name: value})
+    assert name in str(refusal.value) and expected in str(refusal.value)
     shown = repr(value) if name != 'orders' else ''
-    assert shown in result.reason
+    assert shown in str(refusal.value)
 
 
 @pytest.mark.parametrize(('value', 'highest'), [
     ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), ([1, 2], 2), (1, 1),
     (array.array('q', [1, 2]), 2), (['1', '2'], 2)])
 def test_orders_are_auto_or_a_prefix(value, highest):
-    after, result = change(orders=value)
-    assert result.successful and after.highest_order() == highest
+    assert change(orders=value).highest_order() == highest
 
 
 def test_orders_beyond_the_checkpoint_are_refused():
-    assert change(orders='1,2,3', available_orders=3)[1].successful
-    assert not change(orders='1,2,3', available_orders=2)[1].successful
+    assert change(orders='1,2,3').highest_order(3) == 3
+    with pytest.raises(ConfigError, match="'1,2,3' is not allowed"):
+        change(orders='1,2,3').highest_order(2)
 
 
-def test_orders_that_the_checkpoint_was_not_trained_to_do_with_are_refused():
-    assert change(orders='auto', available_orders=2, lowest_order=2)[1].successful
-    assert change(orders='1,2', available_orders=2, lowest_order=2)[1].successful
-    result = change(orders='1', available_orders=2, lowest_order=2)[1]
-    assert not result.successful and "expected 'auto', '1,2'" in result.reason
+def test_orders_below_the_shortest_trained_prefix_are_refused():
+    assert change(orders='auto').highest_order(2, 2) is None
+    assert change(orders='1,2').highest_order(2, 2) == 2
+    with pytest.raises(ConfigError, match="expected 'auto', '1,2'"):
+        change(orders='1').highest_order(2, 2)
 
 
 @pytest.mark.parametrize('name', [
@@ -82,39 +88,112 @@ def test_orders_that_the_checkpoint_was_not_trained_to_do_with_are_refused():
     'qos_reliability', 'qos_depth', 'publish_features'])
 def test_parameters_of_the_configure_phase_are_refused_once_configured(name):
     value = getattr(PredictorParameters(), name)
-    assert change(**{name: value})[1].successful
-    _, result = change(configured=True, **{name: value})
-    assert not result.successful
-    assert name in result.reason and 'unconfigured' in result.reason
+    assert change(**{name: value}) == PredictorParameters()
+    with pytest.raises(ConfigError, match=f'{name} can be changed only while .* unconfigured'):
+        change(configured=True, **{name: value})
 
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('score_threshold', 0.25), ('stride', 4), ('orders', '1'), ('latency_budget', 0.2)])
 def test_running_parameters_change_at_any_time(name, value):
-    after, result = change(configured=True, **{name: value})
-    assert result.successful and getattr(after, name) == value
-
-
-def test_one_bad_value_refuses_all_of_a_set():
-    before = PredictorParameters()
-    after, result = change(current=before, stride=2, score_threshold=2.0)
-    assert after is before and not result.successful
+    assert getattr(change(configured=True, **{name: value}), name) == value
 
 
 def test_parameters_of_others_are_left_alone():
-    before = PredictorParameters()
-    assert change(current=before, configured=True, use_sim_time=True)[0] == before
+    assert change(configured=True, use_sim_time=True) == PredictorParameters()
 
 
 def test_each_parameter_describes_itself_and_its_range():
     for field in fields(PredictorParameters):
-        descriptor = parameters.descriptor(field.name)
-        assert len(descriptor.description) > 10, field.name
-        bounded = descriptor.integer_range or descriptor.floating_point_range
+        found = descriptor(field)
+        assert len(found.description) > 10, field.name
+        bounded = found.integer_range or found.floating_point_range
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert bounded, field.name
+        assert spec_of(field).change.value in found.additional_constraints
 
 
-def test_a_value_that_is_not_allowed_raises_a_known_error():
-    with pytest.raises(ConfigError, match='stride=0'):
-        parameters.check(PredictorParameters(stride=0))
+@dataclass(frozen=True)
+class Three:
+    """Parameters of a node of the test's own."""
+
+    count: int = setting(1, 'How many.', low=0, high=9, change=Change.ANY_TIME)
+    share: float = setting(0.5, 'How much.', low=0.0, high=1.0, change=Change.ANY_TIME)
+    names: tuple[str, ...] = setting((), 'Topics.')
+
+
+@pytest.fixture
+def make_node(ros_domain):
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes = []
+
+    def make(*overrides):
+        nodes.append(rclpy.create_node(
+            'configured', context=context, parameter_overrides=list(overrides)))
+        return nodes[-1]
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_batch_is_applied_as_a_whole_after_it_was_accepted(make_node):
+    node, seen = make_node(), []
+    parameters = NodeParameters(node, Three, apply=lambda *change: seen.append(change))
+    result = node.set_parameters_atomically([Parameter('count', value=3),
+                                             Parameter('share', value=0.25)])
+    assert result.successful and parameters.values == Three(3, 0.25)
+    assert seen == [(Three(), Three(3, 0.25))]
+
+
+def test_a_batch_with_a_bad_value_changes_nothing(make_node):
+    node, seen = make_node(), []
+    parameters = NodeParameters(node, Three, apply=lambda *change: seen.append(change))
+    assert not node.set_parameters_atomically(
+        [Parameter('count', value=3), Parameter('share', value=2.0)]).successful
+    assert (parameters.values, node.get_parameter('count').value, seen) == (Three(), 1, [])
+
+
+def test_a_batch_that_another_callback_refuses_changes_nothing(make_node):
+    node, seen = make_node(), []
+    # rclpy asks the callback that was added first as the last.
+    node.add_on_set_parameters_callback(lambda changes: SetParametersResult(
+        successful=all(x.value != 3 for x in changes), reason='no three'))
+    parameters = NodeParameters(node, Three, apply=lambda *change: seen.append(change))
+    result = node.set_parameters_atomically([Parameter('count', value=3)])
+    assert (result.successful, result.reason) == (False, 'no three')
+    assert (parameters.values, seen) == (Three(), [])
+
+
+def test_what_the_node_cannot_use_at_present_is_refused(make_node):
+    def validate(settings):
+        if settings.count > 5:
+            raise ConfigError('too many')
+    node = make_node()
+    parameters = NodeParameters(node, Three, validate=validate)
+    result = node.set_parameters_atomically([Parameter('count', value=6)])
+    assert (result.successful, result.reason, parameters.values) == (False, 'too many', Three())
+
+
+def test_what_is_read_once_cannot_be_set(make_node):
+    node = make_node(Parameter('names', value=['a', '/b/', '']))
+    parameters = NodeParameters(node, Three)
+    assert parameters.values.names == ('/a', '/b')
+    assert not node.set_parameters_atomically([Parameter('names', value=['c'])]).successful
+
+
+@pytest.mark.parametrize(('name', 'value', 'words'), [
+    ('count', 10, 'parameter count=10 is not allowed: expected 0 to 9'),
+    ('count', 'ten', "parameter count='ten' is not allowed: expected an integer"),
+    ('share', float('nan'), 'parameter share=nan is not allowed: expected 0.0 to 1.0'),
+    ('names', 'a', "parameter names='a' is not allowed: expected a list of strings"),
+    ('names', [1, 2], 'parameter names=.1, 2. is not allowed: expected a list of strings')])
+def test_a_bad_start_value_is_named_with_what_was_expected(make_node, name, value, words):
+    with pytest.raises(ConfigError, match=words):
+        NodeParameters(make_node(Parameter(name, value=value)), Three)
+
+
+def test_an_empty_list_and_none_are_no_names(make_node):
+    assert NodeParameters(make_node(Parameter('names')), Three).values.names == ()
+    assert NodeParameters(make_node(), Three).values.names == ()

@@ -2,7 +2,7 @@
 
 from frames import CAMERA, candidates, frame, PERIOD_NS, picture, push_all, START_NS, WINDOW
 from moss_perception.core.image_messages import RawImage
-from moss_perception.runtime.predictor import Outcome, Predictor, Sample
+from moss_perception.runtime.predictor import FrameResult, Predictor, Sample
 import numpy as np
 import pytest
 from tiny import tiny_engine, tiny_network
@@ -78,9 +78,9 @@ def _check_stream_against_clip(engine, network):
     predictor.set_camera(CAMERA)
     predictor.set_candidates(candidates(0, [[0.05, 0.02, 0.5]], [0.3]))
     streamed = push_all(predictor, frames)[-1]
-    from moss_perception.training.dataset import encode_scene
-    grasps = encode_scene(np.array([[0.05, 0.02, 0.5, 0.3]]), CAMERA.matrix, (32, 32),
-                          np.array([1.0, 0.0, 0.0]), engine.config)
+    from moss_perception.training.dataset import encode_candidates
+    grasps = encode_candidates(np.array([[0.05, 0.02, 0.5, 0.3]]), CAMERA,
+                               np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))
     with torch.inference_mode():
         logits, _ = network(clip[None], torch.from_numpy(grasps)[None])
@@ -133,17 +133,17 @@ def test_frames_between_samples_are_skipped_without_decoding(predictor):
     predictor.push(frame(0))
     between = frame(0, stamp_ns=START_NS + PERIOD_NS // 3, image=RawImage(
         data=b'\0' * 12, encoding='rgb8', height=2, width=2, step=6))
-    outcome = predictor.admit(between)
-    assert isinstance(outcome, Outcome)
-    assert (outcome.kind, outcome.reason) == ('skipped', 'between_samples')
+    result = predictor.admit(between)
+    assert isinstance(result, FrameResult)
+    assert (result.status, result.reason) == ('skipped', 'between_samples')
 
 
 def test_a_sample_of_before_a_reset_is_stale(predictor):
     sample = predictor.admit(frame(0))
     assert isinstance(sample, Sample)
     predictor.reset()
-    outcome = predictor.advance(sample)
-    assert (outcome.kind, outcome.reason) == ('skipped', 'stale')
+    result = predictor.advance(sample)
+    assert (result.status, result.reason) == ('skipped', 'stale')
 
 
 def test_a_dropped_sample_is_made_up_for(predictor):

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from frames import candidates, frame, push_all, WINDOW
-from moss_perception.core.errors import CandidateError, ConfigError, FrameError
+from frames import frame, push_all, WINDOW
+from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.image_messages import RawImage
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -25,12 +25,6 @@ def test_malformed_frames_are_refused_and_the_stream_goes_on(predictor, image, r
     assert predictor.counters.refused == {reason: 1}
     predictor.push(frame(5))
     assert (predictor.counters.missing, predictor.fill) == (1, 6)
-
-
-def test_candidates_in_another_frame_are_refused(predictor):
-    predictor.push(frame(0))
-    with pytest.raises(CandidateError, match="'base_link'.*'camera'"):
-        predictor.set_candidates(candidates(0, [[0, 0, 1]], frame_id='base_link'))
 
 
 def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):

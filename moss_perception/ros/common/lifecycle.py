@@ -1,4 +1,4 @@
-"""A lifecycle node that says why a transition failed, and outlives a transition it can't make."""
+"""A lifecycle node that logs why a transition failed and survives an unknown transition."""
 
 from collections.abc import Callable
 import traceback
@@ -12,11 +12,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 class ManagedNode(LifecycleNode):
     """
-    Base of lifecycle nodes; they fill in ``configure``, ``activate``, ``deactivate``, ``free``.
+    Base of the lifecycle nodes.
 
-    A known error in a transition is logged as one line and makes the transition fail, so that it
-    can be tried again; any other one is logged with its traceback and leads, by the
-    error-processing state, back to unconfigured.
+    Override ``configure``, ``activate``, ``deactivate`` and ``free``. A known error in one of them
+    is logged as one line and fails the transition, so that you can try again. An unexpected
+    error is logged with its traceback and leads back to unconfigured.
 
     :ivar failure: why the last transition failed; empty if it did not.
     """
@@ -24,7 +24,7 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name, **kwargs)
         self.failure = ''
-        # rclpy lets an unknown transition, such as activate before configure, end the process.
+        # In rclpy an invalid transition, such as activate before configure, ends the process.
         answer = self._service_change_state.callback
         self._service_change_state.callback = lambda *args: self._answer(answer, *args)
 
@@ -37,78 +37,82 @@ class ManagedNode(LifecycleNode):
         """Acquire everything that a stream of messages needs."""
 
     def activate(self) -> None:
-        """Begin to listen and to publish."""
+        """Start to receive and publish messages."""
 
     def deactivate(self) -> None:
-        """Stop listening and publishing."""
+        """Stop receiving and publishing messages."""
 
     def free(self) -> None:
-        """Give back all that was acquired; called in any state, perhaps more than once."""
+        """Release everything; called in any state, perhaps more than once."""
 
     def destroy_node(self) -> None:
-        """Free everything, then leave the graph."""
+        """Release everything, then leave the graph."""
         self.free()
         super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Configure, or free what a failed attempt left."""
+        """Configure; after a failure, release what was acquired."""
         result = self._attempt('configure', self.configure, super().on_configure, state)
         if result != TransitionCallbackReturn.SUCCESS:
             self.free()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Enable the publishers, then listen."""
+        """Enable the publishers, then subscribe; after a failure, undo both."""
         result = super().on_activate(state)
+        if result == TransitionCallbackReturn.SUCCESS:
+            result = self._attempt('activate', self.activate, None, state)
         if result != TransitionCallbackReturn.SUCCESS:
-            return result
-        result = self._attempt('activate', self.activate, None, state)
-        if result != TransitionCallbackReturn.SUCCESS:
-            self.deactivate()
+            reason = self.failure
+            # rclpy leaves the publishers enabled, even if only some of them could be enabled.
+            super().on_deactivate(state)
+            self._attempt('deactivate after a failed activate', self.deactivate, None, state)
+            self.failure = reason
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, then disable the publishers."""
+        """Unsubscribe, then disable the publishers."""
         return self._attempt('deactivate', self.deactivate, super().on_deactivate, state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything; the node can be configured again."""
+        """Release everything; the node can be configured again."""
         return self._attempt('cleanup', self.free, super().on_cleanup, state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and free everything for good."""
+        """Release everything for good."""
         return self._attempt('shutdown', self.free, super().on_shutdown, state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything; the node is unconfigured then and can be configured again."""
+        """Release everything; the node is then unconfigured and can be configured again."""
         reason = self.failure
         result = self._attempt('error processing', self.free, None, state)
         self.failure = reason
         return result
 
-    def _attempt(self, word: str, action: Callable[[], None], then: Any,
+    def _attempt(self, label: str, action: Callable[[], None],
+                 then: Callable[[LifecycleState], TransitionCallbackReturn] | None,
                  state: LifecycleState) -> TransitionCallbackReturn:
         self.failure = ''
         try:
             action()
             return then(state) if then else TransitionCallbackReturn.SUCCESS
         except MossError as error:
-            self.failure = f'{word} failed: {error}'
+            self.failure = f'{label} failed: {error}'
             self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # noqa: BLE001, rclpy would swallow it
-            self.failure = f'{word} failed: {type(error).__name__}: {error}'
-            self.get_logger().error(f'{word} failed:\n{traceback.format_exc()}')
+            self.failure = f'{label} failed: {type(error).__name__}: {error}'
+            self.get_logger().error(f'{label} failed:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
 
-    def _answer(self, answer: Callable, request: ChangeState.Request,
+    def _answer(self, answer: Callable[..., ChangeState.Response], request: ChangeState.Request,
                 response: ChangeState.Response) -> ChangeState.Response:
         try:
             return answer(request, response)
         except Exception as error:  # noqa: BLE001, it would end the process
-            wanted = request.transition.label or request.transition.id
+            requested = request.transition.label or request.transition.id
             reason = without_place(error)
             self.get_logger().error(
-                f'transition {wanted} refused in state {self.state_label}: {reason}')
+                f'transition {requested} refused in state {self.state_label}: {reason}')
             response.success = False
             return response

@@ -15,15 +15,21 @@ from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions, diagnostics
 from moss_perception.ros.common.lifecycle import ManagedNode
+from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import run_node
-from moss_perception.ros.predictor import parameters
 from moss_perception.ros.predictor.inputs import Inputs
 from moss_perception.ros.predictor.monitor import Monitor
 from moss_perception.ros.predictor.outputs import Outputs
+from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.worker import Worker
-from moss_perception.runtime.frame_status import Outcome, Sample
+from moss_perception.runtime.frame_status import (
+    FrameResult,
+    FrameStatus,
+    INTERNAL_ERROR,
+    Sample,
+    SkipReason,
+)
 from moss_perception.runtime.predictor import Predictor
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
@@ -41,8 +47,6 @@ class GraspPredictor(ManagedNode):
 
     def __init__(self, **kwargs: Any):
         super().__init__('grasp_predictor', **kwargs)
-        self.parameters = parameters.declare(self)
-        self.add_on_set_parameters_callback(self._on_parameters)
         self._predictor: Predictor | None = None
         self._outputs: Outputs | None = None
         self._worker: Worker | None = None
@@ -56,6 +60,9 @@ class GraspPredictor(ManagedNode):
         self._seen_resets: Counter = Counter()
         self._candidates_frame = ''
         self._published = 0
+        self._declared = NodeParameters(
+            self, PredictorParameters, is_configured=lambda: self._predictor is not None,
+            validate=self._check_orders, apply=self._on_change)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
@@ -66,7 +73,7 @@ class GraspPredictor(ManagedNode):
 
     def configure(self) -> None:
         """Load and verify the checkpoint."""
-        chosen = self.parameters
+        chosen = self.settings
         path = model_path(chosen.model_path)
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
@@ -89,7 +96,7 @@ class GraspPredictor(ManagedNode):
         self._camera_refused = False
         self._published = 0
         self._worker = Worker(self._advance, self._on_worker_failure)
-        self._inputs = Inputs(self, self.parameters, self._guarded(self._on_candidates),
+        self._inputs = Inputs(self, self.settings, self._guarded(self._on_candidates),
                               self._guarded(self._on_camera_info), self._guarded(self._on_image))
         rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{lay_out(rows)}')
@@ -127,11 +134,11 @@ class GraspPredictor(ManagedNode):
         predictor, frame = self._predictor, conversions.to_frame(message)
         if not self._enabled:
             predictor.counters.frames += 1
-            self._settle(predictor.counters.skip(frame, 'paused'))
+            self._settle(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         if self._candidates_frame not in ('', frame.frame_id):
-            self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
-                       f"expected the images' frame {frame.frame_id!r}")
+            self._warn('candidates_frame', f'candidates in frame {self._candidates_frame!r} get '
+                       f"no score: expected the images' frame {frame.frame_id!r}")
         admitted = predictor.admit(frame)
         self._log_resets()
         if isinstance(admitted, Sample):
@@ -152,12 +159,18 @@ class GraspPredictor(ManagedNode):
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
+        self._candidates_frame = message.header.frame_id
         try:
-            self._candidates_frame = message.header.frame_id
-            self._predictor.set_candidates(conversions.to_candidates(message))
+            candidates = conversions.to_candidates(message)
         except CandidateError as error:
+            # The planner replaced the set before, so that one is not scored any longer.
+            self._predictor.forget_candidates()
             self._monitor.candidates_refused += 1
             self._warn('candidates', f'refused: {error}')
+            return
+        if problem := candidates.problem():
+            self._warn('candidates', problem)
+        self._predictor.set_candidates(candidates)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._predictor is not None
@@ -177,41 +190,45 @@ class GraspPredictor(ManagedNode):
         response.message = 'enabled' if request.data else 'paused: images are skipped'
         return response
 
-    def _on_parameters(self, changes: list) -> SetParametersResult:
-        configured = self._predictor is not None
-        orders = self._orders if configured else ()
-        before = self.parameters
-        self.parameters, result = parameters.update(before, changes, configured, *orders)
-        of_orders = [(p.orders, p.latency_budget) for p in (before, self.parameters)]
-        if configured and of_orders[0] != of_orders[1]:
-            self._apply_orders()
-        return result
+    @property
+    def settings(self) -> PredictorParameters:
+        """The parameters as they are now."""
+        return self._declared.values
 
     @property
     def _orders(self) -> tuple[int, int]:
         """The checkpoint's highest order, and that of the shortest prefix it was trained for."""
         return self._predictor.config.orders, self._predictor.engine.lowest_order
 
+    def _check_orders(self, settings: PredictorParameters) -> None:
+        if self._predictor is not None:
+            settings.highest_order(*self._orders)
+
+    def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
+        if self._predictor is not None and (before.orders, before.latency_budget) != (
+                after.orders, after.latency_budget):
+            self._apply_orders()
+
     def _apply_orders(self) -> None:
-        highest = self.parameters.highest_order(*self._orders)
-        self._predictor.set_orders(highest, self.parameters.latency_budget)
+        highest = self.settings.highest_order(*self._orders)
+        self._predictor.set_orders(highest, self.settings.latency_budget)
 
     # ---- what goes out: worker thread
 
     def _advance(self, sample: Sample) -> None:
-        outcome = self._predictor.advance(sample)
+        result = self._predictor.advance(sample)
         self._log_resets()
-        prediction = outcome.prediction
+        prediction = result.prediction
         if prediction is None:
             self._published = 0
-            self._settle(outcome)
+            self._settle(result)
             return
-        due = self._published % self.parameters.stride == 0
+        due = self._published % self.settings.stride == 0
         self._published += 1
         if due:
             self._look_at(prediction)
-            self._outputs.publish(prediction, self.parameters.score_threshold)
-        self._settle(outcome if due else Outcome('stored', outcome.stamp_ns))
+            self._outputs.publish(prediction, self.settings.score_threshold)
+        self._settle(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _look_at(self, prediction: Prediction) -> None:
         """Note how old a prediction is, and warn of a camera_info that doesn't fit it."""
@@ -222,23 +239,26 @@ class GraspPredictor(ManagedNode):
         if camera is None and len(prediction.points):
             self._warn('camera_info', 'candidates are not scored: expected a calibration on '
                        f'{self.resolve_topic_name("camera_info")}')
-        elif camera is not None and (camera.width, camera.height) != size:
+        elif camera is not None and camera.at_size(*size) is None:
+            reduced = '' if camera.image_size == (camera.width, camera.height) else (
+                ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
             self._warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
-                       f'pixels: expected those of the images, {size[0]} x {size[1]}')
+                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
         self._fail('scoring', error)
         if self.context.ok():
             self._log_resets()
-            self._settle(Outcome('refused', sample.frame.stamp_ns, f'internal_error: {error}'))
+            self._settle(FrameResult(
+                FrameStatus.REFUSED, sample.frame.stamp_ns, INTERNAL_ERROR, str(error)))
 
     # ---- what is said: both threads
 
-    def _settle(self, outcome: Outcome) -> None:
-        if outcome.kind == 'refused':
-            self._monitor.last_refusal = outcome.reason
-            self._warn(outcome.reason.partition(':')[0], f'refused a frame: {outcome.reason}')
-        self._outputs.processed(outcome.stamp_ns, outcome.kind)
+    def _settle(self, result: FrameResult) -> None:
+        if result.status is FrameStatus.REFUSED:
+            self._monitor.last_refusal = f'{result.reason}: {result.detail}'
+            self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
+        self._outputs.processed(result.stamp_ns, result.status.value)
 
     def _log_resets(self) -> None:
         with self._reset_lock:
@@ -284,7 +304,7 @@ class GraspPredictor(ManagedNode):
         else:
             level, message, more = self._monitor.report(
                 self._predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
-                self.parameters.score_threshold)
+                self.settings.score_threshold)
             values |= more | self._settings()
         array = DiagnosticArray(status=[diagnostics.status(
             self.get_fully_qualified_name().lstrip('/'), level, message, values)])
@@ -297,8 +317,8 @@ class GraspPredictor(ManagedNode):
                  for n, cost in enumerate(engine.costs, start=1)}
         return {'orders': _prefix(predictor.order_in_use),
                 'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
-                'threads': self.parameters.threads, 'device': self.parameters.device,
-                'max_gap': self.parameters.max_gap, 'model_sha256': self._sha256,
+                'threads': self.settings.threads, 'device': self.settings.device,
+                'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,
                 'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
 
 
