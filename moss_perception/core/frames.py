@@ -95,7 +95,7 @@ class Prediction:
     :ivar uncertainties: float64, shape ``(K,)``, in [0, 0.5]; NaN likewise.
     :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
     :ivar size: height and width of the camera's image, pixels.
-    :ivar source: the image that was scored, as it came; see :attr:`image`.
+    :ivar source: the image that was scored, checked but not decoded; see :attr:`image`.
     :ivar missing_in_window: how many samples of the window repeat the one before.
     :ivar decode_s: seconds spent decoding and resizing.
     :ivar inference_s: seconds spent in the engine.
