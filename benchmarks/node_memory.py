@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from checkout import ROOT
-from moss_perception.cli.bag_topics import system_of
+from moss_perception.cli.topics import system_of
 from moss_perception.ros.system import STARTER
 from timing import resident_bytes
 
@@ -22,7 +22,7 @@ class NodeError(RuntimeError):
 
 def measure(model: str, bag: Path, seconds: float) -> dict[str, float]:
     """
-    Start predictor, player and starter as ``run_grasp`` does, and watch the predictor.
+    Start predictor, player and starter as ``moss run grasp`` does, and watch the predictor.
 
     :param model: checkpoint; empty for the one of the package.
     :param bag: the recording, played in a loop.
@@ -53,8 +53,9 @@ def _start(executable: str, words: list[str], folder: Path) -> tuple[subprocess.
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
     with log.open('wb') as output:
         process = subprocess.Popen(
-            [sys.executable, '-m', f'moss_perception.ros.{executable}', *words], cwd=folder,
-            env=environment, stdout=output, stderr=subprocess.STDOUT)
+            [sys.executable, '-c', 'import sys; from moss_perception.ros.entry_points import '
+             f'{executable}; sys.exit({executable}())', *words], cwd=folder, env=environment,
+            stdout=output, stderr=subprocess.STDOUT)
     return process, log
 
 

@@ -13,7 +13,7 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from moss_perception.cli.bag_topics import system_of
+from moss_perception.cli.topics import system_of
 from moss_perception.ros.system import grasp_arguments, JOB, Process, SERVICE, STARTER
 
 PACKAGE = 'moss_perception'

@@ -54,7 +54,7 @@ def make_runs(context):
 
 class Run:
     """
-    One system after another: as ``run_eval`` does it, by the events of launch.
+    One system after another: as ``moss run eval`` does it, by the events of launch.
 
     :param runs: processes and their launch actions, of this run and of those to come.
     """

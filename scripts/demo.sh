@@ -7,4 +7,4 @@ moss_options "$@"
 moss_setup demo
 moss_build
 export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}
-exec "$moss_root/install/moss_perception/lib/moss_perception/demo" "${moss_args[@]}"
+exec "$moss_root/install/moss_perception/lib/moss_perception/moss" demo "${moss_args[@]}"

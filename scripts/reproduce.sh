@@ -37,7 +37,7 @@ cd "$moss_root"
 workers=$(env -u OMP_NUM_THREADS nproc)
 jobs_at_once=${jobs_at_once:-$workers}
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
-bin=$moss_root/install/moss_perception/lib/moss_perception
+moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 
 # The settings of each size; a folder of its own for each, since they are not to be mixed.
 if ((small)); then
@@ -57,7 +57,7 @@ fi
 
 # make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
 make_scenes() {
-  "$bin/record" --cell full --out "$folder/$1" --scenes "$2" --seed "$3" --domain "$4" \
+  "$moss" record --cell full --out "$folder/$1" --scenes "$2" --seed "$3" --domain "$4" \
     --workers "$workers" "${@:5}"
 }
 
@@ -70,7 +70,7 @@ make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  "$bin/train" --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
+  "$moss" train --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
     --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }
@@ -102,7 +102,7 @@ train_arms() {
       run=$folder/arms/${arm}_seed_$seed
       [[ -e $run/$arm.safetensors ]] && continue
       # What sees one frame, or the images themselves, has no use for the maps of whole clips.
-      maps=(--maps "$folder/maps/seed_$seed")
+      maps=(--cache "$folder/maps/seed_$seed")
       [[ $arm == last_frame || $arm == *flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
       start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
@@ -117,7 +117,7 @@ train_arms() {
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
     start_training maps "$folder/maps_seed_$seed" study/experiments/moss_12_long.yaml "$seed" \
-      --initial "$initial" --maps "$folder/maps/seed_$seed" --only-maps --workers "$((workers / ${#seeds[@]}))" \
+      --initial "$initial" --cache "$folder/maps/seed_$seed" --only-cache --workers "$((workers / ${#seeds[@]}))" \
       "${options[@]}"
     jobs+=($!)
   done

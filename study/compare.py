@@ -98,7 +98,7 @@ def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
         torch.set_num_threads(arguments.threads)
     paths: dict[str, Path] = {}
     for path, notes in find_checkpoints(arguments.costs):
-        paths.setdefault(notes['arm'], path)
+        paths.setdefault(notes['variant'], path)
     lacking = sorted(set(stored) - set(paths))
     if lacking:
         raise CheckpointError(f'no checkpoint of {lacking[0]} is in {" ".join(arguments.costs)}: '
@@ -130,8 +130,8 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
     """
     Find the checkpoints of runs.
 
-    :returns: each file with its notes, ordered by arm as first found, then seed.
-    :raises CheckpointError: if a folder has none, or one does not say which arm it is of.
+    :returns: each file with its notes, ordered by variant as first found, then seed.
+    :raises CheckpointError: if a folder has none, or one does not name its model variant.
     """
     found = []
     for folder in folders:
@@ -142,17 +142,19 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
                                   'files of train --config')
         for path in paths:
             notes = read_header(path)[1]
-            if not notes.get('arm') or 'recipe' not in notes:
-                raise CheckpointError(f'checkpoint {path} does not say which arm it is of: '
+            # Checkpoints of before call it arm.
+            variant = notes.get('variant') or notes.get('arm')
+            if not variant or 'recipe' not in notes:
+                raise CheckpointError(f'checkpoint {path} does not name its model variant: '
                                       'expected one of train --config')
-            found.append((path, notes))
+            found.append((path, {**notes, 'variant': variant}))
     return found
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict:
     from moss_perception.cli.evaluate_scenes import refuse_training_scenes
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.statistics import require
-    from moss_perception.training.dataset import load_scenes
     import torch
 
     from study.comparison import Attempts, compare_pairs, summarise
@@ -211,12 +213,12 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: d
     for path, notes in checkpoints:
         network = load_checkpoint(path)
         log.info('%s', path)
-        costs.setdefault(notes['arm'], measure_cost(network))
+        costs.setdefault(notes['variant'], measure_cost(network))
         network.to(scorer.device)
         config = network.config
         prefixes = range(lowest_prefix(config, notes), config.orders) if config.steps else ()
         for used in (*prefixes, None):
-            arm = notes['arm']
+            arm = notes['variant']
             if used:
                 arm += ' used ' + ','.join(map(str, range(1, used + 1)))
             sets = {}

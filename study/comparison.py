@@ -34,7 +34,7 @@ class Attempts:
 
     @classmethod
     def of(cls, scenes: list) -> 'Attempts':
-        """Take what is needed from :class:`moss_perception.data.scenes.Scene`."""
+        """Take what is needed from :class:`moss_perception.data.schema.Sample`."""
         counts = [len(scene.outcomes) for scene in scenes]
         return cls(np.concatenate([scene.outcomes for scene in scenes]),
                    np.repeat(np.arange(len(scenes)), counts),

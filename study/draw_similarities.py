@@ -109,8 +109,7 @@ def choose_scenes(folder: str, motion: str = '', seed: int | None = None,
     :param limit: at most so many.
     :raises ConfigError: if there is none.
     """
-    from moss_perception.data.scenes import read_shards
-    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.data.scenes import in_view, read_shards
     chosen = in_view((scene for scene in read_shards(folder) if motion in ('', scene.motion)
                       and seed in (None, scene.seed)), limit)
     if not chosen:

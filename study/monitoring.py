@@ -15,7 +15,7 @@ class Watched:
 
     At a time counts the newest frame that has arrived by then; frames may come late, or never.
 
-    :param scenes: of :class:`moss_perception.data.scenes.Scene`; those in which no grasp
+    :param scenes: of :class:`moss_perception.data.schema.Sample`; those in which no grasp
         was watched until the last of the times are left out.
     :param limit: at most so many.
     :ivar clips: scenes that end at such a frame, with the executed grasp as their one candidate:
@@ -27,24 +27,24 @@ class Watched:
 
     def __init__(self, scenes: list, limit: int | None = None):
         chosen = [(scene, frames) for scene in scenes
-                  if scene.monitor is not None and (frames := _frames_at(scene)).min() >= 0]
+                  if scene.attempt is not None and (frames := _frames_at(scene)).min() >= 0]
         chosen = chosen[:limit]
         self.clips = [scene.during(int(frames[n])) for n in range(len(TIMES_S))
                       for scene, frames in chosen]
-        self.held = np.array([scene.monitor.held for scene, _ in chosen], bool)
+        self.held = np.array([scene.attempt.success for scene, _ in chosen], bool)
         self.loss_s = np.array([_loss_s(scene) for scene, _ in chosen], float)
 
 
 def _frames_at(scene) -> np.ndarray:
     """Return the newest frame at each time; -1 before the first."""
-    since_s = (scene.monitor.stamps_ns - scene.times_ns[-1]) / 1e9
+    since_s = (scene.attempt.stamps_ns - scene.times_ns[-1]) / 1e9
     # Stamps are in whole ticks of 10 ms.
     return np.searchsorted(since_s, np.array(TIMES_S) + 1e-6, side='right') - 1
 
 
 def _loss_s(scene) -> float:
-    watched = scene.monitor
-    if watched.held:
+    watched = scene.attempt
+    if watched.success:
         return np.inf
     since_s = (watched.stamps_ns - scene.times_ns[-1]) / 1e9
     return float(np.nanmean(since_s + watched.to_loss_s))

@@ -10,8 +10,8 @@ from moss_perception.models.build import ClipNetwork
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.network import GraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.training.cache import decode_scenes
-from moss_perception.training.dataset import collate, GraspScenes
+from moss_perception.training.dataset import collate, GraspClips
+from moss_perception.training.decoded import decode_clips
 import numpy as np
 import torch
 from torch import Tensor
@@ -92,8 +92,8 @@ def clips(config: GraspConfig, scenes: list, batch: int = 16) -> Iterator[tuple[
         where [-1, 1] are the image's outer edges.
     :raises ShapeError: if a scene is shorter than the window.
     """
-    data = GraspScenes(decode_scenes(scenes, config), config)
-    for images, grasps, _, places, _ in DataLoader(data, batch, collate_fn=collate):
+    data = GraspClips(scenes, config, decode_clips(scenes, config))
+    for images, grasps, _, _, places in DataLoader(data, batch, collate_fn=collate):
         reach = grasps[:, 0, 3:].norm(dim=-1, keepdim=True)
         here, there = (grasps[:, 0, :2] + places[:, 0, n:n + 2] * reach for n in (0, 2))
         yield images, grasps, here, there

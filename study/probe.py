@@ -33,8 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def probe(arguments: argparse.Namespace) -> int:
     """Probe each checkpoint, print a table, and store it."""
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.models.checkpoint import load_checkpoint
-    from moss_perception.training.dataset import load_scenes
     import torch
 
     from study import motion_probe
@@ -47,7 +47,7 @@ def probe(arguments: argparse.Namespace) -> int:
     for path, notes in find_checkpoints(arguments.runs):
         log.info('%s', path)
         network = load_checkpoint(path)
-        runs.append({'arm': notes['arm'], 'seed': notes['recipe']['seed'],
+        runs.append({'arm': notes['variant'], 'seed': notes['recipe']['seed'],
                      'checkpoint': path.name, 'sha256': network.sha256,
                      'maps': motion_probe.probe(network, fitted, sets)})
     machine = f'{cpu_name()}, {os.cpu_count()} cores'

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.models.build import ClipNetwork
 from moss_perception.models.network import GraspNetwork
-from moss_perception.training.cache import decode_scenes
-from moss_perception.training.dataset import GraspScenes
-from moss_perception.training.kept import early_digest, MapsInMemory
+from moss_perception.training.dataset import GraspClips
+from moss_perception.training.decoded import decode_clips, DecodedClips
+from moss_perception.training.feature_cache import FeaturesInMemory, frozen_digest
 from moss_perception.training.trainer import predict
 import numpy as np
 
@@ -24,12 +24,12 @@ class Scorer:
     :param device: that the networks are on.
     """
 
-    def __init__(self, scenes: dict[Any, list[Scene]], device: str):
+    def __init__(self, scenes: dict[Any, list[Sample]], device: str):
         self.device = device
         self._scenes = scenes
-        self._decoded: dict[tuple, Any] = {}
+        self._decoded: dict[tuple, DecodedClips] = {}
         self._backbone = ''
-        self._maps: dict[tuple, MapsInMemory] = {}
+        self._maps: dict[tuple, FeaturesInMemory] = {}
 
     def score(self, network: Network, name: Any, used: int | None = None) -> np.ndarray:
         """
@@ -42,20 +42,20 @@ class Scorer:
         scenes = self._items(network, name)
         return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
 
-    def _items(self, network: Network, name: Any) -> GraspScenes | MapsInMemory:
+    def _items(self, network: Network, name: Any) -> GraspClips | FeaturesInMemory:
         """Return the scenes as the network takes them: as maps, where these fit in memory."""
         config = network.config
         key = name, config.image_size, config.window_frames, config.frame_rate_hz
         if key not in self._decoded:
-            self._decoded[key] = decode_scenes(self._scenes[name], config)
-        scenes = GraspScenes(self._decoded[key], config)
+            self._decoded[key] = decode_clips(self._scenes[name], config)
+        scenes = GraspClips(self._scenes[name], config, self._decoded[key])
         frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
         if (network.needs_images
                 or len(scenes) * config.frames_seen * frame_bytes > _MAPS_LIMIT):
             return scenes
-        if early_digest(network) != self._backbone:
-            self._backbone, self._maps = early_digest(network), {}
+        if frozen_digest(network) != self._backbone:
+            self._backbone, self._maps = frozen_digest(network), {}
         key += (config.frames_seen,)
         if key not in self._maps:
-            self._maps[key] = MapsInMemory(scenes, network)
+            self._maps[key] = FeaturesInMemory(scenes, network)
         return self._maps[key]

@@ -22,7 +22,7 @@ def frame(k, seed=None, **changes):
 def candidates(k, positions, yaws=None, frame_id='camera'):
     positions = np.array(positions, float).reshape(-1, 3)
     yaws = np.zeros(len(positions)) if yaws is None else np.array(yaws, float)
-    return Candidates(START_NS + k * PERIOD_NS, frame_id, positions, yaws)
+    return Candidates.from_yaws(START_NS + k * PERIOD_NS, frame_id, positions, yaws)
 
 
 def push_all(predictor, frames):

@@ -8,32 +8,28 @@ from moss_perception.core.errors import MossError
 from moss_perception.core.resources import executable
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = {'adapt': 'adapt', 'bag_topics': 'bag_topics', 'clips_to_bag': 'clips',
-            'demo': 'demo', 'evaluate': 'evaluate', 'export': 'export',
-            'record': 'record', 'run_eval': 'run_eval', 'run_grasp': 'run',
-            'train': 'train'}
 
 
 def prefix() -> str:
     """Return where the package is installed; empty if it isn't built."""
     try:
-        return str(executable('run_grasp').parents[2])
+        return str(executable('moss').parents[2])
     except MossError:
         return ''
 
 
 def command(name: str) -> list[str]:
-    """Return what starts an executable."""
+    """Return what starts an executable: ``moss`` or a node."""
     if prefix():
         return [str(executable(name))]
-    if name in COMMANDS:
-        return [sys.executable, '-m', f'moss_perception.cli.{COMMANDS[name]}']
-    return [sys.executable, '-c', _start(name)]
+    return [sys.executable, '-c', start(name)]
 
 
-def _start(name: str) -> str:
-    return (f'import sys; from moss_perception.ros.entry_points import {name}; '
-            f'sys.exit({name}())')
+def start(name: str) -> str:
+    """Return the Python code that starts an executable."""
+    module, function = ('cli.main', 'main') if name == 'moss' else ('ros.entry_points', name)
+    return (f'import sys; from moss_perception.{module} import {function}; '
+            f'sys.exit({function}())')
 
 
 def environment(*first: Path, **more: str) -> dict[str, str]:
@@ -64,7 +60,7 @@ def with_executables(folder: Path, *names: str) -> dict[str, str]:
     made.mkdir(parents=True)
     for name in names:
         path = made / name
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{_start(name)}" "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{start(name)}" "$@"\n')
         path.chmod(0o755)
     # The middleware's own libraries are found along the same path.
     prefixes = [str(folder / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', '')]
@@ -75,4 +71,4 @@ def report() -> str:
     """Say what the tests of executables run."""
     if prefix():
         return f'executables: as installed in {prefix()}'
-    return f'executables: the package is not built, so python -m of the modules in {ROOT}'
+    return f'executables: the package is not built, so the modules in {ROOT}'

@@ -1,14 +1,14 @@
 """Scenes of a bright spot on noise, and what is trained on them: small enough for tests."""
 
 import cv2
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.models.config import GraspConfig
 import numpy as np
 
 MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
 TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2)
-ARM = """
+VARIANT = """
 name: {name}
 network: {{temporal: {temporal}, image_size: 32, channels: [8, 8, 8], moss_window: [3, 3, 3],
   moss_channels: 4, projection_channels: 4, head_channels: 8, ensemble: 2, temporal_channels: 8}}
@@ -26,12 +26,12 @@ def scene(seed, width=48):
         jpegs.append(cv2.imencode('.jpg', image)[1].tobytes())
     places = np.array([[28.0, 13], [10, 25], [28, 13]]) - MATRIX[:2, 2]
     candidates = np.column_stack([places / 48 * 0.6, np.full(3, 0.6), np.zeros(3)])
-    return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                 outcomes=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
+    return Sample(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
+                 labels=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
                  shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
 
 
-def arm_file(folder, name, temporal):
+def variant_file(folder, name, temporal):
     path = folder / f'{name}.yaml'
-    path.write_text(ARM.format(name=name, temporal=temporal))
+    path.write_text(VARIANT.format(name=name, temporal=temporal))
     return path

@@ -1,6 +1,6 @@
 """Scenes of an object that a camera sees from straight above, told in pixels."""
 
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 import numpy as np
 
 FOCAL, DISTANCE_M = 96, 0.6
@@ -26,6 +26,6 @@ class SquareView:
         """Make a scene with two grasps at one place; the object is here, and there at the grip."""
         candidates = np.append(self.in_metres(grasp), 0.0)[None].repeat(2, axis=0)
         track = np.stack([self.in_metres(here), self.in_metres(there)])
-        return Scene(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
-                     outcomes=np.array([True, False]), speed=0.1, motion='constant', shape='box',
+        return Sample(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
+                     labels=np.array([True, False]), speed=0.1, motion='constant', shape='box',
                      track=track.astype(np.float32), matrix=self.matrix)

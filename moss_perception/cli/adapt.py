@@ -1,12 +1,10 @@
-"""Adapt a checkpoint to your robot: ``ros2 run moss_perception adapt --bag BAG --out FILE``."""
+"""``moss adapt``: adapt a checkpoint to your robot."""
 
 import argparse
 import json
 import logging
 from pathlib import Path
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.cli.recording_topics import add_topics, topics_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
@@ -17,13 +15,9 @@ log = logging.getLogger('adapt')
 NOT_WRITTEN = 3
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='adapt', description=__doc__,
-        epilog='Prints what cross-validation tells as JSON. Exit status: 0 written, 1 an error, '
-               '2 wrong arguments, 3 nothing written, since it would not have helped, '
-               '130 interrupted. Needs torch: scripts/setup.sh test.')
+    parser.description += ' Prints the result of the cross-validation as JSON. Needs torch.'
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
@@ -44,21 +38,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
                         help='export graphs for ONNX Runtime')
     parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
-    return parser
 
 
-def adapt(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
         raise ConfigError('adapting needs torch, which is not installed: expected the '
                           'environment of scripts/setup.sh test') from error
+    from moss_perception.evaluation.adaptation import compare_adaptation
+    from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.models.readout import Readout
     from moss_perception.runtime.ood import read_novelty
-    from moss_perception.training.adapt import adapted, fit_calibration, fit_head, judge, Readout
+    from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.evidence import collect
 
     if arguments.folds < 2:
         raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
@@ -70,14 +65,16 @@ def adapt(arguments: argparse.Namespace) -> int:
         **topics_of(arguments))
     _tell_left_out(records, len(evidence))
     readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
-    found = judge(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    rounds = cross_validate(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    found = compare_adaptation(readout.scores(evidence), rounds, evidence.outcomes.numpy() > 0.5,
+                               arguments.seed)
     result = {'model_sha256': network.sha256, 'refitted': _what(arguments), **found}
     print(json.dumps(result, indent=2))
     log.info('%s: %s', _what(arguments), in_words(found))
     if found['change'] >= 0 and not arguments.anyway:
         log.warning('nothing was written: expected a smaller log loss, or --anyway')
         return NOT_WRITTEN
-    made, notes = adapted(network, fit(readout, evidence)), read_header(path)[1]
+    made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
     notes['lineage'] = [*notes.get('lineage', []), {
         'from': network.sha256, 'by': 'adapt', 'refitted': _what(arguments),
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
@@ -115,13 +112,3 @@ def _tell_left_out(records: list, used: int) -> None:
     for record in records:
         for line in (*record.unmatched, *record.notes):
             log.warning('%s: %s', record.path, line)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    return run_command(adapt, build_parser().parse_args(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

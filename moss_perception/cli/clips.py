@@ -1,27 +1,24 @@
-"""``clips_to_bag``: a folder of video clips becomes a recording with grasp outcomes."""
+"""``moss clips``: turn a folder of video clips into a recording with grasp outcomes."""
 
 import argparse
 from functools import partial
 import logging
 import os
 from pathlib import Path
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging, STATUS
+from moss_perception.cli.common import UsageError
 from moss_perception.core.resources import model_path
-from moss_perception.data.clips.rows import shorten
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
-_LOG = logging.getLogger('clips_to_bag')
+_LOG = logging.getLogger('clips')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='clips_to_bag', description='Make a rosbag2 recording (MCAP) of a folder of video '
-        'clips, each a grasp attempt, for evaluate, demo and the nodes.',
-        epilog=f'{STATUS} Clips that can not be used are left out and told of.')
+    parser.description += (
+        ' moss evaluate, moss demo and the nodes read the result. Clips that cannot be used are '
+        'left out and listed.')
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='holds the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
@@ -48,15 +45,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--drops', type=float, default=0.0, metavar='SHARE',
                         help='lose this share of the images')
     parser.add_argument('--seed', type=int, default=0, help='of jitter and drops (%(default)s)')
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Make the recording, and tell what is in it and what is not.
+    Make the recording, and log what it holds and what was left out.
 
+    :raises UsageError: if there are no outcomes, and none are renounced.
     :raises MossError: if it can't be made.
     """
+    if arguments.outcomes is None and not arguments.unlabelled:
+        raise UsageError('expected --outcomes FILE.csv, or --unlabelled')
+    # A clip that can't be read is logged in one line; FFmpeg would add several without its name.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     from moss_perception.data.clips.calibration import read_calibration
     from moss_perception.data.clips.disturbance import Disturbance
     from moss_perception.data.clips.importer import ClipSettings, write_bag
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tell(path: Path, done, window_s: float) -> None:
     """Log what a recording holds; see :class:`moss_perception.data.clips.importer.Written`."""
+    from moss_perception.data.clips.rows import shorten
     dropped = f', {done.dropped} dropped' if done.dropped else ''
     _LOG.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,
               done.images, dropped, path, done.attempts, done.successes, ''.join(
@@ -93,24 +95,3 @@ def tell(path: Path, done, window_s: float) -> None:
         _LOG.warning('%d clips without an outcome', done.clips - done.attempts)
     if done.left_out:
         _LOG.warning('%d clips were left out: %s', len(done.left_out), shorten(done.left_out))
-
-
-def main(argv=None) -> int:
-    """
-    Run the command.
-
-    :param argv: arguments without the program's name; the process's own without.
-    :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
-    """
-    set_up_logging()
-    # A clip that can't be read is told of in one line; FFmpeg would add several that name no file.
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.outcomes is None and not arguments.unlabelled:
-        parser.error('expected --outcomes FILE.csv, or --unlabelled')
-    return run_command(run, arguments, _LOG)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -13,6 +13,10 @@ from moss_perception.core.errors import MossError
 STATUS = 'Exit status: 0 written, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
 
 
+class UsageError(MossError):
+    """Arguments that are well-formed one by one do not go together: exit status 2."""
+
+
 def set_up_logging() -> None:
     """Log to stderr, the command's name before each line."""
     logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')

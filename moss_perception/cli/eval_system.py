@@ -1,13 +1,13 @@
 """
 The one description of an evaluation over topics: runs one after another, the last one reports.
 
-``launch/sim_to_real_eval.launch.py`` and ``run_eval`` are both made from it.
+``launch/sim_to_real_eval.launch.py`` and ``moss run eval`` are both made from it.
 """
 
 from dataclasses import replace
 from pathlib import Path
 
-from moss_perception.cli.bag_topics import system_of
+from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 from moss_perception.evaluation.thresholds import score_threshold

@@ -1,18 +1,10 @@
-"""
-Measure a checkpoint on recordings, or on scenes that it never saw.
-
-``ros2 run moss_perception evaluate BAG…``
-"""
+"""``moss evaluate``: measure a checkpoint on recordings, or on scenes that it never saw."""
 
 import argparse
-import logging
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging
+from moss_perception.cli.common import UsageError
 from moss_perception.cli.recording_topics import add_topics, TOPICS
 from moss_perception.runtime.engine import ENGINES
-
-log = logging.getLogger('evaluate')
 
 # What only the one or the other is asked; argparse keeps values under these names.
 _OF_BAGS = ('outcomes', *TOPICS, 'report', 'record', 'require', 'reference', 'threshold',
@@ -21,13 +13,11 @@ _OF_RECORDS = ('report', 'require', 'reference', 'threshold', 'success_definitio
 _OF_SCENES = ('yardstick', 'require_auroc', 'out')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='evaluate', description='Measure checkpoints on recordings with known outcomes, or '
-        'a checkpoint on scenes that it never saw.',
-        epilog='Exit status: 0 done, 1 an error (a requirement of what is not measured is one), '
-               '2 wrong arguments, 3 a requirement is not met, 130 interrupted.')
+    parser.description += (
+        ' Recordings (rosbag2) hold the outcomes; or the scenes of moss record, which the '
+        'checkpoint never saw.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))
     both = parser.add_argument_group('both')
@@ -45,7 +35,6 @@ def build_parser() -> argparse.ArgumentParser:
                            'one a core for --fresh)')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
                       help='a recording of this domain; of scenes, as for record')
-    return parser
 
 
 def _add_bags(group) -> None:
@@ -90,40 +79,45 @@ def _add_scenes(group) -> None:
                        help='fail unless the lower end of the 95 %% interval is above X')
 
 
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line; what does not fit together ends the process with status 2."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+def check(arguments: argparse.Namespace) -> None:
+    """
+    Refuse arguments that do not go together.
+
+    :raises UsageError: if they don't.
+    """
     of_scenes = arguments.scenes is not None or arguments.fresh is not None
     arguments.named_bags = [x for x in arguments.domain if '=' in x]
     of_bags = bool(arguments.bags or arguments.named_bags)
     if of_scenes + of_bags + bool(arguments.records) != 1:
-        parser.error('expected recordings, or --records, or --scenes, or --fresh')
+        raise UsageError('expected recordings, or --records, or --scenes, or --fresh')
     if arguments.records:
-        _refuse_beside_records(parser, arguments)
-        return arguments
+        _refuse_beside_records(arguments)
+        return
     wrong = [f'--{name.replace("_", "-")}' for name in (_OF_BAGS if of_scenes else _OF_SCENES)
              if getattr(arguments, name)]
     if wrong:
-        parser.error(f'{", ".join(wrong)}: not for {"scenes" if of_scenes else "recordings"}')
+        raise UsageError(f'{", ".join(wrong)}: not for {"scenes" if of_scenes else "recordings"}')
     if of_scenes and max(len(arguments.model), len(arguments.domain)) > 1:
-        parser.error('scenes take one --model and one --domain')
+        raise UsageError('scenes take one --model and one --domain')
     if of_bags and len(arguments.domain) > len(arguments.named_bags):
-        parser.error('--domain: expected NAME=BAG for a recording')
-    return arguments
+        raise UsageError('--domain: expected NAME=BAG for a recording')
 
 
-def _refuse_beside_records(parser: argparse.ArgumentParser,
-                           arguments: argparse.Namespace) -> None:
+def _refuse_beside_records(arguments: argparse.Namespace) -> None:
     names = (*_OF_BAGS, *_OF_SCENES, 'model', 'sha256', 'threads', 'workers', 'domain')
     wrong = [f'--{name.replace("_", "-")}' for name in names
              if name not in _OF_RECORDS and getattr(arguments, name)]
     if wrong:
-        parser.error(f'{", ".join(wrong)}: not for records, which tell what was found')
+        raise UsageError(f'{", ".join(wrong)}: not for records, which tell what was found')
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Do what is asked for."""
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Evaluate what the arguments name: recordings, records or scenes.
+
+    :raises MossError: if arguments do not go together, or something can't be read or written.
+    """
+    check(arguments)
     if arguments.records:
         from moss_perception.cli.evaluate_records import evaluate_records
         return evaluate_records(arguments)
@@ -132,17 +126,3 @@ def evaluate(arguments: argparse.Namespace) -> int:
         return evaluate_bags(arguments)
     from moss_perception.cli.evaluate_scenes import evaluate_scenes
     return evaluate_scenes(arguments)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """
-    Run the command; see :func:`build_parser`.
-
-    :returns: 0; 1 after a known error; 3 if a requirement is not met; 130 if interrupted.
-    """
-    set_up_logging()
-    return run_command(evaluate, parse(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -25,7 +25,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     :param arguments: of the command ``evaluate``.
     :returns: exit status.
     """
-    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.data.scenes import in_view
     from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
@@ -121,9 +121,9 @@ def _score_arms(predictor, scenes: list) -> dict:
 def _score_clips(network, scenes: list):
     """Score all scenes as training does: as clips."""
     from moss_perception.models.network import ensemble_probability
-    from moss_perception.training.dataset import GraspScenes
+    from moss_perception.training.dataset import GraspClips
     from moss_perception.training.trainer import predict
-    logits, _ = predict(network, GraspScenes(scenes, network.config))
+    logits, _ = predict(network, GraspClips(scenes, network.config))
     return ensemble_probability(logits)[0].numpy()
 
 

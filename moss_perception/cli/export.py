@@ -1,29 +1,25 @@
-"""Export a checkpoint for ONNX Runtime: ``ros2 run moss_perception export [MODEL]``."""
+"""``moss export``: export a checkpoint for ONNX Runtime."""
 
 import argparse
 import logging
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 
 log = logging.getLogger('export')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog='export', description=__doc__,
-        epilog='Writes one graph for each prefix of orders beside the checkpoint, compares each '
-               'with torch, and enters their digests into SHA256SUMS.')
+    parser.description += (
+        ' Writes one graph for each prefix of orders beside the checkpoint, compares each with '
+        'torch, and enters their digests into SHA256SUMS.')
     parser.add_argument('model', nargs='?', default='',
                         help='checkpoint (.safetensors); none for the shipped one')
     parser.add_argument('--sha256', default='', help='its digest; none to read SHA256SUMS')
-    return parser
 
 
-def export(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Export all graphs of a checkpoint, or change nothing."""
     try:
         from moss_perception.models.export import export_graphs
@@ -37,13 +33,3 @@ def export(arguments: argparse.Namespace) -> int:
     for graph in graphs:
         log.info('wrote %s, %.1f MB', graph, graph.stat().st_size / 1e6)
     return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    return run_command(export, build_parser().parse_args(argv), log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,19 +1,14 @@
-"""``record``: play the simulated work cell into training data or into a recording."""
+"""``moss record``: record the simulated work cell, as training data or as a rosbag2."""
 
 import argparse
 from contextlib import closing, nullcontext
 import logging
-import sys
-
-from moss_perception.cli.common import run_command, set_up_logging, STATUS
 
 _LOG = logging.getLogger('record')
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='record', description='Play the simulated work cell into training data (--out) or '
-        'into a rosbag2 recording (--bag).', epilog=STATUS)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument('--out', metavar='DIR', help='folder for shards of training data')
     target.add_argument('--bag', metavar='DIR', help='folder of the recording to write')
@@ -33,7 +28,18 @@ def _parser() -> argparse.ArgumentParser:
                         help='one of the motions of the cell; a mixture without')
     parser.add_argument('--rate', type=float, default=10.0,
                         help='frames a second of --bag (%(default)s)')
-    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Record scenes or a recording.
+
+    :raises MossError: if a setting is not allowed, or nothing can be rendered or written.
+    """
+    from moss_perception.simulation.source import Source
+    source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
+    source.sample(max(arguments.seed, 0))
+    return (_record if arguments.bag else _generate)(arguments, source)
 
 
 def _record(arguments, source) -> int:
@@ -64,26 +70,3 @@ def _tell_skipped(skipped: dict) -> None:
     if skipped:
         _LOG.warning('%d scenes were left out: %s', sum(skipped.values()), ', '.join(
             f'{count} {reason}' for reason, count in sorted(skipped.items())))
-
-
-def _run(arguments) -> int:
-    from moss_perception.simulation.source import Source
-    source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
-    source.sample(max(arguments.seed, 0))
-    return (_record if arguments.bag else _generate)(arguments, source)
-
-
-def main(argv=None) -> int:
-    """
-    Run the command.
-
-    :param argv: arguments without the program's name; the process's own without.
-    :returns: the exit status: 0, 1 after one line that says what is wrong, or 130 if interrupted.
-    """
-    set_up_logging()
-    arguments = _parser().parse_args(argv)
-    return run_command(_run, arguments, _LOG)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,52 +1,52 @@
-"""Start the grasp system without ``ros2 launch``: ``run_grasp [name:=value …]``."""
+"""``moss run``: start a system of nodes without ``ros2 launch``."""
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 import signal
-import sys
 
-from moss_perception.cli.bag_topics import system_of
+from moss_perception.cli.common import UsageError
+from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
 from moss_perception.cli.supervisor import Supervisor
-from moss_perception.core.errors import ConfigError, MossError
+from moss_perception.cli.topics import system_of
+from moss_perception.core.errors import ConfigError
 from moss_perception.ros.system import Argument, grasp_arguments, Process
 
-
-def main(argv: list[str] | None = None) -> int:
-    """
-    Run the system until it ends or is interrupted.
-
-    :param argv: ``name:=value`` words, or ``--show-args``; the command line's if None.
-    :returns: see :func:`run_systems`.
-    """
-    return run_systems('run_grasp', grasp_arguments(), lambda values: [system_of(values)], argv)
+Describe = Callable[[dict[str, str]], list[list[Process]]]
 
 
-def run_systems(program: str, arguments: list[Argument],
-                describe: Callable[[dict[str, str]], list[list[Process]]],
-                argv: list[str] | None = None) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    systems = parser.add_subparsers(metavar='SYSTEM', required=True)
+    for name, summary, arguments, describe in (
+            ('grasp', 'camera or recording, predictor and gate', grasp_arguments(),
+             lambda values: [system_of(values)]),
+            ('eval', 'evaluate a checkpoint over topics, and report', evaluation_arguments(),
+             evaluation_runs)):
+        one = systems.add_parser(
+            name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog='\n'.join(['Arguments, each as name:=value:', *map(_show, arguments)]))
+        words = one.add_argument('words', nargs='*', metavar='name:=value',
+                                 help='listed below; without: the default')
+        words.completer = _completer(arguments)
+        one.set_defaults(parser=one, describe=describe)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """
     Run systems one after another, until the last has ended, one fails or all are interrupted.
 
-    :param program: name of the executable.
-    :param arguments: what can be said.
-    :param describe: turns what was said into the processes of each system.
-    :param argv: ``name:=value`` words, or ``--show-args``; the command line's if None.
-    :returns: 2 for a wrong argument, 1 if a system failed, else as
+    :param arguments: ``describe`` turns the values of ``words`` into the processes of each system.
+    :returns: 1 if a system failed, else as
         :meth:`moss_perception.cli.supervisor.Supervisor.wait` says.
+    :raises UsageError: if a word is not understood, or a value not allowed.
+    :raises MossError: if a recording can't be used, or an executable is missing.
     """
-    words = sys.argv[1:] if argv is None else argv
-    if any(word in ('-h', '--help', '-s', '--show-args') for word in words):
-        print(f'usage: {program} [--show-args] [name:=value …]\n\n'
-              + '\n'.join(_show(argument) for argument in arguments))
-        return 0
     try:
-        # All of them at once: a missing executable must not be found when half is done.
-        supervisors = [Supervisor(processes) for processes in describe(_parse(words))]
+        # All of them first: a missing executable must not be found when half is done.
+        supervisors = [Supervisor(x) for x in arguments.describe(_parse(arguments.words))]
     except ConfigError as error:
-        print(f'{program}: error: {error}', file=sys.stderr)
-        return 2
-    except MossError as error:
-        print(f'{program}: error: {error}', file=sys.stderr)
-        return 1
+        raise UsageError(str(error)) from error
 
     def interrupt(number: int, _: object) -> None:
         for supervisor in supervisors:
@@ -61,13 +61,13 @@ def run_systems(program: str, arguments: list[Argument],
     return 0
 
 
-def _parse(words: list[str]) -> dict[str, str]:
+def _parse(words: Sequence[str]) -> dict[str, str]:
     values = {}
     for word in words:
         name, separator, value = word.partition(':=')
         if not separator or not name:
-            raise ConfigError(f"'{word}' is not understood: expected name:=value, and "
-                              '--show-args lists the names')
+            raise ConfigError(f"'{word}' is not understood: expected name:=value, and --help "
+                              'lists the names')
         values[name] = value
     return values
 
@@ -78,5 +78,11 @@ def _show(argument: Argument) -> str:
             f'      default {argument.default!r}{choices if argument.choices else ""}')
 
 
-if __name__ == '__main__':
-    sys.exit(main())
+def _completer(arguments: Sequence[Argument]) -> Callable[..., list[str]]:
+    """Return what offers the words that a shell may complete."""
+    offered = [f'{argument.name}:={choice}' for argument in arguments
+               for choice in argument.choices or ('',)]
+
+    def complete(prefix: str, **_: object) -> list[str]:
+        return [word for word in offered if word.startswith(prefix)]
+    return complete

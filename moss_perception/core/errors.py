@@ -25,6 +25,10 @@ class ClipError(BagError):
     """One video clip can't be used, though others can: it is left out and counted."""
 
 
+class DataError(MossError):
+    """A sample lacks something that was asked of it."""
+
+
 class SimulationError(MossError):
     """The simulated work cell can't be built, rendered or recorded."""
 
@@ -51,6 +55,10 @@ class WorkerError(MossError):
 
 class CandidateError(MossError):
     """A set of grasp candidates can't be used."""
+
+
+class ScoresError(MossError):
+    """A cloud of grasp scores can't be used."""
 
 
 class FrameError(MossError):

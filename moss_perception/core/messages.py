@@ -1,13 +1,12 @@
 """
-What messages say, as the predictor's plain data.
+Messages as the predictor's plain data.
 
-Only fields are read, so that rclpy's messages and those of a recording are taken alike.
+Only fields are read, so messages of rclpy and of a recording both work.
 """
 
-import math
 from typing import Any
 
-from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera, Candidates, Frame
 import numpy as np
 
@@ -53,34 +52,28 @@ def to_camera(message: Any) -> Camera:
     if len(distortion) not in COEFFICIENTS[model] or not np.isfinite(distortion).all():
         raise ConfigError(f'camera_info has distortion {distortion.tolist()}: expected '
                           f'{COEFFICIENTS[model]} finite coefficients for {model!r}')
-    return Camera(message.width, message.height, matrix, distortion, model)
+    roi = message.roi
+    return Camera(
+        message.width, message.height, matrix, distortion, model,
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        # 0 means 1 in the message.
+        (max(1, message.binning_x), max(1, message.binning_y)))
 
 
 def to_candidates(message: Any) -> Candidates:
     """
     Read grasp candidates.
 
+    A pose that is not finite, or not a rotation, is kept; it gets no score.
+
     :param message: with the fields of geometry_msgs/PoseArray: poses in the camera's optical
         frame, x the direction in which the gripper closes.
-    :raises CandidateError: if a position or an orientation is not usable, or the stamp is 0.
+    :raises CandidateError: if the stamp is 0.
     """
-    positions = np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses])
-    positions = positions.reshape(-1, 3)
-    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
-    if len(wrong):
-        raise CandidateError(f'candidate {wrong[0]} has position {positions[wrong[0]].tolist()}: '
-                             'expected finite numbers')
-    yaws = np.array([_yaw(i, p.orientation) for i, p in enumerate(message.poses)], np.float64)
+    positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
+    orientations = [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w)
+                    for p in message.poses]
     return Candidates(
-        stamp_to_ns(message.header.stamp), message.header.frame_id, positions, yaws)
-
-
-def _yaw(index: int, rotation: Any) -> float:
-    """Return the angle of the rotated x axis in the image plane; see :class:`Candidates`."""
-    x, y, z, w = rotation.x, rotation.y, rotation.z, rotation.w
-    norm = x * x + y * y + z * z + w * w
-    # Twice as wide as the rounding of a quaternion that was printed with two digits.
-    if not 0.9 < norm < 1.1:
-        raise CandidateError(f'candidate {index} has orientation ({x:g}, {y:g}, {z:g}, {w:g}): '
-                             'expected a unit quaternion')
-    return math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
+        stamp_to_ns(message.header.stamp), message.header.frame_id,
+        np.array(positions, np.float64).reshape(-1, 3),
+        np.array(orientations, np.float64).reshape(-1, 4))

@@ -14,19 +14,21 @@ _TEXTS = ('motion', 'shape', 'domain', 'family', 'cell', 'split')
 
 def pack(scenes: list, size: tuple) -> dict:
     """
-    Lay scenes out as arrays; frames of all scenes follow one another, each scene's monitor last.
+    Lay scenes out as arrays.
 
-    :param scenes: of :class:`moss_perception.data.scenes.Scene`, with their matrices.
+    The images of all scenes follow one another; those of a scene's attempt come last in it.
+
+    :param scenes: of :class:`moss_perception.data.schema.Sample`, with their matrices.
     :param size: width and height of the images, pixels.
     """
-    watched = [scene.monitor for scene in scenes if scene.monitor is not None]
+    watched = [scene.attempt for scene in scenes if scene.attempt is not None]
     jpegs, stamps = [], []
     for scene in scenes:
         jpegs += scene.jpegs
         stamps.append(scene.times_ns)
-        if scene.monitor is not None:
-            jpegs += scene.monitor.jpegs
-            stamps.append(scene.monitor.stamps_ns)
+        if scene.attempt is not None:
+            jpegs += scene.attempt.jpegs
+            stamps.append(scene.attempt.stamps_ns)
     return {
         'format': np.array(FORMAT),
         'size': np.array(size, np.int32),
@@ -34,9 +36,9 @@ def pack(scenes: list, size: tuple) -> dict:
         'offset': np.cumsum([0] + [len(data) for data in jpegs]),
         'stamps_ns': np.concatenate(stamps).astype(np.int64),
         'frames': np.array([len(scene.jpegs) for scene in scenes]),
-        'watched': np.array([len(scene.monitor.jpegs) if scene.monitor else 0
+        'watched': np.array([len(scene.attempt.jpegs) if scene.attempt else 0
                              for scene in scenes]),
-        'executed': np.array([scene.monitor.candidate if scene.monitor else -1
+        'executed': np.array([scene.attempt.candidate if scene.attempt else -1
                               for scene in scenes]),
         'phase': np.array([name for one in watched for name in one.phases], str),
         'to_loss_s': _joined([one.to_loss_s for one in watched], ()),

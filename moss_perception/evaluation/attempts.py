@@ -1,39 +1,14 @@
 """Scores of recorded attempts, by the very predictor that the node drives."""
 
 from collections.abc import Iterable
-import logging
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.core.frames import Camera, Candidates, Frame
-from moss_perception.core.geometry import project
+from moss_perception.core.frames import Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 
 _FRAME_ID = 'camera_optical_frame'
-_LOG = logging.getLogger(__name__)
-
-
-def in_view(scenes: Iterable, limit: int | None = None) -> list:
-    """
-    Choose the scenes whose candidates all lie in the image; how many do not is logged.
-
-    :param scenes: of :class:`moss_perception.data.scenes.Scene`.
-    :param limit: at most so many.
-    """
-    chosen, outside = [], 0
-    for scene in scenes:
-        if np.isfinite(project(scene.candidates[:, :3].astype(np.float64),
-                               _camera(scene))).all():
-            chosen.append(scene)
-        else:
-            outside += 1
-        if limit is not None and len(chosen) >= limit:
-            break
-    if outside:
-        _LOG.warning('%d of %d scenes have candidates outside the image and are left out',
-                     outside, outside + len(chosen))
-    return chosen
 
 
 def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -> np.ndarray:
@@ -41,7 +16,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
     Push each scene's frames through a predictor, and score its candidates at the decision.
 
     :param predictor: its window is reset before each scene.
-    :param scenes: of :class:`moss_perception.data.scenes.Scene`, with at least as many
+    :param scenes: of :class:`moss_perception.data.schema.Sample`, with at least as many
         frames as the window.
     :param frozen: repeat each scene's last frame in place of the others: nothing moves.
     :returns: float64, one score a candidate, in [0, 1], scene after scene; NaN for candidates
@@ -52,7 +27,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
     for scene in scenes:
         predictor.reset('next_scene')
         prediction = None
-        predictor.set_camera(_camera(scene))
+        predictor.set_camera(scene.camera)
         positions = scene.candidates[:, :3].astype(np.float64)
         jpegs, times_ns = scene.jpegs, scene.times_ns
         if frozen:
@@ -60,7 +35,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
             jpegs, times_ns = jpegs[-1:] * span, np.arange(span) * period_ns
         for jpeg, time_ns in zip(jpegs, times_ns - times_ns[0], strict=True):
             stamp_ns = begin_ns + int(time_ns)
-            predictor.set_candidates(Candidates(
+            predictor.set_candidates(Candidates.from_yaws(
                 stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
             # Of two frames within one sample's time, only the first is scored.
             prediction = predictor.push(Frame(
@@ -71,7 +46,3 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
         begin_ns = stamp_ns + period_ns
         scores.append(prediction.scores)
     return np.concatenate(scores)
-
-
-def _camera(scene) -> Camera:
-    return Camera(*scene.image_size, scene.matrix)

@@ -79,7 +79,7 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
         *_of_candidates(seen), *_of_calibrations(seen),
-        *(f'{count} messages of {what} were refused: {why}'
+        *(f'{count} messages of {what} were refused, in full or in part: {why}'
           for what, (count, why) in seen.refused.items())) if line)
 
 

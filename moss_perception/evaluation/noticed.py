@@ -51,9 +51,11 @@ class Look:
         self.seen.candidates += 1
         self.seen.candidates_frame = message.header.frame_id
         try:
-            to_candidates(message)
+            problem = to_candidates(message).problem()
         except CandidateError as error:
-            self.seen.candidates_refused(str(error))
+            problem = str(error)
+        if problem:
+            self.seen.candidates_refused(problem)
 
     def _camera(self, kind: str, _: int, raw: bytes) -> None:
         # Calibrations come with each image, and but for their stamps they are the same.

@@ -35,7 +35,7 @@ def baselines(scenes: list) -> dict[str, np.ndarray]:
     """
     Tell what choosing without a model would have reached in each scene.
 
-    :param scenes: of :class:`moss_perception.data.scenes.Scene`.
+    :param scenes: of :class:`moss_perception.data.schema.Sample`.
     :returns: expected success, float64, one a scene: ``random`` takes any candidate, ``centre``
         the one nearest to where the object is now, ``constant_velocity`` that nearest to where it
         would be when the fingers close, went it on as at the decision, ``true_motion`` that

@@ -181,9 +181,14 @@ class _Run:
         self._seen.candidates += 1
         self._seen.candidates_frame = arrival.message.header.frame_id
         try:
-            self._predictor.set_candidates(to_candidates(arrival.message))
+            candidates = to_candidates(arrival.message)
         except CandidateError as error:
+            self._predictor.forget_candidates()
             self._seen.candidates_refused(str(error))
+            return
+        if problem := candidates.problem():
+            self._seen.candidates_refused(problem)
+        self._predictor.set_candidates(candidates)
 
     def image(self, arrival: Arrival) -> None:
         image, self.images = self.images, self.images + 1
@@ -218,8 +223,9 @@ class _Run:
         if any(stamp_ns <= x.outcome.decision_ns for x in during):
             return None
         known = [x for x in during if x.position is not None and x.frame_id == frame_id]
-        return Candidates(stamp_ns, frame_id, np.stack([x.position for x in known]),
-                          np.array([x.yaw for x in known])) if known else None
+        return Candidates.from_yaws(
+            stamp_ns, frame_id, np.stack([x.position for x in known]),
+            np.array([x.yaw for x in known])) if known else None
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))

@@ -4,11 +4,6 @@ from importlib import import_module
 import signal
 
 
-def autostart() -> int:
-    """Run :mod:`moss_perception.ros.common.lifecycle_starter`."""
-    return _run('common.lifecycle_starter')
-
-
 def bag_evaluator() -> int:
     """Run :mod:`moss_perception.ros.evaluator.node`."""
     return _run('evaluator.node')

@@ -155,7 +155,8 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
         processes.append(_gate(said, simulated, common))
     if said['autostart'] == 'true':
         processes.append(Process(
-            'autostart', 'grasp_autostart', STARTER, arguments=('grasp_predictor',), **common))
+            'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),
+            **common))
     if said['bag']:
         processes.append(_player(said, simulated, common))
     if with_sim:
@@ -182,9 +183,8 @@ def _camera_topics(said: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _gate(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
     return Process(
         'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
-        parameter_files=_parameter_files(said), remappings=_changed(
-            ('grasp_scores', 'grasp_predictor/grasp_scores'),
-            ('grasp_candidates', said['candidates_topic'])), **common)
+        parameter_files=_parameter_files(said), remappings=(
+            ('grasp_scores', 'grasp_predictor/grasp_scores'),), **common)
 
 
 def _player(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:

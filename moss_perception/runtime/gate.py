@@ -1,4 +1,4 @@
-"""Which grasp to execute: the best fresh candidate, held for a while, kept by hysteresis."""
+"""Selects the grasp to execute: the best acceptable candidate, with hysteresis."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,24 @@ SELECTED = 'selected'
 STALE = 'stale'
 BELOW_THRESHOLD = 'below threshold'
 
-# A conveyor at 0.5 m/s, scored ten times a second, moves its candidates this far from one set of
-# scores to the next; a planner that draws its candidates anew usually moves them further.
+# A conveyor at 0.5 m/s moves a candidate this far between two frames at 10 Hz. A planner that
+# samples new candidates usually moves them further.
 MAX_MOVE_M = 0.05
 
 
 @dataclass(frozen=True)
 class GateConfig:
     """
-    What a grasp must show before it is selected.
+    When a candidate is selected, kept and replaced.
 
-    :ivar min_score: lowest score that is selected, in [0, 1].
-    :ivar max_uncertainty: highest uncertainty that is selected or kept, in [0, 0.5].
-    :ivar hold_time_s: how long a candidate must stay the best, in stamp time, 0 or more.
-    :ivar max_age_s: scores older or further ahead than this are stale, above 0.
-    :ivar release_score: a selected candidate is kept down to this score, in [0, ``min_score``].
+    :ivar min_score: a candidate is acceptable from this score on, in [0, 1].
+    :ivar max_uncertainty: and up to this uncertainty, in [0, 0.5].
+    :ivar hold_time_s: how long it must be acceptable without a break, in stamp time, 0 or more.
+    :ivar max_age_s: scores older than this, or as far ahead of the clock, are stale; above 0.
+    :ivar release_score: the selected candidate is kept down to this score, in
+        [0, ``min_score``].
+    :ivar switch_margin: and until another candidate, held as long, scores higher by more than
+        this, in [0, 1].
     """
 
     min_score: float = 0.5
@@ -33,6 +36,7 @@ class GateConfig:
     hold_time_s: float = 0.2
     max_age_s: float = 0.5
     release_score: float = 0.4
+    switch_margin: float = 0.1
 
     def __post_init__(self):
         """
@@ -46,6 +50,7 @@ class GateConfig:
         self._expect('max_age_s', 0.01 <= self.max_age_s <= 60, 'in [0.01, 60]')
         self._expect('release_score', 0 <= self.release_score <= self.min_score,
                      f'in [0, min_score={self.min_score}]')
+        self._expect('switch_margin', 0 <= self.switch_margin <= 1, 'in [0, 1]')
 
     def _expect(self, name: str, allowed: bool, expected: str) -> None:
         if not allowed:
@@ -56,10 +61,11 @@ class GateConfig:
 @dataclass(frozen=True)
 class Decision:
     """
-    What the gate says.
+    The gate's decision on one frame.
 
     :ivar state: ``waiting``, ``candidate``, ``selected``, ``stale`` or ``below threshold``.
-    :ivar index: the candidate that is held or selected, or ``None``.
+    :ivar index: the selected candidate; in the state ``candidate`` the best acceptable one; else
+        ``None``.
     """
 
     state: str
@@ -68,12 +74,12 @@ class Decision:
 
 class Gate:
     """
-    Follows the scores of a list of candidates and selects one.
+    Selects the best of the candidates that have been acceptable for the whole hold time.
 
-    A candidate is the same one in the next list if the list is as long, it stands at the same
-    place in it, and it moved by at most 5 cm.
+    A candidate is the same one in the next list if the list is as long, it has the same index,
+    and it moved by at most 5 cm.
 
-    :param config: what a grasp must show.
+    :param config: when a candidate is selected, kept and replaced.
     """
 
     def __init__(self, config: GateConfig):
@@ -83,54 +89,55 @@ class Gate:
     def reset(self) -> None:
         """Forget all scores."""
         self._stamp_ns: int | None = None
-        self._forget_candidate()
+        self._forget_candidates()
 
-    def _forget_candidate(self) -> None:
-        self._index: int | None = None
-        self._position = np.zeros(3)
-        self._length = 0
-        self._since_ns = 0
-        self._selected = False
+    def _forget_candidates(self) -> None:
+        self._positions = np.zeros((0, 3))
+        self._since_ns: list[int | None] = []
+        self._selected: int | None = None
 
     def update(self, stamp_ns: int, now_ns: int, positions: np.ndarray, scores: np.ndarray,
                uncertainties: np.ndarray) -> Decision:
         """
         Take the scores of one frame.
 
-        :param stamp_ns: the frame's stamp; one below the last starts again, nanoseconds.
+        :param stamp_ns: the frame's stamp, nanoseconds; one below the last starts again.
         :param now_ns: the time by the same clock, nanoseconds.
-        :param positions: shape ``(K, 3)``, metres; ``K`` = 0 where there are no candidates.
+        :param positions: of the candidates, shape ``(K, 3)``, metres.
         :param scores: shape ``(K,)``, in [0, 1]; NaN where a candidate has none.
         :param uncertainties: shape ``(K,)``, in [0, 0.5]; NaN likewise.
-        :returns: state, and the candidate it is about.
         """
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.reset()
         self._stamp_ns = stamp_ns
         if self._is_stale(now_ns):
-            self._forget_candidate()
+            self._forget_candidates()
             return Decision(STALE)
         if not len(scores):
-            self._forget_candidate()
+            self._forget_candidates()
             return Decision(WAITING)
         self._follow(positions)
-        self._choose(stamp_ns, positions, scores, uncertainties)
-        if self._index is None:
-            return Decision(BELOW_THRESHOLD)
-        if stamp_ns - self._since_ns >= round(self.config.hold_time_s * 1e9):
-            self._selected = True
-        return Decision(SELECTED if self._selected else CANDIDATE, self._index)
+        # Comparisons with NaN are false: a candidate without a score is never acceptable.
+        certain = uncertainties <= self.config.max_uncertainty
+        acceptable = certain & (scores >= self.config.min_score)
+        self._since_ns = [(stamp_ns if since is None else since) if good else None
+                          for since, good in zip(self._since_ns, acceptable, strict=True)]
+        self._select(stamp_ns, scores, certain)
+        if self._selected is not None:
+            return Decision(SELECTED, self._selected)
+        best = _best(scores, acceptable)
+        return Decision(BELOW_THRESHOLD) if best is None else Decision(CANDIDATE, best)
 
     def watch(self, now_ns: int) -> Decision | None:
         """
-        Look whether the last scores have gone stale; to be called now and then.
+        Check whether the last scores have become stale; call it regularly.
 
         :param now_ns: the time by the clock of the stamps, nanoseconds.
         :returns: ``stale``, or ``None`` where nothing changes.
         """
         if self._stamp_ns is None or not self._is_stale(now_ns):
             return None
-        self._forget_candidate()
+        self._forget_candidates()
         return Decision(STALE)
 
     def _is_stale(self, now_ns: int) -> bool:
@@ -138,27 +145,31 @@ class Gate:
         return abs(now_ns - self._stamp_ns) > round(self.config.max_age_s * 1e9)
 
     def _follow(self, positions: np.ndarray) -> None:
-        """Lose the held candidate where the new list doesn't hold it."""
-        if self._index is None:
-            return
-        moved = (np.linalg.norm(positions[self._index] - self._position)
-                 if len(positions) == self._length else np.inf)
-        if not moved <= MAX_MOVE_M:
-            self._forget_candidate()
+        """Forget the candidates that are not in the new list."""
+        if len(positions) != len(self._positions):
+            self._since_ns, self._selected = [None] * len(positions), None
+        else:
+            same = np.linalg.norm(positions - self._positions, axis=1) <= MAX_MOVE_M
+            self._since_ns = [since if stays else None
+                              for since, stays in zip(self._since_ns, same, strict=True)]
+            if self._selected is not None and not same[self._selected]:
+                self._selected = None
+        self._positions = positions
 
-    def _choose(self, stamp_ns: int, positions: np.ndarray, scores: np.ndarray,
-                uncertainties: np.ndarray) -> None:
-        """Keep the selected candidate while it may be kept, else hold the best."""
-        certain = uncertainties <= self.config.max_uncertainty
-        kept = self._selected and certain[self._index] and (
-            scores[self._index] >= self.config.release_score)
-        if not kept:
-            eligible = certain & (scores >= self.config.min_score)
-            if not eligible.any():
-                self._forget_candidate()
+    def _select(self, stamp_ns: int, scores: np.ndarray, certain: np.ndarray) -> None:
+        """Keep, replace or release the selected candidate, or select one."""
+        hold_ns = round(self.config.hold_time_s * 1e9)
+        best = _best(scores, np.array([since is not None and stamp_ns - since >= hold_ns
+                                       for since in self._since_ns]))
+        selected = self._selected
+        if selected is not None and certain[selected] and (
+                scores[selected] >= self.config.release_score):
+            margin = self.config.switch_margin
+            if best is None or not scores[best] > scores[selected] + margin:
                 return
-            best = int(np.argmax(np.where(eligible, scores, -np.inf)))
-            if best != self._index:
-                self._forget_candidate()
-                self._index, self._since_ns = best, stamp_ns
-        self._position, self._length = positions[self._index], len(positions)
+        self._selected = best
+
+
+def _best(scores: np.ndarray, among: np.ndarray) -> int | None:
+    """Return the first index of the highest score among those chosen, ``None`` for none."""
+    return int(np.argmax(np.where(among, scores, -np.inf))) if among.any() else None

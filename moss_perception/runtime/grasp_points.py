@@ -4,9 +4,9 @@ from collections import deque
 from dataclasses import dataclass
 import threading
 
-from moss_perception.core.errors import CandidateError
-from moss_perception.core.frames import Camera, Candidates
-from moss_perception.core.geometry import encode_grasps, project
+from moss_perception.core.frames import Camera, Candidates, orientations_from_yaws
+from moss_perception.core.geometry import encode_grasps, project, unproject
+from moss_perception.core.scores import ScoreReason
 from moss_perception.models.config import GraspConfig
 import numpy as np
 
@@ -22,39 +22,34 @@ class CandidateBook:
         self._sets: deque[Candidates] = deque(maxlen=size)
         self._lock = threading.Lock()
 
-    def add(self, candidates: Candidates, frame_id: str | None) -> None:
-        """
-        Add a set; it holds for frames stamped at or after it, until a newer one.
-
-        :param frame_id: the images' frame; ``None`` if it isn't known yet.
-        :raises CandidateError: if the candidates are in another frame.
-        """
-        if frame_id is not None and candidates.frame_id != frame_id:
-            raise CandidateError(f'candidates are in frame {candidates.frame_id!r}: expected the '
-                                 f"images' frame {frame_id!r}")
+    def add(self, candidates: Candidates) -> None:
+        """Add a set; it holds for frames stamped at or after it, until a newer one."""
         with self._lock:
             self._sets.append(candidates)
 
-    def holding(self, stamp_ns: int, frame_id: str) -> Candidates | None:
-        """Return the newest set that holds at a stamp; ``None`` if it is empty or absent."""
-        newest = None
+    def clear(self) -> None:
+        """Forget all sets."""
         with self._lock:
-            for one in self._sets:
-                if _holds(one, stamp_ns, frame_id) and (
-                        newest is None or one.stamp_ns > newest.stamp_ns):
-                    newest = one
+            self._sets.clear()
+
+    def holding(self, stamp_ns: int) -> Candidates | None:
+        """
+        Return the newest set that holds at a stamp; ``None`` if it is empty or absent.
+
+        A set in another frame than the images counts: the planner replaced the one before.
+        """
+        with self._lock:
+            holding = [one for one in self._sets if one.stamp_ns <= stamp_ns]
+        # Of equal stamps, the last received.
+        newest = max(reversed(holding), key=lambda one: one.stamp_ns, default=None)
         return newest if newest is not None and len(newest.positions) else None
 
-    def restart(self, stamp_ns: int, frame_id: str) -> None:
+    def restart(self, stamp_ns: int) -> None:
         """Forget the sets that can't hold for a stream that begins at this stamp."""
         with self._lock:
-            stay = [c for c in self._sets if _holds(c, stamp_ns, frame_id)]
+            stay = [one for one in self._sets if one.stamp_ns <= stamp_ns]
             self._sets.clear()
             self._sets.extend(stay)
-
-
-def _holds(candidates: Candidates, stamp_ns: int, frame_id: str) -> bool:
-    return candidates.stamp_ns <= stamp_ns and candidates.frame_id == frame_id
 
 
 @dataclass(frozen=True)
@@ -62,53 +57,91 @@ class GraspPoints:
     """
     The grasps of one frame.
 
-    :ivar positions: float64, shape ``(K, 3)``: the candidates', metres.
-    :ivar pixels: float64, shape ``(K, 2)``: where the camera sees them; NaN where it doesn't.
-    :ivar visible: int, shape ``(M,)``: indices of the candidates that it sees.
-    :ivar encoded: float32, shape ``(1 + M, 5)``: the default grasp, then the visible ones.
-    :ivar default_point: float64, shape ``(3,)``, metres; NaN without a camera.
+    :ivar stamp_ns: of the candidates, nanoseconds; 0 for none.
+    :ivar positions: float64, shape ``(K, 3)``: the candidates', in the camera's frame, metres;
+        NaN for candidates of another frame.
+    :ivar orientations: float64, shape ``(K, 4)``, quaternions x y z w; NaN likewise.
+    :ivar pixels: float64, shape ``(K, 2)``: where the camera sees them; NaN if it does not.
+    :ivar reasons: uint8, shape ``(K,)``: why a candidate can't be scored.
+    :ivar encoded: float32, shape ``(1 + M, 5)``: the default grasp, then the candidates that can
+        be scored.
+    :ivar default_point: float64, shape ``(3,)``, metres; NaN without a camera, or where the lens
+        model has no ray for the default pixel.
+    :ivar default_orientation: float64, shape ``(4,)``, quaternion x y z w.
     """
 
+    stamp_ns: int
     positions: np.ndarray
+    orientations: np.ndarray
     pixels: np.ndarray
-    visible: np.ndarray
+    reasons: np.ndarray
     encoded: np.ndarray
     default_point: np.ndarray
+    default_orientation: np.ndarray
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """Give each candidate its value, NaN to those that aren't visible: shape ``(K,)``."""
+        """Give each candidate its value, and NaN to those without one: shape ``(K,)``."""
         spread = np.full(len(self.positions), np.nan)
-        spread[self.visible] = values[1:]
+        spread[self.reasons == ScoreReason.SCORED] = values[1:]
         return spread
 
 
-def grasp_points(candidates: Candidates | None, camera: Camera | None, size: tuple[int, ...],
-                 transform: np.ndarray, config: GraspConfig) -> GraspPoints:
+def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id: str,
+                 size: tuple[int, ...], transform: np.ndarray,
+                 config: GraspConfig) -> GraspPoints:
     """
     Describe the grasps of a frame to the network.
 
     :param candidates: those that hold; ``None`` for none.
     :param camera: its calibration; without it, or with one of another image size, only the
         default grasp point can be scored.
+    :param frame_id: of the frame.
     :param size: the image's height and width, pixels.
     :param transform: from :func:`letterbox`.
     :param config: the checkpoint's configuration.
     """
     height, width = size[:2]
-    if camera is not None and (camera.height, camera.width) != (height, width):
-        camera = None
-    positions = candidates.positions if candidates else np.zeros((0, 3))
-    pixels = project(positions, camera) if camera else np.full((len(positions), 2), np.nan)
-    visible = np.flatnonzero(np.isfinite(pixels[:, 0]))
+    camera = camera.at_size(width, height) if camera is not None else None
+    if candidates is None:
+        candidates = Candidates(1, frame_id, np.zeros((0, 3)), np.zeros((0, 4)))
+    known = candidates.frame_id == frame_id
+    # Poses of another frame are nowhere in this one.
+    positions = candidates.positions if known else np.full_like(candidates.positions, np.nan)
+    orientations = (candidates.orientations if known
+                    else np.full_like(candidates.orientations, np.nan))
+    pixels, reasons = _find(candidates, camera, known)
+    scored = np.flatnonzero(reasons == ScoreReason.SCORED)
     default = np.array(config.default_point) * (width, height) - 0.5
-    yaws = candidates.yaws[visible] if candidates else np.zeros(0)
     encoded = encode_grasps(
-        np.concatenate([default[None], pixels[visible]]),
-        np.append(config.default_depth_m, positions[visible, 2]),
-        np.append(config.default_yaw, yaws),
-        camera.matrix[0, 0] if camera else config.default_focal * width, transform,
-        config.image_size, config.gripper_half_width_m)
+        np.concatenate([default[None], pixels[scored]]),
+        np.append(config.default_depth_m, positions[scored, 2]),
+        np.append(config.default_yaw, candidates.yaws[scored]),
+        _focal(camera, config, width), transform, config.image_size, config.gripper_half_width_m)
     point = np.full(3, np.nan)
     if camera is not None:
-        point = np.linalg.solve(camera.matrix, [*default, 1.0]) * config.default_depth_m
-    return GraspPoints(positions, pixels, visible, encoded, point)
+        point = np.append(unproject(default[None], camera)[0], 1.0) * config.default_depth_m
+    return GraspPoints(
+        candidates.stamp_ns if len(positions) else 0, positions, orientations, pixels, reasons,
+        encoded, point, orientations_from_yaws(np.array([config.default_yaw]))[0])
+
+
+def _find(candidates: Candidates, camera: Camera | None,
+          known: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the candidates' pixels, and why they can't be scored."""
+    count = len(candidates.positions)
+    pixels, reasons = np.full((count, 2), np.nan), np.zeros(count, np.uint8)
+    if not known:
+        reasons[:] = ScoreReason.FRAME_UNKNOWN
+    elif camera is None:
+        reasons[:] = ScoreReason.NO_CALIBRATION
+    else:
+        pixels, reasons = project(candidates.positions, camera)
+    reasons[~candidates.valid] = ScoreReason.NOT_A_NUMBER
+    pixels[reasons != ScoreReason.SCORED] = np.nan
+    return pixels, reasons
+
+
+def _focal(camera: Camera | None, config: GraspConfig, width: int) -> tuple[float, float]:
+    if camera is None:
+        return config.default_focal * width, config.default_focal * width
+    return camera.matrix[0, 0], camera.matrix[1, 1]

@@ -60,7 +60,6 @@ class Predictor:
         self._plan = OrderPlan(
             config.orders, config.moss_window[0], config.head_span, engine.costs,
             engine.lowest_order)
-        self._frame_id: str | None = None
         self._epoch = 0
         self._restart()
 
@@ -105,11 +104,18 @@ class Predictor:
         """
         Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
 
-        :param candidates: in the camera's optical frame; none (``K`` = 0) ends the scoring of
-            candidates.
-        :raises CandidateError: if they are in another frame than the images.
+        :param candidates: in the camera's optical frame: candidates of another frame get no
+            score; none (``K`` = 0) ends the scoring of candidates.
         """
-        self._candidates.add(candidates, self._frame_id)
+        self._candidates.add(candidates)
+
+    def forget_candidates(self) -> None:
+        """
+        Score no candidates until newer ones come.
+
+        Call it where a set was refused: the planner replaced the one before.
+        """
+        self._candidates.clear()
 
     def watch(self, grasps: Candidates | None) -> None:
         """
@@ -148,8 +154,7 @@ class Predictor:
             return self.counters.refuse(frame, error)
         if admission.reset_reason is not None:
             self.counters.resets[admission.reset_reason] += 1
-            self._candidates.restart(frame.stamp_ns, frame.frame_id)
-        self._frame_id = frame.frame_id
+            self._candidates.restart(frame.stamp_ns)
         if admission.index is None:
             return self.counters.skip(frame, SkipReason.BETWEEN_SAMPLES)
         return Sample(replace(frame, image=image), admission.index, admission.epoch)
@@ -170,8 +175,9 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns, frame.frame_id) or self._watched
-        points = grasp_points(held, self.camera, fitted.size, fitted.transform, self.config)
+        held = self._candidates.holding(frame.stamp_ns) or self._watched
+        points = grasp_points(
+            held, self.camera, frame.frame_id, fitted.size, fitted.transform, self.config)
         try:
             self._follow(sample, fitted.size)
             stepping = time.perf_counter()
@@ -194,8 +200,10 @@ class Predictor:
         return FrameResult(FrameStatus.SCORED, frame.stamp_ns, prediction=Prediction(
             stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
             uncertainty=float(uncertainties[0]), default_point=points.default_point,
-            points=points.positions, pixels=points.pixels, scores=points.spread(result.scores),
-            uncertainties=points.spread(uncertainties),
+            default_orientation=points.default_orientation, candidates_stamp_ns=points.stamp_ns,
+            points=points.positions, orientations=points.orientations, pixels=points.pixels,
+            scores=points.spread(result.scores), uncertainties=points.spread(uncertainties),
+            reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s, novelty=novelty))

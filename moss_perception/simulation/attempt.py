@@ -6,7 +6,7 @@ from typing import Optional
 
 from moss_perception.core.errors import SceneError
 from moss_perception.data.phases import GRIP_S
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell
@@ -84,7 +84,7 @@ def object_track(cell: WorkCell) -> np.ndarray:
 
 
 def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
-         monitor: Optional[bool] = None) -> Scene:
+         monitor: Optional[bool] = None) -> Sample:
     """
     Play a scene to its decision, then execute each candidate from that same state.
 
@@ -114,15 +114,15 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
         cell.restore(saved)
         watched = monitor_grasp(cell, lambda: _take(cell, renderer), grasps,
                                 choose(spec.seed, np.array(outcomes)))
-    return Scene(
+    return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
-        outcomes=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
+        labels=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
         motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=matrix,
         domain=spec.domain.name, family=spec.object.family,
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
         split='held_out' if spec.object.family in spec.cell.held_out else '',
-        offsets=offsets.astype(np.float32), stamps_ns=stamps, monitor=watched)
+        offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=watched)
 
 
 def _take(cell: WorkCell, renderer: Renderer) -> bytes:

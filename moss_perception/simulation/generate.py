@@ -12,7 +12,8 @@ from typing import Union
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
 from moss_perception.core.parallel import in_order, MAX_DEATHS
 from moss_perception.data import inventory
-from moss_perception.data.scenes import Scene, shard_path, write_shard
+from moss_perception.data.scenes import shard_path, write_shard
+from moss_perception.data.schema import Sample
 from moss_perception.data.shards import FORMAT
 from moss_perception.simulation.camera import camera_matrix
 from moss_perception.simulation.source import BELT_SIM, Source
@@ -142,7 +143,7 @@ class _Run:
                               for seed, item in zip(shard, played, strict=True)
                               if isinstance(item, SceneError)})
         inventory.save_skipped(self._folder, self._skipped)
-        scenes = [item for item in played if isinstance(item, Scene)]
+        scenes = [item for item in played if isinstance(item, Sample)]
         if scenes:
             write_shard(shard_path(self._folder, shard[0]), scenes, camera_matrix())
         else:
@@ -166,7 +167,7 @@ class _Run:
                        played / seconds if played else float('nan'))
 
 
-def _play(seed: int, source: Source) -> Union[Scene, SceneError]:
+def _play(seed: int, source: Source) -> Union[Sample, SceneError]:
     """Play one scene in a worker, which keeps its renderer."""
     global _renderer
     from moss_perception.simulation.attempt import play

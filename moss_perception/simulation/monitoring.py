@@ -4,7 +4,7 @@ from collections.abc import Callable
 import math
 
 from moss_perception.data.phases import DURATION_S
-from moss_perception.data.scenes import Monitor
+from moss_perception.data.schema import Attempt
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.scene import FRAME_RATE_HZ
@@ -26,7 +26,7 @@ def choose(seed: int, outcomes: np.ndarray) -> int:
 
 
 def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
-                  candidate: int) -> Monitor:
+                  candidate: int) -> Attempt:
     """
     Execute a grasp, and watch it until its motion is over, whether it failed before or not.
 
@@ -51,8 +51,8 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
         execution.tick()
         loss.look()
     to_loss_s = loss.time_s - np.array(stamps) / 1e9
-    return Monitor(candidate, tuple(jpegs), np.array(stamps, np.int64), tuple(phases),
-                   execution.outcome.success, to_loss_s.astype(np.float32),
+    return Attempt(candidate, execution.outcome.success, tuple(jpegs),
+                   np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),
                    np.array(positions, np.float32))
 
 

@@ -1,1 +1,1 @@
-"""Training of the grasp network on recorded scenes of the work cell."""
+"""Training of grasp networks on labelled samples, simulated or recorded on a robot."""

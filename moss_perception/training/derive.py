@@ -3,7 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from moss_perception.core.errors import CheckpointError
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graph_path, replace_files
@@ -23,6 +24,20 @@ def refuse_existing(out: Path) -> None:
         if path.exists():
             raise CheckpointError(f'{path} is there already, and is never overwritten: expected '
                                   'another name')
+
+
+def refuse_shipped(path: Path) -> None:
+    """
+    Refuse to write into the folder of the models that come with the package.
+
+    :param path: of a file or folder to write.
+    :raises ConfigError: naming it.
+    """
+    shipped = {model_path().parent.resolve(), model_path().resolve().parent}
+    found = path.expanduser().resolve()
+    if shipped & {found, *found.parents}:
+        raise ConfigError(f'{path} lies in {model_path().parent}, whose files come with the '
+                          'package and are never replaced: expected another folder')
 
 
 def write_derived(out: Path, network: GraspNetwork, notes: dict,

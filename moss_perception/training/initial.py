@@ -1,4 +1,4 @@
-"""Weights to begin with: what sees one frame, taken over from another training."""
+"""Weights to begin with: backbone and head, copied from another checkpoint."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ from moss_perception.models.build import ClipNetwork
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.network import GraspNetwork
 
-# What all arms share: all but that which looks over time.
+# All variants share these: all layers but those that look over time.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
 
 
 def start_from(network: GraspNetwork | ClipNetwork, path: Path | str) -> str:
     """
-    Take over the backbone and the head of a checkpoint; what looks over time stays as it is.
+    Copy the backbone and the head of a checkpoint; the layers over time stay as they are.
 
     :param network: changed in place.
-    :param path: a checkpoint of any arm with the same backbone and head.
+    :param path: a checkpoint of any variant with the same backbone and head.
     :returns: the checkpoint's sha256.
     :raises CheckpointError: if it can't be loaded, or a layer differs.
     """

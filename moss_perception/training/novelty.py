@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.runtime.engine import Engine, NO_GRASP
 from moss_perception.runtime.ood import describe, FEWEST, fit_novelty, Novelty
 import numpy as np
@@ -14,7 +14,7 @@ MOST_SCENES = 800
 HELD_OUT_SCENES = 200
 
 
-def see(engine: Engine, scene: Scene) -> tuple[Sequence[np.ndarray], np.ndarray]:
+def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray]:
     """
     Step the last window of a scene, as the predictor does.
 
@@ -24,14 +24,14 @@ def see(engine: Engine, scene: Scene) -> tuple[Sequence[np.ndarray], np.ndarray]
         ``(h, w, R)`` each; and the MOSS map, shape ``(h, w, D)``.
     """
     config, state = engine.config, engine.initial_state()
-    for frame in scene.clip(config.window_frames, config.frame_rate_hz):
-        fitted, _ = letterbox(frame, config.image_size)
+    for observation in scene.observations(config.window_frames, config.frame_rate_hz):
+        fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
         result = engine.step(fitted, NO_GRASP, state, computed=config.orders, used=config.orders)
         state = result.state
     return result.maps, result.motion_features
 
 
-def gather(engine: Engine, scenes: Iterable[Scene]) -> np.ndarray:
+def gather(engine: Engine, scenes: Iterable[Sample]) -> np.ndarray:
     """
     Describe what the network sees in scenes.
 
@@ -46,7 +46,7 @@ def spread_out(scenes: list, most: int) -> list:
     return [scenes[n] for n in chosen]
 
 
-def halves(scenes: list[Scene]) -> tuple[list[Scene], list[Scene]]:
+def halves(scenes: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     """
     Part scenes as training does: every tenth is held out.
 
@@ -55,7 +55,7 @@ def halves(scenes: list[Scene]) -> tuple[list[Scene], list[Scene]]:
     return [s for n, s in enumerate(scenes) if n % 10], scenes[::10]
 
 
-def learn_novelty(engine: Engine, scenes: list[Scene], watched: bool = False) -> Novelty:
+def learn_novelty(engine: Engine, scenes: list[Sample], watched: bool = False) -> Novelty:
     """
     Fit the distribution of a training on its own scenes; its limits on those it held out.
 
@@ -74,11 +74,11 @@ def learn_novelty(engine: Engine, scenes: list[Scene], watched: bool = False) ->
     return fit_novelty(gather(engine, fitted), gather(engine, held_out))
 
 
-def with_watched(scenes: list[Scene]) -> list[Scene]:
+def with_watched(scenes: list[Sample]) -> list[Sample]:
     """Add, of each scene in which a grasp was watched, a moment of that grasp."""
     moments = []
     for n, scene in enumerate(scenes):
-        if scene.monitor is not None and scene.monitor.jpegs:
+        if scene.attempt is not None and scene.attempt.jpegs:
             # Any moment: they go through the grasp from scene to scene.
-            moments.append(scene.during(n * 7 % len(scene.monitor.jpegs)))
+            moments.append(scene.during(n * 7 % len(scene.attempt.jpegs)))
     return [*scenes, *moments]

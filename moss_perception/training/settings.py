@@ -1,6 +1,6 @@
-"""What to train, as a file says it: the network, and how."""
+"""The settings of a training: the network and the recipe, read from a YAML file."""
 
-from dataclasses import dataclass, field, fields, MISSING
+from dataclasses import dataclass, field, fields, MISSING, replace
 from pathlib import Path
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.models.config import GraspConfig
 from moss_perception.training.recipe import Recipe
 
-# These are measured on the training scenes.
+# These are measured on the training samples.
 _MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
              'default_focal'}
 _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
@@ -18,7 +18,7 @@ _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
 @dataclass(frozen=True)
 class Settings:
     """
-    One arm of an experiment.
+    A model variant to train.
 
     :ivar name: small letters, digits and underscores; names the checkpoint.
     :ivar network: some fields of :class:`GraspConfig`.
@@ -30,12 +30,23 @@ class Settings:
     training: dict[str, Any] = field(default_factory=dict)
 
     def config(self, **measured: Any) -> GraspConfig:
-        """Make the network's configuration, with what was measured on the scenes."""
+        """Make the network's configuration, with what was measured on the samples."""
         return GraspConfig(**self.network, **measured)
 
     def recipe(self) -> Recipe:
         """Make the recipe."""
         return Recipe(**self.training)
+
+    def changed(self, **values: Any) -> 'Settings':
+        """
+        Return the settings with other values.
+
+        :param values: of fields of :class:`GraspConfig` or :class:`Recipe`.
+        """
+        recipe = {f.name for f in fields(Recipe)}
+        network = {k: v for k, v in values.items() if k not in recipe}
+        training = {k: v for k, v in values.items() if k in recipe}
+        return replace(self, network=self.network | network, training=self.training | training)
 
 
 def read_settings(path: str | Path) -> Settings:

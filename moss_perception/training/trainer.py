@@ -10,8 +10,10 @@ from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.build import ClipNetwork
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.network import ensemble_probability, GraspNetwork
-from moss_perception.training.dataset import collate, GraspScenes
+from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.distributed import Group
+from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
+from moss_perception.training.losses import label_loss, place_loss
 from moss_perception.training.recipe import Recipe
 import numpy as np
 from safetensors import safe_open, SafetensorError
@@ -21,17 +23,19 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+Clips = GraspClips | FeatureCache | FeaturesInMemory
+
 
 class Trainer:
     """
-    Trains a network, writing its state after each epoch so that it can go on later.
+    Trains a network, and writes its state after each epoch so that it can be resumed.
 
     :param network: the network to train, in place.
     :param recipe: how.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param device: a device that torch knows.
-    :param group: the processes that train together, each on its device; ``None`` for this alone.
-    :param workers: processes of each that make ready the clips; 0 for itself.
+    :param group: the processes that train together, each on its device; ``None`` for this one.
+    :param workers: processes of each that prepare the clips; 0 for itself.
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
@@ -44,7 +48,7 @@ class Trainer:
         self.network = network.to(self.group.device)
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
         network.backbone.to(memory_format=torch.channels_last)
-        network.backbone.keep(recipe.kept_stages)
+        network.backbone.keep(recipe.frozen_stages)
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,16 +60,16 @@ class Trainer:
         self.workers = workers
         self.epoch = 0
 
-    def fit(self, scenes: GraspScenes, held_out: GraspScenes) -> None:
+    def fit(self, clips: GraspClips | FeatureCache, held_out: Clips) -> None:
         """
-        Train for what is left of the recipe's epochs.
+        Train for the epochs of the recipe that are left.
 
-        :param scenes: to train on.
+        :param clips: to train on.
         :param held_out: to report the loss of, after each epoch.
         """
         for epoch in range(self.epoch, self.recipe.epochs):
             started = time.monotonic()
-            train_loss = self._train_epoch(scenes, epoch)
+            train_loss = self._train_epoch(clips, epoch)
             self.epoch = epoch + 1
             if self.group.leads:
                 logits, labels = predict(self.network, held_out, self.recipe.batch, self.device)
@@ -74,33 +78,31 @@ class Trainer:
                 self._save()
             self.group.wait()
 
-    def _train_epoch(self, scenes: GraspScenes, epoch: int) -> float:
-        scenes.epoch = epoch
+    def _train_epoch(self, clips: GraspClips | FeatureCache, epoch: int) -> float:
+        clips.epoch = epoch
         self.network.train()
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
-        order = torch.randperm(len(scenes), generator=generator).tolist()
+        order = torch.randperm(len(clips), generator=generator).tolist()
         chosen = [self.group.share(order[n:n + self.recipe.batch])
                   for n in range(0, len(order), self.recipe.batch)]
-        loader = DataLoader(scenes, batch_sampler=chosen, collate_fn=collate,
+        loader = DataLoader(clips, batch_sampler=chosen, collate_fn=collate,
                             num_workers=self.workers)
         losses, steps = [], len(chosen)
         for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5,
                                        disable=not self.group.leads)):
             self._set_rate((epoch * steps + n) / (self.recipe.epochs * steps))
-            losses.append(self._train_step(batch, chosen[n], generator))
+            samples = [clips.sample_index(index) for index in chosen[n]]
+            losses.append(self._train_step(batch, samples, generator))
         return self.group.mean(float(np.mean(losses)))
 
-    def _train_step(self, batch, chosen: list[int], generator: torch.Generator) -> float:
-        images, grasps, outcomes, places, valid = (x.to(self.device) for x in batch)
+    def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
+        images, grasps, labels, mask, places = (values.to(self.device) for values in batch)
         logits, located = self.parallel(images, grasps, self._draw_orders(generator))
-        weights = self._bagging(chosen).to(self.device)[:, None] * valid[..., None]
-        losses = F.binary_cross_entropy_with_logits(
-            logits, outcomes[..., None].expand_as(logits), reduction='none')
-        loss = (losses * weights).sum() / weights.sum().clamp(min=1)
-        # Where the object is far from the grasp, the head cannot see it.
-        near = valid * (places.abs().amax(dim=-1) < self.recipe.near)
-        misses = F.smooth_l1_loss(located, places, reduction='none').sum(dim=-1)
-        loss = loss + self.recipe.place_weight * (misses * near).sum() / near.sum().clamp(min=1)
+        weights = self._bagging(samples).to(self.device)[:, None] * mask[..., None]
+        loss = label_loss(logits, labels, weights)
+        if self.recipe.place_weight:
+            loss = loss + self.recipe.place_weight * place_loss(
+                located, places, self.recipe.near)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -115,13 +117,21 @@ class Trainer:
             return highest
         return int(torch.randint(1, highest, (), generator=generator))
 
-    def _bagging(self, chosen: list[int]) -> torch.Tensor:
-        """Weigh each scene by a Poisson draw of its own for each ensemble member: ``(B, M)``."""
+    def _bagging(self, samples: list[int]) -> torch.Tensor:
+        """
+        Weigh each sample by a Poisson draw of its own for each ensemble member.
+
+        All clips of a sample, those of its attempt too, have the same weights: a member to which
+        a sample is unknown sees none of them.
+
+        :param samples: the sample of each clip.
+        :returns: shape ``(B, M)``.
+        """
         members = self.network.config.ensemble
         if members == 1:
-            return torch.ones(len(chosen), 1)
+            return torch.ones(len(samples), 1)
         draws = [np.random.default_rng((self.recipe.seed, index)).poisson(1.0, members)
-                 for index in chosen]
+                 for index in samples]
         return torch.tensor(np.array(draws), dtype=torch.float32)
 
     def _set_rate(self, progress: float) -> None:
@@ -155,7 +165,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """
-        Go on from the folder's state, if there is one.
+        Resume from the folder's state, if there is one.
 
         :returns: whether there was one.
         :raises CheckpointError: if it is damaged, or of another recipe or configuration.
@@ -169,11 +179,10 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
-        for name, kind, mine in (('recipe', Recipe, self.recipe),
-                                 ('config', GraspConfig, self.network.config)):
-            # What a state does not name yet has its default.
-            stored = asdict(kind()) | json.loads(metadata[name])
-            if json.dumps(stored, sort_keys=True) != json.dumps(asdict(mine), sort_keys=True):
+        for name, stored, mine in (
+                ('recipe', Recipe.from_stored, self.recipe),
+                ('config', GraspConfig.from_dict, self.network.config)):
+            if stored(json.loads(metadata[name])) != mine:
                 raise CheckpointError(f'{path} belongs to another {name}: expected '
                                       f'{asdict(mine)}; choose another folder to start anew')
         self._restore(tensors)
@@ -194,18 +203,18 @@ class Trainer:
 
 
 @torch.inference_mode()
-def predict(network: GraspNetwork | ClipNetwork, scenes: GraspScenes, batch: int = 8,
+def predict(network: GraspNetwork | ClipNetwork, clips: Clips, batch: int = 8,
             device: str = 'cpu', used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Score all grasps of some scenes.
+    Score all labelled grasps of some clips.
 
     :param used: self-similarity orders up to this one only.
-    :returns: logits, shape ``(N, M)``, and outcomes, float32, shape ``(N,)``, scene by scene.
+    :returns: logits, shape ``(N, M)``, and labels, float32, shape ``(N,)``, clip by clip.
     """
     network.eval()
     logits, outcomes = [], []
-    for images, grasps, labels, _, valid in DataLoader(scenes, batch, collate_fn=collate):
+    for images, grasps, labels, mask, _ in DataLoader(clips, batch, collate_fn=collate):
         scored = network(images.to(device), grasps.to(device), used)[0].cpu()
-        logits.append(scored[valid.bool()])
-        outcomes.append(labels[valid.bool()])
+        logits.append(scored[mask.bool()])
+        outcomes.append(labels[mask.bool()])
     return torch.cat(logits), torch.cat(outcomes)

@@ -3,7 +3,6 @@
 import errno
 from pathlib import Path
 
-from moss_perception.cli import adapt, clips, evaluate, record
 from moss_perception.cli.common import write_text
 from moss_perception.core.errors import MossError
 import pytest
@@ -24,10 +23,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkey
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize('command', [adapt, clips, evaluate, record, draw_similarities])
-def test_the_help_says_what_each_status_means(command, capsys):
+def test_the_help_of_a_study_command_says_what_each_status_means(capsys):
     with pytest.raises(SystemExit) as info:
-        command.main(['--help'])
+        draw_similarities.main(['--help'])
     assert info.value.code == 0
     said = ' '.join(capsys.readouterr().out.split())
     assert 'Exit status: 0 ' in said and '2 wrong arguments' in said and '130 interrupted' in said

@@ -1,4 +1,4 @@
-"""The command `demo`, end to end: player, predictor and gate in processes of their own."""
+"""The command ``moss demo``, end to end: player, predictor and gate in processes of their own."""
 
 import json
 import os
@@ -8,12 +8,12 @@ import subprocess
 import sys
 
 import cv2
-from moss_perception.cli.demo import main
+from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.writer import RecordingWriter
 import numpy as np
 import pytest
 
-NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
+NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'moss')
 PERIOD_NS = 100_000_000
 START_NS = 1_700_000_000_000_000_000
 WAIT_S = 90.0
@@ -39,8 +39,7 @@ def environment(programs, tmp_path_factory, no_torch):
     folder.mkdir(parents=True)
     for name in NODES:
         script = folder / name
-        script.write_text(f'#!{sys.executable}\nimport sys\n'
-                          f'from moss_perception.ros.{name} import main\nsys.exit(main())\n')
+        script.write_text(f'#!{sys.executable}\n{programs.start(name)}\n')
         script.chmod(0o755)
     prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
     return programs.environment(
@@ -54,7 +53,8 @@ def start(tmp_path, model, environment, programs, ros_domain):
 
     def start(*arguments):
         process = subprocess.Popen(
-            [*programs.command('demo'), '--out', str(tmp_path / 'out'), '--model', str(model),
+            [*programs.command('moss'), 'demo', '--out', str(tmp_path / 'out'),
+             '--model', str(model),
              # One by chance may be that of the tests that run beside these.
              '--domain-id', str(ros_domain), *map(str, arguments)],
             cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
@@ -232,16 +232,18 @@ def test_a_signal_ends_all_of_it_and_leaves_nothing(
 
 
 @pytest.fixture
-def refused(tmp_path, capsys):
+def refused(tmp_path, caplog):
     """Return a function that runs the command on something bad, and gives its one line."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def refused(*arguments):
-        assert main(['--out', str(tmp_path / 'out'), *map(str, arguments)]) == 1
-        lines = capsys.readouterr().err.strip().splitlines()
-        assert len(lines) == 1 and lines[0].startswith('demo: ')
+        assert moss(['demo', '--out', str(tmp_path / 'out'), *map(str, arguments)]) == 1
+        found, = caplog.records
+        line = found.getMessage()
+        caplog.clear()
+        assert found.name == 'demo' and '\n' not in line
         assert not (tmp_path / 'out').exists()
-        return lines[0]
+        return line
     yield refused
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -268,7 +270,7 @@ def test_bad_videos_and_checkpoints_are_one_line(refused, tmp_path, make_bag, fa
         '--bag', bag, '--model', tmp_path / 'bad.safetensors')
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, caplog):
     (tmp_path / 'file').touch()
-    assert main(['--out', str(tmp_path / 'file')]) == 1
-    assert 'cannot write to --out' in capsys.readouterr().err
+    assert moss(['demo', '--out', str(tmp_path / 'file')]) == 1
+    assert 'cannot write to --out' in caplog.text

@@ -3,12 +3,11 @@
 import math
 
 import cv2
-from moss_perception.cli.demo_attempts import score_attempt, ScoredAttempt, table_row
-from moss_perception.cli.demo_output import OutputFolder
-from moss_perception.cli.demo_pictures import choose_tiles
-from moss_perception.cli.demo_recording import Attempt, open_source, read_images, record_video
-from moss_perception.cli.demo_run import describe_run, Log, RunSettings
-from moss_perception.cli.demo_summary import summarise_auroc, summarise_latency
+from moss_perception.cli.demo.attempts import score_attempt, ScoredAttempt, table_row
+from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
+from moss_perception.cli.demo.pictures import choose_tiles
+from moss_perception.cli.demo.results import OutputFolder, summarise_auroc, summarise_latency
+from moss_perception.cli.demo.source import Attempt, open_source, read_images, record_video
 from moss_perception.core.errors import BagError, MossError
 from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.evaluator.observer import Scores
@@ -175,8 +174,8 @@ def test_the_log_tells_the_first_error_of_a_node():
     log = Log()
     log('grasp_gate', '[WARN] [1.2] [grasp_gate]: expected nothing')
     log('grasp_predictor', '[ERROR] [1.5] [grasp_predictor]: configure failed: bad file')
-    log('grasp_autostart', '[ERROR] [1.6] [autostart]: could not configure')
-    log('run', 'error: grasp_autostart failed with status 1')
+    log('lifecycle_starter', '[ERROR] [1.6] [lifecycle_starter]: could not configure')
+    log('run', 'error: lifecycle_starter failed with status 1')
     assert log.reason() == 'grasp_predictor: configure failed: bad file'
 
 

@@ -22,7 +22,7 @@ def test_without_a_word_the_shipped_recordings_are_compared(tmp_path):
     samples = share_directory() / 'samples'
     assert sim['bag_player'].parameters['bag'] == str(samples / 'sim_20')
     assert real['bag_player'].parameters['bag'] == str(samples / 'shifted_20')
-    assert list(sim) == ['bag_evaluator', 'grasp_predictor', 'autostart', 'bag_player']
+    assert list(sim) == ['bag_evaluator', 'grasp_predictor', 'moss', 'bag_player']
     assert sim['bag_player'].parameters['lock_step'] is True
     assert sim['grasp_predictor'].parameters['qos_reliability'] == 'reliable'
 
@@ -49,7 +49,8 @@ def test_a_threshold_and_what_success_is_are_the_reports(tmp_path):
 def test_the_evaluator_listens_before_anything_is_played(tmp_path):
     sim, _ = runs_of(tmp_path)
     assert sim['bag_evaluator'].role == JOB and sim['bag_evaluator'].starts_with == SERVICE
-    assert sim['autostart'].arguments == ('grasp_predictor', '--heard', 'grasp_outcome')
+    assert sim['moss'].arguments == (
+        'activate', 'grasp_predictor', '--heard', 'grasp_outcome')
 
 
 def test_what_another_predictor_said_is_not_played(tmp_path):

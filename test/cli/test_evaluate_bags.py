@@ -3,8 +3,8 @@
 import io
 import json
 
-from moss_perception.cli import evaluate
 from moss_perception.cli.evaluate_bags import _domain_of
+from moss_perception.cli.main import main as moss
 from moss_perception.core.resources import share_directory
 import pytest
 
@@ -16,7 +16,7 @@ def test_recordings_by_several_workers_become_one_report(tiny_checkpoint, tmp_pa
     arguments = [str(SAMPLES / 'sim_20'), f'odd:{SAMPLES / "shifted_20"}', '--model',
                  str(tiny_checkpoint), '--workers', '2', '--report', str(tmp_path / 'report'),
                  '--record', str(tmp_path / 'record.json')]
-    assert evaluate.main([*arguments, '--require', 'attempts>=20', 'auroc>1']) == 3
+    assert moss(['evaluate', *arguments, '--require', 'attempts>=20', 'auroc>1']) == 3
     out = capsys.readouterr().out
     assert 'sim: 10 of 20 attempts succeeded' in out and 'odd: 9 of 20' in out
     assert out.count('SHORT') == 2 and out.count(' met') == 2
@@ -31,8 +31,8 @@ def test_a_table_for_one_recording_leaves_the_other_its_own(
     bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']
     start = factory.START_NS // 10**9
     (tmp_path / 'b.csv').write_text(f'start,end,success,domain\n{start},{start + 1},1,real\n')
-    assert evaluate.main([*bags, '--model', str(tiny_checkpoint), '--outcomes', '', '--outcomes',
-                          str(tmp_path / 'b.csv')]) == 0
+    assert moss(['evaluate', *bags, '--model', str(tiny_checkpoint), '--outcomes', '',
+                 '--outcomes', str(tmp_path / 'b.csv')]) == 0
     out = capsys.readouterr().out
     assert out.count('no outcomes were recorded') == 1
     assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
@@ -44,9 +44,9 @@ def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
     (tmp_path / 'wall.csv').write_text('start,end,success,domain\n5,6,1,real\n7,8,0,real\n')
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--outcomes',
                  str(tmp_path / 'wall.csv')]
-    assert evaluate.main(arguments) == 0
+    assert moss(['evaluate', *arguments]) == 0
     assert 'none of the 2 outcomes is within the images' in capsys.readouterr().out
-    assert evaluate.main([*arguments, '--require', 'attempts>=1']) == 3
+    assert moss(['evaluate', *arguments, '--require', 'attempts>=1']) == 3
 
 
 def made_up_run(factory, pose):
@@ -67,7 +67,7 @@ def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
         factory, make_bag, tiny_checkpoint, tmp_path, capsys, pose, status, share):
     bag = make_bag(made_up_run(factory, pose))
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--require', 'scored_share>=0.95']
-    assert evaluate.main(arguments) == status
+    assert moss(['evaluate', *arguments]) == status
     out = capsys.readouterr().out
     said = ('1 of 1 attempts are scored at the default grasp point, although their executed '
             'pose is known')
@@ -75,7 +75,7 @@ def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
     row = next(line.split() for line in out.splitlines() if ' scored_share ' in line
                and '>=' in line)
     assert row[2] == share
-    assert evaluate.main([*arguments, '--report', str(tmp_path / 'report')]) == status
+    assert moss(['evaluate', *arguments, '--report', str(tmp_path / 'report')]) == status
     page = (tmp_path / 'report' / 'report.html').read_text()
     assert (said in page) == ('The executed pose of 1 of these is known' in page) == pose
 
@@ -94,7 +94,7 @@ def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path
     ['--scenes', 'x', '--domain', 'sim=bag']])
 def test_what_does_not_fit_together_is_a_usage_error(arguments):
     with pytest.raises(SystemExit) as info:
-        evaluate.main(arguments)
+        moss(['evaluate', *arguments])
     assert info.value.code == 2
 
 
@@ -104,12 +104,13 @@ def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path,
                        ([str(SAMPLES / 'sim_20'), '--outcomes', 'a', '--outcomes', 'b'],
                         '2 files of outcomes for 1 recordings')):
         caplog.clear()
-        assert evaluate.main([*more, '--model', str(tiny_checkpoint), '--report',
+        assert moss(['evaluate', *more, '--model', str(tiny_checkpoint), '--report',
                               str(tmp_path / 'report')]) == 1
         assert said in caplog.text and caplog.text.count('\n') == 1
     assert not (tmp_path / 'report').exists()
     (tmp_path / 'file').touch()
-    assert evaluate.main([str(SAMPLES / 'sim_20'), '--report', str(tmp_path / 'file' / 'x')]) == 1
+    assert moss(['evaluate', str(SAMPLES / 'sim_20'), '--report',
+                 str(tmp_path / 'file' / 'x')]) == 1
     assert "can't be written" in caplog.text
 
 
@@ -124,11 +125,11 @@ def test_of_several_cameras_one_is_asked_for(
                     for n, x in enumerate(('/left', '/right'))])
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
     monkeypatch.setattr('sys.stdin', Terminal('3\n2\n'))
-    assert evaluate.main(arguments) == 0
+    assert moss(['evaluate', *arguments]) == 0
     said = capsys.readouterr()
     assert '1 images on /right' in said.out and said.err.count('Which one, 1 to 2?') == 2
     monkeypatch.setattr('sys.stdin', io.StringIO())
-    assert evaluate.main(arguments) == 1
+    assert moss(['evaluate', *arguments]) == 1
     assert 'expected one of /left, /right' in caplog.text
 
 
@@ -138,12 +139,12 @@ def test_of_several_topics_of_candidates_one_is_asked_for(
         factory.candidates(factory.START_NS - 1, x) for x in ('/far', '/near'))])
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))
-    assert evaluate.main(arguments) == 0
+    assert moss(['evaluate', *arguments]) == 0
     assert 'note: the grasp candidates are those on /near' in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', io.StringIO())
-    assert evaluate.main(arguments) == 1
+    assert moss(['evaluate', *arguments]) == 1
     assert 'several topics of grasp candidates: name one' in caplog.text
-    assert evaluate.main([*arguments, '--candidates-topic', '/typo']) == 1
+    assert moss(['evaluate', *arguments, '--candidates-topic', '/typo']) == 1
     assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
 
 
@@ -155,12 +156,12 @@ def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
     told = ('calibrations are on /far/camera_info, /near/camera_info, none of them beside the '
             'images, and none was named: no candidate can be scored')
     monkeypatch.setattr('sys.stdin', io.StringIO())
-    assert evaluate.main(arguments) == 0 and told in capsys.readouterr().out
+    assert moss(['evaluate', *arguments]) == 0 and told in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))
-    assert evaluate.main(arguments) == 0
+    assert moss(['evaluate', *arguments]) == 0
     said = capsys.readouterr()
     assert told not in said.out and "several topics of the camera's calibration" in said.err
-    assert evaluate.main([*arguments, '--camera-info-topic', '/far/camera_info']) == 0
+    assert moss(['evaluate', *arguments, '--camera-info-topic', '/far/camera_info']) == 0
     assert told not in capsys.readouterr().out
 
 
@@ -169,6 +170,6 @@ def test_the_executed_grasp_may_be_on_another_topic(
     bag = make_bag([factory.image(factory.START_NS, side=40),
                     factory.selected(factory.START_NS, (0, 0, 0.5), (0.0, 0, 0, 1))])
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--executed-topic']
-    assert evaluate.main([*arguments, 'selected_grasp']) == 0
-    assert evaluate.main([*arguments, '/goal']) == 1
+    assert moss(['evaluate', *arguments, 'selected_grasp']) == 0
+    assert moss(['evaluate', *arguments, '/goal']) == 1
     assert 'no executed grasps on /goal; expected one of /selected_grasp' in caplog.text

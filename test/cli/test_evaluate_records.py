@@ -2,7 +2,7 @@
 
 import json
 
-from moss_perception.cli import evaluate
+from moss_perception.cli.main import main as moss
 from moss_perception.evaluation.record_files import write_evaluation
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
@@ -37,7 +37,7 @@ def records(tmp_path):
 
 def test_success_of_several_checkpoints_is_ranked_in_both_domains(records, tmp_path, capsys):
     folder = tmp_path / 'report'
-    assert evaluate.main(['--records', *records, '--report', str(folder)]) == 0
+    assert moss(['evaluate', '--records', *records, '--report', str(folder)]) == 0
     out = capsys.readouterr().out
     assert 'b.safetensors' in out and 'shifted: 7 of 10 attempts succeeded' in out
     values = json.loads((folder / 'report.json').read_text())
@@ -58,20 +58,20 @@ def test_success_of_several_checkpoints_is_ranked_in_both_domains(records, tmp_p
 
 
 def test_what_not_all_have_is_not_ranked_and_said(records, tmp_path, caplog):
-    assert evaluate.main(['--records', *records[:-1], '--report', str(tmp_path / 'new')]) == 0
+    assert moss(['evaluate', '--records', *records[:-1], '--report', str(tmp_path / 'new')]) == 0
     assert 'c.safetensors (cccccccccccc) has the domains sim, and the first' in caplog.text
     assert json.loads((tmp_path / 'new' / 'report.json').read_text())['rankings'] == []
 
 
 def test_a_requirement_is_of_the_first_checkpoint(records):
-    assert evaluate.main(['--records', *records, '--require', 'success@sim>=0.8']) == 0
-    assert evaluate.main(['--records', *records[::-1], '--require', 'success@sim>=0.8']) == 3
+    assert moss(['evaluate', '--records', *records, '--require', 'success@sim>=0.8']) == 0
+    assert moss(['evaluate', '--records', *records[::-1], '--require', 'success@sim>=0.8']) == 3
 
 
 def test_another_threshold_and_what_success_is_reach_the_report(records, tmp_path, caplog):
     more = ['--success-definition', 'held for five seconds']
     for name, words in (('usual', []), ('dear', ['--threshold', '0.9', *more])):
-        assert evaluate.main(['--records', *records[:2], '--report', str(tmp_path / name),
+        assert moss(['evaluate', '--records', *records[:2], '--report', str(tmp_path / name),
                               *words]) == 0
     usual, dear = (json.loads((tmp_path / name / 'report.json').read_text())
                    for name in ('usual', 'dear'))
@@ -82,12 +82,12 @@ def test_another_threshold_and_what_success_is_reach_the_report(records, tmp_pat
     assert 'held for five seconds' in page and 'A score of 0.9 or more' in page
     # Requirements without a report are of the same threshold.
     need = ['--records', *records[:2], '--require', f'accuracy@sim>={_accuracy(usual)}']
-    assert evaluate.main(need) == 0
-    assert (evaluate.main([*need, '--threshold', '0.9']) == 0) == (
+    assert moss(['evaluate', *need]) == 0
+    assert (moss(['evaluate', *need, '--threshold', '0.9']) == 0) == (
         _accuracy(dear) >= _accuracy(usual))
     for wrong in ('1.5', 'high', 'nan'):
         caplog.clear()
-        assert evaluate.main(['--records', *records[:2], '--threshold', wrong]) == 1
+        assert moss(['evaluate', '--records', *records[:2], '--threshold', wrong]) == 1
         assert f'threshold={wrong} is not allowed: expected a number in [0, 1]' in caplog.text
 
 
@@ -99,7 +99,7 @@ def test_records_that_cannot_be_used_are_one_line(records, tmp_path, caplog):
     for names, said in (([records[0]] * 2, 'names a file twice'),
                         ([str(tmp_path / 'none.json')], 'none.json is no evaluation')):
         caplog.clear()
-        assert evaluate.main(['--records', *names, '--report', str(tmp_path / 'new')]) == 1
+        assert moss(['evaluate', '--records', *names, '--report', str(tmp_path / 'new')]) == 1
         assert said in caplog.text and caplog.text.count('\n') == 1
     assert not (tmp_path / 'new').exists()
 
@@ -108,5 +108,5 @@ def test_records_that_cannot_be_used_are_one_line(records, tmp_path, caplog):
                                   ['--record', 'x'], ['--image-topic', '/x']])
 def test_what_was_found_already_takes_no_more_arguments(more):
     with pytest.raises(SystemExit) as info:
-        evaluate.main([*more, '--records', 'x.json'])
+        moss(['evaluate', *more, '--records', 'x.json'])
     assert info.value.code == 2

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from moss_perception.cli.run import main
+from moss_perception.cli.main import main as moss
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.core.errors import MossError
 from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
@@ -187,18 +187,22 @@ def test_a_missing_executable_is_named_before_anything_starts(system):
 
 @pytest.mark.parametrize('words, expected', [
     (['imagetopic:=x'], "unknown argument 'imagetopic': expected image_topic"),
-    (['--bag'], "'--bag' is not understood: expected name:=value"),
+    (['bag'], "'bag' is not understood: expected name:=value"),
+    (['--bag'], 'unrecognized arguments: --bag'),
     (['gate:=maybe'], "argument 'gate' is 'maybe': expected one of true, false"),
 ])
-def test_a_wrong_argument_is_one_line_and_status_2(words, expected, capsys):
-    assert main(words) == 2
-    error = capsys.readouterr().err
-    assert expected in error
-    assert error.count('\n') == 1
+def test_a_wrong_argument_is_one_line_after_the_usage_and_status_2(words, expected, capsys):
+    with pytest.raises(SystemExit) as info:
+        moss(['run', 'grasp', *words])
+    assert info.value.code == 2
+    *usage, error = capsys.readouterr().err.splitlines()
+    assert expected in error and error.startswith('moss')
+    assert usage[0].startswith('usage: moss')
 
 
-def test_show_args_lists_descriptions_defaults_and_choices(capsys):
-    assert main(['--show-args']) == 0
+def test_the_help_lists_descriptions_defaults_and_choices(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        moss(['run', 'grasp', '--help'])
     shown = capsys.readouterr().out
     assert 'image_topic: topic of the camera images' in shown
     assert "default '', one of '', 'raw', 'compressed'" in shown
@@ -211,7 +215,8 @@ def test_a_signal_to_the_runner_ends_a_live_system_well(tmp_path, number, status
     for name in ('grasp_predictor', 'grasp_gate'):
         System(prefix).add(name, SERVICE, STAY)
     runner = subprocess.Popen(
-        [sys.executable, '-m', 'moss_perception.cli.run', 'autostart:=false'], cwd=ROOT,
+        [sys.executable, '-m', 'moss_perception', 'run', 'grasp', 'autostart:=false'],
+        cwd=ROOT,
         env={**os.environ, 'AMENT_PREFIX_PATH': str(tmp_path)}, stdout=subprocess.PIPE, text=True)
     try:
         seen = {runner.stdout.readline().strip() for _ in range(2)}

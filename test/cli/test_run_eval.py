@@ -21,7 +21,7 @@ PERIOD_NS = 100_000_000
 FRAMES, DECISION = 22, 19
 START_NS = 1_700_000_000_000_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
-NODES = ('grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell', 'bag_player', 'bag_evaluator')
+NODES = ('grasp_predictor', 'grasp_gate', 'moss', 'sim_cell', 'bag_player', 'bag_evaluator')
 OWN = """\
 /**/grasp_predictor:
   ros__parameters: {threads: 1}
@@ -63,8 +63,9 @@ def start(programs, tmp_path):
 
     def start(*words):
         started.append(subprocess.Popen(
-            [*programs.command('run_eval'), 'params_file:=own.yaml', *words], cwd=tmp_path,
-            env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+            [*programs.command('moss'), 'run', 'eval', 'params_file:=own.yaml', *words],
+            cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT))
         return started[-1]
     yield start
     for process in started:

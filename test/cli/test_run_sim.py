@@ -23,7 +23,7 @@ OWN = """\
 def environment(programs, tmp_path):
     """Return the runner's environment; in a tree that isn't built, with executables to find."""
     return programs.with_executables(
-        tmp_path, 'grasp_predictor', 'grasp_gate', 'autostart', 'sim_cell')
+        tmp_path, 'grasp_predictor', 'grasp_gate', 'moss', 'sim_cell')
 
 
 def test_predictor_and_gate_select_a_grasp_in_each_of_two_attempts(
@@ -35,7 +35,7 @@ def test_predictor_and_gate_select_a_grasp_in_each_of_two_attempts(
         pytest.skip(str(error))
     (tmp_path / 'own.yaml').write_text(OWN)
     done = subprocess.run(
-        [*programs.command('run_grasp'), 'sim:=true', 'sim_attempts:=2', 'sim_seed:=5',
+        [*programs.command('moss'), 'run', 'grasp', 'sim:=true', 'sim_attempts:=2', 'sim_seed:=5',
          f'model:={model_path()}', 'params_file:=own.yaml', 'namespace:=arm'],
         cwd=tmp_path, env=environment, timeout=110, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -16,7 +16,7 @@ import pytest
 def runner(programs, no_torch):
     """Return the runner's path; where it runs, there is no torch."""
     try:
-        path = executable('run_grasp')
+        path = executable('moss')
     except MossError as error:
         pytest.skip(f'the package is not installed: {error}')
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,7 @@ def bag(factory, make_bag):
 
 
 def run(runner, folder, *words):
-    done = subprocess.run([runner, *words], cwd=folder, timeout=100, text=True,
+    done = subprocess.run([runner, 'run', 'grasp', *words], cwd=folder, timeout=100, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
@@ -74,7 +74,7 @@ def test_images_that_are_not_recorded_are_one_line(runner, bag, tmp_path):
     status, output = run(runner, tmp_path, f'bag:={bag}', 'image_topic:=/other')
     assert status == 1
     assert output.strip() == (
-        f'run_grasp: error: {bag}: no images on /other; expected one of /image')
+        f'run: {bag}: no images on /other; expected one of /image')
 
 
 def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
@@ -84,7 +84,7 @@ def test_a_corrupt_checkpoint_fails_the_system_before_it_plays(
     status, output = run(runner, tmp_path, f'bag:={bag}', f'model:={broken}')
     assert status == 1, output
     assert str(broken) in output
-    assert output.splitlines()[-1] == '[run] error: grasp_autostart failed with status 1'
+    assert output.splitlines()[-1] == '[run] error: lifecycle_starter failed with status 1'
     assert 'images played' not in output
 
 
@@ -98,8 +98,9 @@ def test_a_file_that_is_no_recording_fails_the_system(runner, tiny_checkpoint, t
 
 
 def test_a_live_system_ends_well_when_it_is_interrupted(runner, tiny_checkpoint, tmp_path):
-    process = subprocess.Popen([runner, f'model:={tiny_checkpoint}'], cwd=tmp_path, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    process = subprocess.Popen([runner, 'run', 'grasp', f'model:={tiny_checkpoint}'],
+                               cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT,
                                env={**os.environ, 'PYTHONUNBUFFERED': '1'})
     try:
         lines = []

@@ -4,7 +4,8 @@ import json
 import subprocess
 
 import cv2
-from moss_perception.data.scenes import Scene, write_shard
+from moss_perception.data.scenes import write_shard
+from moss_perception.data.schema import Sample
 import numpy as np
 import pytest
 
@@ -16,8 +17,9 @@ def run(programs, no_torch, tmp_path):
     """Return a function that runs a command from another folder, without torch."""
     def run(name, *arguments):
         return subprocess.run(
-            [*programs.command(name), *map(str, arguments)], cwd=tmp_path, timeout=90, text=True,
-            env=programs.environment(no_torch, OMP_NUM_THREADS='1'), capture_output=True)
+            [*programs.command('moss'), name, *map(str, arguments)], cwd=tmp_path, timeout=90,
+            text=True, capture_output=True,
+            env=programs.environment(no_torch, OMP_NUM_THREADS='1'))
     return run
 
 
@@ -29,8 +31,8 @@ def scenes(tmp_path):
         jpegs = tuple(cv2.imencode('.jpg', random.integers(0, 256, (32, 32, 3), np.uint8))[1]
                       .tobytes() for _ in range(16))
         candidates = np.float32([[0.05, 0.02, 0.6, 0.1], [-0.08, 0.03, 0.55, 1.0]])
-        made.append(Scene(seed=seed, jpegs=jpegs, candidates=candidates,
-                          outcomes=np.array([True, False]), speed=0.0, motion='still',
+        made.append(Sample(seed=seed, jpegs=jpegs, candidates=candidates,
+                          labels=np.array([True, False]), speed=0.0, motion='still',
                           shape='box', track=candidates[:, :3]))
     write_shard(tmp_path / 'scenes' / 'scenes_00000100.npz', made, MATRIX)
     return tmp_path / 'scenes'

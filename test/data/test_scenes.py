@@ -3,38 +3,33 @@
 from dataclasses import replace
 
 import cv2
-from moss_perception.core.errors import ShapeError, SimulationError
+from moss_perception.core.errors import DataError, ShapeError, SimulationError
 from moss_perception.data.inventory import save_dataset, save_skipped
-from moss_perception.data.scenes import (
-    Monitor,
-    read_shard,
-    read_shards,
-    Scene,
-    shard_path,
-    write_shard,
-)
+from moss_perception.data.scenes import read_shard, read_shards, shard_path, write_shard
+from moss_perception.data.schema import Attempt, Sample
 from moss_perception.simulation.camera import camera_matrix
 import numpy as np
 import pytest
 
 
-def scene(seed: int, frames: int = 3, watched: int = 0) -> Scene:
+def scene(seed: int, frames: int = 3, watched: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
     smooth = cv2.resize(rng.integers(0, 255, (3, 4, 4, 3), np.uint8)[0], (32, 24))
     jpegs = [cv2.imencode('.jpg', np.roll(smooth, k, 1))[1].tobytes()
              for k in range(frames + watched)]
     stamps = np.arange(frames + watched) * 100_000_000 + 7_000_000
     outcomes = rng.uniform(size=6) < 0.5
-    monitor = Monitor(
-        2, tuple(jpegs[frames:]), stamps[frames:], ('approach', 'close', 'lift')[:watched],
-        bool(outcomes[2]), np.arange(watched, dtype=np.float32),
+    attempt = Attempt(
+        2, bool(outcomes[2]), tuple(jpegs[frames:]), stamps[frames:],
+        ('approach', 'close', 'lift')[:watched], np.arange(watched, dtype=np.float32),
         rng.normal(size=(watched, 3)).astype(np.float32)) if watched else None
-    return Scene(
-        seed, tuple(jpegs[:frames]), rng.normal(size=(6, 4)).astype(np.float32), outcomes, 0.1,
-        'constant', 'capsule', rng.normal(size=(2, 3)).astype(np.float32), domain='sim',
+    return Sample(
+        tuple(jpegs[:frames]), rng.normal(size=(6, 4)).astype(np.float32), outcomes, seed=seed,
+        speed=0.1, motion='constant', shape='capsule',
+        track=rng.normal(size=(2, 3)).astype(np.float32), domain='sim',
         family='capsule', cell='full', velocity=0.12, acceleration=-0.05, split='held_out',
         offsets=rng.normal(size=(6, 4)).astype(np.float32), stamps_ns=stamps[:frames],
-        monitor=monitor)
+        attempt=attempt)
 
 
 def in_format_2(path, scenes: list):
@@ -120,14 +115,14 @@ def test_frames_may_be_lost_and_grasps_watched(tmp_path):
         assert (got.family, got.cell, got.split) == ('capsule', 'full', 'held_out')
         assert (got.velocity, got.acceleration) == pytest.approx((0.12, -0.05))
         assert got.size == got.image_size == (32, 24)
-        if written.monitor is None:
-            assert got.monitor is None
+        if written.attempt is None:
+            assert got.attempt is None
             continue
-        for name in ('candidate', 'jpegs', 'phases', 'held'):
-            assert getattr(got.monitor, name) == getattr(written.monitor, name)
+        for name in ('candidate', 'jpegs', 'phases', 'success'):
+            assert getattr(got.attempt, name) == getattr(written.attempt, name)
         for name in ('stamps_ns', 'to_loss_s', 'positions'):
             np.testing.assert_array_equal(
-                getattr(got.monitor, name), getattr(written.monitor, name))
+                getattr(got.attempt, name), getattr(written.attempt, name))
 
 
 def test_scenes_of_format_2_can_still_be_read(tmp_path):
@@ -137,7 +132,7 @@ def test_scenes_of_format_2_can_still_be_read(tmp_path):
         assert got.jpegs == written.jpegs
         assert (got.cell, got.family, got.size) == ('belt', 'capsule', (32, 24))
         assert got.velocity == got.speed
-        assert (got.offsets, got.monitor) == (None, None)
+        assert (got.offsets, got.attempt) == (None, None)
         np.testing.assert_array_equal(got.outcomes, written.outcomes)
         np.testing.assert_array_equal(got.times_ns, [0, 100_000_000, 200_000_000])
         np.testing.assert_array_equal(got.matrix, camera_matrix())
@@ -155,14 +150,14 @@ def test_own_matrices_are_kept(tmp_path):
 def test_a_scene_during_its_grasp_ends_at_that_frame():
     whole = scene(6, 3, watched=3)
     part = whole.during(1)
-    assert part.jpegs == whole.jpegs + whole.monitor.jpegs[:2]
+    assert part.jpegs == whole.jpegs + whole.attempt.jpegs[:2]
     np.testing.assert_array_equal(part.times_ns, np.arange(5) * 100_000_000 + 7_000_000)
     np.testing.assert_array_equal(part.candidates, whole.candidates[[2]])
-    assert part.outcomes.tolist() == [whole.monitor.held]
-    np.testing.assert_array_equal(part.track, [whole.monitor.positions[1], whole.track[1]])
-    with pytest.raises(SimulationError, match='scene 6 has 3 frames .* no frame 3'):
+    assert part.outcomes.tolist() == [whole.attempt.success]
+    np.testing.assert_array_equal(part.track, [whole.attempt.positions[1], whole.track[1]])
+    with pytest.raises(DataError, match='scene 6 has 3 images .* no image 3'):
         whole.during(3)
-    with pytest.raises(SimulationError, match='scene 7 has 0 frames'):
+    with pytest.raises(DataError, match='scene 7 has 0 images'):
         scene(7).during(0)
 
 

@@ -3,9 +3,8 @@
 import cv2
 from moss_perception.core import images as imaging
 from moss_perception.core.errors import BagError
-from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
-from moss_perception.core.messages import to_camera
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.replay import read_images, replay
 from moss_perception.runtime.predictor import Predictor
@@ -54,16 +53,13 @@ def record(tmp_path, jpegs):
 def pushed(predictor, jpegs):
     """Do by hand what a replay is to do."""
     own = Predictor(predictor.engine)
-    info = type('Info', (), {'k': MATRIX.ravel(), 'd': np.zeros(5), 'width': 40, 'height': 40,
-                             'distortion_model': 'plumb_bob'})
-    own.set_camera(to_camera(info))
+    own.set_camera(Camera(40, 40, MATRIX))
     found = []
     for index, jpeg in enumerate(jpegs):
         stamp_ns = START_NS + index * RATE_NS
         grasps = GRASPS if index <= DECISION else GRASPS[:0]
-        own.set_candidates(Candidates(stamp_ns, 'camera_optical_frame', grasps[:, :3],
-                                      2 * np.arctan2(np.sin(grasps[:, 3] / 2),
-                                                     np.cos(grasps[:, 3] / 2))))
+        own.set_candidates(Candidates.from_yaws(
+            stamp_ns, 'camera_optical_frame', grasps[:, :3], grasps[:, 3]))
         found.append(own.push(Frame(stamp_ns, 'camera_optical_frame', CompressedImage(jpeg))))
     return found
 

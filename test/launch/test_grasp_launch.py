@@ -55,7 +55,7 @@ def nodes_of(launch_file, values):
 def test_a_live_system_is_made_of_three_nodes(launch_file):
     nodes = nodes_of(launch_file, {})
     assert [node.node_executable for node in nodes] == [
-        'grasp_predictor', 'grasp_gate', 'autostart']
+        'grasp_predictor', 'grasp_gate', 'moss']
     assert isinstance(nodes[0], LifecycleNode)
 
 

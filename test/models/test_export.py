@@ -5,7 +5,7 @@ from pathlib import Path
 import shutil
 import sys
 
-from moss_perception.cli import export as command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError
 from moss_perception.models import export
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
@@ -69,7 +69,7 @@ def test_the_command_exports_all_and_tells_each(copied, ready, caplog):
     graph_path(copied, 2).unlink()
     graph_path(copied, 4).write_bytes(b'of a checkpoint that was here before')
     before = contents(copied.parent)
-    assert command.main([str(copied)]) == 0
+    assert moss(['export', str(copied)]) == 0
     after = contents(copied.parent)
     assert after.keys() == before.keys() - {'tiny.orders_1_2_3_4.onnx'} | {'tiny.orders_1_2.onnx'}
     assert caplog.text.count('exporting tiny.orders_1') == 3
@@ -82,7 +82,7 @@ def test_a_graph_that_differs_from_torch_changes_nothing(copied, ready, caplog):
         network.over_time.weight[0, 0] += 0.5
     save_checkpoint(copied, network)
     before = contents(copied.parent)
-    assert command.main([str(copied)]) == 1
+    assert moss(['export', str(copied)]) == 1
     assert 'graph tiny.orders_1.onnx differs from torch by' in caplog.text
     assert contents(copied.parent) == before
 
@@ -92,7 +92,7 @@ def test_a_checkpoint_that_gives_nan_is_not_exported(copied, ready, caplog):
     with torch.no_grad():
         network.over_time.bias[0] = float('nan')
     save_checkpoint(copied, network)
-    assert command.main([str(copied)]) == 1
+    assert moss(['export', str(copied)]) == 1
     assert 'differs from torch by nan' in caplog.text
 
 
@@ -104,7 +104,7 @@ def test_an_interrupt_leaves_what_was_there(copied, monkeypatch):
             raise KeyboardInterrupt
         return before[graph_path(copied, step.orders).name]
     monkeypatch.setattr(export, 'build_graph', interrupted)
-    assert command.main([str(copied)]) == 130
+    assert moss(['export', str(copied)]) == 130
     assert contents(copied.parent) == before
 
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(copied, ready, monkey
     def full(self, data):
         raise OSError(errno.ENOSPC, 'No space left on device')
     monkeypatch.setattr(Path, 'write_bytes', full)
-    assert command.main([str(copied)]) == 1
+    assert moss(['export', str(copied)]) == 1
     assert "can't be written: No space left on device" in caplog.text
     assert contents(copied.parent) == before
 
@@ -126,13 +126,13 @@ def test_a_graph_that_is_too_large_is_refused(copied, ready, monkeypatch):
 
 
 def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog):
-    assert command.main([str(tmp_path / 'none.safetensors')]) == 1
-    assert command.main([str(copied), '--sha256', '0' * 64]) == 1
+    assert moss(['export', str(tmp_path / 'none.safetensors')]) == 1
+    assert moss(['export', str(copied), '--sha256', '0' * 64]) == 1
     monkeypatch.setitem(sys.modules, 'onnxscript', None)
-    assert command.main([str(copied)]) == 1
+    assert moss(['export', str(copied)]) == 1
     monkeypatch.delitem(sys.modules, 'moss_perception.models.export')
     monkeypatch.setitem(sys.modules, 'torch', None)
-    assert command.main([str(copied)]) == 1
+    assert moss(['export', str(copied)]) == 1
     lines = [record.getMessage() for record in caplog.records]
     for line, words in zip(lines, ('none.safetensors is not there', 'expected 000', 'onnxscript',
                                    'exporting needs torch'), strict=True):

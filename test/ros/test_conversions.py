@@ -6,11 +6,11 @@ import math
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
 from moss_perception.ros.common import conversions
-from moss_perception.ros.common.point_cloud import read_scores
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 NAN = float('nan')
 
@@ -31,7 +31,11 @@ def prediction(count: int = 0, **changes) -> Prediction:
     values = {
         'stamp_ns': 1_500_000_001, 'frame_id': 'camera', 'score': 0.75, 'uncertainty': 0.125,
         'default_point': np.array([0.0, 0.5, 1.0]),
+        'default_orientation': np.array([0.0, 0.0, 0.6, 0.8]),
+        'candidates_stamp_ns': 2_000_000_003,
         'points': np.arange(3.0 * count).reshape(-1, 3),
+        'orientations': np.tile([0.0, 0.0, 0.0, 1.0], (count, 1)),
+        'reasons': np.zeros(count, np.uint8),
         'pixels': np.zeros((count, 2)), 'scores': np.full(count, 0.5),
         'uncertainties': np.full(count, 0.25), 'motion_features': np.zeros((2, 3, 4), np.float32),
         'size': (4, 6), 'source': np.zeros((4, 6, 3), np.uint8)}
@@ -57,6 +61,15 @@ def test_a_camera_is_read():
     assert (camera.width, camera.height, camera.model) == (64, 48, 'plumb_bob')
     assert camera.matrix.tolist() == [[50, 0, 31.5], [0, 51, 23.5], [0, 0, 1]]
     assert camera.distortion[0] == 0.1
+    assert (camera.image_size, camera.binning) == ((64, 48), (1, 1))
+
+
+def test_the_binning_and_the_region_of_interest_of_a_camera_are_read():
+    message = info(binning_x=2, binning_y=3)
+    message.roi = RegionOfInterest(x_offset=4, y_offset=6, width=40, height=30)
+    camera = conversions.to_camera(message)
+    assert (camera.region, camera.binning) == ((4, 6, 40, 30), (2, 3))
+    assert camera.image_size == (20, 10)
 
 
 @pytest.mark.parametrize(('changes', 'words'), [
@@ -109,17 +122,25 @@ def test_no_candidates_are_candidates():
     assert candidates.positions.shape == (0, 3) and candidates.yaws.shape == (0,)
 
 
-@pytest.mark.parametrize(('position', 'rotation', 'words'), [
-    ((NAN, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0), 'candidate 1 has position'),
-    ((0.0, math.inf, 1.0), (0.0, 0.0, 0.0, 1.0), 'candidate 1 has position'),
-    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0), 'unit quaternion'),
-    ((0.0, 0.0, 1.0), (0.0, NAN, 0.0, 1.0), 'unit quaternion'),
-    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 2.0), 'unit quaternion'),
+def test_candidates_keep_their_orientations():
+    candidates = conversions.to_candidates(poses(((0.0, 0.0, 1.0), (0.5, -0.5, 0.5, 0.5))))
+    assert candidates.orientations.tolist() == [[0.5, -0.5, 0.5, 0.5]]
+    assert candidates.problem() == ''
+
+
+@pytest.mark.parametrize(('position', 'rotation'), [
+    ((NAN, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)),
+    ((0.0, math.inf, 1.0), (0.0, 0.0, 0.0, 1.0)),
+    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0)),
+    ((0.0, 0.0, 1.0), (0.0, NAN, 0.0, 1.0)),
+    ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 2.0)),
 ])
-def test_a_pose_that_is_none_is_refused(position, rotation, words):
+def test_one_bad_pose_does_not_spoil_the_others(position, rotation):
     good = ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0))
-    with pytest.raises(CandidateError, match=words):
-        conversions.to_candidates(poses(good, (position, rotation)))
+    candidates = conversions.to_candidates(poses(good, (position, rotation), good))
+    assert candidates.valid.tolist() == [True, False, True]
+    assert candidates.problem().startswith("1 of 3 candidates can't be scored: candidate 1 has")
+    assert 'unit quaternion' in candidates.problem()
 
 
 def test_candidates_without_a_stamp_are_refused():
@@ -127,26 +148,39 @@ def test_candidates_without_a_stamp_are_refused():
         conversions.to_candidates(poses(stamp_ns=0))
 
 
-def test_the_cloud_has_a_point_for_each_candidate():
+def test_the_cloud_has_a_point_for_each_candidate_and_the_default_grasp():
     cloud = conversions.scores_to_cloud(prediction(
-        2, scores=np.array([0.5, NAN]), uncertainties=np.array([0.25, NAN])))
-    assert (cloud.height, cloud.width, cloud.point_step, cloud.row_step) == (1, 2, 20, 40)
-    assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
-        ('x', 0, 7, 1), ('y', 4, 7, 1), ('z', 8, 7, 1), ('score', 12, 7, 1),
-        ('uncertainty', 16, 7, 1)]
+        2, scores=np.array([0.5, NAN]), uncertainties=np.array([0.25, NAN]),
+        orientations=np.array([[0, 0, 0, 1.0], [0.6, 0, 0, 0.8]]),
+        reasons=np.array([0, ScoreReason.BEHIND_CAMERA], np.uint8)))
+    assert (cloud.height, cloud.width, cloud.row_step) == (1, 3, 3 * cloud.point_step)
+    assert [(f.name, f.datatype, f.count) for f in cloud.fields] == [
+        *((name, 7, 1) for name in SCORE_DTYPE.names[:9]),
+        ('candidate', 5, 1), ('reason', 2, 1), ('candidates_sec', 5, 1),
+        ('candidates_nanosec', 6, 1)]
     assert cloud.is_dense is False
-    np.testing.assert_array_equal(
-        np.frombuffer(cloud.data, '<f4').reshape(2, 5),
-        np.array([[0, 1, 2, 0.5, 0.25], [3, 4, 5, NAN, NAN]], np.float32))
+    np.testing.assert_equal(read_scores(cloud).tolist(), np.array([
+        (0, 1, 2, 0, 0, 0, 1, 0.5, 0.25, 0, 0, 2, 3),
+        (3, 4, 5, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.BEHIND_CAMERA, 2, 3),
+        (0, 0.5, 1, 0, 0, 0.6, 0.8, 0.75, 0.125, -1, 0, 0, 0)], SCORE_DTYPE).tolist())
     assert conversions.stamp_to_ns(cloud.header.stamp) == 1_500_000_001
 
 
-def test_the_cloud_has_the_default_point_without_candidates():
-    cloud = conversions.scores_to_cloud(prediction())
-    assert read_scores(cloud).tolist() == [(0.0, 0.5, 1.0, 0.75, 0.125)]
+def test_the_cloud_has_the_default_grasp_without_candidates():
+    cloud = conversions.scores_to_cloud(prediction(candidates_stamp_ns=0))
+    scores = GraspScores.of(read_scores(cloud))
+    assert len(scores.candidates) == 0
+    assert (scores.default['y'], scores.default['score']) == (0.5, 0.75)
     assert cloud.is_dense is True
     unknown = conversions.scores_to_cloud(prediction(default_point=np.full(3, NAN)))
     assert unknown.is_dense is False and read_scores(unknown)['score'][0] == 0.75
+
+
+def test_a_position_beyond_float32_can_be_published():
+    cloud = conversions.scores_to_cloud(prediction(
+        1, points=np.array([[1e300, 0, 1]]), scores=np.array([NAN]),
+        uncertainties=np.array([NAN]), reasons=np.array([ScoreReason.OUTSIDE_IMAGE], np.uint8)))
+    assert read_scores(cloud)['x'][0] == math.inf
 
 
 def test_features_are_rows_of_pixels_of_floats():

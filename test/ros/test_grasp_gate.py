@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+from geometry_msgs.msg import PoseStamped
+from moss_perception.core.scores import SCORE_DTYPE, score_fields, ScoreReason
 import numpy as np
 import pytest
 from rcl_interfaces.msg import ParameterType
@@ -14,7 +15,7 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2, PointField
@@ -22,24 +23,37 @@ from std_msgs.msg import Header, String
 
 ROOT = Path(__file__).parents[2]
 PLACES = [(0.1, -0.2, 0.5), (0.123456789, 0.0, 0.6)]
+TURNS = [(0.0, 0.0, 0.6, 0.8), (0.5, -0.5, 0.5, 0.5)]
 GATE = ['grasp_gate', '--ros-args']
 WAIT_S = 20.0
 
 
-def make_poses(places=PLACES):
-    return PoseArray(header=Header(frame_id='camera'), poses=[
-        Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(z=0.6, w=0.8))
-        for x, y, z in places])
-
-
-def make_cloud(stamp_ns, scores, places=PLACES, names=('x', 'y', 'z', 'score', 'uncertainty')):
-    rows = np.array([[*place, score, 0.1] for place, score in zip(places, scores, strict=True)],
-                    np.float32)
+def make_cloud(stamp_ns, scores, places=PLACES, turns=TURNS, reason=ScoreReason.OUTSIDE_IMAGE,
+               old=False):
+    """Write scores of candidates, and those of a default grasp that is better than any."""
+    rows = np.zeros(len(scores) + 1, SCORE_DTYPE)
+    rows['score'], rows['uncertainty'] = [*scores, 0.99], 0.1
+    rows['candidate'] = [*range(len(scores)), -1]
+    for index, name in enumerate(('x', 'y', 'z')):
+        rows[name][:-1] = [place[index] for place in places[:len(scores)]]
+    rows['qw'] = 1.0
+    for index, name in enumerate(('qx', 'qy', 'qz', 'qw')):
+        rows[name][:-1] = [turn[index] for turn in turns[:len(scores)]]
+    rows['reason'] = np.where(np.isnan(rows['score']), reason, ScoreReason.SCORED)
+    fields = [PointField(name=name, offset=offset, datatype=datatype, count=1)
+              for name, offset, datatype in score_fields()
+              if not old or name in ('x', 'y', 'z', 'score', 'uncertainty')]
+    size = SCORE_DTYPE.itemsize
     return PointCloud2(
         header=Header(stamp=Time(nanoseconds=stamp_ns).to_msg(), frame_id='camera'), height=1,
-        width=len(rows), point_step=20, row_step=20 * len(rows), data=rows.tobytes(),
-        fields=[PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-                for i, name in enumerate(names)])
+        width=len(rows), point_step=size, row_step=size * len(rows), data=rows.tobytes(),
+        fields=fields)
+
+
+def assert_pose(pose, place, turn):
+    # Poses travel as float32.
+    p, q = pose.position, pose.orientation
+    np.testing.assert_allclose((p.x, p.y, p.z, q.x, q.y, q.z, q.w), (*place, *turn), rtol=1e-6)
 
 
 class Peer:
@@ -52,8 +66,6 @@ class Peer:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.scores = self.node.create_publisher(PointCloud2, 'grasp_scores', 10)
-        best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.poses = self.node.create_publisher(PoseArray, 'grasp_candidates', best_effort)
         self.clock = self.node.create_publisher(Clock, '/clock', 10)
         self.states, self.selected = [], []
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -76,7 +88,6 @@ class Peer:
 
     def score_now(self, scores, **changes):
         stamp_ns = time.time_ns()
-        self.poses.publish(make_poses())
         self.scores.publish(make_cloud(stamp_ns, scores, **changes))
         return stamp_ns
 
@@ -126,7 +137,7 @@ def test_gate_waits_selects_keeps_releases_and_goes_stale(peer, start):
     chosen = peer.selected[-1]
     assert chosen.header.frame_id == 'camera'
     assert Time.from_msg(chosen.header.stamp).nanoseconds > 0
-    assert chosen.pose == make_poses().poses[1]
+    assert_pose(chosen.pose, PLACES[1], TURNS[1])
     peer.until(lambda: peer.states[-1] == 'below threshold', lambda: peer.score_now([0.2, 0.3]))
     peer.until(lambda: peer.states[-1] == 'stale')
     gate.send_signal(signal.SIGINT)
@@ -142,43 +153,48 @@ def test_selected_grasp_has_the_stamp_of_its_scores(peer, start):
     assert set(heard) <= set(stamps) and heard == sorted(set(heard))
 
 
-def test_scores_that_come_before_their_candidates_keep_the_selection(peer, start):
+def test_selected_grasp_is_the_pose_that_was_scored(peer, start):
     start([*GATE, '-p', 'hold_time:=0.0', '-p', 'max_age:=5.0'])
     peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
-    # Each time elsewhere, so that only the candidates that follow have these positions.
+    # The same points, each time with other orientations.
     for step in range(1, 6):
-        places = [(0.1 + 0.001 * step, -0.2, 0.5), (0.5, 0.0, 0.6)]
-        stamp_ns = time.time_ns()
-        peer.scores.publish(make_cloud(stamp_ns, [0.9, 0.2], places))
-        peer.poses.publish(make_poses(places))
+        turn = (0.0, 0.0, float(np.sin(step)), float(np.cos(step)))
+        stamp_ns = peer.score_now([0.9, 0.2], turns=[turn, turn])
         # Scores that were sent until the first was selected may be selected after it.
         peer.until(lambda stamp_ns=stamp_ns: Time.from_msg(
             peer.selected[-1].header.stamp).nanoseconds == stamp_ns)
-        assert peer.selected[-1].pose == make_poses(places).poses[0]
+        assert_pose(peer.selected[-1].pose, PLACES[0], turn)
     assert peer.states[-1] == 'selected' and peer.states.count('selected') == 1
 
 
 def test_the_default_grasp_point_is_no_candidate_and_the_log_says_why(peer, start):
     gate = start([*GATE, '-p', 'hold_time:=0.0'])
     peer.until(lambda: peer.selected, lambda: peer.score_now([0.9, 0.2]))
-    peer.until(lambda: peer.states[-1:] == ['waiting'],
-               lambda: peer.score_now([0.9], places=[(0.0, 0.0, 0.7)]))
+    peer.until(lambda: peer.states[-1:] == ['waiting'], lambda: peer.score_now([]))
     gate.send_signal(signal.SIGINT)
     assert 'the default grasp point is not a candidate' in gate.communicate(timeout=WAIT_S)[0]
 
 
-def test_wrong_fields_are_named_and_the_gate_lives_on(peer, start):
+def test_candidates_without_a_score_are_below_threshold_and_the_log_gives_the_reasons(peer, start):
+    gate = start(GATE)
+    peer.until(lambda: peer.states[-1:] == ['below threshold'], lambda: peer.score_now(
+        [np.nan, np.nan], reason=ScoreReason.NO_CALIBRATION))
+    gate.send_signal(signal.SIGINT)
+    output = gate.communicate(timeout=WAIT_S)[0]
+    assert 'no candidate has a score: 2 no calibration' in output
+
+
+def test_scores_of_an_older_version_are_refused_and_the_gate_goes_on(peer, start):
     gate = start([*GATE, '-p', 'hold_time:=0.0'])
 
     def mix():
-        peer.score_now([0.9, 0.2], names=('x', 'y', 'z', 'quality', 'uncertainty'))
+        peer.score_now([0.9, 0.2], old=True)
         peer.score_now([0.9, 0.2])
 
-    # The first to be heard may be one with the right fields: wrong ones follow it.
+    # The first that arrives may be a new one: old ones follow it.
     peer.until(lambda: len(peer.selected) >= 3, mix)
     gate.send_signal(signal.SIGINT)
-    output = gate.communicate(timeout=WAIT_S)[0]
-    assert 'quality' in output and 'expected floats x, y, z, score, uncertainty' in output
+    assert 'lacks the fields qx, qy, qz, qw, candidate' in gate.communicate(timeout=WAIT_S)[0]
 
 
 def test_scores_of_a_recording_are_stale_by_the_wall_clock_and_fresh_by_its_own(peer, start):
@@ -186,7 +202,6 @@ def test_scores_of_a_recording_are_stale_by_the_wall_clock_and_fresh_by_its_own(
 
     def play():
         peer.clock.publish(Clock(clock=Time(nanoseconds=stamp_ns).to_msg()))
-        peer.poses.publish(make_poses())
         peer.scores.publish(make_cloud(stamp_ns, [0.9, 0.2]))
 
     gate = start([*GATE, '-p', 'hold_time:=0.0'])
@@ -203,7 +218,8 @@ def test_scores_of_a_recording_are_stale_by_the_wall_clock_and_fresh_by_its_own(
 
 def test_parameters_are_described_checked_and_applied(peer, start):
     start(GATE)
-    names = ['min_score', 'max_uncertainty', 'hold_time', 'max_age', 'release_score']
+    names = ['min_score', 'max_uncertainty', 'hold_time', 'max_age', 'release_score',
+             'switch_margin']
     described = peer.call(DescribeParameters, 'grasp_gate/describe_parameters',
                           DescribeParameters.Request(names=names)).descriptors
     assert all(d.type == ParameterType.PARAMETER_DOUBLE and d.description
@@ -246,7 +262,8 @@ def test_the_planner_of_the_guide_takes_the_best_candidate(peer, start):
 
     peer.until(lambda: len(peer.selected) >= 2, mix)
     assert {m.header.frame_id for m in peer.selected} == {'camera'}
-    assert all(m.pose == make_poses().poses[1] for m in peer.selected)
+    for chosen in peer.selected:
+        assert_pose(chosen.pose, PLACES[1], TURNS[1])
 
 
 def test_the_guide_shows_the_very_planner_that_is_tested():

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from moss_perception.core.scores import read_scores
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import graph_path
 from moss_perception.ros.common import conversions
-from moss_perception.ros.common.point_cloud import read_scores
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image

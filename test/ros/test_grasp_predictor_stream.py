@@ -3,8 +3,8 @@
 import math
 
 from geometry_msgs.msg import Pose, PoseArray
+from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
 from moss_perception.ros.common import conversions
-from moss_perception.ros.common.point_cloud import read_scores
 from moss_perception.ros.predictor.outputs import PROCESSED_QOS
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -87,6 +87,7 @@ def test_without_camera_info_only_the_default_point_is_scored(stream):
     cloud = wait_scores(stream, 0)
     scores = read_scores(cloud)
     assert (cloud.height, cloud.width, cloud.is_dense) == (1, 1, False)
+    assert (scores['candidate'][0], scores['reason'][0]) == (-1, ScoreReason.SCORED)
     assert np.isnan([scores['x'][0], scores['y'][0], scores['z'][0]]).all()
     assert 0 < scores['score'][0] < 1 and 0 <= scores['uncertainty'][0] <= 0.5
     stream.wait_for(lambda: stream.score, 5, 'score')
@@ -107,13 +108,21 @@ def test_candidates_are_scored_in_order_and_nan_where_not_seen(stream):
     scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
     message = candidates((0.05, 0, 0.6), (9, 0, 0.6), (-0.05, 0.02, 0.5), (0.05, 0, -0.6),
                          yaws=[0, 0, 1.5, 0])
-    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 4, first=50)
-    scores = read_scores(cloud)
-    assert [f.name for f in cloud.fields] == ['x', 'y', 'z', 'score', 'uncertainty']
+    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 5, first=50)
+    split = GraspScores.of(read_scores(cloud))
+    scores = split.candidates
+    assert tuple(f.name for f in cloud.fields) == SCORE_DTYPE.names
+    assert split.candidates_stamp_ns == START
+    assert 0 < split.default['score'] < 1
     assert cloud.is_dense is False
     np.testing.assert_allclose(scores['x'], [0.05, 9, -0.05, 0.05], rtol=1e-6)
     assert np.isnan(scores['score']).tolist() == [False, True, False, True]
     assert np.isnan(scores['uncertainty']).tolist() == [False, True, False, True]
+    assert scores['reason'].tolist() == [
+        ScoreReason.SCORED, ScoreReason.OUTSIDE_IMAGE, ScoreReason.SCORED,
+        ScoreReason.BEHIND_CAMERA]
+    np.testing.assert_allclose(
+        split.orientations[2], [0, 0, math.sin(0.75), math.cos(0.75)], rtol=1e-6)
 
 
 def test_scores_are_those_of_the_predictor_that_evaluation_drives(stream, tiny_checkpoint):
@@ -133,22 +142,31 @@ def test_two_grasps_at_one_point_differ_by_depth_and_yaw(stream):
     scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
     message = candidates((0.02, 0.02, 0.4), (0.02, 0.02, 0.4), (0.03, 0.03, 0.6),
                          yaws=[0, math.pi / 2, 0])
-    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 3, first=50)
-    assert len(set(read_scores(cloud)['score'].tolist())) == 3
+    cloud = scored_as(stream, message, '/grasp_candidates', lambda c: c.width == 4, first=50)
+    assert len(set(read_scores(cloud)['score'][:3].tolist())) == 3
 
 
-def test_candidates_of_another_frame_are_refused_and_said_so(stream):
+def test_candidates_of_another_frame_get_no_score_and_a_warning(stream):
     fill(stream)
-    publisher = stream.publisher(PoseArray, '/grasp_candidates')
+    scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
+    foreign = candidates((0, 0, 0.6), (0.05, 0, 0.6), frame_id='base_link')
+    cloud = scored_as(stream, foreign, '/grasp_candidates', lambda c: c.width == 3, first=50)
+    scores = GraspScores.of(read_scores(cloud))
+    assert scores.candidates['reason'].tolist() == [ScoreReason.FRAME_UNKNOWN] * 2
+    assert np.isnan(scores.candidates['score']).all() and np.isnan(scores.positions).all()
+    assert "candidates in frame 'base_link' get no score" in stream.process.output()
+    stream.status(lambda _, values: int(values.get('unscored/frame_unknown', 0)) >= 2)
 
-    def refused(_, values):
-        publisher.publish(candidates((0, 0, 0.6), frame_id='base_link'))
-        return int(values.get('candidates_refused', 0)) > 0
-    stream.status(refused)
-    assert "candidates are in frame 'base_link'" in stream.process.output()
-    stream.send(image(WINDOW))
-    stream.wait_for(lambda: len(stream.scores) == 2, 5, 'scores')
-    assert stream.scores[-1].width == 1
+
+def test_a_refused_set_retires_the_one_before(stream):
+    fill(stream)
+    scored_as(stream, camera_info(), '/camera_info', lambda cloud: cloud.is_dense)
+    scored_as(stream, candidates((0, 0, 0.6)), '/grasp_candidates', lambda c: c.width == 2,
+              first=50)
+    unstamped = candidates((0.05, 0, 0.6))
+    unstamped.header.stamp.sec = 0
+    scored_as(stream, unstamped, '/grasp_candidates', lambda c: c.width == 1, first=80)
+    assert 'stamp above 0' in stream.process.output()
 
 
 def test_motion_features_are_an_image_of_floats(stream):

@@ -15,7 +15,9 @@ USUAL, STRANGE = 0.5, 2.5
 def prediction(novelty, candidates=0):
     return Prediction(
         stamp_ns=1, frame_id='camera', score=0.75, uncertainty=0.1, default_point=np.zeros(3),
-        points=np.zeros((candidates, 3)), pixels=np.zeros((candidates, 2)),
+        default_orientation=np.zeros(4), candidates_stamp_ns=1, points=np.zeros((candidates, 3)),
+        orientations=np.zeros((candidates, 4)), pixels=np.zeros((candidates, 2)),
+        reasons=np.arange(candidates, dtype=np.uint8) % 3,
         scores=np.linspace(0.2, 0.9, candidates), uncertainties=np.zeros(candidates),
         motion_features=np.zeros((1, 1, 1), np.float32), size=(1, 1), source=None,
         decode_s=0.002, inference_s=0.004, novelty=novelty)

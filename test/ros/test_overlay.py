@@ -11,7 +11,9 @@ def prediction(score, height=480, width=640, features=None, pixels=(), scores=()
     count = len(scores)
     return Prediction(
         stamp_ns=1, frame_id='camera', score=score, uncertainty=0.1,
-        default_point=np.full(3, np.nan), points=np.zeros((count, 3)),
+        default_point=np.full(3, np.nan), default_orientation=np.zeros(4), candidates_stamp_ns=1,
+        points=np.zeros((count, 3)), orientations=np.zeros((count, 4)),
+        reasons=np.zeros(count, np.uint8),
         pixels=np.array(pixels, float).reshape(count, 2), scores=np.array(scores, float),
         uncertainties=np.zeros(count), size=(height, width),
         source=np.full((height, width, 3), 90, np.uint8),
@@ -69,6 +71,19 @@ def test_text_lies_within_its_rim(height, width):
     beside = cv2.dilate(text.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     background = (text_area >= 150).all(axis=2)
     assert text.sum() > 200 and not (beside & background).any()
+
+
+@pytest.mark.parametrize('scale', [0.3, 0.5, 1.03, 1.5, 2.5])
+def test_text_lies_centred_in_its_rim(scale):
+    image = np.full((300, 1500, 3), 200, np.uint8)
+    _write(image, '0: 0.50 +- 0.12', (60, 150), scale, GOOD)
+    text = image[:, :, 1].astype(int) - image[:, :, 0] > 20
+    drawn = (image != 200).any(axis=2)
+    for axis in (0, 1):
+        inner, outer = (np.flatnonzero(mask.any(axis=axis)) for mask in (text, drawn))
+        before, after = inner[0] - outer[0], outer[-1] - inner[-1]
+        # The faint edges of smooth glyphs count as rim.
+        assert min(before, after) >= 1 and abs(before - after) <= 1
 
 
 def test_text_is_cut_off_at_the_edges_and_drawn_whole_elsewhere():

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
-NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'autostart')
-OWN = {'autostart': ('nobody',)}
+NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'moss')
+OWN = {'moss': ('activate', 'nobody')}
+# The node's own name, where it is not the executable's.
+NAMES = {'moss': 'lifecycle_starter'}
+LOGGED = {'moss': 'activate'}
 FILES = {
     'cut off': ('a: [1, 2\n', "Couldn't parse params file"),
     'of another type': ('/**:\n  ros__parameters:\n    use_sim_time: soon\n', "'use_sim_time'"),
@@ -23,19 +26,20 @@ def test_a_bad_parameter_file_is_one_line_and_status_1(harness, tmp_path, name, 
                                   ros_args=('--params-file', 'own.yaml'))
     assert process.wait() == 1, process.output()
     lines = process.output().strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith(f'{name}: ') and words in lines[0], lines
+    assert len(lines) == 1 and words in lines[0], lines
+    assert lines[0].startswith(f'{LOGGED.get(name, name)}: ')
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(('name', 'status'), [
-    ('grasp_predictor', 0), ('grasp_gate', 0), ('bag_player', 130), ('autostart', 130)])
+    ('grasp_predictor', 0), ('grasp_gate', 0), ('bag_player', 130), ('moss', 130)])
 def test_a_signal_ends_a_node_without_a_traceback(
         harness, peer, tmp_path, make_bag, factory, name, status, number):
     bag = make_bag(factory.camera_run(2))
     process = harness.NodeProcess(
         tmp_path, name, *OWN.get(name, ()), ros_args=(
             '-r', '__ns:=/signalled', '-p', f'bag:={bag}', '-p', 'start_delay:=60.0'))
-    harness.wait_for(lambda: name in [
+    harness.wait_for(lambda: NAMES.get(name, name) in [
         node for node, space in peer.node.get_node_names_and_namespaces()
         if space == '/signalled'], 40.0, name)
     process.process.send_signal(number)

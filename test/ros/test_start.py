@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-NODES = ('autostart', 'bag_evaluator', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
+NODES = ('moss', 'bag_evaluator', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
+OWN = {'moss': ('activate', 'nobody')}
 
 
 @pytest.mark.parametrize('name', NODES)
@@ -14,7 +15,8 @@ def test_ctrl_c_amid_the_imports_ends_a_node_without_a_word(programs, tmp_path, 
         pytest.skip('the package is not built: executables are modules that are run')
     (tmp_path / 'rclpy.py').write_text(
         'import time\nprint("importing", flush=True)\ntime.sleep(60)\n')
-    process = subprocess.Popen(programs.command(name), env=programs.environment(tmp_path),
+    process = subprocess.Popen([*programs.command(name), *OWN.get(name, ())],
+                               env=programs.environment(tmp_path),
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout.readline() == 'importing\n'

@@ -24,7 +24,7 @@ def by_name(**values):
 def test_a_live_system_has_predictor_gate_and_starter():
     processes = grasp_system({})
     assert [(p.executable, p.role) for p in processes] == [
-        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('autostart', STARTER)]
+        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('moss', STARTER)]
     assert all(p.namespace == '' and p.log_level == 'info' for p in processes)
 
 
@@ -48,10 +48,9 @@ def test_what_is_not_said_is_left_to_the_parameter_files():
     assert predictor.remappings == ()
 
 
-def test_the_gate_listens_to_the_predictor():
+def test_the_gate_takes_only_the_scores_of_the_predictor():
     gate = by_name(candidates_topic='/grasps')['grasp_gate']
-    assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),
-                               ('grasp_candidates', '/grasps'))
+    assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),)
 
 
 def test_a_bag_is_a_job_and_brings_its_clock(tmp_path):
@@ -113,8 +112,8 @@ def test_a_number_of_the_simulated_cell_that_is_none_is_refused(name, value):
 
 
 def test_autostart_can_be_left_to_others():
-    assert 'grasp_autostart' not in by_name(autostart='false')
-    assert by_name()['grasp_autostart'].arguments == ('grasp_predictor',)
+    assert 'lifecycle_starter' not in by_name(autostart='false')
+    assert by_name()['lifecycle_starter'].arguments == ('activate', 'grasp_predictor')
 
 
 def test_own_parameters_come_after_the_shipped_ones(tmp_path):

@@ -32,12 +32,27 @@ def test_best_candidate_is_selected_after_the_hold_time():
     assert see(200, [0.6, 0.8]) == ('selected', 1)
 
 
-def test_another_best_begins_the_hold_time_anew():
+def test_the_best_of_those_held_is_selected_and_not_the_first_above_the_threshold():
     see = Stream()
     see(0, [0.6, 0.8])
     assert see(100, [0.9, 0.8]) == ('candidate', 0)
-    assert see(200, [0.9, 0.8]) == ('candidate', 0)
-    assert see(300, [0.9, 0.8]) == ('selected', 0)
+    # Both have been acceptable for the whole hold time: that 1 was better at first is no reason.
+    assert see(200, [0.9, 0.8]) == ('selected', 0)
+
+
+def test_a_better_candidate_that_was_not_held_as_long_is_not_selected_yet():
+    see = Stream()
+    see(0, [0.6, 0.1])
+    see(100, [0.6, 0.9])
+    assert see(200, [0.6, 0.9]) == ('selected', 0)
+    assert see(300, [0.6, 0.9]) == ('selected', 1)
+
+
+def test_two_candidates_that_take_turns_as_the_best_do_not_delay_the_selection():
+    see = Stream()
+    for at_ms in (0, 50, 100, 150):
+        assert see(at_ms, [0.7, 0.8] if at_ms % 100 else [0.8, 0.7])[0] == 'candidate'
+    assert see(200, [0.8, 0.7]) == ('selected', 0)
 
 
 def test_a_dip_below_min_score_begins_the_hold_time_anew():
@@ -52,17 +67,29 @@ def test_no_hold_time_selects_at_once():
     assert Stream(hold_time_s=0.0)(0, [0.5, 0.0]) == ('selected', 0)
 
 
-def test_selected_candidate_is_kept_down_to_the_release_score_though_another_is_better():
+def test_selected_candidate_is_kept_down_to_the_release_score():
     see = Stream(hold_time_s=0.0)
     assert see(0, [0.0, 0.8]) == ('selected', 1)
-    assert see(100, [0.9, 0.4]) == ('selected', 1)
-    assert see(200, [0.9, 0.39]) == ('selected', 0)
-    see = Stream()
-    see(0, [0.0, 0.8])
-    see(200, [0.0, 0.8])
-    assert see(300, [0.9, 0.4]) == ('selected', 1)
-    assert see(400, [0.9, 0.39]) == ('candidate', 0)
-    assert see(500, [0.3, 0.39]) == ('below threshold', None)
+    assert see(100, [0.0, 0.4]) == ('selected', 1)
+    assert see(200, [0.0, 0.39]) == ('below threshold', None)
+    assert see(300, [0.0, 0.45]) == ('below threshold', None)
+
+
+def test_a_released_candidate_makes_room_for_the_best_of_those_held():
+    see = Stream(switch_margin=1.0)
+    see(0, [0.6, 0.8])
+    assert see(200, [0.6, 0.8]) == ('selected', 1)
+    assert see(300, [0.6, 0.39]) == ('selected', 0)
+
+
+@pytest.mark.parametrize(('other', 'expected'), [(0.75, 1), (0.76, 0)])
+def test_a_selected_candidate_is_replaced_only_by_one_better_by_the_margin(other, expected):
+    see = Stream(switch_margin=0.25)
+    see(0, [0.0, 0.5])
+    see(200, [0.0, 0.5])
+    for at_ms in (300, 400):
+        assert see(at_ms, [other, 0.5]) == ('selected', 1)
+    assert see(500, [other, 0.5]) == ('selected', expected)
 
 
 def test_uncertain_candidates_are_neither_selected_nor_kept():
@@ -125,7 +152,7 @@ def test_stamps_that_go_backwards_begin_anew():
     assert see(300, [0.9, 0.1]) == ('selected', 0)
 
 
-def test_watch_tells_when_the_scores_stopped():
+def test_watch_reports_when_the_scores_stopped():
     see = Stream(hold_time_s=0.0)
     assert see.gate.watch(START) is None
     see(0, [0.9, 0.1])
@@ -140,6 +167,7 @@ def test_watch_tells_when_the_scores_stopped():
     ('max_age_s', 0.0, 'max_age_s=0.0'),
     ('release_score', 0.51, 'release_score=0.51 .* min_score=0.5'),
     ('min_score', float('nan'), 'min_score=nan'),
+    ('switch_margin', -0.1, 'switch_margin=-0.1 .* expected in \\[0, 1\\]'),
 ])
 def test_settings_that_cannot_work_are_refused(setting, value, expected):
     with pytest.raises(ConfigError, match=expected):

@@ -78,9 +78,9 @@ def _check_stream_against_clip(engine, network):
     predictor.set_camera(CAMERA)
     predictor.set_candidates(candidates(0, [[0.05, 0.02, 0.5]], [0.3]))
     streamed = push_all(predictor, frames)[-1]
-    from moss_perception.training.dataset import encode_scene
-    grasps = encode_scene(np.array([[0.05, 0.02, 0.5, 0.3]]), CAMERA.matrix, (32, 32),
-                          np.array([1.0, 0.0, 0.0]), engine.config)
+    from moss_perception.training.dataset import encode_candidates
+    grasps = encode_candidates(np.array([[0.05, 0.02, 0.5, 0.3]]), CAMERA,
+                               np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))
     with torch.inference_mode():
         logits, _ = network(clip[None], torch.from_numpy(grasps)[None])

@@ -4,9 +4,9 @@ from dataclasses import replace
 import zlib
 
 import cv2
-from frames import candidates, frame, push_all, WINDOW
+from frames import frame, push_all, WINDOW
 from moss_perception.core import image_messages
-from moss_perception.core.errors import CandidateError, ConfigError, FrameError
+from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.image_messages import CompressedImage, RawImage
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -41,12 +41,6 @@ def test_an_image_is_checked_once_on_its_way_to_the_network(predictor, monkeypat
     predictor.push(frame(0, image=CompressedImage(data, 'png')))
     assert predictor.fill == 1
     assert sorted(checked) == [b'IDAT', b'IEND', b'IHDR']
-
-
-def test_candidates_in_another_frame_are_refused(predictor):
-    predictor.push(frame(0))
-    with pytest.raises(CandidateError, match="'base_link'.*'camera'"):
-        predictor.set_candidates(candidates(0, [[0, 0, 1]], frame_id='base_link'))
 
 
 def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):

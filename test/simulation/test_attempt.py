@@ -4,7 +4,7 @@ import logging
 import sys
 
 import cv2
-from moss_perception.cli.record import main
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
 from moss_perception.data.phases import GRIP_S
 from moss_perception.data.scenes import read_shards
@@ -149,7 +149,7 @@ def test_missing_renderer_gives_one_line_and_leaves_nothing(tmp_path, monkeypatc
     with pytest.raises(SimulationError, match='libegl1, libgl1-mesa-dri and libosmesa6'):
         Renderer()
     with caplog.at_level(logging.INFO):
-        assert main(['--bag', str(tmp_path / 'bag'), '--attempts', '1']) == 1
+        assert moss(['record', '--bag', str(tmp_path / 'bag'), '--attempts', '1']) == 1
     (line,) = caplog.records
     assert 'libosmesa6' in line.getMessage()
     assert '\n' not in line.getMessage()
@@ -163,7 +163,8 @@ def test_renderer_that_needs_a_display_is_refused_by_name(monkeypatch):
 
 
 def test_unknown_domain_ends_the_command_with_one_line(tmp_path, caplog):
-    assert main(['--out', str(tmp_path / 'data'), '--cell', 'belt', '--domain', 'moon']) == 1
+    assert moss(['record', '--out', str(tmp_path / 'data'), '--cell', 'belt',
+                 '--domain', 'moon']) == 1
     assert [record.getMessage() for record in caplog.records] == [
         "unknown domain 'moon', expected one of sim, shifted"]
 
@@ -173,8 +174,8 @@ def test_full_cell_is_played_with_nine_candidates_and_one_grasp_watched(renderer
     assert (scene.cell, scene.split, scene.domain) == ('full', 'held_out', 'sim')
     assert scene.family in ('mug', 't_shape')
     assert scene.candidates.shape == scene.offsets.shape == (9, 4)
-    assert scene.monitor.held == scene.outcomes[scene.monitor.candidate]
-    assert len(scene.monitor.jpegs) == len(scene.monitor.phases) >= 17
+    assert scene.attempt.success == scene.outcomes[scene.attempt.candidate]
+    assert len(scene.attempt.jpegs) == len(scene.attempt.phases) >= 17
     during = scene.during(3)
     assert during.frames.shape == (24, 128, 128, 3)
     np.testing.assert_array_equal(np.diff(during.times_ns), 100_000_000)
@@ -222,7 +223,8 @@ def test_record_hands_its_workers_on_to_a_recording(tmp_path, monkeypatch):
         given.append((values[1], workers))
         return Recorded(2)
     monkeypatch.setattr('moss_perception.simulation.recording.record', note)
-    assert main(['--bag', str(tmp_path / 'bag'), '--attempts', '2', '--workers', '2']) == 0
+    assert moss(['record', '--bag', str(tmp_path / 'bag'), '--attempts', '2',
+                 '--workers', '2']) == 0
     assert given == [(None, 2)]
 
 

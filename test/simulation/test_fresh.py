@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from tempfile import gettempdir
 
-from moss_perception.cli import evaluate
+from moss_perception.cli.main import main as moss
 import pytest
 
 pytest.importorskip('mujoco')
@@ -16,7 +16,7 @@ def folders() -> set:
 
 def test_fresh_scenes_are_made_scored_and_left_nowhere(renderer, capsys):
     before = folders()
-    assert evaluate.main(['--fresh', '3', '--cell', 'full', '--domain', 'shifted', '--motion',
+    assert moss(['evaluate', '--fresh', '3', '--cell', 'full', '--domain', 'shifted', '--motion',
                           'oscillating', '--seed', '8000000', '--workers', '1']) == 0
     result = json.loads(capsys.readouterr().out)
     assert 1 <= result['scenes'] <= 3 and set(result['motions']) == {'oscillating'}
@@ -27,5 +27,5 @@ def test_fresh_scenes_are_made_scored_and_left_nowhere(renderer, capsys):
 
 
 def test_a_fresh_domain_that_does_not_exist_is_told(renderer, caplog):
-    assert evaluate.main(['--fresh', '1', '--domain', 'real']) == 1
+    assert moss(['evaluate', '--fresh', '1', '--domain', 'real']) == 1
     assert "unknown domain 'real'" in caplog.text

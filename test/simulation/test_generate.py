@@ -7,7 +7,8 @@ import json
 import cv2
 from moss_perception.core import parallel
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
-from moss_perception.data.scenes import read_shards, Scene
+from moss_perception.data.scenes import read_shards
+from moss_perception.data.schema import Sample
 from moss_perception.simulation import generate as module
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.source import Source
@@ -34,8 +35,9 @@ class Pool:
                 raise BrokenProcessPool('a process in the pool was terminated abruptly')
             Pool.played.append(seed)
             yield SceneError('unstable', f'seed {seed} is unstable') if seed in Pool.unusable \
-                else Scene(seed, (JPEG,), np.zeros((2, 4), np.float32), np.array([True, False]),
-                           0.0, 'still', 'box', np.zeros((2, 3), np.float32))
+                else Sample((JPEG,), np.zeros((2, 4), np.float32), np.array([True, False]),
+                            seed=seed, speed=0.0, motion='still', shape='box',
+                            track=np.zeros((2, 3), np.float32))
 
     def shutdown(self, **_):
         pass

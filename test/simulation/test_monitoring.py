@@ -35,7 +35,7 @@ def watch(candidate: int, friction: float = 0.8, mass: float = 0.15, **spec):
 
 def test_grasp_that_holds_is_watched_through_all_phases():
     watched, outcome, cell, seen = watch(0)
-    assert outcome.success and watched.held and watched.candidate == 0
+    assert outcome.success and watched.success and watched.candidate == 0
     assert watched.phases == ('approach',) * 2 + ('descend',) * 3 + ('close',) * 2 + (
         'lift',) * 4 + ('shake',) * 6
     assert np.isnan(watched.to_loss_s).all()
@@ -49,7 +49,7 @@ def test_grasp_that_holds_is_watched_through_all_phases():
 def test_grasp_that_closes_on_nothing_is_watched_to_the_same_end():
     watched, outcome, _, _ = watch(1)
     assert 'closed on nothing' in outcome.reason
-    assert not watched.held
+    assert not watched.success
     assert watched.phases == watch(0)[0].phases
     # Known 0.8 s after the decision, when the fingers have closed.
     np.testing.assert_allclose(watched.to_loss_s, np.arange(7, -10, -1) / 10, atol=1e-6)
@@ -76,7 +76,7 @@ def test_loss_of_what_slips_is_the_last_touch_of_both_fingers():
 
 def test_gripper_starts_after_the_latency():
     late, _, _, seen = watch(0, physics=Physics(latency_s=0.2))
-    assert late.held
+    assert late.success
     assert late.phases[:4] == ('approach',) * 4 and late.phases[4] == 'descend'
     assert len(late.jpegs) == 19
 

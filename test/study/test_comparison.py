@@ -7,7 +7,7 @@ import math
 
 import cv2
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.evaluation import metrics, ranking
 from moss_perception.evaluation.statistics import mean_interval, paired_test
 import numpy as np
@@ -33,8 +33,8 @@ def test_the_best_candidate_of_each_scene_is_looked_up():
 
 
 def test_baselines_by_hand():
-    scene = Scene(seed=1, jpegs=(), candidates=np.array(
-        [[0.5, 0, 1, 0], [0.1, 0.1, 1, 0], [0.9, 0, 1, 0]]), outcomes=np.array(
+    scene = Sample(seed=1, jpegs=(), candidates=np.array(
+        [[0.5, 0, 1, 0], [0.1, 0.1, 1, 0], [0.9, 0, 1, 0]]), labels=np.array(
             [True, False, False]), speed=0.0, motion='still', shape='box',
         track=np.array([[0.1, 0.0, 1.0], [0.5, 0.0, 1.0]]))
     found = ranking.baselines([scene])

@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.data.scenes import Monitor, Scene
+from moss_perception.data.schema import Attempt, Sample
 import numpy as np
 import pytest
 
@@ -18,11 +18,11 @@ def scene(loss_s=None, missing=(), frames=17):
     to_loss = np.full(len(stamps), np.nan) if loss_s is None else (
         loss_s - (stamps - DECISION_NS) / 1e9)
     count = len(stamps)
-    monitor = Monitor(1, (b'',) * count, stamps, ('close',) * count, loss_s is None,
+    attempt = Attempt(1, loss_s is None, (b'',) * count, stamps, ('close',) * count,
                       to_loss.astype(np.float32), np.zeros((count, 3), np.float32))
-    return Scene(seed=0, jpegs=(b'',) * 20, candidates=np.zeros((3, 4), np.float32),
-                 outcomes=np.array([False, loss_s is None, False]), speed=0.0, motion='still',
-                 shape='box', track=np.zeros((2, 3), np.float32), monitor=monitor)
+    return Sample(seed=0, jpegs=(b'',) * 20, candidates=np.zeros((3, 4), np.float32),
+                 labels=np.array([False, loss_s is None, False]), speed=0.0, motion='still',
+                 shape='box', track=np.zeros((2, 3), np.float32), attempt=attempt)
 
 
 def newest(clip) -> float:
@@ -42,7 +42,7 @@ def test_the_newest_frame_that_has_arrived_counts():
 
 def test_scenes_without_a_watched_grasp_are_left_out():
     bare = scene()
-    object.__setattr__(bare, 'monitor', None)
+    object.__setattr__(bare, 'attempt', None)
     # Nothing has arrived by 0.2 s: there is no clip of that time.
     late = scene(missing=(0, 1))
     assert len(Watched([bare, late, scene(), scene()]).held) == 2

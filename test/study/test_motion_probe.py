@@ -9,8 +9,7 @@ from moss_perception.data.scenes import write_shard
 from moss_perception.models.build import build_network
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.config import GraspConfig
-from moss_perception.training.cache import decode_scenes
-from moss_perception.training.dataset import GraspScenes
+from moss_perception.training.dataset import GraspClips
 import numpy as np
 import pytest
 from square_view import SquareView
@@ -67,7 +66,7 @@ def test_the_way_is_that_of_the_track():
 
 def test_the_network_is_left_as_it_was():
     for one in (network(), network(temporal='tsm'), network(temporal='moss_upper')):
-        data = GraspScenes(decode_scenes([scene(0)], one.config), one.config)
+        data = GraspClips([scene(0)], one.config)
         images, grasps, *_ = (x[None] for x in data[0])
         one.eval()
         before = one(images, grasps)[0]

@@ -4,24 +4,18 @@ import json
 from pathlib import Path
 
 import cv2
-from moss_perception.cli import adapt as adapt_command
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.adaptation import compare_adaptation, log_losses
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_header
 from moss_perception.models.network import GraspNetwork
+from moss_perception.models.readout import Evidence, Readout
 from moss_perception.runtime.predictor import Predictor
-from moss_perception.training.adapt import (
-    adapted,
-    Evidence,
-    fit_calibration,
-    fit_head,
-    judge,
-    log_losses,
-    Readout,
-)
+from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
 from moss_perception.training.derive import refuse_existing
 import numpy as np
 import pytest
@@ -44,6 +38,11 @@ def attempts(count, truth, seed=1, width=WIDTH):
     scores = torch.from_numpy(truth.scores(Evidence(hidden, torch.zeros(count))))
     drawn = torch.rand(count, generator=generator, dtype=torch.float64) < scores
     return Evidence(hidden, drawn.double())
+
+
+def judge(fit, start, evidence):
+    return compare_adaptation(start.scores(evidence), cross_validate(fit, start, evidence),
+                              evidence.outcomes.numpy() > 0.5)
 
 
 def test_overconfident_logits_that_are_off_are_mended():
@@ -88,7 +87,7 @@ def test_the_head_learns_what_no_calibration_can():
     outcomes = torch.from_numpy(truth.scores(Evidence(hidden, torch.zeros(160))) > 0.5).double()
     evidence, other = Evidence(hidden, outcomes), Readout(weight.flip(1), truth.bias)
     seen, unseen = evidence.some(np.arange(80)), evidence.some(np.arange(80, 160))
-    losses = [log_losses(fit(other, seen).scores(unseen), unseen).mean()
+    losses = [log_losses(fit(other, seen).scores(unseen), unseen.outcomes.numpy() > 0.5).mean()
               for fit in (fit_calibration, fit_head)]
     assert losses[1] < losses[0] - 0.1
 
@@ -97,7 +96,8 @@ def test_the_head_learns_what_no_calibration_can():
 def test_one_outcome_alone_is_refused(outcomes):
     hidden = torch.ones(20, MEMBERS, WIDTH, dtype=torch.float64)
     with pytest.raises(ConfigError, match='at least 4 of each'):
-        judge(fit_calibration, readout(), Evidence(hidden, torch.tensor(outcomes).double()))
+        cross_validate(fit_calibration, readout(),
+                       Evidence(hidden, torch.tensor(outcomes).double()))
 
 
 # ---- in a network
@@ -128,7 +128,7 @@ def test_a_readout_gives_the_networks_own_logits():
 def test_calibration_goes_into_temperature_and_bias_and_leaves_the_weights():
     network = small_network()
     evidence, logits = hidden_and_scores(network)
-    made = adapted(network, Readout.of(network).changed(0.5, 0.25))
+    made = Readout.of(network).changed(0.5, 0.25).put_into(network)
     assert made.config.temperature == pytest.approx(3.0)
     assert torch.equal(made.head.members.others[-1].weight, network.head.members.others[-1].weight)
     assert torch.allclose(hidden_and_scores(made)[1], 0.5 * logits + 0.25, atol=1e-5)
@@ -139,7 +139,7 @@ def test_another_head_goes_into_the_last_layer_alone():
     network = small_network()
     before = Readout.of(network)
     other = Readout(torch.randn(before.weight.shape, dtype=torch.float64), before.bias + 1)
-    made = adapted(network, other)
+    made = other.put_into(network)
     evidence, logits = hidden_and_scores(made)
     assert torch.allclose(other.logits(evidence), logits, atol=1e-5)
     changed = [name for name, values in made.state_dict().items()
@@ -155,7 +155,7 @@ def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_p
     arguments = ['--bag', str(SAMPLE), '--model', str(tiny_checkpoint), '--out', str(out),
                  '--threads', '1', '--no-graphs', '--anyway']
     before = file_sha256(tiny_checkpoint)
-    assert adapt_command.main(arguments) == 0
+    assert moss(['adapt', *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told['attempts'], told['successes'], told['model_sha256']) == (20, 10, before)
     made, notes = load_checkpoint(out), read_header(out)[1]
@@ -168,7 +168,7 @@ def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_p
     assert sorted(x.name for x in tmp_path.iterdir()) == ['SHA256SUMS', 'mine.safetensors']
     # A second time it refuses, and leaves all as it was.
     digest = file_sha256(out)
-    assert adapt_command.main(arguments) == 1
+    assert moss(['adapt', *arguments]) == 1
     assert file_sha256(out) == digest and file_sha256(tiny_checkpoint) == before
 
 
@@ -176,7 +176,7 @@ def test_all_topics_can_be_named(tiny_checkpoint, tmp_path, caplog):
     arguments = ['--bag', str(SAMPLE), '--out', str(tmp_path / 'x.safetensors'), '--model',
                  str(tiny_checkpoint)]
     for name in ('image', 'camera-info', 'candidates', 'outcome', 'executed'):
-        assert adapt_command.main([*arguments, f'--{name}-topic', f'/no_{name}']) == 1
+        assert moss(['adapt', *arguments, f'--{name}-topic', f'/no_{name}']) == 1
         assert f' on /no_{name}; expected one of ' in caplog.text
 
 
@@ -215,11 +215,13 @@ def run(few_attempts, model, monkeypatch):
     def run(out, change, *more):
         # Cross-validation is a minute's work with a head, and has tests of its own.
         measures = {'log_loss': 0.7, 'brier': 0.25, 'ece': 0.1, 'auroc': 0.5}
-        monkeypatch.setattr('moss_perception.training.adapt.judge', lambda *_, **__: {
-            'attempts': 8, 'successes': 4, 'before': measures, 'after': measures,
-            'change': change, 'low': change, 'high': change,
-            'verdict': 'helps' if change < 0 else 'harms'})
-        return adapt_command.main(['--bag', str(few_attempts), '--model', str(model), '--out',
+        monkeypatch.setattr('moss_perception.training.adapt.cross_validate', lambda *_, **__: [])
+        monkeypatch.setattr(
+            'moss_perception.evaluation.adaptation.compare_adaptation', lambda *_, **__: {
+                'attempts': 8, 'successes': 4, 'before': measures, 'after': measures,
+                'change': change, 'low': change, 'high': change,
+                'verdict': 'helps' if change < 0 else 'harms'})
+        return moss(['adapt', '--bag', str(few_attempts), '--model', str(model), '--out',
                                    str(out), '--threads', '1', *more])
     return run
 

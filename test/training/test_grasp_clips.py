@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import cv2
-from moss_perception.data.scenes import Monitor, Scene
-from moss_perception.evaluation.attempts import in_view
+from moss_perception.data.scenes import in_view
+from moss_perception.data.schema import Attempt, Sample
 from moss_perception.models.config import GraspConfig
-from moss_perception.training.dataset import GraspScenes
+from moss_perception.training.dataset import GraspClips
 import numpy as np
 
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
@@ -19,17 +19,17 @@ def grey(level: int) -> bytes:
     return cv2.imencode('.jpg', np.full((32, 32, 3), level, np.uint8))[1].tobytes()
 
 
-def scene(held: bool = True, watched: int = 5) -> Scene:
+def scene(held: bool = True, watched: int = 5) -> Sample:
     """Make a scene whose n-th frame, those of the grasp included, has the grey level 5 n."""
     candidates = np.float32([[0.05, 0.02, 0.6, 0.1], [-0.08, 0.03, 0.55, 1.0]])
-    monitor = Monitor(
-        1, tuple(grey(5 * n) for n in range(20, 20 + watched)),
-        np.arange(20, 20 + watched) * PERIOD_NS, ('close',) * watched, held,
+    attempt = Attempt(
+        1, held, tuple(grey(5 * n) for n in range(20, 20 + watched)),
+        np.arange(20, 20 + watched) * PERIOD_NS, ('close',) * watched,
         np.full(watched, np.nan, np.float32), np.tile(np.float32([0, 0, 0.6]), (watched, 1)))
-    return Scene(
+    return Sample(
         seed=1, jpegs=tuple(grey(5 * n) for n in range(20)), candidates=candidates,
-        outcomes=np.array([not held, held]), speed=0.0, motion='still', shape='box',
-        track=candidates[:, :3], matrix=MATRIX, monitor=monitor if watched else None)
+        labels=np.array([not held, held]), speed=0.0, motion='still', shape='box',
+        track=candidates[:, :3], matrix=MATRIX, attempt=attempt if watched else None)
 
 
 def levels(images) -> list:
@@ -38,18 +38,18 @@ def levels(images) -> list:
 
 
 def test_watched_grasps_become_clips_of_one_candidate():
-    data = GraspScenes([scene(), scene(watched=0), scene(held=False)], TINY, monitor=1.0)
+    data = GraspClips([scene(), scene(watched=0), scene(held=False)], TINY, monitor=1.0)
     assert len(data) == 5
     assert [len(data[n][2]) for n in range(5)] == [2, 2, 2, 1, 1]
     assert [data[n][2].tolist() for n in (3, 4)] == [[1.0], [0.0]]
-    assert len(GraspScenes(data.scenes, TINY)) == 3
+    assert len(GraspClips(data.samples, TINY)) == 3
     for item, kept in ((3, scene()), (4, scene(held=False))):
         np.testing.assert_array_equal(data[item][1][0], data[0][1][1])
-        assert 20 <= levels(data[item][0])[-1] < 20 + len(kept.monitor.jpegs)
+        assert 20 <= levels(data[item][0])[-1] < 20 + len(kept.attempt.jpegs)
 
 
 def test_watched_clips_end_at_another_frame_each_epoch():
-    data = GraspScenes([scene()], TINY, monitor=1.0)
+    data = GraspClips([scene()], TINY, monitor=1.0)
     ends = set()
     for data.epoch in range(20):
         shown = levels(data[1][0])
@@ -59,7 +59,7 @@ def test_watched_clips_end_at_another_frame_each_epoch():
 
 
 def test_watched_grasps_take_turns():
-    data = GraspScenes([scene(), scene(held=False), scene(), scene(held=False)], TINY, monitor=0.5)
+    data = GraspClips([scene(), scene(held=False), scene(), scene(held=False)], TINY, monitor=0.5)
     assert len(data) == 6
     seen = []
     for data.epoch in range(2):
@@ -73,7 +73,7 @@ def test_lost_frames_are_repeated_as_on_the_robot():
     kept = [n for n in range(20) if n not in (8, 9, 17)]
     lossy = replace(whole, jpegs=tuple(whole.jpegs[n] for n in kept),
                     stamps_ns=np.array(kept) * PERIOD_NS)
-    assert levels(GraspScenes([lossy], TINY)[0][0]) == [
+    assert levels(GraspClips([lossy], TINY)[0][0]) == [
         4, 5, 6, 7, 7, 7, 10, 11, 12, 13, 14, 15, 16, 16, 18, 19]
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import cv2
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.data.scenes import Scene
+from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_manifest
@@ -27,8 +27,8 @@ def scene(seed, level=60, noise=8):
     generator = np.random.default_rng(seed)
     image = np.clip(generator.normal(level, noise, (32, 32, 3)), 0, 255).astype(np.uint8)
     data = cv2.imencode('.jpg', image)[1].tobytes()
-    return Scene(seed=seed, jpegs=(data,) * 16, candidates=np.array([[0, 0, 0.6, 0]], np.float32),
-                 outcomes=np.array([True]), speed=0.0, motion='still', shape='box',
+    return Sample(seed=seed, jpegs=(data,) * 16, candidates=np.array([[0, 0, 0.6, 0]], np.float32),
+                 labels=np.array([True]), speed=0.0, motion='still', shape='box',
                  track=np.zeros((2, 3), np.float32), matrix=MATRIX)
 
 

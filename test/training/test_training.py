@@ -2,17 +2,21 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
-from moss_perception.cli import evaluate as evaluate_command
-from moss_perception.cli import train as train_command
+from moss_perception.cli.main import build_parser
+from moss_perception.cli.main import main as moss
+from moss_perception.cli.train import read_arguments
 from moss_perception.core.errors import CheckpointError, ShapeError
-from moss_perception.data.scenes import Scene, write_shard
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.core.resources import model_path
+from moss_perception.data.scenes import load_scenes, write_shard
+from moss_perception.data.schema import Sample
+from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.network import GraspNetwork
 from moss_perception.training.calibration import fit_temperature
-from moss_perception.training.dataset import collate, GraspScenes, load_scenes
+from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.trainer import predict, Recipe, Trainer
 import numpy as np
 import pytest
@@ -33,8 +37,8 @@ def bright_spot_scene(seed):
     places = np.array([spot, (spot + 16) % 32, spot, (spot + 16) % 32])
     metres = (places - 15.5) / 48 * 0.6
     candidates = np.column_stack([metres, np.full(4, 0.6), np.zeros(4)]).astype(np.float32)
-    return Scene(seed=seed, jpegs=(data,) * 16, candidates=candidates,
-                 outcomes=np.array([True, False, True, False]), speed=0.0, motion='still',
+    return Sample(seed=seed, jpegs=(data,) * 16, candidates=candidates,
+                 labels=np.array([True, False, True, False]), speed=0.0, motion='still',
                  shape='box', track=candidates[[0, 0], :3], matrix=MATRIX)
 
 
@@ -51,8 +55,8 @@ def new_trainer(folder, epochs, **changes):
 
 def test_it_learns_what_can_be_seen(scenes, tmp_path):
     trainer = new_trainer(tmp_path, epochs=8)
-    trainer.fit(GraspScenes(scenes, TINY, augment=True, empty=3), GraspScenes(scenes, TINY))
-    logits, labels = predict(trainer.network, GraspScenes(scenes, TINY))
+    trainer.fit(GraspClips(scenes, TINY, augment=True, empty=3), GraspClips(scenes, TINY))
+    logits, labels = predict(trainer.network, GraspClips(scenes, TINY))
     scores = torch.sigmoid(logits).mean(1)
     assert scores[labels > 0].mean() > scores[labels == 0].mean() + 0.3
     with (tmp_path / 'log.csv').open() as file:
@@ -61,7 +65,7 @@ def test_it_learns_what_can_be_seen(scenes, tmp_path):
 
 
 def test_an_interrupted_training_goes_on_as_if_it_had_not_stopped(scenes, tmp_path):
-    data, held_out = GraspScenes(scenes[:16], TINY, augment=True), GraspScenes(scenes[:8], TINY)
+    data, held_out = GraspClips(scenes[:16], TINY, augment=True), GraspClips(scenes[:8], TINY)
     whole = new_trainer(tmp_path / 'whole', epochs=2)
     whole.fit(data, held_out)
     broken = new_trainer(tmp_path / 'broken', epochs=2)
@@ -83,9 +87,9 @@ def test_another_recipe_is_not_resumed(tmp_path):
 
 
 def test_mirrored_clips_keep_grasps_on_their_place(scenes):
-    data = GraspScenes(scenes, TINY, augment=True, seed=5)
+    data = GraspClips(scenes, TINY, augment=True, seed=5)
     for index in range(16):
-        images, grasps, outcomes, places = data[index]
+        images, grasps, outcomes, _, places = data[index]
         x, y = ((grasps[:, :2] + 1) * 16 - 0.5).round().int().clamp(0, 31).unbind(1)
         bright = images[-1, y, x].float().mean(1) > 160
         assert bright.tolist() == outcomes.bool().tolist()
@@ -96,7 +100,7 @@ def test_mirrored_clips_keep_grasps_on_their_place(scenes):
 
 def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
     found = 0
-    for _, grasps, outcomes, _ in (GraspScenes(scenes, TINY, empty=3)[k] for k in range(32)):
+    for _, grasps, outcomes, *_ in (GraspClips(scenes, TINY, empty=3)[k] for k in range(32)):
         metres = grasps[:, :2] * 16 / 48 * 0.6
         assert not outcomes[4:].any()
         assert all((metres[:4] - place).norm(dim=1).min() > 0.12 for place in metres[4:])
@@ -105,10 +109,11 @@ def test_empty_places_fail_and_lie_away_from_the_candidates(scenes):
 
 
 def test_padding_is_marked():
-    batch = collate([(torch.zeros(2), torch.ones(k, 5), torch.ones(k), torch.ones(k, 4))
-                     for k in (1, 3)])
-    assert batch[4].tolist() == [[1, 0, 0], [1, 1, 1]]
-    assert batch[1].shape == (2, 3, 5)
+    batch = collate([Clip(torch.zeros(2), torch.ones(k, 5), torch.ones(k), torch.ones(k),
+                          torch.ones(k, 4)) for k in (1, 3)])
+    assert batch.mask.tolist() == [[1, 0, 0], [1, 1, 1]]
+    assert batch.places.isnan().all(-1).tolist() == [[False, True, True], [False] * 3]
+    assert batch.grasps.shape == (2, 3, 5)
 
 
 def test_the_temperature_of_known_logits_is_found():
@@ -132,16 +137,16 @@ def test_scenes_with_candidates_outside_the_image_are_left_out(scenes, tmp_path)
 def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     write_shard(tmp_path / 'data' / 'scenes_00000000.npz', scenes[:12], MATRIX)
     model = tmp_path / 'model.safetensors'
-    assert train_command.main(['--data', str(tmp_path / 'data'), '--out', str(model), '--run',
+    assert moss(['train', '--data', str(tmp_path / 'data'), '--out', str(model), '--run',
                                str(tmp_path / 'run'), '--epochs', '1', '--orders', '1',
                                '--batch', '4', '--image-size', '32']) == 0
     assert load_checkpoint(model).config.orders == 1
-    assert evaluate_command.main(['--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
+    assert moss(['evaluate', '--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
     assert 'expected scenes that it never saw' in caplog.text
     write_shard(tmp_path / 'new' / 'scenes_00000000.npz', scenes[12:20], MATRIX)
     arguments = ['--scenes', str(tmp_path / 'new'), '--model', str(model)]
     capsys.readouterr()
-    assert evaluate_command.main([*arguments, '--out', str(tmp_path / 'result.json')]) == 0
+    assert moss(['evaluate', *arguments, '--out', str(tmp_path / 'result.json')]) == 0
     result = json.loads((tmp_path / 'result.json').read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert (result['attempts'], result['seeds']) == (32, [12, 19])
@@ -151,20 +156,37 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     assert 'constant_velocity' not in chosen and chosen['random'] == pytest.approx(
         result['success_rate'])
     assert result['engine'] == 'onnxruntime' and 'stream_against_clip' not in result
-    assert evaluate_command.main([*arguments, '--engine', 'torch']) == 0
+    assert moss(['evaluate', *arguments, '--engine', 'torch']) == 0
     eager = json.loads(capsys.readouterr().out)
     # Streamed through the predictor or as a clip: the sums are rounded in another order.
     assert eager['stream_against_clip'] < 1e-4
     assert set(eager['arms']) == set(result['arms']) == {'orders 1', 'all orders, frozen clip'}
     assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
-    assert evaluate_command.main([*arguments, '--require-auroc', '0.1']) == 1
+    assert moss(['evaluate', *arguments, '--require-auroc', '0.1']) == 1
     assert '32 attempts are too few' in caplog.text
 
 
+@pytest.mark.parametrize('option', ['--out', '--run'])
+@pytest.mark.parametrize('spelling', ['models/grasp_moss.safetensors', 'models/new/../mine'])
+def test_shipped_models_are_never_replaced(monkeypatch, caplog, option, spelling):
+    shipped = model_path()
+    before = file_sha256(shipped)
+    monkeypatch.chdir(shipped.parents[1])
+    assert moss(['train', '--data', 'none', option, spelling]) == 1
+    assert f'lies in {shipped.parent}, whose files come with the package' in caplog.text
+    assert file_sha256(shipped) == before and not (shipped.parent / 'mine').exists()
+
+
+def test_a_training_is_written_into_its_own_run_unless_told_otherwise():
+    arguments = build_parser('train').parse_args(
+        ['train', '--data', 'x', '--run', 'runs/mine'])
+    assert read_arguments(arguments).out == Path('runs/mine/grasp.safetensors')
+
+
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
-    assert train_command.main(['--data', str(tmp_path / 'none')]) == 1
+    assert moss(['train', '--data', str(tmp_path / 'none')]) == 1
     assert f'no scenes in {tmp_path / "none"}' in caplog.text
-    assert evaluate_command.main(['--scenes', str(tmp_path), '--model', 'missing.st']) == 1
+    assert moss(['evaluate', '--scenes', str(tmp_path), '--model', 'missing.st']) == 1
     assert 'missing.st is not there' in caplog.text
 
 

@@ -128,6 +128,9 @@ class SimCell(Node):
         except CandidateError as error:
             self._refuse('not_usable', f'selected grasp refused: {error}')
             return
+        if problem := grasp.problem():
+            self._refuse('not_usable', f'selected grasp refused: {problem}')
+            return
         refusal = self._selections.offer(
             grasp.stamp_ns, grasp.frame_id, np.append(grasp.positions[0], grasp.yaws[0]))
         if refusal is not None:

@@ -11,7 +11,7 @@ from moss_perception.core.messages import (
     to_candidates,
     to_frame,
 )
-from moss_perception.ros.common.point_cloud import SCORE_FIELDS
+from moss_perception.core.scores import rows_of, score_fields
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
@@ -33,23 +33,19 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 
 def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
-    Write grasp scores as a cloud of one point a candidate, in order.
+    Write grasp scores as a cloud: one point a candidate, in order, then the default grasp point.
 
-    A candidate that can't be projected keeps its position and has NaN as score; where no
-    candidates are given, the one point is the default grasp point.
+    A candidate without a score has NaN there, and the reason; see docs/planner.md.
     """
-    if len(prediction.points):
-        table = np.column_stack([prediction.points, prediction.scores, prediction.uncertainties])
-    else:
-        table = np.array([[*prediction.default_point, prediction.score, prediction.uncertainty]])
-    table = np.ascontiguousarray(table, '<f4')
-    count, columns = table.shape
+    rows = rows_of(prediction)
+    size = rows.dtype.itemsize
+    floats = [rows[name] for name in rows.dtype.names if rows.dtype[name].kind == 'f']
     return PointCloud2(
-        header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=count,
-        fields=[PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-                for i, name in enumerate(SCORE_FIELDS)],
-        is_bigendian=False, point_step=4 * columns, row_step=4 * columns * count,
-        data=_octets(table), is_dense=bool(np.isfinite(table).all()))
+        header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
+        fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)
+                for name, offset, datatype in score_fields()],
+        is_bigendian=False, point_step=size, row_step=size * len(rows), data=_octets(rows),
+        is_dense=bool(np.isfinite(floats).all()))
 
 
 def features_to_image(prediction: Prediction) -> Image:

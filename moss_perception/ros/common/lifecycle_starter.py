@@ -1,7 +1,6 @@
-"""Configure and activate lifecycle nodes, and tell by the exit status whether they are active."""
+"""Configure and activate lifecycle nodes; the exit status says whether they are active."""
 
-import argparse
-import sys
+from collections.abc import Sequence
 import time
 from typing import Any
 
@@ -12,7 +11,6 @@ from moss_perception.ros.common.spinning import run_node, serving, Spin, spin_un
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
-from rclpy.utilities import remove_ros_args
 
 _ASK_AGAIN_S = 3.0
 # A node that is not in a transition answers within this time.
@@ -125,34 +123,23 @@ def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) ->
                               f'{timeout_s:g} s: expected a subscriber')
 
 
-def _options(args: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog='autostart', description=__doc__)
-    parser.add_argument('nodes', nargs='+', help='names of lifecycle nodes, in order')
-    parser.add_argument('--timeout', type=float, default=60.0, help='seconds a step may take')
-    parser.add_argument('--heard', metavar='TOPIC',
-                        help='a topic that must have a subscriber by then, too')
-    return parser.parse_args(args)
-
-
-def main(args: list[str] | None = None) -> int:
+def activate(names: Sequence[str], timeout_s: float, heard: str | None,
+             ros_args: Sequence[str]) -> int:
     """
-    Activate the nodes named on the command line.
+    Activate nodes in their order, in a process of its own.
 
-    :param args: the command line, with arguments for ROS; the process's own if None.
-    :returns: 0 if all are active, and heard; 1 if one isn't, 130 if interrupted.
+    :param names: of the lifecycle nodes.
+    :param timeout_s: seconds that each transition may take.
+    :param heard: a topic that must have a subscriber after that; ``None`` for none.
+    :param ros_args: ``--ros-args`` and what ROS reads.
+    :returns: 0 if all are active, 1 after a known error, 130 if interrupted.
     """
-    words = sys.argv if args is None else ['autostart', *args]
-
-    def activate(node: Node) -> None:
-        options = _options(remove_ros_args(words)[1:])
+    def work(node: Node) -> None:
         with serving(node) as spin:
-            for target in options.nodes:
-                Autostart(node, spin, target, options.timeout).run()
-            if options.heard:
-                wait_for_subscriber(node, spin, options.heard, options.timeout)
+            for name in names:
+                Autostart(node, spin, name, timeout_s).run()
+            if heard:
+                wait_for_subscriber(node, spin, heard, timeout_s)
 
-    return run_node('autostart', lambda: Node('autostart'), activate, words, interrupted=130)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
+    return run_node('activate', lambda: Node('lifecycle_starter'), work,
+                    ['activate', *ros_args], interrupted=130)

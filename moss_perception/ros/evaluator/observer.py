@@ -5,9 +5,9 @@ import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
-from moss_perception.core.errors import CandidateError
+from moss_perception.core.errors import ScoresError
+from moss_perception.core.scores import GraspScores, read_scores
 from moss_perception.evaluation.beats import KEPT
-from moss_perception.ros.common.point_cloud import read_scores
 from moss_perception.ros.predictor.outputs import PROCESSED_QOS
 import numpy as np
 import rclpy
@@ -29,7 +29,8 @@ class Scores:
 
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
     :ivar received_ns: when they arrived, on the monotonic clock, nanoseconds.
-    :ivar rows: structured array, see :func:`moss_perception.ros.common.point_cloud.read_scores`.
+    :ivar rows: of the candidates, or of the default grasp point where there are none; structured
+        array of :data:`moss_perception.core.scores.SCORE_DTYPE`.
     """
 
     stamp_ns: int
@@ -90,11 +91,12 @@ class Hearing:
         received_ns = time.monotonic_ns()
         try:
             rows = read_scores(message)
-        except CandidateError as error:
+            candidates = GraspScores.of(rows).candidates
+        except ScoresError as error:
             self._log.warning(str(error))
             return
         stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        self.scores.append(Scores(stamp_ns, received_ns, rows))
+        self.scores.append(Scores(stamp_ns, received_ns, candidates if len(candidates) else rows))
 
     def _on_processed(self, header: Header) -> None:
         self.fates.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))

@@ -1,16 +1,22 @@
 """The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
 
+from collections import Counter
 from dataclasses import replace
 import sys
-import time
-from typing import NamedTuple
 
-from geometry_msgs.msg import PoseArray, PoseStamped
-from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.ros.common.point_cloud import positions_of, read_scores
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from moss_perception.core.errors import ConfigError, ScoresError
+from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
 from moss_perception.ros.common.spinning import run_node
-from moss_perception.runtime.gate import Decision, Gate, GateConfig, SELECTED, STALE, WAITING
-from moss_perception.runtime.pairing import Pair, Pairing
+from moss_perception.runtime.gate import (
+    BELOW_THRESHOLD,
+    Decision,
+    Gate,
+    GateConfig,
+    SELECTED,
+    STALE,
+    WAITING,
+)
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -20,7 +26,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import Header, String
+from std_msgs.msg import String
 
 # parameter: (field of GateConfig, lowest, highest, description)
 _PARAMETERS = {
@@ -28,25 +34,20 @@ _PARAMETERS = {
     'max_uncertainty': ('max_uncertainty', 0.0, 0.5,
                         'highest uncertainty (standard deviation) that is selected or kept'),
     'hold_time': ('hold_time_s', 0.0, 60.0,
-                  'how long the same candidate must stay the best before it is selected, s'),
+                  'how long a candidate must be acceptable before it is selected, s'),
     'max_age': ('max_age_s', 0.01, 60.0, 'scores older than this are stale, s'),
     'release_score': ('release_score', 0.0, 1.0,
                       'a selected candidate is kept down to this score; at most min_score'),
+    'switch_margin': ('switch_margin', 0.0, 1.0, 'a selected candidate is replaced by one that '
+                      'scores higher by more than this'),
 }
 _WATCH_PERIOD_S = 0.1
 _THROTTLE_S = 5.0
 
 
-class Scores(NamedTuple):
-    """The scores of one frame, and the header they came with."""
-
-    header: Header
-    rows: np.ndarray
-
-
 class GraspGate(Node):
     """
-    Reads scores and candidates, publishes the selected grasp and the gate's state.
+    Reads scores, publishes the selected grasp and the gate's state.
 
     :raises ConfigError: if a parameter given at start is not allowed.
     """
@@ -55,15 +56,14 @@ class GraspGate(Node):
         super().__init__('grasp_gate')
         self._gate = Gate(self._declare_parameters())
         self.add_on_set_parameters_callback(self._on_parameters)
-        self._pairing = Pairing()
         self._state = ''
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
         self._states = self.create_publisher(String, '~/state', latched)
-        # A best-effort subscription hears every publisher.
-        heard = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(PoseArray, 'grasp_candidates', self._on_candidates, heard)
-        self.create_subscription(PointCloud2, 'grasp_scores', self._on_scores, heard)
+        # A best-effort subscription receives from every publisher.
+        self.create_subscription(
+            PointCloud2, 'grasp_scores', self._on_scores,
+            QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
         # Steady: with use_sim_time and no /clock, a timer on the node's clock never fires.
         self.create_timer(_WATCH_PERIOD_S, self._on_watch,
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -95,50 +95,39 @@ class GraspGate(Node):
         self._gate.config = config
         return SetParametersResult(successful=True)
 
-    def _on_candidates(self, message: PoseArray) -> None:
-        positions = np.array([[p.position.x, p.position.y, p.position.z] for p in message.poses],
-                             np.float32).reshape(-1, 3)
-        for pair in self._pairing.candidates(positions, list(message.poses)):
-            self._decide(pair)
-
     def _on_scores(self, message: PointCloud2) -> None:
         try:
-            rows = read_scores(message)
-        except CandidateError as error:
+            scores = GraspScores.of(read_scores(message))
+        except ScoresError as error:
             self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
             return
-        scores = Scores(message.header, rows)
-        for pair in self._pairing.scores(positions_of(rows), scores, time.monotonic()):
-            self._decide(pair)
-
-    def _decide(self, pair: Pair) -> None:
-        header, rows = pair.scores.header, pair.scores.rows
-        if pair.candidates is None:
-            rows = rows[:0]
+        rows = scores.candidates
         now_ns = self.get_clock().now().nanoseconds
-        stamp_ns = Time.from_msg(header.stamp).nanoseconds
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
         decision = self._gate.update(
-            stamp_ns, now_ns, positions_of(rows), rows['score'], rows['uncertainty'])
-        self._explain(decision, stamp_ns, now_ns)
+            stamp_ns, now_ns, scores.positions, rows['score'], rows['uncertainty'])
+        self._explain(decision, rows, (now_ns - stamp_ns) / 1e9)
         self._publish_state(decision.state)
         if decision.state == SELECTED:
             self._selected.publish(
-                PoseStamped(header=header, pose=pair.candidates[decision.index]))
+                PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
 
-    def _explain(self, decision: Decision, stamp_ns: int, now_ns: int) -> None:
+    def _explain(self, decision: Decision, rows: np.ndarray, age_s: float) -> None:
+        """Log why nothing can be selected."""
         if decision.state == WAITING:
             self.get_logger().info(
-                'nothing to select from: no grasp_candidates have the positions of these scores '
-                '(the default grasp point is not a candidate)', throttle_duration_sec=_THROTTLE_S)
+                'nothing to select from: the scores have no candidates (the default grasp point '
+                'is not a candidate)', throttle_duration_sec=_THROTTLE_S)
         elif decision.state == STALE:
             self.get_logger().warning(
-                f'scores are {(now_ns - stamp_ns) / 1e9:.3f} s old, expected at most max_age='
+                f'scores are {age_s:.3f} s old, expected at most max_age='
                 f"{self._gate.config.max_age_s} s by this node's clock (a recording needs "
                 'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
+        elif decision.state == BELOW_THRESHOLD and rows['reason'].all():
+            self.get_logger().warning(f'no candidate has a score: {_reasons(rows)}',
+                                      throttle_duration_sec=_THROTTLE_S)
 
     def _on_watch(self) -> None:
-        for pair in self._pairing.expired(time.monotonic()):
-            self._decide(pair)
         decision = self._gate.watch(self.get_clock().now().nanoseconds)
         if decision is not None:
             self._publish_state(decision.state)
@@ -147,6 +136,20 @@ class GraspGate(Node):
         if state != self._state:
             self._state = state
             self._states.publish(String(data=state))
+
+
+def _pose(row: np.void) -> Pose:
+    """Return the pose that was scored."""
+    x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def _reasons(rows: np.ndarray) -> str:
+    """Count the reasons in words, such as ``3 outside image, 1 behind camera``."""
+    names = {one.value: one.name.lower().replace('_', ' ') for one in ScoreReason}
+    counts = Counter(rows['reason'].tolist())
+    return ', '.join(f'{count} {names.get(reason, f"reason {reason}")}'
+                     for reason, count in counts.most_common())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import ScoreReason
 from moss_perception.ros.common.diagnostics import Beat, Health, judge, Rolling
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Predictor
@@ -32,6 +33,7 @@ class Monitor:
     _last: Prediction | None = None
     _shift: ShiftWatch = field(default_factory=ShiftWatch)
     _has_candidates: bool = False
+    _unscored: Counter = field(default_factory=Counter)
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
     _before: Beat = field(default_factory=lambda: Beat(time.monotonic()))
@@ -54,6 +56,7 @@ class Monitor:
         """
         self._last = prediction
         self._has_candidates |= len(prediction.points) > 0
+        self._unscored.update(prediction.reasons[prediction.reasons > 0].tolist())
         # Between decisions the gripper is in the picture, which no score depends on: where a
         # planner gives candidates, only what is seen while it chooses counts.
         if len(prediction.points) or not self._has_candidates:
@@ -113,6 +116,8 @@ class Monitor:
         values |= {f'refused/{reason}': n for reason, n in sorted(counters.refused.items())}
         values |= {f'resets/{reason}': n for reason, n in sorted(counters.resets.items())}
         values['candidates_refused'] = self.candidates_refused
+        values |= {f'unscored/{ScoreReason(reason).name.lower()}': count
+                   for reason, count in sorted(self._unscored.items())}
         values['failures'] = self.failures
         if self._last is not None:
             scores = self._last.scores if len(self._last.points) else [self._last.score]

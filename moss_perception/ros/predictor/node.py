@@ -136,8 +136,8 @@ class GraspPredictor(ManagedNode):
             self._settle(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         if self._candidates_frame not in ('', frame.frame_id):
-            self._warn('candidates_frame', f'candidates are in frame {self._candidates_frame!r}: '
-                       f"expected the images' frame {frame.frame_id!r}")
+            self._warn('candidates_frame', f'candidates in frame {self._candidates_frame!r} get '
+                       f"no score: expected the images' frame {frame.frame_id!r}")
         admitted = predictor.admit(frame)
         self._log_resets()
         if isinstance(admitted, Sample):
@@ -158,12 +158,18 @@ class GraspPredictor(ManagedNode):
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
+        self._candidates_frame = message.header.frame_id
         try:
-            self._candidates_frame = message.header.frame_id
-            self._predictor.set_candidates(conversions.to_candidates(message))
+            candidates = conversions.to_candidates(message)
         except CandidateError as error:
+            # The planner replaced the set before, so that one is not scored any longer.
+            self._predictor.forget_candidates()
             self._monitor.candidates_refused += 1
             self._warn('candidates', f'refused: {error}')
+            return
+        if problem := candidates.problem():
+            self._warn('candidates', problem)
+        self._predictor.set_candidates(candidates)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._predictor is not None
@@ -232,9 +238,11 @@ class GraspPredictor(ManagedNode):
         if camera is None and len(prediction.points):
             self._warn('camera_info', 'candidates are not scored: expected a calibration on '
                        f'{self.resolve_topic_name("camera_info")}')
-        elif camera is not None and (camera.width, camera.height) != size:
+        elif camera is not None and camera.at_size(*size) is None:
+            reduced = '' if camera.image_size == (camera.width, camera.height) else (
+                ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
             self._warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
-                       f'pixels: expected those of the images, {size[0]} x {size[1]}')
+                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
         self._fail('scoring', error)

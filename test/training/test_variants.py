@@ -1,7 +1,7 @@
-"""Arms from configuration files: refused, cached, trained by one process or two, compared."""
+"""Model variants from files: refused, decoded, trained by one process or two, compared."""
 
 import csv
-from dataclasses import asdict, replace
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -9,13 +9,15 @@ import subprocess
 import sys
 
 from moss_perception.cli import train as train_command
+from moss_perception.cli.main import build_parser
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.build import build_network
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_header
-from moss_perception.training.cache import decode_scenes
-from moss_perception.training.dataset import GraspScenes
+from moss_perception.training.dataset import GraspClips
+from moss_perception.training.decoded import decode_clips
 from moss_perception.training.distributed import Group
 from moss_perception.training.initial import start_from
 from moss_perception.training.recipe import Recipe
@@ -25,7 +27,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
-from spots import arm_file, TINY
+from spots import TINY, variant_file
 import torch
 
 from study import compare as compare_command
@@ -36,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'study' / 'variants').glob('*.yaml')),
                          ids=lambda path: path.stem)
-def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
+def test_a_variant_differs_from_the_others_over_time_only(path):
     settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
     # Which orders a step is trained with concerns networks that have several.
     kept = {k: v for k, v in settings.training.items() if k != 'full_orders'}
@@ -51,19 +53,19 @@ def test_a_shipped_arm_differs_from_the_others_in_time_only(path):
     assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
-REMEDIES = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
+EXPERIMENTS = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
 
 
-@pytest.mark.parametrize('path', [path for path in REMEDIES if not path.stem.endswith('_long')],
+@pytest.mark.parametrize('path', [path for path in EXPERIMENTS if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
-def test_a_remedy_is_trained_as_the_arms_are(path):
+def test_an_experiment_is_trained_as_the_variants_are(path):
     settings, arm = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
     assert settings.name == path.stem and settings.training == arm.training
     assert settings.config().temporal == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss')
     assert settings.config() != arm.config()
 
 
-@pytest.mark.parametrize('path', [path for path in REMEDIES if path.stem.endswith('_long')],
+@pytest.mark.parametrize('path', [path for path in EXPERIMENTS if path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_a_longer_training_differs_from_the_arm_in_length_only(path):
     settings = read_settings(path)
@@ -75,7 +77,7 @@ def test_a_longer_training_differs_from_the_arm_in_length_only(path):
 def test_the_shipped_network_is_what_its_configuration_trains():
     settings = read_settings(ROOT / 'config' / 'shipped' / 'grasp_moss.yaml')
     config, notes = read_header(ROOT / 'models' / 'grasp_moss.safetensors')
-    assert notes['recipe'] == asdict(settings.recipe())
+    assert Recipe.from_stored(notes['recipe']) == settings.recipe()
     # What the scenes and the calibration say is the training's own.
     assert config == replace(settings.config(), **{name: getattr(config, name) for name in (
         'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_focal')})
@@ -101,33 +103,33 @@ def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
 
 
 def test_the_command_line_counts_more_than_the_file(tmp_path):
-    path = arm_file(tmp_path, 'mine', 'tsm')
-    arguments = train_command.build_parser().parse_args(
-        ['--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
-    settings, run, out = train_command.read_arguments(arguments)
+    path = variant_file(tmp_path, 'mine', 'tsm')
+    arguments = build_parser('train').parse_args(
+        ['train', '--data', 'x', '--config', str(path), '--epochs', '5', '--seed', '3'])
+    plan = train_command.read_arguments(arguments)
+    settings, run, out = plan.settings, plan.run, plan.out
     assert (settings.recipe().epochs, settings.recipe().batch, settings.recipe().seed) == (5, 4, 3)
-    assert run == Path('runs/arms/mine_seed_3') and out == run / 'mine.safetensors'
+    assert run == Path('runs/variants/mine_seed_3') and out == run / 'mine.safetensors'
 
 
 @pytest.mark.parametrize('limit', [1 << 30, 1])
 def test_decoded_scenes_train_as_recorded_ones(scenes, tmp_path, limit):
-    decoded = decode_scenes(scenes, TINY, file=tmp_path / 'frames.npy', limit=limit)
+    decoded = decode_clips(scenes, TINY, file=tmp_path / 'frames.npy', limit=limit)
     assert (tmp_path / 'frames.npy').exists() == (limit == 1)
-    for one, other in zip(GraspScenes(scenes, TINY), GraspScenes(decoded, TINY), strict=True):
+    for one, other in zip(GraspClips(scenes, TINY), GraspClips(scenes, TINY, decoded),
+                          strict=True):
         assert (one[0] == other[0]).all()
         for kept, expected in zip(other[1:], one[1:], strict=True):
             # The candidates are projected into the fitted image, not fitted after.
             np.testing.assert_allclose(kept, expected, atol=1e-5)
-    assert decoded[3].seed == 3 and decoded[3].image_size == (32, 32)
+    assert (decoded.cameras[3].width, decoded.cameras[3].height) == (32, 32)
 
 
 def test_what_cannot_be_decoded_is_refused(scenes):
     with pytest.raises(ConfigError, match='expected at most 10, or a file'):
-        decode_scenes(scenes, TINY, limit=10)
+        decode_clips(scenes, TINY, limit=10)
     with pytest.raises(ShapeError):
-        decode_scenes(scenes, GraspConfig(window_frames=24))
-    with pytest.raises(ConfigError, match='scene 0 is decoded'):
-        _ = decode_scenes(scenes[:1], TINY)[0].jpegs
+        decode_clips(scenes, GraspConfig(window_frames=24))
 
 
 def test_each_process_takes_its_share():
@@ -138,7 +140,7 @@ def test_each_process_takes_its_share():
         Trainer(build_network(TINY), Recipe(batch=2), 'unused', group=groups[0])
 
 
-def test_a_state_of_before_there_were_arms_is_resumed(tmp_path):
+def test_a_state_of_an_older_version_is_resumed(tmp_path):
     Trainer(build_network(TINY), Recipe(), tmp_path)._save()
     path = tmp_path / 'state.safetensors'
     with safe_open(path, framework='pt') as file:
@@ -147,19 +149,20 @@ def test_a_state_of_before_there_were_arms_is_resumed(tmp_path):
     for name in ('temporal', 'temporal_channels', 'map_stride'):
         del config[name]
     del recipe['monitor']
+    recipe['kept_stages'] = recipe.pop('frozen_stages')
     save_file(tensors, path, {'epoch': '1', 'config': json.dumps(config),
                               'recipe': json.dumps(recipe)})
     assert Trainer(build_network(TINY), Recipe(), tmp_path).resume()
 
 
-def test_arms_are_trained_and_compared(data, tmp_path, capsys):
+def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     for name, temporal in (('shifted_channels', 'tsm'), ('moss_orders', 'moss')):
-        path = arm_file(tmp_path, name, temporal)
-        assert train_command.main([
+        path = variant_file(tmp_path, name, temporal)
+        assert moss(['train',
             '--data', str(data / 'train'), '--config', str(path), '--epochs', '1',
             '--run', str(tmp_path / 'runs' / name)]) == 0
     checkpoint = tmp_path / 'runs' / 'moss_orders' / 'moss_orders.safetensors'
-    assert read_header(checkpoint)[1]['arm'] == 'moss_orders'
+    assert read_header(checkpoint)[1]['variant'] == 'moss_orders'
     assert not list(checkpoint.parent.glob('*.onnx'))
     capsys.readouterr()
     out = tmp_path / 'arms.json'
@@ -178,9 +181,9 @@ def test_arms_are_trained_and_compared(data, tmp_path, capsys):
 
 
 def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
-    path = arm_file(tmp_path, 'mine', 'tsm')
+    path = variant_file(tmp_path, 'mine', 'tsm')
     run = tmp_path / 'mine'
-    assert train_command.main(['--data', str(data / 'train'), '--config', str(path), '--epochs',
+    assert moss(['train', '--data', str(data / 'train'), '--config', str(path), '--epochs',
                                '1', '--run', str(run)]) == 0
     out = tmp_path / 'arms.json'
     test = ['--scenes', f'new={data / "test"}']
@@ -203,7 +206,7 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     assert '--costs goes with --results' in caplog.text
 
 
-def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
+def test_a_variant_begins_with_backbone_and_head_of_another(tmp_path):
     torch.manual_seed(1)
     other = build_network(replace(TINY, temporal='last', ensemble=2))
     digest = save_checkpoint(tmp_path / 'backbone.safetensors', other, {})
@@ -222,12 +225,12 @@ def test_an_arm_begins_with_what_sees_a_frame_and_no_more(tmp_path):
         start_from(wider, tmp_path / 'backbone.safetensors')
 
 
-def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
+def test_frozen_stages_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
     torch.manual_seed(0)
     network = build_network(TINY)
     before = {name: values.clone() for name, values in network.state_dict().items()}
-    trainer = Trainer(network, Recipe(epochs=1, batch=4, kept_stages=2), tmp_path)
-    trainer.fit(GraspScenes(scenes, TINY, augment=True), GraspScenes(scenes[:3], TINY))
+    trainer = Trainer(network, Recipe(epochs=1, batch=4, frozen_stages=2), tmp_path)
+    trainer.fit(GraspClips(scenes, TINY, augment=True), GraspClips(scenes[:3], TINY))
     changed = {name for name, values in network.state_dict().items()
                if not torch.equal(values, before[name])}
     kept = ('backbone.stages.0.', 'backbone.stages.1.')
@@ -235,21 +238,21 @@ def test_stages_that_are_kept_stay_to_the_bit_and_the_others_learn(scenes, tmp_p
     assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
 
 
-def test_only_what_has_learnt_is_kept(data, tmp_path, caplog):
-    path = arm_file(tmp_path, 'mine', 'tsm')
-    path.write_text(path.read_text().replace('batch: 4', 'batch: 4, kept_stages: 2'))
-    assert train_command.main(['--data', str(data / 'train'), '--config', str(path),
+def test_stages_that_were_never_trained_are_not_frozen(data, tmp_path, caplog):
+    path = variant_file(tmp_path, 'mine', 'tsm')
+    path.write_text(path.read_text().replace('batch: 4', 'batch: 4, frozen_stages: 2'))
+    assert moss(['train', '--data', str(data / 'train'), '--config', str(path),
                                '--run', str(tmp_path / 'run')]) == 1
-    assert 'kept_stages=2 needs --initial' in caplog.text
+    assert 'frozen_stages=2 needs --initial' in caplog.text
 
 
 def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
     for name, temporal, more in (('first', 'last', []), ('second', 'tsm', ['--initial'])):
         run = tmp_path / name
-        command = ['--data', str(data / 'train'), '--config', str(arm_file(
+        command = ['--data', str(data / 'train'), '--config', str(variant_file(
             tmp_path, name, temporal)), '--epochs', '1', '--run', str(run)]
         more = [*more, str(tmp_path / 'first' / 'first.safetensors')] if more else []
-        assert train_command.main([*command, *more]) == 0
+        assert moss(['train', *command, *more]) == 0
     first = load_checkpoint(tmp_path / 'first' / 'first.safetensors')
     notes = read_header(tmp_path / 'second' / 'second.safetensors')[1]
     assert notes['initial'] == first.sha256
@@ -257,17 +260,17 @@ def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
 
 
 def test_what_sees_one_frame_is_given_one(scenes):
-    for some in (scenes, decode_scenes(scenes, TINY)):
-        one = GraspScenes(some, replace(TINY, temporal='last'))[3][0]
-        window = GraspScenes(some, TINY)[3][0]
+    for decoded in (None, decode_clips(scenes, TINY)):
+        one = GraspClips(scenes, replace(TINY, temporal='last'), decoded)[3][0]
+        window = GraspClips(scenes, TINY, decoded)[3][0]
         assert len(window) == TINY.window_frames
         np.testing.assert_array_equal(one, window[-1:])
 
 
 def test_two_processes_train_one_network(data, tmp_path):
-    path = arm_file(tmp_path, 'both', 'moss')
+    path = variant_file(tmp_path, 'both', 'moss')
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-               '--nproc-per-node', '2', '-m', 'moss_perception.cli.train', '--data',
+               '--nproc-per-node', '2', '-m', 'moss_perception', 'train', '--data',
                str(data / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
                '--threads', '1']
     done = subprocess.run(command, cwd=ROOT, timeout=110, capture_output=True, text=True,

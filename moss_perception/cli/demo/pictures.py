@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from moss_perception.cli.demo_attempts import executed_row, ScoredAttempt
-from moss_perception.cli.demo_recording import read_images, Source
+from moss_perception.cli.demo.attempts import executed_row, ScoredAttempt
+from moss_perception.cli.demo.source import read_images, Source
 from moss_perception.core.geometry import project
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.ros.evaluator.observer import Scores
@@ -158,8 +158,9 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
     rows = tile.scores.rows
     places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
     pixels = np.full((len(rows), 2), np.nan)
-    if source.camera is not None:
-        pixels = project(places, source.camera)
+    camera = source.camera and source.camera.at_size(width, height)
+    if camera is not None:
+        pixels, _ = project(places, camera)
     elif len(rows) == 1:
         pixels = np.array([default_point]) * (width, height) - 0.5
     axes.scatter(*pixels.T, c=np.nan_to_num(rows['score']), cmap=_MAP, vmin=0, vmax=1, s=42,

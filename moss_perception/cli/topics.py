@@ -1,10 +1,10 @@
-"""Which images of a recording the system listens to, where it wasn't told."""
+"""``moss topics``: which images of a recording the system subscribes to."""
 
+import argparse
 from dataclasses import replace
 import json
 from pathlib import Path
 import subprocess
-import sys
 from typing import Any
 
 from moss_perception.core.errors import BagError
@@ -17,9 +17,9 @@ _DEFAULTS = {argument.name: argument.default for argument in grasp_arguments()}
 
 def system_of(values: dict[str, str]) -> list[Process]:
     """
-    Describe the grasp system; with a recording, one that hears its images.
+    Describe the grasp system; with a recording, one that subscribes to its images.
 
-    :param values: what was said, by argument name; see
+    :param values: the arguments that were given, by name; see
         :func:`moss_perception.ros.system.grasp_system`.
     :raises ConfigError: if a name is unknown or a value not allowed.
     :raises BagError: if the recording can't be read, or holds no such images.
@@ -27,15 +27,15 @@ def system_of(values: dict[str, str]) -> list[Process]:
     processes = grasp_system(values)
     if not values.get('bag'):
         return processes
-    said = {**_DEFAULTS, **values}
+    chosen = {**_DEFAULTS, **values}
     topic, compressed = _look(
-        said['bag'], said['image_topic'], said['image_transport'], said['namespace'])
+        chosen['bag'], chosen['image_topic'], chosen['image_transport'], chosen['namespace'])
     base = topic.removesuffix(_COMPRESSED) if compressed else topic
-    return [_hearing(process, topic, base) for process in grasp_system({
+    return [_subscribed(process, topic, base) for process in grasp_system({
         **values, 'image_topic': base, 'image_transport': 'compressed' if compressed else 'raw'})]
 
 
-def _hearing(process: Process, topic: str, base: str) -> Process:
+def _subscribed(process: Process, topic: str, base: str) -> Process:
     if process.executable == 'bag_player':
         return replace(process, parameters={
             **process.parameters, 'wait_for_subscribers': [topic]})
@@ -84,38 +84,37 @@ def _look(*words: str) -> tuple[str, bool]:
     return find_images(*words)
 
 
-def _ask(*words: str) -> tuple[str, bool]:
-    """Let the interpreter look that the package was built with."""
-    done = subprocess.run([executable('bag_topics'), *words], capture_output=True, text=True)
+def _ask(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool]:
+    """Ask the interpreter that the package was built with, which has rosbags."""
+    done = subprocess.run(
+        [executable('moss'), 'topics', bag, '--image-topic', name, '--transport', transport,
+         '--namespace', namespace], capture_output=True, text=True)
     answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
     if 'topic' not in answer:
-        told = answer.get('error') or (done.stderr.strip().splitlines() or ['no answer'])[-1]
-        raise BagError(told)
+        reason = answer.get('error') or (done.stderr.strip().splitlines() or ['no answer'])[-1]
+        raise BagError(reason)
     return answer['topic'], answer['compressed']
 
 
-def main(argv: list[str] | None = None) -> int:
-    """
-    Print as JSON what :func:`find_images` says; the launch file asks it so.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.description += " The launch files call it. The key 'error' says why there is none."
+    parser.add_argument('bag', metavar='BAG', help='folder of a rosbag2, .mcap or .db3 file')
+    parser.add_argument('--image-topic', default=_DEFAULTS['image_topic'], metavar='NAME',
+                        help='without /compressed; %(default)s stands for the only one')
+    parser.add_argument('--transport', default='', choices=('', 'raw', 'compressed'),
+                        help='empty for either')
+    parser.add_argument('--namespace', default='', metavar='NAME',
+                        help='of the nodes, for a relative topic')
 
-    :param argv: bag, name, transport and namespace; the command line's if None.
-    :returns: 0, or 2 if these are not four.
-    """
-    words = sys.argv[1:] if argv is None else argv
-    if words in (['-h'], ['--help']):
-        print('usage: bag_topics BAG NAME TRANSPORT NAMESPACE')
-        return 0
-    if len(words) != 4:
-        print('bag_topics: expected BAG NAME TRANSPORT NAMESPACE', file=sys.stderr)
-        return 2
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print as JSON what :func:`find_images` returns, or its error."""
     try:
-        topic, compressed = find_images(*words)
+        topic, compressed = find_images(arguments.bag, arguments.image_topic,
+                                        arguments.transport, arguments.namespace)
     except BagError as error:
         print(json.dumps({'error': str(error)}))
         return 0
     print(json.dumps({'topic': topic, 'compressed': compressed}))
     return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -59,7 +59,7 @@ def start(tmp_path, programs, ros_domain):
     """Return a function that starts the starter from another folder."""
     def start(*words):
         return subprocess.Popen(
-            [*programs.command('autostart'), *words], cwd=tmp_path, text=True,
+            [*programs.command('moss'), 'activate', *words], cwd=tmp_path, text=True,
             env=programs.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return start
 

@@ -7,9 +7,9 @@ from moss_perception.core.frames import Prediction
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.network import GraspNetwork
+from moss_perception.models.readout import Evidence, Readout
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.adapt import Evidence, Readout
 import numpy as np
 import torch
 from torch import Tensor

@@ -8,9 +8,9 @@ from pathlib import Path
 import re
 import time
 
-from moss_perception.cli.bag_topics import system_of
-from moss_perception.cli.demo_recording import CANDIDATES_TOPIC, Source
+from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
+from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import MossError
 from moss_perception.ros.evaluator.observer import Observer
 from moss_perception.ros.system import JOB, Process

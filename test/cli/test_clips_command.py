@@ -1,4 +1,4 @@
-"""The command clips_to_bag, as it is started."""
+"""The command ``moss clips``, as it is started."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ import pytest
 def run(programs, tmp_path):
     def start(*arguments):
         return subprocess.run(
-            [*programs.command('clips_to_bag'), *map(str, arguments)], cwd=tmp_path,
+            [*programs.command('moss'), 'clips', *map(str, arguments)], cwd=tmp_path,
             env=programs.environment(), capture_output=True, text=True, timeout=100)
     return start
 

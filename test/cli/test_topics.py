@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 
-from moss_perception.cli import bag_topics
-from moss_perception.cli.bag_topics import find_images, main, system_of
+from moss_perception.cli import topics
+from moss_perception.cli.main import main as moss
+from moss_perception.cli.topics import find_images, system_of
 from moss_perception.core.errors import BagError, ConfigError
 import pytest
 
@@ -69,13 +70,12 @@ def test_a_live_system_is_described_without_a_recording():
 
 
 def test_without_rosbags_the_installed_executable_is_asked(
-        factory, make_bag, monkeypatch, tmp_path):
+        factory, make_bag, monkeypatch, programs, tmp_path):
     bag = str(make_bag(images(factory, '/image/compressed*')))
-    script = tmp_path / 'bag_topics'
-    script.write_text(f'#!{sys.executable}\nimport sys\n'
-                      'from moss_perception.cli.bag_topics import main\nsys.exit(main())\n')
+    script = tmp_path / 'moss'
+    script.write_text(f'#!{sys.executable}\n{programs.start("moss")}\n')
     script.chmod(0o755)
-    monkeypatch.setattr(bag_topics, 'executable', lambda name: script)
+    monkeypatch.setattr(topics, 'executable', lambda name: script)
     monkeypatch.setitem(sys.modules, 'moss_perception.data.bags.reader', None)
     assert system_of({'bag': bag})[0].parameters['image_transport'] == 'compressed'
     with pytest.raises(BagError, match='no images on /b'):
@@ -87,10 +87,9 @@ def test_without_rosbags_the_installed_executable_is_asked(
 
 def test_the_answer_is_json(factory, make_bag, capsys, programs, tmp_path):
     bag = str(make_bag(images(factory, '/image')))
-    assert main([bag, 'image', '', '']) == 0
+    assert moss(['topics', bag]) == 0
     assert json.loads(capsys.readouterr().out) == {'topic': '/image', 'compressed': False}
-    assert main([]) == 2
-    done = subprocess.run([*programs.command('bag_topics'), '/nowhere', 'image', '', ''],
-                          cwd=tmp_path, env=programs.environment(), text=True, timeout=60,
+    done = subprocess.run([*programs.command('moss'), 'topics', '/nowhere'], cwd=tmp_path,
+                          env=programs.environment(), text=True, timeout=60,
                           capture_output=True)
     assert 'no such recording' in json.loads(done.stdout)['error']

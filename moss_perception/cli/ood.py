@@ -1,23 +1,21 @@
-"""Let a checkpoint know its training's distribution, or measure what would tell a shift."""
+"""``moss ood``: fit or measure what tells images out of distribution (OOD)."""
 
 import argparse
 import json
 import logging
 from pathlib import Path
-import sys
 
-from moss_perception.cli.common import run_command, set_up_logging, write_text
+from moss_perception.cli.common import write_text
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, verify
 from tqdm import tqdm
 
-log = logging.getLogger('novelty')
+log = logging.getLogger('ood')
 
 
-def build_parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='novelty', description=__doc__)
     actions = parser.add_subparsers(dest='action', required=True)
     fit = actions.add_parser('fit', help='write a checkpoint that knows its distribution; train '
                                          'does so by itself')
@@ -36,14 +34,18 @@ def build_parser() -> argparse.ArgumentParser:
                             help='the scenes that it was trained on')
         action.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
         action.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
-    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fit or measure, as the command line says."""
+    return {'fit': fit, 'measure': measure}[arguments.action](arguments)
 
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit the distribution of an existing checkpoint, and write it anew with its graphs."""
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
-    from moss_perception.training.dataset import load_scenes
     from moss_perception.training.derive import refuse_existing, write_derived
     from moss_perception.training.novelty import learn_novelty
     path, out = model_path(arguments.model), Path(arguments.out)
@@ -64,11 +66,9 @@ def fit(arguments: argparse.Namespace) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Print how well each feature and distance tells the shifted scenes."""
-    from moss_perception.data.scenes import read_shards
-    from moss_perception.evaluation.attempts import in_view
+    from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.dataset import load_scenes
     from moss_perception.training.novelty import halves, spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
@@ -78,7 +78,7 @@ def measure(arguments: argparse.Namespace) -> int:
     fitted, held_out = halves(scenes)
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
     for name, folder in (('usual', arguments.usual), ('strange', arguments.shifted)):
-        chosen[name] = spread_out(in_view(read_shards(folder)), most)
+        chosen[name] = spread_out(load_scenes(folder), most)
     sets = {name: _all_features(engine, tqdm(some, desc=name, unit='scene', disable=None))
             for name, some in chosen.items()}
     result = {'model_sha256': verify(path, arguments.sha256),
@@ -129,14 +129,3 @@ def _require_training_scenes(scenes: list, notes: dict) -> None:
     if foreign:
         raise ConfigError(f'scene {foreign[0]} is none of those that the checkpoint was trained '
                           f'on: expected seeds {first} to {last}')
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; see :func:`build_parser`."""
-    set_up_logging()
-    arguments = build_parser().parse_args(argv)
-    return run_command({'fit': fit, 'measure': measure}[arguments.action], arguments, log)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the demo plays: a recording or a video, and what is known about it beforehand."""
+"""What the demo plays: a recording or a video, its topics and its attempts."""
 
 from dataclasses import dataclass
 from pathlib import Path

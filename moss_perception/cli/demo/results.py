@@ -1,4 +1,4 @@
-"""The demo's figures: frames, attempts, latency, and the machine they are of."""
+"""The demo's results: the figures of a run, and the folder that they are written to."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,17 +8,78 @@ import math
 import os
 from pathlib import Path
 import platform
+import shutil
+import tempfile
 from typing import Any
 
 from moss_perception.cli.common import cpu_name
-from moss_perception.cli.demo_attempts import ScoredAttempt
-from moss_perception.cli.demo_recording import Source
+from moss_perception.cli.demo.attempts import ScoredAttempt
+from moss_perception.cli.demo.source import Source
+from moss_perception.core.errors import MossError
 from moss_perception.evaluation.metrics import auroc
 from moss_perception.ros.evaluator.observer import Observer, Scores
 import numpy as np
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
              'opencv-python', 'rosbags', 'rclpy')
+
+
+class OutputFolder:
+    """
+    Write results all at once or not at all: a context manager.
+
+    :param path: the folder; made if it isn't there, and removed again if nothing is written.
+    :raises MossError: on entry, if nothing can be written there.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> 'OutputFolder':
+        path = self.path.absolute()
+        self._made = [p for p in (path, *path.parents) if not p.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=path))
+        except OSError as error:
+            self._unmake()
+            raise MossError(f'cannot write to --out {self.path}: {error.strerror}: '
+                            'expected a folder, or a place where one can be made') from error
+        (self._partial / 'results').mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._unmake()
+
+    def result(self, name: str) -> Path:
+        """Return where to write a result."""
+        return self._partial / 'results' / name
+
+    def scratch(self, name: str) -> Path:
+        """Return where to write a temporary file."""
+        return self._partial / name
+
+    def publish(self) -> list[Path]:
+        """
+        Move the results to their place and replace older ones.
+
+        :raises MossError: if that can't be done.
+        """
+        written = sorted((self._partial / 'results').iterdir())
+        try:
+            for path in written:
+                path.replace(self.path / path.name)
+        except OSError as error:
+            raise MossError(f'cannot write {self.path / path.name}: {error.strerror}') from error
+        return [self.path / path.name for path in written]
+
+    def _unmake(self) -> None:
+        for path in self._made:
+            try:
+                path.rmdir()
+            except OSError:
+                return
 
 
 def count_frames(observer: Observer, source: Source) -> dict[str, int | None]:

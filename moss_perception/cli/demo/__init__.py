@@ -1,0 +1,80 @@
+"""``moss demo``: play a recording through the nodes, and show the scores."""
+
+import argparse
+import logging
+from pathlib import Path
+import signal
+import sys
+
+from moss_perception.cli.common import UsageError
+
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='DIR',
+                        help='where to leave the results (default: %(default)s)')
+    played = parser.add_mutually_exclusive_group()
+    played.add_argument('--bag', type=Path, metavar='PATH',
+                        help='a rosbag2: folder, .mcap or .db3 file (default: the sample)')
+    played.add_argument('--video', type=Path, metavar='FILE', help='a video, such as an .mp4')
+    parser.add_argument('--image-topic', metavar='NAME',
+                        help='which images of the recording (default: the only ones)')
+    parser.add_argument('--rate', type=_rate, metavar='R',
+                        help='play in time, 1.0 is as recorded (default: in lock step, as '
+                             'fast as the machine goes, without losing a frame)')
+    parser.add_argument('--model', default='', metavar='PATH',
+                        help='checkpoint (default: the shipped one)')
+    parser.add_argument('--sha256', default='', metavar='HEX',
+                        help="the checkpoint's digest (default: from SHA256SUMS beside it)")
+    parser.add_argument('--domain-id', type=_domain, metavar='N',
+                        help='ROS_DOMAIN_ID of the run, 0 to 101 (default: one of its own)')
+    parser.add_argument('--stall', type=float, default=60.0, metavar='S',
+                        help='give up after so many seconds without progress '
+                             '(default: %(default)s)')
+    parser.add_argument('--verbose', action='store_true', help='show what the nodes say')
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0.01 to 100')
+    return value
+
+
+def _domain(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 101):
+        raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0 to 101')
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """
+    Play, watch and write the results.
+
+    :raises UsageError: if arguments do not go together.
+    :raises MossError: if an input can't be used, or no frame was scored.
+    """
+    if options.video and options.image_topic:
+        raise UsageError('--image-topic goes with --bag: a video has no topics')
+    from moss_perception.cli.demo.session import show
+    # The terminal shows the table and the figures; only what goes wrong is logged beside them.
+    logging.getLogger().setLevel(logging.WARNING)
+    for number in _ENDS:
+        # A command started with nohup outlives its terminal.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
+    show(options)
+    return 0
+
+
+def _end(number: int, _: object) -> None:
+    """Turn a signal into an exception, which ends the nodes and removes unfinished files."""
+    for other in _ENDS:
+        # A terminal that closes sends it more than once.
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)

@@ -1,0 +1,98 @@
+"""What the demo prints: its progress, the table of attempts, and the figures."""
+
+from pathlib import Path
+import sys
+from typing import Any
+
+from moss_perception.cli.demo.attempts import HEADER, score_attempt, ScoredAttempt, table_row
+from moss_perception.cli.demo.source import Source
+from moss_perception.models.config import GraspConfig
+from moss_perception.ros.evaluator.observer import Observer
+from tqdm import tqdm
+
+# Without a terminal: a line each tenth.
+_LINES = 10
+
+
+class Progress:
+    """
+    Show a bar on a terminal and lines elsewhere, and each attempt as soon as it has ended.
+
+    :param source: what is played.
+    :param observer: holds what the nodes published.
+    """
+
+    def __init__(self, source: Source, observer: Observer):
+        self.attempts: list[ScoredAttempt] = []
+        self._waiting = list(source.attempts)
+        self._source, self._observer = source, observer
+        self._tenth = self._seen = 0
+        self._bar = tqdm(total=source.frames, unit='frame', file=sys.stderr, dynamic_ncols=True,
+                         disable=not sys.stderr.isatty(), leave=False)
+
+    def write(self, line: str) -> None:
+        """Show a line above the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def tick(self) -> None:
+        """Show what has happened since the last call."""
+        fates = self._observer.fates
+        news, self._seen = fates[self._seen:], len(fates)
+        self._bar.update(len(news))
+        tenth = _LINES * self._seen // max(1, self._source.frames)
+        if self._bar.disable and tenth > self._tenth:
+            self._tenth = tenth
+            self.write(f'{self._seen} of {self._source.frames} frames')
+        newest = max((stamp for stamp, _ in news), default=0)
+        while self._waiting and newest >= self._waiting[0].outcome.end_ns:
+            self._show_attempt()
+
+    def finish(self) -> None:
+        """Show the attempts that ended after the last frame."""
+        self.close()
+        while self._waiting:
+            self._show_attempt()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()
+
+    def _show_attempt(self) -> None:
+        if not self.attempts:
+            self.write(HEADER)
+        observer = self._observer
+        scored = score_attempt(
+            self._waiting.pop(0), list(observer.scores), observer.default_scores)
+        self.attempts.append(scored)
+        self.write(table_row(scored))
+
+
+def no_score(source: Source, observer: Observer, model: GraspConfig) -> str:
+    """Say why no frame was scored."""
+    kinds = [kind for _, kind in observer.fates]
+    counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
+    dropped = observer.diagnostics.get('dropped', '0')
+    if dropped != '0':
+        counts += f'; {dropped} dropped, being too fast for this machine: lower --rate'
+    refusal = observer.diagnostics.get('last_refusal')
+    if refusal and set(kinds) == {'refused'}:
+        return f'{source.shown}: all {len(kinds)} frames were refused, the last: {refusal}'
+    if refusal:
+        counts += f'; the last refusal: {refusal}'
+    return (f'{source.shown}: no score of {source.frames} frames ({counts or "none arrived"}): '
+            f'expected {model.window_frames} samples at {model.frame_rate_hz:g} Hz without '
+            'a gap to fill the window')
+
+
+def report(summary: dict[str, Any], written: list[Path]) -> None:
+    """Print the figures and where the results are."""
+    frames, latency = summary['frames'], summary['latency']
+    print('frames: ' + ', '.join(
+        f'{count} {kind}' for kind, count in frames.items() if count is not None))
+    value = summary['auroc']
+    print(f'AUROC: {"-" if value is None else f"{value:.3f}"} ({summary["auroc_note"]})')
+    print(f'published to scored: p50 {latency["p50_ms"]} ms, p95 {latency["p95_ms"]} ms '
+          f'on {summary["machine"]["cpu"]}')
+    for path in written:
+        print(f'wrote {path}')

@@ -1,0 +1,160 @@
+"""
+The command ``moss``: one parser, one table of subcommands, one way to run them.
+
+Each subcommand is the module of its name in this folder. It offers ``add_arguments(parser)`` and
+``run(arguments) -> int``, and is imported only when it is asked for.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+import logging
+import os
+import sys
+
+from moss_perception import __version__
+from moss_perception.cli.common import run_command, set_up_logging, UsageError
+from moss_perception.core.errors import MossError
+
+STATUS = '0 done, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    What the help says of a subcommand.
+
+    :ivar summary: one sentence, without its full stop.
+    :ivar examples: command lines to start from.
+    :ivar status: what each exit status means.
+    """
+
+    summary: str
+    examples: tuple[str, ...]
+    status: str = STATUS
+
+
+COMMANDS = {
+    'demo': Command(
+        'play a recording or a video through the nodes, and show the scores',
+        ('moss demo', 'moss demo --bag my_bag/ --out out/mine')),
+    'run': Command(
+        'start the grasp system, or an evaluation over topics, without ros2 launch',
+        ('moss run grasp image_topic:=/camera/image_raw', 'moss run eval real_bag:=my_bag/'),
+        '0 ended well, 1 an error or a process that failed, 2 wrong arguments, 3 a requirement '
+        'is not met (eval), 130 interrupted while a job was running.'),
+    'evaluate': Command(
+        'compare the scores of checkpoints with known outcomes',
+        ('moss evaluate samples/sim_20 real:my_bag/ --report out/report',
+         "moss evaluate my_bag/ --require 'auroc>=0.8'"),
+        '0 done, 1 an error (a requirement of what is not measured is one), 2 wrong arguments, '
+        '3 a requirement is not met, 130 interrupted.'),
+    'record': Command(
+        'record the simulated work cell, as training data or as a rosbag2',
+        ('moss record --out runs/data/train --scenes 400',
+         'moss record --bag out/sim --attempts 20')),
+    'clips': Command(
+        'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
+        ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),
+    'train': Command(
+        'train a grasp network on recorded scenes',
+        ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
+    'adapt': Command(
+        'refit the calibration of a checkpoint, or its head too, to your robot',
+        ('moss adapt --bag my_robot.mcap --out mine.safetensors',),
+        '0 written, 1 an error, 2 wrong arguments, 3 nothing written because it would not have '
+        'helped, 130 interrupted.'),
+    'export': Command(
+        'export a checkpoint as graphs for ONNX Runtime',
+        ('moss export mine.safetensors',)),
+    'ood': Command(
+        'fit or measure what tells images out of distribution (OOD)',
+        ('moss ood fit --scenes runs/data/train --model old.safetensors --out new.safetensors',)),
+    'topics': Command(
+        'find the topic of the images in a recording, and print it as JSON',
+        ('moss topics my_bag/', 'moss topics my_bag/ --image-topic /camera/image_raw')),
+    'activate': Command(
+        'configure and activate lifecycle nodes',
+        ('moss activate grasp_predictor',),
+        '0 all are active, 1 one is not, 2 wrong arguments, 130 interrupted.'),
+}
+
+_COMPLETION = """\
+Shell completion (bash; zsh after autoload -U bashcompinit && bashcompinit):
+  eval "$(register-python-argcomplete moss)"
+"""
+# By the module that is missing: what brings it along.
+_BRINGS = {
+    'rclpy': 'ROS 2; source its setup.bash, or run scripts/setup.sh',
+    'torch': 'torch; pip install torch, or run scripts/setup.sh test',
+    'mujoco': "the extra 'sim'; pip install mujoco, or run scripts/setup.sh test",
+    'matplotlib': "the extra 'report'; pip install matplotlib, or run scripts/setup.sh",
+    'scipy': "the extra 'eval'; pip install scipy, or run scripts/setup.sh",
+    'sklearn': "the extra 'eval'; pip install scikit-learn, or run scripts/setup.sh",
+}
+
+
+def build_parser(*names: str) -> argparse.ArgumentParser:
+    """
+    Describe the command line.
+
+    :param names: subcommands whose arguments are wanted; the others are listed only, so that
+        their modules need not be imported.
+    """
+    parser = argparse.ArgumentParser(
+        prog='moss', formatter_class=argparse.RawDescriptionHelpFormatter,
+        description='Grasp scores from a camera stream, with Multi-Order Self-Similarity (MOSS).',
+        epilog=f'{_examples("moss demo", "moss evaluate --help")}\n\n{_COMPLETION}')
+    parser.add_argument('--version', action='version', version=f'moss_perception {__version__}')
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(
+            name, help=command.summary, formatter_class=argparse.RawDescriptionHelpFormatter,
+            description=f'{command.summary[0].upper()}{command.summary[1:]}.',
+            epilog=f'{_examples(*command.examples)}\n\nExit status: {command.status}')
+        if name in names:
+            module = import_module(f'moss_perception.cli.{name}')
+            one.set_defaults(handler=module.run, parser=one)
+            module.add_arguments(one)
+    return parser
+
+
+def _examples(*lines: str) -> str:
+    return '\n  '.join(['Examples:' if len(lines) > 1 else 'Example:', *lines])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run a subcommand.
+
+    :param argv: arguments without the program's name; the process's own if ``None``.
+    :returns: the exit status: as the subcommand's help says.
+    :raises SystemExit: with 0 after the help, with 2 after wrong arguments.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if '_ARGCOMPLETE' in os.environ:
+        _complete()
+    arguments = build_parser(*words[:1]).parse_args(words)
+    set_up_logging()
+    return run_command(_run, arguments, logging.getLogger(arguments.command))
+
+
+def _complete() -> None:
+    """Answer a shell that completes a command line, and exit."""
+    import argcomplete
+    words = os.environ.get('COMP_LINE', '').split()
+    argcomplete.autocomplete(build_parser(*words[1:2]))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return arguments.handler(arguments)
+    except UsageError as error:
+        return arguments.parser.error(str(error))
+    except ModuleNotFoundError as error:
+        brings = _BRINGS.get((error.name or '').partition('.')[0])
+        if brings is None:
+            raise
+        raise MossError(f'moss {arguments.command} needs the package {error.name}, which is not '
+                        f'installed: expected {brings}') from error

@@ -1,0 +1,187 @@
+"""
+The rows of ``~/grasp_scores``: what was scored, the score, and why a candidate has none.
+
+NumPy only: sensor_msgs_py is not on PyPI, and recordings are read without ROS.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from moss_perception.core.errors import ScoresError
+from moss_perception.core.frames import Prediction
+import numpy as np
+
+
+class ScoreReason(IntEnum):
+    """Why a grasp has no score; ``SCORED`` if it has one."""
+
+    SCORED = 0
+    OUTSIDE_IMAGE = 1
+    NO_CALIBRATION = 2
+    BEHIND_CAMERA = 3
+    FRAME_UNKNOWN = 4
+    NOT_A_NUMBER = 5
+    BEYOND_LENS_MODEL = 6
+
+
+# Aligned, so that C++ iterators over the cloud read whole words.
+SCORE_DTYPE = np.dtype(
+    [(name, '<f4') for name in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')]
+    + [('candidate', '<i4'), ('reason', 'u1'), ('candidates_sec', '<i4'),
+       ('candidates_nanosec', '<u4')], align=True)
+"""One row of scores, as it lies in the cloud; see docs/planner.md for the fields."""
+
+DEFAULT_GRASP = -1
+"""``candidate`` of the row of the default grasp point."""
+
+# sensor_msgs/PointField's datatypes.
+_FORMATS = {2: 'u1', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+_DATATYPES = {kind: datatype for datatype, kind in _FORMATS.items()}
+# What grasp_predictor published before scores carried what they score.
+_FIRST_FIELDS = frozenset(('x', 'y', 'z', 'score', 'uncertainty'))
+
+
+@dataclass(frozen=True)
+class GraspScores:
+    """
+    The scores of one frame, split into candidates and the default grasp point.
+
+    :ivar candidates: structured array of :data:`SCORE_DTYPE`, shape ``(K,)``: row ``i`` is pose
+        ``i`` of the PoseArray that was scored.
+    :ivar default: the row of the default grasp point.
+    """
+
+    candidates: np.ndarray
+    default: np.void
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> 'GraspScores':
+        """
+        Split the rows of one cloud.
+
+        :param rows: what :func:`read_scores` returned, shape ``(K + 1,)``.
+        :raises ScoresError: if the candidates are not 0 to ``K - 1`` in order, or there is not
+            exactly one row of the default grasp point.
+        """
+        default = rows[rows['candidate'] == DEFAULT_GRASP]
+        candidates = rows[rows['candidate'] != DEFAULT_GRASP]
+        numbers = candidates['candidate']
+        if len(default) != 1 or not (numbers == np.arange(len(numbers))).all():
+            raise ScoresError(
+                f'score cloud has rows of candidates {rows["candidate"].tolist()}: expected '
+                f'0, 1, 2 and so on, and {DEFAULT_GRASP} (the default grasp point) once')
+        return cls(candidates, default[0])
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Positions of the candidates: float32, shape ``(K, 3)``, metres."""
+        return positions_of(self.candidates)
+
+    @property
+    def orientations(self) -> np.ndarray:
+        """Orientations of the candidates: float32, shape ``(K, 4)``, quaternions x y z w."""
+        return orientations_of(self.candidates)
+
+    @property
+    def candidates_stamp_ns(self) -> int:
+        """Stamp of the PoseArray that was scored, nanoseconds; 0 without candidates."""
+        if not len(self.candidates):
+            return 0
+        first = self.candidates[0]
+        return int(first['candidates_sec']) * 1_000_000_000 + int(first['candidates_nanosec'])
+
+
+def positions_of(rows: np.ndarray) -> np.ndarray:
+    """Return the positions of rows of scores: float32, shape ``(K, 3)``, metres."""
+    return np.stack([rows['x'], rows['y'], rows['z']], axis=1)
+
+
+def orientations_of(rows: np.ndarray) -> np.ndarray:
+    """Return the orientations of rows of scores: float32, shape ``(K, 4)``, x y z w."""
+    return np.stack([rows['qx'], rows['qy'], rows['qz'], rows['qw']], axis=1)
+
+
+def rows_of(prediction: Prediction) -> np.ndarray:
+    """
+    Write a prediction as rows of scores: each candidate in order, then the default grasp point.
+
+    :returns: structured array of :data:`SCORE_DTYPE`, shape ``(K + 1,)``.
+    """
+    count = len(prediction.points)
+    rows = np.zeros(count + 1, SCORE_DTYPE)
+    columns = np.column_stack([prediction.points, prediction.orientations, prediction.scores,
+                               prediction.uncertainties])
+    default = [*prediction.default_point, *prediction.default_orientation, prediction.score,
+               prediction.uncertainty]
+    # Positions beyond float32 become infinite; they have no score.
+    with np.errstate(over='ignore'):
+        for index, name in enumerate(SCORE_DTYPE.names[:9]):
+            rows[name] = np.append(columns[:, index], default[index])
+    rows['candidate'] = np.append(np.arange(count), DEFAULT_GRASP)
+    rows['reason'] = np.append(prediction.reasons, ScoreReason.SCORED)
+    sec, nanosec = divmod(prediction.candidates_stamp_ns, 1_000_000_000)
+    rows['candidates_sec'][:count], rows['candidates_nanosec'][:count] = sec, nanosec
+    return rows
+
+
+def score_fields() -> list[tuple[str, int, int]]:
+    """Return name, offset and datatype of each PointField of a cloud of :data:`SCORE_DTYPE`."""
+    layout = {name: SCORE_DTYPE.fields[name] for name in SCORE_DTYPE.names}
+    return [(name, offset, _DATATYPES[kind.str[1:]]) for name, (kind, offset) in layout.items()]
+
+
+def read_scores(message: Any) -> np.ndarray:
+    """
+    Read a cloud of grasp scores.
+
+    :param message: with the fields of sensor_msgs/PointCloud2, from rclpy or from a recording.
+        The fields of :data:`SCORE_DTYPE` may have any offsets and either byte order, other fields
+        may lie between them, and floats may be float32 or float64.
+    :returns: structured array of :data:`SCORE_DTYPE`, one row a point.
+    :raises ScoresError: if fields are missing or of another type, or the sizes do not fit.
+    """
+    layout = _layout(message)
+    width, height, row_step = message.width, message.height, message.row_step
+    packed = width * message.point_step
+    if (row_step < packed and height > 1) or (
+            len(message.data) < max(0, height - 1) * row_step + packed):
+        raise ScoresError(
+            f'score cloud of {height} x {width} points of {message.point_step} bytes does not fit '
+            f'its row_step {row_step} and {len(message.data)} bytes of data')
+    data = memoryview(message.data).cast('B')
+    rows = np.zeros((height, width), SCORE_DTYPE)
+    for index in range(height if width else 0):
+        points = np.frombuffer(data, layout, width, index * row_step)
+        for name in SCORE_DTYPE.names:
+            rows[index][name] = points[name]
+    return rows.reshape(-1)
+
+
+def _layout(message: Any) -> np.dtype:
+    """Return where the fields lie in a point of a cloud."""
+    fields = {field.name: field for field in message.fields}
+    missing = [name for name in SCORE_DTYPE.names if name not in fields]
+    if missing and fields.keys() >= _FIRST_FIELDS:
+        raise ScoresError(
+            f'score cloud lacks the fields {", ".join(missing)}: an older grasp_predictor wrote '
+            'it; replay the images instead of using the recorded scores')
+    if missing:
+        raise ScoresError(f'score cloud lacks the fields {", ".join(missing)}; it has '
+                          f'{", ".join(fields) or "none"}')
+    formats, ends = [], []
+    for name, _, datatype in score_fields():
+        field = fields[name]
+        expected = (7, 8) if datatype == 7 else (datatype,)
+        if field.datatype not in expected or field.count not in (0, 1):
+            raise ScoresError(
+                f'score cloud has field {name} of datatype {field.datatype} and count '
+                f'{field.count}: expected datatype {" or ".join(map(str, expected))}, count 1')
+        formats.append(('>' if message.is_bigendian else '<') + _FORMATS[field.datatype])
+        ends.append(field.offset + np.dtype(formats[-1]).itemsize)
+    if max(ends) > message.point_step:
+        raise ScoresError(f'score cloud has fields up to byte {max(ends)}, beyond its point_step '
+                          f'{message.point_step}')
+    return np.dtype({'names': SCORE_DTYPE.names, 'formats': formats,
+                     'offsets': [fields[name].offset for name in SCORE_DTYPE.names],
+                     'itemsize': message.point_step})

@@ -1,0 +1,216 @@
+"""Features of the backbone's frozen stages, computed once for all trainings that share them."""
+
+from collections.abc import Sequence
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.data.schema import Sample
+from moss_perception.models.build import ClipNetwork
+from moss_perception.models.network import GraspNetwork
+from moss_perception.training.dataset import Clip, GraspClips
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+# So many of the backbone's stages must be frozen: the cache holds their maps.
+_STAGES = 2
+_CLIPS = 8
+_NAMES = Clip._fields[1:]
+
+
+class FeatureCache(Dataset):
+    """
+    The items of some clips, with the backbone's maps of stride 4 in place of images.
+
+    The maps of an epoch are written to a folder when it is first asked for. Every other training
+    of the same seed reads them: decoding, augmentation and two of the backbone's stages are most
+    of what trainings have in common. Maps are rounded to float16.
+
+    :param clips: whose items are computed.
+    :param network: whose backbone is used.
+    :param folder: of the files, two for each epoch.
+    :param workers: processes that compute the items; 0 for this one.
+    :raises ConfigError: if the backbone's first stages are trained or the network needs the
+        images themselves; or if the folder holds features of something else or can't be written.
+    """
+
+    def __init__(self, clips: GraspClips, network: GraspNetwork | ClipNetwork,
+                 folder: str | Path, workers: int = 0):
+        if network.backbone.kept < _STAGES:
+            raise ConfigError(f'a feature cache with frozen_stages={network.backbone.kept} is not '
+                              f'allowed: expected {_STAGES} or more, whose features it holds')
+        if network.needs_images:
+            raise ConfigError(f'temporal={network.config.temporal!r} looks at the images '
+                              'themselves: expected a training without a feature cache')
+        self._clips, self._network, self._folder = clips, network, Path(folder)
+        self._workers = workers
+        self._maps, self._others = np.empty(0), {}
+        self._claim(_digest(clips, network))
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def sample_index(self, index: int) -> int:
+        """Tell which sample an item comes from; see :meth:`GraspClips.sample_index`."""
+        return self._clips.sample_index(index)
+
+    def __getitem__(self, index: int) -> Clip:
+        if not 0 <= index < len(self):
+            raise IndexError(f'there is no item {index}: expected one of {len(self)}')
+        count = int(self._others['count'][index])
+        others = (self._others[name][index, :count] for name in _NAMES)
+        return Clip(*(torch.from_numpy(np.array(values)) for values in (
+            self._maps[index], *others)))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the items; setting it computes them if they are not in the folder."""
+        return self._clips.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._clips.epoch = epoch
+        maps, others = _files(self._folder, epoch)
+        try:
+            if not others.exists():
+                self._make(maps, others)
+            self._maps = np.load(maps, mmap_mode='r')
+            with np.load(others) as file:
+                self._others = {name: file[name] for name in (*_NAMES, 'count')}
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the feature cache {self._folder} can't be used: {error}"
+                              ) from error
+
+    def make(self, epochs: int) -> None:
+        """Compute what is missing of the first ``epochs`` epochs."""
+        for epoch in range(epochs):
+            self.epoch = epoch
+
+    def _claim(self, digest: str) -> None:
+        """Write what the folder's features are of, or check that it says the same."""
+        says = self._folder / 'features.json'
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if (self._folder / 'maps.json').exists():
+                raise ConfigError(f'{self._folder} holds features of an older version, which knew '
+                                  'nothing of labels: expected another folder')
+            if not says.exists():
+                # As a whole: another training may begin at this very moment.
+                partial = _partial(says)
+                partial.write_text(json.dumps({'sha256': digest}) + '\n')
+                partial.replace(says)
+            found = json.loads(says.read_text())['sha256']
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(f"{says} can't be used: {error}") from error
+        if found != digest:
+            raise ConfigError(f'{self._folder} holds features of other samples or labels, another '
+                              'seed, augmentation or backbone: expected another folder')
+
+    def _make(self, maps: Path, others: Path) -> None:
+        """Write an epoch; the second file last, so that it stands for both."""
+        # Another training may do the same: the last one wins, with the same numbers.
+        partial = [_partial(path) for path in (maps, others)]
+        values: list[Sequence[torch.Tensor]] = []
+        written = None
+        loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
+        for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
+            found = _see(self._network, torch.stack([clip.images for clip in items]))
+            found = found.half().cpu().numpy()
+            if written is None:
+                written = np.lib.format.open_memmap(partial[0], 'w+', np.float16,
+                                                    (len(self), *found.shape[1:]))
+            written[len(values):len(values) + len(found)] = found
+            values += [rest for _, *rest in items]
+        written.flush()
+        padded = {name: pad_sequence(column, batch_first=True).numpy()
+                  for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
+        np.savez(partial[1], count=[len(grasps) for grasps, *_ in values], **padded)
+        partial[0].replace(maps)
+        partial[1].replace(others)
+
+
+class FeaturesInMemory(Dataset):
+    """
+    The items of some clips, unchanged, with one backbone's maps of stride 4 in memory.
+
+    For many networks with the same first stages, each of which sees the same clips.
+
+    :param clips: whose items are computed; without augmentation.
+    :param network: whose backbone is used, in evaluation mode.
+    """
+
+    def __init__(self, clips: GraspClips, network: GraspNetwork | ClipNetwork):
+        network.eval()
+        self._items: list[Clip] = []
+        for items in DataLoader(clips, 2 * _CLIPS, collate_fn=list):
+            found = _see(network, torch.stack([clip.images for clip in items])).cpu()
+            self._items += [clip._replace(images=maps)
+                            for maps, clip in zip(found, items, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self._items[index]
+
+
+@torch.no_grad()
+def _see(network: GraspNetwork | ClipNetwork, images: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 ``(N, T, S, S, 3)`` into float32 ``(N, T, H, W, C)``."""
+    return network.fine_maps(images.to(network.mean.device)).movedim(2, -1)
+
+
+def frozen_digest(network: GraspNetwork | ClipNetwork) -> str:
+    """Identify a backbone by the weights that compute the maps of stride 4, and by its input."""
+    digest = hashlib.sha256(repr((network.config.mean, network.config.std)).encode())
+    for stage in network.backbone.stages[:_STAGES]:
+        for name, values in stage.state_dict().items():
+            digest.update(name.encode() + values.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def is_complete(folder: str | Path, epochs: int) -> bool:
+    """Tell whether the features of so many epochs are there, so that no image is needed."""
+    return all(path.exists() for epoch in range(epochs) for path in _files(Path(folder), epoch))
+
+
+def _files(folder: Path, epoch: int) -> tuple[Path, Path]:
+    maps = folder / f'epoch_{epoch:02d}.npy'
+    return maps, maps.with_suffix('.npz')
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f'.{os.getpid()}_{path.name}')
+
+
+def _digest(clips: GraspClips, network: GraspNetwork | ClipNetwork) -> str:
+    """Identify features by the weights that compute them, and by all that the items depend on."""
+    config = network.config
+    digest = hashlib.sha256(repr((
+        frozen_digest(network), config.image_size, config.window_frames, config.frames_seen,
+        config.frame_rate_hz, config.gripper_half_width_m, clips.drawn_from,
+        len(clips.samples))).encode())
+    for sample in clips.samples:
+        _add(digest, sample)
+    return digest.hexdigest()
+
+
+def _add(digest, sample: Sample) -> None:
+    """Add all of a sample that an item may depend on: images, labels, and where things are."""
+    parts = [sample.candidates, np.where(sample.mask, sample.labels, 0), sample.mask,
+             sample.times_ns, sample.matrix, sample.distortion, sample.track]
+    jpegs, attempt = sample.jpegs, sample.attempt
+    if attempt is not None:
+        parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]
+        jpegs += attempt.jpegs
+    for values in parts:
+        values = np.ascontiguousarray(np.nan if values is None else values)
+        digest.update(repr((values.dtype.str, values.shape)).encode() + values.tobytes())
+    digest.update(repr((sample.distortion_model, [len(data) for data in jpegs])).encode())
+    for data in jpegs:
+        digest.update(data)

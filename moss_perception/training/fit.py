@@ -1,0 +1,214 @@
+"""One training from samples to a checkpoint: all that ``moss train`` does beyond its options."""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+import logging
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.data.schema import Sample
+from moss_perception.models.build import build_network
+from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.export import export_graphs
+from moss_perception.runtime.torch_engine import TorchEngine
+from moss_perception.training.calibration import fit_temperature
+from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
+from moss_perception.training.decoded import decode_clips
+from moss_perception.training.derive import refuse_shipped
+from moss_perception.training.distributed import Group
+from moss_perception.training.feature_cache import FeatureCache, is_complete
+from moss_perception.training.initial import start_from
+from moss_perception.training.memory import keep_freed_memory
+from moss_perception.training.novelty import learn_novelty
+from moss_perception.training.settings import Settings
+from moss_perception.training.trainer import predict, Trainer
+import torch
+
+_LOG = logging.getLogger('train')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    What to train and where to write it.
+
+    :ivar settings: the network and the recipe.
+    :ivar run: folder of the log and the state from which a training resumes.
+    :ivar out: checkpoint to write.
+    :ivar initial: checkpoint whose backbone and head to begin with; empty for none.
+    :ivar cache: folder for the features of the backbone's frozen stages; ``None`` for none.
+    :ivar only_cache: compute the features of all epochs, and end.
+    :ivar device: a device that torch knows.
+    :ivar threads: of torch; 0 leaves them as they are.
+    :ivar workers: processes that prepare clips; 0 for this one.
+    :ivar deploy: fit the OOD statistics and export graphs for ONNX Runtime.
+    :raises ConfigError: if a value is not allowed.
+    """
+
+    settings: Settings
+    run: Path
+    out: Path
+    initial: str = ''
+    cache: Path | None = None
+    only_cache: bool = False
+    device: str = 'cpu'
+    threads: int = 0
+    workers: int = 0
+    deploy: bool = True
+
+    def __post_init__(self):
+        if self.only_cache and self.cache is None:
+            raise ConfigError('--only-cache needs a folder: expected --cache FOLDER')
+        if self.workers < 0:
+            raise ConfigError(f'--workers {self.workers} is not allowed: expected 0 or more')
+        recipe = self.settings.recipe()
+        if recipe.frozen_stages and not self.initial:
+            raise ConfigError(f'frozen_stages={recipe.frozen_stages} needs --initial: expected a '
+                              'checkpoint in which these stages are trained')
+        refuse_shipped(self.out)
+        refuse_shipped(self.run)
+
+
+def fit(plan: Plan, samples: Sequence[Sample]) -> str:
+    """
+    Train, calibrate on held-out samples, and write the checkpoint and its graphs.
+
+    Every tenth sample is held out, for the loss curve and the temperature. Samples without a
+    label are left out. Several processes that torchrun started train together.
+
+    :param samples: with their labelled candidates in the image, see
+        :func:`moss_perception.data.scenes.in_view`.
+    :returns: the checkpoint's SHA-256; empty where another process writes it, and with
+        ``only_cache``.
+    :raises ConfigError: if the samples lack what the plan asks for by name.
+    """
+    samples, settings = _select(plan.settings, samples)
+    group = Group.join(plan.device)
+    try:
+        digest = _train(replace(plan, settings=settings), samples, group)
+        if digest and plan.deploy:
+            _export(plan.out, digest)
+        group.wait()
+    finally:
+        group.leave()
+    return digest
+
+
+def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample], Settings]:
+    """Leave out what has no label, and settle which losses the samples allow."""
+    labelled = [sample for sample in samples if sample.mask.any()]
+    if len(labelled) < len(samples):
+        _LOG.warning('%d of %d samples have no labelled candidate and are left out',
+                     len(samples) - len(labelled), len(samples))
+    if len(labelled) < 2:
+        raise ConfigError(f'{len(labelled)} samples with a label are too few to train on: '
+                          'expected 2 or more')
+    if settings.recipe().monitor and not any(
+            sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
+        raise ConfigError(f'monitor={settings.recipe().monitor} asks for images of grasps under '
+                          'way, and no sample has any: expected monitor: 0')
+    tracked = sum(sample.track is not None for sample in labelled)
+    if settings.recipe().place_weight and not tracked:
+        if 'place_weight' in settings.training:
+            raise ConfigError(f'place_weight={settings.recipe().place_weight} asks for a loss on '
+                              "the object's track, and no sample has one: expected "
+                              'place_weight: 0')
+        _LOG.warning("no sample has the object's track: training without the auxiliary loss on it")
+        settings = settings.changed(place_weight=0.0)
+    elif settings.recipe().place_weight and tracked < len(labelled):
+        _LOG.info("%d of %d samples have the object's track: the others do not count in the "
+                  'auxiliary loss on it', tracked, len(labelled))
+    return labelled, settings
+
+
+def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
+    """Train, and write the checkpoint if this process leads; return its SHA-256, or nothing."""
+    keep_freed_memory()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+    recipe = plan.settings.recipe()
+    torch.manual_seed(recipe.seed)
+    used, held_out = [s for n, s in enumerate(samples) if n % 10], samples[::10]
+    config = plan.settings.config(**defaults_from(used), **pixel_statistics(used))
+    network = build_network(config)
+    initial = start_from(network, plan.initial) if plan.initial else ''
+    trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers)
+    trainer.resume()
+    if group.leads:
+        _LOG.info('%d samples to train on, %d held out, %d parameters; next is epoch %d of %d',
+                  len(used), len(held_out), sum(p.numel() for p in network.parameters()),
+                  trainer.epoch + 1, recipe.epochs)
+    with _spill_files(plan.run, group) as (used_file, held_out_file):
+        clips = _clips(plan, used, trainer, used_file)
+        if plan.only_cache:
+            clips.make(recipe.epochs)
+            return ''
+        checked = GraspClips(held_out, config, decode_clips(held_out, config, file=held_out_file))
+        trainer.fit(clips, checked)
+    if not group.leads:
+        return ''
+    notes = {'variant': plan.settings.name} | ({'initial': initial} if initial else {})
+    return _write(plan, trainer, checked, samples, notes)
+
+
+@contextmanager
+def _spill_files(folder: Path, group: Group):
+    """Name the files for images that do not fit into memory, and delete them at the end."""
+    files = [folder / f'{name}_{group.rank}.npy' for name in ('frames', 'held_out')]
+    try:
+        yield files
+    finally:
+        # An open file stays readable.
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
+           file: Path) -> GraspClips | FeatureCache:
+    """Make the items to train on: images that are decoded once, or cached features of them."""
+    recipe, config = trainer.recipe, trainer.network.config
+    if plan.cache and trainer.group.size > 1:
+        raise ConfigError(f'--cache with {trainer.group.size} processes is not allowed: expected '
+                          'one, which writes the features')
+    complete = plan.cache and is_complete(plan.cache, recipe.epochs)
+    decoded = None if complete else decode_clips(samples, config, file=file)
+    clips = GraspClips(samples, config, decoded, augment=True, empty=recipe.empty,
+                       monitor=recipe.monitor, photometric=recipe.photometric,
+                       geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed)
+    if not plan.cache:
+        return clips
+    return FeatureCache(clips, trainer.network, plan.cache, plan.workers)
+
+
+def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sample],
+           notes: dict) -> str:
+    """Calibrate, fit the OOD statistics for a checkpoint to be deployed, and write it."""
+    network, recipe = trainer.network, trainer.recipe
+    temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
+    network.config = replace(network.config, temperature=temperature)
+    novelty = _learn_novelty(network, samples, recipe.monitor > 0) if plan.deploy else None
+    seeds = [sample.seed for sample in samples if sample.seed is not None]
+    notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
+    if seeds:
+        notes['seeds'] = [min(seeds), max(seeds)]
+    digest = save_checkpoint(plan.out, network.cpu(), notes, novelty)
+    _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
+    return digest
+
+
+def _learn_novelty(network, samples: list[Sample], filmed: bool):
+    """Fit the in-distribution statistics; too few samples cost a warning."""
+    try:
+        device = next(network.parameters()).device
+        return learn_novelty(TorchEngine(network, str(device)), samples, filmed)
+    except ConfigError as error:
+        _LOG.warning('the checkpoint has no OOD statistics: %s', error)
+        return None
+
+
+def _export(out: Path, digest: str) -> None:
+    try:
+        export_graphs(out, digest, lambda name: _LOG.info('exporting %s', name))
+    except ConfigError as error:
+        _LOG.warning('%s; for the engine onnxruntime, run: export %s', error, out)
