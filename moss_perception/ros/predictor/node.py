@@ -258,7 +258,7 @@ class GraspPredictor(ManagedNode):
         if result.status is FrameStatus.REFUSED:
             self._monitor.last_refusal = f'{result.reason}: {result.detail}'
             self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
-        self._outputs.processed(result.stamp_ns, result.status.value)
+        self._outputs.processed(result.stamp_ns, result.status)
 
     def _log_resets(self) -> None:
         with self._reset_lock:
