@@ -15,7 +15,6 @@ from moss_perception.moss.placement import Placement
 import torch
 from torch import nn, Tensor
 
-
 # For a type checker the extension is what it becomes: a module.
 _Module = nn.Module if TYPE_CHECKING else object
 

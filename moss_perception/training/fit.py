@@ -193,8 +193,7 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     if seeds:
         notes['seeds'] = [min(seeds), max(seeds)]
-    digest = save_checkpoint(plan.out, network.cpu(), notes,
-                             None if novelty is None else novelty.tensors())
+    digest = save_checkpoint(plan.out, network.cpu(), notes, novelty)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest
 
