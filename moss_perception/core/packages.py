@@ -12,9 +12,9 @@ _BRINGS = {
     'matplotlib': _EXTRA.format('report', 'matplotlib'),
     'mujoco': _EXTRA.format('sim', 'mujoco') + ' test',
     'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
-    'scipy': 'pip install scipy, or run scripts/setup.sh',
+    'scipy': 'scipy; pip install scipy, or run scripts/setup.sh',
     'sklearn': _EXTRA.format('eval', 'scikit-learn'),
-    'torch': 'pip install torch, or run scripts/setup.sh test',
+    'torch': 'torch; pip install torch, or run scripts/setup.sh test',
 }
 
 
