@@ -9,6 +9,7 @@ _BRINGS = {
     'rcl_interfaces': _ROS,
     'rclpy': _ROS,
     'std_srvs': _ROS,
+    'jinja2': _EXTRA.format('report', 'jinja2'),
     'matplotlib': _EXTRA.format('report', 'matplotlib'),
     'mujoco': _EXTRA.format('sim', 'mujoco') + ' test',
     'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
