@@ -40,7 +40,6 @@ setup(
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
-        "backports-zstd>=1; python_version < '3.14'",
         'lz4>=4',
         'mcap>=1.2',
         'numpy>=1.26',
@@ -56,6 +55,7 @@ setup(
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.
         'torch>=2.13',
         'tqdm>=4.66',
+        'zstandard>=0.22',
     ],
     zip_safe=False,
     maintainer='moss_perception maintainers',

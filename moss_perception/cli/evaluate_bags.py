@@ -191,9 +191,9 @@ def _predictor(model: str, sha256: str, engine: str, threads: int) -> Predictor:
 
 def _shared(records: list[BagRecord]) -> list[BagRecord]:
     """Of one table for several recordings, leave as unmatched only what none of them has."""
-    met = tuple(f'attempt {x.attempt}:' for record in records for x in record.attempts)
+    met = {x.attempt for record in records for x in record.attempts}
     return [replace(record, unmatched=tuple(
-        line for line in record.unmatched if not line.startswith(met))) for record in records]
+        one for one in record.unmatched if one.attempt not in met)) for record in records]
 
 
 def _evaluation(path: Path, records: list[BagRecord],

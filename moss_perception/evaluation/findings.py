@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from moss_perception.core.frames import Frame
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.matching import Matcher
-from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 
 # Above what a camera's exposure, its driver and a recorder's queue explain.
 _LAG_NS = 1_000_000_000
@@ -60,7 +60,7 @@ class Seen:
         self.refused[what] = (self.refused.get(what, (0, ''))[0] + 1, why)
 
 
-def unmatched(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
+def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
     """List the attempts of which there are no images."""
     lines = []
     for attempt in matcher.unmet():
@@ -70,7 +70,7 @@ def unmatched(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
             where = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
         elif start_ns > seen.last_ns:
             where = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
-        lines.append(f'attempt {attempt.outcome.attempt}: {where}')
+        lines.append(UnmatchedOutcome(attempt.outcome.attempt, where))
     return tuple(lines)
 
 

@@ -66,6 +66,22 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True)
+class UnmatchedOutcome:
+    """
+    A recorded outcome of which the recording has no images.
+
+    :ivar attempt: its number in the recording; ``None`` where a record of before does not say.
+    :ivar why: why no image is within it.
+    """
+
+    attempt: int | None
+    why: str
+
+    def __str__(self) -> str:
+        return self.why if self.attempt is None else f'attempt {self.attempt}: {self.why}'
+
+
+@dataclass(frozen=True)
 class BagRecord:
     """
     One recording, evaluated with one checkpoint.
@@ -83,7 +99,7 @@ class BagRecord:
     :ivar elapsed_s: time that the evaluation took, seconds.
     :ivar decode_ms: of each sample, float64, shape ``(N,)``; ``inference_ms`` likewise.
     :ivar attempts: in the order of the recording.
-    :ivar unmatched: outcomes that match no part of the recording, in words.
+    :ivar unmatched: outcomes that match no part of the recording.
     :ivar notes: what else the reader of a report has to know, such as how much is missing.
     :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
     :ivar not_arrived: of ``frames``, how many never reached the node; only where the recording
@@ -114,7 +130,7 @@ class BagRecord:
     decode_ms: np.ndarray
     inference_ms: np.ndarray
     attempts: tuple[AttemptRecord, ...]
-    unmatched: tuple[str, ...] = ()
+    unmatched: tuple[UnmatchedOutcome, ...] = ()
     notes: tuple[str, ...] = ()
     lost_share: float = 0.0
     not_arrived: int = 0

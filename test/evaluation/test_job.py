@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from moss_perception.core.errors import BagError
 from moss_perception.evaluation.job import Recorded
 from moss_perception.evaluation.live import Heard, record_of
+from moss_perception.evaluation.records import UnmatchedOutcome
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor
 import pytest
@@ -86,4 +87,4 @@ def test_what_is_strange_is_told_over_topics_as_offline(
                  "4 images are in frame 'left' and the candidates in 'base'",
                  "several frames, and each change empties the window: 'left' (4), 'right' (2)"):
         assert any(line in note for note in found.notes), found.notes
-    assert found.unmatched == ('attempt 3: it begins 59.500 s after the last image',)
+    assert found.unmatched == (UnmatchedOutcome(3, 'it begins 59.500 s after the last image'),)

@@ -148,8 +148,8 @@ def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, 
     assert (attempt.success, found.domain) == (False, 'real')
     assert attempt.scored_ns == START_NS + 19 * RATE_NS and attempt.source == 'default'
     assert any('no grasp candidates on /grasp_candidates: the default' in x for x in found.notes)
-    (line,) = found.unmatched
-    assert line.startswith('attempt 2: it ends') and 'before the first image' in line
+    (one,) = found.unmatched
+    assert str(one).startswith('attempt 2: it ends') and 'before the first image' in one.why
 
 
 def test_a_decision_after_the_cut_of_a_recording_has_no_score(record, predictor, tmp_path):

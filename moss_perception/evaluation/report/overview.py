@@ -81,7 +81,7 @@ def _damage(bag: BagRecord) -> list[str]:
     found = [note.rstrip('.') + '.' for note in bag.notes]
     if bag.lost_share > 0 and not bag.notes:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
-    found += [f'{outcome.rstrip(".")}.' for outcome in bag.unmatched]
+    found += [f'{outcome}.' for outcome in bag.unmatched]
     guessed = sum(attempt.decision_guessed for attempt in bag.attempts)
     if guessed:
         found.append(f'of {guessed} of {len(bag.attempts)} attempts the decision was not '
