@@ -4,9 +4,9 @@ from importlib import import_module
 import signal
 
 
-def bag_evaluator() -> int:
-    """Run :mod:`moss_perception.ros.evaluator.node`."""
-    return _run('evaluator.node')
+def attempt_recorder() -> int:
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
 
 
 def bag_player() -> int:

@@ -9,6 +9,7 @@ import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.record_files import read_evaluation
+from moss_perception.evaluation.recorded_images import recorded_images
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.shown import stamps_shown
 from moss_perception.runtime.predictor import Predictor
@@ -21,7 +22,7 @@ PERIOD_NS = 100_000_000
 FRAMES, DECISION = 22, 19
 START_NS = 1_700_000_000_000_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
-NODES = ('grasp_predictor', 'grasp_gate', 'moss', 'sim_cell', 'bag_player', 'bag_evaluator')
+NODES = ('grasp_predictor', 'grasp_gate', 'moss', 'sim_cell', 'bag_player', 'attempt_recorder')
 OWN = """\
 /**/grasp_predictor:
   ros__parameters: {threads: 1}
@@ -50,7 +51,8 @@ def record(path, domain, seed, storage='mcap'):
                     writer.selected(stamp_ns, grasps[attempt])
             writer.outcome('over', attempt=attempt + 1, start_ns=start_ns,
                            decision_ns=start_ns + DECISION * PERIOD_NS, end_ns=stamp_ns,
-                           success=bool(attempt), domain=domain, motion='', object='')
+                           success=bool(attempt), domain=domain, motion='', object='',
+                           candidate=attempt)
     return path
 
 
@@ -123,7 +125,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     bag = record(tmp_path / 'real', 'real', 3, storage)
     file = next(x for x in bag.iterdir() if x.suffix in ('.mcap', '.db3'))
     file.write_bytes(file.read_bytes()[:round(0.8 * file.stat().st_size)])
-    offline = replay(bag, Predictor.load(str(tiny_checkpoint), threads=1), watch=False)
+    offline = replay(bag, Predictor.load(str(tiny_checkpoint), threads=1))
     status, output = run(start, 'sim_bag:=none', f'real_bag:={bag}', 'out:=out', 'verify:=false',
                          f'model:={tiny_checkpoint}')
     assert status == 0, output
@@ -146,7 +148,7 @@ def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_
     status, output = run(start, 'sim_bag:=none', f'real_bag:={tmp_path / "bag"}', 'out:=out',
                          f'model:={tiny_checkpoint}')
     assert status == 1, output
-    assert 'no outcome to hold the scores against' in output
+    assert 'no outcomes to compare the scores with' in output
     assert 'images played' not in output and 'Traceback' not in output
     assert not (tmp_path / 'out' / 'report').exists()
 
@@ -183,6 +185,6 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
     assert all(x.source == 'executed' for x in bag.attempts if x.executed)
     assert f'{found[1]} of 2 executed grasps succeeded' in output, output
     shown = {stamp for x in bag.attempts if x.executed for stamp in stamps_shown(x)}
-    assert len(shown) == 12 and bag.pictures.keys() == shown
+    assert len(shown) == 12 and recorded_images(bag, shown).keys() == shown
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page

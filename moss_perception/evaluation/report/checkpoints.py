@@ -71,7 +71,7 @@ def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) 
 
 def task_success(one: Domain) -> Interval:
     """Tell how often an attempt succeeded; those in which nothing was executed did not."""
-    return resampling.wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
+    return resampling.wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
@@ -115,7 +115,7 @@ def _ranked(domains: list[Domain]) -> list[str]:
     # On recorded attempts success was not the checkpoints': others selected the grasps.
     if not is_closed_loop(domains):
         return ['auroc']
-    declined = any(one.pool.unexecuted for one in domains)
+    declined = any(one.pool.not_executed for one in domains)
     return ['auroc', 'success', *(['task_success'] if declined else [])]
 
 

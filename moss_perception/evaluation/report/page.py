@@ -100,7 +100,7 @@ def _success(summaries: Sequence[Summary], names: list[str]) -> list[html.Markup
             apart = checkpoints.success_less_first(first, mine)
             rows.append([
                 html.join([name, html.tag('span', first.name, class_='hint')]),
-                mine.counts.attempts + mine.pool.unexecuted, mine.counts.attempts,
+                mine.counts.attempts + mine.pool.not_executed, mine.counts.attempts,
                 html.figure(mine.measures['success'], True),
                 '' if summary is summaries[0] or apart is None else
                 html.figure(apart, True, sign=True),
