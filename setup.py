@@ -1,11 +1,14 @@
 """Build of the ROS 2 package: modules, executables, and what lies in its share folder."""
 
 from pathlib import Path
+import sys
 
 from setuptools import find_packages, setup
 
 package_name = 'moss_perception'
 share = Path('share') / package_name
+# With pip, console scripts are in bin/ already.
+for_pip = {'bdist_wheel', 'editable_wheel'} & set(sys.argv)
 
 
 def share_files(*folders):
@@ -26,15 +29,20 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
+    package_data={f'{package_name}.evaluation.report': ['templates/*.html.j2', 'report.css']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (str(share), ['package.xml']),
         *share_files('launch', 'config', 'models', 'samples'),
+        *([] if for_pip else [('bin', ['resource/bin/moss'])]),
     ],
     # For pip; colcon and rosdep read package.xml, and scripts/setup.sh pins its own versions.
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
+        "backports-zstd>=1; python_version < '3.14'",
+        'lz4>=4',
+        'mcap>=1.2',
         'numpy>=1.26',
         'onnxruntime>=1.23',
         'opencv-python-headless>=4.6',
@@ -43,6 +51,7 @@ setup(
         'rosbags-image>=0.10',
         'safetensors>=0.8',
         'scipy>=1.15',
+        'tabulate>=0.8.9',
         # MOSS itself is torch: who installs the library wants to import it. A robot needs none,
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.
         'torch>=2.13',
@@ -54,8 +63,9 @@ setup(
     description='Motion features and grasp scores from a camera stream, as ROS 2 nodes.',
     license='Apache-2.0',
     extras_require={
+        'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
-        'report': ['matplotlib>=3.10', 'scikit-learn>=1.7'],
+        'report': ['jinja2>=3.1', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'pytest', 'pytest-timeout',
                  'ruff'],

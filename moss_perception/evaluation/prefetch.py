@@ -131,10 +131,10 @@ def _image(topic: str, stamp_ns: int, message: Any, sampler: Sampler,
         return Received(topic, stamp_ns)
     started = time.perf_counter()
     try:
-        check(frame.image)
+        checked = check(frame.image)
         is_sample = sampler.admit(frame.stamp_ns, frame.frame_id).index is not None
         # An image that will not be decoded need not wait in memory.
-        image = fit(frame.image, side) if is_sample and side is not None else Checked()
+        image = fit(checked, side) if is_sample and side is not None else Checked()
     except FrameError:
         # The predictor refuses it as well, and counts it.
         return Received(topic, stamp_ns, frame=frame)

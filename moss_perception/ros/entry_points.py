@@ -1,7 +1,11 @@
 """The executables of the nodes: a signal amid the imports of one ends it without a word."""
 
 from importlib import import_module
+from pathlib import Path
 import signal
+import sys
+
+from moss_perception.core.packages import missing
 
 
 def attempt_recorder() -> int:
@@ -32,4 +36,10 @@ def sim_cell() -> int:
 def _run(name: str) -> int:
     # Python's own handler would end it too, by a traceback of wherever the imports are.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return import_module(f'moss_perception.ros.{name}').main()
+    try:
+        node = import_module(f'moss_perception.ros.{name}')
+    except ModuleNotFoundError as error:
+        program = Path(sys.argv[0]).name
+        print(f'{program}: {missing(program, error)}', file=sys.stderr)
+        return 1
+    return node.main()

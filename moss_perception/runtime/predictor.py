@@ -1,6 +1,7 @@
 """The predictor: frames in stamp order go in, grasp scores come out once the window is full."""
 
 from collections import deque
+from dataclasses import replace
 import time
 
 from moss_perception.core.errors import ConfigError, FrameError
@@ -149,7 +150,7 @@ class Predictor:
         """Decide, without decoding, whether a frame is a sample, skipped or refused."""
         self.counters.frames += 1
         try:
-            check(frame.image)
+            image = check(frame.image)
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
@@ -158,7 +159,7 @@ class Predictor:
             self._candidates.restart(frame.stamp_ns)
         if admission.index is None:
             return self.counters.skip(frame, SkipReason.BETWEEN_SAMPLES)
-        return Sample(frame, admission.index, admission.epoch)
+        return Sample(replace(frame, image=image), admission.index, admission.epoch)
 
     def drop(self, sample: Sample) -> FrameResult:
         """Give up a sample that waited too long; the sample before is repeated for it."""

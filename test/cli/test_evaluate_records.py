@@ -54,7 +54,7 @@ def test_success_of_several_checkpoints_is_ranked_in_both_domains(records, tmp_p
     other = values['checkpoints'][1]['domains']['sim']
     assert other['success_less_first']['value'] == pytest.approx(-0.2)
     page = (folder / 'report.html').read_text()
-    assert 'What came of their own grasps' in page and 'success of all attempts' in page
+    assert 'Outcomes of their own grasps' in page and 'success of all attempts' in page
 
 
 def test_what_not_all_have_is_not_ranked_and_said(records, tmp_path, caplog):
@@ -97,7 +97,7 @@ def _accuracy(values):
 
 def test_records_that_cannot_be_used_are_one_line(records, tmp_path, caplog):
     for names, said in (([records[0]] * 2, 'names a file twice'),
-                        ([str(tmp_path / 'none.json')], 'none.json is no evaluation')):
+                        ([str(tmp_path / 'none.json')], 'none.json is not a readable evaluation')):
         caplog.clear()
         assert moss(['evaluate', '--records', *names, '--report', str(tmp_path / 'new')]) == 1
         assert said in caplog.text and caplog.text.count('\n') == 1

@@ -137,7 +137,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert f'{found.lost_share:.1%} are missing' in page
-    assert 'what is there is played' in output and 'Traceback' not in output, output
+    assert 'the readable part is played' in output and 'Traceback' not in output, output
 
 
 def test_outcomes_that_are_missing_fail_in_one_line(start, tiny_checkpoint, tmp_path):

@@ -6,11 +6,11 @@ from pathlib import Path
 from moss_perception.core.resources import share_directory
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
+from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.ros.player.settings import PlayerSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.runtime.budget import parse_orders
-from moss_perception.runtime.gate import GateConfig
 import pytest
 import yaml
 
@@ -53,7 +53,7 @@ def test_the_cells_parameters_are_listed_with_their_defaults(sections):
 
 
 def test_the_gates_parameters_are_listed_with_their_defaults(sections):
-    defaults = {field.name.removesuffix('_s'): field.default for field in fields(GateConfig)}
+    defaults = {field.name: field.default for field in fields(GateSettings)}
     assert sections['/**/grasp_gate'] == defaults
 
 

@@ -1,10 +1,13 @@
 """What a predictor refuses, and that the stream goes on afterwards."""
 
 from dataclasses import replace
+import zlib
 
+import cv2
 from frames import frame, push_all, WINDOW
+from moss_perception.core import image_messages
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.image_messages import RawImage
+from moss_perception.core.image_messages import CompressedImage, RawImage
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -25,6 +28,19 @@ def test_malformed_frames_are_refused_and_the_stream_goes_on(predictor, image, r
     assert predictor.counters.refused == {reason: 1}
     predictor.push(frame(5))
     assert (predictor.counters.missing, predictor.fill) == (1, 6)
+
+
+def test_an_image_is_checked_once_on_its_way_to_the_network(predictor, monkeypatch):
+    data = cv2.imencode('.png', np.zeros((32, 32, 3), np.uint8))[1].tobytes()
+    checked, crc32 = [], zlib.crc32
+
+    def count(chunk):
+        checked.append(bytes(chunk[:4]))
+        return crc32(chunk)
+    monkeypatch.setattr(image_messages.zlib, 'crc32', count)
+    predictor.push(frame(0, image=CompressedImage(data, 'png')))
+    assert predictor.fill == 1
+    assert sorted(checked) == [b'IDAT', b'IEND', b'IHDR']
 
 
 def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):

@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from moss_perception.evaluation import resampling
 from moss_perception.evaluation.agreement import Agreement, agreement
-from moss_perception.evaluation.report.pooling import executed, Pool
-from moss_perception.evaluation.report.summary import Domain, Summary
-from moss_perception.evaluation.resampling import Interval, Scored
+from moss_perception.evaluation.intervals import (
+    difference_of_shares,
+    draw,
+    Interval,
+    percentile_interval,
+    REPEATS,
+    wilson,
+)
+from moss_perception.evaluation.measures import auroc, Scored, value_of
+from moss_perception.evaluation.report import figures
+from moss_perception.evaluation.report.pooling import executed, factor_of, Pool
+from moss_perception.evaluation.report.summary import Domain, split, Summary
 import numpy as np
 
 MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
@@ -49,7 +58,7 @@ def _keys(pool: Pool) -> list[tuple]:
             for bag in pool.bags for one in executed(bag)]
 
 
-def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) -> Interval:
+def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval:
     """
     Compare the AUROC of two checkpoints on the attempts that both have scored.
 
@@ -61,17 +70,17 @@ def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) 
     both = mine.known & theirs.known
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
                       pool.episodes[both]) for pool in (mine, theirs)]
-    measures = {'auroc': resampling.auroc}
-    before, after = (resampling.value_of(resampling.auroc, one) for one in samples)
-    drawn = [resampling.draw(one, measures, repeats=repeats)['auroc'] for one in samples]
-    return resampling.percentile_interval(
+    before, after = (value_of(auroc, one) for one in samples)
+    # Both with the same episodes drawn, so that the difference is paired.
+    drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
+    return percentile_interval(
         after - before, drawn[1] - drawn[0],
         other.counts.one_class or 'the scored attempts have one outcome')
 
 
 def task_success(one: Domain) -> Interval:
     """Tell how often an attempt succeeded; those in which nothing was executed did not."""
-    return resampling.wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
+    return wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
@@ -87,7 +96,7 @@ def success_less_first(first: Domain, other: Domain) -> Interval | None:
     """
     if not is_closed_loop((first, other)):
         return None
-    return resampling.difference_of_shares(other.measures['success'], first.measures['success'])
+    return difference_of_shares(other.measures['success'], first.measures['success'])
 
 
 def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
@@ -121,3 +130,36 @@ def _ranked(domains: list[Domain]) -> list[str]:
 
 def _value(one: Domain, measure: str) -> float:
     return task_success(one).value if measure == 'task_success' else one.measures[measure].value
+
+
+def values(summaries: Sequence[Summary]) -> dict[str, Any]:
+    """Give the template what tells checkpoints apart; nothing for a single one."""
+    if len(summaries) < 2:
+        return {}
+    names, found = names_of(summaries), rankings(summaries)
+    rows, closed = [], []
+    for first, _ in split(summaries[0].domains)[0]:
+        for name, summary in zip(names, summaries, strict=True):
+            mine = domain_of(summary, first.name)
+            if mine is None:
+                continue
+            other = None if summary is summaries[0] else first
+            rows.append({'name': name, 'domain': mine.name, 'measures': mine.measures,
+                         'difference': difference(other, mine) if other else None})
+            if is_closed_loop([mine]):
+                closed.append(_success(name, other, mine))
+    plots = [(one.domain, figures.svg(
+        figures.ranking, names, one.simulated, one.real, (summaries[0].reference, one.domain),
+        MEASURES[one.measure])) for one in found
+        if not factor_of(one.domain) and np.isfinite(one.simulated + one.real).all()]
+    return {'names': names, 'reference': summaries[0].reference, 'measures': MEASURES,
+            'rows': rows, 'closed': closed, 'rankings': found, 'plots': plots}
+
+
+def _success(name: str, first: Domain | None, mine: Domain) -> dict[str, Any]:
+    """Give the outcomes of grasps that a checkpoint selected itself."""
+    return {'name': name, 'domain': mine.name,
+            'attempts': mine.counts.attempts + mine.pool.not_executed,
+            'executed': mine.counts.attempts, 'success': mine.measures['success'],
+            'difference': success_less_first(first, mine) if first else None,
+            'task_success': task_success(mine)}

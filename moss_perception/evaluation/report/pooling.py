@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
+from moss_perception.evaluation.measures import Scored
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
-from moss_perception.evaluation.resampling import Scored
 import numpy as np
 
+# A domain that shifts one factor alone, such as shifted.motion_blur.
 _FACTOR = re.compile(r'\w+\.([a-z_]+)')
 
 
@@ -75,6 +76,11 @@ def factor_of(domain: str) -> str:
     """
     found = _FACTOR.fullmatch(domain)
     return found[1] if found else ''
+
+
+def shift_of(domain: str) -> str:
+    """Return the shift that a domain belongs to: ``shifted`` of ``shifted.motion_blur``."""
+    return domain.partition('.')[0] if factor_of(domain) else domain
 
 
 def name_of(bag: BagRecord) -> str:
