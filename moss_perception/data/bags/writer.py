@@ -161,12 +161,21 @@ class RecordingWriter:
         :param data: CDR bytes.
         :raises BagError: if the type is unknown, or nothing can be written.
         """
+        self.add_topic(topic, kind)
+        self._put(topic, recorded_ns, data)
+
+    def add_topic(self, topic: str, kind: str):
+        """
+        Add a topic, which the recording then has even without a message.
+
+        :param kind: its type, one of ROS 2 Jazzy's.
+        :raises BagError: if the type is unknown.
+        """
         if kind not in self._store.fielddefs:
             raise BagError(f'{topic} is a {kind}: expected a type of ROS 2 Jazzy')
         if topic not in self._connections:
             self._connections[topic] = self._bag.add_connection(
                 topic, kind, typestore=self._store, offered_qos_profiles=[_RELIABLE])
-        self._put(topic, recorded_ns, data)
 
     def _new(self, kind: str, **fields):
         return self._store.types[kind](**fields)

@@ -13,6 +13,7 @@ from moss_perception.core.errors import MossError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
+from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import run_node, serving
 from moss_perception.ros.predictor.outputs import PROCESSED_QOS
@@ -52,6 +53,7 @@ class AttemptRecorder(Node):
         image = self.resolve_topic_name('image')
         self._images = (image, f'{image}/compressed')
         self._raw = RawSubscriptions(self, self._write, self.settings.qos_reliability)
+        self._output_topics: dict[str, str] = {}
         self._watched = [
             self._subscribe(PointCloud2, f'{_PREDICTOR}/grasp_scores', lambda _: None),
             self._subscribe(Header, f'{_PREDICTOR}/processed', self._on_processed, PROCESSED_QOS)]
@@ -79,6 +81,8 @@ class AttemptRecorder(Node):
         if self.settings.overwrite and path.is_dir():
             shutil.rmtree(path)
         with RecordingWriter(path, topics=(), notes={RUN: self.notes.text()}) as self._writer:
+            for topic, kind in self._output_topics.items():
+                self._writer.add_topic(topic, kind)
             try:
                 self._connect(spin)
                 self._watch(spin)
@@ -93,9 +97,11 @@ class AttemptRecorder(Node):
 
     def _subscribe(self, kind, topic: str, callback: Callable, qos=1000):
         """Subscribe to what the recorder itself has to read, recorded or not."""
-        resolved = self.resolve_topic_name(topic)
-        name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+        resolved, name = self.resolve_topic_name(topic), type_name(kind)
         recorded = self.settings.outputs
+        if recorded:
+            # A run without a score has the topic all the same.
+            self._output_topics[resolved] = name
 
         def receive(raw: bytes) -> None:
             if recorded:
