@@ -8,9 +8,9 @@ import sys
 from moss_perception.core.packages import missing
 
 
-def bag_evaluator() -> int:
-    """Run :mod:`moss_perception.ros.evaluator.node`."""
-    return _run('evaluator.node')
+def attempt_recorder() -> int:
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
 
 
 def bag_player() -> int:

@@ -317,7 +317,7 @@ def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_g
     write_report([made_up.make_evaluation(bag)], tmp_path)
     page, values, rows = read(tmp_path)
     found = values['checkpoints'][0]['domains']['unnamed']
-    assert (found['counts']['attempts'], found['unexecuted']) == (8, 4)
+    assert (found['counts']['attempts'], found['not_executed']) == (8, 4)
     assert found['measures']['success']['value'] == pytest.approx(
         sum(one.success for one in attempts) / 8)
     assert 'in 4 more attempts no grasp was executed' in page.text

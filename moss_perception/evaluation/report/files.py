@@ -64,7 +64,7 @@ def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     found = {'reference': one.reference, 'counts': asdict(one.counts),
-             'unexecuted': one.pool.unexecuted,
+             'not_executed': one.pool.not_executed,
              'task_success': asdict(task_success(one)) if is_closed_loop([one]) else None,
              'measures': {name: asdict(of) for name, of in one.measures.items()},
              'gaps': {name: asdict(of) for name, of in one.gaps.items()},

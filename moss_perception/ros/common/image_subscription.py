@@ -37,10 +37,12 @@ class MatchedSubscription:
     :param reliability: ``match``, ``best_effort`` or ``reliable``.
     :param depth: messages that wait in the middleware.
     :param latched: also request the last earlier message, if all publishers keep it.
+    :param raw: whether the callback takes serialised messages, CDR bytes.
     """
 
     def __init__(self, node: Any, message_type: Any, topic: str, callback: Callable[[Any], None],
-                 reliability: str = 'match', depth: int = 5, latched: bool = False):
+                 reliability: str = 'match', depth: int = 5, latched: bool = False,
+                 raw: bool = False):
         self.topic = topic
         self.message_type = message_type
         self._node = node
@@ -48,6 +50,7 @@ class MatchedSubscription:
         self._wanted = reliability
         self._depth = depth
         self._latched = latched
+        self._raw = raw
         self._subscriptions: list[_Subscription] = []
         self._passed: dict[tuple[int, int], None] = {}
         self._handed_over_ns = 0
@@ -97,7 +100,7 @@ class MatchedSubscription:
         member.subscription = self._node.create_subscription(
             self.message_type, self.topic,
             lambda message, info: self._receive(message, info, member), self.qos,
-            event_callbacks=events)
+            event_callbacks=events, raw=self._raw)
 
     def problem(self) -> str:
         """Describe a publisher that cannot be received, with a remedy; empty if there is none."""
