@@ -17,7 +17,8 @@ NOT_WRITTEN = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += ' Prints the result of the cross-validation as JSON. Needs torch.'
+    parser.description = (parser.description or '') + (
+        ' Prints the result of the cross-validation as JSON. Needs torch.')
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
@@ -42,11 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ConfigError('adapting needs torch, which is not installed: expected the '
-                          'environment of scripts/setup.sh test') from error
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint

@@ -34,6 +34,8 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
                                threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
     scenes = in_view(_scenes(arguments))
+    if not scenes:
+        raise ConfigError('no scene has all its candidates in the image: expected at least one')
     refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
@@ -71,11 +73,11 @@ def _scenes(arguments: argparse.Namespace) -> list:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
     from moss_perception.simulation.source import Source
-    source = Source(arguments.cell, *arguments.domain or ['sim'], arguments.split,
-                    arguments.motion)
+    domain, = arguments.domain or ['sim']
+    source = Source(arguments.cell, domain, arguments.split, arguments.motion)
     with TemporaryDirectory() as folder:
         made = generate(folder, arguments.fresh, arguments.seed,
-                        arguments.workers or os.cpu_count(), source)
+                        arguments.workers or os.cpu_count() or 1, source)
         for reason, count in sorted(made.skipped.items()):
             log.warning('%d scenes were left out: %s', count, reason)
         return list(read_shards(folder))

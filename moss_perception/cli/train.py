@@ -13,7 +13,7 @@ log = logging.getLogger('train')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' Several processes: torchrun --nproc-per-node N -m moss_perception train ..., with '
         '--folder in place of --run, which torchrun takes for its own.')
     parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')

@@ -62,4 +62,5 @@ def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
     if not (np.ptp(simulated) and np.ptp(real)):
         return Agreement(float('nan'), mmrv, "Pearson's r is undefined: all checkpoints perform "
                          'alike in one of the domains')
-    return Agreement(float(stats.pearsonr(simulated, real).statistic), mmrv)
+    correlation, _ = stats.pearsonr(simulated, real)
+    return Agreement(float(correlation), mmrv)

@@ -3,13 +3,18 @@
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import MossError
-from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+from moss_perception.evaluation.records import (
+    AttemptRecord,
+    BagRecord,
+    Evaluation,
+    UnmatchedOutcome,
+)
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
@@ -46,7 +51,7 @@ def read_evaluation(path: Path) -> Evaluation:
             raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
         bags = tuple(BagRecord(**_restored(bag) | {
             'attempts': tuple(AttemptRecord(**_restored(x)) for x in bag['attempts']),
-            'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes']),
+            'unmatched': tuple(map(_unmatched, bag['unmatched'])), 'notes': tuple(bag['notes']),
             'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
         return Evaluation(**values | {'bags': bags})
@@ -67,8 +72,7 @@ def merge(evaluations: list[Evaluation]) -> Evaluation:
                 f'{_names(other)} was evaluated with {other.model} ({other.sha256[:12]}), and '
                 f'{_names(first)} with {first.model} ({first.sha256[:12]}): expected one '
                 'checkpoint')
-    values = {field.name: getattr(first, field.name) for field in fields(Evaluation)}
-    return Evaluation(**values | {'bags': tuple(x for e in evaluations for x in e.bags)})
+    return replace(first, bags=tuple(x for e in evaluations for x in e.bags))
 
 
 def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
@@ -85,6 +89,12 @@ def _names(evaluation: Evaluation) -> str:
 
 def _plain(value: Any) -> Any:
     return b64encode(value).decode() if isinstance(value, bytes) else value.tolist()
+
+
+def _unmatched(written: dict[str, Any] | str) -> UnmatchedOutcome:
+    # Files of before have a sentence only.
+    return UnmatchedOutcome(None, written) if isinstance(written, str) else UnmatchedOutcome(
+        **written)
 
 
 def _pictures(written: dict[str, str]) -> dict[int, bytes]:

@@ -183,7 +183,7 @@ def detach(model: nn.Module, names: list[str] | None = None) -> dict[str, MOSS]:
     removed = {}
     for name, module in modules.items():
         removed[name] = module.moss
-        base = module.moss_base
+        base: Any = module.moss_base
         del module.moss, module.moss_placement
         _change_class(module, base)
     return removed

@@ -110,7 +110,7 @@ def test_the_graph_is_whole_and_has_the_same_gradient_on_large_maps(randomise):
 
 @pytest.fixture
 def frugal_compiler(tmp_path, monkeypatch):
-    """Compile in this process, the fewest and smallest files: other work may keep the cores busy."""
+    """Compile few and small files, in this process: the cores may be busy."""
     inductor = pytest.importorskip('torch._inductor.config')
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
     with inductor.patch({'compile_threads': 1, 'cpp_cache_precompile_headers': False,

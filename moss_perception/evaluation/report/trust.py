@@ -50,9 +50,9 @@ def early(summary: Summary) -> dict[str, Any]:
 def novelty(summary: Summary) -> dict[str, Any]:
     """Give how well the shift monitor flags each domain, and at what false-alarm rate."""
     watched = [one for one in summary.domains if one.novelty]
-    if not watched:
+    first = watched[0].novelty if watched else None
+    if first is None:
         return {'why_not': _why_not(summary)}
-    first = watched[0].novelty
     curves = [(one.name, one.pool.values('novelty'), number)
               for number, one in enumerate(summary.domains)
               if number == 0 or one.novelty and not factor_of(one.name)]

@@ -10,7 +10,7 @@ from moss_perception.core.messages import (
     to_candidates,
     to_frame,
 )
-from moss_perception.core.scores import rows_of, score_fields, SCORE_NAMES
+from moss_perception.core.scores import rows_of, score_fields
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
@@ -38,7 +38,7 @@ def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
     rows = rows_of(prediction)
     size = rows.dtype.itemsize
-    floats = [rows[name] for name in SCORE_NAMES if rows.dtype[name].kind == 'f']
+    floats = [rows[name] for name in rows.dtype.names or () if rows.dtype[name].kind == 'f']
     return PointCloud2(
         header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
         fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)

@@ -116,19 +116,21 @@ def check(name: str, default: Any, spec: Spec, value: Any) -> None:
     if spec.any_type:
         return
     expected = ''
-    if type(value) is not type(default) or (
-            isinstance(value, tuple) and not all(isinstance(x, str) for x in value)):
+    if not _is_of_type(value, default):
         expected = _TYPES[type(default)]
     elif spec.allowed is not None and not spec.allowed.accepts(value):
         expected = spec.allowed.expected
-    elif spec.bounds is not None and not _within(spec.bounds, value):
+    elif spec.bounds is not None and not (
+            math.isfinite(value) and spec.bounds[0] <= value <= spec.bounds[1]):
         expected = f'{spec.bounds[0]} to {spec.bounds[1]}'
     if expected:
         raise ConfigError(f'parameter {name}={value!r} is not allowed: expected {expected}')
 
 
-def _within(bounds: tuple[float, float], value: float) -> bool:
-    return math.isfinite(value) and bounds[0] <= value <= bounds[1]
+def _is_of_type(value: Any, default: Any) -> bool:
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return False
+    return type(value) is type(default)
 
 
 def descriptor(item: 'Field[Any]') -> ParameterDescriptor:

@@ -101,7 +101,7 @@ class GraspGate(Node):
             self._states.publish(String(data=state))
 
 
-def _pose(row: np.void) -> Pose:
+def _pose(row: np.void | np.ndarray) -> Pose:
     """Return the pose that was scored."""
     x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
