@@ -98,7 +98,8 @@ def _ask(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += " The launch files call it. The key 'error' says why there is none."
+    parser.description = (parser.description or '') + (
+        " The launch files call it. The key 'error' says why there is none.")
     parser.add_argument('bag', metavar='BAG', help='folder of a rosbag2, .mcap or .db3 file')
     parser.add_argument('--image-topic', default=_DEFAULTS['image_topic'], metavar='NAME',
                         help='without /compressed; %(default)s stands for the only one')

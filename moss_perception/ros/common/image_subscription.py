@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -40,7 +41,7 @@ class MatchedSubscription:
     :param raw: whether the callback takes serialised messages, CDR bytes.
     """
 
-    def __init__(self, node: Any, message_type: Any, topic: str, callback: Callable[[Any], None],
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
                  raw: bool = False):
         self.topic = topic
