@@ -14,7 +14,7 @@ from moss_perception.data.bags.headers import STAMP_END
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CAMERA_TYPE
 from moss_perception.evaluation.shares import Share
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.fitting import check, Checked, fit, Fitted
 from moss_perception.runtime.window import Sampler
 
@@ -44,7 +44,7 @@ class Arrival:
     decode_s: float = 0.0
 
 
-def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, config: GraspConfig,
+def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
                arrived: Container[int] | None = None,
                share: Share | None = None) -> Iterator[Arrival]:
     """
@@ -105,7 +105,7 @@ def _together(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
     yield waiting
 
 
-def _arrivals(recording: Recording, topics: Iterable[str], image_topic: str, config: GraspConfig,
+def _arrivals(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
               arrived: Container[int] | None, share: Share | None) -> Iterator[Arrival]:
     sampler, images, camera = Sampler(config.frame_rate_hz), 0, (b'', None)
     for topic, kind, stamp_ns, raw in recording.messages(topics):

@@ -69,7 +69,7 @@ def compare_with_replay(bag: Path | str, heard: Heard, model: Path, *,
     predictor = Predictor.load(
         str(model), said.get('model_sha256', ''), said['engine'], said.get('device', 'cpu'),
         int(said.get('threads', 0)), float(said.get('max_gap', MAX_GAP_S)))
-    predictor.set_orders(len(said['orders'].split(',')))
+    predictor.set_level(predictor.levels.index(said['orders']) + 1)
 
     def take(prediction: Prediction) -> None:
         found[prediction.stamp_ns] = rows_of(prediction)

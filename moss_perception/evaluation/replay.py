@@ -150,7 +150,7 @@ class _Run:
         self._share = share
         self._before, self._after = Counters(), None
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
-        self._predictor.set_orders(predictor.order_wanted)
+        self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watch = watch
         self._camera: Any = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from moss_perception.cli.demo.attempts import HEADER, score_attempt, ScoredAttempt, table_row
 from moss_perception.cli.demo.source import Source
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.ros.evaluator.observer import Observer
 from tqdm import tqdm
 
@@ -68,7 +68,7 @@ class Progress:
         self.write(table_row(scored))
 
 
-def no_score(source: Source, observer: Observer, model: GraspConfig) -> str:
+def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
     """Say why no frame was scored."""
     kinds = [kind for _, kind in observer.fates]
     counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
