@@ -40,7 +40,6 @@ setup(
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
-        "backports-zstd>=1; python_version < '3.14'",
         'lz4>=4',
         'mcap>=1.2',
         'numpy>=1.26',
@@ -56,6 +55,7 @@ setup(
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.
         'torch>=2.13',
         'tqdm>=4.66',
+        'zstandard>=0.22',
     ],
     zip_safe=False,
     maintainer='moss_perception maintainers',
@@ -74,7 +74,7 @@ setup(
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [
-            'bag_evaluator = moss_perception.ros.entry_points:bag_evaluator',
+            'attempt_recorder = moss_perception.ros.entry_points:attempt_recorder',
             'bag_player = moss_perception.ros.entry_points:bag_player',
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',

@@ -42,11 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ConfigError('adapting needs torch, which is not installed: expected the '
-                          'environment of scripts/setup.sh test') from error
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint

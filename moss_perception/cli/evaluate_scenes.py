@@ -35,6 +35,8 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
                                threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
     scenes = in_view(_scenes(arguments))
+    if not scenes:
+        raise ConfigError('no scene has all its candidates in the image: expected at least one')
     refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])

@@ -179,6 +179,27 @@ def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class WatchedScores:
+    """
+    Scores of the grasps that a predictor was told to watch, in their order.
+
+    :ivar scores: float64, shape ``(W,)``, in [0, 1]; NaN where the grasp can't be scored.
+    :ivar uncertainties: float64, shape ``(W,)``, in [0, 0.5]; NaN likewise.
+    :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
+        which row 0 is the default grasp; -1 where it can't be scored.
+    :ivar reasons: of :class:`moss_perception.core.scores.ScoreReason`, shape ``(W,)``.
+    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too, up to a
+        tenth of a millimetre.
+    """
+
+    scores: np.ndarray
+    uncertainties: np.ndarray
+    rows: np.ndarray
+    reasons: np.ndarray
+    listed: np.ndarray
+
+
+@dataclass(frozen=True)
 class Prediction:
     """
     The scores of the newest sample.
@@ -208,6 +229,8 @@ class Prediction:
     :ivar novelty: how far the network's features are from those of training, 0 or more; one in
         twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
         inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
+    :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
+        are watched.
     """
 
     stamp_ns: int
@@ -230,6 +253,7 @@ class Prediction:
     decode_s: float = 0.0
     inference_s: float = 0.0
     novelty: float = float('nan')
+    watched: WatchedScores | None = None
 
     @cached_property
     def image(self) -> np.ndarray:

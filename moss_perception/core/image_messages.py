@@ -185,7 +185,7 @@ def _check_png(start: bytes, data: np.ndarray, declared: str) -> tuple[int, int]
                          'signature: expected a whole IHDR chunk of 13 bytes')
     width, height, bits, colour = struct.unpack('>IIBB', start[16:26])
     _check_side(width, height, 'compressed')
-    _check_png_chunks(memoryview(data))
+    _check_png_chunks(data.data)
     if bits == 16 and colour == 0 and not declared.startswith('mono16'):
         raise FrameError(
             'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
@@ -231,7 +231,7 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
     if _is_cut_off(data):
         raise FrameError(
             'compressed', f'JPEG of {len(data)} bytes is cut off: expected an end marker')
-    at, head = 2, memoryview(data)
+    at, head = 2, data.data
     while at + 9 <= len(head) and head[at] == 0xff:
         marker, length = head[at + 1], int.from_bytes(head[at + 2:at + 4], 'big')
         if marker in JPEG_FRAMES:

@@ -9,12 +9,13 @@ _BRINGS = {
     'rcl_interfaces': _ROS,
     'rclpy': _ROS,
     'std_srvs': _ROS,
+    'jinja2': _EXTRA.format('report', 'jinja2'),
     'matplotlib': _EXTRA.format('report', 'matplotlib'),
     'mujoco': _EXTRA.format('sim', 'mujoco') + ' test',
     'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
-    'scipy': 'pip install scipy, or run scripts/setup.sh',
+    'scipy': 'scipy; pip install scipy, or run scripts/setup.sh',
     'sklearn': _EXTRA.format('eval', 'scikit-learn'),
-    'torch': 'pip install torch, or run scripts/setup.sh test',
+    'torch': 'torch; pip install torch, or run scripts/setup.sh test',
 }
 
 

@@ -1,4 +1,4 @@
-"""The executables of the nodes: a signal amid the imports of one ends it without a word."""
+"""The executables of the nodes; a signal during their imports ends them without a traceback."""
 
 from importlib import import_module
 from pathlib import Path
@@ -8,9 +8,9 @@ import sys
 from moss_perception.core.packages import missing
 
 
-def bag_evaluator() -> int:
-    """Run :mod:`moss_perception.ros.evaluator.node`."""
-    return _run('evaluator.node')
+def attempt_recorder() -> int:
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
 
 
 def bag_player() -> int:
@@ -34,7 +34,7 @@ def sim_cell() -> int:
 
 
 def _run(name: str) -> int:
-    # Python's own handler would end it too, by a traceback of wherever the imports are.
+    # Python's own handler would print a traceback from inside the imports.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         node = import_module(f'moss_perception.ros.{name}')

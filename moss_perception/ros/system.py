@@ -59,6 +59,7 @@ class Process:
     :ivar log_level: of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
     :ivar early: of a job, whether it starts with the services, to miss no message of the others.
+    :ivar plain: whether it is a command and no node: it has nothing but its own arguments.
     """
 
     executable: str
@@ -72,6 +73,7 @@ class Process:
     log_level: str = 'info'
     lifecycle: bool = False
     early: bool = False
+    plain: bool = False
 
     @property
     def starts_with(self) -> str:
@@ -84,6 +86,8 @@ class Process:
 
         :returns: its own arguments, then ``--ros-args`` and what ROS reads.
         """
+        if self.plain:
+            return list(self.arguments)
         words = [*self.arguments, '--ros-args', '-r', f'__node:={self.name}']
         if self.namespace:
             words += ['-r', f'__ns:={self.namespace}']

@@ -10,7 +10,7 @@ from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
-from moss_perception.runtime.fitting import check, fit
+from moss_perception.runtime.fitting import check, fit, Fitted
 from moss_perception.runtime.frame_status import (
     Counters,
     FrameResult,
@@ -19,8 +19,9 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.grasp_points import CandidateBook, grasp_points
+from moss_perception.runtime.grasp_points import CandidateBook, grasp_points, GraspPoints
 from moss_perception.runtime.ood import inflate_uncertainty
+from moss_perception.runtime.watched import add_watched
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
@@ -125,9 +126,10 @@ class Predictor:
 
     def watch(self, grasps: Candidates | None) -> None:
         """
-        Score these grasps at frames for which no candidates hold; ``None`` ends it.
+        Score these grasps beside the candidates, from the next sample on; ``None`` ends it.
 
-        :param grasps: such as the one being executed, which the planner no longer proposes.
+        :param grasps: in the images' frame, such as the one being executed. Their scores are in
+            :attr:`Prediction.watched`, apart from the candidates'.
         """
         self._watched = grasps
 
@@ -181,13 +183,15 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns) or self._watched
-        points = grasp_points(
-            held, self.camera, frame.frame_id, fitted.size, fitted.transform, self.config)
+        held = self._candidates.holding(frame.stamp_ns)
+        points = self._points(held, frame.frame_id, fitted)
+        watched = None if self._watched is None else self._points(
+            self._watched, frame.frame_id, fitted)
+        grasps = add_watched(points, watched)
         try:
             self._follow(sample, fitted.size)
             stepping = time.perf_counter()
-            result = self._step({'rgb': fitted.square}, points.encoded)
+            result = self._step({'rgb': fitted.square}, grasps.encoded)
         except FrameError as error:
             self._restart(error.reason)
             return self.counters.refuse(frame, error)
@@ -203,16 +207,23 @@ class Predictor:
         self.counters.scored += 1
         ood_score = self._ood_score(result)
         uncertainties = inflate_uncertainty(result.uncertainties, ood_score)
+        listed = len(points.encoded)
         return FrameResult(FrameStatus.SCORED, frame.stamp_ns, prediction=Prediction(
             stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
             uncertainty=float(uncertainties[0]), default_point=points.default_point,
             default_orientation=points.default_orientation, candidates_stamp_ns=points.stamp_ns,
             points=points.positions, orientations=points.orientations, pixels=points.pixels,
-            scores=points.spread(result.scores), uncertainties=points.spread(uncertainties),
+            scores=points.spread(result.scores[:listed]),
+            uncertainties=points.spread(uncertainties[:listed]),
             reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
-            inference_s=inference_s, novelty=ood_score))
+            inference_s=inference_s, novelty=ood_score, watched=None if watched is None else
+            grasps.spread(result.scores, uncertainties)))
+
+    def _points(self, grasps: Candidates | None, frame_id: str, fitted: Fitted) -> GraspPoints:
+        return grasp_points(grasps, self.camera, frame_id, fitted.size, fitted.transform,
+                            self.config)
 
     def _ood_score(self, result: Scores) -> float:
         known = self.engine.distribution

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from moss_perception.evaluation.beats import summarise_beats
+from moss_perception.evaluation.diagnostics import summarise_diagnostics
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.page import fill
@@ -36,7 +36,7 @@ def test_what_did_not_arrive_is_told_with_latency_and_comparison(bag):
 def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
     assert 'diagnostics' not in fill('played', values([bag]))
     assert as_values(bag)['diagnostics'] is None
-    told = summarise_beats([{
+    told = summarise_diagnostics([{
         'scored': '9', 'novelty': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
         'inference_p50_ms': '4.50', 'inference_p95_ms': '7.5', 'age_p95_ms': '31.5'}])
     live = replace(bag, pace='live', told=told, latency_ms=np.zeros(0))

@@ -12,7 +12,7 @@ import re
 
 import jinja2
 from moss_perception.core.errors import ConfigError, MossError
-from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.evaluation.report import page, write_report
 from moss_perception.evaluation.report.files import publish
 import numpy as np
@@ -219,12 +219,12 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
     bags = [made_up.make_bag('real', 6, attempts=silent),
             made_up.make_bag('other', 0, frames=0, fates={}, duration_s=0.0, elapsed_s=0.0,
                              decode_ms=np.zeros(0), inference_ms=np.zeros(0),
-                             unmatched=('outcome 4 lies outside the recording',))]
+                             unmatched=(UnmatchedOutcome(4, 'it lies outside the recording'),))]
     write_report([made_up.make_evaluation(*bags)], tmp_path)
     page, _, rows = read(tmp_path)
     assert 'No recording of the domain “sim” was given' in page.text
     assert '6 of 6 attempts have no score' in page.text
-    assert 'outcome 4 lies outside the recording' in page.text
+    assert 'attempt 4: it lies outside the recording.' in page.text
     assert 'it has no attempt with an outcome' in page.text
     assert {row['score'] for row in rows} == {''}
 
@@ -317,7 +317,7 @@ def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_g
     write_report([made_up.make_evaluation(bag)], tmp_path)
     page, values, rows = read(tmp_path)
     found = values['checkpoints'][0]['domains']['unnamed']
-    assert (found['counts']['attempts'], found['unexecuted']) == (8, 4)
+    assert (found['counts']['attempts'], found['not_executed']) == (8, 4)
     assert found['measures']['success']['value'] == pytest.approx(
         sum(one.success for one in attempts) / 8)
     assert 'in 4 more attempts no grasp was executed' in page.text

@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog
     assert moss(['export', str(copied)]) == 1
     lines = [record.getMessage() for record in caplog.records]
     for line, words in zip(lines, ('none.safetensors is not there', 'expected 000', 'onnxscript',
-                                   'exporting needs torch'), strict=True):
+                                   'moss export needs the package torch'), strict=True):
         assert words in line and '\n' not in line
 
 

@@ -7,10 +7,10 @@ from moss_perception.core.resources import share_directory
 from moss_perception.models.layers.config import order_names
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
-from moss_perception.ros.evaluator.settings import EvaluatorSettings
 from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.ros.player.settings import PlayerSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
@@ -40,7 +40,7 @@ def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
 
 
 @pytest.mark.parametrize('page, settings', [
-    ('bag_evaluator.md', EvaluatorSettings), ('bag_player.md', PlayerSettings),
+    ('attempt_recorder.md', RecorderSettings), ('bag_player.md', PlayerSettings),
     ('sim_cell.md', CellSettings)])
 def test_the_parameters_that_are_read_once_are_described(page, settings):
     text = (ROOT / 'docs' / page).read_text().partition('| parameter |')[2]

@@ -12,7 +12,7 @@ from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import MossError
-from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.ros.recorder.observer import Observer
 from moss_perception.ros.system import JOB, Process
 
 _COMPRESSED = '/compressed'
@@ -162,7 +162,7 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     def settle() -> None:
         ended, deadline = time.monotonic(), time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline and not (
-                len(observer.fates) >= source.frames and observer.diagnosed_at > max(
+                len(observer.statuses) >= source.frames and observer.diagnosed_at > max(
                     ended, observer.progressed_at)):
             time.sleep(_POLL_S / 2)
             on_tick()
@@ -178,7 +178,7 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
             if time.monotonic() - observer.progressed_at > settings.stall_s:
                 raise MossError(
                     f'no frame was processed for {settings.stall_s:g} s, after '
-                    f'{len(observer.fates)} of {source.frames}: giving up; {log.reason()}')
+                    f'{len(observer.statuses)} of {source.frames}: giving up; {log.reason()}')
     finally:
         nodes.stop()
     on_tick()

@@ -80,7 +80,7 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
 
 def task_success(one: Domain) -> Interval:
     """Tell how often an attempt succeeded; those in which nothing was executed did not."""
-    return wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
+    return wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
@@ -124,7 +124,7 @@ def _ranked(domains: list[Domain]) -> list[str]:
     # On recorded attempts success was not the checkpoints': others selected the grasps.
     if not is_closed_loop(domains):
         return ['auroc']
-    declined = any(one.pool.unexecuted for one in domains)
+    declined = any(one.pool.not_executed for one in domains)
     return ['auroc', 'success', *(['task_success'] if declined else [])]
 
 
@@ -159,7 +159,7 @@ def values(summaries: Sequence[Summary]) -> dict[str, Any]:
 def _success(name: str, first: Domain | None, mine: Domain) -> dict[str, Any]:
     """Give the outcomes of grasps that a checkpoint selected itself."""
     return {'name': name, 'domain': mine.name,
-            'attempts': mine.counts.attempts + mine.pool.unexecuted,
+            'attempts': mine.counts.attempts + mine.pool.not_executed,
             'executed': mine.counts.attempts, 'success': mine.measures['success'],
             'difference': success_less_first(first, mine) if first else None,
             'task_success': task_success(mine)}

@@ -49,8 +49,8 @@ def cautions(summary: Summary) -> list[Caution]:
 
 def _limits(one: Domain) -> list[str]:
     counts, found = one.counts, []
-    if one.pool.unexecuted:
-        found.append(f'in {one.pool.unexecuted} more attempts no grasp was executed; they count '
+    if one.pool.not_executed:
+        found.append(f'in {one.pool.not_executed} more attempts no grasp was executed; they count '
                      'nowhere here, as there is no outcome of a grasp.')
     if not counts.attempts:
         return [*found, 'there are no attempts with an outcome, so nothing can be measured.']
@@ -67,7 +67,7 @@ def _limits(one: Domain) -> list[str]:
                  'may be of a place where the gripper never closed; scored_share does not count '
                  'them.' if counts.elsewhere else '')
         found.append(f'for {default} of {counts.attempts} attempts the default grasp point was '
-                     f'scored, as the executed grasp is not among the candidates.{known}')
+                     f'scored, as the executed grasp is not known or was not scored.{known}')
     if counts.episodes < counts.attempts:
         found.append(f'some attempts overlap in time; {counts.attempts} attempts are '
                      f'{counts.episodes} episodes, which is what intervals are drawn from.')
@@ -81,7 +81,7 @@ def _damage(bag: BagRecord) -> list[str]:
     found = [note.rstrip('.') + '.' for note in bag.notes]
     if bag.lost_share > 0 and not bag.notes:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
-    found += [f'{outcome.rstrip(".")}.' for outcome in bag.unmatched]
+    found += [f'{outcome}.' for outcome in bag.unmatched]
     guessed = sum(attempt.decision_guessed for attempt in bag.attempts)
     if guessed:
         found.append(f'of {guessed} of {len(bag.attempts)} attempts the decision was not '

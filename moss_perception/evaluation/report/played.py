@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from moss_perception.evaluation.beats import DURATIONS, OUT
+from moss_perception.evaluation.diagnostics import DURATIONS, OUT
 from moss_perception.evaluation.intervals import wilson
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report.costs import costs

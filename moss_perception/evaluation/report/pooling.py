@@ -23,14 +23,14 @@ class Pool:
         executed, of which nothing can be said.
     :ivar episodes: which attempts belong together, shape ``(N,)``: those of one recording that
         overlap in time share frames, and so are drawn together.
-    :ivar unexecuted: attempts in which no grasp was executed.
+    :ivar not_executed: attempts in which no grasp was executed.
     """
 
     name: str
     bags: tuple[BagRecord, ...]
     attempts: tuple[AttemptRecord, ...]
     episodes: np.ndarray
-    unexecuted: int = 0
+    not_executed: int = 0
 
     @property
     def labels(self) -> np.ndarray:

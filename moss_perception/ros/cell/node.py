@@ -18,7 +18,8 @@ from moss_perception.ros.common.diagnostics import OK, status, WARN
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import run_node, serving, spin_until
 import numpy as np
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 _BEAT_S = 1.0

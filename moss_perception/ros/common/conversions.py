@@ -38,7 +38,7 @@ def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
     rows = rows_of(prediction)
     size = rows.dtype.itemsize
-    floats = [rows[name] for name in rows.dtype.names if rows.dtype[name].kind == 'f']
+    floats = [rows[name] for name in rows.dtype.names or () if rows.dtype[name].kind == 'f']
     return PointCloud2(
         header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
         fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)

@@ -98,7 +98,8 @@ class Autostart:
             answer = self._answer(self._get, GetState.Request(), _SOON_S)
             if answer is not None and answer.current_state.id == goal:
                 return True
-        return future.result().success
+        answer = future.result()
+        return answer is not None and answer.success
 
     def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)

@@ -15,7 +15,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
+from rclpy.utilities import remove_ros_args, try_shutdown
 
 # A signal that arrives during a wait in the middleware is handled when the wait ends.
 _WAIT_S = 0.2
@@ -132,8 +132,7 @@ def run_node(name: str, make: Callable[[], AnyNode], work: Callable[[AnyNode], N
         finally:
             if node is not None:
                 node.destroy_node()
-            if rclpy.ok():
-                rclpy.shutdown()
+            try_shutdown()
     return 0
 
 

@@ -18,7 +18,8 @@ from moss_perception.runtime.gate import (
     WAITING,
 )
 import numpy as np
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -99,7 +100,7 @@ class GraspGate(Node):
             self._states.publish(String(data=state))
 
 
-def _pose(row: np.void) -> Pose:
+def _pose(row: np.void | np.ndarray) -> Pose:
     """Return the pose that was scored."""
     x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))

@@ -180,10 +180,11 @@ class BagPlayer:
                 self._publish_clock(stamp_ns - round((due_s - now_s) * rate * 1e9))
                 spin_for(self._spin, CLOCK_PERIOD_S)
         spin_for(self._spin, due_s - time.monotonic())
-        if self._clock is not None:
-            self._publish_clock(stamp_ns)
+        self._publish_clock(stamp_ns)
 
     def _publish_clock(self, stamp_ns: int) -> None:
+        if self._clock is None:
+            return
         sec, nanosec = divmod(stamp_ns, 10**9)
         self._clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
 

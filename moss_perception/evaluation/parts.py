@@ -1,4 +1,4 @@
-"""One recording, evaluated by several: who scores which images, and how it becomes one again."""
+"""Split a recording into parts that several processes evaluate, and merge their records."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
-# So many windows are stepped before the first image that counts: a change of the camera's frame,
-# which only the messages tell, may move the samples by one.
+# Windows that are stepped before the first image that counts: a change of the camera's frame,
+# which only the messages show, may move the samples by one.
 _WARM_UP = 2
 
 
 @dataclass(frozen=True)
-class Share:
+class Part:
     """
-    The images that one of several scores, by their number in the recording.
+    The images that one process scores, by their number in the recording.
 
-    A score depends on the last window alone, so that each can begin a little before its own.
+    A score depends on the last window alone, so a part can begin a little before its own images.
 
-    :ivar warm_up: the first that is decoded and stepped; its scores are another's.
-    :ivar first: the first that counts.
-    :ivar end: the first that no longer does.
+    :ivar warm_up: the first image that is decoded and stepped; its scores belong to another part.
+    :ivar first: the first image that counts.
+    :ivar end: the first image that no longer counts.
     """
 
     warm_up: int
@@ -37,27 +37,27 @@ class Share:
     end: int
 
     def steps(self, image: int) -> bool:
-        """Tell whether an image is to be decoded and stepped."""
+        """Return whether an image is decoded and stepped."""
         return self.warm_up <= image < self.end
 
     def owns(self, image: int) -> bool:
-        """Tell whether what becomes of an image counts here."""
+        """Return whether an image counts in this part."""
         return self.first <= image < self.end
 
 
-def share_out(path: Path | str, image_topic: str, config: ModelConfig, count: int) -> list[Share]:
+def split(path: Path | str, image_topic: str, config: ModelConfig, count: int) -> list[Part]:
     """
-    Divide a recording's images into shares of about equal length.
+    Split a recording's images into parts of about equal length.
 
     :param path: of the recording.
     :param config: of the checkpoint: its rate and window.
-    :param count: of shares; fewer where there is too little to share.
+    :param count: of parts; fewer where the recording is too short.
     :raises BagError: if the recording can't be read.
     """
     sampler, samples = Sampler(config.frame_rate_hz), []
     with Recording(path, salvage=True) as recording:
         for image, (_, _, _, raw) in enumerate(recording.messages([image_topic])):
-            # A stamp that is refused makes no sample.
+            # A refused stamp makes no sample.
             with suppress(FrameError):
                 if sampler.admit(stamp_of(raw), '').index is not None:
                     samples.append(image)
@@ -66,28 +66,28 @@ def share_out(path: Path | str, image_topic: str, config: ModelConfig, count: in
     cuts = [len(samples) * n // count for n in range(count)]
     firsts = [samples[cut] if cut else 0 for cut in cuts] if samples else [0]
     warm_ups = [samples[max(cut - window, 0)] if cut else 0 for cut in cuts] if samples else [0]
-    # The last also takes what a recording gives beyond what it gave now.
-    return [Share(warm_up, first, end) for warm_up, first, end in zip(
+    # The last part has no end: a damaged recording may give more images than it gave now.
+    return [Part(warm_up, first, end) for warm_up, first, end in zip(
         warm_ups, firsts, [*firsts[1:], 2**62], strict=True)]
 
 
-def join(parts: Sequence[BagRecord]) -> BagRecord:
+def merge(parts: Sequence[BagRecord]) -> BagRecord:
     """
-    Make one record of the shares' records.
+    Merge the records of the parts of a recording.
 
-    :param parts: of one recording, in the order of their shares.
+    :param parts: in order.
     """
     first = parts[0]
     if len(parts) == 1:
         return first
-    attempts = tuple(_join(same) for same in zip(*(part.attempts for part in parts), strict=True))
+    attempts = tuple(_merge(same) for same in zip(*(part.attempts for part in parts), strict=True))
     summed = {name: dict(sum((Counter(getattr(part, name)) for part in parts), Counter()))
               for name in ('refused', 'resets')}
-    # The next share may have newer scores, so what a share alone says of them may not hold.
-    early = findings.of_scores(first.attempts)
+    # A part calls scores old that the next part has newer ones for.
+    early = findings.of_attempts(first.attempts)
     return replace(
         first, **summed, attempts=attempts,
-        notes=(*(x for x in first.notes if x not in early), *findings.of_scores(attempts)),
+        notes=(*(x for x in first.notes if x not in early), *findings.of_attempts(attempts)),
         frames=sum(part.frames for part in parts),
         fates={kind: sum(part.fates[kind] for part in parts) for kind in first.fates},
         missing=sum(part.missing for part in parts),
@@ -97,8 +97,8 @@ def join(parts: Sequence[BagRecord]) -> BagRecord:
         inference_ms=np.concatenate([part.inference_ms for part in parts]))
 
 
-def _join(same: Sequence[AttemptRecord]) -> AttemptRecord:
-    # The newest scores at or before the decision count, whoever has them.
+def _merge(same: Sequence[AttemptRecord]) -> AttemptRecord:
+    # The newest scores at or before the decision count, whichever part has them.
     newest = max(same, key=lambda one: -1 if one.scored_ns is None else one.scored_ns)
     return replace(newest, times_s=np.concatenate([one.times_s for one in same]),
                    scores=np.concatenate([one.scores for one in same]))

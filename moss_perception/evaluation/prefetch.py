@@ -1,4 +1,4 @@
-"""Read a recording ahead of whoever steps through it, and decode what will become a sample."""
+"""Prefetch a recording in a thread: read its messages, and decode the frames that are samples."""
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ from moss_perception.core.messages import to_frame
 from moss_perception.data.bags.headers import STAMP_END
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CAMERA_TYPE
-from moss_perception.evaluation.shares import Share
+from moss_perception.evaluation.parts import Part
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.fitting import check, Checked, fit, Fitted
 from moss_perception.runtime.window import Sampler
 
 _DEPTH = 8
 _POLL_S = 0.1
-# Handing a message from thread to thread costs more than reading it: they go together.
-_TOGETHER = 32
+# Handing one message from thread to thread costs more than reading it.
+_BATCH = 32
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Received:
     """
-    A message of a recording, in the order of recording.
+    A message of a recording.
 
     :ivar stamp_ns: when it was recorded, nanoseconds.
     :ivar message: with the fields of the ROS type; ``None`` for images. Calibrations that differ
-        by nothing but their stamps are one and the same.
-    :ivar frame: only of images: decoded and fitted if it will become a sample, else checked; as
-        recorded if it can't be used; ``None`` if it is not wanted.
+        only in their stamps are the same object.
+    :ivar frame: only of images: decoded and fitted if it is a sample, else checked; as recorded
+        if it can't be used; ``None`` if it is not wanted.
     :ivar decode_s: seconds that decoding and fitting took.
     """
 
@@ -44,19 +44,19 @@ class Arrival:
     decode_s: float = 0.0
 
 
-def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
-               arrived: Container[int] | None = None,
-               share: Share | None = None) -> Iterator[Arrival]:
+def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
+             received: Container[int] | None = None,
+             part: Part | None = None) -> Iterator[Received]:
     """
-    Read messages in a thread of its own, a few samples ahead.
+    Read messages in another thread, a few samples ahead, in the order of recording.
 
-    Which frames become samples depends on their headers alone, and so is known beforehand.
+    Headers alone decide which frames become samples, so this is known before the window moves.
 
     :param recording: open; nobody else reads it meanwhile.
     :param topics: to read, with that of the images.
     :param config: of the model: its rate and the size of its input.
-    :param arrived: header stamps of the images that are wanted; ``None`` for all.
-    :param share: only its images are decoded; ``None`` for all.
+    :param received: header stamps of the images that are wanted; ``None`` for all.
+    :param part: only its images are decoded; ``None`` for all.
     :raises BagError: if the recording is damaged.
     """
     waiting: queue.Queue = queue.Queue(_DEPTH)
@@ -72,16 +72,16 @@ def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, co
 
     def read() -> None:
         try:
-            for together in _together(
-                    _arrivals(recording, topics, image_topic, config, arrived, share)):
-                put(together)
+            for batch in _batches(
+                    _messages(recording, topics, image_topic, config, received, part)):
+                put(batch)
                 if over.is_set():
                     return
             put(None)
         except BaseException as error:  # noqa: BLE001, it is raised where the items are taken
             put(error)
 
-    thread = threading.Thread(target=read, name='read ahead', daemon=True)
+    thread = threading.Thread(target=read, name='prefetch', daemon=True)
     thread.start()
     try:
         while (item := waiting.get()) is not None:
@@ -93,50 +93,50 @@ def read_ahead(recording: Recording, topics: Iterable[str], image_topic: str, co
         thread.join()
 
 
-def _together(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
-    """Put a sample and what comes before it into one list."""
-    waiting: list[Arrival] = []
-    for arrival in arrivals:
-        waiting.append(arrival)
-        sample = arrival.frame is not None and isinstance(arrival.frame.image, Fitted)
-        if sample or len(waiting) == _TOGETHER:
+def _batches(messages: Iterator[Received]) -> Iterator[list[Received]]:
+    """Put a sample and the messages before it into one list."""
+    waiting: list[Received] = []
+    for one in messages:
+        waiting.append(one)
+        sample = one.frame is not None and isinstance(one.frame.image, Fitted)
+        if sample or len(waiting) == _BATCH:
             yield waiting
             waiting = []
     yield waiting
 
 
-def _arrivals(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
-              arrived: Container[int] | None, share: Share | None) -> Iterator[Arrival]:
+def _messages(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
+              received: Container[int] | None, part: Part | None) -> Iterator[Received]:
     sampler, images, camera = Sampler(config.frame_rate_hz), 0, (b'', None)
     for topic, kind, stamp_ns, raw in recording.messages(topics):
         if kind == CAMERA_TYPE:
-            # Calibrations come with each image, and but for their stamps they are the same.
+            # Each image has its calibration, and usually only the stamp differs.
             if raw[STAMP_END:] != camera[0]:
                 camera = raw[STAMP_END:], recording.deserialize(raw, kind)
-            yield Arrival(topic, stamp_ns, camera[1])
+            yield Received(topic, stamp_ns, camera[1])
             continue
         message = recording.deserialize(raw, kind)
         if topic == image_topic:
-            side = config.image_size if share is None or share.steps(images) else None
-            yield _image(topic, stamp_ns, message, sampler, arrived, side)
+            side = config.image_size if part is None or part.steps(images) else None
+            yield _image(topic, stamp_ns, message, sampler, received, side)
             images += 1
         else:
-            yield Arrival(topic, stamp_ns, message)
+            yield Received(topic, stamp_ns, message)
 
 
 def _image(topic: str, stamp_ns: int, message: Any, sampler: Sampler,
-           arrived: Container[int] | None, side: int | None) -> Arrival:
+           received: Container[int] | None, side: int | None) -> Received:
     frame = to_frame(message)
-    if arrived is not None and frame.stamp_ns not in arrived:
-        return Arrival(topic, stamp_ns)
+    if received is not None and frame.stamp_ns not in received:
+        return Received(topic, stamp_ns)
     started = time.perf_counter()
     try:
         checked = check(frame.image)
         is_sample = sampler.admit(frame.stamp_ns, frame.frame_id).index is not None
-        # An image that nobody decodes is not kept while it waits.
+        # An image that will not be decoded need not wait in memory.
         image = fit(checked, side) if is_sample and side is not None else Checked()
     except FrameError:
-        # The predictor finds the same, and counts it.
-        return Arrival(topic, stamp_ns, frame=frame)
-    return Arrival(topic, stamp_ns, frame=Frame(frame.stamp_ns, frame.frame_id, image),
+        # The predictor refuses it as well, and counts it.
+        return Received(topic, stamp_ns, frame=frame)
+    return Received(topic, stamp_ns, frame=Frame(frame.stamp_ns, frame.frame_id, image),
                    decode_s=time.perf_counter() - started)
