@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 import sys
-import time
 
 import cv2
 from frames import frame, push_all, WINDOW
@@ -13,9 +12,9 @@ from moss_perception.data.scenes import write_shard
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.manifest import read_header
-from moss_perception.ros.common import conversions
 from moss_perception.runtime.engine import ENGINES, load_engine
 from moss_perception.runtime.predictor import Predictor
+from node_scores import node_scores
 import numpy as np
 import pytest
 from spots import MATRIX, scene
@@ -104,38 +103,4 @@ def test_a_recording_is_replayed_and_evaluated_with_it(trained, recording, engin
 
 
 def test_the_node_runs_it(trained, ros_domain):
-    from moss_perception.ros.predictor.node import GraspPredictor
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.parameter import Parameter
-    from sensor_msgs.msg import Image
-    from std_msgs.msg import Float32
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    try:
-        node = GraspPredictor(context=context, parameter_overrides=[
-            Parameter('model_path', value=str(trained)), Parameter('qos_depth', value=100),
-            Parameter('max_gap', value=5.0), Parameter('threads', value=1)])
-        camera = rclpy.create_node('camera', context=context)
-        images, scores = camera.create_publisher(Image, 'image', 100), []
-        camera.create_subscription(Float32, '/grasp_predictor/grasp_score', scores.append, 100)
-        executor = SingleThreadedExecutor(context=context)
-        for one in (node, camera):
-            executor.add_node(one)
-        assert node.trigger_configure().name == 'SUCCESS'
-        assert node.trigger_activate().name == 'SUCCESS'
-        sent, end = 0, time.monotonic() + 60
-        while len(scores) < 3:
-            assert time.monotonic() < end, f'no scores after {sent} images'
-            if images.get_subscription_count():
-                images.publish(conversions.rgb_to_image(
-                    frame(sent).image, frame(sent).stamp_ns, 'camera'))
-                sent += 1
-            executor.spin_once(timeout_sec=0.02)
-        assert all(0 < one.data < 1 for one in scores)
-        node.trigger_deactivate()
-        node.trigger_cleanup()
-        for one in (node, camera):
-            one.destroy_node()
-    finally:
-        rclpy.shutdown(context=context)
+    assert all(0 < score < 1 for score in node_scores(trained))
