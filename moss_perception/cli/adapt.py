@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
-    from moss_perception.models.readout import Readout
+    from moss_perception.models.readout import Readout, with_head
     from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
     path, out = model_path(arguments.model), Path(arguments.out).expanduser()
     refuse_existing(out)
-    network = load_checkpoint(path, arguments.sha256)
+    network = with_head(load_checkpoint(path, arguments.sha256))
     evidence, records = collect(
         network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
         **topics_of(arguments))

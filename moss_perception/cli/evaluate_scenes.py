@@ -54,9 +54,12 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
         **_measure(streamed, labels, groups),
         'chosen_success': _chosen(streamed, labels, groups, scenes)}
-    if predictor.engine.name == 'torch':
+    engine = predictor.engine
+    if engine.name == 'torch':
+        from moss_perception.runtime.torch_engine import TorchEngine
+        assert isinstance(engine, TorchEngine)
         result['stream_against_clip'] = float(np.abs(
-            streamed - _score_clips(predictor.engine.network, scenes)).max())
+            streamed - _score_clips(engine.network, scenes)).max())
     result |= {'arms': {}, 'motions': {}}
     for name, values in scores.items():
         result['arms'][name] = _measure(values, labels, groups) | {

@@ -11,6 +11,7 @@ from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
+from moss_perception.models.network import Network
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
@@ -26,7 +27,6 @@ from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import torch
-from torch import nn
 
 _LOG = logging.getLogger('train')
 
@@ -201,7 +201,7 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     return digest
 
 
-def _learn_distribution(network: nn.Module, samples: list[Sample],
+def _learn_distribution(network: Network, samples: list[Sample],
                         recipe: Recipe) -> dict[str, np.ndarray] | None:
     """Fit the training distribution; too few samples cost a warning."""
     if not network.config.context_channels:

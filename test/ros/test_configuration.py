@@ -8,9 +8,7 @@ from moss_perception.models.layers.config import order_names
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.gate.settings import GateSettings
-from moss_perception.ros.player.settings import PlayerSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
@@ -37,15 +35,6 @@ def test_the_predictors_parameters_are_listed(sections):
 def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
     listed = sections['/**/grasp_predictor']
     assert listed == {field.name: field.default for field in fields(PredictorParameters)}
-
-
-@pytest.mark.parametrize('page, settings', [
-    ('attempt_recorder.md', RecorderSettings), ('bag_player.md', PlayerSettings),
-    ('sim_cell.md', CellSettings)])
-def test_the_parameters_that_are_read_once_are_described(page, settings):
-    text = (ROOT / 'docs' / page).read_text().partition('| parameter |')[2]
-    rows = [line.split('|')[1].strip(' `') for line in text.splitlines() if line.startswith('| `')]
-    assert rows == [field.name for field in fields(settings)]
 
 
 def test_the_cells_parameters_are_listed_with_their_defaults(sections):

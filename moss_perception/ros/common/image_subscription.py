@@ -98,10 +98,12 @@ class MatchedSubscription:
             incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
         member = _Subscription(self._depth)
         self._subscriptions.append(member)
+
+        def receive(message: Any, info: Any = None) -> None:
+            self._receive(message, info, member)
         member.subscription = self._node.create_subscription(
-            self.message_type, self.topic,
-            lambda message, info: self._receive(message, info, member), self.qos,
-            event_callbacks=events, raw=self._raw)
+            self.message_type, self.topic, receive, self.qos, event_callbacks=events,
+            raw=self._raw)
 
     def problem(self) -> str:
         """Describe a publisher that cannot be received, with a remedy; empty if there is none."""
