@@ -17,7 +17,8 @@ from moss_perception.cli.common import (
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.evaluation.plain import plain
-from moss_perception.models.manifest import lowest_prefix, read_header
+from moss_perception.models.base import model_type
+from moss_perception.models.manifest import read_header
 
 from study.merging import merge
 from study.pages import fill
@@ -133,6 +134,7 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
     :returns: each file with its notes, ordered by variant as first found, then seed.
     :raises CheckpointError: if a folder has none, or one does not name its model variant.
     """
+    import study.models  # noqa: F401, registers the variants
     found = []
     for folder in folders:
         paths = sorted(path for path in Path(folder).rglob('*.safetensors')
@@ -216,11 +218,12 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: d
         costs.setdefault(notes['variant'], measure_cost(network))
         network.to(scorer.device)
         config = network.config
-        prefixes = range(lowest_prefix(config, notes), config.orders) if config.steps else ()
+        levels = config.levels if model_type(config.model).streams else ('all',)
+        prefixes = range(config.lowest_level(notes), len(levels))
         for used in (*prefixes, None):
             arm = notes['variant']
             if used:
-                arm += ' used ' + ','.join(map(str, range(1, used + 1)))
+                arm += f' used {levels[used - 1]}'
             sets = {}
             for name, some in attempts.items():
                 members = scorer.score(network, name, used)

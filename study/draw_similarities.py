@@ -35,6 +35,7 @@ def similarities(arguments: argparse.Namespace) -> int:
     """Draw a scene of each set, or print a table of how the sets' maps are, or both."""
     from moss_perception.models.checkpoint import load_checkpoint
 
+    import study.models  # noqa: F401, registers the variants
     from study.similarity_maps import require_similarities
     folders = named_folders(arguments.scenes)
     seeds = named_seeds(arguments.seed, list(folders))

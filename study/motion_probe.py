@@ -6,9 +6,9 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.intervals import require, statistic_interval
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.decoded import decode_clips
@@ -25,7 +25,7 @@ _REPEATS = 500
 
 
 @contextmanager
-def _listening(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
+def _listening(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
     """Keep what the head is given, and each order's map of the newest frame, ``(B, C, H, W)``."""
     heard: dict[str, Tensor] = {}
     read = network.read
@@ -54,7 +54,7 @@ def _listening(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor
 
 
 @torch.inference_mode()
-def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
+def read_maps(network: MossGraspNetwork | ClipNetwork, scenes: list,
               batch: int = 16) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """
     Read a network's maps where the object is, and how far it will have gone when fingers close.
@@ -106,7 +106,7 @@ def _at(values: Tensor, here: Tensor) -> Tensor:
                          padding_mode='border').flatten(1)
 
 
-def probe(network: GraspNetwork | ClipNetwork, fitted: list,
+def probe(network: MossGraspNetwork | ClipNetwork, fitted: list,
           sets: dict[str, list]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """
     Fit a ridge regression from each map to the motion, and see how it does elsewhere.

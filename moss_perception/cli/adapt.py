@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout
-    from moss_perception.runtime.ood import read_novelty
+    from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
 
@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         'from': network.sha256, 'by': 'adapt', 'refitted': _what(arguments),
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
                  for record in records], 'cross_validation': found}]
-    novelty = read_novelty(path, network.config.head_channels)
-    digest = write_derived(out, made, notes, novelty, arguments.graphs)
+    distribution = read_distribution(path, network.config.context_channels)
+    digest = write_derived(out, made, notes, distribution, arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
 

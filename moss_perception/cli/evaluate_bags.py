@@ -244,7 +244,7 @@ def _evaluation(path: Path, records: list[BagRecord],
     return Evaluation(
         model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
         engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
-        orders=config.orders, bags=tuple(records))
+        orders=len(config.levels), bags=tuple(records))
 
 
 def tell(evaluation: Evaluation, reference: str) -> None:

@@ -7,7 +7,7 @@ from moss_perception.core.frames import Prediction
 from moss_perception.evaluation.matching import Attempt, DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.reading import GraspReader
 from moss_perception.models.readout import Evidence, Readout
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
@@ -26,7 +26,7 @@ class Recorder:
     :ivar rows: of the executed grasp, by stamp and number of the attempt.
     """
 
-    def __init__(self, network: GraspNetwork):
+    def __init__(self, network: GraspReader):
         self.hidden: dict[int, Tensor] = {}
         self.rows: dict[tuple[int, int], int] = {}
         self._inputs: Tensor | None = None
@@ -60,7 +60,7 @@ class Recorder:
         self._hook.remove()
 
 
-def collect(network: GraspNetwork, paths: Iterable[str | Path], threads: int = 0,
+def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
             **options) -> tuple[Evidence, list[BagRecord]]:
     """
     Replay recordings, and keep the last layer's inputs for each attempt at its decision.

@@ -11,7 +11,7 @@ from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
@@ -45,7 +45,7 @@ class Part:
         return self.first <= image < self.end
 
 
-def split(path: Path | str, image_topic: str, config: GraspConfig, count: int) -> list[Part]:
+def split(path: Path | str, image_topic: str, config: ModelConfig, count: int) -> list[Part]:
     """
     Split a recording's images into parts of about equal length.
 

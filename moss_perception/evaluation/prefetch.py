@@ -14,7 +14,7 @@ from moss_perception.data.bags.headers import STAMP_END
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CAMERA_TYPE
 from moss_perception.evaluation.parts import Part
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.fitting import check, Checked, fit, Fitted
 from moss_perception.runtime.window import Sampler
 
@@ -44,7 +44,7 @@ class Received:
     decode_s: float = 0.0
 
 
-def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, config: GraspConfig,
+def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
              received: Container[int] | None = None,
              part: Part | None = None) -> Iterator[Received]:
     """
@@ -105,7 +105,7 @@ def _batches(messages: Iterator[Received]) -> Iterator[list[Received]]:
     yield waiting
 
 
-def _messages(recording: Recording, topics: Iterable[str], image_topic: str, config: GraspConfig,
+def _messages(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
               received: Container[int] | None, part: Part | None) -> Iterator[Received]:
     sampler, images, camera = Sampler(config.frame_rate_hz), 0, (b'', None)
     for topic, kind, stamp_ns, raw in recording.messages(topics):

@@ -114,7 +114,7 @@ class _Run:
         self._part = part
         self._before, self._after = Counters(), None
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
-        self._predictor.set_orders(predictor.order_wanted)
+        self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
         self._camera: Any = None

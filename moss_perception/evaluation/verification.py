@@ -73,7 +73,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         str(model), values.get('model_sha256', ''), values['engine'],
         values.get('device', 'cpu'), int(values.get('threads', 0)),
         float(values.get('max_gap', MAX_GAP_S)))
-    predictor.set_orders(len(values['orders'].split(',')))
+    predictor.set_level(predictor.levels.index(values['orders']) + 1)
 
     def take(prediction: Prediction) -> None:
         found[prediction.stamp_ns] = GraspScores.of(rows_of(prediction))

@@ -4,8 +4,8 @@ import cv2
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.evidence import collect, Recorder
 from moss_perception.evaluation.replay import replay
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
@@ -20,7 +20,7 @@ FRAMES, DECISION, EXECUTED = 22, 18, 2
 def network_without_a_say():
     """Return a network that gives every grasp one score, and hidden features of its own."""
     torch.manual_seed(0)
-    network = GraspNetwork(GraspConfig(
+    network = MossGraspNetwork(MossGraspConfig(
         image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
         projection_channels=4, head_channels=4, ensemble=3)).eval()
     with torch.no_grad():

@@ -4,11 +4,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from moss_perception.core.resources import share_directory
+from moss_perception.models.layers.config import order_names
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.runtime.budget import parse_orders
+from moss_perception.ros.recorder.settings import RecorderSettings
+from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
 
@@ -47,5 +49,7 @@ def test_the_gates_parameters_are_listed_with_their_defaults(sections):
 
 
 def test_orders_are_written_as_the_predictor_reads_them(sections):
-    assert parse_orders(sections['/**/grasp_predictor']['orders'], 3) is None
-    assert parse_orders('1,2,3', 3) == 3
+    names = order_names(3)
+    written = sections['/**/grasp_predictor']['orders']
+    assert parse_level('orders', written, names) is None
+    assert parse_level('orders', '1,2,3', names) == 3

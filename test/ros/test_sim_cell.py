@@ -153,7 +153,7 @@ def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, p
 @pytest.mark.parametrize('parameter, expected', [
     ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
-    ('rate:=0.5', 'parameter rate: '),
+    ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
     ('domain:=shifted.moon', "unknown domain 'shifted.moon', expected one of sim, shifted"),
     ('cell:=belt domain:=shifted.jpeg',
      "unknown domain 'shifted.jpeg', expected one of sim, shifted"),

@@ -8,7 +8,7 @@ from typing import Any
 from moss_perception.cli.demo.source import Source
 from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.ros.recorder.observer import Observer
 from tqdm import tqdm
 
@@ -81,7 +81,7 @@ def table_row(attempt: AttemptRecord) -> str:
             f'{attempt.motion[:12] or "-":12}  {score} {spread}   {outcome:8}  {mark}')
 
 
-def no_score(source: Source, observer: Observer, model: GraspConfig) -> str:
+def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
     """Say why no frame was scored."""
     kinds = [kind for _, kind in observer.statuses]
     values = observer.outputs.newest

@@ -223,13 +223,13 @@ class GraspPredictor(ManagedNode):
         return self._declared.values
 
     @property
-    def _orders(self) -> tuple[int, int]:
-        """The checkpoint's highest order, and that of the shortest prefix it was trained for."""
-        return self.predictor.config.orders, self.predictor.engine.lowest_order
+    def _levels(self) -> tuple[tuple[str, ...], int]:
+        """The model's levels of the budget, and the lowest that it was trained for."""
+        return self.predictor.levels, self.predictor.engine.lowest_level
 
     def _check_orders(self, settings: PredictorParameters) -> None:
         if self._predictor is not None:
-            settings.highest_order(*self._orders)
+            settings.level(*self._levels)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
         if self._predictor is not None and (before.orders, before.latency_budget) != (
@@ -237,8 +237,8 @@ class GraspPredictor(ManagedNode):
             self._apply_orders()
 
     def _apply_orders(self) -> None:
-        highest = self.settings.highest_order(*self._orders)
-        self.predictor.set_orders(highest, self.settings.latency_budget)
+        level = self.settings.level(*self._levels)
+        self.predictor.set_level(level, self.settings.latency_budget)
 
     # ---- outputs: worker thread
 
@@ -340,17 +340,15 @@ class GraspPredictor(ManagedNode):
 
     def _settings(self) -> dict[str, Any]:
         predictor, engine = self.predictor, self.predictor.engine
-        costs = {f'cost_ms/{_prefix(n)}': 1e3 * cost
-                 for n, cost in enumerate(engine.costs, start=1)}
-        return {'orders': _prefix(predictor.order_in_use),
-                'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
+        levels = predictor.levels
+        costs = {f'cost_ms/{name}': 1e3 * cost
+                 for name, cost in zip(levels, engine.costs, strict=False)}
+        return {'model': predictor.config.model, 'orders': levels[predictor.level - 1],
+                'orders_wanted': levels[predictor.target_level - 1], **costs,
+                'engine': engine.name,
                 'threads': self.settings.threads, 'device': self.settings.device,
                 'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,
                 'topic': self.inputs.image.topic, 'reliability': self.inputs.image.reliability}
-
-
-def _prefix(highest: int) -> str:
-    return ','.join(map(str, range(1, highest + 1)))
 
 
 def main(args: list[str] | None = None) -> int:

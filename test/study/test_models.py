@@ -1,28 +1,36 @@
-"""The arms: what each may look at, and that they share backbone and head."""
-
-from dataclasses import replace
+"""Model variants as clips: what each may see, and that they share backbone and head."""
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.build import build_network, ClipNetwork
+from moss_perception.models.base import build, model_types
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.models.config import GraspConfig, TEMPORAL
 from moss_perception.models.export import export_graphs
-from moss_perception.models.flow import clip_flow
-from moss_perception.models.network import GraspNetwork
-from moss_perception.models.temporal import shift
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.flow_stream import clip_flow
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
 import pytest
+from tiny import as_model
 import torch
 
-TINY = GraspConfig(image_size=32, channels=(8, 8, 8), moss_window=(3, 3, 3), moss_channels=4,
-                   projection_channels=4, head_channels=8, ensemble=2, temporal_channels=8)
-ARMS = [name for name in TEMPORAL if name != 'moss']
+import study.models  # noqa: F401, registers the variants
+from study.models.plain import shift
+
+TINY = MossGraspConfig(image_size=32, channels=(8, 8, 8), moss_window=(3, 3, 3), moss_channels=4,
+                       projection_channels=4, head_channels=8, ensemble=2)
+VARIANTS = ['last', 'pool', 'tsm', 'recurrent', 'flow', 'moss_clip', 'moss_upper', 'moss_centred',
+            'moss_flow']
 
 
-def network(temporal, **changes):
+def config(variant, **changes):
+    if not variant.startswith('moss') or variant == 'moss_flow':
+        changes = {'temporal_channels': 8, **changes}
+    return as_model(TINY, f'{variant}_grasp', **changes)
+
+
+def network(variant, **changes):
     torch.manual_seed(0)
-    made = build_network(replace(TINY, temporal=temporal, **changes)).eval()
+    made = build(config(variant, **changes)).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if 'contrast' not in name:
@@ -44,9 +52,9 @@ def scores(made, images, used=None):
     return made(images, GRASPS, used)[0]
 
 
-@pytest.mark.parametrize('temporal', ARMS)
+@pytest.mark.parametrize('temporal', VARIANTS)
 @pytest.mark.parametrize('stride', [8, 4])
-def test_an_arm_scores_every_grasp_and_learns(temporal, stride):
+def test_a_variant_scores_every_grasp_and_learns(temporal, stride):
     made = network(temporal, map_stride=stride)
     logits, located = made(clip(), GRASPS)
     assert logits.shape == (2, 2, 2) and located.shape == (2, 2, 4)
@@ -57,8 +65,8 @@ def test_an_arm_scores_every_grasp_and_learns(temporal, stride):
     assert not silent
 
 
-@pytest.mark.parametrize('temporal', ARMS)
-def test_only_the_last_frame_arm_is_blind_to_the_past(temporal):
+@pytest.mark.parametrize('temporal', VARIANTS)
+def test_only_the_last_frame_is_blind_to_the_past(temporal):
     made, images = network(temporal), clip()
     other = images.clone()
     other[:, 6:9] = clip(1)[:, 6:9]
@@ -66,7 +74,7 @@ def test_only_the_last_frame_arm_is_blind_to_the_past(temporal):
     assert same == (temporal == 'last')
 
 
-@pytest.mark.parametrize('temporal', ARMS)
+@pytest.mark.parametrize('temporal', VARIANTS)
 def test_the_order_of_frames_matters_to_all_but_pooling(temporal):
     made, images = network(temporal), clip()
     turned = torch.cat([images[:, :-1].flip(1), images[:, -1:]], dim=1)
@@ -137,29 +145,35 @@ def test_flow_points_where_the_picture_goes():
     np.testing.assert_allclose(middle, [[0.5, 0], [0.5, 0]], atol=0.1)
 
 
-def test_a_checkpoint_of_an_arm_loads_and_cannot_be_stepped(tmp_path):
+def test_a_checkpoint_of_a_variant_loads_and_cannot_be_stepped(tmp_path):
     made = network('tsm')
     save_checkpoint(tmp_path / 'tsm.safetensors', made)
     loaded = load_checkpoint(tmp_path / 'tsm.safetensors')
     assert isinstance(loaded, ClipNetwork)
     assert torch.equal(scores(loaded, clip()), scores(made, clip()))
-    with pytest.raises(ConfigError, match="temporal='tsm', which sees whole clips only"):
+    with pytest.raises(ConfigError, match="'tsm_grasp' sees whole clips only and cannot run on"):
         TorchEngine.load(tmp_path / 'tsm.safetensors')
-    with pytest.raises(ConfigError, match="temporal='tsm'"):
+    with pytest.raises(ConfigError, match="'tsm_grasp' is not exported: expected the engine"):
         export_graphs(tmp_path / 'tsm.safetensors')
 
 
+def test_the_study_adds_its_variants_to_the_models():
+    assert {f'{name}_grasp' for name in (*VARIANTS, 'moss')} <= set(model_types())
+
+
 def test_the_shipped_kind_keeps_its_weights_names():
-    names = {name.split('.')[0] for name in GraspNetwork(TINY).state_dict()}
+    names = {name.split('.')[0] for name in network('moss').state_dict()}
     assert names == {'backbone', 'moss', 'look', 'shares', 'over_time', 'lateral', 'smooth',
                      'head'}
 
 
-@pytest.mark.parametrize(('changes', 'message'), [
-    ({'temporal': 'lstm'}, "temporal='lstm' is not allowed: expected one of"),
-    ({'map_stride': 2}, 'map_stride=2 is not allowed: expected 4 or 8'),
-    ({'temporal': 'moss_upper', 'orders': 1}, 'orders=1 is not allowed: expected 2 or more'),
-    ({'temporal': 'moss_centred', 'moss_window': (4, 3, 3)}, 'expected an odd first size')])
-def test_a_wrong_choice_is_refused(changes, message):
+@pytest.mark.parametrize(('variant', 'changes', 'message'), [
+    ('tsm', {'map_stride': 2}, 'map_stride=2 is not allowed: expected 4 or 8'),
+    ('tsm', {'temporal_channels': 4}, 'temporal_channels=4 is not allowed: expected 8 or more'),
+    ('recurrent', {'temporal_channels': 4}, 'temporal_channels=4 is not allowed'),
+    ('flow', {'stacked_flows': 16}, 'stacked_flows=16 is not allowed: expected 1 to'),
+    ('moss_upper', {'orders': 1}, 'orders=1 is not allowed: expected 2 or more'),
+    ('moss_centred', {'moss_window': (4, 3, 3)}, 'expected an odd first size')])
+def test_a_wrong_choice_is_refused(variant, changes, message):
     with pytest.raises(ConfigError, match=message):
-        replace(TINY, **changes)
+        config(variant, **changes)

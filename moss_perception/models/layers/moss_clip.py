@@ -1,7 +1,8 @@
-"""MOSS as an arm among others: of any orders, at any stride, of features or of optical flow."""
+"""MOSS on a clip of maps: of any orders, at any stride, of features or of optical flow."""
 
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.temporal import FlowStream, Temporal
+from moss_perception.models.layers.config import MossConfig
+from moss_perception.models.layers.flow_stream import FlowStream
+from moss_perception.models.layers.temporal import Temporal
 from moss_perception.moss import MOSS
 import torch
 from torch import nn, Tensor
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 class MossClip(Temporal):
     """
-    MOSS as shipped, but of any orders, at any stride, and for clips only.
+    MOSS on the maps of a clip.
 
     :param lowest: fuse orders from this one to the configuration's highest; lower ones are
         computed, since the higher build on them, and not seen.
@@ -18,7 +19,7 @@ class MossClip(Temporal):
         where the clip does: the newest frames have no motion yet.
     """
 
-    def __init__(self, config: GraspConfig, channels: int, lowest: int = 1, causal: bool = True):
+    def __init__(self, config: MossConfig, channels: int, lowest: int = 1, causal: bool = True):
         self.causal = causal
         self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
         super().__init__(config, channels)
@@ -49,13 +50,17 @@ class MossClip(Temporal):
         :param compared: the maps that MOSS compares, shape ``(B, T, C, H, W)``.
         """
         if self.causal:
-            motion = self.moss.motion(compared, used, last=self.config.head_span)
+            motion = self.moss.motion(compared, used, last=self.config.head_receptive_field)
             clip = clip[:, -motion.shape[1]:]
         else:
             motion = self.moss.motion(compared, used)
             there = torch.arange(clip.shape[1], device=clip.device)
             motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
-        return F.relu(self.look(clip.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
+        return self.mapped(clip, motion)
+
+    def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
+        return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
 
 
 class MossFlow(MossClip):
@@ -67,7 +72,7 @@ class MossFlow(MossClip):
 
     needs_images = True
 
-    def __init__(self, config: GraspConfig, channels: int):
+    def __init__(self, config: MossConfig, channels: int):
         super().__init__(config, channels)
         self.stream = FlowStream(config, channels)
 

@@ -1,4 +1,4 @@
-"""A small frame-wise CNN; nothing in it looks across frames, so each is computed once."""
+"""A small CNN that sees each frame by itself, so a stream computes each frame once."""
 
 from torch import nn, Tensor
 
@@ -17,30 +17,30 @@ class Backbone(nn.Module):
     Three stages of 3 x 3 convolutions, at strides 2, 4 and 8.
 
     :param channels: output channels of the three stages.
-    :ivar kept: how many of the first stages stay as they are, see :meth:`keep`.
+    :ivar frozen: how many of the first stages are frozen, see :meth:`freeze`.
     """
 
     def __init__(self, channels: tuple[int, int, int]):
         super().__init__()
         self.stages = nn.ModuleList(
             _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
-        self.kept = 0
+        self.frozen = 0
 
-    def keep(self, count: int) -> None:
+    def freeze(self, count: int) -> None:
         """
-        Let the first stages stay as they are, statistics included, whatever is trained.
+        Keep the first stages as they are during training, statistics included.
 
         :param count: how many stages.
         """
-        self.kept = count
+        self.frozen = count
         for stage in self.stages[:count]:
             stage.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'Backbone':
-        """Train, or do not; see :meth:`keep`."""
+        """Set the mode of all but the frozen stages; see :meth:`freeze`."""
         super().train(mode)
-        for stage in self.stages[:self.kept]:
+        for stage in self.stages[:self.frozen]:
             stage.eval()
         return self
 

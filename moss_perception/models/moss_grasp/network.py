@@ -1,97 +1,29 @@
 """The grasp-success network: backbone, MOSS, and what reads grasps from their maps."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-from moss_perception.models.backbone import Backbone
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.head import GraspHead
+from moss_perception.models.layers.backbone import Backbone
+from moss_perception.models.layers.reading import ensemble_probability, GraspReader
+from moss_perception.models.moss_grasp.config import MossGraspConfig
 from moss_perception.moss import MOSS, MossState
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 
-class GraspReader(nn.Module):
-    """
-    What all networks share, however they look over time: how pixels come in, and how grasps are
-    read from the newest frame's fine map and a map of what happened.
-    """
-
-    needs_images = False
-    """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
-
-    def add_reading(self, config: GraspConfig) -> None:
-        """Make the layers of the reading; last, since the order of weights is an optimizer's."""
-        wide = config.head_channels
-        self.lateral = nn.Conv2d(config.channels[1], wide, 1)
-        self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
-                                    nn.Conv2d(wide, wide, 1))
-        self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
-        self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
-
-    def add_merging(self, config: GraspConfig) -> None:
-        """Make what brings the backbone's deepest layers to maps of stride 4."""
-        self.merge = (None if config.map_stride == 8 else
-                      nn.Conv2d(config.channels[2], config.channels[1], 1))
-
-    def merged(self, fine: Tensor, deep: Tensor) -> Tensor:
-        """
-        Return the maps that the network looks over, of :attr:`GraspConfig.map_stride`.
-
-        :param fine: of stride 4, shape ``(N, C, H, W)``.
-        :param deep: of stride 8, shape ``(N, C', H / 2, W / 2)``.
-        """
-        if self.merge is None:
-            return deep
-        return fine + F.interpolate(self.merge(deep), scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
-        return (images.movedim(-1, 1).float() - 255 * self.mean) * (1 / (255 * self.std))
-
-    def fine_maps(self, clip: Tensor) -> Tensor:
-        """
-        Return the backbone's maps of stride 4, shape ``(B, T, C, H, W)``.
-
-        :param clip: uint8 images, shape ``(B, T, S, S, 3)``; or these maps, computed before, of
-            any floating type, shape ``(B, T, H, W, C)``.
-        """
-        if clip.dtype != torch.uint8:
-            return clip.float().movedim(-1, 2)
-        images = self.normalise(clip.flatten(0, 1))
-        return self.backbone.early(images).unflatten(0, clip.shape[:2])
-
-    def read(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
-        """
-        Score grasps.
-
-        :param fine: of the newest frame, shape ``(B, C, H, W)``.
-        :param context: what happened, shape ``(B, R, H, W)``, or half as high and wide.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
-        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
-        """
-        if context.shape[-1] != fine.shape[-1]:
-            context = F.interpolate(context, scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
-        features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
-        logits, located = self.head(features, grasps)
-        return logits / self.config.temperature, located
-
-
-class GraspNetwork(GraspReader):
+class MossGraspNetwork(GraspReader):
     """
     Scores grasps in a clip, or one frame at a time; at the last frame both give the same.
 
-    The head looks at the last maps of every prefix of the orders. These maps build upon one
-    another: each order adds its share to the map of the orders below, so that a stream keeps all
-    of them at little more than the cost of one.
+    There is a map for each prefix of the orders. They build upon one another: each order adds its
+    share to the map of the orders below, so a stream keeps all of them at little more than the
+    cost of one.
 
     :param config: sizes, window and preprocessing.
     """
 
-    def __init__(self, config: GraspConfig):
+    def __init__(self, config: MossGraspConfig):
         super().__init__()
         self.config = config
         coarse, wide = config.map_channels, config.head_channels
@@ -104,7 +36,7 @@ class GraspNetwork(GraspReader):
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
-        self.over_time = nn.Linear(len(config.head_looks) * wide, wide)
+        self.over_time = nn.Linear(len(config.temporal_taps) * wide, wide)
         self.add_reading(config)
 
     def forward(self, images: Tensor, grasps: Tensor,
@@ -120,27 +52,28 @@ class GraspNetwork(GraspReader):
         fine = self.fine_maps(images)
         flat = fine.flatten(0, 1)
         coarse = self.merged(flat, self.backbone.late(flat)).unflatten(0, fine.shape[:2])
-        span = self.config.head_span
+        span = self.config.head_receptive_field
         motion = self.moss.motion(coarse, used, last=span)
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
         coarse = coarse[:, -span:].movedim(2, -1)
         maps = self._prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
         maps = maps.view(*coarse.shape[:-1], -1)
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
-        looks = [maps[:, n].flatten(0, -2) for n in self.config.head_looks]
+        looks = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
         return self._score(fine[:, -1], looks, grasps)
 
     def initial_state(self, batch: int = 1) -> tuple[MossState, tuple[Tensor, ...]]:
         """
         Return the state before the first sample.
 
-        :returns: MOSS's caches, map by map; and the head's maps of the ``head_span - 1`` samples
-            before, a row a position, each of shape ``(B * h * w, R)``; both oldest first.
+        :returns: MOSS's caches, map by map; and the head's maps of the samples of its receptive
+            field before the newest, a row a position, each of shape ``(B * h * w, R)``; both
+            oldest first.
         """
         side = self.config.map_size
         # A tensor of its own for each: an exporter takes one that is given twice for one input.
         recent = tuple(self.mean.new_zeros(batch * side * side, self.config.head_channels)
-                       for _ in range(self.config.head_span - 1))
+                       for _ in range(self.config.head_receptive_field - 1))
         return self.moss.initial_state(batch, side, side, apart=True), recent
 
     def step(self, features: tuple[Tensor, Tensor], grasps: Tensor, caches: MossState,
@@ -150,16 +83,15 @@ class GraspNetwork(GraspReader):
         """
         Score grasps at the next frame of a stream.
 
-        Whoever steps keeps the maps of every prefix, and hands those of the one in use back: so
-        the score at a frame is that of the orders in use now, whichever were in use at the
-        frames before, and no map is ever copied.
+        The caller keeps the maps of every prefix, and gives back those of the prefix that counts:
+        so the score at a frame is that of the orders that count now, whichever did at the frames
+        before, and no map is ever copied.
 
         :param features: what the backbone gave for this frame, shapes ``(B, C, H, W)``.
         :param grasps: float tensor, shape ``(B, K, 5)``.
         :param caches: of :meth:`initial_state` or the step before.
-        :param recent: the maps of the prefix in use at those samples before at which the head
-            looks (``head_looks``), oldest first, each ``(B * h * w, R)``; zeros where there is
-            none.
+        :param recent: the maps of the prefix that counts at the head's temporal taps before this
+            frame, oldest first, each ``(B * h * w, R)``; zeros where there is none.
         :param computed: run self-similarity orders up to this one only; the caches of the others
             become zero.
         :param used: of these, use orders up to this one only; in an exported graph, which takes
@@ -206,14 +138,52 @@ def _choose(maps: list[Tensor], used: int | Tensor) -> Tensor:
     return torch.stack(maps).index_select(0, used - 1).squeeze(0)
 
 
-def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
+class GraspStep(nn.Module):
     """
-    Turn the members' logits into a probability and its uncertainty.
+    One step of a :class:`MossGraspNetwork` with a fixed prefix of orders, as a graph holds it.
 
-    :param logits: float tensor, shape ``(..., M)``.
-    :returns: mean of the members' probabilities in [0, 1], and their standard deviation in
-        [0, 0.5], each of shape ``(...)``.
+    :param network: its weights are shared.
+    :param orders: orders 1 to this one are run.
     """
-    probabilities = torch.sigmoid(logits)
-    mean = probabilities.mean(dim=-1)
-    return mean, (probabilities - mean[..., None]).square().mean(dim=-1).sqrt()
+
+    def __init__(self, network: MossGraspNetwork, orders: int):
+        super().__init__()
+        self.network = network
+        self.orders = orders
+
+    def initial_state(self) -> tuple[Tensor, ...]:
+        """
+        Return the caches of the orders that are run, map by map, and the head's recent maps.
+
+        A step gives the newest of each and whoever steps keeps the queues: a graph has nothing to
+        copy.
+        """
+        caches, recent = self.network.initial_state(1)
+        looks = self.network.config.temporal_taps[:-1]
+        return (*chain(*caches[:self.orders]), *(recent[n] for n in looks))
+
+    def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
+                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """
+        Take one sample.
+
+        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
+        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
+        :param used: int64, shape ``(1,)``: orders 1 to this one count.
+        :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
+            caches' maps, and those of the prefix in use at the samples before, oldest first.
+        :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
+            run, shape ``(h * w, N * D')``; ``health``, a scalar, 0 if what is new in the state is
+            finite, else NaN; each cache's newest map; and this sample's map of each prefix.
+        """
+        network, kept = self.network, self.network.config.moss_window[0] - 1
+        caches = (*(state[n * kept:(n + 1) * kept] for n in range(self.orders)),
+                  *network.initial_state(1)[0][self.orders:])
+        features = network.backbone(network.normalise(image))
+        logits, encodings, caches, maps = network.step(
+            features, grasps, caches, state[self.orders * kept:], computed=self.orders,
+            used=used)
+        scores, uncertainties = ensemble_probability(logits.squeeze(0))
+        newest = [cache[-1] for cache in caches[:self.orders] if kept]
+        health = sum((part.sum() for part in newest), torch.stack(maps).sum())
+        return scores, uncertainties, encodings, health * 0, *newest, *maps
