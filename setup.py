@@ -1,11 +1,14 @@
 """Build of the ROS 2 package: modules, executables, and what lies in its share folder."""
 
 from pathlib import Path
+import sys
 
 from setuptools import find_packages, setup
 
 package_name = 'moss_perception'
 share = Path('share') / package_name
+# With pip, console scripts are in bin/ already.
+for_pip = {'bdist_wheel', 'editable_wheel'} & set(sys.argv)
 
 
 def share_files(*folders):
@@ -30,6 +33,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (str(share), ['package.xml']),
         *share_files('launch', 'config', 'models', 'samples'),
+        *([] if for_pip else [('bin', ['resource/bin/moss'])]),
     ],
     # For pip; colcon and rosdep read package.xml, and scripts/setup.sh pins its own versions.
     # The lower bounds are the oldest versions that the package is run with.

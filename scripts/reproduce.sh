@@ -81,11 +81,11 @@ trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
 failed() { moss_fail "a training failed: see its log in $folder"; }
 
 # What all arms begin with. That of the stored results is in the repository, so that arms that are trained later begin alike;
-# it was made by this very script, from the scenes above: move docs/results/backbone_64 away to have it trained again.
+# it was made by this very script, from the scenes above: move study/results/backbone_64 away to have it trained again.
 initial=$folder/backbone/backbone.safetensors
-if ((!small)) && [[ ! -e $initial && -e docs/results/backbone_64/backbone.safetensors ]]; then
+if ((!small)) && [[ ! -e $initial && -e study/results/backbone_64/backbone.safetensors ]]; then
   mkdir -p "$folder/backbone"
-  cp docs/results/backbone_64/* "$folder/backbone/"
+  cp study/results/backbone_64/* "$folder/backbone/"
 fi
 if [[ ! -e $initial ]]; then
   start_training backbone "$folder/backbone" study/backbone.yaml 0 "${first[@]}"

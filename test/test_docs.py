@@ -12,6 +12,7 @@ from study import pages
 from study.table import tables
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
+STUDY = DOCS.parent / 'study'
 FENCED = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
@@ -53,7 +54,8 @@ def test_the_example_with_a_model_of_transformers():
 
 
 def test_pages_point_to_files_that_exist():
-    pages = [*DOCS.glob('*.md'), DOCS.parent / 'README.md', DOCS.parent / 'CONTRIBUTING.md']
+    pages = [*DOCS.glob('*.md'), *(STUDY / 'docs').glob('*.md'), DOCS.parent / 'README.md',
+             DOCS.parent / 'CONTRIBUTING.md']
     for page in pages:
         for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', page.read_text(encoding='utf-8')):
             if '://' not in target:
@@ -63,8 +65,8 @@ def test_pages_point_to_files_that_exist():
 @pytest.mark.parametrize(('name', 'reference'), [
     ('arms', 'moss_12'), ('long', 'moss_12_long'), ('flow', 'moss_12_flow')])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(name, reference):
-    page = (DOCS / 'results.md').read_text(encoding='utf-8')
-    stored = tables(json.loads((DOCS / 'results' / f'{name}.json').read_text()), reference)
+    page = (STUDY / 'docs' / 'results.md').read_text(encoding='utf-8')
+    stored = tables(json.loads((STUDY / 'results' / f'{name}.json').read_text()), reference)
     asked = [what for result, what in pages.names(page) if result == name]
     assert {'sim', 'shifted', 'held_out'} <= set(asked)
     assert page == pages.fill(page, lambda result, what: stored[what] if result == name else None)

@@ -81,8 +81,8 @@ COMMANDS = {
 }
 
 _COMPLETION = """\
-Shell completion (bash; zsh after autoload -U bashcompinit && bashcompinit):
-  eval "$(register-python-argcomplete moss)"
+Shell completion, as a line of ~/.bashrc or ~/.zshrc:
+  eval "$(moss --completion bash)"
 """
 # By the module that is missing: what brings it along.
 _BRINGS = {
@@ -107,6 +107,8 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
         description='Grasp scores from a camera stream, with Multi-Order Self-Similarity (MOSS).',
         epilog=f'{_examples("moss demo", "moss evaluate --help")}\n\n{_COMPLETION}')
     parser.add_argument('--version', action='version', version=f'moss_perception {__version__}')
+    parser.add_argument('--completion', action=_Completion, choices=('bash', 'zsh', 'fish'),
+                        help='print what lets this shell complete the command')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(
@@ -118,6 +120,13 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
             one.set_defaults(handler=module.run, parser=one)
             module.add_arguments(one)
     return parser
+
+
+class _Completion(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        import argcomplete
+        print(argcomplete.shellcode(['moss'], shell=values))
+        parser.exit()
 
 
 def _examples(*lines: str) -> str:

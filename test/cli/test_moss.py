@@ -77,7 +77,7 @@ def test_the_help_lists_every_subcommand_and_tells_of_completion(capsys):
         moss(['--help'])
     shown = capsys.readouterr().out
     assert all(f'\n    {name} ' in shown for name in COMMANDS)
-    assert 'register-python-argcomplete moss' in shown
+    assert 'moss --completion bash' in shown
 
 
 @pytest.mark.parametrize(('words', 'message'), [
@@ -140,6 +140,22 @@ def test_a_shell_completes_a_command_line(programs, tmp_path, line, expected):
         _ARGCOMPLETE_STDOUT_FILENAME=str(answer))
     assert done.returncode == 0, done.stderr
     assert [x for x in sorted(answer.read_text().split('|')) if x] == expected
+
+
+def test_the_completion_that_is_printed_asks_the_command_itself(programs, tmp_path):
+    pytest.importorskip('argcomplete')
+    (tmp_path / 'moss').write_text(f'#!{sys.executable}\n{programs.start("moss")}\n')
+    (tmp_path / 'moss').chmod(0o755)
+    script = """
+PATH=$PWD:$PATH
+eval "$(moss --completion bash)"
+COMP_LINE='moss ev' COMP_POINT=7 COMP_TYPE=9 COMP_WORDS=(moss ev) COMP_CWORD=1
+$(complete -p moss | sed -E 's/.* -F ([^ ]+) .*/\\1/') moss
+echo "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(['bash', '-c', script], cwd=tmp_path, env=programs.environment(),
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ['evaluate'], done.stderr
 
 
 def test_a_source_tree_runs_as_a_module(programs, tmp_path):
