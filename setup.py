@@ -29,6 +29,7 @@ setup(
     name=package_name,
     version='0.1.0',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
+    package_data={f'{package_name}.evaluation.report': ['templates/*.html.j2', 'report.css']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (str(share), ['package.xml']),
@@ -39,6 +40,7 @@ setup(
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
+        'mcap>=1.2',
         'numpy>=1.26',
         'onnxruntime>=1.23',
         'opencv-python-headless>=4.6',
@@ -47,6 +49,7 @@ setup(
         'rosbags-image>=0.10',
         'safetensors>=0.8',
         'scipy>=1.15',
+        'tabulate>=0.8.9',
         # MOSS itself is torch: who installs the library wants to import it. A robot needs none,
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.
         'torch>=2.13',
@@ -59,7 +62,7 @@ setup(
     license='Apache-2.0',
     extras_require={
         'eval': ['scikit-learn>=1.7'],
-        'report': ['matplotlib>=3.10', 'scikit-learn>=1.7'],
+        'report': ['jinja2>=3.1', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'pytest', 'pytest-timeout',
                  'ruff'],

@@ -12,6 +12,7 @@ from typing import Any
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.cli.common import cpu_name, write_text
+from moss_perception.core.tables import markdown
 
 PACKAGES = ('torch', 'onnxruntime', 'numpy', 'vit-pytorch', 'transformers', 'monai')
 
@@ -147,9 +148,4 @@ def format_table(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return '(nothing)'
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [columns] + [[show(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
-    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + ' |'
-             for line in cells]
-    lines.insert(1, '|' + '|'.join('-' * (width + 2) for width in widths) + '|')
-    return '\n'.join(lines)
+    return markdown(columns, [[show(row.get(column)) for column in columns] for row in rows])

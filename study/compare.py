@@ -154,7 +154,7 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
 def _measure_all(arguments: argparse.Namespace) -> dict:
     from moss_perception.cli.evaluate_scenes import refuse_training_scenes
     from moss_perception.data.scenes import load_scenes
-    from moss_perception.evaluation.statistics import require
+    from moss_perception.evaluation.intervals import require
     import torch
 
     from study.comparison import Attempts, compare_pairs, summarise

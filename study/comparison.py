@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation import metrics, ranking, statistics
+from moss_perception.evaluation import intervals, metrics, ranking
 import numpy as np
 
 # Attempts of one scene belong together; AUROC's interval is the slow part of a comparison.
@@ -120,10 +120,11 @@ def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
 
 
 def _average(found: list[dict], chosen: np.ndarray) -> dict[str, float]:
-    low, high = statistics.mean_interval(chosen.mean(axis=0), repeats=2000)
+    mean = intervals.mean_interval(chosen.mean(axis=0))
     each = chosen.mean(axis=1)
     return {**{key: _mean([one[key] for one in found]) for key in found[0]},
-            'low': low, 'high': high, 'least': float(each.min()), 'most': float(each.max())}
+            'low': mean.low, 'high': mean.high,
+            'least': float(each.min()), 'most': float(each.max())}
 
 
 def _mean(values: list[float]) -> float:
@@ -153,7 +154,7 @@ def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any
     Test every two arms against one another, on the same scenes and the seeds that both have.
 
     :returns: ``ours``, ``theirs``, ``set``, ``kind``, ``seeds``, and what
-        :func:`moss_perception.evaluation.statistics.paired_test` gives.
+        :func:`moss_perception.evaluation.intervals.paired_test` gives.
     """
     arms, found = by_arm(runs), []
     for one, other in combinations(arms, 2):
@@ -166,5 +167,5 @@ def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any
             for kind, where in kinds_of(described['motions']).items():
                 found.append({'ours': other, 'theirs': one, 'set': name, 'kind': kind,
                               'seeds': seeds,
-                              **statistics.paired_test(ours[:, where], theirs[:, where])})
+                              **intervals.paired_test(ours[:, where], theirs[:, where])})
     return found

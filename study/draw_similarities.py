@@ -62,7 +62,7 @@ def _draw(network, model: str, folders: dict, seeds: dict, arguments) -> None:
 
 
 def _summarise(network, model: str, folders: dict, arguments) -> None:
-    from moss_perception.evaluation.statistics import require
+    from moss_perception.evaluation.intervals import require
 
     from study.similarities import summarise
     from study.similarity_maps import read_similarities

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation.statistics import measure_interval, require
+from moss_perception.evaluation.intervals import require, statistic_interval
 from moss_perception.models.build import ClipNetwork
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.network import GraspNetwork
@@ -145,5 +145,5 @@ def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         known, said = truth[index], predicted[index]
         return float(1 - ((known - said) ** 2).sum() / ((known - known.mean(0)) ** 2).sum())
 
-    low, high = measure_interval(share, len(truth), _REPEATS)
-    return {'r2': share(np.arange(len(truth))), 'low': low, 'high': high}
+    found = statistic_interval(share, len(truth), repeats=_REPEATS)
+    return {'r2': found.value, 'low': found.low, 'high': found.high}

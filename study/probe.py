@@ -8,9 +8,9 @@ from pathlib import Path
 import sys
 
 from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.core.tables import markdown
 
 from study.compare import find_checkpoints, named_folders
-from study.table import lay_out
 
 log = logging.getLogger('probe')
 
@@ -66,7 +66,7 @@ def _table(runs: list[dict], sets: list[str]) -> str:
     rows = [[run['arm'], str(run['seed']), name, what, *(_figure(found.get(one)) for one in sets)]
             for run in runs for name, kinds in run['maps'].items()
             for what, found in kinds.items()]
-    return lay_out(['arm', 'seed', 'map', 'of', *sets], rows)
+    return markdown(['arm', 'seed', 'map', 'of', *sets], rows)
 
 
 def _figure(found: dict | None) -> str:

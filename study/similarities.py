@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from moss_perception.evaluation.statistics import mean_interval, measure_interval
+from moss_perception.core.tables import markdown
+from moss_perception.evaluation.intervals import Interval, mean_interval, statistic_interval
 import numpy as np
-
-from study.table import lay_out
 
 # Cosines so little below the strongest count as no less alike.
 _LITTLE = 0.1
@@ -119,12 +118,12 @@ def foretelling(some: list[Similarities], order: int) -> tuple[float, float, flo
     centres = centre(np.stack([one.values[order - 1, [0, -1]] for one in some]))
     moved, way = centres[:, 1] - centres[:, 0], np.stack([one.way[::-1] for one in some])
     if np.abs(way).max() < _MOVES_PX:
-        return float('nan'), float('nan'), float('nan')
+        return Interval(why='nothing moves')
 
     def correlate(index: np.ndarray) -> float:
         return float(np.corrcoef(moved[index].ravel(), way[index].ravel())[0, 1])
 
-    return correlate(np.arange(len(some))), *measure_interval(correlate, len(some))
+    return statistic_interval(correlate, len(some))
 
 
 def summarise(sets: dict[str, list[Similarities]]) -> str:
@@ -138,9 +137,9 @@ def summarise(sets: dict[str, list[Similarities]]) -> str:
         found = [measures(one) for one in some]
         for order in range(1, len(some[0].values) + 1):
             columns = [[one[key][order - 1] for one in found] for key in found[0]]
-            figures = [(np.mean(column), *mean_interval(column)) for column in columns]
+            figures = [mean_interval(column) for column in columns]
             rows.append([name, str(len(some)), str(order), *(
-                f'{mean:.2f} [{low:.2f}, {high:.2f}]'
-                for mean, low, high in [*figures, foretelling(some, order)])])
-    return lay_out(['set', 'scenes', 'order', 'contrast', 'strongest', 'alike', 'away',
+                f'{of.value:.2f} [{of.low:.2f}, {of.high:.2f}]'
+                for of in [*figures, foretelling(some, order)])])
+    return markdown(['set', 'scenes', 'order', 'contrast', 'strongest', 'alike', 'away',
                     'foretells'], rows)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.tables import markdown
 
 from study.goals import goals, seen_from
 from study.monitoring import TIMES_S
@@ -57,14 +58,14 @@ def _costs(result: dict[str, Any]) -> str:
         rows.append([arm, ','.join(map(str, result['arms'][arm]['seeds'])),
                      f'{cost["parameters"]:.0f}', f'{cost["mflop_a_frame"]:.1f}',
                      f'{cost["ms_a_frame"]:.2f}', f'{cost["ms_a_window"]:.1f}'])
-    return 'Cost on ' + result['machine'] + '\n\n' + lay_out(
+    return 'Cost on ' + result['machine'] + '\n\n' + markdown(
         ['arm', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
 
 
 def _goals(result: dict[str, Any], reference: str) -> str:
     rows = [[row['goal'], row['found'], row['wanted'], 'yes' if row['met'] else 'no']
             for row in goals(result, reference)]
-    return 'Goals\n\n' + lay_out(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
+    return 'Goals\n\n' + markdown(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
 
 
 def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
@@ -87,7 +88,7 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
     title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
              f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
              'grasp in %, mean over the seeds [95 % interval, scenes drawn with replacement].')
-    return title + '\n\n' + lay_out(
+    return title + '\n\n' + markdown(
         ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}'], rows)
 
 
@@ -104,7 +105,7 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
         return ''
     title = (f'{name}: success of {reference} less that of another arm, in points, on the same '
              'scenes and seeds [95 % interval, paired bootstrap], and p (signs flipped).')
-    return title + '\n\n' + lay_out(['other arm', 'motion', 'difference', 'p'], rows)
+    return title + '\n\n' + markdown(['other arm', 'motion', 'difference', 'p'], rows)
 
 
 def _monitoring(result: dict[str, Any], name: str) -> str:
@@ -120,7 +121,7 @@ def _monitoring(result: dict[str, Any], name: str) -> str:
     rows.append(['', 'to be lost', *(f'{count:.0f}' for count in still)])
     title = (f'{name}: AUROC of a grasp under way, by the time since its decision: of all that '
              'were watched, and of those that were not lost by then.')
-    return title + '\n\n' + lay_out(
+    return title + '\n\n' + markdown(
         ['arm', 'grasps', *(f'{time_s:.1f} s' for time_s in TIMES_S)], rows)
 
 
@@ -141,7 +142,7 @@ def _uncertainty(result: dict[str, Any], name: str) -> str:
              'those of equal margin; attempts of this set among those of the first. And sets that '
              'are to hold the outcome in 90 % (split conformal): how many do, how many leave it '
              'open, in %.')
-    return title + '\n\n' + lay_out(
+    return title + '\n\n' + markdown(
         ['arm', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
          'covered', 'open'], rows)
 
@@ -151,7 +152,7 @@ def _seeds(result: dict[str, Any]) -> str:
                                              for name in result['sets'])]
             for arm in result['arms']
             for run in sorted(result['runs'], key=lambda run: run['seed']) if run['arm'] == arm]
-    return 'Success of the chosen grasp of each training, in %.\n\n' + lay_out(
+    return 'Success of the chosen grasp of each training, in %.\n\n' + markdown(
         ['arm', 'seed', *result['sets']], rows)
 
 
@@ -161,11 +162,3 @@ def _area(value: float | None) -> str:
 
 def _percent(values: dict[str, float]) -> str:
     return f'{100 * values["success"]:.1f}'
-
-
-def lay_out(head: list[str], rows: list[list[str]]) -> str:
-    """Lay out a table that is also Markdown."""
-    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-    lines = ['| ' + ' | '.join(cell.ljust(width) for cell, width in zip(
-        row, widths, strict=True)) + ' |' for row in [head, ['-' * w for w in widths], *rows]]
-    return '\n'.join(lines)

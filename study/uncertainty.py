@@ -75,11 +75,14 @@ def conformal_threshold(scores: np.ndarray, labels: np.ndarray, level: float = 0
     :param scores: probabilities of success, shape ``(N,)``, of scenes to calibrate on.
     :param labels: bool, shape ``(N,)``.
     :param level: share of the sets that are to hold the true outcome.
-    :returns: the most that ``1 - p`` of an outcome in the set may be.
+    :returns: the most that ``1 - p`` of an outcome in the set may be, in [0, 1]. It is 1, so that
+        every set holds both outcomes, where there are too few attempts to promise the level:
+        fewer than nine for 0.9.
     """
     surprise = np.sort(np.where(labels, 1 - scores, scores))
-    rank = int(np.ceil((len(surprise) + 1) * level))
-    return float(surprise[min(rank, len(surprise)) - 1])
+    # Less a little: 0.9 times a number of attempts may come out above the whole number it is.
+    rank = int(np.ceil((len(surprise) + 1) * level - 1e-9))
+    return float(surprise[rank - 1]) if rank <= len(surprise) else 1.0
 
 
 def measure_conformal(scores: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Any]:

@@ -208,7 +208,8 @@ def _evaluation(path: Path, records: list[BagRecord],
 
 def tell(evaluation: Evaluation, reference: str) -> None:
     """Print what was found, domain by domain."""
-    from moss_perception.evaluation import resampling
+    from moss_perception.evaluation.intervals import bootstrap_interval
+    from moss_perception.evaluation.measures import auroc
     from moss_perception.evaluation.report.pooling import pool
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
     for record in evaluation.bags:
@@ -220,9 +221,7 @@ def tell(evaluation: Evaluation, reference: str) -> None:
         line = f'{held} of {len(one.attempts)} attempts succeeded, {len(sample)} scored'
         if sample.labels.any() and not sample.labels.all():
             # By the groups and draws of the report, so that both show one interval.
-            drawn = resampling.draw(sample, {'auroc': resampling.auroc}, seed=number)['auroc']
-            found = resampling.percentile_interval(
-                resampling.value_of(resampling.auroc, sample), drawn)
+            found = bootstrap_interval(auroc, sample, seed=number)
             line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
         elif one.attempts:
             line += '; AUROC is undefined: expected scored attempts of both outcomes'

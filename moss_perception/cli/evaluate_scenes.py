@@ -91,11 +91,11 @@ def _chosen(scores, labels, groups, scenes: list) -> dict:
 
 def _choice(scores, labels, groups) -> dict[str, float]:
     """Tell how often the best grasp of a scene succeeds."""
+    from moss_perception.evaluation.intervals import mean_interval
     from moss_perception.evaluation.ranking import chosen_success
-    from moss_perception.evaluation.statistics import mean_interval
     chosen = chosen_success(scores, labels, groups)
-    low, high = mean_interval(chosen)
-    return {'model': float(chosen.mean()), 'low': low, 'high': high}
+    mean = mean_interval(chosen)
+    return {'model': mean.value, 'low': mean.low, 'high': mean.high}
 
 
 def _arm(orders: int) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from moss_perception.evaluation import metrics
-from moss_perception.evaluation.statistics import paired_test
+from moss_perception.evaluation.intervals import paired_test
 import numpy as np
 
 _EDGE = 1e-6

@@ -3,19 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from moss_perception.evaluation.intervals import bootstrap_interval, Interval
+from moss_perception.evaluation.measures import auroc, balanced_accuracy, Scored
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.resampling import (
-    auroc,
-    balanced_accuracy,
-    draw,
-    Interval,
-    percentile_interval,
-    Scored,
-    value_of,
-)
 import numpy as np
 
-_MEASURES = {'auroc': auroc, 'balanced_accuracy': balanced_accuracy}
+_MEASURES = (auroc, balanced_accuracy)
 _STEPS = 32
 _SMALLEST_STEP_S = 0.1
 # A score that is older than this tells nothing of now.
@@ -94,9 +87,8 @@ def _curve(attempts: Sequence[AttemptRecord], times_s: np.ndarray, moments) -> C
         if min(held, int(there.sum()) - held) < _LEAST_OF_EACH:
             continue
         sample = Scored(scores[there], labels[there], np.flatnonzero(there))
-        drawn = draw(sample, _MEASURES, repeats=_REPEATS)
-        rows.append((time_s, *(percentile_interval(value_of(measure, sample), drawn[name])
-                               for name, measure in _MEASURES.items()), len(sample)))
+        rows.append((time_s, *(bootstrap_interval(measure, sample, repeats=_REPEATS)
+                               for measure in _MEASURES), len(sample)))
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     return Curve(np.array(columns[0], float), columns[1], columns[2], np.array(columns[3], int))
 

@@ -1,7 +1,7 @@
-"""Metrics of probabilities against outcomes: what resampling.py has, of one set of attempts."""
+"""Measures of one set of scores against its outcomes, from plain arrays."""
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.evaluation import resampling
+from moss_perception.evaluation import intervals, measures
 import numpy as np
 
 
@@ -22,26 +22,26 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     :returns: area in [0, 1]; NaN if there is only one class.
     :raises ShapeError: if the lengths differ.
     """
-    return _value(resampling.auroc, scores, labels)
+    return _value(measures.auroc, scores, labels)
 
 
 def brier(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean squared difference between probability and outcome, in [0, 1]."""
-    return _value(resampling.brier, scores, labels)
+    return _value(measures.brier, scores, labels)
 
 
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean gap of probability and frequency over ten equal-width bins, in [0, 1]."""
-    return _value(resampling.ece, scores, labels)
+    return _value(measures.ece, scores, labels)
 
 
-def _value(measure: resampling.Measure, scores: np.ndarray, labels: np.ndarray) -> float:
+def _value(measure: measures.Measure, scores: np.ndarray, labels: np.ndarray) -> float:
     scores, labels = _check(scores, labels)
-    return resampling.value_of(measure, resampling.Scored(scores, labels, np.arange(len(scores))))
+    return measures.value_of(measure, measures.Scored(scores, labels, np.arange(len(scores))))
 
 
 def auroc_interval(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, *,
-                   repeats: int = resampling.REPEATS, seed: int = 0) -> tuple[float, float]:
+                   repeats: int = intervals.REPEATS, seed: int = 0) -> tuple[float, float]:
     """
     Return the 95 % percentile interval of :func:`auroc` by drawing whole groups with replacement.
 
@@ -53,10 +53,8 @@ def auroc_interval(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, *
     :returns: lower and upper end; NaN if the area is undefined, or is in most of the draws.
     :raises ShapeError: if the lengths differ.
     """
-    sample = resampling.Scored(*_check(scores, labels), np.asarray(groups))
-    drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=repeats, seed=seed)
-    found = resampling.percentile_interval(
-        resampling.value_of(resampling.auroc, sample), drawn['auroc'])
+    sample = measures.Scored(*_check(scores, labels), np.asarray(groups))
+    found = intervals.bootstrap_interval(measures.auroc, sample, repeats=repeats, seed=seed)
     return found.low, found.high
 
 

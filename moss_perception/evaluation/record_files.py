@@ -42,8 +42,8 @@ def read_evaluation(path: Path) -> Evaluation:
     """
     try:
         values = json.loads(path.read_text())
-        if values.pop('format') != FORMAT:
-            raise ValueError(f'expected the format {FORMAT}')
+        if (found := values.pop('format', None)) != FORMAT:
+            raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
         bags = tuple(BagRecord(**_restored(bag) | {
             'attempts': tuple(AttemptRecord(**_restored(x)) for x in bag['attempts']),
             'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes']),
@@ -51,7 +51,7 @@ def read_evaluation(path: Path) -> Evaluation:
             for bag in values['bags'])
         return Evaluation(**values | {'bags': bags})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MossError(f'{path} is no evaluation that can be read: {error}') from error
+        raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
 
 def merge(evaluations: list[Evaluation]) -> Evaluation:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from moss_perception.evaluation.resampling import ece, Interval, Scored, value_of, wilson
+from moss_perception.evaluation.intervals import Interval, wilson
+from moss_perception.evaluation.measures import ece, Scored, value_of
 import numpy as np
 
 # So many of each outcome are the least that a temperature is fitted to.

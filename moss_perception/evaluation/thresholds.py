@@ -7,6 +7,7 @@ import operator
 import re
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.tables import lay_out
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')
@@ -89,13 +90,10 @@ class Verdict:
         :param short_only: only those that fell short.
         """
         rows = [row for row in self.rows if not (short_only and row.met)]
-        cells = [('domain', 'what', 'is', 'required', '')]
-        cells += [(row.domain, row.metric, show(row.value), row.required,
-                   'met' if row.met else 'SHORT' + (f': {row.reason}' if row.reason else ''))
-                  for row in rows]
-        widths = [max(len(line[n]) for line in cells) for n in range(4)]
-        return '\n'.join('  '.join([*(cell.ljust(width) for cell, width in zip(
-            line, widths, strict=False)), line[4]]).rstrip() for line in cells)
+        return lay_out([(
+            row.domain, row.metric, show(row.value), row.required,
+            'met' if row.met else 'SHORT' + (f': {row.reason}' if row.reason else ''))
+            for row in rows], ('domain', 'what', 'is', 'required', ''))
 
 
 def show(value: float) -> str:

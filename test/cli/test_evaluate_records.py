@@ -97,7 +97,7 @@ def _accuracy(values):
 
 def test_records_that_cannot_be_used_are_one_line(records, tmp_path, caplog):
     for names, said in (([records[0]] * 2, 'names a file twice'),
-                        ([str(tmp_path / 'none.json')], 'none.json is no evaluation')):
+                        ([str(tmp_path / 'none.json')], 'none.json is not a readable evaluation')):
         caplog.clear()
         assert moss(['evaluate', '--records', *names, '--report', str(tmp_path / 'new')]) == 1
         assert said in caplog.text and caplog.text.count('\n') == 1

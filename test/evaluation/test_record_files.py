@@ -6,6 +6,7 @@ import json
 from moss_perception.core.errors import MossError
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+from moss_perception.evaluation.report import write_report
 import numpy as np
 import pytest
 
@@ -55,8 +56,20 @@ def test_a_file_from_before_there_were_pictures_has_none(evaluation, tmp_path):
     '', '[]', '{}', '{"format": "other"}', '{"format": "moss_perception.evaluation/1"}'])
 def test_another_file_is_refused_by_its_name(tmp_path, text):
     (tmp_path / 'x.json').write_text(text)
-    with pytest.raises(MossError, match='x.json is no evaluation'):
+    with pytest.raises(MossError, match='x.json is not a readable evaluation record'):
         read_evaluation(tmp_path / 'x.json')
+
+
+def test_a_report_is_not_taken_for_an_evaluation_record(evaluation, tmp_path):
+    for needed in ('scipy', 'sklearn', 'matplotlib', 'jinja2'):
+        pytest.importorskip(needed)
+    write_report([evaluation], tmp_path)
+    write_evaluation(tmp_path / 'record.json', evaluation)
+    formats = [json.loads((tmp_path / name).read_text())['format']
+               for name in ('report.json', 'record.json')]
+    assert len(set(formats)) == 2
+    with pytest.raises(MossError, match=f"its format is '{formats[0]}', expected '{formats[1]}'"):
+        read_evaluation(tmp_path / 'report.json')
 
 
 def test_a_place_where_nothing_can_be_written_is_one_line(evaluation, tmp_path):

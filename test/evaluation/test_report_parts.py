@@ -6,11 +6,11 @@ import math
 from moss_perception.cli.evaluate_bags import tell
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.evaluation import agreement, early, reliability, thresholds
+from moss_perception.evaluation.measures import Scored
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import pooling
 from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import summarise
-from moss_perception.evaluation.resampling import Scored
 import numpy as np
 import pytest
 

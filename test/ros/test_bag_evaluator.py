@@ -215,7 +215,8 @@ def test_a_predictor_of_another_checkpoint_is_refused(
     ({'record': 'r.json', 'require': 'auroc>=0.5'}, 'parameter require goes with report'),
     ({'record': 'r.json', 'bag': '/nowhere'}, '/nowhere'),
     ({'report': 'r', 'require': 'beauty>=1'}, 'beauty'),
-    ({'record': 'r.json', 'others': ['/nowhere.json']}, '/nowhere.json is no evaluation')])
+    ({'record': 'r.json', 'others': ['/nowhere.json']},
+     '/nowhere.json is not a readable evaluation')])
 def test_what_cannot_be_evaluated_is_one_line(evaluator, parameters, line):
     node = evaluator(**parameters)
     assert node.wait(60) == 1

@@ -3,7 +3,7 @@
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import ConfigError
 from moss_perception.ros.common.lifecycle import ManagedNode
-from moss_perception.ros.predictor.inputs import Inputs, table
+from moss_perception.ros.predictor.inputs import Inputs
 from moss_perception.ros.predictor.parameters import PredictorParameters
 import pytest
 import rclpy
@@ -117,7 +117,3 @@ def test_images_stay_the_last_that_are_served(context, harness):
     harness.wait_for(alone, 10, 'the end of those of before')
     inputs.destroy()
     assert '/image' not in order()
-
-
-def test_a_table_is_aligned():
-    assert table([('in', '/a', 'x'), ('out', '/long', 'y')]) == 'in   /a     x\nout  /long  y'

@@ -9,7 +9,7 @@ import cv2
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.data.schema import Sample
 from moss_perception.evaluation import metrics, ranking
-from moss_perception.evaluation.statistics import mean_interval, paired_test
+from moss_perception.evaluation.intervals import mean_interval, paired_test
 import numpy as np
 import pytest
 
@@ -78,10 +78,11 @@ def test_arms_that_are_alike_do_not_differ():
 
 def test_the_interval_of_a_mean_shrinks_with_scenes():
     values = np.tile([0.0, 1.0], 50)
-    low, high = mean_interval(values)
+    found = mean_interval(values)
     # 1.96 standard errors of a fair coin; bootstrap draws are that of binomials.
-    assert (low, high) == (pytest.approx(0.402, abs=0.02), pytest.approx(0.598, abs=0.02))
-    assert all(math.isnan(end) for end in mean_interval(values[:1]))
+    assert (found.low, found.high) == pytest.approx((0.402, 0.598), abs=0.02)
+    one = mean_interval(values[:1])
+    assert math.isnan(one.low) and math.isnan(one.high)
 
 
 def test_an_uncertainty_that_knows_the_errors_finds_them():

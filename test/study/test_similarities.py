@@ -72,11 +72,12 @@ def test_measures_leave_the_newest_sample_out():
 
 def test_a_shift_foretells_the_way_that_goes_with_it():
     scenes = [seen((0, step), seed, (8.0 * step, 0.0)) for seed, step in enumerate((-1, 0, 1) * 5)]
-    r, low, high = foretelling(scenes, 1)
+    found = foretelling(scenes, 1)
+    r, low, high = found.value, found.low, found.high
     assert r == pytest.approx(1, abs=1e-4) and low <= r <= high + 1e-9
     other = [seen((0, step), 0, (-8.0 * step, 0.0)) for step in (-1, 0, 1) * 5]
-    assert foretelling(other, 1)[0] == pytest.approx(-1, abs=1e-4)
-    assert np.isnan(foretelling([seen((0, 0), way=(0.0, 0.0))] * 3, 1)[0])
+    assert foretelling(other, 1).value == pytest.approx(-1, abs=1e-4)
+    assert np.isnan(foretelling([seen((0, 0), way=(0.0, 0.0))] * 3, 1).value)
 
 
 def test_the_table_has_a_row_a_set_and_order():

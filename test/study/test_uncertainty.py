@@ -58,6 +58,20 @@ def test_prediction_sets_hold_what_they_promise():
     assert sure == {'coverage': 0.5, 'undecided': 0.0}
 
 
+@pytest.mark.parametrize('count', [0, 1, 8, 9, 19])
+def test_prediction_sets_of_few_attempts_cover_what_they_promise(count):
+    generator = np.random.default_rng(4)
+    held = []
+    for _ in range(400):
+        scores = generator.random(count + 50)
+        labels = generator.random(count + 50) < scores
+        threshold = conformal_threshold(scores[:count], labels[:count])
+        held.append(measure_conformal(scores[count:], labels[count:], threshold)['coverage'])
+    # The promise is of the mean over calibrations; its standard error is below 0.005 here.
+    assert np.mean(held) > 0.885
+    assert (np.mean(held) == 1) == (count < 9)
+
+
 def test_a_summary_tells_one_training_from_all():
     generator = np.random.default_rng(3)
     labels = generator.random(60) < 0.5

@@ -3,11 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from moss_perception.evaluation import resampling
 from moss_perception.evaluation.agreement import Agreement, agreement
+from moss_perception.evaluation.intervals import (
+    difference_of_shares,
+    draw,
+    Interval,
+    percentile_interval,
+    REPEATS,
+    wilson,
+)
+from moss_perception.evaluation.measures import auroc, Scored, value_of
 from moss_perception.evaluation.report.pooling import executed, Pool
 from moss_perception.evaluation.report.summary import Domain, Summary
-from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np
 
 MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
@@ -49,7 +56,7 @@ def _keys(pool: Pool) -> list[tuple]:
             for bag in pool.bags for one in executed(bag)]
 
 
-def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) -> Interval:
+def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval:
     """
     Compare the AUROC of two checkpoints on the attempts that both have scored.
 
@@ -61,17 +68,17 @@ def difference(first: Domain, other: Domain, repeats: int = resampling.REPEATS) 
     both = mine.known & theirs.known
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
                       pool.episodes[both]) for pool in (mine, theirs)]
-    measures = {'auroc': resampling.auroc}
-    before, after = (resampling.value_of(resampling.auroc, one) for one in samples)
-    drawn = [resampling.draw(one, measures, repeats=repeats)['auroc'] for one in samples]
-    return resampling.percentile_interval(
+    before, after = (value_of(auroc, one) for one in samples)
+    # Both with the same episodes drawn, so that the difference is paired.
+    drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
+    return percentile_interval(
         after - before, drawn[1] - drawn[0],
         other.counts.one_class or 'the scored attempts have one outcome')
 
 
 def task_success(one: Domain) -> Interval:
     """Tell how often an attempt succeeded; those in which nothing was executed did not."""
-    return resampling.wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
+    return wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
@@ -87,7 +94,7 @@ def success_less_first(first: Domain, other: Domain) -> Interval | None:
     """
     if not is_closed_loop((first, other)):
         return None
-    return resampling.difference_of_shares(other.measures['success'], first.measures['success'])
+    return difference_of_shares(other.measures['success'], first.measures['success'])
 
 
 def rankings(summaries: Sequence[Summary]) -> list[Ranking]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
-from moss_perception.evaluation.resampling import Interval
 import numpy as np
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 import math
 
+from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.report import figures, html
 from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.quality import MEASURES, split
 from moss_perception.evaluation.report.summary import Domain, Summary
-from moss_perception.evaluation.resampling import Interval
 
 # Of each, on which side of no gap it is worse.
 _SHOWN = {'auroc': 'left', 'success': 'left', 'accuracy': 'left', 'brier': 'right',

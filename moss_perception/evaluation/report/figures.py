@@ -6,9 +6,9 @@ import io
 import matplotlib
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
+from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED, PAPER
 from moss_perception.evaluation.report.summary import Calibration, Domain
-from moss_perception.evaluation.resampling import Interval
 import numpy as np
 
 # Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed

@@ -29,7 +29,8 @@ from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
-FORMAT = 'moss_perception.evaluation/1'
+# Not that of record_files.py: the two files hold different things.
+FORMAT = 'moss_perception.report/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
            'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'novelty',
            'predicted', 'correct', 'scored_s', 'motion', 'object')

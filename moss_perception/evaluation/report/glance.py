@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 import math
 
+from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import figures, html
 from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import Domain, Summary
-from moss_perception.evaluation.resampling import Interval
 from moss_perception.evaluation.thresholds import show, Verdict
 
 # Below this an interval is wider than most differences that matter.

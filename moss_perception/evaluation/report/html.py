@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 import math
 
-from moss_perception.evaluation.resampling import Interval
+from moss_perception.evaluation.intervals import Interval
 
 
 class Markup(str):

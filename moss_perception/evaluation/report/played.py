@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from moss_perception.evaluation import resampling
 from moss_perception.evaluation.beats import DURATIONS, OUT
+from moss_perception.evaluation.intervals import wilson
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import html
 import numpy as np
@@ -53,7 +53,7 @@ def executed(bag: BagRecord) -> dict[str, Any]:
     """Count what was executed, and how often it succeeded, with Wilson's interval."""
     done = [one for one in bag.attempts if one.executed]
     held = sum(one.success for one in done)
-    of = resampling.wilson(held, len(done))
+    of = wilson(held, len(done))
     return {'attempts': len(bag.attempts), 'executed': len(done), 'succeeded': held,
             'success': of.value, 'success_low': of.low, 'success_high': of.high}
 
@@ -73,7 +73,7 @@ def _closed_loop(bags: Sequence[BagRecord]) -> list[html.Markup]:
     rows = []
     for bag in bags:
         of = executed(bag)
-        rate = resampling.wilson(of['succeeded'], of['executed'])
+        rate = wilson(of['succeeded'], of['executed'])
         rows.append([bag.domain, of['attempts'], of['attempts'] - of['executed'], of['executed'],
                      of['succeeded'], html.figure(rate, True)])
     return [html.tag('h2', 'The closed loop: grasps that were executed', id='closed-loop'),

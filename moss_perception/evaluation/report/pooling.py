@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
+from moss_perception.evaluation.measures import Scored
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
-from moss_perception.evaluation.resampling import Scored
 import numpy as np
 
 _FACTOR = re.compile(r'\w+\.([a-z_]+)')

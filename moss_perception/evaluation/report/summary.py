@@ -3,10 +3,19 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from moss_perception.evaluation import early, reliability, resampling
+from moss_perception.evaluation import early, measures, reliability
+from moss_perception.evaluation.intervals import (
+    bootstrap_interval,
+    difference_of_shares,
+    draw,
+    Interval,
+    percentile_interval,
+    REPEATS,
+    wilson,
+)
+from moss_perception.evaluation.measures import Scored, value_of
 from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.report.pooling import Pool, pool
-from moss_perception.evaluation.resampling import Interval, Scored
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
@@ -94,7 +103,7 @@ class Domain:
     """
     One domain, evaluated with one checkpoint.
 
-    :ivar measures: by name: those of ``resampling.MEASURES`` by episodes drawn with replacement;
+    :ivar measures: by name: those of ``measures.MEASURES`` by episodes drawn with replacement;
         ``accuracy``, ``success`` and ``passed_success`` with Wilson's interval; ``error_auroc``,
         how well the uncertainty finds wrong decisions.
     :ivar gaps: this domain less the reference, by measure; empty for the reference.
@@ -137,7 +146,7 @@ class Summary:
 
 
 def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float = 0.5,
-              repeats: int = resampling.REPEATS) -> Summary:
+              repeats: int = REPEATS) -> Summary:
     """
     Measure everything that a report shows of one checkpoint.
 
@@ -152,13 +161,13 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
     domains, base_draws, first = [], {}, None
     for number, one in enumerate(pools):
         counts = _count(one, threshold)
-        measures, draws = _measure(one, counts, threshold, number, repeats)
+        found, draws = _measure(one, counts, threshold, number, repeats)
         if one is base:
-            base_draws, first = draws, measures
+            base_draws, first = draws, found
         domains.append(Domain(
-            one, one is base, counts, measures,
-            _gaps(measures, draws, first, base_draws) if base and one is not base else {},
-            _calibrate(one, measures, temperature, evaluation.temperature, repeats),
+            one, one is base, counts, found,
+            _gaps(found, draws, first, base_draws) if base and one is not base else {},
+            _calibrate(one, found, temperature, evaluation.temperature, repeats),
             early.since_decision(one.attempts), early.to_outcome(one.attempts),
             _novelty(one, base, repeats) if base and one is not base else None))
     return Summary(evaluation, reference, threshold, temperature, tuple(domains))
@@ -177,17 +186,17 @@ def _count(one: Pool, threshold: float) -> Counts:
 def _measure(one: Pool, counts: Counts, threshold: float, seed: int,
              repeats: int) -> tuple[dict[str, Interval], dict[str, np.ndarray]]:
     sample = one.scored
-    functions = {**resampling.MEASURES, 'balanced_accuracy': lambda drawn, weights:
-                 resampling.balanced_accuracy(drawn, weights, threshold)}
-    draws = resampling.draw(sample, functions, repeats=repeats, seed=seed)
-    found = {name: resampling.percentile_interval(
-        resampling.value_of(function, sample), draws[name],
-        counts.one_class if name in resampling.NEED_BOTH else 'no attempt has a score')
+    functions = {**measures.MEASURES, 'balanced_accuracy': lambda drawn, weights:
+                 measures.balanced_accuracy(drawn, weights, threshold)}
+    draws = draw(sample, functions, repeats=repeats, seed=seed)
+    found = {name: percentile_interval(
+        value_of(function, sample), draws[name],
+        counts.one_class if name in measures.NEED_BOTH else 'no attempt has a score')
         for name, function in functions.items()}
     right = int(((sample.scores >= threshold) == sample.labels).sum())
-    found['accuracy'] = resampling.wilson(right, len(sample))
-    found['success'] = resampling.wilson(counts.held, counts.attempts)
-    found['passed_success'] = resampling.wilson(counts.passed_held, counts.passed)
+    found['accuracy'] = wilson(right, len(sample))
+    found['success'] = wilson(counts.held, counts.attempts)
+    found['passed_success'] = wilson(counts.passed_held, counts.passed)
     found['error_auroc'] = _error_auroc(one, threshold, repeats)
     return found, draws
 
@@ -201,13 +210,8 @@ def _error_auroc(one: Pool, threshold: float, repeats: int) -> Interval:
     wrong = ((sample.scores >= threshold) != sample.labels)[known]
     if wrong.all() or not wrong.any():
         return Interval(why='all decisions are ' + ('wrong' if wrong.all() else 'right'))
-    return _area(Scored(spread[known], wrong, sample.episodes[known]), repeats)
-
-
-def _area(sample: Scored, repeats: int) -> Interval:
-    drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=repeats)
-    return resampling.percentile_interval(resampling.value_of(resampling.auroc, sample),
-                                          drawn['auroc'])
+    return bootstrap_interval(
+        measures.auroc, Scored(spread[known], wrong, sample.episodes[known]), repeats=repeats)
 
 
 def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[str, Interval],
@@ -215,19 +219,19 @@ def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[st
     found = {}
     for name in GAPS:
         if name in draws:
-            found[name] = resampling.percentile_interval(
+            found[name] = percentile_interval(
                 mine[name].value - base[name].value, draws[name] - base_draws[name],
                 mine[name].why or f'undefined in the reference: {base[name].why}')
         else:
-            found[name] = resampling.difference_of_shares(mine[name], base[name])
+            found[name] = difference_of_shares(mine[name], base[name])
     return found
 
 
-def _calibrate(one: Pool, measures: dict[str, Interval],
+def _calibrate(one: Pool, own_measures: dict[str, Interval],
                fitted: reliability.Temperature | None, own: float,
                repeats: int) -> dict[str, Calibration]:
     sample = one.scored
-    found = {'before': _calibration(sample, repeats, measures)}
+    found = {'before': _calibration(sample, repeats, own_measures)}
     if fitted and np.isfinite(fitted.value):
         scores = (reliability.scale_across(sample) if one.name == fitted.domain
                   else reliability.scale(sample.scores, fitted.value))
@@ -239,14 +243,11 @@ def _calibrate(one: Pool, measures: dict[str, Interval],
 
 
 def _calibration(sample: Scored, repeats: int,
-                 measures: dict[str, Interval] | None = None) -> Calibration:
-    if measures is None:
-        names = {'brier': resampling.brier, 'ece': resampling.ece}
-        draws = resampling.draw(sample, names, repeats=repeats)
-        measures = {name: resampling.percentile_interval(
-            resampling.value_of(measure, sample), draws[name], 'no attempt has a score')
-            for name, measure in names.items()}
-    return Calibration(sample.scores, measures['brier'], measures['ece'],
+                 known: dict[str, Interval] | None = None) -> Calibration:
+    brier, ece = (known[name] if known else bootstrap_interval(
+        measures.MEASURES[name], sample, 'no attempt has a score', repeats=repeats)
+        for name in ('brier', 'ece'))
+    return Calibration(sample.scores, brier, ece,
                        reliability.cross_entropy(sample.scores, sample.labels),
                        tuple(reliability.reliability_bins(sample)),
                        reliability.chance_ece(sample.scores))
@@ -262,9 +263,10 @@ def _novelty(one: Pool, base: Pool, repeats: int) -> Novelty | None:
     episodes = np.concatenate([
         one.episodes[one.known][np.isfinite(one.values('novelty'))] + len(base.episodes),
         base.episodes[base.known][np.isfinite(base.values('novelty'))]])
-    return Novelty(_area(Scored(both, of, episodes), repeats), _share(usual > ALARM),
-                   _share(strange > ALARM), level, _share(strange > level))
+    area = bootstrap_interval(measures.auroc, Scored(both, of, episodes), repeats=repeats)
+    return Novelty(area, _share(usual > ALARM), _share(strange > ALARM), level,
+                   _share(strange > level))
 
 
 def _share(which: np.ndarray) -> Interval:
-    return resampling.wilson(int(which.sum()), len(which))
+    return wilson(int(which.sum()), len(which))

@@ -76,9 +76,3 @@ class Inputs:
         """Stop listening."""
         for subscription in (self.image, self.camera_info, self.candidates):
             subscription.destroy()
-
-
-def table(rows: list[tuple[str, str, str, str]]) -> str:
-    """Align rows of words in columns, a line each."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join('  '.join(map(str.ljust, row, widths)).rstrip() for row in rows)

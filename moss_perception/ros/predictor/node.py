@@ -12,11 +12,12 @@ from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.frames import Prediction
 from moss_perception.core.resources import model_path
+from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions, diagnostics
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import run_node
-from moss_perception.ros.predictor.inputs import Inputs, table
+from moss_perception.ros.predictor.inputs import Inputs
 from moss_perception.ros.predictor.monitor import Monitor
 from moss_perception.ros.predictor.outputs import Outputs
 from moss_perception.ros.predictor.parameters import PredictorParameters
@@ -98,7 +99,7 @@ class GraspPredictor(ManagedNode):
         self._inputs = Inputs(self, self.settings, self._guarded(self._on_candidates),
                               self._guarded(self._on_camera_info), self._guarded(self._on_image))
         rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
-        self.get_logger().info(f'active\n{table(rows)}')
+        self.get_logger().info(f'active\n{lay_out(rows)}')
 
     def deactivate(self) -> None:
         """Stop listening; samples that still wait are skipped."""

@@ -3,8 +3,9 @@
 import math
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.evaluation import metrics, resampling
-from moss_perception.evaluation.resampling import Interval, Scored
+from moss_perception.evaluation import intervals, measures, metrics
+from moss_perception.evaluation.intervals import Interval
+from moss_perception.evaluation.measures import Scored
 import numpy as np
 import pytest
 
@@ -25,43 +26,43 @@ def test_measures_of_drawn_attempts_equal_scikit_learn(sample):
     for row in weights:
         one = row[None]
         for mine, theirs in (
-                (resampling.auroc, lambda w: sklearn_metrics.roc_auc_score(
+                (measures.auroc, lambda w: sklearn_metrics.roc_auc_score(
                     sample.labels, sample.scores, sample_weight=w)),
-                (resampling.auprc, lambda w: sklearn_metrics.average_precision_score(
+                (measures.auprc, lambda w: sklearn_metrics.average_precision_score(
                     sample.labels, sample.scores, sample_weight=w)),
-                (resampling.brier, lambda w: sklearn_metrics.brier_score_loss(
+                (measures.brier, lambda w: sklearn_metrics.brier_score_loss(
                     sample.labels, sample.scores, sample_weight=w)),
-                (resampling.balanced_accuracy, lambda w: sklearn_metrics.balanced_accuracy_score(
+                (measures.balanced_accuracy, lambda w: sklearn_metrics.balanced_accuracy_score(
                     sample.labels, sample.scores >= 0.5, sample_weight=w))):
             assert mine(sample, one)[0] == pytest.approx(theirs(row))
 
 
 def test_calibration_error_equals_that_of_metrics(sample):
-    assert resampling.value_of(resampling.ece, sample) == pytest.approx(
+    assert measures.value_of(measures.ece, sample) == pytest.approx(
         metrics.expected_calibration_error(sample.scores, sample.labels))
 
 
 def test_measures_of_one_class_are_undefined_and_others_are_not():
     sample = Scored(np.array([0.2, 0.9]), np.array([True, True]), np.arange(2))
-    for name, measure in resampling.MEASURES.items():
-        value = resampling.value_of(measure, sample)
-        assert math.isnan(value) == (name in resampling.NEED_BOTH), name
+    for name, measure in measures.MEASURES.items():
+        value = measures.value_of(measure, sample)
+        assert math.isnan(value) == (name in measures.NEED_BOTH), name
 
 
 def test_draws_keep_an_episode_together(sample):
     copies = Scored(*(np.repeat(values, 5) for values in (
         sample.scores, sample.labels, sample.episodes)))
-    measures = {'auroc': resampling.auroc}
-    once = resampling.draw(sample, measures, repeats=50)['auroc']
-    assert resampling.draw(copies, measures, repeats=50)['auroc'] == pytest.approx(once)
+    area = {'auroc': measures.auroc}
+    once = intervals.draw(sample, area, repeats=50)['auroc']
+    assert intervals.draw(copies, area, repeats=50)['auroc'] == pytest.approx(once)
     apart = Scored(copies.scores, copies.labels, np.arange(len(copies)))
-    assert resampling.draw(apart, measures, repeats=50)['auroc'].std() < 0.7 * once.std()
+    assert intervals.draw(apart, area, repeats=50)['auroc'].std() < 0.7 * once.std()
 
 
 def test_draws_do_not_depend_on_how_many_fit_into_memory(sample, monkeypatch):
-    whole = resampling.draw(sample, resampling.MEASURES, repeats=20)
-    monkeypatch.setattr(resampling, '_BLOCK', 7 * len(sample))
-    parts = resampling.draw(sample, resampling.MEASURES, repeats=20)
+    whole = intervals.draw(sample, measures.MEASURES, repeats=20)
+    monkeypatch.setattr(intervals, '_BLOCK', 7 * len(sample))
+    parts = intervals.draw(sample, measures.MEASURES, repeats=20)
     for name, values in whole.items():
         # BLAS sums in another order for another number of rows.
         np.testing.assert_allclose(values, parts[name], rtol=1e-12)
@@ -75,36 +76,46 @@ def test_the_interval_covers_the_true_area_about_as_often_as_it_says():
         labels = generator.random(80) < 0.5
         scores = generator.normal(labels, 1.0)
         sample = Scored(scores, labels, np.arange(80))
-        drawn = resampling.draw(sample, {'auroc': resampling.auroc}, repeats=300)['auroc']
-        found = resampling.percentile_interval(
-            resampling.value_of(resampling.auroc, sample), drawn)
+        found = intervals.bootstrap_interval(measures.auroc, sample, repeats=300)
         covered += found.low <= true <= found.high
     # 95 expected; by chance fewer than 86 once in thousands.
     assert covered >= 86
 
 
+def test_each_interval_by_scenes_is_by_the_same_draws():
+    values = np.random.default_rng(3).random(40)
+    mean = intervals.mean_interval(values, repeats=200)
+    other = intervals.statistic_interval(lambda index: values[index].mean(), 40, repeats=200)
+    assert (mean.low, mean.high) == pytest.approx((other.low, other.high))
+    assert mean.low < mean.value == other.value < mean.high
+    # Brier scores of failures are squares: their mean is a mean of scenes, too.
+    sample = Scored(np.sqrt(values), np.zeros(40, bool), np.arange(40))
+    brier = intervals.bootstrap_interval(measures.brier, sample, repeats=200)
+    assert (mean.low, mean.high) == pytest.approx((brier.low, brier.high))
+
+
 def test_a_perfect_order_is_said_to_have_too_narrow_an_interval():
-    found = resampling.percentile_interval(1.0, np.ones(100))
+    found = intervals.percentile_interval(1.0, np.ones(100))
     assert (found.low, found.high) == (1, 1)
     assert 'too narrow' in found.why
 
 
 def test_wilson_by_hand():
-    found = resampling.wilson(8, 10)
+    found = intervals.wilson(8, 10)
     # (p + z^2 / 2n -+ z sqrt(p q / n + z^2 / 4n^2)) / (1 + z^2 / n) with z = 1.96.
     assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert resampling.wilson(0, 10).low == 0
-    assert not resampling.wilson(0, 0).defined
+    assert intervals.wilson(0, 10).low == 0
+    assert not intervals.wilson(0, 0).defined
 
 
 def test_difference_of_shares_as_newcombe_published_it():
-    found = resampling.difference_of_shares(resampling.wilson(56, 70), resampling.wilson(48, 80))
+    found = intervals.difference_of_shares(intervals.wilson(56, 70), intervals.wilson(48, 80))
     assert found.value == pytest.approx(0.2)
     assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_difference_with_an_undefined_share_says_why():
-    found = resampling.difference_of_shares(Interval(why='there are none'),
+    found = intervals.difference_of_shares(Interval(why='there are none'),
                                             Interval(0.5, 0.4, 0.6))
     assert not found.defined
     assert found.why == 'there are none'
