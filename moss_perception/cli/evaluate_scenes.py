@@ -70,7 +70,7 @@ def _scenes(arguments: argparse.Namespace) -> list:
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
-    from moss_perception.simulation.source import Source
+    from moss_perception.simulation.scene import Source
     source = Source(arguments.cell, *arguments.domain or ['sim'], arguments.split,
                     arguments.motion)
     with TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     :raises MossError: if a setting is not allowed, or nothing can be rendered or written.
     """
-    from moss_perception.simulation.source import Source
+    from moss_perception.simulation.scene import Source
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
     return (_record if arguments.bag else _generate)(arguments, source)

@@ -8,8 +8,7 @@ import time
 
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.live_attempt import Attempt, Live
-from moss_perception.simulation.live_config import Feed, LiveConfig, Progress
-from moss_perception.simulation.pace import Pace
+from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.selection import Selections
 

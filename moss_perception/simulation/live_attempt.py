@@ -11,8 +11,7 @@ from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
-from moss_perception.simulation.live_config import Feed, LiveConfig, Progress
-from moss_perception.simulation.pace import Pace
+from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import SceneSpec
 from moss_perception.simulation.selection import Selected, Selections

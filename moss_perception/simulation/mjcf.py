@@ -51,8 +51,8 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <worldbody>
     {stage.lamps(spec.look)}
     {stage.camera(spec)}
-    <geom name="floor" type="plane" size="{stage.floor_size(spec)}" pos="0 0 -0.06" contype="1"
-          conaffinity="4" rgba="{numbers(spec.look.floor)} 1" material="floor"/>
+    <geom name="floor" type="plane" size="{numbers(spec.cell.floor_size)}" pos="0 0 -0.06"
+          contype="1" conaffinity="4" rgba="{numbers(spec.look.floor)} 1" material="floor"/>
     {stage.distractors(spec, rides=False)}
     <body name="belt" gravcomp="1">
       <joint name="belt" type="slide" axis="1 0 0" class="driven"/>

@@ -18,9 +18,8 @@ from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
 from moss_perception.simulation.renderer import Renderer
-from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, SceneSpec
+from moss_perception.simulation.scene import BELT_SIM, DECISION_S, FRAME_RATE_HZ, SceneSpec, Source
 from moss_perception.simulation.sensor import encode, schedule
-from moss_perception.simulation.source import BELT_SIM, Source
 import numpy as np
 from tqdm import tqdm
 
