@@ -40,6 +40,7 @@ setup(
     # The lower bounds are the oldest versions that the package is run with.
     install_requires=[
         'argcomplete>=3',
+        'lz4>=4',
         'mcap>=1.2',
         'numpy>=1.26',
         'onnxruntime>=1.23',
@@ -54,6 +55,7 @@ setup(
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.
         'torch>=2.13',
         'tqdm>=4.66',
+        'zstandard>=0.22',
     ],
     zip_safe=False,
     maintainer='moss_perception maintainers',
@@ -61,8 +63,9 @@ setup(
     description='Motion features and grasp scores from a camera stream, as ROS 2 nodes.',
     license='Apache-2.0',
     extras_require={
+        'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
-        'report': ['jinja2>=3.1', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
+        'report': ['jinja2>=3.1', 'markupsafe>=2', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'pytest', 'pytest-timeout',
                  'ruff'],
@@ -71,7 +74,7 @@ setup(
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [
-            'bag_evaluator = moss_perception.ros.entry_points:bag_evaluator',
+            'attempt_recorder = moss_perception.ros.entry_points:attempt_recorder',
             'bag_player = moss_perception.ros.entry_points:bag_player',
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',

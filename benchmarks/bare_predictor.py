@@ -1,9 +1,9 @@
 """The shipped predictor without its MOSS: what the overhead of MOSS is held against."""
 
 import checkout  # noqa: F401 (makes moss_perception importable)
-from moss_perception.models.export import GraspStep
-from moss_perception.models.network import ensemble_probability, GraspNetwork
-from moss_perception.models.step_graph import RESULTS
+from moss_perception.models.graph_model import RESULTS
+from moss_perception.models.layers.reading import ensemble_probability
+from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
 from streams import export, Graph, session
 import torch
 from torch import nn, Tensor
@@ -14,19 +14,19 @@ GRASPS = 6
 
 class BareStep(nn.Module):
     """
-    A step of a :class:`GraspNetwork` that reads only the backbone's maps, all else alike.
+    A step of a :class:`MossGraspNetwork` that reads only the backbone's maps, all else alike.
 
     :param network: its weights are shared.
     """
 
-    def __init__(self, network: GraspNetwork):
+    def __init__(self, network: MossGraspNetwork):
         super().__init__()
         self.network = network
 
     def initial_state(self) -> tuple[Tensor, ...]:
         """Return the head's recent maps before the first sample."""
         recent = self.network.initial_state()[1]
-        return tuple(recent[n] for n in self.network.config.head_looks[:-1])
+        return tuple(recent[n] for n in self.network.config.temporal_taps[:-1])
 
     def forward(self, image: Tensor, grasps: Tensor, *recent: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: scores, uncertainties and this sample's map."""
@@ -45,7 +45,7 @@ class WholeStep(nn.Module):
     :param orders: orders 1 to this one are run.
     """
 
-    def __init__(self, network: GraspNetwork, orders: int):
+    def __init__(self, network: MossGraspNetwork, orders: int):
         super().__init__()
         self.orders = orders
         self.inner = GraspStep(network, orders)
@@ -78,7 +78,7 @@ def arguments_of(step: nn.Module) -> tuple[Tensor, ...]:
     return images[:1], points, *step.initial_state()
 
 
-def network_of(step: nn.Module) -> GraspNetwork:
+def network_of(step: nn.Module) -> MossGraspNetwork:
     """Return the network that is stepped."""
     return step.network if isinstance(step, BareStep) else step.inner.network
 
@@ -86,7 +86,7 @@ def network_of(step: nn.Module) -> GraspNetwork:
 def queues_of(step: nn.Module) -> list[int]:
     """Return how a step's state is divided: a cache an order, and the head's maps."""
     config = network_of(step).config
-    orders, looks = getattr(step, 'orders', 0), len(config.head_looks) - 1
+    orders, looks = getattr(step, 'orders', 0), len(config.temporal_taps) - 1
     return [config.moss_window[0] - 1] * orders + [looks] * (looks > 0)
 
 

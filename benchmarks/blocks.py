@@ -1,13 +1,12 @@
 """The configurations of MOSS that are measured."""
 
-import json
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.core.resources import model_path
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.manifest import read_header
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
-from safetensors import safe_open
 import torch
 from torch import nn
 
@@ -39,14 +38,13 @@ def like_peer(channels: int = 128, orders: int = 2, causal: bool = True,
         channels=channels, learning=learning))
 
 
-def read_config(path: str) -> GraspConfig:
+def read_config(path: str) -> MossGraspConfig:
     """
     Read the configuration of a checkpoint.
 
     :param path: of the file; empty for the checkpoint that comes with the package.
     """
-    with safe_open(model_path(path), framework='np') as file:
-        return GraspConfig.from_dict(json.loads(file.metadata()['config']))
+    return read_header(model_path(path))[0]
 
 
 def predictor_kind(path: str) -> dict:
@@ -56,7 +54,7 @@ def predictor_kind(path: str) -> dict:
     :param path: see :func:`read_config`.
     """
     config = read_config(path)
-    moss = GraspNetwork(config).moss
+    moss = MossGraspNetwork(config).moss
     return {'channels': moss.channels, 'projection': config.projection_channels,
             'hidden': moss.extraction[0].encode.out_features, 'learning': config.learning,
             'fusion': moss.fusion}

@@ -53,10 +53,16 @@ def _start(executable: str, words: list[str], folder: Path) -> tuple[subprocess.
                    'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
     with log.open('wb') as output:
         process = subprocess.Popen(
-            [sys.executable, '-c', 'import sys; from moss_perception.ros.entry_points import '
-             f'{executable}; sys.exit({executable}())', *words], cwd=folder, env=environment,
+            [sys.executable, *_program(executable), *words], cwd=folder, env=environment,
             stdout=output, stderr=subprocess.STDOUT)
     return process, log
+
+
+def _program(executable: str) -> list[str]:
+    if executable == 'moss':
+        return ['-m', 'moss_perception']
+    return ['-c', f'import sys; from moss_perception.ros.entry_points import {executable}; '
+                  f'sys.exit({executable}())']
 
 
 def _expect_end(process: subprocess.Popen, log: Path) -> None:

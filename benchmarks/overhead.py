@@ -6,7 +6,7 @@ from bare_predictor import arguments_of, BareStep, GRASPS, stepper, WholeStep
 import blocks
 from harness import parse_arguments, Report
 from hosts import Host, hosts
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import attach, MOSS
 from timing import take_turns, Times
 import torch
@@ -70,7 +70,7 @@ def measure_host(host: Host, name: str, kind: dict, rounds: int) -> dict:
     return row(host.name, name, counts, weight_bytes(moss), (times['without'], times['with']))
 
 
-def measure_predictor(network: GraspNetwork, threads: int, rounds: int) -> dict:
+def measure_predictor(network: MossGraspNetwork, threads: int, rounds: int) -> dict:
     """Measure the step of the predictor with and without MOSS, in ONNX Runtime."""
     bare, whole = BareStep(network), WholeStep(network, network.config.orders)
     counts = tuple(operations(lambda step=step: step(*arguments_of(step)))
@@ -101,7 +101,7 @@ def main() -> None:
     config = blocks.read_config(arguments.model)
     if quick:
         config = dataclasses.replace(config, orders=1)
-    network = blocks.randomise(GraspNetwork(config))
+    network = blocks.randomise(MossGraspNetwork(config))
     rows.append(measure_predictor(network, arguments.threads, 2 if quick else 40))
     report.target('predictor, time that MOSS adds to a step', rows[-1]['time %'], 'at most', 40,
                   '%', f'operations: +{rows[-1]["operations %"]:.0f} %; {GRASPS} grasps')

@@ -10,9 +10,9 @@ from checkout import ROOT
 from harness import parse_arguments, Report
 from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import save_checkpoint
-from moss_perception.models.config import GraspConfig
 from moss_perception.models.export import export_graphs
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import Engine, load_engine
 import node_memory
 from overhead import operations
@@ -45,8 +45,7 @@ class EngineStream:
     def __call__(self) -> None:
         image = self.images[self.count % len(self.images)]
         self.count += 1
-        self.state = self.engine.step(image, self.points, self.state, computed=self.orders,
-                                      used=self.orders).state
+        _, self.state = self.engine.step({'rgb': image}, self.points, self.state, self.orders)
 
 
 def measure_engines(report: Report, path: str, threads: int, rounds: int) -> tuple[Times, int]:
@@ -79,7 +78,7 @@ def measure_engines(report: Report, path: str, threads: int, rounds: int) -> tup
 class Recompute(nn.Module):
     """The last score of a window, all of its frames computed anew."""
 
-    def __init__(self, network: GraspNetwork):
+    def __init__(self, network: MossGraspNetwork):
         super().__init__()
         self.network = network
 
@@ -88,11 +87,11 @@ class Recompute(nn.Module):
         return torch.sigmoid(self.network(images[None], grasps)[0]).mean(dim=-1)[0]
 
 
-def measure_window(report: Report, config: GraspConfig, threads: int, rounds: int) -> None:
+def measure_window(report: Report, config: MossGraspConfig, threads: int, rounds: int) -> None:
     """Hold a step against recomputing a window of 32 frames, in the same engine."""
     config = dataclasses.replace(config, window_frames=WINDOW)
     torch.manual_seed(SEED)
-    network = blocks.randomise(GraspNetwork(config))
+    network = blocks.randomise(MossGraspNetwork(config))
     images, points = samples(config.image_size, WINDOW)
     step = stepper(WholeStep(network, config.orders), threads)
     whole = Graph(session(export(Recompute(network), (images, points)), threads),
@@ -114,11 +113,11 @@ def measure_window(report: Report, config: GraspConfig, threads: int, rounds: in
                   'held against the faster way to recompute')
 
 
-def measure_rate(report: Report, config: GraspConfig, found: Times, threads: int,
+def measure_rate(report: Report, config: MossGraspConfig, found: Times, threads: int,
                  quick: bool) -> None:
     """Hold the operations a second of a step against matrix products, and profile it."""
     torch.manual_seed(SEED)
-    step = WholeStep(blocks.randomise(GraspNetwork(config)), config.orders).eval()
+    step = WholeStep(blocks.randomise(MossGraspNetwork(config)), config.orders).eval()
     images, points = samples(config.image_size, 1)
     count = operations(lambda: step(images, points, *step.initial_state()))
     rates = matrix_rates(threads, 256 if quick else 1024, 2 if quick else 25)
@@ -159,7 +158,7 @@ def with_graphs(path: Path, folder: str) -> Path:
     print(f'{path.name} has no graphs: measuring random weights of its configuration')
     torch.manual_seed(SEED)
     copy = Path(folder) / 'random.safetensors'
-    save_checkpoint(copy, blocks.randomise(GraspNetwork(blocks.read_config(str(path)))))
+    save_checkpoint(copy, blocks.randomise(MossGraspNetwork(blocks.read_config(str(path)))))
     export_graphs(copy)
     return copy
 

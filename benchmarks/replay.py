@@ -12,9 +12,10 @@ from moss_perception.core.parallel import in_order
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.parts import merge, split
+from moss_perception.evaluation.recorded_images import read_images
 from moss_perception.evaluation.records import BagRecord
-from moss_perception.evaluation.replay import read_images, replay
-from moss_perception.evaluation.shares import join, share_out
+from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 from timing import peak_bytes
@@ -69,20 +70,20 @@ def worker_predictor(model: str, rate_hz: int) -> Predictor:
     return predictor_at(model, rate_hz, 1)
 
 
-def replay_share(job: tuple) -> BagRecord:
-    """Evaluate a share of a recording, in a worker."""
-    path, model, rate_hz, share = job
-    return replay(path, worker_predictor(model, rate_hz), share=share)
+def replay_part(job: tuple) -> BagRecord:
+    """Evaluate a part of a recording, in a worker."""
+    path, model, rate_hz, part = job
+    return replay(path, worker_predictor(model, rate_hz), part=part)
 
 
 def shared(path: Path, model: str, rate_hz: int, rounds: int, workers: int = 2) -> list[float]:
-    """Evaluate a recording in shares, so many times; the first time is not counted."""
+    """Evaluate a recording in parts, so many times; the first time is not counted."""
     config = predictor_at(model, rate_hz, 1).config
-    shares = share_out(path, '/image/compressed', config, workers)
-    jobs = [(path, model, rate_hz, share) for _ in range(rounds + 1) for share in shares]
-    found = list(in_order(replay_share, jobs, workers))
-    joined = [join(found[n:n + len(shares)]) for n in range(0, len(found), len(shares))]
-    return [record.duration_s / record.elapsed_s for record in joined[1:]]
+    parts = split(path, '/image/compressed', config, workers)
+    jobs = [(path, model, rate_hz, part) for _ in range(rounds + 1) for part in parts]
+    found = list(in_order(replay_part, jobs, workers))
+    merged = [merge(found[n:n + len(parts)]) for n in range(0, len(found), len(parts))]
+    return [record.duration_s / record.elapsed_s for record in merged[1:]]
 
 
 def main() -> None:

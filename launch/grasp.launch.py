@@ -4,6 +4,7 @@ from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    ExecuteProcess,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
@@ -14,6 +15,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from moss_perception.cli.topics import system_of
+from moss_perception.core.resources import executable
 from moss_perception.ros.system import grasp_arguments, JOB, Process, SERVICE, STARTER
 
 PACKAGE = 'moss_perception'
@@ -88,8 +90,13 @@ def make_node(process: Process):
     Turn one process into a launch action.
 
     :param process: the process.
-    :returns: a ``Node`` or ``LifecycleNode``.
+    :returns: a ``Node`` or ``LifecycleNode``; of a command that is no node an
+        ``ExecuteProcess``.
     """
+    if process.plain:
+        return ExecuteProcess(
+            cmd=[str(executable(process.executable)), *process.arguments], name=process.name,
+            output='screen', additional_env={'PYTHONUNBUFFERED': '1'})
     kind = LifecycleNode if process.lifecycle else Node
     return kind(
         package=PACKAGE, executable=process.executable, name=process.name,

@@ -1,4 +1,4 @@
-"""Hold a checkpoint's scores against outcomes, in simulation and on the robot, and report."""
+"""Compare a checkpoint's scores with outcomes, in simulation and on the robot, and report."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -94,8 +94,10 @@ class Run:
             return self._jobs()
         if process.role == JOB and self._others:
             self._ending = True
+            services = [node for process, node in self._parts if process.role == SERVICE]
+            # The next run begins when the services of this one have ended, if it has any.
             return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node)))
-                    for process, node in self._parts if process.role == SERVICE]
+                    for node in services] or Run(self._others).actions()
         if process.role == JOB:
             return [LogInfo(msg=f'{process.name} has ended well'),
                     EmitEvent(event=Shutdown(reason=f'{process.name} has ended'))]

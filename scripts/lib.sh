@@ -171,7 +171,7 @@ moss_install() {
   : >"$moss_running"
   # What runs on board needs no torch: the tests, the training and the export do.
   if [[ $set == test ]]; then
-    lists+=("$moss_requirements/torch.txt" "$moss_requirements/test.txt")
+    lists+=("$moss_requirements"/{torch,test,docs}.txt)
     needed+=', onnx, onnxscript, torch'
   fi
   if moss_is_ros; then

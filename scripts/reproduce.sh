@@ -70,7 +70,7 @@ make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  "$moss" train --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
+  python -m study.train --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
     --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }

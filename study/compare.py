@@ -17,7 +17,8 @@ from moss_perception.cli.common import (
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.evaluation.plain import plain
-from moss_perception.models.manifest import lowest_prefix, read_header
+from moss_perception.models.base import model_type
+from moss_perception.models.manifest import read_header
 
 from study.comparison import FORMAT, merge
 from study.table import fill, render, tables
@@ -132,6 +133,7 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
     :returns: each file with its notes, in the order of the folders and of the paths in each.
     :raises CheckpointError: if a folder has no checkpoint, or one does not name its variant.
     """
+    import study.models  # noqa: F401, registers the variants
     found = []
     for folder in folders:
         paths = sorted(path for path in Path(folder).rglob('*.safetensors')
@@ -216,11 +218,11 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: d
         costs.setdefault(notes['variant'], measure_cost(network))
         network.to(scorer.device)
         config = network.config
-        prefixes = range(lowest_prefix(config, notes), config.orders) if config.steps else ()
-        for active in (*prefixes, None):
+        levels = config.levels if model_type(config.model).streams else ('all',)
+        for active in (*range(config.lowest_level(notes), len(levels)), None):
             variant = notes['variant']
             if active:
-                variant += ' orders ' + ','.join(map(str, range(1, active + 1)))
+                variant += f' orders {levels[active - 1]}'
             sets = {}
             for name, some in attempts.items():
                 scores = scorer.score(network, name, active)

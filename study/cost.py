@@ -4,8 +4,8 @@ from collections.abc import Callable
 from statistics import median
 import time
 
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,7 +15,7 @@ _ROUNDS = 9
 
 
 @torch.inference_mode()
-def measure_cost(network: GraspNetwork | ClipNetwork, repeats: int = 5) -> dict[str, float]:
+def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> dict[str, float]:
     """
     Measure a network on its device, with nine grasps a frame.
 
@@ -44,7 +44,7 @@ def measure_cost(network: GraspNetwork | ClipNetwork, repeats: int = 5) -> dict[
             'ms_a_window': _time(lambda: network(images, grasps), repeats, device)}
 
 
-def measure_in_turns(networks: dict[str, GraspNetwork | ClipNetwork]) -> dict[str, dict]:
+def measure_in_turns(networks: dict[str, MossGraspNetwork | ClipNetwork]) -> dict[str, dict]:
     """
     Measure several networks in turn, so that a disturbance affects all of them alike.
 
@@ -58,12 +58,12 @@ def measure_in_turns(networks: dict[str, GraspNetwork | ClipNetwork]) -> dict[st
             for name in networks}
 
 
-def _frame_work(network: GraspNetwork | ClipNetwork, images: Tensor,
+def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
                 grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
     """Return the calls that score one frame, each with the number of frames it serves."""
-    if isinstance(network, GraspNetwork):
+    if isinstance(network, MossGraspNetwork):
         caches, recent = network.initial_state()
-        recent = recent[:len(network.config.head_looks) - 1]
+        recent = recent[:len(network.config.temporal_taps) - 1]
         return [(lambda: network.step(network.backbone(network.normalise(images[:, -1])), grasps,
                                       caches, recent), 1)]
     fine, maps = network.encode(images)

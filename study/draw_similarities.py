@@ -20,6 +20,7 @@ from moss_perception.models.checkpoint import load_checkpoint
 import numpy as np
 
 from study.compare import named_folders
+import study.models  # noqa: F401, registers the variants
 from study.similarity_maps import (
     centre,
     read_similarities,

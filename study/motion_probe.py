@@ -15,10 +15,10 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.intervals import require, statistic_interval
-from moss_perception.models.build import ClipNetwork
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.decoded import decode_clips
@@ -38,7 +38,7 @@ _REPEATS = 500
 
 
 @contextmanager
-def _captured(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
+def _captured(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
     """Capture the input of the head and the newest map of each order, ``(B, C, H, W)``."""
     captured: dict[str, Tensor] = {}
     read = network.read
@@ -67,7 +67,7 @@ def _captured(network: GraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]
 
 
 @torch.inference_mode()
-def read_maps(network: GraspNetwork | ClipNetwork, scenes: list,
+def read_maps(network: MossGraspNetwork | ClipNetwork, scenes: list,
               batch: int = 16) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """
     Read the maps of a network at the object, and the motion of the object.
@@ -118,7 +118,7 @@ def _at(values: Tensor, here: Tensor) -> Tensor:
                          padding_mode='border').flatten(1)
 
 
-def probe(network: GraspNetwork | ClipNetwork, fitted: list,
+def probe(network: MossGraspNetwork | ClipNetwork, fitted: list,
           sets: dict[str, list]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """
     Fit a ridge regression from each map to the motion, and test it on other scenes.

@@ -3,8 +3,8 @@
 from typing import Any
 
 from moss_perception.data.schema import Sample
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.decoded import decode_clips, DecodedClips
 from moss_perception.training.feature_cache import FeaturesInMemory, frozen_digest
@@ -13,7 +13,7 @@ import numpy as np
 
 # Largest feature cache of a set in memory, bytes.
 _MAPS_LIMIT = 2 << 30
-Network = GraspNetwork | ClipNetwork
+Network = MossGraspNetwork | ClipNetwork
 
 
 class Scorer:

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import Interval, mean_interval, statistic_interval
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.config import GraspConfig, MossConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
 from moss_perception.moss.kernels import window_products
 import numpy as np
 import torch
 from torch import Tensor
 
+from study.models.moss import MossCentredConfig
 from study.motion_probe import clips
 
-# Models whose MOSS windows end at the newest sample.
-CAUSAL = ('moss', 'moss_clip', 'moss_upper', 'moss_flow')
 # Cosines at most this much below the strongest count as equally similar.
 _TOLERANCE = 0.1
 # Sharpness of the weights of a map's centre: a cosine lower by 0.1 has a third of the weight.
@@ -68,16 +67,16 @@ def require_similarities(config: GraspConfig) -> None:
 
     :raises ConfigError: if it does not; the message names the setting.
     """
-    if config.temporal not in CAUSAL:
-        raise ConfigError(f'temporal={config.temporal!r} has no similarities with earlier '
-                          f'samples: expected a checkpoint with one of {CAUSAL}')
+    if not isinstance(config, MossConfig) or isinstance(config, MossCentredConfig):
+        raise ConfigError(f'model {config.model!r} has no similarities with earlier samples: '
+                          'expected one with a causal MOSS, such as moss_grasp')
     if config.moss_window[0] < 2:
         raise ConfigError(f'moss_window={config.moss_window} compares no earlier sample: expected '
                           'a first size of 2 or more')
 
 
 @torch.inference_mode()
-def read_similarities(network: GraspNetwork | ClipNetwork, scenes: list,
+def read_similarities(network: MossGraspNetwork | ClipNetwork, scenes: list,
                       batch: int = 16) -> list[Similarities]:
     """
     Read the similarities of the object's position at the decision.

@@ -124,8 +124,7 @@ def _digest_of_sources() -> str:
     package = Path(importlib.util.find_spec('moss_perception').origin).parent
     sources = [Path(__file__), Path(__file__).parent / 'tiny.py',
                *sorted((package / 'moss').glob('*.py')),
-               *(package / 'models' / f'{name}.py' for name in (
-                   'backbone', 'checkpoint', 'config', 'export', 'manifest', 'network'))]
+               *sorted((package / 'models').rglob('*.py'))]
     versions = [version(name) for name in ('torch', 'onnxscript', 'safetensors')]
     digest = hashlib.sha256(''.join(versions).encode())
     for source in sources:

@@ -2,18 +2,21 @@
 
 import cv2
 from moss_perception.data.schema import Sample
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
 
+import study.models  # noqa: F401, registers the variants
+
 MATRIX = np.array([[48.0, 0, 23.5], [0, 48, 15.5], [0, 0, 1]])
-TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
+TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2)
 VARIANT = """
 name: {name}
-network: {{temporal: {temporal}, image_size: 32, channels: [8, 8, 8], moss_window: [3, 3, 3],
-  moss_channels: 4, projection_channels: 4, head_channels: 8, ensemble: 2, temporal_channels: 8}}
+model: {temporal}_grasp
+network: {{image_size: 32, channels: [8, 8, 8], head_channels: 8, ensemble: 2{own}}}
 training: {{epochs: 2, batch: 4}}
 """
+MOSS = ', moss_window: [3, 3, 3], moss_channels: 4, projection_channels: 4'
 
 
 def scene(seed, width=48):
@@ -32,6 +35,10 @@ def scene(seed, width=48):
 
 
 def variant_file(folder, name, temporal):
+    """Write the settings of a variant, of model ``<temporal>_grasp``."""
     path = folder / f'{name}.yaml'
-    path.write_text(VARIANT.format(name=name, temporal=temporal))
+    own = MOSS if temporal.startswith('moss') else ''
+    if temporal == 'moss_flow' or not own:
+        own += ', temporal_channels: 8'
+    path.write_text(VARIANT.format(name=name, temporal=temporal, own=own))
     return path

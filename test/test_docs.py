@@ -53,8 +53,8 @@ def test_the_example_with_a_model_of_transformers():
 
 
 def test_pages_point_to_files_that_exist():
-    pages = [*DOCS.glob('*.md'), *(STUDY / 'docs').glob('*.md'), DOCS.parent / 'README.md',
-             DOCS.parent / 'CONTRIBUTING.md']
+    pages = [*DOCS.rglob('*.md'), *(STUDY / 'docs').glob('*.md'), *DOCS.parent.glob('*.md'),
+             *DOCS.parent.glob('samples/*.md')]
     for page in pages:
         for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', page.read_text(encoding='utf-8')):
             if '://' not in target:

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 from pathlib import Path
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -13,6 +14,8 @@ from moss_perception.core.resources import executable, share_directory
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+ROS = ('rclpy', 'std_srvs', 'cv_bridge', 'launch', 'launch_ros', 'builtin_interfaces',
+       'rcl_interfaces')
 
 
 @pytest.fixture(scope='module')
@@ -78,6 +81,33 @@ def test_the_manifest_is_of_an_ament_python_package(described):
     assert 'pytest' in described['extras_require']['test']
 
 
+# By the name that is imported, where the package is called otherwise; compression came with 3.14.
+DISTRIBUTIONS = {'backports': 'backports-zstd', 'cv2': 'opencv-python-headless',
+                 'sklearn': 'scikit-learn', 'yaml': 'pyyaml'}
+
+
+def test_every_package_that_is_imported_is_declared_for_pip(described):
+    extras = described['extras_require'].values()
+    declared = {re.split('[<>=[;]', line)[0] for lines in (described['install_requires'], *extras)
+                for line in lines}
+    own = {'moss_perception', *sys.stdlib_module_names, 'ament_index_python', 'compression'}
+    imported = {name for path in (ROOT / 'moss_perception').rglob('*.py')
+                for name in imported_packages(path) if name not in own and not is_ros(name)}
+    assert {DISTRIBUTIONS.get(name, name.replace('_', '-')) for name in imported} <= declared
+
+
+def imported_packages(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module.split('.')[0]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split('.')[0] for alias in node.names)
+
+
+def is_ros(name):
+    return name.endswith('_msgs') or name in ROS
+
+
 def test_the_manifest_parses_as_the_build_reads_it():
     package = pytest.importorskip('catkin_pkg.package', reason='catkin_pkg is not installed')
     parsed = package.parse_package(ROOT)
@@ -89,14 +119,8 @@ def test_ros_packages_that_are_imported_are_depended_on():
     declared = {node.text for node in manifest if node.tag.endswith('depend')}
     imported = set()
     for path in [*(ROOT / 'moss_perception').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.ImportFrom):
-                imported.add(node.module.split('.')[0])
-            elif isinstance(node, ast.Import):
-                imported |= {alias.name.split('.')[0] for alias in node.names}
-    ros = {name for name in imported if name.endswith('_msgs') or name in (
-        'rclpy', 'std_srvs', 'cv_bridge', 'launch', 'launch_ros', 'builtin_interfaces')}
-    assert ros <= declared
+        imported |= set(imported_packages(path))
+    assert {name for name in imported if is_ros(name)} <= declared
 
 
 def test_share_directory_holds_the_configuration():

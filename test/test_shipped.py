@@ -5,8 +5,9 @@ from pathlib import Path
 
 from moss_perception.core.resources import model_path, SHIPPED_MODEL
 from moss_perception.data.bags.reader import Recording
+from moss_perception.models.base import model_type
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.export import compare, GraspStep
+from moss_perception.models.export import compare
 from moss_perception.models.manifest import graph_path, read_header, read_manifest
 from moss_perception.runtime.engine import load_engine
 import pytest
@@ -21,6 +22,12 @@ TYPES = {
     '/selected_grasp': 'geometry_msgs/msg/PoseStamped',
     '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
 }
+
+
+def graphs_of(path):
+    """List the files of a model's graphs."""
+    config, _ = read_header(path)
+    return [graph_path(path, graph.name) for graph in model_type(config.model).describe(config)]
 
 
 def test_there_are_samples():
@@ -61,25 +68,23 @@ def test_a_model_is_the_one_its_sum_is_of_and_is_small(path):
 @pytest.mark.parametrize('path', MODELS, ids=lambda path: path.name)
 def test_the_graphs_of_a_model_equal_it_and_are_small(path):
     network = load_checkpoint(path)
-    for orders in range(1, network.config.orders + 1):
-        graph = graph_path(path, orders)
+    for number, graph in enumerate(graphs_of(path)):
         assert graph.stat().st_size <= 5_000_000
         data = graph.read_bytes()
         assert read_manifest(path.parent)[graph.name] == hashlib.sha256(data).hexdigest()
         # Raises where they differ by more than 1e-4.
-        compare(GraspStep(network, orders), data, graph.name)
+        compare(network, number, data, graph.name)
 
 
 @pytest.mark.parametrize('path', MODELS, ids=lambda path: path.name)
 def test_a_model_is_loaded_by_the_default_engine(path):
     engine = load_engine(str(path), threads=1)
-    assert (engine.name, len(engine.costs)) == ('onnxruntime', engine.config.orders)
+    assert (engine.name, len(engine.costs)) == ('onnxruntime', len(engine.config.levels))
 
 
 def test_every_sum_is_of_a_model_that_is_there_or_of_its_graphs():
     expected = [path.name for path in MODELS] + [
-        graph_path(path, orders).name for path in MODELS
-        for orders in range(1, read_header(path)[0].orders + 1)]
+        graph.name for path in MODELS for graph in graphs_of(path)]
     assert sorted(read_manifest(ROOT / 'models')) == sorted(expected) != []
     assert sorted(path.name for path in (ROOT / 'models').iterdir()) == sorted(
         [*expected, 'SHA256SUMS'])

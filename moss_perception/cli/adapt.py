@@ -42,16 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ConfigError('adapting needs torch, which is not installed: expected the '
-                          'environment of scripts/setup.sh test') from error
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout
-    from moss_perception.runtime.ood import read_novelty
+    from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
 
@@ -79,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         'from': network.sha256, 'by': 'adapt', 'refitted': _what(arguments),
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
                  for record in records], 'cross_validation': found}]
-    novelty = read_novelty(path, network.config.head_channels)
-    digest = write_derived(out, made, notes, novelty, arguments.graphs)
+    distribution = read_distribution(path, network.config.context_channels)
+    digest = write_derived(out, made, notes, distribution, arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
 

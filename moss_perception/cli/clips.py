@@ -19,32 +19,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description += (
         ' moss evaluate, moss demo and the nodes read the result. Clips that cannot be used are '
         'left out and listed.')
-    parser.add_argument('folder', type=Path, metavar='FOLDER', help='holds the clips')
+    parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
     parser.add_argument('--outcomes', type=Path, metavar='FILE.csv',
                         help='columns clip, success, and if known start, decision and end '
                              "(seconds since the clip's first image), domain, object")
     parser.add_argument('--unlabelled', action='store_true',
-                        help='take clips without a row too; they get no outcome')
+                        help='also take clips without a row; they get no outcome')
     parser.add_argument('--domain', default='real',
-                        help='of clips whose row names none (%(default)s)')
+                        help='domain of clips whose row names none (%(default)s)')
     parser.add_argument('--rate', type=float, default=0.0, metavar='HZ',
-                        help='take at most so many images a second (default: all)')
+                        help='keep at most this many images a second (default: all)')
     parser.add_argument('--clip-rate', type=float, default=0.0, metavar='HZ',
-                        help='images a second at which the clips were filmed, where their own '
+                        help='frame rate at which the clips were filmed, if their own '
                              'clock is wrong')
     parser.add_argument('--pause', type=float, default=1.2, metavar='S',
-                        help='between two clips, seconds (%(default)s)')
+                        help='pause between two clips, seconds (%(default)s)')
     parser.add_argument('--side', type=int, default=640, metavar='PIXELS',
                         help='larger images are scaled down to this longest side (%(default)s)')
     parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
                         help="of the camera, as ROS's camera_calibration writes it")
     parser.add_argument('--jitter', type=float, default=0.0, metavar='S',
-                        help='let stamps be off by so much (standard deviation, seconds)')
+                        help='add noise to stamps (standard deviation, seconds)')
     parser.add_argument('--drops', type=float, default=0.0, metavar='SHARE',
-                        help='lose this share of the images')
-    parser.add_argument('--seed', type=int, default=0, help='of jitter and drops (%(default)s)')
+                        help='drop this share of the images, 0 to 1')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='seed of jitter and drops (%(default)s)')
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 """
-The one description of an evaluation over topics: runs one after another, the last one reports.
+The description of an evaluation over topics, for the launch file and for ``moss run eval``.
 
-``launch/sim_to_real_eval.launch.py`` and ``moss run eval`` are both made from it.
+It is a list of runs, one after another. Each source has two: the nodes run and attempt_recorder
+records them; then ``moss evaluate --scores recorded`` evaluates the recording. The last run
+reports.
 """
 
 from dataclasses import replace
@@ -10,7 +12,7 @@ from pathlib import Path
 from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
-from moss_perception.evaluation.thresholds import score_threshold
+from moss_perception.evaluation.thresholds import parse, score_threshold
 from moss_perception.ros.system import Argument, check_values, JOB, Process, STARTER
 
 LIVE, NONE = 'live', 'none'
@@ -18,10 +20,10 @@ _BOOLEAN = ('true', 'false')
 _SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
 # The player's highest rate: in lock step the predictor sets the pace.
 _FASTEST = '100.0'
-# Scores that are to be found again must not depend on how busy the machine is.
+# Scores that a replay has to repeat must not depend on how busy the machine is.
 _NO_HURRY_S = 10.0
-# What another predictor said at the time of recording is not to be heard again.
-_SAID_BEFORE = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
+# What another predictor published at the time of the recording.
+_PREDICTOR_TOPICS = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
     'grasp_scores', 'grasp_score', 'processed', 'motion_features', 'debug_image'))]
 
 
@@ -49,20 +51,19 @@ def evaluation_arguments() -> list[Argument]:
         Argument('lock_step', 'true', 'recordings are played an image at a time, nothing is lost; '
                  'false: in time, as a robot would see them', _BOOLEAN),
         Argument('bag_rate', '1.0', 'how fast they are played otherwise, 1.0 is as recorded'),
-        Argument('verify', 'true', 'score exactly the frames that arrived once more, without '
-                 'topics, and compare', _BOOLEAN),
+        Argument('verify', 'true', 'recordings: score exactly the frames that arrived once more, '
+                 'without topics, and compare', _BOOLEAN),
         Argument('attempts', '50', 'live: grasps attempted in each domain'),
         Argument('sim_cell', '', 'live: what scenes are drawn from: full or belt; empty: full'),
         Argument('sim_seed', '2000000', 'live: of the first scene; the default is none that the '
                  'shipped model was trained on'),
-        Argument('strips', 'true', 'live: keep small pictures of attempts, for the film strips',
-                 _BOOLEAN),
+        Argument('strips', 'true', 'live: record the images, for the film strips', _BOOLEAN),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
         Argument('params_file', '', 'YAML file of parameters that override config/grasp.yaml'),
         Argument('out', 'out/sim_to_real', 'folder for the report, and for what it was made of'),
         Argument('require', '', "what must hold, such as 'auroc>=0.8; brier@shifted<=0.25'; "
                  'else the status is 3'),
-        Argument('threshold', '0.5', 'scores from here on let a grasp pass, in the report'),
+        Argument('threshold', '0.5', 'scores from here on accept a grasp, in the report'),
         Argument('success_definition', '', 'what counts as a success, in a sentence, for the '
                  'report; empty: the usual one'),
         Argument('log_level', 'info', 'lowest level that is logged',
@@ -84,24 +85,43 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     :raises MossError: if a name is unknown, a value not allowed, or a recording not usable.
     """
     said = check_values(evaluation_arguments(), values)
+    for requirement in _requirements(said):
+        parse(requirement)
+    score_threshold(said['threshold'])
     sources = {which: _source(said, which) for which in ('sim', 'real')}
     chosen = {which: source for which, source in sources.items() if source != NONE}
     if not chosen:
         raise ConfigError("arguments 'sim_bag' and 'real_bag' are 'none': expected one of them "
                           'to be something')
-    folder = Path(said['out']).expanduser().absolute()
     runs, records = [], []
     for number, (which, source) in enumerate(chosen.items(), start=1):
-        record = folder / 'records' / f'{number}_{which}.json'
-        evaluator = {'record': str(record), 'start_delay': 120.0}
-        if number == len(chosen):
-            evaluator |= {'others': records, 'report': str(folder / 'report'),
-                          'reference': said['sim_domain'], 'require': said['require'],
-                          'threshold': score_threshold(said['threshold']),
-                          'success_definition': said['success_definition']}
-        runs.append(_run(said, which, source, evaluator))
-        records = [*records, str(record)]
-    return runs
+        run = _Run(said, which, source, f'{number}_{which}')
+        runs += [run.nodes(), [run.evaluation()]]
+        records.append(str(run.record))
+    return [*runs, [_report(said, records)]]
+
+
+def _requirements(said: dict[str, str]) -> list[str]:
+    return [word.strip() for word in said['require'].split(';') if word.strip()]
+
+
+def _folder(said: dict[str, str]) -> Path:
+    return Path(said['out']).expanduser().absolute()
+
+
+def _report(said: dict[str, str], records: list[str]) -> Process:
+    """Report all runs together, and check what is required."""
+    words = ['--records', *records, '--report', str(_folder(said) / 'report'),
+             '--reference', said['sim_domain'], '--threshold', said['threshold']]
+    if said['success_definition']:
+        words += ['--success-definition', said['success_definition']]
+    if requirements := _requirements(said):
+        words += ['--require', *requirements]
+    return _evaluate('report', words, JOB)
+
+
+def _evaluate(name: str, words: list[str], role: str) -> Process:
+    return Process('moss', name, role, arguments=('evaluate', *words), plain=True)
 
 
 def _source(said: dict[str, str], which: str) -> str:
@@ -114,54 +134,112 @@ def _source(said: dict[str, str], which: str) -> str:
     return text or str(share_directory() / _SAMPLES[which])
 
 
-def _run(said: dict[str, str], which: str, source: str, evaluator: dict) -> list[Process]:
-    live = source == LIVE
-    # Its outcomes say which domain they are of, if the one who starts it does not.
-    domain = said[f'{which}_domain'] or ('shifted' if live else '')
-    common = {name: said[name] for name in ('model', 'params_file', 'log_level')}
-    if live:
-        values = {**common, 'sim': 'true', 'sim_attempts': said['attempts'], 'sim_domain': domain,
-                  'sim_cell': said['sim_cell'], 'sim_seed': said['sim_seed']}
-        evaluator |= {'domain': domain, 'closed_loop': True, 'attempts': _positive(said),
-                      'strips': said['strips'] == 'true'}
-    else:
-        values = {**common, 'bag': source, 'gate': 'false', **_playing(said),
-                  **_topics(said, which)}
-        evaluator |= {'bag': str(Path(source).expanduser().resolve()), 'domain': domain,
-                      'outcomes': _file(said, f'{which}_outcomes')}
-    processes = system_of(values)
-    if not live:
-        evaluator |= _pace(said, evaluator['record']) | {
-            f'{name}_topic': f'/{said[f"real_{name}_topic"].strip("/")}'
-            for name in ('camera_info', 'candidates') if which == 'real' and said[
-                f'real_{name}_topic'] != _DEFAULTS[f'real_{name}_topic']}
-    predictor = next(x for x in processes if x.executable == 'grasp_predictor')
-    parameters = {name: value for name, value in evaluator.items() if value not in ('', [])}
-    if said['model']:
-        parameters['model'] = predictor.parameters['model_path']
-    images = tuple(x for x in predictor.remappings if x[0] == 'image' or '/' in x[0])
-    heard = Process(
-        'bag_evaluator', 'bag_evaluator', JOB, early=True, parameters=parameters,
-        parameter_files=predictor.parameter_files, remappings=images, log_level=said['log_level'])
-    return [heard, *(_fitted(x, said, live, evaluator['record']) for x in processes)]
+class _Run:
+    """
+    One source: the nodes that are recorded, and the evaluation of the recording.
 
+    :param name: of the files that are made.
+    :ivar record: JSON file of what the evaluation finds.
+    """
 
-def _fitted(process: Process, said: dict[str, str], live: bool, record: str) -> Process:
-    """Give a process of the grasp system what an evaluation needs."""
-    more: dict = {}
-    if process.role == STARTER:
-        return replace(process, arguments=(*process.arguments, '--heard', 'grasp_outcome'))
-    if process.executable == 'bag_player':
-        more = {'exclude_topics': _SAID_BEFORE, 'start_delay': 60.0}
-        if said['lock_step'] == 'false':
-            more['timing_log'] = _timing_log(record)
-    if process.executable == 'grasp_predictor' and not live:
-        more = {'publish_features': False}
-        if 'true' in (said['lock_step'], said['verify']):
-            more['latency_budget'] = _NO_HURRY_S
-        if said['lock_step'] == 'true':
-            more['qos_reliability'] = 'reliable'
-    return replace(process, parameters={**process.parameters, **more})
+    def __init__(self, said: dict[str, str], which: str, source: str, name: str):
+        self._said, self._which, self._source = said, which, source
+        self._live = source == LIVE
+        self._lock_step = said['lock_step'] == 'true'
+        # The outcomes say which domain they are of, if the arguments do not.
+        self._domain = said[f'{which}_domain'] or ('shifted' if self._live else '')
+        folder = _folder(said)
+        self.record = folder / 'records' / f'{name}.json'
+        self._recording = folder / 'recordings' / name
+        self._timing_log = '' if self._live or self._lock_step else str(
+            folder / 'recordings' / f'{name}_timing.csv')
+
+    def nodes(self) -> list[Process]:
+        """Describe the nodes, with the recorder first."""
+        processes = [self._fitted(x) for x in system_of(self._values())]
+        predictor = next(x for x in processes if x.executable == 'grasp_predictor')
+        self._model = predictor.parameters.get('model_path', '')
+        for player in processes:
+            if player.executable == 'bag_player':
+                self._image_topic, = player.parameters['wait_for_subscribers']
+        images = tuple(x for x in predictor.remappings if x[0] == 'image' or '/' in x[0])
+        recorder = Process(
+            'attempt_recorder', 'attempt_recorder', JOB, early=True,
+            parameters={name: x for name, x in self._recorder().items() if x != ''},
+            parameter_files=predictor.parameter_files, remappings=images,
+            log_level=self._said['log_level'])
+        # What can't be evaluated is to be known before anything is played.
+        checks = [] if self._live else [_evaluate(
+            'check', [self._played, *self._inputs(), *self._checkpoint(), '--check'], STARTER)]
+        return [recorder, *processes, *checks]
+
+    def evaluation(self) -> Process:
+        """Describe the evaluation of the recording; :meth:`nodes` comes first."""
+        words = [str(self._recording), '--scores', 'recorded', '--record', str(self.record),
+                 *self._inputs(), *self._checkpoint()]
+        if self._domain:
+            words[0] = f'{self._domain}:{words[0]}'
+        if not self._live and self._said['verify'] == 'true':
+            words.append('--verify')
+        return _evaluate('evaluate', words, JOB)
+
+    @property
+    def _played(self) -> str:
+        return '' if self._live else str(Path(self._source).expanduser().resolve())
+
+    def _values(self) -> dict[str, str]:
+        """Return the arguments of the grasp system."""
+        said = self._said
+        common = {name: said[name] for name in ('model', 'params_file', 'log_level')}
+        if self._live:
+            return {**common, 'sim': 'true', 'sim_attempts': said['attempts'],
+                    'sim_domain': self._domain, 'sim_cell': said['sim_cell'],
+                    'sim_seed': said['sim_seed']}
+        return {**common, 'bag': self._source, 'gate': 'false', **_playing(said),
+                **_topics(said, self._which)}
+
+    def _recorder(self) -> dict:
+        said = self._said
+        found = {'out': str(self._recording), 'overwrite': True, 'qos_reliability': 'reliable',
+                 'inputs': self._live, 'images': self._live and said['strips'] == 'true'}
+        if self._live:
+            return found | {'attempts': _positive(said), 'closed_loop': True, 'simulated': True}
+        pace = 'lock step' if self._lock_step else f'{float(said["bag_rate"]):g}x'
+        return found | {'pace': pace, 'played': self._played, 'timing_log': self._timing_log}
+
+    def _inputs(self) -> list[str]:
+        """Name the topics and outcomes of the inputs, as ``evaluate`` takes them."""
+        said = self._said
+        if self._live:
+            return []
+        words = ['--image-topic', self._image_topic]
+        if table := _file(said, f'{self._which}_outcomes'):
+            words += ['--outcomes', table]
+        for name in ('camera_info', 'candidates') if self._which == 'real' else ():
+            if said[f'real_{name}_topic'] != _DEFAULTS[f'real_{name}_topic']:
+                words += [f'--{name.replace("_", "-")}-topic',
+                          f'/{said[f"real_{name}_topic"].strip("/")}']
+        return words
+
+    def _checkpoint(self) -> list[str]:
+        return ['--model', self._model] if self._model else []
+
+    def _fitted(self, process: Process) -> Process:
+        """Give a process of the grasp system what an evaluation needs."""
+        more: dict = {}
+        if process.role == STARTER:
+            return replace(process, arguments=(*process.arguments, '--heard', 'grasp_outcome'))
+        if process.executable == 'bag_player':
+            more = {'exclude_topics': _PREDICTOR_TOPICS, 'start_delay': 60.0}
+            if self._timing_log:
+                more['timing_log'] = self._timing_log
+        if process.executable == 'grasp_predictor' and not self._live:
+            more = {'publish_features': False}
+            if self._lock_step or self._said['verify'] == 'true':
+                more['latency_budget'] = _NO_HURRY_S
+            if self._lock_step:
+                more['qos_reliability'] = 'reliable'
+        return replace(process, parameters={**process.parameters, **more})
 
 
 def _playing(said: dict[str, str]) -> dict[str, str]:
@@ -174,17 +252,6 @@ def _topics(said: dict[str, str], which: str) -> dict[str, str]:
         return {}
     return {name: said[f'real_{name}'] for name in (
         'image_topic', 'camera_info_topic', 'candidates_topic')}
-
-
-def _pace(said: dict[str, str], record: str) -> dict:
-    pace = {'verify': said['verify'] == 'true'}
-    if said['lock_step'] == 'true':
-        return pace | {'pace': 'lock step'}
-    return pace | {'pace': f'{float(said["bag_rate"]):g}x', 'timing_log': _timing_log(record)}
-
-
-def _timing_log(record: str) -> str:
-    return record.removesuffix('.json') + '_timing.csv'
 
 
 def _file(said: dict[str, str], name: str) -> str:

@@ -1,16 +1,31 @@
 """``moss evaluate``: measure a checkpoint on recordings, or on scenes that it never saw."""
 
 import argparse
+from typing import Any
 
 from moss_perception.cli.common import UsageError
 from moss_perception.cli.recording_topics import add_topics, TOPICS
 from moss_perception.runtime.engine import ENGINES
 
-# What only the one or the other is asked; argparse keeps values under these names.
-_OF_BAGS = ('outcomes', *TOPICS, 'report', 'record', 'require', 'reference', 'threshold',
-            'success_definition')
-_OF_RECORDS = ('report', 'require', 'reference', 'threshold', 'success_definition')
-_OF_SCENES = ('yardstick', 'require_auroc', 'out')
+REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
+    'recordings', '--scores recorded', '--records', '--scenes', '--fresh')
+_REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
+_BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
+         'check')
+_SCENES = ('model', 'sha256', 'engine', 'threads', 'yardstick', 'require_auroc', 'out')
+_ALLOWED = {
+    REPLAY: (*_BAGS, 'engine', 'threads', 'workers'),
+    RECORDED: (*_BAGS, 'scores_topic', 'verify'),
+    RECORDS: (*_REPORT, 'records'),
+    SCENES: (*_SCENES, 'scenes'),
+    FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers'),
+}
+"""Which options go with what is evaluated; argparse keeps values under these names."""
+
+# None and an empty list mean that an option was not given: every other value counts.
+_DEFAULTS: dict[str, Any] = {
+    'scores': 'replay', 'engine': ENGINES[0], 'threads': 0, 'workers': 0, 'sha256': '',
+    'cell': 'full', 'split': '', 'motion': '', 'seed': 5_000_000}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     both.add_argument('--model', nargs='+', action='extend', default=[], metavar='FILE',
                       help='checkpoints (recordings: several, the first is the main one); the '
                            'shipped one without')
-    both.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
-    both.add_argument('--engine', choices=ENGINES, default=ENGINES[0],
-                      help='what runs the network (default: %(default)s); on scenes, torch also '
+    both.add_argument('--sha256', help='its digest; without, SHA256SUMS beside it has it')
+    both.add_argument('--engine', choices=ENGINES,
+                      help=f'what runs the network (default: {ENGINES[0]}); on scenes, torch also '
                            'compares the stream with the clip')
-    both.add_argument('--threads', type=int, default=0,
+    both.add_argument('--threads', type=int,
                       help='0 leaves it to the engine, with several workers it is one each')
-    both.add_argument('--workers', type=int, default=0, metavar='N',
+    both.add_argument('--workers', type=int, metavar='N',
                       help='processes that share the recordings, or make the scenes (1, and '
                            'one a core for --fresh)')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
@@ -40,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_bags(group) -> None:
     group.add_argument('bags', nargs='*', metavar='BAG',
                        help='folder of a rosbag2, .mcap or .db3 file; DOMAIN:BAG names its domain')
+    group.add_argument('--scores', choices=('replay', 'recorded'),
+                       help='replay: score the images anew (default); recorded: evaluate the '
+                            'scores that grasp_predictor published and the recording holds')
+    group.add_argument('--scores-topic', metavar='TOPIC',
+                       help='of recorded scores; without: the only /…/grasp_scores')
+    group.add_argument('--verify', action='store_true',
+                       help='recorded scores: score exactly the images that the predictor '
+                            'received once more, and compare')
     group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
                        help='start, end and success of the attempts, where the recording does not '
                             'hold them; one for all recordings, or one each in their order, '
@@ -48,18 +71,20 @@ def _add_bags(group) -> None:
     group.add_argument('--report', metavar='DIR',
                        help='write report.html, report.json and attempts.csv there')
     group.add_argument('--record', metavar='FILE',
-                       help='keep what was found, for bag_evaluator to report with its own')
+                       help='keep what was found, to be reported later with --records')
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
-                       help='report what was found before, and kept with --record or by '
-                            'bag_evaluator, of one checkpoint or of several; no recordings')
+                       help='report what was found before and kept with --record, of one '
+                            'checkpoint or of several; no recordings')
     group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
                        help="such as 'auroc>=0.8': exit status 3 unless it holds")
     group.add_argument('--reference', metavar='DOMAIN',
                        help='the domain that others are compared with (sim)')
     group.add_argument('--threshold', metavar='SCORE',
-                       help='scores from here on let a grasp pass, in [0, 1] (0.5)')
+                       help='scores from here on accept a grasp, in [0, 1] (0.5)')
     group.add_argument('--success-definition', metavar='TEXT',
                        help='what counts as a success, in a sentence, for the report')
+    group.add_argument('--check', action='store_true',
+                       help='only check that all of this can be evaluated')
 
 
 def _add_scenes(group) -> None:
@@ -69,9 +94,9 @@ def _add_scenes(group) -> None:
     source.add_argument('--fresh', type=int, metavar='N',
                         help='make so many scenes now, and leave none behind; --cell, --domain, '
                              '--split, --motion, --seed and --workers say which, as for record')
-    for name, default in (('cell', 'full'), ('split', ''), ('motion', '')):
-        group.add_argument(f'--{name}', default=default, help=argparse.SUPPRESS)
-    group.add_argument('--seed', type=int, default=5_000_000, help=argparse.SUPPRESS)
+    for name in ('cell', 'split', 'motion'):
+        group.add_argument(f'--{name}', help=argparse.SUPPRESS)
+    group.add_argument('--seed', type=int, help=argparse.SUPPRESS)
     group.add_argument('--out', help='write the JSON there as well')
     group.add_argument('--yardstick', action='store_true',
                        help='also measure what the candidates tell without any image')
@@ -81,34 +106,32 @@ def _add_scenes(group) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """
-    Refuse arguments that do not go together.
+    Refuse options that do not go together, and give the others their defaults.
 
-    :raises UsageError: if they don't.
+    :raises UsageError: if an option does not go with what is evaluated.
     """
-    of_scenes = arguments.scenes is not None or arguments.fresh is not None
+    given = {name for name in set().union(*_ALLOWED.values())
+             if (value := getattr(arguments, name)) is not None
+             and value is not False and value != []}
     arguments.named_bags = [x for x in arguments.domain if '=' in x]
     of_bags = bool(arguments.bags or arguments.named_bags)
-    if of_scenes + of_bags + bool(arguments.records) != 1:
+    kinds = [kind for kind, meant in (
+        (RECORDED if arguments.scores == 'recorded' else REPLAY, of_bags),
+        (RECORDS, 'records' in given), (SCENES, 'scenes' in given), (FRESH, 'fresh' in given),
+    ) if meant]
+    if len(kinds) != 1:
         raise UsageError('expected recordings, or --records, or --scenes, or --fresh')
-    if arguments.records:
-        _refuse_beside_records(arguments)
-        return
-    wrong = [f'--{name.replace("_", "-")}' for name in (_OF_BAGS if of_scenes else _OF_SCENES)
-             if getattr(arguments, name)]
-    if wrong:
-        raise UsageError(f'{", ".join(wrong)}: not for {"scenes" if of_scenes else "recordings"}')
-    if of_scenes and max(len(arguments.model), len(arguments.domain)) > 1:
+    kind, = kinds
+    if wrong := sorted(given - set(_ALLOWED[kind])):
+        named = ', '.join(f'--{name.replace("_", "-")}' for name in wrong)
+        raise UsageError(f'{named}: not for {kind}')
+    if kind in (SCENES, FRESH) and max(len(arguments.model), len(arguments.domain)) > 1:
         raise UsageError('scenes take one --model and one --domain')
     if of_bags and len(arguments.domain) > len(arguments.named_bags):
         raise UsageError('--domain: expected NAME=BAG for a recording')
-
-
-def _refuse_beside_records(arguments: argparse.Namespace) -> None:
-    names = (*_OF_BAGS, *_OF_SCENES, 'model', 'sha256', 'threads', 'workers', 'domain')
-    wrong = [f'--{name.replace("_", "-")}' for name in names
-             if name not in _OF_RECORDS and getattr(arguments, name)]
-    if wrong:
-        raise UsageError(f'{", ".join(wrong)}: not for records, which tell what was found')
+    for name, value in _DEFAULTS.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
 
 
 def run(arguments: argparse.Namespace) -> int:

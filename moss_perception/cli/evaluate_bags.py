@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 from moss_perception.cli.recording_topics import choose, topics_of
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.parallel import in_order
 from moss_perception.core.resources import model_path
+from moss_perception.evaluation.parts import merge, Part, split
 from moss_perception.evaluation.records import BagRecord, Evaluation
-from moss_perception.evaluation.shares import join, Share, share_out
 from moss_perception.evaluation.thresholds import parse, Requirement, score_threshold, Verdict
 from moss_perception.models.manifest import read_header, verify
 from moss_perception.runtime.predictor import Predictor
@@ -33,7 +33,7 @@ class Task:
 
     :ivar topics: those that were named, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :ivar share: the part of the recording; ``None`` for all of it.
+    :ivar part: of the recording; ``None`` for all of it.
     """
 
     bag: str
@@ -44,33 +44,68 @@ class Task:
     sha256: str
     engine: str
     threads: int
-    share: Share | None = None
+    part: Part | None = None
 
 
 def evaluate_bags(arguments: argparse.Namespace) -> int:
     """
-    Replay recordings, tell what was found, and write the report.
+    Evaluate recordings, print what was found, and write the report.
 
     :param arguments: of the command ``evaluate``.
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
     requirements = prepare(arguments)
-    models = _models(arguments)
-    tasks = _tasks(arguments, models)
-    records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
-    with closing(_records(tasks, arguments.workers or 1)) as coming:
-        for task, record in zip(tasks, coming, strict=True):
-            records[task.model].append(record)
+    if arguments.check:
+        check_recordings(arguments)
+        return 0
+    if arguments.scores == 'recorded':
+        from moss_perception.cli.evaluate_recorded import evaluate_outputs
+        evaluations = evaluate_outputs(arguments, _recordings(arguments))
+    else:
+        evaluations = _replays(arguments)
     if len(arguments.outcomes) == 1:
-        records = {path: _shared(found) for path, found in records.items()}
-    evaluations = [_evaluation(Path(path), found, arguments) for path, found in records.items()]
+        evaluations = [replace(x, bags=_with_shared_outcomes(x.bags)) for x in evaluations]
     for evaluation in evaluations:
         tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
         from moss_perception.evaluation.record_files import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
     return conclude(evaluations, arguments, requirements)
+
+
+def check_recordings(arguments: argparse.Namespace) -> None:
+    """
+    Find out whether recordings can be evaluated: their topics are there, and outcomes.
+
+    :raises MossError: if not.
+    """
+    from moss_perception.data.attempts_csv import read_attempts
+    from moss_perception.data.bags.reader import Recording
+    topics = topics_of(arguments)
+    _models(arguments)
+    for _, bag, table in _recordings(arguments):
+        with Recording(bag, salvage=True) as recording:
+            images = recording.image_topic(topics.get('image_topic'))
+            recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
+            recording.candidates_topic(topics.get('candidates_topic', ''))
+            outcomes = (read_attempts(table) if table else
+                        recording.outcomes(topics.get('outcome_topic')))
+            recording.executed(topics.get('executed_topic'))
+        if not outcomes:
+            raise BagError(f'{bag}: no outcomes to compare the scores with: expected some on '
+                           '/grasp_outcome, or a CSV file of them')
+
+
+def _replays(arguments: argparse.Namespace) -> list[Evaluation]:
+    """Replay the recordings through each checkpoint."""
+    models = _models(arguments)
+    tasks = _tasks(arguments, models)
+    records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
+    with closing(_records(tasks, arguments.workers or 1)) as coming:
+        for task, record in zip(tasks, coming, strict=True):
+            records[task.model].append(record)
+    return [_evaluation(Path(path), found, arguments) for path, found in records.items()]
 
 
 def prepare(arguments: argparse.Namespace) -> list[Requirement]:
@@ -115,6 +150,18 @@ def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
     if arguments.threads < 0 or arguments.workers < 0:
         raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
                           'expected numbers of at least 0')
+    topics = topics_of(arguments)
+    threads = arguments.threads or (1 if arguments.workers > 1 else 0)
+    tasks = []
+    for domain, bag, table in _recordings(arguments):
+        chosen = choose(bag, topics)
+        tasks += [Task(bag, domain, table, chosen, str(model), arguments.sha256,
+                       arguments.engine, threads) for model in models]
+    return tasks
+
+
+def _recordings(arguments: argparse.Namespace) -> list[tuple[str, str, str | None]]:
+    """Return domain, path and file of outcomes of each recording."""
     named = [x.partition('=')[::2] for x in arguments.named_bags]
     bags = [_domain_of(x) for x in arguments.bags] + named
     outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
@@ -122,14 +169,8 @@ def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
     if len(outcomes) != len(bags):
         raise ConfigError(f'{len(outcomes)} files of outcomes for {len(bags)} recordings: '
                           'expected one for all, or one each')
-    topics = topics_of(arguments)
-    threads = arguments.threads or (1 if arguments.workers > 1 else 0)
-    tasks = []
-    for (domain, bag), table in zip(bags, outcomes, strict=True):
-        chosen = choose(bag, topics)
-        tasks += [Task(bag, domain, table or None, chosen, str(model), arguments.sha256,
-                       arguments.engine, threads) for model in models]
-    return tasks
+    return [(domain, bag, table or None)
+            for (domain, bag), table in zip(bags, outcomes, strict=True)]
 
 
 def _domain_of(text: str) -> tuple[str, str]:
@@ -142,29 +183,29 @@ def _domain_of(text: str) -> tuple[str, str]:
 def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:
     # No progress where nobody watches.
     if workers > 1:
-        shared = [_shares(task, math.ceil(workers / len(tasks))) for task in tasks]
-        every = [part for parts in shared for part in parts]
+        divided = [_parts(task, math.ceil(workers / len(tasks))) for task in tasks]
+        every = [part for parts in divided for part in parts]
         with closing(in_order(_replay, every, workers, _name)) as found, tqdm(
                 total=len(every), unit='part', leave=False, disable=None) as bar:
-            for parts in shared:
+            for parts in divided:
                 records = []
                 for _ in parts:
                     records.append(next(found))
                     bar.update()
-                yield join(records)
+                yield merge(records)
         return
     for task in tasks:
         with tqdm(desc=_name(task), unit='image', leave=False, disable=None) as bar:
             yield _replay(task, bar)
 
 
-def _shares(task: Task, count: int) -> list[Task]:
+def _parts(task: Task, count: int) -> list[Task]:
     """Divide a recording where there are more workers than recordings."""
     if count < 2:
         return [task]
     config, _ = read_header(task.model)
-    return [replace(task, share=share)
-            for share in share_out(task.bag, task.topics['image_topic'], config, count)]
+    return [replace(task, part=part)
+            for part in split(task.bag, task.topics['image_topic'], config, count)]
 
 
 def _name(task: Task) -> str:
@@ -180,7 +221,7 @@ def _replay(task: Task, bar: tqdm | None = None) -> BagRecord:
         bar.update(done - bar.n)
     predictor = _predictor(task.model, task.sha256, task.engine, task.threads)
     return replay(task.bag, predictor, domain=task.domain, attempts_csv=task.outcomes,
-                  progress=None if bar is None else progress, share=task.share,
+                  progress=None if bar is None else progress, part=task.part,
                   **task.topics)
 
 
@@ -189,11 +230,11 @@ def _predictor(model: str, sha256: str, engine: str, threads: int) -> Predictor:
     return Predictor.load(model, sha256, engine, threads=threads)
 
 
-def _shared(records: list[BagRecord]) -> list[BagRecord]:
+def _with_shared_outcomes(records: Sequence[BagRecord]) -> tuple[BagRecord, ...]:
     """Of one table for several recordings, leave as unmatched only what none of them has."""
-    met = tuple(f'attempt {x.attempt}:' for record in records for x in record.attempts)
-    return [replace(record, unmatched=tuple(
-        line for line in record.unmatched if not line.startswith(met))) for record in records]
+    met = {x.attempt for record in records for x in record.attempts}
+    return tuple(replace(record, unmatched=tuple(
+        one for one in record.unmatched if one.attempt not in met)) for record in records)
 
 
 def _evaluation(path: Path, records: list[BagRecord],
@@ -203,7 +244,7 @@ def _evaluation(path: Path, records: list[BagRecord],
     return Evaluation(
         model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
         engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
-        orders=config.orders, bags=tuple(records))
+        orders=len(config.levels), bags=tuple(records))
 
 
 def tell(evaluation: Evaluation, reference: str) -> None:
@@ -214,11 +255,15 @@ def tell(evaluation: Evaluation, reference: str) -> None:
     print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
+        if record.closed_loop:
+            print(f'    {_closed_loop(record)}')
         for line in (*record.unmatched, *record.notes):
             print(f'    note: {line}')
     for number, one in enumerate(pool(evaluation, reference)):
         sample, held = one.scored, one.labels.sum()
         line = f'{held} of {len(one.attempts)} attempts succeeded, {len(sample)} scored'
+        if one.not_executed:
+            line += f', not_executed: {one.not_executed} more'
         if sample.labels.any() and not sample.labels.all():
             # By the groups and draws of the report, so that both show one interval.
             found = bootstrap_interval(auroc, sample, seed=number)
@@ -231,8 +276,19 @@ def tell(evaluation: Evaluation, reference: str) -> None:
 def _describe(record: BagRecord) -> str:
     fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items() if count)
     rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
-    return (f'{record.frames} images on {record.image_topic} ({fates}), {record.duration_s:.1f} s '
-            f'in {record.elapsed_s:.1f} s, {rate:.1f} times real time')
+    images = f'{record.frames} images on {record.image_topic or "no topic"} ({fates})'
+    if record.pace != 'offline':
+        return f'{images}, recorded scores, {record.pace}'
+    return (f'{images}, {record.duration_s:.1f} s in {record.elapsed_s:.1f} s, '
+            f'{rate:.1f} times real time')
+
+
+def _closed_loop(record: BagRecord) -> str:
+    from moss_perception.evaluation.report.played import executed
+    of = executed(record)
+    share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
+             if of['executed'] else '')
+    return f'{of["succeeded"]} of {of["executed"]} executed grasps succeeded{share}'
 
 
 def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
@@ -240,7 +296,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     """Report, check what is required of the first checkpoint, and return the exit status."""
     reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
-        from moss_perception.evaluation.replay import recorded_images
+        from moss_perception.evaluation.recorded_images import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,

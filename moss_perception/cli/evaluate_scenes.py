@@ -1,6 +1,7 @@
 """Measure a checkpoint on scenes that it never saw: ``evaluate --scenes`` and ``--fresh``."""
 
 import argparse
+from collections.abc import Sequence
 import json
 import logging
 import os
@@ -34,12 +35,14 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
                                threads=arguments.threads)
     yardstick = _yardstick() if arguments.yardstick else None
     scenes = in_view(_scenes(arguments))
+    if not scenes:
+        raise ConfigError('no scene has all its candidates in the image: expected at least one')
     refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
     scores = _score_arms(predictor, scenes)
-    streamed = scores[_arm(predictor.config.orders)]
+    streamed = scores[_arm(predictor.levels, len(predictor.levels))]
     if yardstick:
         scores['no image, candidates alone'] = yardstick(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
@@ -98,20 +101,21 @@ def _choice(scores, labels, groups) -> dict[str, float]:
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
 
 
-def _arm(orders: int) -> str:
-    return 'orders ' + ','.join(map(str, range(1, orders + 1)))
+def _arm(levels: Sequence[str], level: int) -> str:
+    name = levels[level - 1]
+    return f'orders {name}' if name[0].isdigit() else name
 
 
 def _score_arms(predictor, scenes: list) -> dict:
-    """Stream all scenes for each prefix that was trained, and once more with nothing moving."""
+    """Stream all scenes at each level that was trained, and once more with nothing moving."""
     from moss_perception.evaluation.attempts import score_scenes
-    highest = predictor.config.orders
-    arms = [(_arm(orders), orders, False)
-            for orders in range(predictor.engine.lowest_order, highest + 1)]
+    highest = len(predictor.levels)
+    arms = [(_arm(predictor.levels, level), level, False)
+            for level in range(predictor.engine.lowest_level, highest + 1)]
     arms.append(('all orders, frozen clip', highest, True))
     scores = {}
-    for name, orders, frozen in arms:
-        predictor.set_orders(orders)
+    for name, level, frozen in arms:
+        predictor.set_level(level)
         # No progress where nobody watches.
         scores[name] = score_scenes(
             predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
@@ -120,7 +124,7 @@ def _score_arms(predictor, scenes: list) -> dict:
 
 def _score_clips(network, scenes: list):
     """Score all scenes as training does: as clips."""
-    from moss_perception.models.network import ensemble_probability
+    from moss_perception.models.layers.reading import ensemble_probability
     from moss_perception.training.dataset import GraspClips
     from moss_perception.training.trainer import predict
     logits, _ = predict(network, GraspClips(scenes, network.config))

@@ -3,7 +3,6 @@
 import argparse
 import logging
 
-from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 
 log = logging.getLogger('export')
@@ -21,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export all graphs of a checkpoint, or change nothing."""
-    try:
-        from moss_perception.models.export import export_graphs
-    except ImportError as error:
-        if error.name != 'torch':
-            raise
-        raise ConfigError('exporting needs torch, which is not installed: expected the '
-                          'environment of scripts/setup.sh test') from error
+    from moss_perception.models.export import export_graphs
     graphs = export_graphs(model_path(arguments.model), arguments.sha256,
                            lambda name: log.info('exporting %s', name))
     for graph in graphs:

@@ -15,7 +15,7 @@ import sys
 
 from moss_perception import __version__
 from moss_perception.cli.common import run_command, set_up_logging, UsageError
-from moss_perception.core.errors import MossError
+from moss_perception.core.packages import missing
 
 STATUS = '0 done, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
 
@@ -84,15 +84,6 @@ _COMPLETION = """\
 Shell completion, as a line of ~/.bashrc or ~/.zshrc:
   eval "$(moss --completion bash)"
 """
-# By the module that is missing: what brings it along.
-_BRINGS = {
-    'rclpy': 'ROS 2; source its setup.bash, or run scripts/setup.sh',
-    'torch': 'torch; pip install torch, or run scripts/setup.sh test',
-    'mujoco': "the extra 'sim'; pip install mujoco, or run scripts/setup.sh test",
-    'matplotlib': "the extra 'report'; pip install matplotlib, or run scripts/setup.sh",
-    'scipy': "the extra 'eval'; pip install scipy, or run scripts/setup.sh",
-    'sklearn': "the extra 'eval'; pip install scikit-learn, or run scripts/setup.sh",
-}
 
 
 def build_parser(*names: str) -> argparse.ArgumentParser:
@@ -162,8 +153,4 @@ def _run(arguments: argparse.Namespace) -> int:
     except UsageError as error:
         return arguments.parser.error(str(error))
     except ModuleNotFoundError as error:
-        brings = _BRINGS.get((error.name or '').partition('.')[0])
-        if brings is None:
-            raise
-        raise MossError(f'moss {arguments.command} needs the package {error.name}, which is not '
-                        f'installed: expected {brings}') from error
+        raise missing(f'moss {arguments.command}', error) from error

@@ -47,7 +47,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.novelty import learn_novelty
+    from moss_perception.training.novelty import learn_distribution
     path, out = model_path(arguments.model), Path(arguments.out)
     if not arguments.replace:
         refuse_existing(out)
@@ -57,9 +57,9 @@ def fit(arguments: argparse.Namespace) -> int:
     scenes = load_scenes(arguments.scenes, notes.get('scenes'))
     _require_training_scenes(scenes, notes)
     watched = bool(notes.get('recipe', {}).get('monitor'))
-    novelty = learn_novelty(TorchEngine(network), scenes, watched)
+    distribution = learn_distribution(TorchEngine(network), scenes, watched)
     notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'novelty fit'}]
-    digest = write_derived(out, network, notes, novelty)
+    digest = write_derived(out, network, notes, distribution)
     log.info('wrote %s, sha256 %s', out, digest)
     return 0
 

@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--workers', type=int, default=1,
                         help='processes (%(default)s)')
     parser.add_argument('--cell', default='full',
-                        help='what scenes are drawn from: belt or full (%(default)s)')
+                        help='distribution of the scenes: belt or full (%(default)s)')
     parser.add_argument('--domain', default='sim', help='how scenes look and behave: sim or '
                         'shifted, or, in the cell full, shifted.FACTOR (%(default)s)')
     parser.add_argument('--split', default='', help='held_out for the objects that training '
-                        'never shows; the others without')
+                        'never shows (default: the others)')
     parser.add_argument('--motion', default='',
-                        help='one of the motions of the cell; a mixture without')
+                        help='one of the motions of the cell (default: a mixture)')
     parser.add_argument('--rate', type=float, default=10.0,
                         help='frames a second of --bag (%(default)s)')
 

@@ -1,4 +1,4 @@
-"""Run the processes of a system, and end them together: no ROS in here."""
+"""Run the processes of a system, and end them together; needs no ROS."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,13 +41,13 @@ class Supervisor:
     Start processes by their roles, watch them, and stop them all.
 
     Services, early jobs and starters start at once, jobs when every starter has ended well. The
-    system ends when its jobs have, when a service or starter fails, or when it is told to.
+    system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
 
     :param processes: what :func:`moss_perception.ros.system.grasp_system` describes.
-    :param show: is handed each line of output, with the process's name; from other threads.
+    :param show: takes each line of output, with the process's name; from other threads.
     :param environment: variables added to those of this process.
     :param find: turns an executable's name into a path.
-    :param patience_s: seconds after which a signal that did not help is followed by a harder one.
+    :param patience_s: seconds to wait before a stronger signal follows.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Supervisor:
 
         :param timeout_s: seconds to wait at most; None for no limit.
         :returns: 0 if the jobs ended well (or, without jobs, if it was interrupted), the job's
-            status if one didn't, 1 if a service or starter failed, 128 and the signal's number
-            if a job was interrupted; None if the time is over and the system runs on.
+            status if one didn't, 1 if a service or starter failed, 128 plus the signal's number
+            if a job was interrupted; None after the timeout, while the system still runs.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while self._status is None:
@@ -110,7 +110,7 @@ class Supervisor:
             self._status = self._judge(name, code)
         self.stop()
         if self._verdict:
-            # Last, so that it does not drown in what the others say at their end.
+            # Last, so that it is not lost among the last lines of the others.
             self._show('run', self._verdict)
             self._verdict = ''
         return self._status

@@ -1,6 +1,7 @@
 """``moss train``: train a grasp network on recorded scenes."""
 
 import argparse
+from dataclasses import replace
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--epochs', type=int, help='passes over the scenes (8)')
     parser.add_argument('--batch', type=int, help='clips a step (8)')
     parser.add_argument('--seed', type=int, help='of everything drawn (0)')
-    parser.add_argument('--orders', type=int, help='highest self-similarity order (3)')
+    parser.add_argument('--model', metavar='TYPE',
+                        help='type of the model, such as recurrent_grasp (moss_grasp)')
+    parser.add_argument('--orders', type=int,
+                        help='highest self-similarity order of a model with MOSS (3)')
     parser.add_argument('--image-size', type=int, help='side of the square input (128)')
     parser.add_argument('--initial', metavar='FILE', default='',
                         help='begin with the backbone and the head of this checkpoint, such as '
@@ -58,6 +62,8 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
     from moss_perception.training.fit import Plan
     from moss_perception.training.settings import read_settings, Settings
     settings = read_settings(arguments.config) if arguments.config else Settings()
+    if arguments.model:
+        settings = replace(settings, model=arguments.model)
     given = {name: getattr(arguments, name) for name in (
         'orders', 'image_size', 'epochs', 'batch', 'seed')}
     settings = settings.changed(**{k: v for k, v in given.items() if v is not None})

@@ -8,6 +8,10 @@ from moss_perception.core import images as imaging
 from moss_perception.core.errors import CandidateError, ConfigError
 import numpy as np
 
+DISTORTION_COEFFICIENTS = {
+    '': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14), 'equidistant': (4,)}
+"""Numbers of coefficients that OpenCV's projection takes, by CameraInfo's distortion model."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -35,7 +39,7 @@ class Camera:
     :ivar height: its height, pixels.
     :ivar matrix: float array, shape ``(3, 3)``, of the unrectified image (``K``), pixels.
     :ivar distortion: float array, shape ``(N,)`` (``D``); empty for none.
-    :ivar model: ``plumb_bob``, ``rational_polynomial``, ``equidistant`` or empty for none.
+    :ivar model: a key of ``DISTORTION_COEFFICIENTS``; empty for none.
     :ivar region: the part of it that images show: left, top, width and height, pixels; a width
         and height of 0 for all of it.
     :ivar binning: how many of its columns and rows make one of the images'.
@@ -53,6 +57,7 @@ class Camera:
         if self.matrix.shape != (3, 3) or not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0):
             raise ConfigError(
                 f'camera matrix must be 3 x 3 with positive focal lengths, got {self.matrix!r}')
+        check_distortion(self.model, self.distortion)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -76,6 +81,23 @@ class Camera:
         matrix[:2] /= [[x], [y]]
         matrix[:2, 2] -= 0.5
         return Camera(width, height, matrix, self.distortion, self.model)
+
+
+def check_distortion(model: str, coefficients: np.ndarray) -> None:
+    """
+    Check a distortion model and its coefficients.
+
+    :param coefficients: float array, shape ``(N,)``.
+    :raises ConfigError: naming the value and what was expected.
+    """
+    counts = DISTORTION_COEFFICIENTS.get(model)
+    if counts is None:
+        raise ConfigError(f'the camera has distortion model {model!r}: expected one of '
+                          f'{", ".join(filter(None, DISTORTION_COEFFICIENTS))}')
+    if len(coefficients) not in counts or not np.isfinite(coefficients).all():
+        expected = ' or '.join(map(str, counts))
+        raise ConfigError(f'the camera has distortion {coefficients.tolist()}: expected '
+                          f'{expected} finite coefficients for {model or "no distortion model"}')
 
 
 @dataclass(frozen=True)
@@ -157,6 +179,27 @@ def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class WatchedScores:
+    """
+    Scores of the grasps that a predictor was told to watch, in their order.
+
+    :ivar scores: float64, shape ``(W,)``, in [0, 1]; NaN where the grasp can't be scored.
+    :ivar uncertainties: float64, shape ``(W,)``, in [0, 0.5]; NaN likewise.
+    :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
+        which row 0 is the default grasp; -1 where it can't be scored.
+    :ivar reasons: of :class:`moss_perception.core.scores.ScoreReason`, shape ``(W,)``.
+    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too, up to a
+        tenth of a millimetre.
+    """
+
+    scores: np.ndarray
+    uncertainties: np.ndarray
+    rows: np.ndarray
+    reasons: np.ndarray
+    listed: np.ndarray
+
+
+@dataclass(frozen=True)
 class Prediction:
     """
     The scores of the newest sample.
@@ -179,13 +222,15 @@ class Prediction:
         :class:`moss_perception.core.scores.ScoreReason`.
     :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
     :ivar size: height and width of the camera's image, pixels.
-    :ivar source: the image that was scored, as received; see :attr:`image`.
+    :ivar source: the image that was scored, checked but not decoded; see :attr:`image`.
     :ivar missing_in_window: how many samples of the window repeat the one before.
     :ivar decode_s: seconds spent decoding and resizing.
     :ivar inference_s: seconds spent in the engine.
     :ivar novelty: how far the network's features are from those of training, 0 or more; one in
         twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
         inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
+    :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
+        are watched.
     """
 
     stamp_ns: int
@@ -208,6 +253,7 @@ class Prediction:
     decode_s: float = 0.0
     inference_s: float = 0.0
     novelty: float = float('nan')
+    watched: WatchedScores | None = None
 
     @cached_property
     def image(self) -> np.ndarray:

@@ -5,7 +5,6 @@ from functools import lru_cache
 import math
 
 import cv2
-from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.scores import ScoreReason
 import numpy as np
@@ -52,7 +51,6 @@ def project(positions: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarr
     :returns: float64 pixels (column, row), shape ``(K, 2)``, NaN for points that the camera does
         not see; and uint8 reasons, shape ``(K,)``, see
         :class:`moss_perception.core.scores.ScoreReason`.
-    :raises ConfigError: if the camera's distortion model is unknown.
     """
     pixels = np.full((len(positions), 2), np.nan)
     reasons = np.full(len(positions), ScoreReason.NOT_A_NUMBER, np.uint8)
@@ -80,7 +78,6 @@ def unproject(pixels: np.ndarray, camera: Camera) -> np.ndarray:
     :param camera: the calibrated camera.
     :returns: float64, shape ``(K, 2)``: x / z and y / z in the optical frame; NaN where the lens
         model has no ray in front of the camera for a pixel.
-    :raises ConfigError: if the camera's distortion model is unknown.
     """
     distorted = np.linalg.solve(
         camera.matrix[:2, :2], (pixels - camera.matrix[:2, 2]).T).T
@@ -128,11 +125,7 @@ def distort(rays: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     :param rays: float64, shape ``(K, 2)``: x / z and y / z.
     :returns: float64, shape ``(K, 2)``: distorted x / z and y / z, before the camera matrix; and
         bool, shape ``(K,)``: whether the lens model holds for the ray.
-    :raises ConfigError: if the camera's distortion model is unknown.
     """
-    if camera.model not in ('', 'plumb_bob', 'rational_polynomial', 'equidistant'):
-        raise ConfigError(f'distortion model {camera.model!r} is unknown: expected plumb_bob, '
-                          'rational_polynomial or equidistant')
     radii = np.hypot(rays[:, 0], rays[:, 1])
     if not len(rays) or not camera.distortion.any() and camera.model != 'equidistant':
         return rays, np.ones(len(rays), bool)

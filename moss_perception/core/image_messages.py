@@ -1,6 +1,6 @@
-"""Camera images as they come, raw or compressed, and what is refused of them undecoded."""
+"""Camera image messages, raw or compressed, and the check that each passes before decoding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import re
 import struct
 from typing import Any
@@ -11,14 +11,14 @@ import numpy as np
 
 MAX_SIDE = 16384
 
-# Bytes per pixel of a row. nv12 counts its rows of luma; half as many rows of chroma follow.
+# Bytes per pixel of a row. For nv12 these are the luma rows; half as many chroma rows follow.
 PIXEL_BYTES = {
     'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1, 'mono16': 2,
     'bayer_rggb8': 1, 'bayer_bggr8': 1, 'bayer_gbrg8': 1, 'bayer_grbg8': 1,
     'yuv422': 2, 'uyvy': 2, 'yuv422_yuy2': 2, 'yuyv': 2, 'nv12': 1,
 }
 
-# Two neighbours in a row share their chroma.
+# Two neighbouring pixels of a row share their chroma.
 SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
 
 GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
@@ -67,17 +67,36 @@ class CompressedImage:
     format: str = 'jpeg'
 
 
-def check(message: Any) -> None:
+@dataclass(frozen=True)
+class CheckedImage:
     """
-    Check an image's sizes and encoding without decoding it.
+    An image whose structure and size have been checked; only :func:`check` makes one.
 
-    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
+    :ivar message: with the fields of sensor_msgs/Image or CompressedImage.
+    :ivar width: pixels.
+    :ivar height: pixels; for raw nv12 images as the message says it.
+    :ivar is_compressed: whether the message is a CompressedImage.
+    :ivar is_jpeg: whether the data is a JPEG.
+    """
+
+    message: Any = field(repr=False)
+    width: int
+    height: int
+    is_compressed: bool = False
+    is_jpeg: bool = False
+
+
+def check(image: Any) -> CheckedImage:
+    """
+    Check an image's size, structure and encoding without decoding it.
+
+    :param image: anything with the fields of sensor_msgs/Image or CompressedImage. A
+        :class:`CheckedImage` is returned as it is, so each image is checked once.
     :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
     """
-    if hasattr(message, 'format'):
-        _check_compressed(message)
-    else:
-        _check_raw(message)
+    if isinstance(image, CheckedImage):
+        return image
+    return _check_compressed(image) if hasattr(image, 'format') else _check_raw(image)
 
 
 def bytes_of(message: Any) -> np.ndarray:
@@ -102,7 +121,7 @@ def _check_side(width: int, height: int, reason: str) -> None:
             reason, f'image of {width} x {height} pixels: expected 1 to {MAX_SIDE} a side')
 
 
-def _check_raw(message: Any) -> None:
+def _check_raw(message: Any) -> CheckedImage:
     encoding, width, height, step = message.encoding, message.width, message.height, message.step
     if encoding not in PIXEL_BYTES:
         _refuse_encoding(encoding)
@@ -122,51 +141,56 @@ def _check_raw(message: Any) -> None:
         raise FrameError(
             'size', f'{size} bytes of data: expected {expected or "an even height"} '
             f'for {height} rows of {step} bytes, {encoding}')
+    return CheckedImage(message, width, height)
 
 
 def _rows(encoding: str, height: int) -> list[int]:
     """
     List how many rows of data an image of this height may have.
 
-    For nv12, image_transport takes ``height`` for the picture's and half as many rows of chroma
-    follow; OpenCV and rosbags take it for all of them. The data's length tells which is meant.
+    In nv12 images of image_transport, ``height`` is the picture's, and half as many chroma rows
+    follow. In those of OpenCV and rosbags it counts all rows. The data's length shows which.
     """
     if encoding != 'nv12':
         return [height]
     return [height * 3 // 2] * (height % 2 == 0) + [height] * (height % 3 == 0)
 
 
-def _check_compressed(message: Any) -> None:
+def _check_compressed(message: Any) -> CheckedImage:
     depth = re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', message.format)
     if depth:
         raise FrameError(
             'encoding', f'format {message.format!r} holds depth: expected a JPEG or PNG in colour')
     data = bytes_of(message)
-    # Looked at in place: most frames of a recording are only checked.
+    # Read in place, because most frames of a recording are only checked.
     start = data[:33].tobytes()
     if not start:
         raise FrameError('compressed', 'no data: expected a JPEG or PNG')
     if start.startswith(PNG_START):
-        _check_png(start, data, message.format)
-    elif start.startswith(JPEG_START):
-        _check_side(*jpeg_size(data), 'compressed')
-    else:
-        raise FrameError(
-            'compressed', f'data begins with {start[:4].hex(" ")}: expected a JPEG or PNG')
+        width, height = _check_png(start, data, message.format)
+        return CheckedImage(message, width, height, is_compressed=True)
+    if start.startswith(JPEG_START):
+        width, height = _jpeg_size(data)
+        _check_side(width, height, 'compressed')
+        return CheckedImage(message, width, height, is_compressed=True, is_jpeg=True)
+    raise FrameError(
+        'compressed', f'data begins with {start[:4].hex(" ")}: expected a JPEG or PNG')
 
 
-def _check_png(start: bytes, data: np.ndarray, declared: str) -> None:
+def _check_png(start: bytes, data: np.ndarray, declared: str) -> tuple[int, int]:
+    """Check a PNG and return its width and height."""
     if start[8:16] != b'\0\0\0\rIHDR' or len(start) < 33:
         begin = start[8:16].hex(' ') or 'nothing'
         raise FrameError('compressed', f'PNG of {len(data)} bytes begins with {begin} after its '
                          'signature: expected a whole IHDR chunk of 13 bytes')
     width, height, bits, colour = struct.unpack('>IIBB', start[16:26])
     _check_side(width, height, 'compressed')
-    _check_png_chunks(memoryview(data))
+    _check_png_chunks(data.data)
     if bits == 16 and colour == 0 and not declared.startswith('mono16'):
         raise FrameError(
             'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
             'expected 8 bits or a format that begins with mono16')
+    return width, height
 
 
 def _check_png_chunks(data: memoryview) -> None:
@@ -202,12 +226,12 @@ def _chunk(kind: bytes) -> str:
     return f'chunk {kind.decode("latin-1")!r}' if kind else 'its signature'
 
 
-def jpeg_size(data: np.ndarray) -> tuple[int, int]:
+def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
     """Read width and height of a whole JPEG."""
     if _is_cut_off(data):
         raise FrameError(
             'compressed', f'JPEG of {len(data)} bytes is cut off: expected an end marker')
-    at, head = 2, memoryview(data)
+    at, head = 2, data.data
     while at + 9 <= len(head) and head[at] == 0xff:
         marker, length = head[at + 1], int.from_bytes(head[at + 2:at + 4], 'big')
         if marker in JPEG_FRAMES:

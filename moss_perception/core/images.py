@@ -12,8 +12,7 @@ from moss_perception.core.errors import FrameError, MossError
 from moss_perception.core.image_messages import (
     bytes_of,
     check,
-    jpeg_size,
-    JPEG_START,
+    CheckedImage,
     MAX_SIDE,
     PIXEL_BYTES,
     RawImage,
@@ -23,19 +22,19 @@ import numpy as np
 # The older name is the one that every release of cv_bridge and rosbags-image knows.
 SYNONYMS = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
 
-# What cv_bridge converts to rgb8; the rest goes through rosbags-image on every machine, because
-# cv_bridge has no conversion for planar images.
+# Encodings that cv_bridge converts to rgb8. rosbags-image converts the rest on every machine,
+# because cv_bridge has no conversion for planar images.
 CV_BRIDGE_ENCODINGS = frozenset(PIXEL_BYTES) - {'nv12'}
 
-# A JPEG is decoded at a half, a quarter or an eighth of its size at a fraction of the cost. It
-# stays this much larger than what it is for: so averaging pixels does most of the reducing, as it
-# does where an image comes uncompressed, and the result is about the same.
+# Decoding a JPEG at a half, a quarter or an eighth of its size costs a fraction of the time. The
+# decoded image stays this many times larger than the target, so that averaging pixels does most
+# of the reduction, as for raw images, and the results are about the same.
 OVERSAMPLING = 2
 REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
            8: cv2.IMREAD_REDUCED_COLOR_8}
 
-# A module built for NumPy 1 can end the process when NumPy 2 calls it: nothing that a `try`
-# could catch, so the first call is made by a process of its own.
+# A module built for NumPy 1 can crash the process when NumPy 2 calls it. `try` cannot catch that,
+# so the first call is made in another process.
 PROBE = (
     'import numpy; from cv_bridge.boost.cv_bridge_boost import cvtColor2; '
     'image = cvtColor2(numpy.array([[[1, 2, 3]]], numpy.uint8), "bgr8", "rgb8"); '
@@ -43,34 +42,34 @@ PROBE = (
 )
 
 
-def decode(message: Any) -> np.ndarray:
+def decode(image: Any) -> np.ndarray:
     """
-    Decode an image.
+    Check and decode an image.
 
-    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
+    :param image: anything that :func:`moss_perception.core.image_messages.check` takes.
     :returns: uint8 array with memory of its own, RGB, shape ``(H, W, 3)``.
     :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
     :raises MossError: if neither cv_bridge nor rosbags-image can be imported.
     """
-    return decode_for(message, MAX_SIDE)[0]
+    return decode_for(image, MAX_SIDE)[0]
 
 
-def decode_for(message: Any, side: int) -> tuple[np.ndarray, int]:
+def decode_for(image: Any, side: int) -> tuple[np.ndarray, int]:
     """
-    Decode an image that will be fitted into a square; a large JPEG comes reduced.
+    Check and decode an image that will be fitted into a square; large JPEGs are reduced.
 
-    :param message: anything with the fields of sensor_msgs/Image or CompressedImage.
-    :param side: of the square, pixels.
+    :param image: anything that :func:`moss_perception.core.image_messages.check` takes.
+    :param side: side of the square, pixels.
     :returns: uint8 array with memory of its own, RGB, shape ``(H / n, W / n, 3)``; and ``n``: 1,
-        or 2, 4 or 8 if the image's longer side then still is at least twice the square's.
+        or 2, 4 or 8 if the reduced image's longer side is at least twice the square's.
     :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
     :raises MossError: if neither cv_bridge nor rosbags-image can be imported.
     """
-    check(message)
-    if hasattr(message, 'format'):
-        reduction = _reduction(bytes_of(message), side)
-        return _decode_compressed(message, reduction), reduction
-    return _decode_raw(_normalise(message)), 1
+    checked = check(image)
+    if checked.is_compressed:
+        reduction = _reduction(checked, side)
+        return _decode_compressed(checked.message, reduction), reduction
+    return _decode_raw(_normalise(checked.message)), 1
 
 
 def _decode_raw(image: RawImage) -> np.ndarray:
@@ -81,7 +80,7 @@ def _decode_raw(image: RawImage) -> np.ndarray:
 
 def backend() -> str:
     """
-    Tell what decodes raw images, chosen at the first call.
+    Return the name of the decoder for raw images, chosen at the first call.
 
     :returns: ``cv_bridge`` or ``rosbags-image``.
     :raises MossError: if neither can be imported.
@@ -121,7 +120,7 @@ def decode_by_rosbags(image: RawImage) -> np.ndarray:
 
 @functools.cache
 def _cv_bridge() -> Any:
-    """Return a CvBridge, or None where there is none that works."""
+    """Return a CvBridge, or None if there is none that works."""
     if importlib.util.find_spec('cv_bridge') is None:
         return None
     try:
@@ -149,7 +148,7 @@ def _probe_cv_bridge() -> None:
 
 @functools.cache
 def _rosbags_image() -> Any:
-    """Return rosbags-image's conversion, or None where it is not installed."""
+    """Return rosbags-image's conversion, or None if it is not installed."""
     try:
         from rosbags.image import message_to_cvimage
     except ImportError:
@@ -158,7 +157,7 @@ def _rosbags_image() -> Any:
 
 
 def _normalise(message: Any) -> RawImage:
-    """Strip padding, byte order and synonyms, which the decoders treat differently."""
+    """Remove padding, byte order and synonyms, which the decoders treat differently."""
     encoding, width, step = message.encoding, message.width, message.step
     data = bytes_of(message)
     rows = data.size // step
@@ -172,12 +171,12 @@ def _normalise(message: Any) -> RawImage:
     return RawImage(encoding, rows, width, data.shape[1], np.ascontiguousarray(data))
 
 
-def _reduction(data: np.ndarray, side: int) -> int:
-    """Tell by how much a checked image can be reduced while it is decoded."""
-    if data[:2].tobytes() != JPEG_START:
+def _reduction(image: CheckedImage, side: int) -> int:
+    """Return by how much an image can be reduced while it is decoded."""
+    if not image.is_jpeg:
         return 1
-    size = jpeg_size(data)
-    # Of other sizes the last pixels would hold what lies beyond the image.
+    size = image.width, image.height
+    # For sizes that n does not divide, the last pixels would include what is beyond the image.
     return max(n for n in REDUCED if n == 1 or (
         max(size) >= n * OVERSAMPLING * side and not any(length % n for length in size)))
 
@@ -186,7 +185,7 @@ def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
     """
     Decode by OpenCV, as both cv_bridge and rosbags-image do, but for grey images too.
 
-    The camera's calibration holds for the pixels as stored, so an EXIF rotation is not applied.
+    The camera's calibration is for the pixels as stored, so an EXIF rotation is not applied.
     """
     flags = REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(bytes_of(message), flags)
@@ -194,6 +193,6 @@ def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
         raise FrameError('compressed', f'damaged image, format {message.format!r}: '
                          'expected a JPEG or PNG that OpenCV can decode')
     if 'compressed rgb' in message.format:
-        # image_transport's name for channels that were not swapped before they were compressed
+        # image_transport's name for channels that were not swapped before compression
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -10,10 +10,6 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera, Candidates, Frame
 import numpy as np
 
-# Numbers of coefficients that OpenCV's projection takes, by CameraInfo's distortion model.
-COEFFICIENTS = {
-    '': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14), 'equidistant': (4,)}
-
 
 def stamp_to_ns(stamp: Any) -> int:
     """Return a stamp in nanoseconds."""
@@ -45,16 +41,9 @@ def to_camera(message: Any) -> Camera:
             and np.linalg.det(matrix) > 0):
         raise ConfigError(f'camera_info has K {matrix.ravel().tolist()}: expected finite numbers, '
                           'a last row of 0, 0, 1 and an inverse')
-    model = message.distortion_model
-    if model not in COEFFICIENTS:
-        raise ConfigError(f'camera_info has distortion model {model!r}: expected one of '
-                          f'{[name for name in COEFFICIENTS if name]}')
-    if len(distortion) not in COEFFICIENTS[model] or not np.isfinite(distortion).all():
-        raise ConfigError(f'camera_info has distortion {distortion.tolist()}: expected '
-                          f'{COEFFICIENTS[model]} finite coefficients for {model!r}')
     roi = message.roi
     return Camera(
-        message.width, message.height, matrix, distortion, model,
+        message.width, message.height, matrix, distortion, message.distortion_model,
         (roi.x_offset, roi.y_offset, roi.width, roi.height),
         # 0 means 1 in the message.
         (max(1, message.binning_x), max(1, message.binning_y)))

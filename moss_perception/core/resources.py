@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import sysconfig
 
 from moss_perception.core.errors import MossError
 
@@ -16,7 +17,7 @@ def share_directory() -> Path:
     Find the share folder that belongs to these modules.
 
     In a source tree (and with ``colcon build --symlink-install``) that is the tree's root;
-    once installed it is ``share/moss_perception`` of the prefix.
+    once installed, by colcon or by pip, it is ``share/moss_perception`` of the prefix.
 
     :returns: absolute path of a folder that holds ``package.xml``.
     :raises MossError: if neither is there.
@@ -27,7 +28,7 @@ def share_directory() -> Path:
             return candidate
     raise MossError(
         f'the share folder of {_NAME} is missing: expected share/{_NAME}/package.xml above '
-        f'{_HERE.parents[1]}; build the package with colcon build')
+        f'{_HERE.parents[1]}; build the package with colcon build, or install it with pip')
 
 
 def model_path(path: str = '') -> Path:
@@ -49,13 +50,16 @@ def executable(name: str) -> Path:
     :returns: absolute path.
     :raises MossError: if the package isn't built, or has no such executable.
     """
-    for prefix in _prefixes():
-        path = prefix / 'lib' / _NAME / name
-        if path.is_file():
-            return path
+    places = [prefix / 'lib' / _NAME for prefix in _prefixes()]
+    # With pip they are beside the interpreter's own.
+    if _HERE.is_relative_to(sysconfig.get_path('purelib')):
+        places.insert(0, Path(sysconfig.get_path('scripts')))
+    for place in places:
+        if (place / name).is_file():
+            return place / name
     raise MossError(
         f"the executable '{name}' is not installed: expected lib/{_NAME}/{name} in a folder of "
-        'AMENT_PREFIX_PATH; run colcon build and source install/setup.bash')
+        'AMENT_PREFIX_PATH; run colcon build and source install/setup.bash, or pip install .')
 
 
 def _prefixes() -> list[Path]:

@@ -4,11 +4,11 @@ import csv
 from pathlib import Path
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.outcomes import Outcome, seconds_to_ns
+from moss_perception.data.outcomes import candidate_index, Outcome, seconds_to_ns
 
 REQUIRED = ('start', 'end', 'success')
-OPTIONAL = ('attempt', 'decision', 'motion', 'object', 'domain')
-_OUTCOMES = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
+OPTIONAL = ('attempt', 'decision', 'executed', 'candidate', 'motion', 'object', 'domain')
+_FLAGS = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
 
 
 def read_attempts(path: Path | str) -> list[Outcome]:
@@ -17,7 +17,9 @@ def read_attempts(path: Path | str) -> list[Outcome]:
 
     Columns: ``start``, ``end`` and, optionally, ``decision`` (the start without) in seconds of the
     images' header stamps; ``success`` (true or false, 1 or 0, yes or no); optionally ``attempt``
-    (the row's number without), ``motion``, ``object`` and ``domain``.
+    (the row's number without), ``executed`` (whether a grasp was executed, yes without; written
+    as ``success`` is), ``candidate`` (the executed grasp's index in the PoseArray of candidates,
+    or nothing), ``motion``, ``object`` and ``domain``.
 
     :returns: in the order of the file.
     :raises BagError: if it can't be read, lacks a column, or a value can't be used.
@@ -60,11 +62,20 @@ def _outcome(values: dict[str, str], number: int) -> Outcome:
         raise ValueError(
             f'start {values["start"]}, decision {values.get("decision") or values["start"]} and '
             f'end {values["end"]}: expected them in this order')
-    success = _OUTCOMES.get(values['success'].lower())
-    if success is None:
-        raise ValueError(f'success is {values["success"]!r}, expected true or false')
+    success = _flag('success', values['success'])
+    executed = _flag('executed', values['executed']) if values.get('executed') else True
     attempt = values.get('attempt') or str(number)
     if not attempt.isdecimal():
         raise ValueError(f'attempt is {attempt!r}, expected a whole number')
     return Outcome(int(attempt), start_ns, decision_ns, end_ns, success,
-                   *(values.get(name, '') for name in ('domain', 'motion', 'object')))
+                   *(values.get(name, '') for name in ('domain', 'motion', 'object')),
+                   executed=executed,
+                   candidate=candidate_index(values['candidate']) if values.get('candidate')
+                   else None)
+
+
+def _flag(name: str, text: str) -> bool:
+    value = _FLAGS.get(text.lower())
+    if value is None:
+        raise ValueError(f'{name} is {text!r}, expected true or false')
+    return value

@@ -1,22 +1,28 @@
-"""What a recording says of its grasp attempts."""
+"""The outcomes of grasp attempts, as a recording or a topic carries them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 NONE_SELECTED = 'none selected'
-"""What a work cell says of an attempt that it waited in for a grasp in vain."""
+"""Message of an outcome where the work cell waited in vain for a selected grasp."""
+
+_FLAGS = {'true': True, 'false': False}
 
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    A recorded grasp attempt; times are of the recording's clock, nanoseconds.
+    The outcome of a grasp attempt; times are of the recording's clock, nanoseconds.
 
     :ivar attempt: its number in the recording.
     :ivar decision_ns: header stamp of the newest frame that the decision was made on.
-    :ivar success: whether the object was held.
-    :ivar decision_guessed: whether nobody noted the decision, and the end stands for it.
+    :ivar success: whether the grasp held the object; false where no grasp was executed.
+    :ivar decision_guessed: whether the decision was not recorded, and the end stands for it.
+    :ivar executed: whether a grasp was executed. An attempt without one is not a failed grasp.
+    :ivar candidate: index of the executed grasp in the PoseArray that was scored at the decision;
+        ``None`` where it is not known.
+    :raises ValueError: if a success was not executed, or the index is negative.
     """
 
     attempt: int
@@ -28,22 +34,37 @@ class Outcome:
     motion: str
     object: str
     decision_guessed: bool = False
+    executed: bool = True
+    candidate: int | None = None
+
+    def __post_init__(self):
+        if self.success and not self.executed:
+            raise ValueError('success is true and executed is false: expected a success to be of '
+                             'an executed grasp')
+        if self.candidate is not None and self.candidate < 0:
+            raise ValueError(f'candidate is {self.candidate}: expected an index from 0')
 
 
 def values_of(outcome: Outcome) -> dict[str, str]:
-    """Write an attempt as the keys and values of diagnostic_msgs/DiagnosticStatus."""
+    """Write an outcome as the keys and values of diagnostic_msgs/DiagnosticStatus."""
     values = {
         'attempt': str(outcome.attempt), 'start': ns_to_seconds(outcome.start_ns),
         'decision': ns_to_seconds(outcome.decision_ns), 'end': ns_to_seconds(outcome.end_ns),
-        'success': 'true' if outcome.success else 'false', 'domain': outcome.domain,
-        'motion': outcome.motion, 'object': outcome.object}
-    # Left out where it is noted, as it usually is.
+        'success': _flag(outcome.success), 'executed': _flag(outcome.executed),
+        'domain': outcome.domain, 'motion': outcome.motion, 'object': outcome.object}
+    if outcome.candidate is not None:
+        values['candidate'] = str(outcome.candidate)
+    # Left out where the decision was recorded, as it usually is.
     return values | ({'decision_guessed': 'true'} if outcome.decision_guessed else {})
 
 
 def outcome_of(status: Any) -> Outcome:
     """
-    Read an attempt from the fields of diagnostic_msgs/DiagnosticStatus.
+    Read an outcome from the fields of diagnostic_msgs/DiagnosticStatus.
+
+    Recordings from before the key ``executed`` lack it. There a grasp was executed, unless the
+    status has the message :data:`NONE_SELECTED`; a success is always of an executed grasp,
+    whatever the message says. They also lack ``candidate``.
 
     :raises ValueError: if a value is missing or of the wrong kind.
     """
@@ -51,16 +72,40 @@ def outcome_of(status: Any) -> Outcome:
     missing = {'attempt', 'start', 'decision', 'end', 'success'} - values.keys()
     if missing:
         raise ValueError(f'outcome lacks {", ".join(sorted(missing))}')
-    if values['success'] not in ('true', 'false'):
-        raise ValueError(f'success is {values["success"]!r}, expected true or false')
+    success = _read_flag('success', values['success'])
+    executed = _read_flag('executed', values['executed']) if 'executed' in values else (
+        success or getattr(status, 'message', '') != NONE_SELECTED)
     return Outcome(
         int(values['attempt']),
         seconds_to_ns(values['start']),
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
-        values['success'] == 'true',
+        success,
         *(values.get(x, '') for x in ('domain', 'motion', 'object')),
-        values.get('decision_guessed') == 'true')
+        values.get('decision_guessed') == 'true',
+        executed,
+        candidate_index(values['candidate']) if values.get('candidate') else None)
+
+
+def candidate_index(text: str) -> int:
+    """
+    Read the index of a candidate.
+
+    :raises ValueError: if the text is no whole number from 0.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f'candidate is {text!r}, expected a whole number from 0')
+    return int(text)
+
+
+def _flag(value: bool) -> str:
+    return 'true' if value else 'false'
+
+
+def _read_flag(name: str, text: str) -> bool:
+    if text not in _FLAGS:
+        raise ValueError(f'{name} is {text!r}, expected true or false')
+    return _FLAGS[text]
 
 
 def domains_of(outcomes: Iterable[Outcome]) -> str:

@@ -1,12 +1,13 @@
-"""What the ensemble makes of a recording's attempts, by the very predictor of the node."""
+"""The last layer's inputs for recorded attempts, from the predictor that the node runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from moss_perception.core.frames import Prediction
+from moss_perception.evaluation.matching import Attempt, DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.layers.reading import GraspReader
 from moss_perception.models.readout import Evidence, Readout
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
@@ -14,20 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Scores travel as float32, and are computed here in float64.
-_SAME_SCORE = 1e-4
-
 
 class Recorder:
     """
-    Keeps what the last layer of each member took, for each sample that was scored.
+    Keeps the inputs of each member's last layer, for each sample that was scored.
 
     :param network: in evaluation mode.
-    :ivar hidden: float64, shape ``(K, M, H)``, by the stamp of the frame, nanoseconds.
+    :ivar hidden: float64, shape ``(K, M, H)``, by the stamp of the frame, nanoseconds; row 0 is
+        the default grasp's.
+    :ivar rows: of the executed grasp, by stamp and number of the attempt.
     """
 
-    def __init__(self, network: GraspNetwork):
+    def __init__(self, network: GraspReader):
         self.hidden: dict[int, Tensor] = {}
+        self.rows: dict[tuple[int, int], int] = {}
         self._inputs: Tensor | None = None
         self._ensemble = network.config.ensemble
         self._members = network.head.members
@@ -38,52 +39,54 @@ class Recorder:
 
     @torch.inference_mode()
     def keep(self, prediction: Prediction) -> None:
-        """Keep what was seen last: it is this prediction's."""
+        """Keep the newest inputs: they are this prediction's."""
         hidden = self._members.hidden(self._inputs).cpu().double()
         self.hidden[prediction.stamp_ns] = hidden.unflatten(-1, (self._ensemble, -1))
 
+    def executed(self, stamp_ns: int, attempt: Attempt, row: int) -> None:
+        """Note in which row the executed grasp of an attempt was scored."""
+        self.rows[stamp_ns, attempt.outcome.attempt] = row
+
+    def of(self, attempt: AttemptRecord) -> Tensor | None:
+        """Return the inputs for the grasp that counts for an attempt: shape ``(M, H)``."""
+        rows = self.hidden.get(attempt.scored_ns)
+        if rows is None or not np.isfinite(attempt.score):
+            return None
+        return rows[0 if attempt.source == DEFAULT
+                    else self.rows[attempt.scored_ns, attempt.attempt]]
+
     def close(self) -> None:
-        """Let the network be as it was."""
+        """Remove the hook from the network."""
         self._hook.remove()
 
 
-def collect(network: GraspNetwork, paths: Iterable[str | Path], threads: int = 0,
+def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
             **options) -> tuple[Evidence, list[BagRecord]]:
     """
-    Replay recordings, and keep what was made of each attempt when it was decided.
+    Replay recordings, and keep the last layer's inputs for each attempt at its decision.
 
     :param network: in evaluation mode.
     :param paths: of the recordings.
     :param threads: of torch; 0 leaves them as they are.
     :param options: for :func:`moss_perception.evaluation.replay.replay`.
-    :returns: of all attempts that have a score; and the recordings, as they were evaluated.
+    :returns: the evidence of all attempts that have a score, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
-    readout, records, hidden, outcomes = Readout.of(network), [], [], []
+    shape, records, hidden, outcomes = Readout.of(network).weight.shape, [], [], []
     predictor = Predictor(TorchEngine(network, threads=threads))
     for path in paths:
         recorder = Recorder(network)
         try:
-            record = replay(path, predictor, watch=False, on_prediction=recorder.keep, **options)
+            record = replay(path, predictor, on_prediction=recorder.keep,
+                            on_executed=recorder.executed, **options)
         finally:
             recorder.close()
         records.append(record)
         for attempt in record.attempts:
-            row = _row(attempt, recorder.hidden, readout)
+            row = recorder.of(attempt)
             if row is not None:
                 hidden.append(row)
                 outcomes.append(float(attempt.success))
-    shape = readout.weight.shape
     stacked = torch.stack(hidden) if hidden else torch.zeros(0, *shape, dtype=torch.float64)
     # Inference tensors take no part in what is to be fitted.
     return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64)), records
-
-
-def _row(attempt: AttemptRecord, hidden: dict[int, Tensor], readout: Readout) -> Tensor | None:
-    """Find the grasp that was scored for an attempt, by its score: shape ``(M, H)``."""
-    rows = hidden.get(attempt.scored_ns)
-    if rows is None or not np.isfinite(attempt.score):
-        return None
-    gaps = np.abs(readout.scores(Evidence(rows, torch.zeros(len(rows)))) - attempt.score)
-    nearest = int(gaps.argmin())
-    return rows[nearest] if gaps[nearest] <= _SAME_SCORE else None

@@ -1,13 +1,13 @@
-"""What the reader of a report has to know of a recording, in words."""
+"""Findings about a recording that the reader of a report has to know, in words."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from moss_perception.core.frames import Frame
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.matching import Matcher
-from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 
 # Above what a camera's exposure, its driver and a recorder's queue explain.
 _LAG_NS = 1_000_000_000
@@ -16,11 +16,11 @@ _LAG_NS = 1_000_000_000
 @dataclass
 class Seen:
     """
-    What was noticed of the messages on their way.
+    What the messages of a recording show besides their data.
 
-    :ivar candidates_topic: as recorded; empty if there is none, ``None`` if nobody knows.
+    :ivar candidates_topic: as recorded; empty if there is none, ``None`` if it is not known.
     :ivar candidates: messages on it.
-    :ivar calibrations: the topics of calibrations, where none of them was taken, else ``None``.
+    :ivar calibrations: the topics of calibrations where none of them is used, else ``None``.
     :ivar candidates_frame: of the newest candidates.
     """
 
@@ -36,13 +36,13 @@ class Seen:
     foreign: Counter = field(default_factory=Counter)
 
     def image(self, frame: Frame, recorded_ns: int) -> None:
-        """Note an image that came."""
+        """Note an image."""
         self.frames[frame.frame_id] += 1
         if frame.stamp_ns > 0:
             self.first_ns = min(self.first_ns or frame.stamp_ns, frame.stamp_ns)
             self.last_ns = max(self.last_ns, frame.stamp_ns)
             lag_ns = recorded_ns - frame.stamp_ns
-            # The least: a recorder falls behind now and then, but a clock always.
+            # The least lag: a recorder falls behind now and then, a wrong clock always.
             if self.lag_ns is None or abs(lag_ns) < abs(self.lag_ns):
                 self.lag_ns = lag_ns
         if self.candidates_frame not in ('', frame.frame_id):
@@ -60,7 +60,7 @@ class Seen:
         self.refused[what] = (self.refused.get(what, (0, ''))[0] + 1, why)
 
 
-def unmatched(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
+def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
     """List the attempts of which there are no images."""
     lines = []
     for attempt in matcher.unmet():
@@ -70,12 +70,12 @@ def unmatched(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
             where = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
         elif start_ns > seen.last_ns:
             where = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
-        lines.append(f'attempt {attempt.outcome.attempt}: {where}')
+        lines.append(UnmatchedOutcome(attempt.outcome.attempt, where))
     return tuple(lines)
 
 
 def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
-    """List what else is strange."""
+    """List what else is unusual."""
     return tuple(line for line in (
         damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
         *_of_candidates(seen), *_of_calibrations(seen),
@@ -83,52 +83,65 @@ def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
           for what, (count, why) in seen.refused.items())) if line)
 
 
-def stale(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
-    """Tell of the attempts whose newest score was too old at their decision, in a line."""
+def of_attempts(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
+    """List what a reader has to know of the attempts' scores."""
+    return tuple(line for line in (
+        _not_executed(attempts), _nearest(attempts), _stale(attempts),
+        _elsewhere(attempts)) if line)
+
+
+def _not_executed(attempts: Sequence[AttemptRecord]) -> str:
+    count = sum(not x.executed for x in attempts)
+    return (f'not_executed: in {count} of {len(attempts)} attempts no grasp was executed; they '
+            'have no score and are not failures') if count else ''
+
+
+def _nearest(attempts: Sequence[AttemptRecord]) -> str:
+    count = sum(x.source == 'nearest' for x in attempts)
+    return (f'{count} attempts have the score of the candidate nearest to the executed grasp: '
+            'their outcomes do not say which candidate was executed') if count else ''
+
+
+def _stale(attempts: Sequence[AttemptRecord]) -> str:
+    """Name the attempts whose newest score was too old at their decision."""
     ages_s = {x.attempt: -x.times_s[x.times_s <= 0].max() for x in attempts
               if x.executed and x.scored_ns is None and (x.times_s <= 0).any()}
     if not ages_s:
-        return ()
+        return ''
     named = ', '.join(f'{number} ({age_s:.3f} s)' for number, age_s in list(ages_s.items())[:5])
     more = f' and {len(ages_s) - 5} more' if len(ages_s) > 5 else ''
     return (f'{len(ages_s)} attempts have no score, since the newest before their decision was '
-            f"older than the model's max gap: {named}{more}",)
+            f"older than the model's max gap: {named}{more}")
 
 
-def elsewhere(attempts: Iterable[AttemptRecord]) -> tuple[str, ...]:
-    """Tell of the attempts that were scored away from the grasp executed in them, in a line."""
-    attempts = list(attempts)
+def _elsewhere(attempts: Sequence[AttemptRecord]) -> str:
+    """Name the attempts that were scored away from the grasp executed in them."""
     numbers = [str(x.attempt) for x in attempts if x.scored_elsewhere]
     if not numbers:
-        return ()
+        return ''
     more = f' and {len(numbers) - 5} more' if len(numbers) > 5 else ''
     return (f'{len(numbers)} of {len(attempts)} attempts are scored at the default grasp point, '
             'although their executed pose is known, since it is not among the scored candidates: '
             f'{", ".join(numbers[:5])}{more}. The gripper may have closed somewhere else, so '
-            'these scores may be wrong for the outcome, and scored_share does not count them',)
-
-
-def of_scores(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
-    """List what only the scores at the decisions tell."""
-    return (*stale(attempts), *elsewhere(attempts))
+            'these scores may be wrong for the outcome, and scored_share does not count them')
 
 
 def _of_attempts(matcher: Matcher) -> list[str]:
     if not matcher.records() and not matcher.unmet():
-        return ['no outcomes were recorded: there is nothing to hold the scores against']
+        return ['no outcomes were recorded: there is nothing to compare the scores with']
     pairs = matcher.overlaps()
     if not pairs:
         return []
     named = ', '.join(f'{first} and {second}' for first, second in pairs[:5])
     more = f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''
-    return [f'attempts overlap in time, and each is scored by itself: {named}{more}']
+    return [f'attempts overlap in time; each is scored by itself: {named}{more}']
 
 
 def _of_clocks(matcher: Matcher, seen: Seen) -> list[str]:
     found, unmet = [], matcher.unmet()
     if unmet and not matcher.records():
-        found.append(f'none of the {len(unmet)} outcomes is within the images: expected both to '
-                     'be stamped by one clock')
+        found.append(f'none of the {len(unmet)} outcomes is within the images: expected one clock '
+                     'for the stamps of both')
     if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
         way = 'behind' if seen.lag_ns > 0 else 'ahead of'
         found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
@@ -150,8 +163,8 @@ def _of_candidates(seen: Seen) -> list[str]:
     if seen.candidates_topic is None:
         return []
     if not seen.candidates:
-        return [f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: the default '
-                'grasp point is scored']
+        return [f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: where the '
+                'executed grasp is not known, the default grasp point is scored']
     if seen.candidates_topic != CANDIDATES_TOPIC:
         return [f'the grasp candidates are those on {seen.candidates_topic}']
     return []
@@ -164,4 +177,4 @@ def _of_calibrations(seen: Seen) -> list[str]:
     if seen.calibrations:
         why = (f'calibrations are on {", ".join(seen.calibrations)}, none of them beside the '
                'images, and none was named')
-    return [f'{why}: no candidate can be scored, only the default grasp point']
+    return [f'{why}: only the default grasp point can be scored']

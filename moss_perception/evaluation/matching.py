@@ -1,4 +1,4 @@
-"""Recorded attempts against scores: what was predicted when each of them was decided."""
+"""Which score belongs to an attempt: the one home of that decision."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -6,18 +6,29 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 import math
 
+from moss_perception.core.errors import CandidateError
+from moss_perception.core.messages import to_candidates
+from moss_perception.core.scores import ScoreReason
+from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
 
-# Positions travel as float32.
-SAME_PLACE_M = 1e-4
-# Who notes only when a grasp began decided then, on what was seen just before.
+EXECUTED, NEAREST, DEFAULT, NONE = 'executed', 'nearest', 'default', 'none'
+"""What was scored: see :attr:`moss_perception.evaluation.records.AttemptRecord.source`."""
+
+NO_PLACE = (ScoreReason.NO_CALIBRATION, ScoreReason.FRAME_UNKNOWN)
+"""Reasons for which the default grasp point counts: the grasp has no place in the image at all."""
+
+# Some notes give only the time at which a grasp began: it was decided then, on what was seen
+# just before.
 LOOK_BACK_NS = 1_000_000_000
-_TAKEN_OVER = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
-               'decision_guessed')
+_COPIED = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
+           'decision_guessed', 'executed')
+# Which sources count first at a decision.
+_ORDER = (EXECUTED, NEAREST, DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -26,41 +37,60 @@ class Attempt:
     A recorded grasp attempt and the grasp that was executed.
 
     :ivar outcome: what happened.
-    :ivar position: shape ``(3,)``, metres, or ``None`` where no grasp was recorded.
+    :ivar position: shape ``(3,)``, metres, or ``None`` where the executed grasp is not known.
     :ivar yaw: the direction in which the gripper closes, radians about the optical axis.
     :ivar frame_id: in which these are.
+    :ivar stamp_ns: of the frame on whose scores the grasp was selected, nanoseconds.
     """
 
     outcome: Outcome
     position: np.ndarray | None = None
     yaw: float = 0.0
     frame_id: str = ''
+    stamp_ns: int = 0
+
+
+@dataclass(frozen=True)
+class ExecutedScore:
+    """
+    The score of an attempt's executed grasp in one frame.
+
+    :ivar score: in [0, 1]; NaN where the grasp can't be scored.
+    :ivar uncertainty: in [0, 0.5]; NaN likewise.
+    :ivar source: ``executed``, or ``nearest`` where only position and orientation tell which of
+        the candidates it is.
+    :ivar proposed: whether the grasp was a candidate of this frame. A score from before the
+        decision is on the attempt's curve only if it was: where the object moves, the grasp meets
+        nothing there.
+    """
+
+    score: float
+    uncertainty: float
+    source: str = EXECUTED
+    proposed: bool = True
 
 
 @dataclass(frozen=True)
 class ScoredSample:
     """
-    What one scored frame says, over topics or offline alike.
+    What one scored frame says of the attempts, whether recorded or replayed.
 
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
-    :ivar places: of the scored grasps, shape ``(K, 3)``, metres.
-    :ivar scores: of each, in [0, 1], NaN where it can't be projected: shape ``(K,)``.
-    :ivar uncertainties: likewise.
-    :ivar default: score of the default grasp; NaN if unknown. ``default_uncertainty`` likewise.
+    :ivar default: score of the default grasp point; NaN if unknown. ``default_uncertainty``
+        likewise.
     :ivar novelty: of the frame; NaN if unknown.
+    :ivar executed: attempts and the scores of their executed grasps, as far as there are any.
     """
 
     stamp_ns: int
-    places: np.ndarray
-    scores: np.ndarray
-    uncertainties: np.ndarray
     default: float = math.nan
     default_uncertainty: float = math.nan
     novelty: float = math.nan
+    executed: Sequence[tuple[Attempt, ExecutedScore]] = ()
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Sample:
     """What a sample says of one attempt."""
 
     stamp_ns: int
@@ -68,13 +98,14 @@ class _Look:
     score: float
     uncertainty: float
     novelty: float
+    on_curve: bool
 
 
 @dataclass
 class _Entry:
     attempt: Attempt
     met: bool = False
-    looks: list[_Look] = field(default_factory=list)
+    samples: list[_Sample] = field(default_factory=list)
 
     @property
     def begin_ns(self) -> int:
@@ -83,53 +114,69 @@ class _Entry:
         return outcome.start_ns - LOOK_BACK_NS * early
 
 
-def executed_grasps(recording: Recording, outcomes: Sequence[Outcome],
-                    topic: str | None = None) -> list[Attempt]:
+def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
+                    candidates_topic: str | None = None) -> list[Attempt]:
     """
-    Find the grasp that was executed in each attempt: the one nearest to its decision.
+    Find the grasp that was executed in each attempt.
+
+    That is the recorded selection nearest to the decision, within the attempt; without one, the
+    candidate that the outcome names, of the newest candidates at the decision. An attempt in
+    which none was executed has none.
 
     :param outcomes: the attempts.
-    :param topic: of the grasps; ``None`` for ``/selected_grasp``, if it is there.
+    :param topic: of the executed grasps; ``None`` for ``/selected_grasp``, if it is there.
+    :param candidates_topic: of the candidates; ``None`` or empty for none.
     :raises BagError: if a topic that was named isn't there, or a message can't be read.
     """
     grasps = recording.executed(topic)
     attempts = []
     for outcome in outcomes:
-        of_it = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
-        if not of_it:
-            attempts.append(Attempt(outcome))
+        found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
+        if not (found and outcome.executed):
+            attempts.append(Attempt(outcome, stamp_ns=outcome.decision_ns))
             continue
-        grasp = min(of_it, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
+        grasp = min(found, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
         x, y, z, w = grasp.quaternion
         yaw = math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
-        attempts.append(Attempt(outcome, grasp.position, yaw, grasp.frame_id))
+        attempts.append(Attempt(outcome, grasp.position, yaw, grasp.frame_id, grasp.stamp_ns))
+    return _with_named_candidates(recording, attempts, candidates_topic)
+
+
+def _with_named_candidates(recording: Recording, attempts: list[Attempt],
+                           topic: str | None) -> list[Attempt]:
+    """Take the executed grasp from the candidates where the outcome alone says which it is."""
+    wanted = [n for n, x in enumerate(attempts)
+              if x.position is None and x.outcome.candidate is not None]
+    if not (wanted and topic):
+        return attempts
+    newest: dict[int, tuple[int, str, bytes]] = {}
+    for _, kind, _, raw in recording.messages([topic]):
+        stamp_ns = stamp_of(raw)
+        for n in wanted:
+            if newest.get(n, (0,))[0] <= stamp_ns <= attempts[n].outcome.decision_ns:
+                newest[n] = stamp_ns, kind, raw
+    for n, (_, kind, raw) in newest.items():
+        outcome = attempts[n].outcome
+        try:
+            listed = to_candidates(recording.deserialize(raw, kind))
+        except CandidateError:
+            continue
+        if outcome.candidate < len(listed.positions):
+            attempts[n] = Attempt(
+                outcome, listed.positions[outcome.candidate],
+                float(listed.yaws[outcome.candidate]), listed.frame_id, outcome.decision_ns)
     return attempts
-
-
-def executed_row(position: np.ndarray | None, places: np.ndarray) -> int | None:
-    """
-    Find the executed grasp among scored ones, by its position.
-
-    :param position: shape ``(3,)``, metres; ``None`` if it isn't known.
-    :param places: shape ``(K, 3)``, metres.
-    """
-    if position is None or not len(places):
-        return None
-    distances = np.linalg.norm(places - position, axis=1)
-    if not np.isfinite(distances).any():
-        return None
-    nearest = int(np.nanargmin(distances))
-    return nearest if distances[nearest] <= SAME_PLACE_M else None
 
 
 class Matcher:
     """
     Gives each scored sample to the attempts that it is part of, as the samples come.
 
-    What counts for an attempt is the executed grasp's score in its newest scores at or before the
-    decision; the default grasp's where the executed grasp isn't among them. Samples count from the
-    attempt's start on; where that is the decision as well, from a second before. Where the newest
-    is older than a gap that empties the window, nothing was known at the decision.
+    What counts for an attempt is its executed grasp's score in the newest scores at or before the
+    decision that have one; without any, the default grasp point's in the newest scores. Samples
+    count from the attempt's start on; where that is the decision as well, from a second before.
+    Scores older than a gap that empties the window do not count. An attempt without an executed
+    grasp has no score.
 
     :param attempts: in any order; they may overlap.
     :param max_gap_ns: of the predictor, nanoseconds.
@@ -156,7 +203,7 @@ class Matcher:
         """Take the scores of a frame."""
         for entry in self._open(sample.stamp_ns):
             entry.met = True
-            entry.looks.append(_look(entry.attempt, sample))
+            entry.samples.append(_of_attempt(entry.attempt, sample))
 
     def records(self) -> tuple[AttemptRecord, ...]:
         """Return the attempts of which there are images, in the order given."""
@@ -181,29 +228,43 @@ class Matcher:
         return found
 
 
-def _look(attempt: Attempt, sample: ScoredSample) -> _Look:
-    row = executed_row(attempt.position, sample.places)
-    if row is not None:
-        return _Look(sample.stamp_ns, 'executed', float(sample.scores[row]),
-                     float(sample.uncertainties[row]), sample.novelty)
-    return _Look(sample.stamp_ns, 'default', sample.default, sample.default_uncertainty,
-                 sample.novelty)
+def _of_attempt(attempt: Attempt, sample: ScoredSample) -> _Sample:
+    stamp_ns = sample.stamp_ns
+    for other, found in sample.executed:
+        if other is attempt:
+            on_curve = found.proposed or stamp_ns > attempt.outcome.decision_ns
+            return _Sample(stamp_ns, found.source, found.score, found.uncertainty,
+                           sample.novelty, on_curve)
+    # Where nothing says which grasp was executed, it is taken to be the default one throughout.
+    known = attempt.position is not None or attempt.outcome.candidate is not None
+    return _Sample(stamp_ns, DEFAULT, sample.default, sample.default_uncertainty,
+                   sample.novelty, not known)
 
 
 def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
-    attempt, outcome = entry.attempt, entry.attempt.outcome
-    # Where nobody says which grasp was executed, it is taken to be the default one throughout.
-    curve = [look.score if look.source == 'executed' or attempt.position is None else math.nan
-             for look in entry.looks]
-    values = {name: getattr(outcome, name) for name in _TAKEN_OVER}
+    outcome = entry.attempt.outcome
+    values = {name: getattr(outcome, name) for name in _COPIED}
     values['times_s'] = np.array(
-        [(look.stamp_ns - outcome.decision_ns) / 1e9 for look in entry.looks], float)
-    values['scores'] = np.array(curve, float)
-    decided = [look for look in entry.looks if look.stamp_ns <= outcome.decision_ns]
-    newest = max(decided, key=lambda look: look.stamp_ns, default=None)
-    if newest is not None and outcome.decision_ns - newest.stamp_ns <= max_gap_ns:
-        known = newest.source == 'executed' or not math.isnan(newest.score)
-        values |= {'scored_ns': newest.stamp_ns, 'score': newest.score,
-                   'uncertainty': newest.uncertainty, 'novelty': newest.novelty,
-                   'source': newest.source if known else 'none'}
+        [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in entry.samples], float)
+    if not outcome.executed:
+        return AttemptRecord(**values, scores=np.full(len(entry.samples), math.nan))
+    decided = _decided(entry.samples, outcome.decision_ns, max_gap_ns)
+    values['scores'] = np.array(
+        [sample.score if sample.on_curve else math.nan for sample in entry.samples], float)
+    if decided is not None:
+        known = decided.source != DEFAULT or not math.isnan(decided.score)
+        values |= {'scored_ns': decided.stamp_ns, 'score': decided.score,
+                   'uncertainty': decided.uncertainty, 'novelty': decided.novelty,
+                   'source': decided.source if known else NONE}
     return AttemptRecord(**values)
+
+
+def _decided(samples: Sequence[_Sample], decision_ns: int, max_gap_ns: int) -> _Sample | None:
+    """Return the sample that counts at the decision; ``None`` if nothing was known then."""
+    fresh = [sample for sample in samples
+             if 0 <= decision_ns - sample.stamp_ns <= max_gap_ns]
+    for source in _ORDER:
+        found = [sample for sample in fresh if sample.source == source]
+        if found:
+            return max(found, key=lambda sample: sample.stamp_ns)
+    return None

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import MossError
-from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+from moss_perception.evaluation.records import (
+    AttemptRecord,
+    BagRecord,
+    Evaluation,
+    UnmatchedOutcome,
+)
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
@@ -46,7 +51,7 @@ def read_evaluation(path: Path) -> Evaluation:
             raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
         bags = tuple(BagRecord(**_restored(bag) | {
             'attempts': tuple(AttemptRecord(**_restored(x)) for x in bag['attempts']),
-            'unmatched': tuple(bag['unmatched']), 'notes': tuple(bag['notes']),
+            'unmatched': tuple(map(_unmatched, bag['unmatched'])), 'notes': tuple(bag['notes']),
             'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
         return Evaluation(**values | {'bags': bags})
@@ -85,6 +90,12 @@ def _names(evaluation: Evaluation) -> str:
 
 def _plain(value: Any) -> Any:
     return b64encode(value).decode() if isinstance(value, bytes) else value.tolist()
+
+
+def _unmatched(written: dict[str, Any] | str) -> UnmatchedOutcome:
+    # Files of before have a sentence only.
+    return UnmatchedOutcome(None, written) if isinstance(written, str) else UnmatchedOutcome(
+        **written)
 
 
 def _pictures(written: dict[str, str]) -> dict[int, bytes]:

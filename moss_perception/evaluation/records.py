@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+LIVE = 'live'
+"""Pace of a run of nodes with a camera, real or simulated."""
+
 
 @dataclass(frozen=True)
 class AttemptRecord:
     """
-    One grasp attempt of a recording, and what was predicted of it.
+    One grasp attempt of a recording, and its score.
 
     :ivar attempt: its number in the recording.
     :ivar start_ns: when it began, on the recording's header stamps, nanoseconds.
@@ -20,18 +23,20 @@ class AttemptRecord:
     :ivar scored_ns: stamp of the frame whose scores count for the decision: the newest scored one
         from ``start_ns`` to ``decision_ns``; ``None`` if there is none, or it is older than the
         predictor's gap.
-    :ivar score: of the executed grasp there, in [0, 1]; of the default grasp where the executed
-        one is not among the candidates; NaN if there is none.
+    :ivar score: of the executed grasp there, in [0, 1]; of the default grasp point where the
+        executed grasp is not known, or was not scored; NaN if there is none.
     :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN likewise.
     :ivar novelty: how far the frame's features are from those of training; NaN if the checkpoint
         does not say.
-    :ivar source: what was scored: ``executed``, ``default`` or ``none``.
+    :ivar source: what was scored: ``executed``, the executed grasp; ``nearest``, the candidate
+        nearest to it, where a recording of scores does not say which candidate was executed;
+        ``default``, the default grasp point; or ``none``.
     :ivar times_s: of each scored sample of the attempt, seconds since the decision, negative
         before it: float64, shape ``(T,)``.
     :ivar scores: of the executed grasp at each of them, NaN where unknown: float64, ``(T,)``.
-    :ivar executed: whether a grasp was executed; without one there is no success, and no score
-        to be held against it.
-    :ivar decision_guessed: whether nobody noted the decision, and the attempt's end stands for it.
+    :ivar executed: whether a grasp was executed. Without one the attempt has no score and is not
+        a failure.
+    :ivar decision_guessed: whether the decision was not recorded, and the end stands for it.
     """
 
     attempt: int
@@ -66,6 +71,22 @@ class AttemptRecord:
 
 
 @dataclass(frozen=True)
+class UnmatchedOutcome:
+    """
+    A recorded outcome of which the recording has no images.
+
+    :ivar attempt: its number in the recording; ``None`` where a record of before does not say.
+    :ivar why: why no image is within it.
+    """
+
+    attempt: int | None
+    why: str
+
+    def __str__(self) -> str:
+        return self.why if self.attempt is None else f'attempt {self.attempt}: {self.why}'
+
+
+@dataclass(frozen=True)
 class BagRecord:
     """
     One recording, evaluated with one checkpoint.
@@ -83,7 +104,7 @@ class BagRecord:
     :ivar elapsed_s: time that the evaluation took, seconds.
     :ivar decode_ms: of each sample, float64, shape ``(N,)``; ``inference_ms`` likewise.
     :ivar attempts: in the order of the recording.
-    :ivar unmatched: outcomes that match no part of the recording, in words.
+    :ivar unmatched: outcomes that match no part of the recording.
     :ivar notes: what else the reader of a report has to know, such as how much is missing.
     :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
     :ivar not_arrived: of ``frames``, how many never reached the node; only where the recording
@@ -98,7 +119,7 @@ class BagRecord:
     :ivar pictures: of a run that no recording has the images of, JPEG files of the frames that
         film strips show, by header stamp, as far as they were kept.
     :ivar told: of a run over topics, what the node's diagnostics told of it, by name; see
-        :func:`moss_perception.evaluation.beats.summarise_beats`.
+        :func:`moss_perception.evaluation.diagnostics.summarise_diagnostics`.
     """
 
     path: str
@@ -114,7 +135,7 @@ class BagRecord:
     decode_ms: np.ndarray
     inference_ms: np.ndarray
     attempts: tuple[AttemptRecord, ...]
-    unmatched: tuple[str, ...] = ()
+    unmatched: tuple[UnmatchedOutcome, ...] = ()
     notes: tuple[str, ...] = ()
     lost_share: float = 0.0
     not_arrived: int = 0

@@ -38,13 +38,18 @@ class Temperature:
     :ivar value: above 1 it makes scores less sure, below 1 surer; NaN if it was not fitted.
     :ivar domain: whose attempts it was fitted to.
     :ivar attempts: how many they are.
-    :ivar why: why it was not fitted, or what has to be known of it; else empty.
+    :ivar why: why it was not fitted; else empty.
     """
 
     value: float
     domain: str
     attempts: int
     why: str = ''
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the attempts allowed to fit it."""
+        return bool(np.isfinite(self.value))
 
 
 def reliability_bins(sample: Scored) -> list[Bin]:
@@ -115,12 +120,12 @@ def reference_temperature(sample: Scored, domain: str) -> Temperature:
     held, total = int(sample.labels.sum()), len(sample)
     if min(held, total - held) < LEAST_OF_EACH:
         return Temperature(float('nan'), domain, total,
-                           f'not fitted: {domain} has {held} successes and {total - held} '
+                           f'{domain} has {held} successes and {total - held} '
                            f'failures with a score, and {LEAST_OF_EACH} of each are the least')
     value = fit_temperature(sample.scores, sample.labels)
     if value < BOUNDS[0] * 1.01 or value > BOUNDS[1] / 1.01:
         return Temperature(float('nan'), domain, total,
-                           f'not fitted: on {domain} the best temperature lies outside '
+                           f'on {domain} the best temperature lies outside '
                            f'{BOUNDS[0]:g} to {BOUNDS[1]:g}, as when the score separates all '
                            'outcomes, or tells nothing of them')
     return Temperature(value, domain, total)

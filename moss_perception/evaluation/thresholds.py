@@ -173,7 +173,7 @@ def _domains(need: Requirement, figures: Mapping, reference: str) -> list[str]:
                           f'that was evaluated: {", ".join(figures)}')
     if need.domain:
         return [need.domain]
-    compares = any(need.metric.startswith(name) for name in COMPARING)
+    compares = need.metric.removesuffix('_low').removesuffix('_high') in COMPARING
     found = [name for name in figures if not (compares and name == reference)]
     # A gap that nothing is compared over must not pass for want of a second domain.
     return found or list(figures)

@@ -5,30 +5,32 @@ import json
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError
-from moss_perception.models.build import build_network, ClipNetwork
+from moss_perception.models.base import build
 from moss_perception.models.manifest import (
     file_sha256,
     FORMAT,
+    header,
     misfit,
     OOD_PREFIX,
     read_header,
     replace_files,
     verify,
 )
-from moss_perception.models.network import GraspNetwork
 import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
+from torch import nn
 
 
-def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNetwork:
+def load_checkpoint(path: str | Path, sha256: str = '') -> nn.Module:
     """
-    Load a grasp network.
+    Load a model's network.
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
-    :returns: the network in evaluation mode; its attribute ``sha256`` is the file's digest.
+    :returns: the :class:`moss_perception.models.base.TrainableModel` in evaluation mode; its
+        attribute ``sha256`` is the file's digest.
     :raises CheckpointError: if the file is missing, damaged, foreign, or another one.
     """
     path = Path(path).expanduser()
@@ -41,7 +43,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNe
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
     try:
-        network = build_network(config)
+        network = build(config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise misfit(path, error) from error
@@ -49,7 +51,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> GraspNetwork | ClipNe
     return network.eval()
 
 
-def save_checkpoint(path: str | Path, network: GraspNetwork | ClipNetwork,
+def save_checkpoint(path: str | Path, network: nn.Module,
                     notes: dict | None = None,
                     extra: Mapping[str, np.ndarray] | None = None) -> str:
     """
@@ -59,13 +61,12 @@ def save_checkpoint(path: str | Path, network: GraspNetwork | ClipNetwork,
     :param network: its weights and configuration are kept.
     :param notes: anything JSON can hold, such as how it was trained.
     :param extra: further arrays by name, such as the statistics of the training distribution
-        (:meth:`moss_perception.runtime.ood.Novelty.tensors`).
+        (:meth:`moss_perception.runtime.ood.TrainingDistribution.tensors`).
     :returns: the file's SHA-256.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {'format': FORMAT, 'config': json.dumps(network.config.to_dict()),
-                'notes': json.dumps(notes or {})}
+    metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
     partial = path.with_name(path.name + '.partial')
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}

@@ -1,22 +1,23 @@
-"""The whole step as ONNX graphs, one for each prefix of orders, checked before they are kept."""
+"""Steps of models as ONNX graphs, each compared with torch before it is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 import io
-from itertools import chain
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 import warnings
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.build import require_steps
+from moss_perception.models.base import InputSpec, Manifest, model_type
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, replace_files
-from moss_perception.models.network import ensemble_probability, GraspNetwork
-from moss_perception.models.step_graph import result_names, RESULTS, state_names
+from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
+from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
+from moss_perception.models.torch_runner import TorchRunner
 import numpy as np
 import torch
-from torch import nn, Tensor
+from torch import nn
 
 TOLERANCE = 1e-4
 # The caches are divided by their contrast, which raises rounding up to thirtyfold where little
@@ -26,121 +27,84 @@ SIZE_LIMIT = 5_000_000
 _EXAMPLE_GRASPS = 3
 
 
-class GraspStep(nn.Module):
-    """
-    One step of a :class:`GraspNetwork` with a fixed prefix of orders: all that a graph holds.
-
-    :param network: its weights are shared.
-    :param orders: orders 1 to this one are run.
-    """
-
-    def __init__(self, network: GraspNetwork, orders: int):
-        super().__init__()
-        self.network = network
-        self.orders = orders
-
-    def initial_state(self) -> tuple[Tensor, ...]:
-        """
-        Return the caches of the orders that are run, map by map, and the head's recent maps.
-
-        A step gives the newest of each and whoever steps keeps the queues: a graph has nothing to
-        copy.
-        """
-        caches, recent = self.network.initial_state(1)
-        looks = self.network.config.head_looks[:-1]
-        return (*chain(*caches[:self.orders]), *(recent[n] for n in looks))
-
-    def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
-                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """
-        Take one sample.
-
-        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
-        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
-        :param used: int64, shape ``(1,)``: orders 1 to this one count.
-        :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
-            caches' maps, and those of the prefix in use at the samples before, oldest first.
-        :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
-            run, shape ``(h * w, N * D')``; ``health``, a scalar, 0 if what is new in the state is
-            finite, else NaN; each cache's newest map; and this sample's map of each prefix.
-        """
-        network, kept = self.network, self.network.config.moss_window[0] - 1
-        caches = (*(state[n * kept:(n + 1) * kept] for n in range(self.orders)),
-                  *network.initial_state(1)[0][self.orders:])
-        features = network.backbone(network.normalise(image))
-        logits, encodings, caches, maps = network.step(
-            features, grasps, caches, state[self.orders * kept:], computed=self.orders,
-            used=used)
-        scores, uncertainties = ensemble_probability(logits.squeeze(0))
-        newest = [cache[-1] for cache in caches[:self.orders] if kept]
-        health = sum((part.sum() for part in newest), torch.stack(maps).sum())
-        return scores, uncertainties, encodings, health * 0, *newest, *maps
-
-
 def export_graphs(path: str | Path, sha256: str = '',
                   progress: Callable[[str], None] = lambda _: None) -> list[Path]:
     """
-    Export a checkpoint's step for each prefix of its orders, beside it.
+    Export a checkpoint's step, beside it.
 
-    Each graph is compared with torch over a window; their digests are entered into SHA256SUMS.
-    What was there before stays until every graph is finished.
+    The digests of the files are entered into SHA256SUMS. What was there before stays until every
+    file is finished.
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
-    :param progress: is told the name of each graph that is begun.
-    :returns: the graphs' files, the first order's first.
+    :param progress: is told the name of each file that is begun.
+    :returns: the files.
     :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch, is
         too large or can't be written.
-    :raises ConfigError: if the packages that export are missing, or the network sees clips only.
+    :raises ConfigError: if the packages that export are missing, or the model is not exported.
     """
-    _require()
     path = Path(path).expanduser()
     network = load_checkpoint(path, sha256)
-    require_steps(network.config, 'ONNX Runtime')
-    targets = [graph_path(path, n) for n in range(1, network.config.orders + 1)]
-    stale = {p for p in path.parent.glob(f'{path.stem}.orders_*.onnx') if p not in targets}
-    partial = {target: target.with_name(target.name + '.partial') for target in targets}
+    model = model_type(network.config.model)(network.config)
     try:
-        for orders, (target, finished) in enumerate(partial.items(), start=1):
-            progress(target.name)
-            step = GraspStep(network, orders)
-            model = build_graph(step, network.sha256)
-            if len(model) > SIZE_LIMIT:
-                raise CheckpointError(f'graph {target.name} takes {len(model)} bytes: expected '
-                                      f'at most {SIZE_LIMIT}')
-            compare(step, model, target.name)
-            finished.write_bytes(model)
-        replace_files(partial, stale)
+        # In the same folder, so that finished files only have to be renamed.
+        with TemporaryDirectory(prefix='.export_', dir=path.parent) as folder:
+            made = model.export(Path(folder), network, path.stem, progress).graphs
+            targets = {path.with_name(file.name): file for file in made}
+            replace_files(targets, set(graphs_beside(path)) - set(targets))
     except OSError as error:
         raise CheckpointError(f"the graphs of {path} can't be written: {error.strerror or error}"
                               ) from error
-    finally:
-        for finished in partial.values():
-            finished.unlink(missing_ok=True)
-    return targets
+    return list(targets)
 
 
-def build_graph(step: GraspStep, sha256: str) -> bytes:
+def write_graphs(model: GraphModel, network: nn.Module, folder: Path, name: str,
+                 progress: Callable[[str], None]) -> Manifest:
+    """
+    Write all graphs of a model; see :meth:`StreamingModel.export`.
+
+    :raises CheckpointError: if one differs from torch or is too large.
+    :raises ConfigError: if the packages that export are missing.
+    """
+    _require()
+    network.eval()
+    files = []
+    for number, (graph, step) in enumerate(
+            zip(model.graphs, model.steps(network), strict=True)):
+        file = graph_path(folder / f'{name}.safetensors', graph.name)
+        progress(file.name)
+        data = build_graph(graph, step, network.sha256)
+        if len(data) > SIZE_LIMIT:
+            raise CheckpointError(f'graph {file.name} takes {len(data)} bytes: expected at most '
+                                  f'{SIZE_LIMIT}')
+        compare(network, number, data, file.name)
+        file.write_bytes(data)
+        files.append(file)
+    return Manifest(tuple(files))
+
+
+def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
     """
     Export one step.
 
+    :param graph: what it takes and gives.
+    :param step: the module that computes it.
     :param sha256: the checkpoint's digest, noted in the graph.
     :returns: the ONNX model; the same bytes each time.
     """
-    size = step.network.config.image_size
-    example = (torch.zeros(1, size, size, 3, dtype=torch.uint8),
-               torch.zeros(1, _EXAMPLE_GRASPS, 5), torch.full((1,), step.orders),
-               list(step.initial_state()))
-    names = state_names(step.network.config, step.orders)
-    shapes = (None, {1: torch.export.Dim('K', min=1)}, None, [None] * len(names))
+    inputs = graph.inputs.values()
+    # Ones: where an input counts something, 0 may not be allowed.
+    example = (*(torch.ones([_EXAMPLE_GRASPS if n is None else n for n in spec.shape],
+                            dtype=getattr(torch, spec.dtype)) for spec in inputs),
+               [torch.zeros(tap.shape) for tap in graph.taps.values()])
+    shapes = (*(_dynamic(spec) for spec in inputs), [None] * len(graph.taps))
     with _quiet(), torch.no_grad():
         # Indices that are made at the first step and kept become constants of the graph; made
         # while it is traced, they would be neither that nor usable afterwards.
         step.eval()(*example)
         program = torch.onnx.export(
             step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
-            input_names=['image', 'grasps', 'used', *names],
-            output_names=result_names(step.network.config, step.orders))
+            input_names=[*graph.inputs, *graph.taps], output_names=list(graph.results))
     model = program.model_proto
     # Where each node came from in the sources names this machine's folders.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
@@ -149,48 +113,47 @@ def build_graph(step: GraspStep, sha256: str) -> bytes:
         part.ClearField('doc_string')
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    notes = {'format': GRAPH_FORMAT, 'checkpoint_sha256': sha256, 'orders': str(step.orders)}
+    notes = {'format': GRAPH_FORMAT, 'checkpoint_sha256': sha256, **graph.notes}
     for key, value in sorted(notes.items()):
         model.metadata_props.add(key=key, value=value)
     return model.SerializeToString(deterministic=True)
 
 
-def compare(step: GraspStep, model: bytes, name: str) -> float:
+def _dynamic(spec: InputSpec) -> dict[int, Any] | None:
+    axes = {axis: torch.export.Dim('K', min=1) for axis, n in enumerate(spec.shape) if n is None}
+    return axes or None
+
+
+def compare(network: nn.Module, number: int, data: bytes, name: str) -> float:
     """
     Step a graph and torch over a window and some more samples.
 
-    Grasps come and go, and orders are left out now and then.
+    Grasps come and go, and the budget allows less now and then.
 
-    :param model: the ONNX model.
+    :param network: in evaluation mode.
+    :param number: of the graph among the model's.
+    :param data: the ONNX model.
     :param name: of the graph, for the error.
-    :returns: the largest difference of any output or state, as a share of its largest value
-        where that is above 1.
-    :raises CheckpointError: if an output differs by more than :data:`TOLERANCE`, a state by more
-        than :data:`STATE_TOLERANCE`, or one is not a number.
+    :returns: the largest difference of any result, as a share of its largest value where that is
+        above 1.
+    :raises CheckpointError: if a result differs by more than :data:`TOLERANCE`, one that is kept
+        by more than :data:`STATE_TOLERANCE`, or one is not a number.
     """
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
-    config, generator = step.network.config, np.random.default_rng(0)
-    names = state_names(config, step.orders)
-    ours, theirs = (_Stream(step, parts) for parts in (
-        step.initial_state(), [part.numpy() for part in step.initial_state()]))
-    largest = 0.0
-    for k in range(config.window_frames + 4):
-        image = generator.integers(0, 256, (1, config.image_size, config.image_size, 3),
-                                   np.uint8)
-        grasps = generator.uniform(-1, 1, (1, 1 + k % 3, 5)).astype(np.float32)
-        grasps[..., 2:] = grasps[..., 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
-        used = np.array([step.orders - k % 5 % step.orders])
-        with torch.inference_mode():
-            expected = step(*map(torch.from_numpy, (image, grasps, used)), ours.state(used[0]))
-        feeds = dict(zip(names, theirs.state(used[0]), strict=True))
-        found = session.run(None, {'image': image, 'grasps': grasps, 'used': used, **feeds})
-        ours.take(expected)
-        theirs.take(found)
-        for n, (one, other) in enumerate(zip(expected, found, strict=True)):
-            one = one.numpy()
+    kind, generator = model_type(network.config.model), np.random.default_rng(0)
+    torch_runner = TorchRunner(kind(network.config), network)
+    runners = _Keeping(torch_runner), _Keeping(_Session(data, number, torch_runner))
+    models = [kind(network.config, runner) for runner in runners]
+    states, largest = [model.initial_state() for model in models], 0.0
+    config = network.config
+    for k in range(2 * config.window_frames):
+        observation = {key: generator.integers(0, 256, spec.shape, np.uint8)
+                       for key, spec in models[0].inputs.items()}
+        grasps = generator.uniform(-1, 1, (1 + k % 3, 5)).astype(np.float32)
+        grasps[:, 2:] = grasps[:, 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
+        level = 1 + (number if k % 11 else k % (number + 1))
+        states = [model.step(observation, grasps, state, level)[1]
+                  for model, state in zip(models, states, strict=True)]
+        for n, (one, other) in enumerate(zip(*(r.results for r in runners), strict=True)):
             difference = np.abs(one - other).max(initial=0.0) / np.abs(one).max(initial=1.0)
             allowed = TOLERANCE if n < len(RESULTS) else STATE_TOLERANCE
             if not difference <= allowed:
@@ -200,24 +163,37 @@ def compare(step: GraspStep, model: bytes, name: str) -> float:
     return largest
 
 
-class _Stream:
-    """Keeps a stream's state: the caches' maps, and the last maps of every prefix."""
+class _Session:
+    """Runs one graph in ONNX Runtime, and the model's others in torch."""
 
-    def __init__(self, step: GraspStep, parts: Sequence):
-        self.orders, self.config = step.orders, step.network.config
-        kept = self.config.moss_window[0] - 1
-        self.caches = [parts[n * kept:(n + 1) * kept] for n in range(step.orders)]
-        self.maps = [(parts[-1],) * step.orders] * (self.config.head_span - 1)
+    def __init__(self, data: bytes, number: int, others: TorchRunner):
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(data, options,
+                                                     providers=['CPUExecutionProvider'])
+        self._number, self._others = number, others
 
-    def state(self, used: int) -> list:
-        looks = self.config.head_looks[:-1]
-        return [*chain(*self.caches), *(self.maps[n][used - 1] for n in looks)]
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
+        if graph == self._number:
+            return self._session.run(None, dict(feeds))
+        return [self.numpy(one) for one in self._others.run(graph, feeds)]
 
-    def take(self, results: Sequence) -> None:
-        split = len(results) - self.orders
-        newest = results[len(RESULTS):split]
-        self.caches = [(*cache, new)[1:] for cache, new in zip(self.caches, newest, strict=False)]
-        self.maps = [*self.maps, results[split:]][1:]
+    def numpy(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+
+class _Keeping:
+    """Keeps the results of a runner's newest run."""
+
+    def __init__(self, runner: Any):
+        self._runner, self.numpy = runner, runner.numpy
+        self.results: list[np.ndarray] = []
+
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
+        results = self._runner.run(graph, feeds)
+        self.results = [self.numpy(one) for one in results]
+        return results
 
 
 def _require() -> None:

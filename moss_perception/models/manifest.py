@@ -1,18 +1,21 @@
-"""What belongs to a checkpoint, by digest, and what it says of itself: read without torch."""
+"""The digests and the header of a checkpoint's files; without torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import hashlib
 import json
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.base import config_from_dict, model_type
+from moss_perception.models.config import ModelConfig
 from safetensors import safe_open, SafetensorError
 
-FORMAT = 'moss_perception.grasp/2'
+FORMAT = 'moss_perception.grasp/3'
+# All models had one configuration, whose field `temporal` told them apart.
+_FORMAT_2 = 'moss_perception.grasp/2'
 GRAPH_FORMAT = 'moss_perception.grasp_step/3'
 MANIFEST = 'SHA256SUMS'
-# Tensors of a checkpoint that are no weights: the statistics of its training distribution.
+# Tensors of a checkpoint that are not weights: the statistics of its training distribution.
 OOD_PREFIX = 'novelty.'
 
 
@@ -105,9 +108,9 @@ def read_verified(kind: str, path: Path, sha256: str) -> bytes:
     return data
 
 
-def read_header(path: str | Path) -> tuple[GraspConfig, dict]:
+def read_header(path: str | Path) -> tuple[ModelConfig, dict]:
     """
-    Read what a checkpoint says of itself, without its weights.
+    Read a checkpoint's configuration and notes, without its weights.
 
     :param path: the checkpoint file; what it holds is not verified.
     :returns: its configuration, and the notes of when it was written, empty if there are none.
@@ -121,26 +124,31 @@ def read_header(path: str | Path) -> tuple[GraspConfig, dict]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
-    if metadata.get('format') != FORMAT:
+    if metadata.get('format') not in (FORMAT, _FORMAT_2):
         raise CheckpointError(f'checkpoint {path} has format {metadata.get("format")!r}: '
                               f'expected {FORMAT!r}')
     try:
-        config = GraspConfig.from_dict(json.loads(metadata['config']))
-        return config, json.loads(metadata.get('notes', '{}'))
+        return config_from_header(metadata), json.loads(metadata.get('notes', '{}'))
     except (KeyError, ConfigError, TypeError, ValueError) as error:
         raise misfit(path, error) from error
 
 
-def lowest_prefix(config: GraspConfig, notes: dict) -> int:
+def config_from_header(metadata: Mapping[str, str]) -> ModelConfig:
     """
-    Tell which prefixes of its orders a checkpoint was trained for.
+    Read the configuration from a header, whose format may be the one before.
 
-    :param config: from :func:`read_header`, as are the notes.
-    :returns: 1 if any prefix can be run, or nothing is known of the training; else the highest
-        order, without which its scores mean nothing.
+    :param metadata: with ``config`` in JSON and, but in the former format, ``model``.
+    :raises ConfigError: if its model is not registered, or a value is not allowed.
     """
-    always_all = notes.get('recipe', {}).get('full_orders', 0) >= 1
-    return config.orders if always_all else 1
+    values = json.loads(metadata['config'])
+    if 'model' in metadata:
+        return config_from_dict(metadata['model'], values)
+    return model_type(f'{values.get("temporal", "moss")}_grasp').Config.from_grasp2(values)
+
+
+def header(config: ModelConfig) -> dict[str, str]:
+    """Return what :func:`config_from_header` reads."""
+    return {'model': config.model, 'config': json.dumps(config.to_dict())}
 
 
 def misfit(path: Path, error: Exception) -> CheckpointError:
@@ -149,13 +157,19 @@ def misfit(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"checkpoint {path} doesn't fit its configuration: {reason}")
 
 
-def graph_path(path: str | Path, orders: int) -> Path:
+def graph_path(path: str | Path, name: str) -> Path:
     """
-    Name the exported step of a checkpoint that runs orders 1 to ``orders``.
+    Name the file of a checkpoint's graph.
 
     :param path: the checkpoint file, ``<stem>.safetensors``.
-    :returns: ``<stem>.orders_1_2.onnx`` beside it, with ``orders`` = 2.
+    :param name: of the graph, without dots.
+    :returns: ``<stem>.<name>.onnx`` beside it.
     """
     path = Path(path).expanduser()
-    prefix = '_'.join(map(str, range(1, orders + 1)))
-    return path.with_name(f'{path.stem}.orders_{prefix}.onnx')
+    return path.with_name(f'{path.stem}.{name}.onnx')
+
+
+def graphs_beside(path: Path) -> list[Path]:
+    """List the files beside a checkpoint that are its graphs by their names."""
+    names = path.parent.glob('*.onnx')
+    return sorted(file for file in names if file == graph_path(path, file.stem.rpartition('.')[2]))

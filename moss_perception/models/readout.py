@@ -3,7 +3,8 @@
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-from moss_perception.models.network import ensemble_probability, GraspNetwork
+from moss_perception.core.errors import ConfigError
+from moss_perception.models.layers.reading import ensemble_probability, GraspReader
 import numpy as np
 import torch
 from torch import Tensor
@@ -48,8 +49,15 @@ class Readout:
     bias: Tensor
 
     @classmethod
-    def of(cls, network: GraspNetwork) -> 'Readout':
-        """Take a network's."""
+    def of(cls, network: GraspReader) -> 'Readout':
+        """
+        Take a network's.
+
+        :raises ConfigError: if the model has another head than this package's.
+        """
+        if not isinstance(network, GraspReader):
+            raise ConfigError(f'model {network.config.model!r} has a head of its own: expected '
+                              "one with this package's head, whose last layer can be refitted")
         last, temperature = network.head.members.others[-1], network.config.temperature
         return cls(last.weight.detach().cpu().double() / temperature,
                    last.bias.detach().cpu().double() / temperature)
@@ -66,7 +74,7 @@ class Readout:
         """Multiply all logits, and add to them."""
         return Readout(self.weight * scale, self.bias * scale + shift)
 
-    def put_into(self, network: GraspNetwork) -> GraspNetwork:
+    def put_into(self, network: GraspReader) -> GraspReader:
         """
         Put the readout into a copy of a network.
 

@@ -1,12 +1,16 @@
-"""The executables of the nodes: a signal amid the imports of one ends it without a word."""
+"""The executables of the nodes; a signal during their imports ends them without a traceback."""
 
 from importlib import import_module
+from pathlib import Path
 import signal
+import sys
+
+from moss_perception.core.packages import missing
 
 
-def bag_evaluator() -> int:
-    """Run :mod:`moss_perception.ros.evaluator.node`."""
-    return _run('evaluator.node')
+def attempt_recorder() -> int:
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
 
 
 def bag_player() -> int:
@@ -30,6 +34,12 @@ def sim_cell() -> int:
 
 
 def _run(name: str) -> int:
-    # Python's own handler would end it too, by a traceback of wherever the imports are.
+    # Python's own handler would print a traceback from inside the imports.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return import_module(f'moss_perception.ros.{name}').main()
+    try:
+        node = import_module(f'moss_perception.ros.{name}')
+    except ModuleNotFoundError as error:
+        program = Path(sys.argv[0]).name
+        print(f'{program}: {missing(program, error)}', file=sys.stderr)
+        return 1
+    return node.main()

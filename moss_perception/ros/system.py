@@ -1,7 +1,7 @@
 """
 The one description of the system: which executables, parameters and remappings it is made of.
 
-``launch/grasp.launch.py`` and ``moss_perception.cli.run`` are both made from it; it needs neither.
+``launch/grasp.launch.py`` and ``moss run grasp`` are both made from it; it needs neither.
 """
 
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 
 SERVICE = 'service'
-"""Role of a process that stays: its end before the shutdown is the system's failure."""
+"""Role of a process that stays: if it ends before the shutdown, the system has failed."""
 STARTER = 'starter'
-"""Role of a process that readies the services: 0 goes on to the jobs, all else is a failure."""
+"""Role of a process that prepares the services: jobs follow its status 0, else it is a failure."""
 JOB = 'job'
-"""Role of a process that the system is there for: its end is the system's, and its status too."""
+"""Role of a process that the system exists for: the system ends with it, and with its status."""
 
 _BOOLEAN = ('true', 'false')
 _NAMESPACE = re.compile(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', re.ASCII)
@@ -29,11 +29,11 @@ _TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 @dataclass(frozen=True)
 class Argument:
     """
-    One thing that can be said when the system is started, as ``name:=value``.
+    One argument of the system, given as ``name:=value``.
 
     :ivar name: its name.
-    :ivar default: what holds if it isn't said.
-    :ivar description: one line for the one who starts it.
+    :ivar default: its value if it isn't given.
+    :ivar description: one line for the user.
     :ivar choices: the allowed values; empty if they can't be listed.
     """
 
@@ -58,7 +58,8 @@ class Process:
     :ivar remappings: pairs (from, to).
     :ivar log_level: of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
-    :ivar early: of a job, whether it starts with the services, to miss nothing of the others.
+    :ivar early: of a job, whether it starts with the services, to miss no message of the others.
+    :ivar plain: whether it is a command and no node: it has nothing but its own arguments.
     """
 
     executable: str
@@ -72,6 +73,7 @@ class Process:
     log_level: str = 'info'
     lifecycle: bool = False
     early: bool = False
+    plain: bool = False
 
     @property
     def starts_with(self) -> str:
@@ -84,6 +86,8 @@ class Process:
 
         :returns: its own arguments, then ``--ros-args`` and what ROS reads.
         """
+        if self.plain:
+            return list(self.arguments)
         words = [*self.arguments, '--ros-args', '-r', f'__node:={self.name}']
         if self.namespace:
             words += ['-r', f'__ns:={self.namespace}']
@@ -99,7 +103,7 @@ class Process:
 
 def grasp_arguments() -> list[Argument]:
     """
-    Describe what can be said when the grasp system is started.
+    Describe the arguments of the grasp system.
 
     :returns: the arguments, in the order in which they should be shown.
     """
@@ -135,7 +139,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     """
     Describe the processes that make up the grasp system.
 
-    :param values: what was said, by argument name; arguments left out take their defaults.
+    :param values: by argument name; arguments left out take their defaults.
     :returns: services, then starters, then jobs.
     :raises ConfigError: if a name is unknown or a value not allowed.
     """
@@ -146,7 +150,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     simulated = said['use_sim_time'] == 'true' or (
         said['use_sim_time'] == 'auto' and (with_sim or bool(said['bag'])))
     if with_sim and not said['image_transport']:
-        # As in recordings: what a camera's JPEG does to an image is part of the domain.
+        # As in recordings: the artefacts of a camera's JPEG are part of the domain.
         said['image_transport'] = 'compressed'
     namespace = '/' + said['namespace'].strip('/') if said['namespace'].strip('/') else ''
     common = {'namespace': namespace, 'log_level': said['log_level']}
@@ -216,9 +220,9 @@ def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, str]) -> 
 
 def check_values(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
     """
-    Complete what was said by the defaults.
+    Check the arguments that were given, and add the defaults of the others.
 
-    :raises ConfigError: if a name is unknown, or a value none of its choices.
+    :raises ConfigError: if a name is unknown, or a value is not one of its choices.
     """
     known = {argument.name: argument for argument in arguments}
     for name in values:

@@ -1,4 +1,4 @@
-"""Which self-similarity orders to run: a fixed prefix, or the highest the time allows."""
+"""Which level of a model's budget to run: a fixed one, or the highest that the time allows."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,53 +8,57 @@ from moss_perception.core.errors import ConfigError
 import numpy as np
 
 
-def parse_orders(text: str, highest: int, lowest: int = 1) -> int | None:
+def parse_level(name: str, text: str, levels: Sequence[str], lowest: int = 1) -> int | None:
     """
-    Read the parameter ``orders``.
+    Read a parameter that chooses a level.
 
-    :param text: ``auto``, or a prefix such as ``1,2`` (blanks and brackets allowed).
-    :param highest: the checkpoint's highest order.
-    :param lowest: orders 1 to this one are the shortest prefix that it was trained for.
-    :returns: the highest order of the prefix, or ``None`` for ``auto``.
+    :param name: of the parameter, for the error.
+    :param text: ``auto``, or a level's name (blanks and brackets allowed).
+    :param levels: names of the levels, the cheapest first.
+    :param lowest: the lowest level that is allowed, counted from 1.
+    :returns: the level, counted from 1, or ``None`` for ``auto``.
     :raises ConfigError: if it is neither.
     """
     if text.strip() == 'auto':
         return None
-    prefixes = {tuple(range(1, n + 1)): n for n in range(lowest, highest + 1)}
-    try:
-        return prefixes[tuple(int(part) for part in text.strip(' []()').split(','))]
-    except (KeyError, ValueError):
-        allowed = ', '.join(repr(','.join(map(str, p))) for p in prefixes)
-        raise ConfigError(f"orders {text!r} is not allowed: expected 'auto', {allowed}") from None
+    allowed = levels[lowest - 1:]
+    given = ','.join(part.strip() for part in text.strip(' []()').split(','))
+    if given not in allowed:
+        names = ', '.join(map(repr, allowed))
+        raise ConfigError(f"{name} {text!r} is not allowed: expected 'auto', {names}")
+    return lowest + allowed.index(given)
 
 
-class OrderSelector:
+class LevelSelector:
     """
-    Chooses the highest order whose 95th percentile of step time stays under a budget.
+    Chooses the highest level whose 95th percentile of step time stays under a budget.
 
     It goes down as soon as a full history is over budget. It goes up where the 95th percentile
-    that the costs predict stays below a share of the budget, so that it doesn't swing. An order
-    that soon had to be given up again is tried again after a pause only, each time a longer one.
+    that the costs predict stays below a share of the budget, so that it doesn't swing. A level
+    that soon had to be given up again is tried again only after a pause, each time a longer one.
 
-    :param costs: what a step with orders 1 to 1, 1 to 2 and so on costs, ascending, in any unit;
-        only their ratios count.
+    :param costs: what a step costs at each level, ascending, in any unit; only their ratios
+        count.
     :param budget_s: seconds a step may take, above 0.
-    :param order: the order to begin with.
-    :param history: steps that are looked at.
+    :param level: the level to begin with, 1 or more.
+    :param history: number of newest steps that count.
+    :param lowest: the lowest level that is allowed.
     """
 
     MARGIN = 0.8
-    """Share of the budget up to which a higher order is expected to fit."""
+    """Share of the budget up to which a higher level is expected to fit."""
     TRIAL = 10
-    """An order is on trial for so many histories; given up in that time, it was tried too soon."""
+    """A level is on trial for this many histories; given up within them, it was tried too soon."""
     LONGEST_PAUSE = 64
-    """No pause is longer than so many histories."""
+    """No pause is longer than this many histories."""
 
-    def __init__(self, costs: Sequence[float], budget_s: float, order: int, history: int = 40):
+    def __init__(self, costs: Sequence[float], budget_s: float, level: int, history: int = 40,
+                 lowest: int = 1):
         self.budget_s = budget_s
-        self.order = order
+        self.level = level
         self._costs = costs
         self._history = history
+        self._lowest = lowest
         self._times: deque[float] = deque(maxlen=history)
         self._steps = self._risen_at = 0
         self._pause = dict.fromkeys(range(2, len(costs) + 1), 1)
@@ -65,125 +69,98 @@ class OrderSelector:
         Take the time of one step.
 
         :param step_s: seconds.
-        :returns: the order to run from now on.
+        :returns: the level to run from now on.
         """
         self._steps += 1
         self._times.append(step_s)
         if len(self._times) == self._history:
             p95 = float(np.percentile(self._times, 95))
-            if p95 > self.budget_s and self.order > 1:
+            if p95 > self.budget_s and self.level > self._lowest:
                 self._give_up(p95)
             else:
                 self._try(p95)
-        return self.order
+        return self.level
 
-    def _predicted(self, order: int, p95: float) -> float:
-        return p95 * self._costs[order - 1] / self._costs[self.order - 1]
+    def _predicted(self, level: int, p95: float) -> float:
+        return p95 * self._costs[level - 1] / self._costs[self.level - 1]
 
     def _give_up(self, p95: float) -> None:
-        """Go down to the highest order that is expected to fit."""
+        """Go down to the highest level that is expected to fit."""
         soon = self._steps - self._risen_at <= self.TRIAL * self._history
-        given_up = self.order
-        fitting = [n for n in range(1, self.order) if self._predicted(n, p95) <= self.budget_s]
-        self._change(max(fitting, default=1))
-        for order in range(self.order + 1, given_up + 1):
-            self._pause[order] = min(2 * self._pause[order], self.LONGEST_PAUSE) if soon else 1
-            self._not_before[order] = self._steps + self._pause[order] * self._history
+        given_up = self.level
+        fitting = [n for n in range(self._lowest, self.level)
+                   if self._predicted(n, p95) <= self.budget_s]
+        self._change(max(fitting, default=self._lowest))
+        for level in range(self.level + 1, given_up + 1):
+            self._pause[level] = min(2 * self._pause[level], self.LONGEST_PAUSE) if soon else 1
+            self._not_before[level] = self._steps + self._pause[level] * self._history
 
     def _try(self, p95: float) -> None:
-        """Go up to the highest order that is expected to fit and has paused long enough."""
-        fitting = [n for n in range(self.order + 1, len(self._costs) + 1)
+        """Go up to the highest level that is expected to fit and has paused long enough."""
+        fitting = [n for n in range(self.level + 1, len(self._costs) + 1)
                    if self._predicted(n, p95) <= self.MARGIN * self.budget_s
                    and self._steps >= self._not_before[n]]
         if fitting:
             self._risen_at = self._steps
             self._change(max(fitting))
 
-    def _change(self, order: int) -> None:
-        self.order = order
+    def _change(self, level: int) -> None:
+        self.level = level
         self._times.clear()
 
 
-class OrderPlan:
+class Budget:
     """
-    Keeps track of which orders are run, and of which count.
+    Says which level a model is to run: the target.
 
-    An order that returns is run at once, but counts only when its caches, and the maps that the
-    head looks at, hold what they would hold had it never been away.
-
-    :param highest: the checkpoint's highest order.
-    :param length: temporal size ``L`` of the similarity window.
-    :param span: samples that the head looks at itself.
-    :param costs: seconds of a step with orders 1 to 1, 1 to 2 and so on; empty if nobody
-        measured them, which counts as equal shares.
-    :param lowest: orders 1 to this one are the shortest prefix that was trained: with
-        ``highest`` there is nothing to choose.
-    :ivar computed: orders 1 to this one are run.
-    :ivar used: of these, orders 1 to this one count.
+    :param levels: names of the model's levels, the cheapest first.
+    :param costs: seconds of a step at each; empty if they were not measured, which counts as
+        equal shares.
+    :param lowest: the lowest level that the checkpoint was trained for: where that is the highest
+        there is nothing to choose.
     """
 
-    def __init__(self, highest: int, length: int, span: int, costs: Sequence[float] = (),
-                 lowest: int = 1):
-        self.highest = highest
+    def __init__(self, levels: Sequence[str], costs: Sequence[float] = (), lowest: int = 1):
+        self.levels = tuple(levels)
         self._lowest = lowest
-        self.computed = self.used = highest
-        self._length = length
-        self._span = span
         self._costs = tuple(costs)
-        self._wanted = highest
-        self._warm_up = 0
-        self._selector: OrderSelector | None = None
+        self._fixed = len(levels)
+        self._selector: LevelSelector | None = None
 
     @property
-    def wanted(self) -> int:
-        """The highest order that is to count, once it has warmed up."""
-        return self._selector.order if self._selector else self._wanted
+    def target(self) -> int:
+        """The level that the model is to run, counted from 1; it may have to warm up to it."""
+        return self._selector.level if self._selector else self._fixed
 
-    def want(self, highest: int | None, budget_s: float) -> None:
+    def set_level(self, level: int | None, budget_s: float) -> None:
         """
-        Choose the orders: 1 to ``highest``, or with ``None`` as many as the budget allows.
+        Fix the level, or with ``None`` choose as high a one as the budget allows.
 
         :param budget_s: seconds that a step may take, with ``None``.
-        :raises ConfigError: if the checkpoint has no such order, or was not trained to do with
-            so few.
+        :raises ConfigError: if the model has no such level, or was not trained for it.
         """
-        if highest is not None and not 1 <= highest <= self.highest:
-            raise ConfigError(f'order {highest} is not in the checkpoint: '
-                              f'expected 1 to {self.highest}')
-        if highest is not None and highest < self._lowest:
-            raise ConfigError(f'orders 1 to {highest} alone mean nothing in a checkpoint that was '
-                              f'always trained with more: expected 1 to {self._lowest} at least')
-        self._wanted = highest or self.highest
-        chooses = highest is None and self._lowest < self.highest
+        highest = len(self.levels)
+        if level is not None and not self._lowest <= level <= highest:
+            allowed = ', '.join(map(repr, self.levels[self._lowest - 1:]))
+            name = repr(self.levels[level - 1]) if 1 <= level <= highest else f'number {level}'
+            raise ConfigError(f'level {name} of the budget is not in this checkpoint, or it was '
+                              f'not trained for it: expected {allowed}')
+        self._fixed = level or highest
+        chooses = level is None and self._lowest < highest
         self._selector = self._make_selector(budget_s) if chooses else None
 
-    def _make_selector(self, budget_s: float) -> OrderSelector:
-        """Begin with the highest order that fits when nothing else disturbs it."""
+    def _make_selector(self, budget_s: float) -> LevelSelector:
+        """Begin with the highest level that fits when nothing else disturbs it."""
+        highest = len(self.levels)
         if not self._costs:
-            return OrderSelector(range(1, self.highest + 1), budget_s, self.highest)
+            return LevelSelector(range(1, highest + 1), budget_s, highest, lowest=self._lowest)
         costs = tuple(accumulate(self._costs, max))
-        fitting = [n for n, cost in enumerate(costs, start=1) if cost <= budget_s]
-        return OrderSelector(costs, budget_s, max(fitting, default=1))
-
-    def restart(self) -> None:
-        """Begin a new window: every wanted order counts from its first sample."""
-        self.computed = self.used = self.wanted
-        self._warm_up = 0
-
-    def stepped(self) -> None:
-        """Note that one sample was stepped."""
-        if self._warm_up:
-            self._warm_up -= 1
-            if not self._warm_up:
-                self.used = self.computed
+        fitting = [n for n, cost in enumerate(costs, start=1)
+                   if cost <= budget_s and n >= self._lowest]
+        first = max(fitting, default=self._lowest)
+        return LevelSelector(costs, budget_s, first, lowest=self._lowest)
 
     def update(self, step_s: float) -> None:
-        """Follow what is wanted, after a step that took so many seconds."""
-        wanted = self._selector.update(step_s) if self._selector else self._wanted
-        if wanted < self.computed:
-            self.computed = wanted
-            self.used = min(self.used, wanted)
-            self._warm_up = self._warm_up if self.used < wanted else 0
-        elif wanted > self.computed:
-            self.computed = wanted
-            self._warm_up = (wanted - self.used) * (self._length - 1) + self._span - 1
+        """Take the time of a step, seconds."""
+        if self._selector:
+            self._selector.update(step_s)

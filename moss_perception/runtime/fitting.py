@@ -1,9 +1,9 @@
-"""Images as the network takes them: decoded and fitted to its input, by whoever has the time."""
+"""From an image to the network's input: checked, decoded, and fitted to a square."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from moss_perception.core import image_messages as images
+from moss_perception.core import image_messages
 from moss_perception.core import images as imaging
 from moss_perception.core.errors import FrameError
 from moss_perception.core.geometry import letterbox
@@ -16,10 +16,10 @@ class Fitted:
     An image that is ready for the network.
 
     :ivar square: uint8, RGB, shape ``(S, S, 3)``.
-    :ivar transform: takes a pixel of the camera's image there, see
+    :ivar transform: maps a pixel of the camera's image to the square, see
         :func:`moss_perception.core.geometry.letterbox`.
     :ivar size: height and width of the camera's image, pixels.
-    :ivar source: the image as it came.
+    :ivar source: the image that was fitted.
     """
 
     square: np.ndarray
@@ -29,16 +29,17 @@ class Fitted:
 
 
 class Checked:
-    """Stands for an image that was checked already, and that nobody will decode."""
+    """A placeholder for an image that has been checked and will not be decoded."""
 
 
 def fit(image: Any, side: int) -> Fitted:
     """
     Decode an image and fit it to the network's input.
 
-    :param image: as in :class:`moss_perception.core.frames.Frame`; what is fitted stays as it is.
-    :param side: of the network's input, pixels.
-    :raises FrameError: if it can't be used.
+    :param image: from :func:`check`, or an image as in
+        :class:`moss_perception.core.frames.Frame`; a fitted image is returned as it is.
+    :param side: side of the network's input, pixels.
+    :raises FrameError: if the image cannot be used.
     """
     if isinstance(image, Fitted):
         return image
@@ -48,16 +49,18 @@ def fit(image: Any, side: int) -> Fitted:
     return Fitted(square, transform, (height * reduction, width * reduction), image)
 
 
-def check(image: Any) -> None:
+def check(image: Any) -> Any:
     """
-    Find out without decoding it whether an image can be used, as far as that goes.
+    Check an image as far as that is possible without decoding it.
 
     :param image: as in :class:`moss_perception.core.frames.Frame`.
-    :raises FrameError: if it can't be used.
+    :returns: the checked image, for :func:`fit`, which does not check it again.
+    :raises FrameError: if the image cannot be used.
     """
-    # An array's shape is looked at when it is fitted.
-    if not isinstance(image, (np.ndarray, Fitted, Checked)):
-        images.check(image)
+    # The shape of an array is checked when it is fitted.
+    if isinstance(image, (np.ndarray, Fitted, Checked)):
+        return image
+    return image_messages.check(image)
 
 
 def _decode(image: Any, side: int) -> tuple[np.ndarray, int]:

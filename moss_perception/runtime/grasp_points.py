@@ -7,7 +7,7 @@ import threading
 from moss_perception.core.frames import Camera, Candidates, orientations_from_yaws
 from moss_perception.core.geometry import encode_grasps, project, unproject
 from moss_perception.core.scores import ScoreReason
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 import numpy as np
 
 
@@ -88,7 +88,7 @@ class GraspPoints:
 
 def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id: str,
                  size: tuple[int, ...], transform: np.ndarray,
-                 config: GraspConfig) -> GraspPoints:
+                 config: ModelConfig) -> GraspPoints:
     """
     Describe the grasps of a frame to the network.
 
@@ -141,7 +141,7 @@ def _find(candidates: Candidates, camera: Camera | None,
     return pixels, reasons
 
 
-def _focal(camera: Camera | None, config: GraspConfig, width: int) -> tuple[float, float]:
+def _focal(camera: Camera | None, config: ModelConfig, width: int) -> tuple[float, float]:
     if camera is None:
         return config.default_focal * width, config.default_focal * width
     return camera.matrix[0, 0], camera.matrix[1, 1]

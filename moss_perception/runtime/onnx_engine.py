@@ -1,11 +1,12 @@
-"""The engine that runs the exported step on ONNX Runtime, without torch."""
+"""The engine that runs exported graphs on ONNX Runtime, without torch."""
 
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
+from moss_perception.models.graph_model import Graph, GraphModel
 from moss_perception.models.manifest import (
     GRAPH_FORMAT,
     graph_path,
@@ -15,55 +16,33 @@ from moss_perception.models.manifest import (
     read_verified,
     verify,
 )
-from moss_perception.models.step_graph import result_names, state_names
-from moss_perception.runtime.engine import Engine, NO_GRASP, StepResult
+from moss_perception.runtime.engine import Engine
 import numpy as np
 import onnxruntime
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 
 
-@dataclass(frozen=True)
-class OnnxState:
-    """
-    What a step leaves for the next one.
-
-    :ivar image: the newest image, for repeats; ``None`` before the first.
-    :ivar caches: MOSS's maps of each order that was run, of the last samples, oldest first.
-    :ivar recent: the head's maps of the last samples, see :meth:`Engine.recent_maps`.
-    """
-
-    image: np.ndarray | None
-    caches: tuple[tuple[np.ndarray, ...], ...]
-    recent: tuple[tuple[np.ndarray, ...], ...]
-
-
 class OnnxEngine(Engine):
     """
-    Steps the graphs that :mod:`moss_perception.models.export` made, one for each prefix of orders.
+    Runs the graphs that :mod:`moss_perception.models.export` made.
 
-    The state is never copied: one graph's outputs, which share ONNX Runtime's memory, are the
-    next one's inputs.
+    Nothing is copied: one graph's outputs, which share ONNX Runtime's memory, are inputs of later
+    ones.
 
     :param config: the checkpoint's configuration.
-    :param sessions: a session for each prefix, the first order's first.
     :param sha256: the checkpoint's digest.
+    :raises ConfigError: if the model can't be stepped, or is never exported.
     """
 
     name = 'onnxruntime'
 
-    def __init__(self, config: GraspConfig, sessions: list[onnxruntime.InferenceSession],
-                 sha256: str):
-        self.config = config
-        self.sha256 = sha256
-        self._sessions = sessions
-        orders = range(1, config.orders + 1)
-        self._state_names = [state_names(config, n) for n in orders]
-        self._result_names = [result_names(config, n) for n in orders]
-        positions = config.map_size ** 2
-        absent = np.zeros((1, positions, config.projection_channels), np.float32)
-        self._absent_cache = (absent,) * (config.moss_window[0] - 1)
-        self._absent_map = np.zeros((positions, config.head_channels), np.float32)
+    def __init__(self, config: ModelConfig, sha256: str = ''):
+        super().__init__(config, sha256)
+        if not isinstance(self.model, GraphModel):
+            raise ConfigError(f'model {config.model!r} is not exported: expected the engine torch')
+        self._sessions: list[onnxruntime.InferenceSession] = []
+        self._results = [list(graph.results) for graph in self.model.graphs]
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',
@@ -71,7 +50,7 @@ class OnnxEngine(Engine):
         """
         Load the graphs of a checkpoint; its weights are not read, only verified.
 
-        :raises ConfigError: if the device is unknown or absent.
+        :raises ConfigError: if the device is unknown or absent, or the model is never exported.
         :raises CheckpointError: if a file is missing, damaged, foreign or another one, or the
             graphs were not exported from this checkpoint.
         """
@@ -79,43 +58,23 @@ class OnnxEngine(Engine):
         checkpoint = Path(path).expanduser()
         digest = verify(checkpoint, sha256)
         config, _ = read_header(checkpoint)
-        options = _session_options(threads)
-        digests, sessions = read_manifest(checkpoint.parent), []
-        for orders in range(1, config.orders + 1):
-            graph = graph_path(checkpoint, orders)
-            session = _open(graph, _verified(graph, checkpoint, digests), options, providers)
-            _check_origin(graph, session, orders, checkpoint, digest)
-            sessions.append(session)
-        return cls(config, sessions, digest)
+        loaded = cls(config, digest)
+        options, digests = _session_options(threads), read_manifest(checkpoint.parent)
+        for graph in loaded.model.graphs:
+            file = graph_path(checkpoint, graph.name)
+            session = _open(file, _verified(file, checkpoint, digests), options, providers)
+            _check_origin(file, session, graph, checkpoint, digest)
+            loaded._sessions.append(session)
+        return loaded
 
-    def initial_state(self) -> OnnxState:
-        """Return the state before the first sample."""
-        return OnnxState(None, (), ((),) * (self.config.head_span - 1))
-
-    def step(self, image: np.ndarray | None, grasps: np.ndarray, state: OnnxState, *,
-             computed: int, used: int) -> StepResult:
-        """Take one sample; see :class:`Engine`."""
-        self.check_image(image, state.image is None)
-        count = len(grasps)
-        # A copy, since the caller may write to his image again.
-        newest = state.image if image is None else np.array(image[None], order='C')
-        points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
-        absent = [self._absent_cache] * (computed - len(state.caches))
-        caches = [*state.caches[:computed], *absent]
-        kept = [*chain(*caches), *self.recent_maps(state.recent, used, self._absent_map)]
-        feeds = dict(zip(self._state_names[computed - 1], kept, strict=True))
-        feeds |= {'image': newest, 'grasps': points[None], 'used': np.array([used])}
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
+        """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
         # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
-        scores, uncertainties, motion, health, *kept = self._sessions[computed - 1].run(
-            self._result_names[computed - 1], feeds)
-        added, maps = kept[:-computed], kept[-computed:]
-        caches = tuple((*cache, new)[1:] for cache, new in zip(caches, added, strict=False))
-        side = (self.config.map_size,) * 2
-        return StepResult(
-            scores[:count], uncertainties[:count],
-            self.in_use(motion.reshape(*side, -1), used),
-            OnnxState(newest, caches, (*state.recent, tuple(maps))[1:]),
-            bool(np.isfinite(health)), tuple(each.reshape(*side, -1) for each in maps))
+        return self._sessions[graph].run(self._results[graph], feeds)
+
+    def numpy(self, array: np.ndarray) -> np.ndarray:
+        """Return a result as it is."""
+        return array
 
 
 def _providers(device: str) -> list:
@@ -165,15 +124,21 @@ def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,
                               f'{onnxruntime.__version__}: {reason}') from error
 
 
-def _check_origin(graph: Path, session: onnxruntime.InferenceSession, orders: int,
+def _check_origin(file: Path, session: onnxruntime.InferenceSession, graph: Graph,
                   checkpoint: Path, digest: str) -> None:
-    """Check that a graph is a step of these orders, exported from this very checkpoint."""
+    """Check that a file is this graph, exported from this very checkpoint."""
     notes = session.get_modelmeta().custom_metadata_map
-    found = notes.get('format'), notes.get('orders')
-    if found != (GRAPH_FORMAT, str(orders)):
-        raise CheckpointError(f'graph {graph} has format and orders {found}: expected '
-                              f'{(GRAPH_FORMAT, str(orders))}; run export {checkpoint}')
+    expected = {'format': GRAPH_FORMAT, **graph.notes}
+    found = {name: notes.get(name) for name in expected}
+    if found != expected:
+        raise CheckpointError(f'graph {file} says {found}: expected {expected}; run export '
+                              f'{checkpoint}')
     origin = notes.get('checkpoint_sha256')
     if origin != digest:
-        raise CheckpointError(f'graph {graph} was exported from a checkpoint of sha256 {origin}: '
+        raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
                               f'expected {digest}; run export {checkpoint}')
+    names = [x.name for x in session.get_inputs()], [x.name for x in session.get_outputs()]
+    if names != ([*graph.inputs, *graph.taps], list(graph.results)):
+        raise CheckpointError(f'graph {file} has inputs {names[0]} and results {names[1]}: '
+                              f'expected {[*graph.inputs, *graph.taps]} and '
+                              f'{list(graph.results)}; run export {checkpoint}')

@@ -1,4 +1,4 @@
-"""How far what the network sees is from what it was trained on; measured with NumPy alone."""
+"""Whether features are out of the training's distribution (OOD); with NumPy alone."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,8 +8,6 @@ from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.manifest import OOD_PREFIX
 import numpy as np
 from safetensors import safe_open, SafetensorError
-
-"""Before the names of a checkpoint's tensors that are no weights."""
 
 FALSE_ALARMS = 0.05
 """Share of held-out samples of training that lie beyond 1."""
@@ -23,7 +21,7 @@ _LEAST_SPREAD = 0.05
 
 
 @dataclass(frozen=True)
-class Novelty:
+class TrainingDistribution:
     """
     The distribution of features in training.
 
@@ -46,17 +44,18 @@ class Novelty:
         width = self.mean.size
         if self.mean.shape != (width,) or self.factor.shape != (width, width) or (
                 self.limit.shape != (1,)):
-            raise ShapeError('novelty: expected mean (F,), factor (F, F) and limit (1,), got '
-                             f'{self.mean.shape}, {self.factor.shape} and {self.limit.shape}')
+            raise ShapeError('training distribution: expected mean (F,), factor (F, F) and limit '
+                             f'(1,), got {self.mean.shape}, {self.factor.shape} and '
+                             f'{self.limit.shape}')
         if not all(np.isfinite(x).all() for x in self.tensors().values()) or self.limit[0] <= 0:
-            raise ShapeError('novelty: expected finite numbers, and a limit above 0')
+            raise ShapeError('training distribution: expected finite numbers, and a limit above 0')
 
     def of_map(self, context: np.ndarray) -> float:
         """
         Measure one sample.
 
         :param context: float32, shape ``(h, w, R)``: the head's map of the first order.
-        :returns: distance from training; one in twenty of training's own is beyond 1.
+        :returns: the OOD score; above 1 for one in twenty held-out samples of the training.
         """
         return float(self.of_features(describe(context)[None])[0])
 
@@ -76,7 +75,8 @@ class Novelty:
         :raises ShapeError: if it has another number of features.
         """
         if self.mean.shape != (2 * channels,):
-            raise ShapeError(f'novelty: expected mean ({2 * channels},), got {self.mean.shape}')
+            raise ShapeError(f'training distribution: expected mean ({2 * channels},), got '
+                             f'{self.mean.shape}')
 
 
 def describe(context: np.ndarray) -> np.ndarray:
@@ -92,8 +92,8 @@ def describe(context: np.ndarray) -> np.ndarray:
     return np.concatenate([mean, np.sqrt(np.square(positions, out=positions).mean(axis=0))])
 
 
-def fit_novelty(features: np.ndarray, held_out: np.ndarray,
-                false_alarms: float = FALSE_ALARMS) -> Novelty:
+def fit_distribution(features: np.ndarray, held_out: np.ndarray,
+                false_alarms: float = FALSE_ALARMS) -> TrainingDistribution:
     """
     Fit the distribution of training.
 
@@ -103,11 +103,11 @@ def fit_novelty(features: np.ndarray, held_out: np.ndarray,
     :raises ShapeError: if there are fewer than 20 of either.
     """
     if min(len(features), len(held_out)) < FEWEST:
-        raise ShapeError(f'novelty: expected at least {FEWEST} samples to fit and as many held '
-                         f'out, got {len(features)} and {len(held_out)}')
+        raise ShapeError(f'training distribution: expected at least {FEWEST} samples to fit and '
+                         f'as many held out, got {len(features)} and {len(held_out)}')
     mean, factor = (x.astype(np.float32) for x in fit_normal(features))
     limit = np.quantile(_distances(held_out, mean, factor), 1 - false_alarms, method='higher')
-    return Novelty(mean, factor, np.float32([limit]))
+    return TrainingDistribution(mean, factor, np.float32([limit]))
 
 
 def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +118,8 @@ def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     samples (Ledoit and Wolf, 2004; scikit-learn).
 
     :param features: shape ``(n, F)``.
-    :returns: mean, shape ``(F,)``, and factor, shape ``(F, F)``, see :class:`Novelty`.
+    :returns: mean, shape ``(F,)``, and factor, shape ``(F, F)``, as in
+        :class:`TrainingDistribution`.
     """
     from sklearn.covariance import ledoit_wolf
     mean, spread = features.mean(axis=0), features.std(axis=0)
@@ -133,26 +134,26 @@ def _distances(features: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> np
                           axis=1)
 
 
-def widen(uncertainty: np.ndarray, novelty: float) -> np.ndarray:
+def inflate_uncertainty(uncertainty: np.ndarray, ood_score: float) -> np.ndarray:
     """
-    Let uncertainties tell of novelty too.
+    Inflate uncertainties of samples that are out of distribution.
 
-    Up to 1 nothing is added. Beyond, what is added in squares grows from 0 towards 0.25, so that
-    members have to agree the more, the stranger what they see.
+    Up to an OOD score of 1 nothing is added. Beyond, the term that is added in squares grows from
+    0 towards 0.25.
 
     :param uncertainty: standard deviation over the ensemble, in [0, 0.5].
-    :param novelty: 0 or more; NaN where it is not known, which adds nothing.
+    :param ood_score: 0 or more; NaN where it is not known, which adds nothing.
     :returns: in [0, 0.5], as the uncertainties' type.
     """
-    if not novelty > 1:
+    if not ood_score > 1:
         return uncertainty
-    added = _MOST_ADDED * (1 - 1 / novelty)
+    added = _MOST_ADDED * (1 - 1 / ood_score)
     return np.minimum(np.hypot(uncertainty, added), 0.5).astype(np.asarray(uncertainty).dtype)
 
 
-def read_novelty(path: str | Path, channels: int) -> Novelty | None:
+def read_distribution(path: str | Path, channels: int) -> TrainingDistribution | None:
     """
-    Read what a checkpoint keeps of its training's distribution.
+    Read a checkpoint's training distribution.
 
     :param path: the checkpoint file, which has been verified.
     :param channels: of the head's maps.
@@ -165,17 +166,17 @@ def read_novelty(path: str | Path, channels: int) -> Novelty | None:
             values = {name.removeprefix(OOD_PREFIX): file.get_tensor(name) for name in names}
         if not values:
             return None
-        novelty = Novelty(**values)
-        novelty.check(channels)
-        return novelty
+        distribution = TrainingDistribution(**values)
+        distribution.check(channels)
+        return distribution
     except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f'checkpoint {path}: what it keeps of its training is damaged: '
+        raise CheckpointError(f'checkpoint {path}: its training distribution is damaged: '
                               f'{" ".join(str(error).split())}') from error
 
 
 class ShiftWatch:
     """
-    Decides from the newest samples whether what is seen is out of distribution.
+    Decides from the newest samples whether a stream is out of distribution.
 
     It begins where at least ``begin`` of the last ``size`` samples lie beyond 1, and ends where
     at most ``end`` of them do: so single samples neither begin nor end it.
@@ -196,20 +197,20 @@ class ShiftWatch:
 
     @property
     def median(self) -> float:
-        """Return the median novelty of the newest samples; NaN without any."""
+        """Return the median OOD score of the newest samples; NaN without any."""
         # A copy: another thread may add meanwhile.
         newest = list(self._newest)
         return float(np.median(newest)) if newest else float('nan')
 
-    def add(self, novelty: float) -> bool:
+    def add(self, ood_score: float) -> bool:
         """
         Take a sample.
 
-        :param novelty: NaN, where it is not known, is left out.
-        :returns: whether what is seen is out of distribution.
+        :param ood_score: NaN, where it is not known, is left out.
+        :returns: whether the stream is out of distribution.
         """
-        if novelty == novelty:
-            self._newest.append(novelty)
+        if ood_score == ood_score:
+            self._newest.append(ood_score)
             beyond = sum(value > 1 for value in self._newest)
             self.out = beyond > self._end if self.out else beyond >= self._begin
         return self.out

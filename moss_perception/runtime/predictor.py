@@ -1,13 +1,16 @@
 """The predictor: frames in stamp order go in, grasp scores come out once the window is full."""
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
 import time
 
 from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
-from moss_perception.runtime.budget import OrderPlan
-from moss_perception.runtime.engine import Engine, ENGINES, load_engine, StepResult
-from moss_perception.runtime.fitting import check, fit
+from moss_perception.models.base import Scores
+from moss_perception.runtime.budget import Budget
+from moss_perception.runtime.engine import Engine, ENGINES, load_engine
+from moss_perception.runtime.fitting import check, fit, Fitted
 from moss_perception.runtime.frame_status import (
     Counters,
     FrameResult,
@@ -16,8 +19,9 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.grasp_points import CandidateBook, grasp_points
-from moss_perception.runtime.ood import widen
+from moss_perception.runtime.grasp_points import CandidateBook, grasp_points, GraspPoints
+from moss_perception.runtime.ood import inflate_uncertainty
+from moss_perception.runtime.watched import add_watched
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
@@ -39,11 +43,13 @@ class Predictor:
 
     :param engine: runs the network.
     :param max_gap_s: a gap between samples above this resets the window, seconds.
-    :raises ConfigError: if ``max_gap_s`` is not above the time between two samples.
+    :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, or the model
+        needs inputs that a frame does not have.
     """
 
     def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S):
         config = engine.config
+        _check_inputs(engine)
         if max_gap_s * config.frame_rate_hz < 1.5:
             raise ConfigError(
                 f'max_gap {max_gap_s} s is too short for {config.frame_rate_hz} samples a second: '
@@ -56,9 +62,7 @@ class Predictor:
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook()
         self._watched: Candidates | None = None
-        self._plan = OrderPlan(
-            config.orders, config.moss_window[0], config.head_span, engine.costs,
-            engine.lowest_order)
+        self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._epoch = 0
         self._restart()
 
@@ -74,30 +78,34 @@ class Predictor:
         return len(self._repeated)
 
     @property
-    def order_in_use(self) -> int:
-        """The highest order that counts at present."""
-        return self._plan.used
+    def levels(self) -> tuple[str, ...]:
+        """Names of the model's levels of the budget, the cheapest first."""
+        return self._budget.levels
 
     @property
-    def order_wanted(self) -> int:
-        """The highest order that is to count, once it has warmed up."""
-        return self._plan.wanted
+    def level(self) -> int:
+        """The level of the newest sample's scores, counted from 1; the target before the first."""
+        return self._level or self.target_level
+
+    @property
+    def target_level(self) -> int:
+        """The level that is wanted; the model may still be warming up to it."""
+        return self._budget.target
 
     def set_camera(self, camera: Camera | None) -> None:
         """Take the camera's calibration; without one only the default grasp point is scored."""
         self.camera = camera
 
-    def set_orders(self, highest: int | None, budget_s: float = 0.05) -> None:
+    def set_level(self, level: int | None, budget_s: float = 0.05) -> None:
         """
-        Choose the orders to run.
+        Choose the level of the budget, from the next sample on.
 
-        :param highest: orders 1 to this one; ``None`` chooses them by the time they take, where
-            the checkpoint was trained for any prefix, and else runs all.
+        :param level: counted from 1; ``None`` chooses it by the time that it takes, among those
+            that the checkpoint was trained for.
         :param budget_s: seconds that a step may take, with ``None``.
-        :raises ConfigError: if the checkpoint has no such order, or was not trained to do with
-            so few.
+        :raises ConfigError: if the checkpoint has no such level, or was not trained for it.
         """
-        self._plan.want(highest, budget_s)
+        self._budget.set_level(level, budget_s)
 
     def set_candidates(self, candidates: Candidates) -> None:
         """
@@ -118,9 +126,10 @@ class Predictor:
 
     def watch(self, grasps: Candidates | None) -> None:
         """
-        Score these grasps at frames for which no candidates hold; ``None`` ends it.
+        Score these grasps beside the candidates, from the next sample on; ``None`` ends it.
 
-        :param grasps: such as the one being executed, which the planner no longer proposes.
+        :param grasps: in the images' frame, such as the one being executed. Their scores are in
+            :attr:`Prediction.watched`, apart from the candidates'.
         """
         self._watched = grasps
 
@@ -147,7 +156,7 @@ class Predictor:
         """Decide, without decoding, whether a frame is a sample, skipped or refused."""
         self.counters.frames += 1
         try:
-            check(frame.image)
+            image = check(frame.image)
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
@@ -156,7 +165,7 @@ class Predictor:
             self._candidates.restart(frame.stamp_ns)
         if admission.index is None:
             return self.counters.skip(frame, SkipReason.BETWEEN_SAMPLES)
-        return Sample(frame, admission.index, admission.epoch)
+        return Sample(replace(frame, image=image), admission.index, admission.epoch)
 
     def drop(self, sample: Sample) -> FrameResult:
         """Give up a sample that waited too long; the sample before is repeated for it."""
@@ -174,13 +183,15 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns) or self._watched
-        points = grasp_points(
-            held, self.camera, frame.frame_id, fitted.size, fitted.transform, self.config)
+        held = self._candidates.holding(frame.stamp_ns)
+        points = self._points(held, frame.frame_id, fitted)
+        watched = None if self._watched is None else self._points(
+            self._watched, frame.frame_id, fitted)
+        grasps = add_watched(points, watched)
         try:
             self._follow(sample, fitted.size)
             stepping = time.perf_counter()
-            result = self._step(fitted.square, points.encoded)
+            result = self._step({'rgb': fitted.square}, grasps.encoded)
         except FrameError as error:
             self._restart(error.reason)
             return self.counters.refuse(frame, error)
@@ -189,27 +200,34 @@ class Predictor:
             self._restart(INTERNAL_ERROR)
             raise
         inference_s = time.perf_counter() - stepping
-        self._plan.update(inference_s)
+        self._budget.update(inference_s)
         if self.fill < self.config.window_frames:
             self.counters.stored += 1
             return FrameResult(FrameStatus.STORED, frame.stamp_ns)
         self.counters.scored += 1
-        novelty = self._novelty(result)
-        uncertainties = widen(result.uncertainties, novelty)
+        ood_score = self._ood_score(result)
+        uncertainties = inflate_uncertainty(result.uncertainties, ood_score)
+        listed = len(points.encoded)
         return FrameResult(FrameStatus.SCORED, frame.stamp_ns, prediction=Prediction(
             stamp_ns=frame.stamp_ns, frame_id=frame.frame_id, score=float(result.scores[0]),
             uncertainty=float(uncertainties[0]), default_point=points.default_point,
             default_orientation=points.default_orientation, candidates_stamp_ns=points.stamp_ns,
             points=points.positions, orientations=points.orientations, pixels=points.pixels,
-            scores=points.spread(result.scores), uncertainties=points.spread(uncertainties),
+            scores=points.spread(result.scores[:listed]),
+            uncertainties=points.spread(uncertainties[:listed]),
             reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
-            inference_s=inference_s, novelty=novelty))
+            inference_s=inference_s, novelty=ood_score, watched=None if watched is None else
+            grasps.spread(result.scores, uncertainties)))
 
-    def _novelty(self, result: StepResult) -> float:
-        known = self.engine.novelty
-        # The first order is always run, so novelty means the same whichever orders count.
+    def _points(self, grasps: Candidates | None, frame_id: str, fitted: Fitted) -> GraspPoints:
+        return grasp_points(grasps, self.camera, frame_id, fitted.size, fitted.transform,
+                            self.config)
+
+    def _ood_score(self, result: Scores) -> float:
+        known = self.engine.distribution
+        # The lowest level is always computed, so the score means the same at every level.
         return float('nan') if known is None else known.of_map(result.maps[0])
 
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> None:
@@ -222,10 +240,7 @@ class Predictor:
             self._restart('resolution')
         elif self.fill and stamp_ns - self._stamp_ns > self.max_gap_ns:
             self._restart('gap')
-        if not self.fill:
-            # Nothing has been stepped: what is wanted by now counts from the first sample.
-            self._plan.restart()
-        else:
+        if self.fill:
             missing = sample.index - self._index - 1
             self.counters.missing += missing
             # Further back than the window nothing matters.
@@ -237,16 +252,23 @@ class Predictor:
         if reason:
             self.counters.resets[reason] += 1
         self._state = self.engine.initial_state()
+        self._level = 0
         self._repeated: deque[bool] = deque(maxlen=self.config.window_frames)
-        self._plan.restart()
 
-    def _step(self, image: np.ndarray | None, grasps: np.ndarray) -> StepResult:
-        result = self.engine.step(image, grasps, self._state, computed=self._plan.computed,
-                                  used=self._plan.used)
+    def _step(self, observation: Mapping[str, np.ndarray] | None,
+              grasps: np.ndarray) -> Scores:
+        result, state = self.engine.step(observation, grasps, self._state, self.target_level)
         if not result.finite:
             raise FrameError('not_finite', 'the network gave NaN or infinite numbers: expected '
                              'finite ones; the window starts anew')
-        self._state = result.state
-        self._repeated.append(image is None)
-        self._plan.stepped()
+        self._state, self._level = state, result.level
+        self._repeated.append(observation is None)
         return result
+
+
+def _check_inputs(engine: Engine) -> None:
+    """Refuse a model that needs inputs that no frame has."""
+    missing = sorted(set(engine.model.inputs) - {'rgb'})
+    if missing:
+        raise ConfigError(f'model {engine.config.model!r} needs the inputs {missing}: expected '
+                          "one that needs 'rgb' alone, all that a frame has")

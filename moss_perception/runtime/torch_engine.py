@@ -1,12 +1,16 @@
-"""The engine that runs the network in torch, eagerly."""
+"""The engine that runs a model in torch, eagerly."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.build import require_steps
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.network import ensemble_probability, GraspNetwork
-from moss_perception.runtime.engine import Engine, NO_GRASP, StepResult
+from moss_perception.models.graph_model import GraphModel
+from moss_perception.models.torch_runner import TorchRunner
+from moss_perception.runtime.engine import Engine
 import numpy as np
 import torch
+from torch import nn
 
 
 def usable_device(name: str) -> torch.device:
@@ -27,26 +31,25 @@ def usable_device(name: str) -> torch.device:
 
 class TorchEngine(Engine):
     """
-    Steps a :class:`GraspNetwork`; its state is ``(features, caches, recent)``, see
-    :meth:`Engine.recent_maps` for the last.
+    Runs a network in torch; what its model keeps of earlier samples stays on the device.
 
-    :param network: the network, moved to ``device`` and set to evaluation.
+    :param network: a :class:`moss_perception.models.base.TrainableModel`, which is moved to
+        ``device`` and set to evaluation.
     :param device: a device that torch knows.
     :param threads: torch's threads in this process; 0 leaves them as they are.
-    :raises ConfigError: if the device is unknown or absent, or the network sees clips only.
+    :raises ConfigError: if the device is unknown or absent, or the model can't be stepped.
     """
 
     name = 'torch'
 
-    def __init__(self, network: GraspNetwork, device: str = 'cpu', threads: int = 0):
-        require_steps(network.config, 'the engine torch')
+    def __init__(self, network: nn.Module, device: str = 'cpu', threads: int = 0):
+        super().__init__(network.config, getattr(network, 'sha256', ''))
         self.device = usable_device(device)
         if threads:
             torch.set_num_threads(threads)
         self.network = network.to(self.device).eval()
-        self.config = network.config
-        self._absent = network.initial_state()[1][0] if network.config.head_span > 1 else None
-        self.sha256 = getattr(network, 'sha256', '')
+        self._runner = (TorchRunner(self.model, self.network, self.device)
+                        if isinstance(self.model, GraphModel) else None)
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',
@@ -54,30 +57,10 @@ class TorchEngine(Engine):
         """Load a checkpoint; see :func:`moss_perception.models.checkpoint.load_checkpoint`."""
         return cls(load_checkpoint(path, sha256), device, threads)
 
-    def initial_state(self):
-        """Return the state before the first sample."""
-        caches, recent = self.network.initial_state()
-        return None, caches, ((),) * len(recent)
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[torch.Tensor]:
+        """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
+        return self._runner.run(graph, feeds)
 
-    @torch.inference_mode()
-    def step(self, image: np.ndarray | None, grasps: np.ndarray, state, *,
-             computed: int, used: int) -> StepResult:
-        """Take one sample; see :class:`Engine`."""
-        features, caches, recent = state
-        self.check_image(image, features is None)
-        if image is not None:
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-            features = self.network.backbone(self.network.normalise(pixels[None]))
-        chosen = torch.from_numpy(grasps if len(grasps) else NO_GRASP).to(self.device)
-        logits, motion, caches, maps = self.network.step(
-            features, chosen[None], caches, self.recent_maps(recent, used, self._absent),
-            computed=computed, used=used)
-        scores, uncertainties = ensemble_probability(logits[0, :len(grasps)])
-        new = (*(cache[-1] for cache in caches if cache), *maps)
-        side = (self.config.map_size,) * 2
-        return StepResult(
-            scores.cpu().numpy(), uncertainties.cpu().numpy(),
-            self.in_use(motion.view(*side, -1).cpu().numpy(), used),
-            (features, caches, (*recent, tuple(maps))[1:]),
-            all(bool(torch.isfinite(part).all()) for part in new),
-            tuple(kept.view(*side, -1).cpu().numpy() for kept in maps))
+    def numpy(self, array: torch.Tensor) -> np.ndarray:
+        """Return a result as a NumPy array."""
+        return array.cpu().numpy()

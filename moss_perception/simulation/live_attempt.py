@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import math
 import threading
 
+from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
 from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
@@ -51,6 +52,8 @@ class Attempt:
     def __init__(self, live: Live, start_ns: int):
         self._live, self._start_ns = live, start_ns
         self._cell = None
+        # The candidates of each frame, in the world frame, by its stamp.
+        self._listed_at: dict[int, np.ndarray] = {}
 
     @property
     def now_ns(self) -> int:
@@ -141,7 +144,19 @@ class Attempt:
         return self._live.renderer.render(self._cell)
 
     def _listed(self) -> np.ndarray:
-        return self._cell.spec.mount.grasps_to_optical(candidates(self._cell, self._offsets))
+        grasps = candidates(self._cell, self._offsets)
+        self._listed_at[self.now_ns] = grasps
+        return self._cell.spec.mount.grasps_to_optical(grasps)
+
+    def _index(self, selected: Selected | None) -> int | None:
+        """
+        Find the selected grasp among the candidates of its frame.
+
+        A PoseStamped does not carry the index; only the cell knows what it has listed.
+        """
+        listed = None if selected is None else self._listed_at.get(selected.stamp_ns)
+        return None if listed is None else nearest_grasp(
+            listed[:, :3], listed[:, 3], selected.grasp[:3], float(selected.grasp[3]))
 
     def _publish(self, image: np.ndarray, listed: np.ndarray | None):
         stamp_ns, feed = self.now_ns, self._live.feed
@@ -162,4 +177,5 @@ class Attempt:
             NONE_SELECTED if outcome is None else outcome.reason, attempt=number,
             start_ns=self._start_ns, decision_ns=decision_ns, end_ns=self.now_ns,
             success=success, domain=spec.domain.name, motion=spec.motion.name,
-            object=spec.object.family or spec.object.shape)
+            object=spec.object.family or spec.object.shape, executed=outcome is not None,
+            candidate=self._index(selected))

@@ -198,7 +198,8 @@ class _Attempt:
         self._sink.outcome(
             outcome.reason, attempt=number, start_ns=0, decision_ns=decision_ns,
             end_ns=self.now_ns, success=outcome.success, domain=self._spec.domain.name,
-            motion=self._spec.motion.name, object=self._spec.object.shape)
+            motion=self._spec.motion.name, object=self._spec.object.shape, executed=True,
+            candidate=chosen)
         return outcome.success
 
     def _times(self, count: int, rate_hz: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.models.network import ensemble_probability
+from moss_perception.models.layers.reading import ensemble_probability
 import torch
 from torch import Tensor
 import torch.nn.functional as F

@@ -6,7 +6,7 @@ from moss_perception.core.errors import DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import encode_grasps, letterbox, project
 from moss_perception.data.schema import Sample
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 from moss_perception.training.augmentation import lose, mirror, move, vary
 from moss_perception.training.decoded import DecodedClips
 import numpy as np
@@ -62,7 +62,7 @@ class GraspClips(Dataset):
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
-    def __init__(self, samples: list[Sample], config: GraspConfig,
+    def __init__(self, samples: list[Sample], config: ModelConfig,
                  decoded: DecodedClips | None = None, *, augment: bool = False, empty: int = 0,
                  monitor: float = 0.0, photometric: float = 0.0, geometric: float = 0.0,
                  missing: float = 0.0, seed: int = 0):
@@ -151,7 +151,7 @@ def _seen_only(sample: Sample, grasps: np.ndarray, *others: np.ndarray) -> tuple
 
 
 def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndarray,
-                      config: GraspConfig, inside: bool = True) -> np.ndarray:
+                      config: ModelConfig, inside: bool = True) -> np.ndarray:
     """
     Encode a sample's candidates as the predictor does with those of a planner.
 

@@ -8,7 +8,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.config import ModelConfig
 import numpy as np
 
 MEMORY_LIMIT = 4 << 30
@@ -27,7 +27,7 @@ class DecodedClips:
     cameras: list[Camera]
 
 
-def decode_clips(samples: Sequence[Sample], config: GraspConfig, *, file: Path | None = None,
+def decode_clips(samples: Sequence[Sample], config: ModelConfig, *, file: Path | None = None,
                  limit: int = MEMORY_LIMIT) -> DecodedClips:
     """
     Decode the windows of all samples.

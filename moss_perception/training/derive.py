@@ -7,9 +7,9 @@ from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
-from moss_perception.models.manifest import graph_path, replace_files
-from moss_perception.models.network import GraspNetwork
-from moss_perception.runtime.ood import Novelty
+from moss_perception.models.manifest import graphs_beside, replace_files
+from moss_perception.runtime.ood import TrainingDistribution
+from torch import nn
 
 
 def refuse_existing(out: Path) -> None:
@@ -20,7 +20,7 @@ def refuse_existing(out: Path) -> None:
     """
     if out.suffix != '.safetensors':
         raise CheckpointError(f'{out} is no name for a checkpoint: expected <name>.safetensors')
-    for path in (out, *out.parent.glob(f'{out.stem}.orders_*.onnx')):
+    for path in (out, *graphs_beside(out)):
         if path.exists():
             raise CheckpointError(f'{path} is there already, and is never overwritten: expected '
                                   'another name')
@@ -40,15 +40,15 @@ def refuse_shipped(path: Path) -> None:
                           'package and are never replaced: expected another folder')
 
 
-def write_derived(out: Path, network: GraspNetwork, notes: dict,
-                  novelty: Novelty | None, graphs: bool = True) -> str:
+def write_derived(out: Path, network: nn.Module, notes: dict,
+                  distribution: TrainingDistribution | None, graphs: bool = True) -> str:
     """
     Write a checkpoint and its graphs beside others, and enter their digests into SHA256SUMS.
 
     :param out: the file to write, ``<name>.safetensors``.
     :param network: on the CPU.
     :param notes: of the checkpoint.
-    :param novelty: the distribution of its training, if it is known.
+    :param distribution: of its training, if it is known.
     :param graphs: whether to export it for ONNX Runtime.
     :returns: the checkpoint's SHA-256.
     :raises CheckpointError: if it can't be written, or a graph differs from torch.
@@ -59,14 +59,13 @@ def write_derived(out: Path, network: GraspNetwork, notes: dict,
         # In the same folder, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
             made = Path(folder) / out.name
-            if novelty is not None:
-                novelty.check(network.config.head_channels)
-            digest = save_checkpoint(made, network, notes, novelty and novelty.tensors())
+            if distribution is not None:
+                distribution.check(network.config.context_channels)
+            digest = save_checkpoint(made, network, notes, distribution and distribution.tensors())
             if graphs:
                 export_graphs(made, digest)
-            names = [out, *(graph_path(out, n) for n in range(1, network.config.orders + 1))]
-            replace_files({name: made.with_name(name.name) for name in names
-                           if made.with_name(name.name).exists()})
+            replace_files({out.with_name(file.name): file
+                           for file in (made, *graphs_beside(made))})
     except OSError as error:
         raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
     return digest

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.network import GraspNetwork
 from moss_perception.training.dataset import Clip, GraspClips
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -39,14 +38,15 @@ class FeatureCache(Dataset):
         images themselves; or if the folder holds features of something else or can't be written.
     """
 
-    def __init__(self, clips: GraspClips, network: GraspNetwork | ClipNetwork,
+    def __init__(self, clips: GraspClips, network: nn.Module,
                  folder: str | Path, workers: int = 0):
-        if network.backbone.kept < _STAGES:
-            raise ConfigError(f'a feature cache with frozen_stages={network.backbone.kept} is not '
-                              f'allowed: expected {_STAGES} or more, whose features it holds')
-        if network.needs_images:
-            raise ConfigError(f'temporal={network.config.temporal!r} looks at the images '
-                              'themselves: expected a training without a feature cache')
+        # A model of another package need not have this package's backbone.
+        if getattr(network, 'needs_images', True):
+            raise ConfigError(f'model {network.config.model!r} needs the images themselves: '
+                              'expected a training without a feature cache')
+        if network.backbone.frozen < _STAGES:
+            raise ConfigError(f'a feature cache with frozen_stages={network.backbone.frozen} is '
+                              f'not allowed: expected {_STAGES} or more, whose features it holds')
         self._clips, self._network, self._folder = clips, network, Path(folder)
         self._workers = workers
         self._maps, self._others = np.empty(0), {}
@@ -144,7 +144,7 @@ class FeaturesInMemory(Dataset):
     :param network: whose backbone is used, in evaluation mode.
     """
 
-    def __init__(self, clips: GraspClips, network: GraspNetwork | ClipNetwork):
+    def __init__(self, clips: GraspClips, network: nn.Module):
         network.eval()
         self._items: list[Clip] = []
         for items in DataLoader(clips, 2 * _CLIPS, collate_fn=list):
@@ -160,12 +160,12 @@ class FeaturesInMemory(Dataset):
 
 
 @torch.no_grad()
-def _see(network: GraspNetwork | ClipNetwork, images: torch.Tensor) -> torch.Tensor:
+def _see(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Turn uint8 ``(N, T, S, S, 3)`` into float32 ``(N, T, H, W, C)``."""
     return network.fine_maps(images.to(network.mean.device)).movedim(2, -1)
 
 
-def frozen_digest(network: GraspNetwork | ClipNetwork) -> str:
+def frozen_digest(network: nn.Module) -> str:
     """Identify a backbone by the weights that compute the maps of stride 4, and by its input."""
     digest = hashlib.sha256(repr((network.config.mean, network.config.std)).encode())
     for stage in network.backbone.stages[:_STAGES]:
@@ -188,7 +188,7 @@ def _partial(path: Path) -> Path:
     return path.with_name(f'.{os.getpid()}_{path.name}')
 
 
-def _digest(clips: GraspClips, network: GraspNetwork | ClipNetwork) -> str:
+def _digest(clips: GraspClips, network: nn.Module) -> str:
     """Identify features by the weights that compute them, and by all that the items depend on."""
     config = network.config
     digest = hashlib.sha256(repr((

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.runtime.torch_engine import TorchEngine
@@ -20,10 +20,13 @@ from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.initial import start_from
 from moss_perception.training.memory import keep_freed_memory
-from moss_perception.training.novelty import learn_novelty
+from moss_perception.training.novelty import learn_distribution
+from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
+import numpy as np
 import torch
+from torch import nn
 
 _LOG = logging.getLogger('train')
 
@@ -131,7 +134,7 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
     torch.manual_seed(recipe.seed)
     used, held_out = [s for n, s in enumerate(samples) if n % 10], samples[::10]
     config = plan.settings.config(**defaults_from(used), **pixel_statistics(used))
-    network = build_network(config)
+    network = build(config)
     initial = start_from(network, plan.initial) if plan.initial else ''
     trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers)
     trainer.resume()
@@ -187,21 +190,24 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     network, recipe = trainer.network, trainer.recipe
     temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
     network.config = replace(network.config, temperature=temperature)
-    novelty = _learn_novelty(network, samples, recipe.monitor > 0) if plan.deploy else None
+    statistics = _learn_distribution(network, samples, recipe) if plan.deploy else None
     seeds = [sample.seed for sample in samples if sample.seed is not None]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     if seeds:
         notes['seeds'] = [min(seeds), max(seeds)]
-    digest = save_checkpoint(plan.out, network.cpu(), notes, novelty)
+    digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest
 
 
-def _learn_novelty(network, samples: list[Sample], filmed: bool):
-    """Fit the in-distribution statistics; too few samples cost a warning."""
+def _learn_distribution(network: nn.Module, samples: list[Sample],
+                        recipe: Recipe) -> dict[str, np.ndarray] | None:
+    """Fit the training distribution; too few samples cost a warning."""
+    if not network.config.context_channels:
+        return None
     try:
-        device = next(network.parameters()).device
-        return learn_novelty(TorchEngine(network, str(device)), samples, filmed)
+        engine = TorchEngine(network, str(next(network.parameters()).device))
+        return learn_distribution(engine, samples, recipe.monitor > 0).tensors()
     except ConfigError as error:
         _LOG.warning('the checkpoint has no OOD statistics: %s', error)
         return None

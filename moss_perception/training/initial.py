@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError
-from moss_perception.models.build import ClipNetwork
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.network import GraspNetwork
+from torch import nn
 
 # All variants share these: all layers but those that look over time.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
 
 
-def start_from(network: GraspNetwork | ClipNetwork, path: Path | str) -> str:
+def start_from(network: nn.Module, path: Path | str) -> str:
     """
     Copy the backbone and the head of a checkpoint; the layers over time stay as they are.
 

@@ -5,8 +5,14 @@ from collections.abc import Iterable, Sequence
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
-from moss_perception.runtime.engine import Engine, NO_GRASP
-from moss_perception.runtime.ood import describe, FEWEST, fit_novelty, Novelty
+from moss_perception.models.graph_model import NO_GRASP
+from moss_perception.runtime.engine import Engine
+from moss_perception.runtime.ood import (
+    describe,
+    FEWEST,
+    fit_distribution,
+    TrainingDistribution,
+)
 import numpy as np
 
 # More tell hardly anything new of 64 features, and each takes a window of steps.
@@ -20,14 +26,13 @@ def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray
 
     :param engine: of the checkpoint.
     :param scene: with at least a window of frames.
-    :returns: of the decision's frame, the head's map for each prefix of orders, float32, shape
-        ``(h, w, R)`` each; and the MOSS map, shape ``(h, w, D)``.
+    :returns: of the decision's frame, the head's map at each of the budget's levels, float32,
+        shape ``(h, w, R)``; and the motion features, shape ``(h, w, D)``.
     """
     config, state = engine.config, engine.initial_state()
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
         fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
-        result = engine.step(fitted, NO_GRASP, state, computed=config.orders, used=config.orders)
-        state = result.state
+        result, state = engine.step({'rgb': fitted}, NO_GRASP, state, len(config.levels))
     return result.maps, result.motion_features
 
 
@@ -55,7 +60,8 @@ def halves(scenes: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     return [s for n, s in enumerate(scenes) if n % 10], scenes[::10]
 
 
-def learn_novelty(engine: Engine, scenes: list[Sample], watched: bool = False) -> Novelty:
+def learn_distribution(engine: Engine, scenes: list[Sample],
+                       watched: bool = False) -> TrainingDistribution:
     """
     Fit the distribution of a training on its own scenes; its limits on those it held out.
 
@@ -67,11 +73,11 @@ def learn_novelty(engine: Engine, scenes: list[Sample], watched: bool = False) -
     fitted, held_out = halves(scenes)
     fitted, held_out = spread_out(fitted, MOST_SCENES), spread_out(held_out, HELD_OUT_SCENES)
     if min(len(fitted), len(held_out)) < FEWEST:
-        raise ConfigError(f'{len(scenes)} scenes are too few to know what is usual: expected at '
-                          f'least {10 * FEWEST}')
+        raise ConfigError(f'{len(scenes)} scenes are too few to fit the training distribution: '
+                          f'expected at least {10 * FEWEST}')
     if watched:
         fitted, held_out = (with_watched(one) for one in (fitted, held_out))
-    return fit_novelty(gather(engine, fitted), gather(engine, held_out))
+    return fit_distribution(gather(engine, fitted), gather(engine, held_out))
 
 
 def with_watched(scenes: list[Sample]) -> list[Sample]:

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.base import model_type
+from moss_perception.models.config import ModelConfig
 from moss_perception.training.recipe import Recipe
 
 # These are measured on the training samples.
@@ -21,17 +22,23 @@ class Settings:
     A model variant to train.
 
     :ivar name: small letters, digits and underscores; names the checkpoint.
-    :ivar network: some fields of :class:`GraspConfig`.
+    :ivar network: some fields of the model's configuration.
     :ivar training: some fields of :class:`Recipe`.
+    :ivar model: the model's type, see :func:`moss_perception.models.base.model_types`.
     """
 
     name: str = ''
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    model: str = 'moss_grasp'
 
-    def config(self, **measured: Any) -> GraspConfig:
-        """Make the network's configuration, with what was measured on the samples."""
-        return GraspConfig(**self.network, **measured)
+    def config(self, **measured: Any) -> ModelConfig:
+        """
+        Make the model's configuration, with what was measured on the samples.
+
+        :raises ConfigError: if there is no such model, or it has no such field.
+        """
+        return model_type(self.model).Config.from_dict({**self.network, **measured})
 
     def recipe(self) -> Recipe:
         """Make the recipe."""
@@ -41,7 +48,7 @@ class Settings:
         """
         Return the settings with other values.
 
-        :param values: of fields of :class:`GraspConfig` or :class:`Recipe`.
+        :param values: of fields of the model's configuration or of :class:`Recipe`.
         """
         recipe = {f.name for f in fields(Recipe)}
         network = {k: v for k, v in values.items() if k not in recipe}
@@ -53,7 +60,7 @@ def read_settings(path: str | Path) -> Settings:
     """
     Read a configuration file.
 
-    :param path: YAML with ``name``, ``network`` and ``training``.
+    :param path: YAML with ``name``, ``model``, ``network`` and ``training``.
     :raises ConfigError: if it can't be read, or holds a key or value that is not allowed: the
         message names it, and the choices.
     """
@@ -67,14 +74,18 @@ def read_settings(path: str | Path) -> Settings:
     except yaml.YAMLError as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(f'configuration {path} is not YAML: {reason}') from error
-    values = _section(path, 'the file', values, ('name', 'network', 'training'))
+    values = _section(path, 'the file', values, ('name', 'model', 'network', 'training'))
     name = values.get('name', path.stem)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(f'{path}: name={name!r} is not allowed: expected small letters, digits '
                           'and underscores')
-    settings = Settings(name, _fields(path, 'network', values.get('network'), GraspConfig,
-                                      _MEASURED),
-                        _fields(path, 'training', values.get('training'), Recipe, set()))
+    try:
+        model = str(values.get('model', Settings.model))
+        kind = model_type(model).Config
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {error}') from error
+    settings = Settings(name, _fields(path, 'network', values.get('network'), kind, _MEASURED),
+                        _fields(path, 'training', values.get('training'), Recipe, set()), model)
     try:
         settings.config(), settings.recipe()
     except ConfigError as error:

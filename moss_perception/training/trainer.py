@@ -7,9 +7,8 @@ from pathlib import Path
 import time
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.build import ClipNetwork
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import ensemble_probability, GraspNetwork
+from moss_perception.models.layers.reading import ensemble_probability
+from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
@@ -19,6 +18,7 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
+from torch import nn
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -30,7 +30,7 @@ class Trainer:
     """
     Trains a network, and writes its state after each epoch so that it can be resumed.
 
-    :param network: the network to train, in place.
+    :param network: a :class:`moss_perception.models.base.TrainableModel`, trained in place.
     :param recipe: how.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param device: a device that torch knows.
@@ -39,16 +39,14 @@ class Trainer:
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
-    def __init__(self, network: GraspNetwork | ClipNetwork, recipe: Recipe, folder: str | Path,
+    def __init__(self, network: nn.Module, recipe: Recipe, folder: str | Path,
                  device: str = 'cpu', group: Group | None = None, workers: int = 0):
         self.group = group or Group(device)
         if recipe.batch < self.group.size:
             raise ConfigError(f'batch={recipe.batch} is not allowed with {self.group.size} '
                               'processes: expected at least one clip for each')
         self.network = network.to(self.group.device)
-        # Images arrive with their channels last; weights laid out alike save a copy a layer.
-        network.backbone.to(memory_format=torch.channels_last)
-        network.backbone.keep(recipe.frozen_stages)
+        network.freeze(recipe.frozen_stages)
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,10 +95,10 @@ class Trainer:
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
         images, grasps, labels, mask, places = (values.to(self.device) for values in batch)
-        logits, located = self.parallel(images, grasps, self._draw_orders(generator))
+        logits, located = self.parallel(images, grasps, self._draw_level(generator))
         weights = self._bagging(samples).to(self.device)[:, None] * mask[..., None]
         loss = label_loss(logits, labels, weights)
-        if self.recipe.place_weight:
+        if self.recipe.place_weight and located is not None:
             loss = loss + self.recipe.place_weight * place_loss(
                 located, places, self.recipe.near)
         self.optimizer.zero_grad()
@@ -109,11 +107,12 @@ class Trainer:
         self.optimizer.step()
         return loss.item()
 
-    def _draw_orders(self, generator: torch.Generator) -> int | None:
-        if self.network.config.temporal not in ('moss', 'moss_clip'):
+    def _draw_level(self, generator: torch.Generator) -> int | None:
+        """Draw the budget's level of a step, so that the model can be run at each."""
+        highest = len(self.network.config.levels)
+        if highest == 1:
             return None
-        highest = self.network.config.orders
-        if highest == 1 or torch.rand((), generator=generator) < self.recipe.full_orders:
+        if torch.rand((), generator=generator) < self.recipe.full_orders:
             return highest
         return int(torch.randint(1, highest, (), generator=generator))
 
@@ -158,7 +157,7 @@ class Trainer:
         for n, values in self.optimizer.state_dict()['state'].items():
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
-                    'config': json.dumps(self.network.config.to_dict())}
+                    **header(self.network.config)}
         partial = self.folder / 'state.safetensors.partial'
         save_file(tensors, partial, metadata)
         partial.replace(self.folder / 'state.safetensors')
@@ -180,9 +179,9 @@ class Trainer:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
         for name, stored, mine in (
-                ('recipe', Recipe.from_stored, self.recipe),
-                ('config', GraspConfig.from_dict, self.network.config)):
-            if stored(json.loads(metadata[name])) != mine:
+                ('recipe', Recipe.from_stored(json.loads(metadata['recipe'])), self.recipe),
+                ('config', config_from_header(metadata), self.network.config)):
+            if stored != mine:
                 raise CheckpointError(f'{path} belongs to another {name}: expected '
                                       f'{asdict(mine)}; choose another folder to start anew')
         self._restore(tensors)
@@ -203,12 +202,12 @@ class Trainer:
 
 
 @torch.inference_mode()
-def predict(network: GraspNetwork | ClipNetwork, clips: Clips, batch: int = 8,
+def predict(network: nn.Module, clips: Clips, batch: int = 8,
             device: str = 'cpu', used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Score all labelled grasps of some clips.
 
-    :param used: self-similarity orders up to this one only.
+    :param used: the budget's level; ``None`` for the highest.
     :returns: logits, shape ``(N, M)``, and labels, float32, shape ``(N,)``, clip by clip.
     """
     network.eval()

@@ -113,7 +113,7 @@ def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_
     assert process.returncode == 0, err
     rows = [line.split() for line in out.splitlines() if ' constant ' in line]
     assert [(row[0], row[1], row[5]) for row in rows] == [
-        ('1', 'box', 'held'), ('2', 'box', 'dropped')]
+        ('1', 'box', 'held'), ('2', 'box', 'failed')]
     summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
     # A window of 16: the first 15 frames of each attempt are stored, the other 5 scored.
     assert summary['frames'] == {

@@ -3,66 +3,52 @@
 import math
 
 import cv2
-from moss_perception.cli.demo.attempts import score_attempt, ScoredAttempt, table_row
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles
 from moss_perception.cli.demo.results import OutputFolder, summarise_auroc, summarise_latency
-from moss_perception.cli.demo.source import Attempt, open_source, read_images, record_video
+from moss_perception.cli.demo.source import open_source, read_images, record_video
+from moss_perception.cli.demo.terminal import table_row
 from moss_perception.core.errors import BagError, MossError
-from moss_perception.data.outcomes import Outcome
-from moss_perception.ros.evaluator.observer import Scores
+from moss_perception.core.scores import GraspScores
+from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.evaluation.records import AttemptRecord
+from node_outputs import rows_of
 import numpy as np
 import pytest
 
-FIELDS = [(name, np.float32) for name in ('x', 'y', 'z', 'score', 'uncertainty')]
 PLACE = np.array([0.123456789, 0.0, 0.6])
 
 
-def heard(stamp_ns, *rows, received_ns=0):
-    return Scores(stamp_ns, received_ns, np.array(list(rows), FIELDS))
+def scores_at(stamp_ns, received_ns=0):
+    return FrameScores(stamp_ns, 'camera', received_ns, GraspScores.of(
+        rows_of([(*PLACE, 0.0)], [0.5], stamp_ns)))
 
 
-def attempt(position=PLACE, success=True, start=10, decision=20, end=30):
-    outcome = Outcome(7, start, decision, end, success, 'sim', 'constant', 'box')
-    return Attempt(outcome, position)
-
-
-def test_the_executed_grasp_is_found_by_its_position_in_the_newest_scores_before_the_decision():
-    scores = [heard(5, (*PLACE, 0.1, 0)), heard(18, (*PLACE, 0.2, 0)),
-              heard(19, (0, 0, 0.5, 0.9, 0.2), (*PLACE, 0.75, 0.125)),
-              heard(21, (*PLACE, 0.3, 0))]
-    scored = score_attempt(attempt(), scores)
-    assert (scored.stamp_ns, scored.score, scored.uncertainty) == (19, 0.75, 0.125)
-
-
-def test_without_the_executed_grasp_the_default_score_of_the_same_frame_counts():
-    scores = [heard(12, (0, 0, 0.5, 0.9, 0.2)), heard(19, (0, 0, 0.5, 0.9, 0.2))]
-    for of in (attempt(), attempt(position=None)):
-        scored = score_attempt(of, scores, [0.25, 0.5])
-        assert (scored.stamp_ns, scored.score) == (19, 0.5)
-        assert math.isnan(scored.uncertainty)
-
-
-def test_scores_of_another_attempt_do_not_count():
-    scored = score_attempt(attempt(), [heard(9, (*PLACE, 0.9, 0)), heard(21, (*PLACE, 0.9, 0))])
-    assert scored.stamp_ns is None and math.isnan(scored.score)
+def attempt(score=math.nan, success=True, scored_ns=None, executed=True):
+    return AttemptRecord(7, 10, 20, 30, success, 'constant', 'box', scored_ns, score, 0.1,
+                         executed=executed)
 
 
 @pytest.mark.parametrize(('score', 'success', 'mark'), [
     (0.5, True, 'right'), (0.49, True, 'WRONG'), (0.5, False, 'WRONG'), (0.49, False, 'right'),
     (math.nan, True, 'no score')])
 def test_a_row_of_the_table_marks_whether_the_score_was_right(score, success, mark):
-    row = table_row(ScoredAttempt(attempt(success=success), 19, score, 0.1))
+    row = table_row(attempt(score, success))
     assert row.endswith(mark) and 'box' in row and 'constant' in row
-    assert ('held' if success else 'dropped') in row
+    assert ('held' if success else 'failed') in row
+
+
+def test_a_row_says_where_no_grasp_was_executed():
+    row = table_row(attempt(success=False, executed=False))
+    assert row.endswith('not executed') and 'failed' not in row
 
 
 def test_tiles_are_decisions_spread_over_all_attempts_or_else_moments():
-    scores = [heard(stamp, (*PLACE, 0.5, 0)) for stamp in range(100)]
-    attempts = [ScoredAttempt(attempt(), stamp, 0.5) for stamp in range(20)]
-    decided = choose_tiles(scores, [*attempts, ScoredAttempt(attempt())])
+    scores = [scores_at(stamp) for stamp in range(100)]
+    attempts = [attempt(0.5, scored_ns=stamp) for stamp in range(20)]
+    decided = choose_tiles(scores, [*attempts, attempt()])
     assert [t.scores.stamp_ns for t in decided] == [0, 2, 3, 5, 7, 9, 10, 12, 14, 16, 17, 19]
-    assert all(t.attempt.stamp_ns == t.scores.stamp_ns for t in decided)
+    assert all(t.attempt.scored_ns == t.scores.stamp_ns for t in decided)
     moments = choose_tiles(scores, [])
     assert len(moments) == 12 and moments[0].scores.stamp_ns == 0
     assert moments[-1].scores.stamp_ns == 99
@@ -99,7 +85,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 def test_auroc_of_few_attempts_says_so():
     def scored(*pairs):
-        return [ScoredAttempt(attempt(success=s), 1, score) for score, s in pairs]
+        return [attempt(score, s, 1) for score, s in pairs]
 
     result = summarise_auroc(scored((0.9, True), (0.2, False), (0.1, True), (math.nan, True)))
     assert result['auroc'] == 0.5 and 'illustration on 3 attempts' in result['note']
@@ -111,7 +97,7 @@ def test_auroc_of_few_attempts_says_so():
 def test_latency_is_matched_by_stamp(tmp_path):
     log = tmp_path / 'timing.csv'
     log.write_text('stamp_ns,publish_monotonic_ns\n1,1000000\n2,2000000\n3,3000000\n')
-    scores = [heard(2, received_ns=12_000_000), heard(3, received_ns=23_000_000), heard(4)]
+    scores = [scores_at(2, 12_000_000), scores_at(3, 23_000_000), scores_at(4)]
     result = summarise_latency(log, scores)
     assert (result['p50_ms'], result['p95_ms'], result['frames']) == (15.0, 19.5, 2)
     assert summarise_latency(log, [])['p50_ms'] is None

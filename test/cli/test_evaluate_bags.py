@@ -98,6 +98,37 @@ def test_what_does_not_fit_together_is_a_usage_error(arguments):
     assert info.value.code == 2
 
 
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['bag', '--seed', '3', '--cell', 'belt'], '--cell, --seed: not for recordings'),
+    (['bag', '--require-auroc', '0'], '--require-auroc: not for recordings'),
+    (['bag', '--verify'], '--verify: not for recordings'),
+    (['bag', '--scores', 'recorded', '--engine', 'torch'], '--engine: not for --scores recorded'),
+    (['--scenes', 'x', '--seed', '5'], '--seed: not for --scenes'),
+    (['--scenes', 'x', '--workers', '2'], '--workers: not for --scenes'),
+    (['--scenes', 'x', '--require', 'auroc>1', '--image-topic', 'y'],
+     '--image-topic, --require: not for --scenes'),
+    (['--records', 'x', '--engine', 'torch'], '--engine: not for --records'),
+    (['--records', 'x', '--outcomes', 'y'], '--outcomes: not for --records'),
+    (['--fresh', '3', '--scores', 'replay'], '--scores: not for --fresh')])
+def test_an_option_that_would_do_nothing_is_refused_by_name(arguments, said, capsys):
+    with pytest.raises(SystemExit) as info:
+        moss(['evaluate', *arguments])
+    assert info.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_check_finds_what_is_missing_and_evaluates_nothing(
+        factory, make_bag, tiny_checkpoint, tmp_path, caplog, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    arguments = [str(bag), '--check', '--model', str(tiny_checkpoint)]
+    assert moss(['evaluate', *arguments]) == 1
+    assert 'no outcomes to compare the scores with' in caplog.text
+    (tmp_path / 'wall.csv').write_text('start,end,success\n5,6,1\n')
+    assert moss(['evaluate', *arguments, '--outcomes', str(tmp_path / 'wall.csv')]) == 0
+    assert moss(['evaluate', *arguments, '--candidates-topic', '/typo']) == 1
+    assert 'no grasp candidates on /typo' in caplog.text
+    assert capsys.readouterr().out == ''
+
+
 def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path, caplog):
     for more, said in (([str(tmp_path / 'none')], 'no such recording'),
                        ([str(SAMPLES / 'sim_20'), '--require', 'beauty>1'], 'beauty'),
@@ -154,7 +185,7 @@ def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
         factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
     told = ('calibrations are on /far/camera_info, /near/camera_info, none of them beside the '
-            'images, and none was named: no candidate can be scored')
+            'images, and none was named: only the default grasp point can be scored')
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert moss(['evaluate', *arguments]) == 0 and told in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))

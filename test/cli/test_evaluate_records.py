@@ -54,7 +54,7 @@ def test_success_of_several_checkpoints_is_ranked_in_both_domains(records, tmp_p
     other = values['checkpoints'][1]['domains']['sim']
     assert other['success_less_first']['value'] == pytest.approx(-0.2)
     page = (folder / 'report.html').read_text()
-    assert 'What came of their own grasps' in page and 'success of all attempts' in page
+    assert 'Outcomes of their own grasps' in page and 'success of all attempts' in page
 
 
 def test_what_not_all_have_is_not_ranked_and_said(records, tmp_path, caplog):

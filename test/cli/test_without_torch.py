@@ -41,8 +41,8 @@ def scenes(tmp_path):
 def test_torch_is_hidden(run, tiny_checkpoint):
     done = run('export', tiny_checkpoint)
     assert done.returncode == 1
-    assert done.stderr == ('export: exporting needs torch, which is not installed: expected the '
-                           'environment of scripts/setup.sh test\n')
+    assert done.stderr == ('export: moss export needs the package torch, which is not installed: '
+                           'expected torch; pip install torch, or run scripts/setup.sh test\n')
 
 
 def test_a_model_is_evaluated(run, scenes, tiny_checkpoint):

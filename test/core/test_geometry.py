@@ -7,7 +7,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import encode_grasps, letterbox, project, unproject
 from moss_perception.core.scores import ScoreReason
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
 import pytest
 
@@ -250,7 +250,7 @@ def test_a_camera_without_focal_length_is_refused():
 
 
 def test_encoding_by_hand():
-    config = GraspConfig(image_size=64, gripper_half_width_m=0.05)
+    config = MossGraspConfig(image_size=64, gripper_half_width_m=0.05)
     _, transform = letterbox(np.zeros((128, 128, 3), np.uint8), 64)
     grasps = encode_grasps(np.array([[63.5, 63.5], [-0.5, 127.5]]), np.array([0.5, 1.0]),
                            np.array([0.0, np.pi / 2]), (100.0, 60.0), transform,

@@ -26,6 +26,13 @@ def test_every_column_is_read_in_any_order(tmp_path):
         Outcome(7, 8 * 10**9, 8_250_000_000, 9 * 10**9, False, 'real', 'still', 'box')]
 
 
+def test_an_attempt_may_say_that_nothing_was_executed_and_which_candidate_was(tmp_path):
+    path = write(tmp_path, 'start,end,success,executed,candidate\n1,2,no,no,\n3,4,no,,5\n')
+    waited, failed = read_attempts(path)
+    assert (waited.executed, waited.candidate) == (False, None)
+    assert (failed.executed, failed.candidate) == (True, 5)
+
+
 @pytest.mark.parametrize(('text', 'said'), [
     ('start,end\n1,2\n', 'lacks the column success'),
     ('start,end,success,sucess\n1,2,1,1\n', "has a column 'sucess'"),
@@ -36,6 +43,9 @@ def test_every_column_is_read_in_any_order(tmp_path):
     ('start,end,success\n3,2,1\n', 'line 2: start 3, decision 3 and end 2'),
     ('start,end,success,decision\n1,2,1,5\n', 'decision 5 and end 2'),
     ('start,end,success,attempt\n1,2,1,a\n', "attempt is 'a'"),
+    ('start,end,success,executed\n1,2,0,perhaps\n', "executed is 'perhaps'"),
+    ('start,end,success,executed\n1,2,1,0\n', 'expected a success to be of an executed grasp'),
+    ('start,end,success,candidate\n1,2,1,-1\n', "candidate is '-1'"),
     ('start,end,success\n1,2,1,1\n', 'more values than columns'),
     ('start,end,success\n1,2\n', "success is ''")])
 def test_a_mistake_is_named(tmp_path, text, said):

@@ -91,7 +91,7 @@ def test_outcome_keeps_every_field(recording):
     assert (status.name, status.message) == ('attempt/3', 'held')
     assert {item.key: item.value for item in status.values} == {
         'attempt': '3', 'start': '1700000000.000000000', 'decision': '1700000000.123456789',
-        'end': '1700000002.123456789', 'success': 'true', 'domain': 'sim',
+        'end': '1700000002.123456789', 'success': 'true', 'executed': 'true', 'domain': 'sim',
         'motion': 'constant', 'object': 'box'}
     (outcome,) = recording.outcomes()
     assert outcome.decision_ns == STAMP_NS

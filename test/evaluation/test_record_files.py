@@ -5,7 +5,12 @@ import json
 
 from moss_perception.core.errors import MossError
 from moss_perception.evaluation.record_files import merge, read_evaluation, write_evaluation
-from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
+from moss_perception.evaluation.records import (
+    AttemptRecord,
+    BagRecord,
+    Evaluation,
+    UnmatchedOutcome,
+)
 from moss_perception.evaluation.report import write_report
 import numpy as np
 import pytest
@@ -18,7 +23,8 @@ def evaluation():
                       times_s=np.array([-0.1, 1 / 3]), scores=np.array([np.nan, 2 / 3])),
         AttemptRecord(2, 40, 50, 60, False, executed=False))
     bag = BagRecord('a', 'sim', '/image', 1.5, 10, {'scored': 10}, {'step': 1}, 2, {'gap': 1},
-                    0.7, np.zeros(0), np.array([1.25]), attempts, ('x',), ('y', 'z'), 0.25, 3,
+                    0.7, np.zeros(0), np.array([1.25]), attempts,
+                    (UnmatchedOutcome(7, 'x'),), ('y', 'z'), 0.25, 3,
                     '1x', True, np.array([7.5]), 'same',
                     {10**18 + 1: b'\xff\xd8\x00'}, {'decode_p50_ms': 0.1})
     return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
@@ -42,6 +48,15 @@ def test_an_evaluation_comes_back_bit_by_bit(evaluation, tmp_path):
     write_evaluation(tmp_path / 'new' / 'one.json', evaluation)
     assert_same(evaluation, read_evaluation(tmp_path / 'new' / 'one.json'))
     assert [x.name for x in (tmp_path / 'new').iterdir()] == ['one.json']
+
+
+def test_outcomes_without_images_in_a_file_of_before_are_sentences(evaluation, tmp_path):
+    write_evaluation(tmp_path / 'x.json', evaluation)
+    values = json.loads((tmp_path / 'x.json').read_text())
+    values['bags'][0]['unmatched'] = ['attempt 7: x']
+    (tmp_path / 'x.json').write_text(json.dumps(values))
+    one, = read_evaluation(tmp_path / 'x.json').bags[0].unmatched
+    assert str(one) == 'attempt 7: x'
 
 
 def test_a_file_from_before_there_were_pictures_has_none(evaluation, tmp_path):

@@ -5,8 +5,9 @@ from moss_perception.core import images as imaging
 from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
-from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.evaluation.replay import read_images, replay
+from moss_perception.data.bags.writer import RecordingWriter, TOPICS
+from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -32,7 +33,8 @@ def jpegs():
 @pytest.fixture
 def record(tmp_path, jpegs):
     """Return a function that writes one attempt; more frames than samples if asked."""
-    def write(name='bag', outcome=True, period_ns=RATE_NS, frames=None, **options):
+    def write(name='bag', outcome=True, period_ns=RATE_NS, frames=None, executed=True,
+              success=True, candidate=None, **options):
         with RecordingWriter(tmp_path / name, **options) as writer:
             for index, jpeg in enumerate(frames or jpegs):
                 stamp_ns = START_NS + index * period_ns
@@ -40,12 +42,13 @@ def record(tmp_path, jpegs):
                 if '/grasp_candidates' in options.get('topics', ['/grasp_candidates']):
                     writer.candidates(stamp_ns, GRASPS if index <= DECISION else GRASPS[:0])
                 writer.image(stamp_ns, jpeg)
-                if index == DECISION:
+                if index == DECISION and '/selected_grasp' in options.get('topics', TOPICS):
                     writer.selected(stamp_ns, GRASPS[1])
             if outcome:
                 writer.outcome('held', attempt=4, start_ns=START_NS, decision_ns=START_NS
                                + DECISION * period_ns, end_ns=START_NS + END * period_ns,
-                               success=True, domain='sim', motion='still', object='box')
+                               success=success, domain='sim', motion='still', object='box',
+                               executed=executed, candidate=candidate)
         return tmp_path / name
     return write
 
@@ -64,7 +67,7 @@ def pushed(predictor, jpegs):
     return found
 
 
-def test_scores_are_those_of_the_predictor_and_the_grasp_is_watched_to_the_end(
+def test_scores_are_those_of_the_predictor_and_the_executed_grasp_is_scored_to_the_end(
         record, predictor, jpegs):
     by_hand = pushed(predictor, jpegs)
     found = replay(record(), predictor)
@@ -78,9 +81,6 @@ def test_scores_are_those_of_the_predictor_and_the_grasp_is_watched_to_the_end(
     assert np.isfinite(attempt.scores).all() and len(set(attempt.scores)) > 5
     assert (found.domain, found.frames, found.lost_share, found.unmatched) == ('sim', 26, 0.0, ())
     assert len(found.decode_ms) == len(found.inference_ms) == 11
-    unwatched = replay(record('other'), predictor, watch=False).attempts[0]
-    np.testing.assert_array_equal(unwatched.scores[:6], attempt.scores[:6])
-    assert np.isnan(unwatched.scores[6:]).all() and unwatched.score == attempt.score
 
 
 def test_only_samples_are_decoded(record, predictor, jpegs, monkeypatch):
@@ -124,13 +124,13 @@ def test_a_spoilt_image_is_refused_and_its_sample_repeated(record, predictor, jp
     assert sum(found.fates.values()) == found.frames == FRAMES
 
 
-def test_frames_that_did_not_arrive_are_left_out_and_counted(record, predictor, jpegs):
+def test_frames_that_were_not_received_are_left_out_and_counted(record, predictor, jpegs):
     stamps = [START_NS + n * RATE_NS for n in range(FRAMES)]
-    arrived = dict.fromkeys(stamps, 'stored')
-    del arrived[stamps[17]]
-    arrived[stamps[18]] = 'skipped'
+    received = dict.fromkeys(stamps, 'stored')
+    del received[stamps[17]]
+    received[stamps[18]] = 'skipped'
     scores = {}
-    found = replay(record(), predictor, arrived=arrived,
+    found = replay(record(), predictor, received=received,
                    on_prediction=lambda p: scores.__setitem__(p.stamp_ns, p.missing_in_window))
     assert (found.not_arrived, found.missing, found.fates['skipped']) == (1, 2, 1)
     assert sum(found.fates.values()) + found.not_arrived == found.frames == FRAMES
@@ -142,14 +142,41 @@ def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, 
     start = (START_NS + 19 * RATE_NS) / 1e9
     table.write_text(f'start,end,success,domain\n{start:.3f},{start + 0.3:.3f},no,real\n'
                      '5,6,yes,real\n')
-    bag = record(outcome=False, topics=('/image/compressed', '/camera_info', '/selected_grasp'))
+    bag = record(outcome=False, topics=('/image/compressed', '/camera_info'))
     found = replay(bag, predictor, attempts_csv=table)
     (attempt,) = found.attempts
     assert (attempt.success, found.domain) == (False, 'real')
     assert attempt.scored_ns == START_NS + 19 * RATE_NS and attempt.source == 'default'
-    assert any('no grasp candidates on /grasp_candidates: the default' in x for x in found.notes)
-    (line,) = found.unmatched
-    assert line.startswith('attempt 2: it ends') and 'before the first image' in line
+    assert any('no grasp candidates on /grasp_candidates: where the executed' in x
+               for x in found.notes)
+    (one,) = found.unmatched
+    assert str(one).startswith('attempt 2: it ends') and 'before the first image' in one.why
+
+
+def test_the_executed_grasp_is_scored_where_it_is_no_candidate_at_all(
+        record, predictor, tmp_path):
+    bag = record(topics=('/image/compressed', '/camera_info', '/selected_grasp',
+                         '/grasp_outcome'))
+    (alone,), (listed,) = (replay(x, predictor).attempts for x in (bag, record('listed')))
+    assert alone.source == listed.source == 'executed'
+    np.testing.assert_allclose(alone.score, listed.score, rtol=1e-6)
+    # It was no candidate before the decision: only its scores from then on are on the curve.
+    assert np.isnan(alone.scores[:6]).all() and np.isfinite(alone.scores[6:]).all()
+
+
+def test_the_candidate_that_an_outcome_names_is_scored_without_a_recorded_selection(
+        record, predictor):
+    bag = record(topics=('/image/compressed', '/camera_info', '/grasp_candidates',
+                         '/grasp_outcome'), candidate=1)
+    (named,), (selected,) = (replay(x, predictor).attempts for x in (bag, record('selected')))
+    assert (named.source, named.score) == ('executed', selected.score)
+
+
+def test_an_attempt_in_which_nothing_was_executed_has_no_score(record, predictor):
+    found = replay(record(executed=False, success=False), predictor)
+    (attempt,) = found.attempts
+    assert (attempt.executed, attempt.source) == (False, 'none') and np.isnan(attempt.score)
+    assert any(note.startswith('not_executed: in 1 of 1 attempts') for note in found.notes)
 
 
 def test_a_decision_after_the_cut_of_a_recording_has_no_score(record, predictor, tmp_path):

@@ -5,10 +5,11 @@ import re
 
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.report import factors, write_report
+from moss_perception.evaluation.report.page import fill
 from moss_perception.evaluation.report.summary import summarise
 import pytest
 
-for needed in ('scipy', 'sklearn', 'matplotlib'):
+for needed in ('scipy', 'sklearn', 'matplotlib', 'jinja2'):
     pytest.importorskip(needed)
 
 REPEATS = 200
@@ -24,23 +25,25 @@ def bags(made_up):
 
 
 def section(made_up, *bags):
-    return factors.section(summarise(made_up.make_evaluation(*bags), repeats=REPEATS))
+    return fill('factors', factors.values(summarise(made_up.make_evaluation(*bags),
+                                                    repeats=REPEATS)))
 
 
-def rows_of(parts):
+def rows_of(page):
     """Return the table's rows, of each the words of its cells."""
-    found = re.findall(r'<tr>(.*?)</tr>', ''.join(parts))
+    found = re.findall(r'<tr>(.*?)</tr>', page)
     return [[TAG.sub(' ', cell).split() for cell in re.findall(r'<t[hd].*?</t[hd]>', row)]
             for row in found]
 
 
 def test_without_single_factors_there_is_no_section(made_up, bags):
-    assert section(made_up, bags[0], bags[-1]) == []
+    evaluation = made_up.make_evaluation(bags[0], bags[-1])
+    assert factors.values(summarise(evaluation, repeats=REPEATS)) == {}
 
 
 def test_each_gap_stands_with_its_interval_the_worst_first_and_all_together_last(made_up, bags):
-    parts = section(made_up, *bags)
-    head, *rows = rows_of(parts)
+    page = section(made_up, *bags)
+    head, *rows = rows_of(page)
     assert [' '.join(x) for x in head] == ['factor', 'attempts', 'AUROC', 'success rate',
                                            'accuracy', 'Brier score', 'ECE']
     assert [' '.join(row[0]) for row in rows] == ['colours', 'light', 'noise',
@@ -59,10 +62,10 @@ def test_each_gap_stands_with_its_interval_the_worst_first_and_all_together_last
 
 
 def test_what_chance_does_not_explain_is_said(made_up, bags):
-    text = TAG.sub('', ''.join(section(made_up, *bags)))
+    text = TAG.sub('', section(made_up, *bags))
     assert re.search(r'Alone, colours \(−0\.\d\d\)(, light \(−0\.\d\d\))? costs? AUROC beyond '
                      r'chance\.', text)
-    alone = TAG.sub('', ''.join(section(made_up, bags[0], bags[1])))
+    alone = TAG.sub('', section(made_up, bags[0], bags[1]))
     assert 'Of no factor alone can these attempts tell its gap of AUROC from chance.' in alone
     assert 'There is no recording of shifted, which has all of them together.' in alone
 
@@ -75,8 +78,8 @@ def test_each_measure_is_drawn_with_every_factor(made_up, bags, monkeypatch):
         drawn.append((label, [name for name, *_ in rows], [of for _, of, _ in rows]))
         return forest(rows, label, *more)
     monkeypatch.setattr(factors.figures, 'forest', seen)
-    parts = section(made_up, *bags)
-    assert ''.join(parts).count('data:image/svg+xml') == len(drawn) == 4
+    page = section(made_up, *bags)
+    assert page.count('data:image/svg+xml') == len(drawn) == 4
     assert [label.partition(' − ')[0] for label, *_ in drawn] == [
         'AUROC', 'success rate', 'accuracy', 'Brier score']
     assert all(names == ['colours', 'light', 'noise', 'all together'] for _, names, _ in drawn)
@@ -87,11 +90,11 @@ def test_each_measure_is_drawn_with_every_factor(made_up, bags, monkeypatch):
 
 
 def test_without_the_reference_the_figures_themselves_stand_there(made_up, bags):
-    parts = section(made_up, *bags[1:])
-    text = TAG.sub('', ''.join(parts))
+    page = section(made_up, *bags[1:])
+    text = TAG.sub('', page)
     assert 'no recording of sim, so these are the figures themselves' in text
-    assert 'svg' not in ''.join(parts) and 'undefined' not in text
-    assert all('+' not in ' '.join(row[2]) for row in rows_of(parts)[1:])
+    assert 'svg' not in page and 'undefined' not in text
+    assert all('+' not in ' '.join(row[2]) for row in rows_of(page)[1:])
 
 
 def test_a_factor_of_one_outcome_or_without_scores_is_last_and_no_obstacle(
@@ -111,7 +114,7 @@ def test_a_factor_of_one_outcome_or_without_scores_is_last_and_no_obstacle(
 
 def test_shifts_of_two_kinds_are_told_apart(made_up, bags):
     other = [made_up.make_bag(name, 20) for name in ('lab.light', 'lab')]
-    parts = section(made_up, *bags, *other)
-    first, second = (part for part in parts if '<table' in part)
+    page = section(made_up, *bags, *other)
+    first, second = page.split('<table')[1:]
     assert 'all together' in second and '>lab<' in second and 'colours' not in second
     assert '>shifted<' in first and '>lab<' not in first

@@ -7,16 +7,18 @@ import io
 import json
 import math
 import os
+from pathlib import Path
 import re
 
+import jinja2
 from moss_perception.core.errors import ConfigError, MossError
-from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.report import write_report
+from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
+from moss_perception.evaluation.report import page, write_report
 from moss_perception.evaluation.report.files import publish
 import numpy as np
 import pytest
 
-for needed in ('scipy', 'sklearn', 'matplotlib'):
+for needed in ('scipy', 'sklearn', 'matplotlib', 'jinja2'):
     pytest.importorskip(needed)
 
 NAMES = ['attempts.csv', 'report.html', 'report.json']
@@ -90,6 +92,7 @@ def test_the_page_needs_nothing_from_elsewhere(both):
     assert all(link.startswith(('#', 'data:image/')) for link in page.links)
     source = (both[2] / 'report.html').read_text()
     assert not re.search(r'@import|url\(|<link|<iframe', source)
+    assert '--paper: #ffffff' in source and '@media print' in source
     assert all(image['alt'] for image in page.images)
 
 
@@ -216,12 +219,12 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
     bags = [made_up.make_bag('real', 6, attempts=silent),
             made_up.make_bag('other', 0, frames=0, fates={}, duration_s=0.0, elapsed_s=0.0,
                              decode_ms=np.zeros(0), inference_ms=np.zeros(0),
-                             unmatched=('outcome 4 lies outside the recording',))]
+                             unmatched=(UnmatchedOutcome(4, 'it lies outside the recording'),))]
     write_report([made_up.make_evaluation(*bags)], tmp_path)
     page, _, rows = read(tmp_path)
     assert 'No recording of the domain “sim” was given' in page.text
     assert '6 of 6 attempts have no score' in page.text
-    assert 'outcome 4 lies outside the recording' in page.text
+    assert 'attempt 4: it lies outside the recording.' in page.text
     assert 'it has no attempt with an outcome' in page.text
     assert {row['score'] for row in rows} == {''}
 
@@ -234,7 +237,7 @@ def test_guessed_decisions_are_said_before_the_figures(made_up, tmp_path):
     write_report([made_up.make_evaluation(bag)], tmp_path)
     page, values, _ = read(tmp_path)
     head = page.text[:page.text.index('What was counted')]
-    assert 'of 5 of 12 attempts nobody noted the decision' in head
+    assert 'of 5 of 12 attempts the decision was not recorded' in head
     assert values['checkpoints'][0]['recordings'][0]['decisions_guessed'] == 5
 
 
@@ -314,7 +317,7 @@ def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_g
     write_report([made_up.make_evaluation(bag)], tmp_path)
     page, values, rows = read(tmp_path)
     found = values['checkpoints'][0]['domains']['unnamed']
-    assert (found['counts']['attempts'], found['unexecuted']) == (8, 4)
+    assert (found['counts']['attempts'], found['not_executed']) == (8, 4)
     assert found['measures']['success']['value'] == pytest.approx(
         sum(one.success for one in attempts) / 8)
     assert 'in 4 more attempts no grasp was executed' in page.text
@@ -342,3 +345,17 @@ def test_the_default_needs_no_images_and_scores_stay_numbers(made_up, tmp_path):
     page, _, rows = read(tmp_path)
     assert not any(image['src'].startswith('data:image/jpeg') for image in page.images)
     assert all(math.isfinite(float(row['score'])) for row in rows)
+
+
+def test_html_stands_in_templates_alone_and_all_of_them_are_packaged():
+    folder = Path(page.__file__).parent
+    for path in folder.glob('*.py'):
+        assert not re.search(r'</?[a-z]+[ >]', path.read_text(encoding='utf-8')), path.name
+    assert all(path.name.endswith('.html.j2') for path in (folder / 'templates').iterdir())
+    setup = (folder.parents[2] / 'setup.py').read_text()
+    assert "'templates/*.html.j2', 'report.css'" in setup
+
+
+def test_a_value_that_a_template_asks_for_in_vain_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match='plots'):
+        page.fill('scores', {})

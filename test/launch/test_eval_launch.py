@@ -44,8 +44,8 @@ def test_only_the_first_run_starts_at_once(launch_file, tmp_path):
         context.launch_configurations[argument.name] = argument.default
     context.launch_configurations['out'] = str(tmp_path)
     names = [x.node_executable for x in launch_file.make_runs(context) if isinstance(x, Node)]
-    # The evaluator is there before the player, which follows the starter.
-    assert names == ['bag_evaluator', 'grasp_predictor', 'moss']
+    # The recorder is there before the player, which follows the starters.
+    assert names == ['attempt_recorder', 'grasp_predictor', 'moss']
 
 
 def run(launch_file, *runs):
@@ -71,6 +71,13 @@ def test_one_run_follows_another_and_the_last_ends_the_launch(launch_file, tmp_p
     path = tmp_path / 'notes'
     check = f'import sys; sys.exit(open({str(path)!r}).read() != "up up ")'
     assert run(launch_file, system(path), system(path, check)) == 0
+
+
+def test_a_run_of_a_job_alone_is_followed_by_the_next(launch_file, tmp_path):
+    path = tmp_path / 'notes'
+    check = f'import sys; sys.exit(open({str(path)!r}).read() != "up up ")'
+    alone = (('evaluation', JOB, False, 'pass'),)
+    assert run(launch_file, system(path), alone, system(path, check), alone) == 0
 
 
 def test_a_run_that_fails_is_the_last(launch_file, tmp_path):

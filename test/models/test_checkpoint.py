@@ -4,8 +4,8 @@ import json
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.predictor import Predictor
 import pytest
@@ -47,11 +47,11 @@ def test_a_second_checkpoint_leaves_the_first_in_the_manifest(saved):
 def test_a_checkpoint_that_was_trained_with_all_orders_is_run_with_all(tmp_path, notes, lowest):
     save_checkpoint(tmp_path / 'tiny.safetensors', tiny_network(), notes)
     predictor = Predictor.load(str(tmp_path / 'tiny.safetensors'), engine='torch', threads=1)
-    predictor.set_orders(None, 1e-9)
-    assert predictor.order_wanted == lowest
+    predictor.set_level(None, 1e-9)
+    assert predictor.target_level == lowest
     if lowest == 3:
-        with pytest.raises(ConfigError, match='orders 1 to 2 alone mean nothing'):
-            predictor.set_orders(2)
+        with pytest.raises(ConfigError, match="level '1,2' of the budget .* not trained for it"):
+            predictor.set_level(2)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -115,7 +115,7 @@ def test_a_configuration_of_the_wrong_types_is_refused(saved, tmp_path):
 
 
 def test_the_default_network_is_within_its_parameters():
-    network = GraspNetwork(GraspConfig())
+    network = MossGraspNetwork(MossGraspConfig())
     assert sum(p.numel() for p in network.parameters()) <= 1_200_000
 
 
@@ -127,14 +127,14 @@ def test_the_default_network_is_within_its_parameters():
     ({'temperature': 0.0}, 'temperature=0.0')])
 def test_configurations_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        GraspConfig(**changes)
+        MossGraspConfig(**changes)
 
 
 def test_a_configuration_survives_json():
-    config = GraspConfig(window_frames=20, orders=2)
-    assert GraspConfig.from_dict(config.to_dict()) == config
+    config = MossGraspConfig(window_frames=20, orders=2)
+    assert MossGraspConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ConfigError, match='frames_per_window'):
-        GraspConfig.from_dict({'frames_per_window': 3})
+        MossGraspConfig.from_dict({'frames_per_window': 3})
 
 
 def test_an_unknown_engine_or_device_is_refused(saved):
@@ -142,3 +142,36 @@ def test_an_unknown_engine_or_device_is_refused(saved):
         load_engine(saved, engine='tensorrt')
     with pytest.raises(ConfigError, match="'abacus'"):
         load_engine(saved, device='abacus')
+
+
+# ---- checkpoints of before, in which a field of the configuration told the models apart
+
+OLD = {'image_size': 32, 'channels': [4, 4, 8], 'orders': 2, 'moss_window': [5, 3, 3],
+       'moss_channels': 4, 'projection_channels': 4, 'learning': 'mlp', 'head_channels': 4,
+       'ensemble': 2, 'temporal_channels': 8, 'map_stride': 8, 'window_frames': 16}
+
+
+def save_old(path, network, temporal):
+    config = {**OLD, 'temporal': temporal}
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path,
+              {'format': 'moss_perception.grasp/2', 'config': json.dumps(config)})
+
+
+@pytest.mark.parametrize(('temporal', 'own'), [
+    ('moss', {'orders': 2}), ('recurrent', {}), ('flow', {'stacked_flows': 5}),
+    ('moss_flow', {'orders': 2})])
+def test_a_checkpoint_of_before_loads_as_the_model_that_it_was(tmp_path, temporal, own):
+    network = tiny_network(f'{temporal}_grasp', temperature=1.0, **own)
+    path = tmp_path / 'old.safetensors'
+    save_old(path, network, temporal)
+    loaded = load_checkpoint(path, file_sha256(path))
+    assert loaded.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_a_checkpoint_of_before_without_a_known_model_says_what_to_import(tmp_path):
+    path = tmp_path / 'old.safetensors'
+    save_old(path, tiny_network(), 'lstm')
+    with pytest.raises(CheckpointError, match="'lstm_grasp' is not registered.*; import the"):
+        load_checkpoint(path, file_sha256(path))

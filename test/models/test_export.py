@@ -8,8 +8,10 @@ import sys
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError
 from moss_perception.models import export
+from moss_perception.models.base import model_type
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import graph_path, MANIFEST, read_manifest
+from moss_perception.models.moss_grasp.model import graph_name
 import onnx
 import pytest
 from tiny import tiny_network
@@ -27,8 +29,15 @@ def copied(tiny_checkpoint, tmp_path):
 @pytest.fixture
 def ready(monkeypatch, tiny_checkpoint):
     """Take the graphs that were exported already for those that are exported."""
-    monkeypatch.setattr(export, 'build_graph', lambda step, _: graph_path(
-        tiny_checkpoint, step.orders).read_bytes())
+    monkeypatch.setattr(export, 'build_graph', lambda graph, *_: graph_path(
+        tiny_checkpoint, graph.name).read_bytes())
+
+
+def built(network, orders):
+    """Export one of a network's graphs."""
+    kind = model_type(network.config.model)
+    return export.build_graph(kind.describe(network.config)[orders - 1],
+                              kind.steps(network)[orders - 1], getattr(network, 'sha256', ''))
 
 
 def contents(folder):
@@ -37,13 +46,13 @@ def contents(folder):
 
 def test_exporting_again_gives_the_same_bytes(tiny_checkpoint):
     network = load_checkpoint(tiny_checkpoint)
-    again = export.build_graph(export.GraspStep(network, 1), network.sha256)
-    assert again == graph_path(tiny_checkpoint, 1).read_bytes()
+    again = built(network, 1)
+    assert again == graph_path(tiny_checkpoint, graph_name(1)).read_bytes()
 
 
 def test_a_graph_names_its_checkpoint_and_no_folder(tiny_checkpoint):
     for orders in (1, 2, 3):
-        path = graph_path(tiny_checkpoint, orders)
+        path = graph_path(tiny_checkpoint, graph_name(orders))
         model = onnx.load(path)
         assert {x.key: x.value for x in model.metadata_props} == {
             'checkpoint_sha256': read_manifest(path.parent)[tiny_checkpoint.name],
@@ -66,14 +75,14 @@ def test_the_files_lie_beside_the_checkpoint_and_in_its_manifest(tiny_checkpoint
 
 def test_the_command_exports_all_and_tells_each(copied, ready, caplog):
     caplog.set_level('INFO')
-    graph_path(copied, 2).unlink()
-    graph_path(copied, 4).write_bytes(b'of a checkpoint that was here before')
+    graph_path(copied, graph_name(2)).unlink()
+    graph_path(copied, graph_name(4)).write_bytes(b'of a checkpoint that was here before')
     before = contents(copied.parent)
     assert moss(['export', str(copied)]) == 0
     after = contents(copied.parent)
     assert after.keys() == before.keys() - {'tiny.orders_1_2_3_4.onnx'} | {'tiny.orders_1_2.onnx'}
     assert caplog.text.count('exporting tiny.orders_1') == 3
-    assert f'wrote {graph_path(copied, 3)}' in caplog.text
+    assert f'wrote {graph_path(copied, graph_name(3))}' in caplog.text
 
 
 def test_a_graph_that_differs_from_torch_changes_nothing(copied, ready, caplog):
@@ -99,10 +108,10 @@ def test_a_checkpoint_that_gives_nan_is_not_exported(copied, ready, caplog):
 def test_an_interrupt_leaves_what_was_there(copied, monkeypatch):
     before = contents(copied.parent)
 
-    def interrupted(step, digest):
-        if step.orders == 2:
+    def interrupted(graph, step, digest):
+        if graph.name == graph_name(2):
             raise KeyboardInterrupt
-        return before[graph_path(copied, step.orders).name]
+        return before[graph_path(copied, graph.name).name]
     monkeypatch.setattr(export, 'build_graph', interrupted)
     assert moss(['export', str(copied)]) == 130
     assert contents(copied.parent) == before
@@ -135,12 +144,12 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, copied, monkeypatch, caplog
     assert moss(['export', str(copied)]) == 1
     lines = [record.getMessage() for record in caplog.records]
     for line, words in zip(lines, ('none.safetensors is not there', 'expected 000', 'onnxscript',
-                                   'exporting needs torch'), strict=True):
+                                   'moss export needs the package torch'), strict=True):
         assert words in line and '\n' not in line
 
 
 def test_a_graph_copies_nothing_of_the_state(tiny_checkpoint):
-    graph = onnx.load(graph_path(tiny_checkpoint, 3)).graph
+    graph = onnx.load(graph_path(tiny_checkpoint, graph_name(3))).graph
     made = {name: node.op_type for node in graph.node for name in node.output}
     kept = [x.name for x in graph.output if x.name.startswith(('newest_', 'map_'))]
     # What a graph gives may not share memory with what it was reshaped or cut from.
@@ -151,27 +160,26 @@ def test_a_graph_copies_nothing_of_the_state(tiny_checkpoint):
 
 
 def test_what_is_enlarged_stays_in_the_layout_of_convolutions(tiny_checkpoint):
-    graph = onnx.load(graph_path(tiny_checkpoint, 1)).graph
+    graph = onnx.load(graph_path(tiny_checkpoint, graph_name(1))).graph
     made = {name: node.op_type for node in graph.node for name in node.output}
     assert [made[node.input[0]] for node in graph.node if node.op_type == 'Resize'] == ['Conv']
 
 
 def test_a_graph_whose_orders_look_at_one_sample_keeps_nothing_of_them():
-    step = export.GraspStep(tiny_network(moss_window=(1, 3, 3), orders=2), 2)
-    model = export.build_graph(step, '')
+    network = tiny_network(moss_window=(1, 3, 3), orders=2)
+    model = built(network, 2)
     graph = onnx.load_from_string(model).graph
     assert not [x.name for x in (*graph.input, *graph.output)
                 if x.name.startswith(('cache_', 'newest_'))]
-    assert export.compare(step, model, 'tiny') < export.TOLERANCE
+    assert export.compare(network, 1, model, 'tiny') < export.TOLERANCE
 
 
 @pytest.mark.parametrize('stride', [8, 4])
 def test_a_graph_takes_each_map_that_the_head_looks_at(stride):
     network = tiny_network(moss_window=(3, 3, 3), orders=1, map_stride=stride)
-    step = export.GraspStep(network, 1)
-    model = export.build_graph(step, '')
+    model = built(network, 1)
     names = [x.name for x in onnx.load_from_string(model).graph.input]
     assert names == ['image', 'grasps', 'used', 'cache_1_1', 'cache_1_2',
                      *(f'recent_{k}' for k in range(1, 6))]
     # Steps beyond a window, so that every map counts.
-    assert export.compare(step, model, 'tiny') < export.TOLERANCE
+    assert export.compare(network, 0, model, 'tiny') < export.TOLERANCE

@@ -4,13 +4,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from moss_perception.core.resources import share_directory
+from moss_perception.models.layers.config import order_names
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
-from moss_perception.ros.evaluator.settings import EvaluatorSettings
-from moss_perception.ros.player.settings import PlayerSettings
+from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.runtime.budget import parse_orders
-from moss_perception.runtime.gate import GateConfig
+from moss_perception.ros.recorder.settings import RecorderSettings
+from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
 
@@ -38,25 +38,18 @@ def test_the_predictors_defaults_are_the_same_in_file_and_node(sections):
     assert listed == {field.name: field.default for field in fields(PredictorParameters)}
 
 
-@pytest.mark.parametrize('page, settings', [
-    ('bag_evaluator.md', EvaluatorSettings), ('bag_player.md', PlayerSettings),
-    ('sim_cell.md', CellSettings)])
-def test_the_parameters_that_are_read_once_are_described(page, settings):
-    text = (ROOT / 'docs' / page).read_text().partition('| parameter |')[2]
-    rows = [line.split('|')[1].strip(' `') for line in text.splitlines() if line.startswith('| `')]
-    assert rows == [field.name for field in fields(settings)]
-
-
 def test_the_cells_parameters_are_listed_with_their_defaults(sections):
     defaults = {field.name: field.default for field in fields(CellSettings)}
     assert sections['/**/sim_cell'] == defaults
 
 
 def test_the_gates_parameters_are_listed_with_their_defaults(sections):
-    defaults = {field.name.removesuffix('_s'): field.default for field in fields(GateConfig)}
+    defaults = {field.name: field.default for field in fields(GateSettings)}
     assert sections['/**/grasp_gate'] == defaults
 
 
 def test_orders_are_written_as_the_predictor_reads_them(sections):
-    assert parse_orders(sections['/**/grasp_predictor']['orders'], 3) is None
-    assert parse_orders('1,2,3', 3) == 3
+    names = order_names(3)
+    written = sections['/**/grasp_predictor']['orders']
+    assert parse_level('orders', written, names) is None
+    assert parse_level('orders', '1,2,3', names) == 3

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from moss_perception.ros.common.diagnostics import (
-    Beat,
+    DiagnosticsSample,
     ERROR,
     Health,
     judge,
@@ -18,11 +18,12 @@ from moss_perception.ros.common.diagnostics import (
 import numpy as np
 import pytest
 
-BEFORE = Beat(10.0, 100, 80, 3, Counter(step=1))
+BEFORE = DiagnosticsSample(10.0, 100, 80, 3, Counter(step=1))
 
 
 def say(frames=0, scored=0, dropped=0, refused=None, **health):
-    now = Beat(12.0, 100 + frames, 80 + scored, 3 + dropped, Counter(step=1, **(refused or {})))
+    now = DiagnosticsSample(
+        12.0, 100 + frames, 80 + scored, 3 + dropped, Counter(step=1, **(refused or {})))
     values = {'topic': '/image', 'since_frame_s': 0.1, 'fill': 16, 'window': 16, 'enabled': True}
     return judge(Health(**{**values, **health}), BEFORE, now)
 

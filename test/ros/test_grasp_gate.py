@@ -240,8 +240,8 @@ def test_parameters_are_described_checked_and_applied(peer, start):
 
 
 @pytest.mark.parametrize(('argument', 'expected'), [
-    ('min_score:=2.0', 'min_score: expected 0.0 to 1.0'),
-    ('min_score:=high', 'min_score: expected a number'),
+    ('min_score:=2.0', 'min_score=2.0 is not allowed: expected 0.0 to 1.0'),
+    ('min_score:=high', "min_score='high' is not allowed: expected a number"),
     ('release_score:=0.7', 'release_score=0.7 is not allowed: expected in [0, min_score=0.5]')])
 def test_a_wrong_parameter_at_start_is_one_line_and_status_1(start, argument, expected):
     gate = start([*GATE, '-p', argument])

@@ -24,9 +24,9 @@ from moss_perception.ros.predictor.node import main
 step, now = OnnxEngine.step, [0.0]
 
 
-def timed(self, *args, computed, used):
-    now[0] += 0.010 * computed
-    return step(self, *args, computed=computed, used=used)
+def timed(self, observation, grasps, state, budget):
+    now[0] += 0.010 * budget
+    return step(self, observation, grasps, state, budget)
 
 
 OnnxEngine.step = timed
@@ -43,11 +43,11 @@ import numpy as np
 step = OnnxEngine.step
 
 
-def faulty(self, image, *args, **kwargs):
-    result = step(self, image, *args, **kwargs)
-    if image is None or image[16, 16].any():
-        return result
-    return replace(result, scores=np.full_like(result.scores, np.nan))
+def faulty(self, observation, *args):
+    result, state = step(self, observation, *args)
+    if observation is None or observation['rgb'][16, 16].any():
+        return result, state
+    return replace(result, scores=np.full_like(result.scores, np.nan)), state
 
 
 OnnxEngine.measure = lambda self: None
@@ -144,7 +144,8 @@ def test_a_missing_graph_fails_in_one_line(start, tiny_checkpoint, tmp_path):
     bench = start('-p', f'model_path:={copy}')
     assert not bench.peer.transition(bench.name, 'configure')
     said = [line for line in bench.process.output().splitlines() if line.strip()]
-    assert len(said) == 1 and f'{graph_path(copy, 1)} is not there: run export {copy}' in said[0]
+    graph = graph_path(copy, 'orders_1')
+    assert len(said) == 1 and f'{graph} is not there: run export {copy}' in said[0]
 
 
 @pytest.mark.parametrize(('budget_s', 'orders'), [(0.035, '1,2,3'), (0.025, '1,2'), (0.005, '1')])

@@ -44,14 +44,14 @@ def hear(made, ear, *published, shows=None):
 def renewed(made):
     """Make it anew; return both, the old one with a publisher."""
     made._node.create_publisher(Image, '/image', 10)
-    while not made._ears[0].publishers:
+    while not made._subscriptions[0].publishers:
         time.sleep(0.01)
     made.renew()
-    return made._ears
+    return made._subscriptions
 
 
 def drop_old(made):
-    for ear in made._ears:
+    for ear in made._subscriptions:
         ear.matched = True
     made._drop_old()
 
@@ -67,7 +67,7 @@ def test_what_the_old_one_passed_on_is_not_passed_on_again_when_it_has_gone(subs
     made._drop_old()
     # These were on their way to the new one.
     hear(made, new, 12, 13, 14)
-    hear(made, made._ears[-1], 13, 14)
+    hear(made, made._subscriptions[-1], 13, 14)
     assert passed == [11, 12, 13, 14]
 
 
@@ -101,8 +101,8 @@ def test_what_comes_too_late_is_left_out_and_nothing_after_it(subscription):
 def test_before_the_old_one_has_heard_anything_the_new_one_is_heard(subscription):
     made, passed = subscription
     made.renew()
-    hear(made, made._ears[1], 11, 12)
-    hear(made, made._ears[0], 12, 13)
+    hear(made, made._subscriptions[1], 11, 12)
+    hear(made, made._subscriptions[0], 12, 13)
     assert passed == [11, 12, 13]
 
 
@@ -119,17 +119,17 @@ def test_the_old_one_stays_until_the_new_one_is_matched(subscription):
     made, _ = subscription
     other = rclpy.create_node('camera', context=made._node.context)
     other.create_publisher(Image, '/image', 10)
-    while not made._ears[0].publishers:
+    while not made._subscriptions[0].publishers:
         time.sleep(0.01)
     made.renew()
     made.check()
-    assert len(made._ears) > 1
+    assert len(made._subscriptions) > 1
     deadline = time.monotonic() + 10
-    while len(made._ears) > 1 and time.monotonic() < deadline:
+    while len(made._subscriptions) > 1 and time.monotonic() < deadline:
         made.check()
         time.sleep(0.02)
-    assert len(made._ears) == 1
-    assert made._ears[0].publishers == 1
+    assert len(made._subscriptions) == 1
+    assert made._subscriptions[0].publishers == 1
     other.destroy_node()
 
 

@@ -4,6 +4,7 @@ import array
 from dataclasses import dataclass, fields
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.models.layers.config import order_names
 from moss_perception.ros.common.parameters import (
     Change,
     changed,
@@ -67,20 +68,20 @@ def test_a_refusal_names_value_and_expectation(name, value, expected):
     ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), ([1, 2], 2), (1, 1),
     (array.array('q', [1, 2]), 2), (['1', '2'], 2)])
 def test_orders_are_auto_or_a_prefix(value, highest):
-    assert change(orders=value).highest_order() == highest
+    assert change(orders=value).level(order_names(4)) == highest
 
 
 def test_orders_beyond_the_checkpoint_are_refused():
-    assert change(orders='1,2,3').highest_order(3) == 3
+    assert change(orders='1,2,3').level(order_names(3)) == 3
     with pytest.raises(ConfigError, match="'1,2,3' is not allowed"):
-        change(orders='1,2,3').highest_order(2)
+        change(orders='1,2,3').level(order_names(2))
 
 
 def test_orders_below_the_shortest_trained_prefix_are_refused():
-    assert change(orders='auto').highest_order(2, 2) is None
-    assert change(orders='1,2').highest_order(2, 2) == 2
+    assert change(orders='auto').level(order_names(2), 2) is None
+    assert change(orders='1,2').level(order_names(2), 2) == 2
     with pytest.raises(ConfigError, match="expected 'auto', '1,2'"):
-        change(orders='1').highest_order(2, 2)
+        change(orders='1').level(order_names(2), 2)
 
 
 @pytest.mark.parametrize('name', [

@@ -1,12 +1,13 @@
 """The shipped sample over real topics, in lock step, and the same without topics: bit for bit."""
 
 from moss_perception.core.resources import model_path, share_directory
+from moss_perception.core.scores import GraspScores, rows_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.evaluation.arrived import compare, rows_of
-from moss_perception.evaluation.live import Heard
-from moss_perception.evaluation.matching import Matcher, ScoredSample
-from moss_perception.evaluation.replay import executed_grasps, replay
-from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.evaluation.matching import executed_grasps
+from moss_perception.evaluation.recorded import match
+from moss_perception.evaluation.replay import replay
+from moss_perception.evaluation.verification import compare
+from moss_perception.ros.recorder.observer import Observer
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def sample():
 
 
 @pytest.fixture
-def heard(harness, peer, tmp_path, sample, ros_domain):
+def outputs(harness, peer, tmp_path, sample, ros_domain):
     """Play the sample to a predictor, and return what it published."""
     def start(name, *values):
         words = [word for value in values for word in ('-p', value)]
@@ -42,42 +43,30 @@ def heard(harness, peer, tmp_path, sample, ros_domain):
                            'processed_topic:=/parity/grasp_predictor/processed')
             started.append(player)
             assert player.wait(100.0) == 0, player.output()
-            harness.wait_for(lambda: len(observer.fates) >= FRAMES, 10.0, 'all frames')
-            scored = sum(kind == 'scored' for _, kind in observer.fates)
-            harness.wait_for(lambda: min(len(observer.scores), len(observer.default_scores))
-                             >= scored, 10.0, 'all scores')
-            yield Heard(observer.scores, observer.default_scores, observer.fates, {})
+            harness.wait_for(lambda: len(observer.statuses) >= FRAMES, 10.0, 'all frames')
+            scored = sum(status == 'scored' for _, status in observer.statuses)
+            harness.wait_for(lambda: len(observer.scores) >= scored, 10.0, 'all scores')
+            yield observer.outputs
     finally:
         for process in started:
             process.stop()
 
 
-def test_the_sample_in_lock_step_equals_its_offline_replay_bit_for_bit(heard, sample):
+def test_the_sample_in_lock_step_equals_its_offline_replay_bit_for_bit(outputs, sample):
     replayed, offline = {}, Predictor.load(str(model_path()), threads=1)
-    record = replay(sample, offline, watch=False,
-                    on_prediction=lambda p: replayed.__setitem__(p.stamp_ns, rows_of(p)))
-    found = compare(heard, replayed)
+    replay(sample, offline, with_attempts=False, on_prediction=lambda p: replayed.__setitem__(
+        p.stamp_ns, GraspScores.of(rows_of(p))))
+    record = replay(sample, offline)
+    found = compare(outputs, replayed)
     assert found.equal == found.frames == found.replayed == record.fates['scored'] > 300
-    kinds = [kind for _, kind in heard.fates]
-    assert {kind: kinds.count(kind) for kind in record.fates} == record.fates
-    attempts_agree(heard, record.attempts, sample)
-    attempts_agree(heard, replay(sample, offline, watch=True).attempts, sample)
-
-
-def attempts_agree(heard, attempts, sample):
-    """Hold each attempt's score, and its curve up to the decision, against the topics'."""
+    statuses = [status for _, status in outputs.statuses]
+    assert {status: statuses.count(status) for status in record.fates} == record.fates
     with Recording(sample) as recording:
-        matcher = Matcher(executed_grasps(recording, recording.outcomes()))
-    for scores, default in zip(heard.scores, heard.defaults, strict=True):
-        rows = scores.rows
-        places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
-        matcher.take(ScoredSample(scores.stamp_ns, places, rows['score'], rows['uncertainty'],
-                                  default))
-    live = matcher.records()
-    assert len(live) == len(attempts) == 20
-    for ours, theirs in zip(attempts, live, strict=True):
-        assert (ours.scored_ns, ours.score, ours.uncertainty, ours.source) == (
-            theirs.scored_ns, theirs.score, theirs.uncertainty, 'executed')
-        early = ours.times_s <= 0
-        np.testing.assert_array_equal(ours.scores[early], theirs.scores[theirs.times_s <= 0])
+        attempts = executed_grasps(recording, recording.outcomes())
+    recorded = match(outputs, attempts).records()
+    assert len(recorded) == len(record.attempts) == 20
+    for ours, theirs in zip(record.attempts, recorded, strict=True):
+        # The sample's outcomes do not name the candidate.
+        assert (ours.scored_ns, ours.score, ours.uncertainty, ours.source, theirs.source) == (
+            theirs.scored_ns, theirs.score, theirs.uncertainty, 'executed', 'nearest')
         np.testing.assert_array_equal(ours.times_s, theirs.times_s)

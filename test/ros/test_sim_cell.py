@@ -153,7 +153,7 @@ def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, p
 @pytest.mark.parametrize('parameter, expected', [
     ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
-    ('rate:=0.5', 'parameter rate: '),
+    ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
     ('domain:=shifted.moon', "unknown domain 'shifted.moon', expected one of sim, shifted"),
     ('cell:=belt domain:=shifted.jpeg',
      "unknown domain 'shifted.jpeg', expected one of sim, shifted"),
@@ -180,3 +180,27 @@ def ended(programs, folder, environment, *ros_args):
         [*programs.command('sim_cell'), '--ros-args', *ros_args], cwd=folder, env=environment,
         timeout=60, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
+
+
+SKIPPED = """
+import os, signal, sys
+from moss_perception.ros.cell import node
+
+class Cell(node.SimCell):
+    def start(self):
+        self.live.progress.skipped['contact'] += 1
+        super().start()
+        os.kill(os.getpid(), signal.SIGINT)
+
+node.SimCell = Cell
+sys.exit(node.main(['--ros-args', '-p', 'start_delay:=60.0']))
+"""
+
+
+def test_an_interrupt_after_a_skipped_scene_is_status_130(harness, tmp_path):
+    (tmp_path / 'cell.py').write_text(SKIPPED)
+    cell = harness.NodeProcess(tmp_path, str(tmp_path / 'cell.py'))
+    assert cell.wait(60) == 130, cell.output()
+    assert '1 skipped (1 contact)' in cell.output()
+    assert '1 scenes could not be played' in cell.output()
+    assert 'Traceback' not in cell.output()

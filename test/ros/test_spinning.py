@@ -51,7 +51,7 @@ START = """
 import os, random, signal, sys, threading, time
 from moss_perception.core.errors import MossError
 from moss_perception.ros.common.interrupts import interruptible
-from moss_perception.ros.common.spinning import run_node, serving
+from moss_perception.ros.common.spinning import run_node, serving, spin_for, spin_until
 from rclpy.node import Node
 
 def interrupt(number=signal.SIGINT):
@@ -156,6 +156,22 @@ sys.exit(run_node('told', Told, work, interrupted=130))
     assert (status, said[1], errors) == (130, 'freed', '')
     # 0.3 s and a wait of 0.2 s; a busy machine takes longer.
     assert float(said[0]) < 5.0
+
+
+def test_a_wait_ends_with_its_condition_or_its_time(ends):
+    assert ends("""
+def work(node):
+    calls = []
+    node.create_timer(0.01, lambda: calls.append(1))
+    with serving(node) as spin_once:
+        told(spin_until(spin_once, lambda: len(calls) > 2, 60.0))
+        told(spin_until(spin_once, lambda: False, 0.1, 0.02))
+        began = time.monotonic()
+        spin_for(spin_once, 0.3)
+        told(0.3 <= time.monotonic() - began)
+
+sys.exit(run_node('told', Told, work))
+""") == (0, ['True', 'False', 'True', 'freed'], '')
 
 
 def test_long_work_may_be_interrupted_anywhere_whatever_becomes_of_the_interrupt(ends):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-NODES = ('moss', 'bag_evaluator', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
+NODES = ('moss', 'attempt_recorder', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
 OWN = {'moss': ('activate', 'nobody')}
 
 

@@ -1,11 +1,12 @@
-"""Orders at run time: what is allowed, what is chosen, and when it counts."""
+"""Levels of the budget at run time: what is allowed, and what is chosen."""
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.runtime.budget import OrderPlan, OrderSelector, parse_orders
+from moss_perception.runtime.budget import Budget, LevelSelector, parse_level
 import numpy as np
 import pytest
 
 COSTS = (1.0, 2.0, 3.0)
+NAMES = ('1', '1,2', '1,2,3')
 
 
 class Machine:
@@ -26,42 +27,43 @@ class Machine:
         """Return the order that was run at each step."""
         ran = []
         for _ in range(steps):
-            ran.append(selector.order)
+            ran.append(selector.level)
             noise = 1 + self._jitter * self._random.standard_exponential()
-            selector.update(self.costs[selector.order - 1] * self.load * noise)
+            selector.update(self.costs[selector.level - 1] * self.load * noise)
         return ran
 
 
 @pytest.mark.parametrize('text, expected', [
     ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), (' 1 , 2 ', 2)])
-def test_orders_are_read(text, expected):
-    assert parse_orders(text, 3) == expected
+def test_a_level_is_read(text, expected):
+    assert parse_level('orders', text, NAMES) == expected
 
 
 @pytest.mark.parametrize('text', ['', '2', '1,3', '1,2,3,4', 'all', '1;2'])
-def test_anything_but_a_prefix_is_refused(text):
-    with pytest.raises(ConfigError, match="expected 'auto', '1', '1,2', '1,2,3'"):
-        parse_orders(text, 3)
+def test_anything_but_a_level_is_refused(text):
+    with pytest.raises(ConfigError, match="orders '.*' .* expected 'auto', '1', '1,2', '1,2,3'"):
+        parse_level('orders', text, NAMES)
 
 
-def test_prefixes_that_were_not_trained_are_refused():
-    assert (parse_orders('1,2', 2, 2), parse_orders('auto', 2, 2)) == (2, None)
+def test_levels_that_were_not_trained_are_refused():
+    assert parse_level('orders', '1,2', NAMES[:2], 2) == 2
+    assert parse_level('orders', 'auto', NAMES[:2], 2) is None
     with pytest.raises(ConfigError, match="'1' is not allowed: expected 'auto', '1,2'$"):
-        parse_orders('1', 2, 2)
+        parse_level('orders', '1', NAMES[:2], 2)
 
 
 def test_orders_go_down_over_budget_as_far_as_is_needed_and_not_below_one():
     # With order 2 a step is expected to take 2/3 of 0.02 s, and with order 1 a third.
-    one_down = OrderSelector(COSTS, 0.015, 3, history=5)
+    one_down = LevelSelector(COSTS, 0.015, 3, history=5)
     assert [one_down.update(0.02) for _ in range(5)] == [3] * 4 + [2]
-    two_down = OrderSelector(COSTS, 0.01, 3, history=5)
+    two_down = LevelSelector(COSTS, 0.01, 3, history=5)
     assert [two_down.update(0.02) for _ in range(16)] == [3] * 4 + [1] * 12
 
 
 def test_an_order_comes_back_where_the_time_it_is_expected_to_take_fits():
     # Twice 0.0041 s is above 80 % of the budget, twice 0.0039 s below.
-    assert set(Machine((0.0041, 0.0082)).run(OrderSelector((1, 2), 0.01, 1, 5), 50)) == {1}
-    assert Machine((0.0039, 0.0078)).run(OrderSelector((1, 2), 0.01, 1, 5), 50) == [
+    assert set(Machine((0.0041, 0.0082)).run(LevelSelector((1, 2), 0.01, 1, 5), 50)) == {1}
+    assert Machine((0.0039, 0.0078)).run(LevelSelector((1, 2), 0.01, 1, 5), 50) == [
         1] * 5 + [2] * 45
 
 
@@ -69,14 +71,14 @@ def test_an_order_comes_back_where_the_time_it_is_expected_to_take_fits():
     (0.1, 3), (0.0115, 3), (0.0095, 2), (0.0055, 1), (0.001, 1)])
 def test_the_highest_order_that_keeps_within_the_budget_is_found(budget_s, order):
     for first in (1, 2, 3):
-        selector = OrderSelector((0.003, 0.006, 0.009), budget_s, first)
+        selector = LevelSelector((0.003, 0.006, 0.009), budget_s, first)
         Machine(jitter=0.02).run(selector, 300)
         # From below, 20 % of the budget must be spare: there a higher one may go untried.
-        assert selector.order in ((order,) if first >= order else (order, order - 1))
+        assert selector.level in ((order,) if first >= order else (order, order - 1))
 
 
 def test_orders_follow_the_load_down_and_up():
-    machine, selector = Machine(jitter=0.02), OrderSelector(COSTS, 0.02, 3)
+    machine, selector = Machine(jitter=0.02), LevelSelector(COSTS, 0.02, 3)
     assert set(machine.run(selector, 200)) == {3}
     machine.load = 4.0
     assert set(machine.run(selector, 200)[80:]) == {1}
@@ -86,18 +88,18 @@ def test_orders_follow_the_load_down_and_up():
 
 def test_an_order_that_never_fits_is_tried_more_and_more_seldom():
     # The costs say that order 2 takes as long as order 1: a promise that it does not keep.
-    machine, selector = Machine((0.004, 0.02)), OrderSelector((1.0, 1.0), 0.01, 1, history=10)
+    machine, selector = Machine((0.004, 0.02)), LevelSelector((1.0, 1.0), 0.01, 1, history=10)
     ran = np.array(machine.run(selector, 5000))
     begun = np.flatnonzero(np.diff(ran) > 0)
     pauses = np.diff(begun)
     assert (np.diff(pauses) >= 0).all() and pauses[-1] > 20 * pauses[0]
     assert (ran == 2).mean() < 0.03
-    longest = OrderSelector.LONGEST_PAUSE * 10
+    longest = LevelSelector.LONGEST_PAUSE * 10
     assert pauses.max() <= longest + 20
 
 
 def test_an_order_that_was_kept_for_long_is_tried_again_at_once():
-    machine, selector = Machine((0.004, 0.007)), OrderSelector((4.0, 7.0), 0.01, 1, history=10)
+    machine, selector = Machine((0.004, 0.007)), LevelSelector((4.0, 7.0), 0.01, 1, history=10)
     machine.run(selector, 10)
     for _ in range(5):
         machine.load = 1.0
@@ -107,58 +109,48 @@ def test_an_order_that_was_kept_for_long_is_tried_again_at_once():
 
 
 def test_one_slow_step_in_forty_changes_nothing():
-    selector = OrderSelector(COSTS, 0.01, 3)
+    selector = LevelSelector(COSTS, 0.01, 3)
     assert {selector.update(0.05 if k % 40 == 20 else 0.009) for k in range(400)} == {3}
 
 
-def test_an_order_that_returns_is_run_at_once_and_counts_later():
-    plan = OrderPlan(3, length=5, span=4)
-    plan.want(2, 1.0)
-    plan.update(0.0)
-    assert (plan.computed, plan.used) == (2, 2)
-    plan.want(3, 1.0)
-    plan.update(0.0)
-    used = []
-    for _ in range(9):
-        plan.stepped()
-        used.append((plan.computed, plan.used))
-    # Four samples for the caches, three more for the head's own span.
-    assert used == [(3, 2)] * 6 + [(3, 3)] * 3
-    assert plan.wanted == 3
-
-
-def test_a_new_window_begins_with_all_that_is_wanted():
-    plan = OrderPlan(3, length=5, span=4)
-    plan.want(1, 1.0)
-    plan.update(0.0)
-    plan.want(3, 1.0)
-    plan.restart()
-    assert (plan.computed, plan.used) == (3, 3)
-
-
-def test_no_budget_takes_orders_from_a_checkpoint_that_was_trained_with_all():
-    plan = OrderPlan(3, length=5, span=4, costs=(0.01, 0.02, 0.03), lowest=3)
-    plan.want(None, 0.001)
+def test_no_budget_takes_levels_from_a_checkpoint_that_was_trained_for_the_highest():
+    budget = Budget(NAMES, (0.01, 0.02, 0.03), lowest=3)
+    budget.set_level(None, 0.001)
     for _ in range(100):
-        plan.update(0.5)
-    assert (plan.computed, plan.used, plan.wanted) == (3, 3, 3)
-    plan.want(3, 0.001)
-    with pytest.raises(ConfigError, match='orders 1 to 2 alone mean nothing .*: expected 1 to 3'):
-        plan.want(2, 0.001)
-    assert plan.wanted == 3
+        budget.update(0.5)
+    assert budget.target == 3
+    budget.set_level(3, 0.001)
+    with pytest.raises(ConfigError, match="level '1,2' .* not trained for it: expected '1,2,3'"):
+        budget.set_level(2, 0.001)
+    assert budget.target == 3
 
 
-def test_orders_follow_the_budget_through_the_plan():
-    plan = OrderPlan(3, length=5, span=4)
-    plan.want(None, 0.04)
+def test_no_level_below_the_lowest_is_chosen():
+    budget = Budget(NAMES, (0.01, 0.02, 0.03), lowest=2)
+    budget.set_level(None, 0.001)
+    assert budget.target == 2
+    for _ in range(100):
+        budget.update(0.5)
+    assert budget.target == 2
+
+
+def test_the_target_follows_the_time_that_steps_take():
+    budget = Budget(NAMES)
+    budget.set_level(None, 0.04)
     for _ in range(40):
-        plan.update(0.05)
-    assert (plan.computed, plan.used) == (2, 2)
+        budget.update(0.05)
+    assert budget.target == 2
 
 
-@pytest.mark.parametrize('budget_s, order', [(0.02, 3), (0.007, 2), (0.001, 1)])
-def test_auto_begins_with_what_the_measured_costs_allow(budget_s, order):
-    plan = OrderPlan(3, 5, 4, costs=(0.003, 0.006, 0.009))
-    plan.want(None, budget_s)
-    plan.restart()
-    assert (plan.wanted, plan.computed, plan.used) == (order, order, order)
+@pytest.mark.parametrize('budget_s, level', [(0.02, 3), (0.007, 2), (0.001, 1)])
+def test_auto_begins_with_what_the_measured_costs_allow(budget_s, level):
+    budget = Budget(NAMES, (0.003, 0.006, 0.009))
+    budget.set_level(None, budget_s)
+    assert budget.target == level
+
+
+def test_a_model_with_one_level_has_no_choice():
+    budget = Budget(('all',), (0.5,))
+    budget.set_level(None, 0.001)
+    budget.update(0.5)
+    assert budget.target == 1

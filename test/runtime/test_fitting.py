@@ -53,7 +53,7 @@ def test_an_array_that_is_no_image_is_refused(array):
 
 
 def test_only_what_nobody_has_looked_at_is_checked(message):
-    check(fit(message, SIDE))
-    check(Checked())
+    for image in (fit(message, SIDE), Checked(), check(message)):
+        assert check(image) is image
     with pytest.raises(FrameError):
         check(CompressedImage(message.data[:50]))

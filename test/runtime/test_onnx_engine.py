@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import sys
 
-from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
+from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.graph_model import StreamState
 from moss_perception.models.manifest import file_sha256, graph_path, MANIFEST
+from moss_perception.models.moss_grasp.model import ActiveOrders, graph_name
 from moss_perception.runtime.engine import load_engine
-from moss_perception.runtime.onnx_engine import OnnxState
 import numpy as np
 import pytest
 from tiny import tiny_network
@@ -60,81 +61,84 @@ def test_it_is_the_default(engine, tiny_checkpoint):
     assert engine.config == tiny_network().config
 
 
+def step(engine, seed, state, level=3, count=1):
+    """Step a random image, and return the scores and the state."""
+    image = None if seed is None else {'rgb': picture(seed)}
+    return engine.step(image, grasps(count, seed or 0), state, level)
+
+
 def test_both_engines_agree_over_a_stream_in_which_everything_changes(engine, reference):
     random = np.random.default_rng(4)
     ours, theirs = engine.initial_state(), reference.initial_state()
-    differ = 0
-    for k in range(90):
-        if k % 10 == 0:
-            computed = int(random.integers(1, 4))
-        used = int(random.integers(1, computed + 1))
-        image = None if k and random.random() < 0.2 else picture(k)
-        chosen = grasps(int(random.integers(0, 5)), seed=k)
-        found = engine.step(image, chosen, ours, computed=computed, used=used)
-        expected = reference.step(image, chosen, theirs, computed=computed, used=used)
-        ours, theirs = found.state, expected.state
+    differ, levels = 0, set()
+    for k in range(120):
+        if k % 20 == 0:
+            level = int(random.integers(1, 4))
+        seed = None if k and random.random() < 0.2 else k
+        count = int(random.integers(0, 5))
+        found, ours = step(engine, seed, ours, level, count)
+        expected, theirs = step(reference, seed, theirs, level, count)
         np.testing.assert_allclose(found.scores, expected.scores, **CLOSE)
         np.testing.assert_allclose(found.uncertainties, expected.uncertainties, **CLOSE)
         scale = max(1.0, np.abs(expected.motion_features).max())
         np.testing.assert_allclose(
             found.motion_features / scale, expected.motion_features / scale, **CLOSE)
         assert (found.scores.dtype, found.motion_features.dtype) == (np.float32, np.float32)
+        assert found.motion_features.shape == expected.motion_features.shape == (4, 4, 12)
+        assert found.level == expected.level
         assert found.finite and expected.finite
+        levels.add((level, found.level))
         differ += len(set(found.scores.tolist())) > 1
-    assert differ > 40
+    assert differ > 40 and len(levels) > 3
 
 
 def test_an_order_that_is_not_run_leaves_nothing(engine):
     state = engine.initial_state()
     for k in range(3):
-        state = engine.step(picture(k), grasps(1), state, computed=3, used=3).state
-    kept = state.caches
-    # Of the four samples that a cache keeps, the oldest was before the first.
-    assert [[bool(one.any()) for one in cache] for cache in kept] == [[False, *[True] * 3]] * 3
-    assert [len(maps) for maps in state.recent] == [3, 3, 3]
-    state = engine.step(picture(3), grasps(1), state, computed=2, used=2).state
-    assert len(state.caches) == 2 and [len(maps) for maps in state.recent] == [3, 3, 2]
-    back = engine.step(picture(4), grasps(1), state, computed=3, used=2).state
-    assert [bool(one.any()) for one in back.caches[2]] == [False, False, False, True]
-    assert [len(maps) for maps in back.recent] == [3, 2, 3]
+        _, state = step(engine, k, state)
+    assert [len(kept) for kept in state.history] == [6] * 3
+    _, state = step(engine, 3, state, level=2)
+    assert sorted(state.history[-1]) == ['map_1', 'map_2', 'newest_1', 'newest_2']
+    _, back = step(engine, 4, state)
+    assert len(back.history[-1]) == 6
+    # Four samples for the caches, three more for the head, of which one is done.
+    assert back.extra == ActiveOrders(3, 2, 6)
 
 
 def test_the_maps_of_earlier_samples_are_handed_on_and_not_copied(engine):
-    first = engine.step(picture(0), grasps(1), engine.initial_state(), computed=3, used=3).state
-    second = engine.step(picture(1), grasps(1), first, computed=3, used=3).state
-    assert second.recent[-2] is first.recent[-1]
-    for earlier, later in zip(first.caches, second.caches, strict=True):
-        assert [one is other for one, other in zip(earlier[1:], later, strict=False)] == [True] * 3
+    _, first = step(engine, 0, engine.initial_state())
+    _, second = step(engine, 1, first)
+    for name, kept in first.history[-1].items():
+        assert second.history[-2][name] is kept
+
+
+def test_no_more_samples_are_kept_than_later_steps_take(engine):
+    state = engine.initial_state()
+    for k in range(8):
+        _, state = step(engine, k, state)
+    # Of a window of 16, three orders of five frames each leave four to the head.
+    assert len(state.history) == 4
 
 
 def test_a_step_leaves_the_state_that_it_was_given(engine):
-    before = engine.step(picture(0), grasps(2), engine.initial_state(), computed=3, used=3).state
-    first = engine.step(picture(1), grasps(2), before, computed=3, used=3)
+    _, before = step(engine, 0, engine.initial_state(), count=2)
+    first, _ = step(engine, 1, before, count=2)
     image = picture(1)
-    second = engine.step(image, grasps(2), before, computed=3, used=3)
+    second, after = engine.step({'rgb': image}, grasps(2, 1), before, 3)
     np.testing.assert_array_equal(first.scores, second.scores)
-    # A caller that reuses his buffer does not change what a repeat repeats.
-    repeated = engine.step(None, grasps(2), second.state, computed=3, used=3).scores
+    # A caller that reuses its buffer does not change what a repeat repeats.
+    repeated = step(engine, None, after, count=2)[0].scores
     image[:] = 0
-    again = engine.step(None, grasps(2), second.state, computed=3, used=3).scores
-    np.testing.assert_array_equal(repeated, again)
-
-
-def test_what_cannot_be_stepped_is_refused(engine):
-    with pytest.raises(ShapeError, match='needs an image, got a repeat'):
-        engine.step(None, grasps(1), engine.initial_state(), computed=3, used=3)
-    with pytest.raises(ShapeError, match=r'\(32, 32, 3\), got uint8 \(16, 32, 3\)'):
-        engine.step(picture(0)[:16], grasps(1), engine.initial_state(), computed=3, used=3)
+    np.testing.assert_array_equal(repeated, step(engine, None, after, count=2)[0].scores)
 
 
 def test_a_state_that_is_not_finite_is_noticed(engine):
-    result = engine.step(picture(0), grasps(1), engine.initial_state(), computed=1, used=1)
+    result, state = step(engine, 0, engine.initial_state(), level=1)
     assert result.state_finite
-    state = result.state
-    spoilt = np.zeros_like(state.caches[0][-1])
-    spoilt[0, -1, 0] = np.nan
-    state = OnnxState(None, ((*state.caches[0][:-1], spoilt),), state.recent)
-    result = engine.step(picture(0), grasps(1), state, computed=1, used=1)
+    kept = {name: np.array(value) for name, value in state.history[-1].items()}
+    kept['newest_1'][0, -1, 0] = np.nan
+    state = StreamState(None, (*state.history[:-1], kept), state.extra)
+    result, _ = step(engine, 1, state, level=1)
     assert not result.state_finite and not result.finite
 
 
@@ -144,7 +148,7 @@ def test_the_cost_of_each_prefix_is_measured(engine, reference):
 
 
 def test_a_missing_graph_is_named_with_what_to_do(copied):
-    graph_path(copied, 2).unlink()
+    graph_path(copied, graph_name(2)).unlink()
     with pytest.raises(CheckpointError, match=r'orders_1_2.onnx is not there: run export .*tiny'):
         load_engine(str(copied))
     load_engine(str(copied), engine='torch')
@@ -154,7 +158,7 @@ def test_a_missing_graph_is_named_with_what_to_do(copied):
     lambda data: data[:-100], lambda data: b'',
     lambda data: data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]])
 def test_a_damaged_graph_is_refused_before_it_is_opened(copied, spoil):
-    graph = graph_path(copied, 3)
+    graph = graph_path(copied, graph_name(3))
     graph.write_bytes(spoil(graph.read_bytes()))
     with pytest.raises(CheckpointError, match=r'orders_1_2_3.onnx has sha256 .*: expected'):
         load_engine(str(copied))
@@ -169,8 +173,8 @@ def test_a_graph_without_a_known_digest_is_refused(copied):
 
 
 def test_a_file_that_is_no_graph_is_refused_in_one_line(copied):
-    graph_path(copied, 1).write_bytes(b'no graph\n' * 20)
-    enter(graph_path(copied, 1))
+    graph_path(copied, graph_name(1)).write_bytes(b'no graph\n' * 20)
+    enter(graph_path(copied, graph_name(1)))
     with pytest.raises(CheckpointError, match="can't be loaded by onnxruntime") as caught:
         load_engine(str(copied))
     assert '\n' not in str(caught.value)
@@ -183,9 +187,9 @@ def test_graphs_of_another_checkpoint_are_refused(copied):
 
 
 def test_a_graph_of_other_orders_is_refused(copied):
-    shutil.copy(graph_path(copied, 1), graph_path(copied, 2))
-    enter(graph_path(copied, 2))
-    with pytest.raises(CheckpointError, match=r"'1'\): expected .*'2'\); run export"):
+    shutil.copy(graph_path(copied, graph_name(1)), graph_path(copied, graph_name(2)))
+    enter(graph_path(copied, graph_name(2)))
+    with pytest.raises(CheckpointError, match=r"'1'}: expected .*'2'}; run export"):
         load_engine(str(copied))
 
 

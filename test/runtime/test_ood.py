@@ -3,22 +3,23 @@
 from frames import CAMERA, candidates, frame, push_all, WINDOW
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.models.graph_model import NO_GRASP
 from moss_perception.models.manifest import replace_files
-from moss_perception.runtime.engine import load_engine, NO_GRASP
+from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import (
     describe,
+    fit_distribution,
     fit_normal,
-    fit_novelty,
-    Novelty,
-    read_novelty,
+    inflate_uncertainty,
+    read_distribution,
     ShiftWatch,
-    widen,
+    TrainingDistribution,
 )
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from tiny import tiny_network
+from tiny import tiny_engine, tiny_network
 import torch
 
 
@@ -31,8 +32,8 @@ def correlated(count, seed=0, width=8):
 
 def known(width=8, mean=0.0, limit=1.0):
     """Return a distribution of independent features of unit spread."""
-    return Novelty(np.full(width, mean, np.float32), np.eye(width, dtype=np.float32),
-                   np.float32([limit]))
+    return TrainingDistribution(
+        np.full(width, mean, np.float32), np.eye(width, dtype=np.float32), np.float32([limit]))
 
 
 def test_a_map_is_described_by_the_mean_and_spread_of_each_channel():
@@ -43,9 +44,10 @@ def test_a_map_is_described_by_the_mean_and_spread_of_each_channel():
 
 
 def test_a_distance_by_hand():
-    novelty = Novelty(np.float32([1, 2]), np.float32([[2, 0], [0, 1]]), np.float32([5]))
+    distribution = TrainingDistribution(
+        np.float32([1, 2]), np.float32([[2, 0], [0, 1]]), np.float32([5]))
     # Three away times two, and eight away: 10, twice the limit.
-    assert novelty.of_features(np.array([[4.0, 10.0]])).tolist() == [2.0]
+    assert distribution.of_features(np.array([[4.0, 10.0]])).tolist() == [2.0]
 
 
 def test_the_fit_takes_out_scale_and_correlation():
@@ -62,33 +64,33 @@ def test_few_samples_are_drawn_towards_independence_and_stay_finite():
 
 
 def test_one_in_twenty_of_what_was_held_out_lies_beyond_one():
-    novelty = fit_novelty(correlated(500), correlated(1000, seed=1))
-    assert np.mean(novelty.of_features(correlated(1000, seed=1)) > 1) == pytest.approx(
+    distribution = fit_distribution(correlated(500), correlated(1000, seed=1))
+    assert np.mean(distribution.of_features(correlated(1000, seed=1)) > 1) == pytest.approx(
         0.05, abs=0.002)
-    assert np.mean(novelty.of_features(correlated(1000, seed=2)) > 1) == pytest.approx(
+    assert np.mean(distribution.of_features(correlated(1000, seed=2)) > 1) == pytest.approx(
         0.05, abs=0.03)
 
 
 def test_what_breaks_a_correlation_is_far_though_each_feature_is_usual():
-    novelty = fit_novelty(correlated(500), correlated(200, seed=1))
+    distribution = fit_distribution(correlated(500), correlated(200, seed=1))
     strange = correlated(200, seed=2)
     generator = np.random.default_rng(3)
     for column in range(strange.shape[1]):
         generator.shuffle(strange[:, column])
-    assert np.mean(novelty.of_features(strange) > 1) > 0.9
+    assert np.mean(distribution.of_features(strange) > 1) > 0.9
 
 
 def test_a_channel_that_never_moved_does_not_decide_alone():
     samples = correlated(500)
     samples[:, 0] = 0
-    novelty = fit_novelty(samples, samples[:100])
+    distribution = fit_distribution(samples, samples[:100])
     barely = samples[:1] + np.eye(8)[:1] * 0.01
-    assert novelty.of_features(barely)[0] < novelty.of_features(samples[:1])[0] + 0.5
+    assert distribution.of_features(barely)[0] < distribution.of_features(samples[:1])[0] + 0.5
 
 
 def test_too_few_samples_are_refused():
     with pytest.raises(ShapeError, match='at least 20 samples'):
-        fit_novelty(correlated(19), correlated(100))
+        fit_distribution(correlated(19), correlated(100))
 
 
 @pytest.mark.parametrize('changes', [
@@ -96,17 +98,19 @@ def test_too_few_samples_are_refused():
     {'factor': np.zeros((8, 7), np.float32)}, {'mean': np.full(8, np.inf, np.float32)}])
 def test_a_distribution_that_does_not_fit_together_is_refused(changes):
     usual = known()
-    with pytest.raises(ShapeError, match='novelty: expected'):
-        Novelty(**{'mean': usual.mean, 'factor': usual.factor, 'limit': usual.limit, **changes})
+    with pytest.raises(ShapeError, match='training distribution: expected'):
+        TrainingDistribution(**{**vars(usual), **changes})
 
 
 def test_uncertainties_widen_beyond_one_only_and_stay_in_their_range():
     spread = np.float32([0.0, 0.1, 0.49])
     for nothing in (0.3, 1.0, float('nan')):
-        assert widen(spread, nothing) is spread
-    assert widen(spread, 2.0) == pytest.approx([0.125, np.hypot(0.1, 0.125), 0.5], abs=1e-6)
-    assert widen(spread, 1e9) == pytest.approx([0.25, np.hypot(0.1, 0.25), 0.5], abs=1e-6)
-    assert widen(spread, 2.0).dtype == np.float32
+        assert inflate_uncertainty(spread, nothing) is spread
+    assert inflate_uncertainty(spread, 2.0) == pytest.approx(
+        [0.125, np.hypot(0.1, 0.125), 0.5], abs=1e-6)
+    assert inflate_uncertainty(spread, 1e9) == pytest.approx(
+        [0.25, np.hypot(0.1, 0.25), 0.5], abs=1e-6)
+    assert inflate_uncertainty(spread, 2.0).dtype == np.float32
 
 
 # ---- in a checkpoint, and in the predictor
@@ -121,7 +125,7 @@ def knowing(tmp_path_factory):
 
 
 def test_a_checkpoint_keeps_it_beside_its_weights(knowing):
-    found = read_novelty(knowing, channels=4)
+    found = read_distribution(knowing, channels=4)
     assert all(np.array_equal(x, y) for x, y in zip(
         found.tensors().values(), known().tensors().values(), strict=True))
     weights = load_checkpoint(knowing).state_dict()
@@ -146,7 +150,7 @@ def test_a_damaged_one_is_refused_when_the_engine_is_loaded(knowing, tmp_path, s
     with safe_open(knowing, framework='pt') as file:
         save_file(tensors, tmp_path / 'partial', file.metadata())
     replace_files({path: tmp_path / 'partial'})
-    with pytest.raises(CheckpointError, match='what it keeps of its training is damaged'):
+    with pytest.raises(CheckpointError, match='its training distribution is damaged'):
         load_engine(str(path), engine='torch', threads=1)
 
 
@@ -157,39 +161,34 @@ def scored(engine):
     return push_all(predictor, [frame(k) for k in range(WINDOW + 2)])[WINDOW - 1:]
 
 
-def test_a_checkpoint_that_keeps_none_has_no_novelty(engine):
-    assert engine.novelty is None
+def test_a_checkpoint_without_a_distribution_gives_no_ood_score(engine):
+    assert engine.distribution is None
     assert all(np.isnan(prediction.novelty) for prediction in scored(engine))
 
 
 def test_a_prediction_has_the_novelty_of_the_newest_map_and_is_less_certain_for_it(knowing):
     engine = load_engine(str(knowing), engine='torch', threads=1)
     narrow = load_engine(str(knowing), engine='torch', threads=1)
-    narrow.novelty = None
+    narrow.distribution = None
     for found, without in zip(scored(engine), scored(narrow), strict=True):
         assert found.novelty > 1
         assert found.score == without.score and np.array_equal(found.scores, without.scores)
-        assert found.uncertainties == pytest.approx(widen(without.uncertainties, found.novelty))
+        assert found.uncertainties == pytest.approx(
+            inflate_uncertainty(without.uncertainties, found.novelty))
         assert found.uncertainty > without.uncertainty
 
 
-def test_both_engines_hand_out_the_same_maps(engine):
-    network, state = tiny_network(), engine.initial_state()
-    generator = np.random.default_rng(0)
-    features, caches = None, network.initial_state()[0]
-    for orders in (3, 2, 3):
-        image = generator.integers(0, 256, (32, 32, 3), np.uint8)
-        result = engine.step(image, NO_GRASP, state, computed=orders, used=1)
-        state = result.state
-        with torch.inference_mode():
-            features = network.backbone(network.normalise(torch.from_numpy(image[None])))
-            recent = [torch.zeros(16, 4)] * (len(network.config.head_looks) - 1)
-            _, _, caches, maps = network.step(features, torch.from_numpy(NO_GRASP[None]), caches,
-                                              recent, computed=orders)
-        assert len(result.maps) == orders
-        for ours, expected in zip(result.maps, maps, strict=True):
+def test_both_engines_give_the_same_maps(engine):
+    reference, generator = tiny_engine(), np.random.default_rng(0)
+    state, other = engine.initial_state(), reference.initial_state()
+    for level in (3, 2, 3):
+        observation = {'rgb': generator.integers(0, 256, (32, 32, 3), np.uint8)}
+        result, state = engine.step(observation, NO_GRASP, state, level)
+        expected, other = reference.step(observation, NO_GRASP, other, level)
+        assert len(result.maps) == level
+        for ours, theirs in zip(result.maps, expected.maps, strict=True):
             # Caches are divided by a contrast, which raises float32's rounding.
-            assert np.allclose(ours, expected.view(4, 4, 4).numpy(), atol=1e-3)
+            assert np.allclose(ours, theirs, atol=1e-3)
 
 
 # ---- the watch

@@ -72,7 +72,7 @@ def test_a_stream_over_finer_maps_equals_the_clip():
 
 
 def _check_stream_against_clip(engine, network):
-    from moss_perception.models.network import ensemble_probability
+    from moss_perception.models.layers.reading import ensemble_probability
     frames = [frame(k) for k in range(WINDOW + 5)]
     predictor = Predictor(engine)
     predictor.set_camera(CAMERA)
@@ -165,24 +165,24 @@ def test_every_frame_is_counted_once(predictor):
     assert counters.skipped == 20
 
 
-def test_whatever_orders_were_in_use_the_score_is_that_of_those_in_use_now(engine):
+def test_the_score_is_that_of_the_level_in_use_whichever_was_before(engine):
     one, three, changing = Predictor(engine), Predictor(engine), Predictor(engine)
-    one.set_orders(1)
+    one.set_level(1)
     wanted = {0: 3, 20: 1, 30: 3}
     in_use = []
     for k in range(60):
         if k in wanted:
-            changing.set_orders(wanted[k])
-        used = changing.order_in_use
+            changing.set_level(wanted[k])
         scores = {1: one.push(frame(k)), 3: three.push(frame(k))}
         prediction = changing.push(frame(k))
+        used = changing.level
         if prediction is not None:
             in_use.append(used)
             assert prediction.score == pytest.approx(scores[used].score, abs=1e-6)
             assert scores[1].score != scores[3].score
-    # A change comes into force after the step that follows it; order 3 then warms up: two orders
-    # of four samples each, and three more for the head.
-    assert in_use == [3] * (20 - 15 + 1) + [1] * (30 - 20 + 11) + [3] * (60 - 30 - 12)
+    # Order 3 warms up when it returns: two orders of four samples each, and three more for the
+    # head.
+    assert in_use == [3] * (20 - 15) + [1] * (30 - 20 + 11) + [3] * (60 - 30 - 11)
 
 
 def test_a_long_gap_within_max_gap_costs_no_more_than_a_window(engine):
@@ -199,8 +199,8 @@ def test_a_long_gap_within_max_gap_costs_no_more_than_a_window(engine):
     assert (predictor.counters.missing, prediction.missing_in_window) == (500, WINDOW - 1)
 
 
-def test_orders_that_are_set_before_the_first_frame_hold_from_it_on(engine):
+def test_a_level_that_is_set_before_the_first_frame_holds_from_it_on(engine):
     predictor = Predictor(engine)
-    predictor.set_orders(2)
+    predictor.set_level(2)
     predictor.push(frame(0))
-    assert (predictor.order_wanted, predictor.order_in_use) == (2, 2)
+    assert (predictor.target_level, predictor.level) == (2, 2)

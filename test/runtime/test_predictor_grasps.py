@@ -4,7 +4,7 @@ from frames import CAMERA, candidates, frame, push_all, WINDOW
 from moss_perception.core.frames import Camera, Candidates
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import ScoreReason
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.runtime.grasp_points import grasp_points
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -151,7 +151,7 @@ def test_the_default_point_honours_distortion(predictor):
 def test_the_finger_reach_follows_the_focal_length_of_its_axis():
     camera = Camera(32, 32, np.array([[40.0, 0, 15.5], [0, 20, 15.5], [0, 0, 1]]))
     given = candidates(0, [[0, 0, 0.5]] * 2, [0.0, np.pi / 2])
-    config = GraspConfig(image_size=32, gripper_half_width_m=0.05)
+    config = MossGraspConfig(image_size=32, gripper_half_width_m=0.05)
     points = grasp_points(given, camera, 'camera', (32, 32), np.array([1.0, 0, 0]), config)
     # 0.05 m at 0.5 m are 4 pixels along x and 2 along y; 16 pixels are 1 unit.
     np.testing.assert_allclose(

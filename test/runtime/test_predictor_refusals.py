@@ -1,10 +1,14 @@
 """What a predictor refuses, and that the stream goes on afterwards."""
 
 from dataclasses import replace
+import zlib
 
+import cv2
 from frames import frame, push_all, WINDOW
+from moss_perception.core import image_messages
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.image_messages import RawImage
+from moss_perception.core.image_messages import CompressedImage, RawImage
+from moss_perception.models.base import InputSpec
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -27,6 +31,19 @@ def test_malformed_frames_are_refused_and_the_stream_goes_on(predictor, image, r
     assert (predictor.counters.missing, predictor.fill) == (1, 6)
 
 
+def test_an_image_is_checked_once_on_its_way_to_the_network(predictor, monkeypatch):
+    data = cv2.imencode('.png', np.zeros((32, 32, 3), np.uint8))[1].tobytes()
+    checked, crc32 = [], zlib.crc32
+
+    def count(chunk):
+        checked.append(bytes(chunk[:4]))
+        return crc32(chunk)
+    monkeypatch.setattr(image_messages.zlib, 'crc32', count)
+    predictor.push(frame(0, image=CompressedImage(data, 'png')))
+    assert predictor.fill == 1
+    assert sorted(checked) == [b'IDAT', b'IEND', b'IHDR']
+
+
 def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):
     predictor = Predictor(engine)
     push_all(predictor, [frame(k) for k in range(WINDOW)])
@@ -47,8 +64,11 @@ def test_what_is_not_finite_is_refused_and_the_window_starts_anew(engine, monkey
     push_all(predictor, [frame(k) for k in range(WINDOW + 2)])
     with monkeypatch.context() as patch:
         step = engine.step
-        patch.setattr(engine, 'step', lambda *args, **kwargs: replace(
-            step(*args, **kwargs), **spoilt))
+
+        def spoiling(*args):
+            result, state = step(*args)
+            return replace(result, **spoilt), state
+        patch.setattr(engine, 'step', spoiling)
         with pytest.raises(FrameError, match='NaN or infinite') as caught:
             predictor.push(frame(WINDOW + 2))
     assert caught.value.reason == 'not_finite'
@@ -66,8 +86,11 @@ def test_a_repeat_that_is_not_finite_is_refused_with_the_frame_after_it(engine, 
     predictor = Predictor(engine)
     push_all(predictor, [frame(k) for k in range(WINDOW)])
     step = engine.step
-    monkeypatch.setattr(engine, 'step', lambda image, *args, **kwargs: replace(
-        step(image, *args, **kwargs), state_finite=image is not None))
+
+    def spoiling(observation, *args):
+        result, state = step(observation, *args)
+        return replace(result, state_finite=observation is not None), state
+    monkeypatch.setattr(engine, 'step', spoiling)
     with pytest.raises(FrameError, match='NaN or infinite'):
         predictor.push(frame(WINDOW + 1))
     assert predictor.push(frame(WINDOW + 2)) is None
@@ -87,9 +110,16 @@ def test_a_weight_that_is_nan_never_gives_a_score(name):
     assert predictor.counters.scored == 0
 
 
-def test_an_order_that_the_checkpoint_lacks_is_refused(predictor):
-    with pytest.raises(ConfigError, match='order 4.*1 to 3'):
-        predictor.set_orders(4)
+def test_a_level_that_the_checkpoint_lacks_is_refused(predictor):
+    with pytest.raises(ConfigError, match="level number 4 of the budget .*: expected '1', '1,2'"):
+        predictor.set_level(4)
+
+
+def test_a_model_that_needs_more_than_an_image_is_refused(engine, monkeypatch):
+    specs = engine.model.inputs | {'depth': InputSpec((32, 32))}
+    monkeypatch.setattr(type(engine.model), 'inputs', specs)
+    with pytest.raises(ConfigError, match=r"'moss_grasp' needs the inputs \['depth'\]: expected"):
+        Predictor(engine)
 
 
 def test_a_max_gap_below_the_sample_period_is_refused(engine):

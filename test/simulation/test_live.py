@@ -72,7 +72,7 @@ def run(planner, settings):
 
 
 def test_a_selected_grasp_is_executed_from_where_the_cell_is_then():
-    settings, index = config(seed=1), 0
+    settings, index = config(seed=1), 2
     planner = Planner(at=11, index=index)
     live = run(planner, settings)
     assert planner.refusals == [None]
@@ -85,7 +85,8 @@ def test_a_selected_grasp_is_executed_from_where_the_cell_is_then():
     assert fields == {
         'attempt': 1, 'start_ns': START_NS, 'decision_ns': START_NS + 10**9,
         'end_ns': START_NS + cell.ticks * 10**7, 'success': expected.success, 'domain': 'sim',
-        'motion': cell.spec.motion.name, 'object': cell.spec.object.shape}
+        'motion': cell.spec.motion.name, 'object': cell.spec.object.shape, 'executed': True,
+        'candidate': index}
     assert live.progress.results == {'succeeded' if expected.success else 'failed': 1}
 
 
@@ -112,7 +113,8 @@ def test_a_scene_without_a_selected_grasp_ends_after_its_time():
     planner = Planner()
     live = run(planner, config(timeout_s=0.3, attempts=2, pause_s=0.7))
     assert [message for message, _ in planner.outcomes] == ['none selected'] * 2
-    assert [fields['success'] for _, fields in planner.outcomes] == [False, False]
+    assert [(fields['success'], fields['executed'], fields['candidate'])
+            for _, fields in planner.outcomes] == [(False, False, None)] * 2
     assert [(fields['start_ns'] - START_NS, fields['end_ns'] - START_NS)
             for _, fields in planner.outcomes] == [(0, 3 * 10**8), (10**9, 13 * 10**8)]
     assert planner.stamps_ms == [0, 100, 200, 300, 1000, 1100, 1200, 1300]

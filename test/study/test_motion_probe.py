@@ -6,21 +6,23 @@ import json
 import cv2
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.scenes import write_shard
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.training.dataset import GraspClips
 import numpy as np
 import pytest
 from square_view import SquareView
+from tiny import as_model
 import torch
 
 from study import motion_probe as command
+import study.models  # noqa: F401, registers the variants
 from study.motion_probe import probe, read_maps
 
 pytest.importorskip('sklearn')
 VIEW = SquareView(64)
-TINY = GraspConfig(image_size=64, channels=(4, 8, 16), moss_window=(5, 3, 3), moss_channels=8,
+TINY = MossGraspConfig(image_size=64, channels=(4, 8, 16), moss_window=(5, 3, 3), moss_channels=8,
                    orders=2, projection_channels=8, head_channels=16, ensemble=1)
 
 
@@ -38,9 +40,9 @@ def scene(seed, moving=True):
     return VIEW.scene(seed, jpegs, place, place + 4 * speed, place)
 
 
-def network(**changes):
+def network(temporal='moss', **changes):
     torch.manual_seed(0)
-    return build_network(GraspConfig(**{**TINY.to_dict(), **changes}))
+    return build(as_model(TINY, f'{temporal}_grasp', **changes))
 
 
 def test_motion_is_found_where_there_is_some():

@@ -5,24 +5,27 @@ from dataclasses import replace
 import cv2
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.data.scenes import write_shard
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.moss import MOSS, space_time_self_similarity
 import numpy as np
 import pytest
 from square_view import SquareView
+from tiny import as_model
 import torch
 
 from study import draw_similarities as command
+import study.models  # noqa: F401, registers the variants
 from study.motion_probe import clips
 from study.similarity_maps import read_similarities
 
 # So large that the window is far from the image's edges, where no neighbour is what it was.
 SIDE = 96
 VIEW = SquareView(SIDE)
-TINY = GraspConfig(image_size=SIDE, channels=(4, 8, 16), moss_window=(3, 5, 5), moss_channels=8,
-                   orders=2, projection_channels=8, head_channels=16, ensemble=1)
+TINY = MossGraspConfig(image_size=SIDE, channels=(4, 8, 16), moss_window=(3, 5, 5),
+                       moss_channels=8, orders=2, projection_channels=8, head_channels=16,
+                       ensemble=1)
 
 
 def scene(seed, steps=(1, 0), place=(52.0, 50.0), frames=16):
@@ -36,9 +39,9 @@ def scene(seed, steps=(1, 0), place=(52.0, 50.0), frames=16):
     return VIEW.scene(seed, jpegs, place, np.add(place, 16 * np.array(steps)), (47, 47))
 
 
-def network(**changes):
+def network(temporal='moss', **changes):
     torch.manual_seed(0)
-    return build_network(GraspConfig(**{**TINY.to_dict(), **changes}))
+    return build(as_model(TINY, f'{temporal}_grasp', **changes))
 
 
 @pytest.mark.parametrize('steps', [(1, 0), (-1, 0), (0, 1), (0, 0), (-1, 1)])
@@ -96,7 +99,7 @@ def test_the_network_is_left_as_it_was(temporal):
 
 def test_networks_without_such_similarities_are_refused():
     for temporal in ('tsm', 'last', 'moss_centred'):
-        with pytest.raises(ConfigError, match=f"temporal='{temporal}' has no similarities"):
+        with pytest.raises(ConfigError, match=f"'{temporal}_grasp' has no similarities"):
             read_similarities(network(temporal=temporal), [scene(0)])
     with pytest.raises(ConfigError, match='compares no earlier sample'):
         read_similarities(network(moss_window=(1, 5, 5)), [scene(0)])
@@ -173,4 +176,4 @@ def test_what_is_asked_wrongly_is_refused(stored, tmp_path, monkeypatch, caplog,
 def test_a_model_without_similarities_is_refused(stored, tmp_path, caplog):
     save_checkpoint(tmp_path / 'tsm.safetensors', network(temporal='tsm'), {})
     assert run([str(tmp_path / 'tsm.safetensors'), *stored[1:]], '--summary') == 1
-    assert "temporal='tsm' has no similarities with earlier samples" in caplog.text
+    assert "model 'tsm_grasp' has no similarities with earlier samples" in caplog.text

@@ -80,6 +80,6 @@ def test_a_summary_tells_one_training_from_all():
     found = summarise_uncertainty({'a': {'sim': [one, other]}, 'b': {'sim': [one]}},
                                   {'sim': some})
     assert set(found['a']['sim']) == {'heads', 'trainings', 'conformal'}
-    assert set(found['b']['sim']) == {'heads', 'sets'}
+    assert set(found['b']['sim']) == {'heads', 'conformal'}
     assert found['b']['sim']['heads']['spread']['errors'] == pytest.approx(
         measure_uncertainty(one, labels, one)['spread']['errors'])

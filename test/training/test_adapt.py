@@ -10,9 +10,9 @@ from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.adaptation import compare_adaptation, log_losses
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
-from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_header
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.models.readout import Evidence, Readout
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
@@ -105,9 +105,9 @@ def test_one_outcome_alone_is_refused(outcomes):
 
 def small_network():
     torch.manual_seed(0)
-    return GraspNetwork(GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3),
-                                    moss_channels=4, projection_channels=4, head_channels=4,
-                                    ensemble=MEMBERS, temperature=1.5)).eval()
+    return MossGraspNetwork(MossGraspConfig(
+        image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
+        projection_channels=4, head_channels=4, ensemble=MEMBERS, temperature=1.5)).eval()
 
 
 def hidden_and_scores(network):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.training import fit as fit_module
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
@@ -14,16 +14,17 @@ from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import pytest
 from spots import TINY, variant_file
+from tiny import as_model
 import torch
 
 
 @pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent', 'moss_upper', 'moss_centred'])
 def test_cached_features_train_as_the_images_do(scenes, tmp_path, temporal):
-    config = replace(TINY, temporal=temporal)
+    config = as_model(TINY, f'{temporal}_grasp')
     losses, folder = [], tmp_path / 'maps'
     for name, keep in (('images', False), ('made', True), ('read', True)):
         torch.manual_seed(0)
-        trainer = Trainer(build_network(config), Recipe(epochs=2, batch=4, frozen_stages=2),
+        trainer = Trainer(build(config), Recipe(epochs=2, batch=4, frozen_stages=2),
                           tmp_path / name)
         seen = GraspClips(scenes, config, augment=True, empty=2, photometric=0.5)
         trainer.fit(FeatureCache(seen, trainer.network, folder) if keep else seen,
@@ -38,8 +39,8 @@ def test_cached_features_train_as_the_images_do(scenes, tmp_path, temporal):
 
 
 def frozen_network(config=TINY):
-    network = build_network(config)
-    network.backbone.keep(2)
+    network = build(config)
+    network.freeze(2)
     return network
 
 
@@ -88,8 +89,8 @@ def test_a_cache_of_an_older_version_is_refused(scenes, tmp_path):
 
 
 def test_a_network_that_needs_the_images_has_no_cache(scenes, data, tmp_path, caplog):
-    config = replace(TINY, temporal='flow')
-    with pytest.raises(ConfigError, match="temporal='flow' looks at the images themselves"):
+    config = as_model(TINY, 'flow_grasp')
+    with pytest.raises(ConfigError, match="'flow_grasp' needs the images themselves"):
         FeatureCache(GraspClips(scenes, config), frozen_network(config), tmp_path)
     config_file = variant_file(tmp_path, 'mine', 'tsm')
     command = ['--data', str(data / 'train'), '--config', str(config_file),
@@ -146,7 +147,7 @@ def test_workers_make_the_same_items_ready(scenes, tmp_path, keep):
     for workers in (0, 2):
         torch.manual_seed(0)
         run = tmp_path / str(workers)
-        trainer = Trainer(build_network(TINY), Recipe(epochs=2, batch=4, frozen_stages=2), run,
+        trainer = Trainer(build(TINY), Recipe(epochs=2, batch=4, frozen_stages=2), run,
                           workers=workers)
         seen = GraspClips(scenes, TINY, augment=True, empty=2, photometric=0.5)
         trainer.fit(FeatureCache(seen, trainer.network, run / 'maps', workers) if keep else seen,
@@ -164,9 +165,9 @@ def test_fewer_than_no_workers_are_refused(data, tmp_path, caplog):
 
 @pytest.mark.parametrize('temporal', ['moss', 'tsm', 'last'])
 def test_features_in_memory_score_as_the_images_do(scenes, temporal):
-    config = replace(TINY, temporal=temporal)
+    config = as_model(TINY, f'{temporal}_grasp')
     torch.manual_seed(1)
-    network = build_network(config)
+    network = build(config)
     items = GraspClips(scenes, config)
     expected, outcomes = predict(network, items)
     logits, same = predict(network, FeaturesInMemory(items, network))

@@ -5,12 +5,12 @@ from dataclasses import replace
 import cv2
 from moss_perception.data.scenes import in_view
 from moss_perception.data.schema import Attempt, Sample
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.training.dataset import GraspClips
 import numpy as np
 
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
-TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
+TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2)
 PERIOD_NS = 100_000_000
 

@@ -6,19 +6,19 @@ import cv2
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_manifest
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import load_engine
-from moss_perception.runtime.ood import fit_novelty, read_novelty
+from moss_perception.runtime.ood import fit_distribution, read_distribution
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.derive import refuse_existing, write_derived
-from moss_perception.training.novelty import gather, halves, learn_novelty
+from moss_perception.training.novelty import gather, halves, learn_distribution
 import numpy as np
 import pytest
 import torch
 
-TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
+TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2, orders=1)
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
 
@@ -40,14 +40,14 @@ class Eyes:
     def initial_state(self):
         return None
 
-    def step(self, image, grasps, state, *, computed, used):
-        colours = image.reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
-        return SimpleNamespace(maps=(colours,), motion_features=colours, state=state)
+    def step(self, observation, grasps, state, budget):
+        colours = observation['rgb'].reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
+        return SimpleNamespace(maps=(colours,), motion_features=colours), state
 
 
 @pytest.fixture(scope='module')
 def learned():
-    return learn_novelty(Eyes(), [scene(seed) for seed in range(220)])
+    return learn_distribution(Eyes(), [scene(seed) for seed in range(220)])
 
 
 def test_the_usual_is_within_1_and_another_look_beyond(learned):
@@ -65,19 +65,19 @@ def test_the_limit_is_set_on_what_training_held_out():
 
 def test_too_few_scenes_are_refused():
     with pytest.raises(ConfigError, match='expected at least 200'):
-        learn_novelty(Eyes(), [scene(n) for n in range(100)])
+        learn_distribution(Eyes(), [scene(n) for n in range(100)])
 
 
 def test_a_derived_checkpoint_keeps_it_and_its_graphs_run(tmp_path):
     torch.manual_seed(0)
-    network, out = GraspNetwork(TINY).eval(), tmp_path / 'mine.safetensors'
+    network, out = MossGraspNetwork(TINY).eval(), tmp_path / 'mine.safetensors'
     features = np.random.default_rng(0).normal(size=(100, 2 * TINY.head_channels))
-    novelty = fit_novelty(features, features)
+    novelty = fit_distribution(features, features)
     digest = write_derived(out, network, {'lineage': ['one']}, novelty)
     assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
     assert load_checkpoint(out, digest).config == TINY
     np.testing.assert_array_equal(
-        read_novelty(out, TINY.head_channels).factor, novelty.factor)
+        read_distribution(out, TINY.head_channels).factor, novelty.factor)
     # The same map by either engine, up to rounding.
     by_graph, by_torch = (gather(engine, [scene(5)]) for engine in (
         load_engine(str(out)), TorchEngine(network)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Attempt, Sample
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.training.dataset import collate, GraspClips
@@ -75,7 +75,7 @@ def test_samples_without_a_label_are_left_out(samples, tmp_path, caplog):
 
 def one_step(samples, folder):
     torch.manual_seed(0)
-    trainer = Trainer(build_network(TINY), Recipe(epochs=1, batch=4), folder)
+    trainer = Trainer(build(TINY), Recipe(epochs=1, batch=4), folder)
     clips = GraspClips(samples, TINY, augment=True, empty=2)
     batch = collate([clips[n] for n in range(4)])
     loss = trainer._train_step(batch, [0, 1, 2, 3], torch.Generator().manual_seed(0))
@@ -134,7 +134,7 @@ def test_all_clips_of_a_sample_have_the_same_bagging_weights(tmp_path, monitor):
         filmed.append(replace(made, attempt=Attempt(
             0, True, made.jpegs[:3], made.times_ns[-1] + np.arange(1, 4) * 100_000_000)))
     clips = GraspClips(filmed, TINY, monitor=monitor)
-    trainer = Trainer(build_network(replace(TINY, ensemble=4)), Recipe(), tmp_path)
+    trainer = Trainer(build(replace(TINY, ensemble=4)), Recipe(), tmp_path)
     whole = trainer._bagging(list(range(4)))
     used = []
     for clips.epoch in range(2):

@@ -13,8 +13,8 @@ from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
 from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.network import GraspNetwork
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.trainer import predict, Recipe, Trainer
@@ -23,7 +23,7 @@ import pytest
 import torch
 
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
-TINY = GraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
+TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2)
 
 
@@ -50,7 +50,7 @@ def scenes():
 def new_trainer(folder, epochs, **changes):
     torch.manual_seed(0)
     recipe = Recipe(epochs=epochs, batch=8, learning_rate=1e-2, **changes)
-    return Trainer(GraspNetwork(TINY), recipe, folder)
+    return Trainer(MossGraspNetwork(TINY), recipe, folder)
 
 
 def test_it_learns_what_can_be_seen(scenes, tmp_path):
@@ -191,14 +191,14 @@ def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
 
 
 def test_orders_are_dropped_as_often_as_the_recipe_says(tmp_path):
-    network = GraspNetwork(GraspConfig(image_size=32, channels=(4, 4, 8), moss_channels=4,
+    network = MossGraspNetwork(MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_channels=4,
                                        projection_channels=4, head_channels=8, ensemble=1))
     generator = torch.Generator().manual_seed(0)
     trainer = Trainer(network, Recipe(full_orders=0.6), tmp_path)
-    drawn = [trainer._draw_orders(generator) for _ in range(2000)]
+    drawn = [trainer._draw_level(generator) for _ in range(2000)]
     assert set(drawn) == {1, 2, 3}
     # Five standard deviations of a share of 2,000 draws.
     assert abs(drawn.count(3) / 2000 - 0.6) < 0.055
     assert abs(drawn.count(1) / 2000 - 0.2) < 0.045
     trainer = Trainer(network, Recipe(full_orders=1.0), tmp_path)
-    assert {trainer._draw_orders(generator) for _ in range(50)} == {3}
+    assert {trainer._draw_level(generator) for _ in range(50)} == {3}

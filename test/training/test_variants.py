@@ -12,10 +12,10 @@ from moss_perception.cli import train as train_command
 from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
-from moss_perception.models.build import build_network
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.models.config import GraspConfig
 from moss_perception.models.manifest import read_header
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.decoded import decode_clips
 from moss_perception.training.distributed import Group
@@ -28,6 +28,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import save_file
 from spots import TINY, variant_file
+from tiny import as_model
 import torch
 
 from study import compare as compare_command
@@ -44,13 +45,13 @@ def test_a_variant_differs_from_the_others_over_time_only(path):
     kept = {k: v for k, v in settings.training.items() if k != 'full_orders'}
     assert settings.name == path.stem
     assert kept == {k: v for k, v in other.training.items() if k != 'full_orders'}
-    if settings.config().temporal == 'moss' and settings.config().orders > 1:
+    if settings.model == 'moss_grasp' and settings.config().orders > 1:
         assert (settings.recipe().full_orders < 1) == (path.stem == 'moss_prefixes')
-    # All but the first two are of networks with MOSS alone.
-    own = ('temporal', 'temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window')
+    own = ('temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window',
+           'projection_channels', 'stacked_flows', 'tap_frames')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
-    assert 27 < measure_cost(build_network(settings.config()).eval(), 1)['mflop_a_frame'] < 36
+    assert 27 < measure_cost(build(settings.config()).eval(), 1)['mflop_a_frame'] < 36
 
 
 EXPERIMENTS = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
@@ -61,7 +62,7 @@ EXPERIMENTS = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
 def test_an_experiment_is_trained_as_the_variants_are(path):
     settings, variant = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
     assert settings.name == path.stem and settings.training == variant.training
-    assert settings.config().temporal == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss')
+    assert settings.model == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss') + '_grasp'
     assert settings.config() != variant.config()
 
 
@@ -93,7 +94,8 @@ def test_the_shipped_network_is_what_its_configuration_trains():
     ('training: {epochs: ten}', "training.epochs='ten' is not allowed: expected a int"),
     ('training: {epochs: 0}', 'epochs=0 is not allowed: expected 1 or more'),
     ('network: {channels: [8, 8]}', 'expected a list of 3'),
-    ('network: {temporal: lstm}', "temporal='lstm' is not allowed: expected one of"),
+    ('network: {temporal: lstm}', "unknown key 'temporal' in network: expected one of"),
+    ('model: lstm_grasp', "'lstm_grasp' is not registered: expected one of .*'moss_grasp'"),
     ('network: 3', 'expected network to be keys and values, got 3'),
     ('name: Two Words', "name='Two Words' is not allowed"), ('{', 'is not YAML')])
 def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
@@ -129,7 +131,7 @@ def test_what_cannot_be_decoded_is_refused(scenes):
     with pytest.raises(ConfigError, match='expected at most 10, or a file'):
         decode_clips(scenes, TINY, limit=10)
     with pytest.raises(ShapeError):
-        decode_clips(scenes, GraspConfig(window_frames=24))
+        decode_clips(scenes, MossGraspConfig(window_frames=24))
 
 
 def test_each_process_takes_its_share():
@@ -137,22 +139,23 @@ def test_each_process_takes_its_share():
     assert [group.share([5, 6, 7, 8]) for group in groups] == [[5, 8], [6], [7]]
     assert groups[2].share([4]) == [4]
     with pytest.raises(ConfigError, match='batch=2 is not allowed with 3 processes'):
-        Trainer(build_network(TINY), Recipe(batch=2), 'unused', group=groups[0])
+        Trainer(build(TINY), Recipe(batch=2), 'unused', group=groups[0])
 
 
 def test_a_state_of_an_older_version_is_resumed(tmp_path):
-    Trainer(build_network(TINY), Recipe(), tmp_path)._save()
+    Trainer(build(TINY), Recipe(), tmp_path)._save()
     path = tmp_path / 'state.safetensors'
     with safe_open(path, framework='pt') as file:
         metadata, tensors = file.metadata(), {n: file.get_tensor(n) for n in list(file.keys())}
     config, recipe = json.loads(metadata['config']), json.loads(metadata['recipe'])
-    for name in ('temporal', 'temporal_channels', 'map_stride'):
-        del config[name]
+    # Of the format before: a field named the model, and fields that came later are not there.
+    config['temporal_channels'] = 32
+    del config['map_stride']
     del recipe['monitor']
     recipe['kept_stages'] = recipe.pop('frozen_stages')
     save_file(tensors, path, {'epoch': '1', 'config': json.dumps(config),
                               'recipe': json.dumps(recipe)})
-    assert Trainer(build_network(TINY), Recipe(), tmp_path).resume()
+    assert Trainer(build(TINY), Recipe(), tmp_path).resume()
 
 
 def test_variants_are_trained_and_compared(data, tmp_path, capsys):
@@ -208,10 +211,10 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
 
 def test_a_variant_begins_with_backbone_and_head_of_another(tmp_path):
     torch.manual_seed(1)
-    other = build_network(replace(TINY, temporal='last', ensemble=2))
+    other = build(as_model(TINY, 'last_grasp', ensemble=2))
     digest = save_checkpoint(tmp_path / 'backbone.safetensors', other, {})
     torch.manual_seed(2)
-    network = build_network(TINY)
+    network = build(TINY)
     before = {name: values.clone() for name, values in network.state_dict().items()}
     assert start_from(network, tmp_path / 'backbone.safetensors') == digest
     shared = [name for name in before if name.split('.')[0] in (
@@ -220,14 +223,14 @@ def test_a_variant_begins_with_backbone_and_head_of_another(tmp_path):
     for name, values in network.state_dict().items():
         expected = other.state_dict()[name] if name in shared else before[name]
         assert torch.equal(values, expected), name
-    wider = build_network(replace(TINY, channels=(4, 8, 8)))
+    wider = build(replace(TINY, channels=(4, 8, 8)))
     with pytest.raises(CheckpointError, match='has another backbone: expected backbone'):
         start_from(wider, tmp_path / 'backbone.safetensors')
 
 
 def test_frozen_stages_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
     torch.manual_seed(0)
-    network = build_network(TINY)
+    network = build(TINY)
     before = {name: values.clone() for name, values in network.state_dict().items()}
     trainer = Trainer(network, Recipe(epochs=1, batch=4, frozen_stages=2), tmp_path)
     trainer.fit(GraspClips(scenes, TINY, augment=True), GraspClips(scenes[:3], TINY))
@@ -261,7 +264,7 @@ def test_the_checkpoint_says_what_it_began_with(data, tmp_path):
 
 def test_what_sees_one_frame_is_given_one(scenes):
     for decoded in (None, decode_clips(scenes, TINY)):
-        one = GraspClips(scenes, replace(TINY, temporal='last'), decoded)[3][0]
+        one = GraspClips(scenes, as_model(TINY, 'last_grasp'), decoded)[3][0]
         window = GraspClips(scenes, TINY, decoded)[3][0]
         assert len(window) == TINY.window_frames
         np.testing.assert_array_equal(one, window[-1:])

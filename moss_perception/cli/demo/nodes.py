@@ -1,4 +1,4 @@
-"""Plays a recording through the nodes, each in a process of its own, and watches."""
+"""Play a recording through the nodes, each in a process of its own, and watch them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +12,7 @@ from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import MossError
-from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.ros.recorder.observer import Observer
 from moss_perception.ros.system import JOB, Process
 
 _COMPRESSED = '/compressed'
@@ -23,7 +23,7 @@ _CONNECT_S = 10.0
 # Diagnostics come once a second.
 _SETTLE_S = 3.0
 _LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
-# The gate is left out: in lock step the clock may run ahead of it, which is nobody's concern.
+# The gate is left out: in lock step the clock may run ahead of it, and its warning means nothing.
 _WARNING = re.compile(r'\[WARN\] \[[\d.]+\] \[((?:grasp_predictor|bag_player)[^\]]*)\]: (.*)')
 _PLAIN_ERROR = re.compile(r'(\w+): (.*\b(expected|error)\b.*)', re.IGNORECASE)
 
@@ -36,7 +36,7 @@ class RunSettings:
     :ivar rate: 1.0 is as recorded; ``None`` for lock step, as fast as the machine goes.
     :ivar model: checkpoint; empty for the shipped one.
     :ivar sha256: its expected digest; empty to take it from beside the file.
-    :ivar stall_s: without progress for so long, the run is given up, seconds.
+    :ivar stall_s: seconds without progress after which the run is given up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
     :ivar orders: of self-similarity, such as ``1,2``; empty for as many as the time allows.
     """
@@ -50,7 +50,7 @@ class RunSettings:
 
 
 def choose_domain() -> int:
-    """Choose a ROS domain that other systems on this machine hardly use."""
+    """Choose a ROS domain that other systems on this machine are unlikely to use."""
     return 1 + os.getpid() % 100
 
 
@@ -86,10 +86,10 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
 
 class _Nodes(Supervisor):
     """
-    Waits before the recording is played, and for a moment when it has ended well.
+    Wait before the recording is played, and for a moment after it has ended well.
 
-    :param ready: is called before the first.
-    :param settle: is called at the end, once.
+    :param ready: is called before the jobs start.
+    :param settle: is called once, at the end.
     """
 
     def __init__(self, processes: list[Process], ready: Callable[[], None],
@@ -104,7 +104,7 @@ class _Nodes(Supervisor):
         super()._start_role(role)
 
     def stop(self) -> None:
-        """End every process, after the last diagnostics where all went well."""
+        """End every process; after a success, wait for the last diagnostics first."""
         settle, self._settle = self._settle, None
         if self._status == 0 and settle is not None:
             settle()
@@ -112,14 +112,14 @@ class _Nodes(Supervisor):
 
 
 class Log:
-    """Keeps what the nodes say, and finds what went wrong in it."""
+    """Keep the log lines of the nodes, and find errors and warnings in them."""
 
     def __init__(self, show: Callable[[str], None] | None = None):
         self.lines: list[tuple[str, str]] = []
         self._show = show
 
     def __call__(self, name: str, line: str) -> None:
-        """Take a line; from any thread."""
+        """Keep a line; may be called from any thread."""
         self.lines.append((name, line))
         if self._show is not None:
             # The terminal may be gone, and the nodes still have to be ended.
@@ -127,12 +127,12 @@ class Log:
                 self._show(f'[{name}] {line}')
 
     def warnings(self) -> list[str]:
-        """List what the predictor and the player warned of, each once."""
+        """List the warnings of the predictor and the player, each once."""
         found = [_WARNING.search(line) for _, line in self.lines]
         return list(dict.fromkeys(f'{x[1]}: {x[2]}' for x in found if x))
 
     def reason(self) -> str:
-        """Return the first error that a node told of, or what else is known."""
+        """Return the first error that a node logged, or what else is known."""
         spoken = [(name, line) for name, line in self.lines if name != 'run']
         for pattern, node, text in ((_LOG_LINE, 2, 3), (_PLAIN_ERROR, 1, 2)):
             for _, line in spoken:
@@ -146,15 +146,15 @@ class Log:
 def play(source: Source, settings: RunSettings, timing_log: Path, observer: Observer,
          on_tick: Callable[[], None], log: Log) -> None:
     """
-    Play a recording through the nodes to its end; none of them is left when this returns.
+    Play a recording through the nodes to its end; all of them have ended when this returns.
 
-    :param observer: is listening.
-    :param on_tick: called now and then.
-    :param log: takes what the nodes say.
-    :raises MossError: if a node failed, or nothing went on for too long.
+    :param observer: is already subscribed.
+    :param on_tick: is called several times a second.
+    :param log: keeps the log lines of the nodes.
+    :raises MossError: if a node failed, or no frame was processed for too long.
     """
     def ready() -> None:
-        # A short recording is over before discovery is, and its scores would not be heard.
+        # A short recording ends before discovery does, and its scores would be missed.
         deadline = time.monotonic() + _CONNECT_S
         while not observer.connected and time.monotonic() < deadline:
             time.sleep(_POLL_S / 2)
@@ -162,7 +162,7 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     def settle() -> None:
         ended, deadline = time.monotonic(), time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline and not (
-                len(observer.fates) >= source.frames and observer.diagnosed_at > max(
+                len(observer.statuses) >= source.frames and observer.diagnosed_at > max(
                     ended, observer.progressed_at)):
             time.sleep(_POLL_S / 2)
             on_tick()
@@ -178,7 +178,7 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
             if time.monotonic() - observer.progressed_at > settings.stall_s:
                 raise MossError(
                     f'no frame was processed for {settings.stall_s:g} s, after '
-                    f'{len(observer.fates)} of {source.frames}: giving up; {log.reason()}')
+                    f'{len(observer.statuses)} of {source.frames}: giving up; {log.reason()}')
     finally:
         nodes.stop()
     on_tick()

@@ -9,11 +9,13 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from moss_perception.cli.demo.attempts import executed_row, ScoredAttempt
 from moss_perception.cli.demo.source import read_images, Source
 from moss_perception.core.geometry import project
+from moss_perception.core.scores import positions_of
 from moss_perception.evaluation.drawing import Figure
-from moss_perception.ros.evaluator.observer import Scores
+from moss_perception.evaluation.matching import Attempt, EXECUTED, NEAREST
+from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.evaluation.records import AttemptRecord
 import numpy as np
 
 HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'
@@ -32,48 +34,48 @@ class Tile:
     One moment of the contact sheet.
 
     :ivar scores: of the frame that is shown.
-    :ivar attempt: the attempt that is decided there, or ``None``.
+    :ivar attempt: the attempt that was decided there, or ``None``.
     """
 
-    scores: Scores
-    attempt: ScoredAttempt | None = None
+    scores: FrameScores
+    attempt: AttemptRecord | None = None
 
 
-def plot_scores(path: Path, source: Source, heard: Sequence[Scores],
-                attempts: Sequence[ScoredAttempt]) -> None:
+def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
+                attempts: Sequence[AttemptRecord]) -> None:
     """
     Plot the scores over time, with their uncertainty, and how the attempts ended.
 
     :param path: the PNG to write.
-    :param heard: at least one.
+    :param frames: at least one.
     """
     figure = Figure(figsize=(14, 4.6), layout='constrained')
     axes = figure.add_subplot()
-    _plot_lines(axes, source, sorted(heard, key=lambda s: s.stamp_ns))
-    for scored in attempts:
-        _plot_attempt(axes, source, scored)
+    _plot_lines(axes, source, sorted(frames, key=lambda s: s.stamp_ns))
+    for attempt in attempts:
+        _plot_attempt(axes, source, attempt)
     axes.set(ylim=(-0.02, 1.09), xlabel='time in the recording, s', ylabel='grasp success score',
              title=f'Scores of {Path(source.shown).name}')
     axes.margins(x=0.01)
     axes.set_xlim(left=0)
     axes.axhline(0.5, color='0.6', linewidth=0.8, linestyle=':')
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(handles=_legend(bool(attempts), heard), ncols=3, frameon=False,
+    axes.legend(handles=_legend(bool(attempts), frames), ncols=3, frameon=False,
                 loc='upper left', bbox_to_anchor=(0, -0.13))
     figure.savefig(path, dpi=110, format='png')
 
 
-def draw_contact_sheet(path: Path, source: Source, heard: Sequence[Scores],
-                       attempts: Sequence[ScoredAttempt],
+def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores],
+                       attempts: Sequence[AttemptRecord],
                        default_point: tuple[float, float]) -> None:
     """
     Draw frames that were scored, with their grasps and what came of them.
 
     :param path: the PNG to write.
-    :param heard: at least one.
+    :param frames: at least one.
     :param default_point: of the checkpoint, in [0, 1] of the image.
     """
-    tiles = choose_tiles(heard, attempts)
+    tiles = choose_tiles(frames, attempts)
     images = read_images(source, {tile.scores.stamp_ns for tile in tiles})
     rows = math.ceil(len(tiles) / _COLUMNS)
     columns = min(_COLUMNS, len(tiles))
@@ -89,24 +91,24 @@ def draw_contact_sheet(path: Path, source: Source, heard: Sequence[Scores],
     figure.savefig(path, dpi=110, format='png')
 
 
-def choose_tiles(heard: Sequence[Scores], attempts: Sequence[ScoredAttempt]) -> list[Tile]:
+def choose_tiles(frames: Sequence[FrameScores], attempts: Sequence[AttemptRecord]) -> list[Tile]:
     """
     Choose at most twelve moments: decisions of attempts, or else evenly spaced ones.
 
-    :param heard: at least one.
+    :param frames: at least one.
     """
-    by_stamp = {s.stamp_ns: s for s in heard}
-    tiles = [Tile(by_stamp[a.stamp_ns], a) for a in attempts if a.stamp_ns is not None]
+    by_stamp = {s.stamp_ns: s for s in frames}
+    tiles = [Tile(by_stamp[a.scored_ns], a) for a in attempts if a.scored_ns is not None]
     if not tiles:
         tiles = [Tile(by_stamp[stamp]) for stamp in sorted(by_stamp)]
     chosen = np.linspace(0, len(tiles) - 1, min(_TILES, len(tiles))).round().astype(int)
     return [tiles[index] for index in chosen]
 
 
-def _plot_lines(axes: Axes, source: Source, heard: Sequence[Scores]) -> None:
-    times = np.array([(s.stamp_ns - source.start_ns) / 1e9 for s in heard])
-    best = np.array([_best(s.rows) for s in heard])
-    listed = np.array([len(s.rows) > 1 for s in heard])
+def _plot_lines(axes: Axes, source: Source, frames: Sequence[FrameScores]) -> None:
+    times = np.array([(s.stamp_ns - source.start_ns) / 1e9 for s in frames])
+    best = np.array([_best(_rows(s)) for s in frames])
+    listed = np.array([len(s.scores.candidates) > 0 for s in frames])
     breaks = (np.diff(times) > _GAP_S) | (np.diff(listed.astype(int)) != 0)
     for part in np.split(np.arange(len(times)), np.flatnonzero(breaks) + 1):
         color = LINE if listed[part[0]] else DEFAULT
@@ -114,31 +116,31 @@ def _plot_lines(axes: Axes, source: Source, heard: Sequence[Scores]) -> None:
         axes.fill_between(times[part], np.clip(score - spread, 0, 1),
                           np.clip(score + spread, 0, 1), color=color, alpha=0.2, linewidth=0)
         axes.plot(times[part], score, color=color, linewidth=1.6 if listed[part[0]] else 1.0)
-    for time, scores in zip(times[listed], (s for s in heard if len(s.rows) > 1), strict=True):
-        axes.plot(np.full(len(scores.rows), time), scores.rows['score'], '.', color='0.45',
+    for time, rows in zip(times[listed], (s.scores.candidates for s in frames
+                                          if len(s.scores.candidates)), strict=True):
+        axes.plot(np.full(len(rows), time), rows['score'], '.', color='0.45',
                   markersize=2.2, zorder=1)
 
 
-def _plot_attempt(axes: Axes, source: Source, scored: ScoredAttempt) -> None:
-    outcome = scored.attempt.outcome
+def _plot_attempt(axes: Axes, source: Source, attempt: AttemptRecord) -> None:
     start, decision, end = ((t - source.start_ns) / 1e9 for t in (
-        outcome.start_ns, outcome.decision_ns, outcome.end_ns))
-    color = HELD if outcome.success else DROPPED
+        attempt.start_ns, attempt.decision_ns, attempt.end_ns))
+    color = _color(attempt)
     axes.axvspan(start, end, color=color, alpha=0.12, linewidth=0)
     axes.axvline(decision, ymax=0.92, color=color, linewidth=0.8, linestyle='--')
-    axes.text((start + end) / 2, 1.03, str(outcome.attempt), ha='center', fontsize=9, color=color)
-    if math.isfinite(scored.score):
-        axes.plot(decision, scored.score, 'o' if outcome.success else 'X', color=color,
+    axes.text((start + end) / 2, 1.03, str(attempt.attempt), ha='center', fontsize=9, color=color)
+    if math.isfinite(attempt.score):
+        axes.plot(decision, attempt.score, 'o' if attempt.success else 'X', color=color,
                   markersize=9, markeredgecolor='white', zorder=5)
 
 
-def _legend(labelled: bool, heard: Sequence[Scores]) -> list:
+def _legend(labelled: bool, frames: Sequence[FrameScores]) -> list:
     handles = []
-    if any(len(s.rows) > 1 for s in heard):
+    if any(len(s.scores.candidates) for s in frames):
         handles += [
             Line2D([], [], color=LINE, label='best candidate, and its uncertainty'),
             Line2D([], [], color='0.45', marker='.', linestyle='', label='every candidate')]
-    if any(len(s.rows) == 1 for s in heard):
+    if not all(len(s.scores.candidates) for s in frames):
         handles.append(Line2D([], [], color=DEFAULT, label='the only grasp point (the '
                               'default one), and its uncertainty'))
     if labelled:
@@ -155,8 +157,8 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
                default_point: tuple[float, float]) -> None:
     height, width = image.shape[:2]
     axes.imshow(image, interpolation='bicubic')
-    rows = tile.scores.rows
-    places = np.stack([rows['x'], rows['y'], rows['z']], axis=1).astype(float)
+    rows = _rows(tile.scores)
+    places = positions_of(rows).astype(float)
     pixels = np.full((len(rows), 2), np.nan)
     camera = source.camera and source.camera.at_size(width, height)
     if camera is not None:
@@ -165,18 +167,19 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
         pixels = np.array([default_point]) * (width, height) - 0.5
     axes.scatter(*pixels.T, c=np.nan_to_num(rows['score']), cmap=_MAP, vmin=0, vmax=1, s=42,
                  edgecolors='black', linewidths=0.8, zorder=3)
-    executed = executed_row(tile.attempt.attempt, rows) if tile.attempt else None
-    if executed is not None and np.isfinite(pixels[executed]).all():
-        _draw_gripper(axes, tile.attempt, pixels[executed], source)
+    executed = _executed(tile, source)
+    if executed is not None and camera is not None:
+        pixel = project(executed.position[None], camera)[0][0]
+        if np.isfinite(pixel).all():
+            _draw_gripper(axes, executed, pixel, source)
     score, spread = _best(rows)
     seconds = (tile.scores.stamp_ns - source.start_ns) / 1e9
     title, color = f'{seconds:.1f} s', 'black'
     if tile.attempt:
-        outcome = tile.attempt.attempt.outcome
-        score, spread = tile.attempt.score, tile.attempt.uncertainty
-        color = HELD if outcome.success else DROPPED
-        title = f'attempt {outcome.attempt}: {outcome.object or "grasp"} ' + (
-            'held' if outcome.success else 'failed')
+        attempt = tile.attempt
+        score, spread, color = attempt.score, attempt.uncertainty, _color(attempt)
+        title = f'attempt {attempt.attempt}: {attempt.object or "grasp"} ' + (
+            'held' if attempt.success else 'failed')
     axes.set_title(title, fontsize=11, color=color, fontweight='bold')
     _draw_bar(axes, score, spread)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
@@ -184,9 +187,16 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
         spine.set(color=color, linewidth=2)
 
 
-def _draw_gripper(axes: Axes, scored: ScoredAttempt, pixel: np.ndarray, source: Source) -> None:
+def _executed(tile: Tile, source: Source) -> Attempt | None:
+    """Return the executed grasp of a tile's attempt, where it is known and was a candidate."""
+    if tile.attempt is None or tile.attempt.source not in (EXECUTED, NEAREST):
+        return None
+    return next((x for x in source.attempts if x.outcome.attempt == tile.attempt.attempt
+                 and x.position is not None), None)
+
+
+def _draw_gripper(axes: Axes, attempt: Attempt, pixel: np.ndarray, source: Source) -> None:
     """Draw the executed grasp: a line between its fingers, in the closing direction."""
-    attempt = scored.attempt
     reach = _FINGER_M * source.camera.matrix[0, 0] / attempt.position[2]
     along = reach * np.array([math.cos(attempt.yaw), math.sin(attempt.yaw)])
     across = 0.35 * np.array([-along[1], along[0]])
@@ -208,6 +218,16 @@ def _draw_bar(axes: Axes, score: float, spread: float) -> None:
     text = 'no score' if not known else f'{score:.2f}' + (
         f' \N{PLUS-MINUS SIGN} {spread:.2f}' if math.isfinite(spread) else '')
     bar.text(0.015, -0.05, text, va='center', fontsize=9, transform=bar.transData)
+
+
+def _rows(frame: FrameScores) -> np.ndarray:
+    """Return the candidates of a frame, or the default grasp point where there are none."""
+    found = frame.scores
+    return found.candidates if len(found.candidates) else np.array([found.default])
+
+
+def _color(attempt: AttemptRecord) -> str:
+    return DEFAULT if not attempt.executed else HELD if attempt.success else DROPPED
 
 
 def _best(rows: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-import csv
 from importlib.metadata import PackageNotFoundError, version
 import math
 import os
@@ -13,11 +12,12 @@ import tempfile
 from typing import Any
 
 from moss_perception.cli.common import cpu_name
-from moss_perception.cli.demo.attempts import ScoredAttempt
 from moss_perception.cli.demo.source import Source
 from moss_perception.core.errors import MossError
 from moss_perception.evaluation.metrics import auroc
-from moss_perception.ros.evaluator.observer import Observer, Scores
+from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
+from moss_perception.evaluation.recorded import read_timing
+from moss_perception.evaluation.records import AttemptRecord
 import numpy as np
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
@@ -82,28 +82,28 @@ class OutputFolder:
                 return
 
 
-def count_frames(observer: Observer, source: Source) -> dict[str, int | None]:
+def count_frames(outputs: NodeOutputs, source: Source) -> dict[str, int | None]:
     """
-    Count what became of the frames.
+    Count the frames by their status.
 
     :returns: counts by name; ``None`` for what only diagnostics tell, if there were none.
     """
-    kinds = Counter(kind for _, kind in observer.fates)
-    told = {name: observer.diagnostics.get(name) for name in ('dropped', 'missing')}
+    kinds = Counter(kind for _, kind in outputs.statuses)
+    values = {name: outputs.newest.get(name) for name in ('dropped', 'missing')}
     return {
-        'in_recording': source.frames, 'in': len(observer.fates),
+        'in_recording': source.frames, 'in': len(outputs.statuses),
         **{kind: kinds[kind] for kind in ('scored', 'stored', 'skipped', 'refused')},
-        **{name: None if value is None else int(value) for name, value in told.items()}}
+        **{name: None if value is None else int(value) for name, value in values.items()}}
 
 
-def summarise_auroc(attempts: Sequence[ScoredAttempt]) -> dict[str, Any]:
+def summarise_auroc(attempts: Sequence[AttemptRecord]) -> dict[str, Any]:
     """
     Compute how well the scores rank the attempts.
 
     :returns: value or ``None``, the number of attempts it is of, and what to think of it.
     """
     scored = [a for a in attempts if math.isfinite(a.score)]
-    labels = np.array([a.attempt.outcome.success for a in scored], bool)
+    labels = np.array([a.success for a in scored], bool)
     held = int(labels.sum())
     result = {'auroc': None, 'attempts': len(scored), 'held': held,
               'note': f'an illustration on {len(scored)} attempts, not evidence'}
@@ -117,7 +117,7 @@ def summarise_auroc(attempts: Sequence[ScoredAttempt]) -> dict[str, Any]:
     return result
 
 
-def summarise_latency(timing_log: Path, scores: Sequence[Scores]) -> dict[str, Any]:
+def summarise_latency(timing_log: Path, scores: Sequence[FrameScores]) -> dict[str, Any]:
     """
     Compute the time from an image's publication to the arrival of its scores.
 
@@ -125,9 +125,7 @@ def summarise_latency(timing_log: Path, scores: Sequence[Scores]) -> dict[str, A
     :param scores: what arrived; matched by stamp.
     :returns: p50 and p95 in milliseconds, ``None`` without any, and of how many frames.
     """
-    with timing_log.open(newline='') as file:
-        published = {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
-                     for row in csv.DictReader(file)}
+    published = read_timing(timing_log)
     times_ms = [(s.received_ns - published[s.stamp_ns]) / 1e6
                 for s in scores if s.stamp_ns in published]
     p50, p95 = np.percentile(times_ms, [50, 95]) if times_ms else (None, None)
@@ -136,14 +134,14 @@ def summarise_latency(timing_log: Path, scores: Sequence[Scores]) -> dict[str, A
             'meaning': 'image published to score received, monotonic clock, matched by stamp'}
 
 
-def describe_attempt(scored: ScoredAttempt) -> dict[str, Any]:
+def describe_attempt(record: AttemptRecord, domain: str) -> dict[str, Any]:
     """Return an attempt as plain values, NaN as ``None``."""
-    outcome = scored.attempt.outcome
     return {
-        'attempt': outcome.attempt, 'object': outcome.object, 'motion': outcome.motion,
-        'domain': outcome.domain, 'decision_ns': outcome.decision_ns,
-        'scored_ns': scored.stamp_ns, 'score': _finite(scored.score),
-        'uncertainty': _finite(scored.uncertainty), 'success': outcome.success}
+        'attempt': record.attempt, 'object': record.object, 'motion': record.motion,
+        'domain': domain, 'decision_ns': record.decision_ns, 'scored_ns': record.scored_ns,
+        'source': record.source, 'score': _finite(record.score),
+        'uncertainty': _finite(record.uncertainty), 'executed': record.executed,
+        'success': record.success}
 
 
 def describe_machine() -> dict[str, Any]:
@@ -153,26 +151,29 @@ def describe_machine() -> dict[str, Any]:
             'versions': {name: found for name in _PACKAGES if (found := _version(name))}}
 
 
-def summarise(source: Source, observer: Observer, attempts: Sequence[ScoredAttempt],
-              timing_log: Path, pace: str) -> dict[str, Any]:
+def summarise(source: Source, outputs: NodeOutputs, states: Sequence[str],
+              attempts: Sequence[AttemptRecord], timing_log: Path, pace: str) -> dict[str, Any]:
     """
     Put a run in figures.
 
+    :param outputs: of the predictor.
+    :param states: of the gate.
     :param pace: how it was played, in words.
     :returns: what summary.json holds.
     """
-    ranking = summarise_auroc(attempts)
+    ranking, values = summarise_auroc(attempts), outputs.newest
+    domains = {x.outcome.attempt: x.outcome.domain for x in source.attempts}
     return {
         'recording': source.shown, 'image_topic': source.image_topic, 'pace': pace,
-        'frames': count_frames(observer, source), 'auroc': ranking['auroc'],
+        'frames': count_frames(outputs, source), 'auroc': ranking['auroc'],
         'auroc_note': ranking['note'], 'attempts_scored': ranking['attempts'],
         'attempts_held': ranking['held'],
-        'latency': summarise_latency(timing_log, observer.scores),
-        'gate_selected': 'selected' in observer.states,
-        'attempts': [describe_attempt(a) for a in attempts],
-        'model_sha256': observer.diagnostics.get('model_sha256'),
-        'engine': observer.diagnostics.get('engine'),
-        'orders': observer.diagnostics.get('orders'), 'machine': describe_machine()}
+        'attempts_not_executed': sum(not a.executed for a in attempts),
+        'latency': summarise_latency(timing_log, outputs.scores),
+        'gate_selected': 'selected' in states,
+        'attempts': [describe_attempt(a, domains[a.attempt]) for a in attempts],
+        'model_sha256': values.get('model_sha256'), 'engine': values.get('engine'),
+        'orders': values.get('orders'), 'machine': describe_machine()}
 
 
 def _finite(value: float) -> float | None:

@@ -13,9 +13,10 @@ from moss_perception.cli.demo.source import open_source, record_video, Source
 from moss_perception.cli.demo.terminal import no_score, Progress, report
 from moss_perception.core.errors import MossError
 from moss_perception.core.resources import model_path, share_directory
-from moss_perception.models.config import GraspConfig
+from moss_perception.evaluation.recorded import match
+from moss_perception.models.config import ModelConfig
 from moss_perception.models.manifest import read_header
-from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.ros.recorder.observer import Observer
 from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'
@@ -34,7 +35,7 @@ def show(options: argparse.Namespace) -> None:
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on how busy the machine is.
-        orders = '' if options.rate else ','.join(map(str, range(1, model.orders + 1)))
+        orders = '' if options.rate else model.levels[-1]
         settings = RunSettings(
             options.rate, options.model, options.sha256, options.stall, domain, orders)
         pace = f'rate {options.rate:g}' if options.rate else 'lock step'
@@ -47,7 +48,7 @@ def show(options: argparse.Namespace) -> None:
         report(summary, folder.publish())
 
 
-def watch(source: Source, settings: RunSettings, model: GraspConfig, log: Log,
+def watch(source: Source, settings: RunSettings, model: ModelConfig, log: Log,
           folder: OutputFolder, pace: str) -> dict[str, Any]:
     """
     Play a recording, show the scores, and write the results.
@@ -68,12 +69,14 @@ def watch(source: Source, settings: RunSettings, model: GraspConfig, log: Log,
         finally:
             progress.close()
     print('writing the results', flush=True)
-    attempts, heard = progress.attempts, observer.scores
-    summary = summarise(source, observer, attempts, timing_log, pace)
+    outputs = observer.outputs
+    # Anew: the last scores of an attempt may have come after its line was shown.
+    attempts = match(outputs, source.attempts).records()
+    summary = summarise(source, outputs, observer.states, attempts, timing_log, pace)
     folder.result('summary.json').write_text(
         json.dumps(summary, indent=2, allow_nan=False) + '\n')
-    plot_scores(folder.result('scores.png'), source, heard, attempts)
-    draw_contact_sheet(folder.result('contact_sheet.png'), source, heard, attempts,
+    plot_scores(folder.result('scores.png'), source, outputs.scores, attempts)
+    draw_contact_sheet(folder.result('contact_sheet.png'), source, outputs.scores, attempts,
                        model.default_point)
     return summary
 

@@ -9,7 +9,7 @@ from moss_perception.core.messages import to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.video import read_frames
-from moss_perception.evaluation import replay
+from moss_perception.evaluation import recorded_images
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 import numpy as np
 
@@ -64,7 +64,9 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
         return Source(
             path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
-            recording.start_ns, camera, executed_grasps(recording, recording.outcomes()))
+            recording.start_ns, camera, executed_grasps(
+                recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
+                if CANDIDATES_TOPIC in recording.topics else None))
 
 
 def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
@@ -74,7 +76,7 @@ def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
     :param stamps: their header stamps, nanoseconds.
     :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
-    return replay.read_images(source.path, source.image_topic, stamps)
+    return recorded_images.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:

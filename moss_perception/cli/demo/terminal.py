@@ -1,15 +1,18 @@
 """What the demo prints: its progress, the table of attempts, and the figures."""
 
+import math
 from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.demo.attempts import HEADER, score_attempt, ScoredAttempt, table_row
 from moss_perception.cli.demo.source import Source
-from moss_perception.models.config import GraspConfig
-from moss_perception.ros.evaluator.observer import Observer
+from moss_perception.evaluation.recorded import match
+from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.models.config import ModelConfig
+from moss_perception.ros.recorder.observer import Observer
 from tqdm import tqdm
 
+HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
 # Without a terminal: a line each tenth.
 _LINES = 10
 
@@ -23,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, source: Source, observer: Observer):
-        self.attempts: list[ScoredAttempt] = []
+        self._shown = 0
         self._waiting = list(source.attempts)
         self._source, self._observer = source, observer
         self._tenth = self._seen = 0
@@ -37,8 +40,8 @@ class Progress:
 
     def tick(self) -> None:
         """Show what has happened since the last call."""
-        fates = self._observer.fates
-        news, self._seen = fates[self._seen:], len(fates)
+        statuses = self._observer.statuses
+        news, self._seen = statuses[self._seen:], len(statuses)
         self._bar.update(len(news))
         tenth = _LINES * self._seen // max(1, self._source.frames)
         if self._bar.disable and tenth > self._tenth:
@@ -59,23 +62,34 @@ class Progress:
         self._bar.close()
 
     def _show_attempt(self) -> None:
-        if not self.attempts:
-            self.write(HEADER)
-        observer = self._observer
-        scored = score_attempt(
-            self._waiting.pop(0), list(observer.scores), observer.default_scores)
-        self.attempts.append(scored)
-        self.write(table_row(scored))
+        for record in match(self._observer.outputs, [self._waiting.pop(0)]).records():
+            if not self._shown:
+                self.write(HEADER)
+            self._shown += 1
+            self.write(table_row(record))
 
 
-def no_score(source: Source, observer: Observer, model: GraspConfig) -> str:
+def table_row(attempt: AttemptRecord) -> str:
+    """Write an attempt as a line of the table under :data:`HEADER`."""
+    known = math.isfinite(attempt.score)
+    mark = 'not executed' if not attempt.executed else 'no score' if not known else (
+        'right' if (attempt.score >= 0.5) == attempt.success else 'WRONG')
+    spread = f'{attempt.uncertainty:5.2f}' if math.isfinite(attempt.uncertainty) else '    -'
+    score = f'{attempt.score:5.2f}' if known else '    -'
+    outcome = '-' if not attempt.executed else 'held' if attempt.success else 'failed'
+    return (f'{attempt.attempt:7d}  {attempt.object[:10] or "-":10}  '
+            f'{attempt.motion[:12] or "-":12}  {score} {spread}   {outcome:8}  {mark}')
+
+
+def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
     """Say why no frame was scored."""
-    kinds = [kind for _, kind in observer.fates]
+    kinds = [kind for _, kind in observer.statuses]
+    values = observer.outputs.newest
     counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
-    dropped = observer.diagnostics.get('dropped', '0')
+    dropped = values.get('dropped', '0')
     if dropped != '0':
         counts += f'; {dropped} dropped, being too fast for this machine: lower --rate'
-    refusal = observer.diagnostics.get('last_refusal')
+    refusal = values.get('last_refusal')
     if refusal and set(kinds) == {'refused'}:
         return f'{source.shown}: all {len(kinds)} frames were refused, the last: {refusal}'
     if refusal:

@@ -49,3 +49,13 @@ def told_files(folder: Path) -> list[Path]:
         return [folder / Path(name).name for name in names]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         return sorted(x for x in folder.iterdir() if x.suffix in SUFFIXES)
+
+
+def custom_data(folder: Path) -> dict[str, str]:
+    """Return the texts that the recorder has kept in ``metadata.yaml``; empty without any."""
+    try:
+        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
+        found = values['rosbag2_bagfile_information'].get('custom_data') or {}
+        return {str(name): str(text) for name, text in found.items()}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}

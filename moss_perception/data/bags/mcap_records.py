@@ -1,4 +1,11 @@
-"""Read an MCAP file from front to back, as far as it goes, without its index."""
+"""
+Read an MCAP file from front to back, as far as it goes, without its index.
+
+The package ``mcap`` parses the records. Its own readers are not used for the framing: where a file
+is cut within a record they give what is left of a message as if it were whole, and of a chunk that
+is cut or damaged they give no message at all. Here a record counts only if it is whole, and a
+chunk gives the messages up to the damage, decompressed piece by piece.
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,10 +14,21 @@ from pathlib import Path
 import struct
 from typing import Any, BinaryIO
 
+from lz4.frame import LZ4FrameDecompressor
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import EndOfFile, McapError
+from mcap.opcode import Opcode
+from mcap.records import Channel, Chunk, Message, Schema
+from zstandard import ZstdDecompressor
+
 MAGIC = b'\x89MCAP0\r\n'
-_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x02
 # No message is larger; a length beyond it is that of a damaged record.
 _LARGEST = 2**31
+_PIECE = 1 << 16
+# Of a chunk, the bytes before its data, without the name of its compression.
+_CHUNK_HEAD = 40
+# What the parsers raise of bytes that make no sense, some of it by way of the standard library.
+_NONSENSE = (McapError, struct.error, UnicodeDecodeError, KeyError, ValueError)
 
 
 class CutError(Exception):
@@ -24,20 +42,20 @@ def read_mcap(file: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
     :param file: whole, cut off or damaged.
     :raises CutError: where it can be read no further.
     """
-    state: tuple[dict, dict] = ({}, {})
+    messages = _Messages()
     with file.open('rb') as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise CutError('does not begin as an MCAP file does')
         for kind, body in _records(stream):
-            if kind == _FOOTER:
+            if kind == Opcode.FOOTER:
                 return
-            if kind == _CHUNK:
+            if kind == Opcode.CHUNK:
                 inner, whole = _open_chunk(body)
-                yield from _messages(_records(inner), state)
+                yield from messages.of(_records(inner))
                 if not whole:
                     raise CutError('is cut off within a chunk')
             else:
-                yield from _messages([(kind, body)], state)
+                yield from messages.of([(kind, body)])
     raise CutError('ends without a footer, as when its recorder was killed or a copy broken off')
 
 
@@ -49,7 +67,7 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if size > _LARGEST:
             raise CutError(f'is damaged at byte {stream.tell() - 9}: a record of {size} bytes')
         body = stream.read(size)
-        if len(body) < size and kind != _CHUNK:
+        if len(body) < size and kind != Opcode.CHUNK:
             raise CutError('is cut off within a record')
         yield kind, body
 
@@ -57,79 +75,75 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _open_chunk(body: bytes) -> tuple[BinaryIO, bool]:
     """Return a chunk's records, and whether they are all there."""
     try:
-        size, = struct.unpack_from('<Q', body, 16)
-        compression, at = _text(body, 28)
-        data = body[at + 8:]
-    except (struct.error, UnicodeDecodeError) as error:
+        chunk = Chunk.read(ReadDataStream(io.BytesIO(body)))
+    except _NONSENSE as error:
         raise CutError('is cut off within a chunk') from error
-    raw = _decompress(data, compression)
-    return io.BytesIO(raw[:size]), len(raw) >= size
+    # All that follows the head, whatever the length that is written in it.
+    raw = _decompress(body[_CHUNK_HEAD + len(chunk.compression.encode()):], chunk.compression)
+    return io.BytesIO(raw[:chunk.uncompressed_size]), len(raw) >= chunk.uncompressed_size
 
 
 def _decompress(data: bytes, compression: str) -> bytes:
     """Decompress as much as is there."""
     if not compression:
         return data
-    if compression == 'lz4':
-        from lz4.frame import LZ4FrameDecompressor
-        stream = LZ4FrameDecompressor()
-    elif compression == 'zstd':
-        stream = _zstd().ZstdDecompressor()
-    else:
+    if compression not in ('lz4', 'zstd'):
         raise CutError(f'has a chunk compressed by {compression!r}: expected lz4 or zstd')
+    stream = (LZ4FrameDecompressor() if compression == 'lz4'
+              else ZstdDecompressor().decompressobj())
     parts = []
     # What is damaged raises something of the library's own; what came before stays.
     with suppress(Exception):
-        for at in range(0, len(data), 1 << 16):
-            parts.append(stream.decompress(data[at:at + (1 << 16)]))
+        for at in range(0, len(data), _PIECE):
+            parts.append(stream.decompress(data[at:at + _PIECE]))
     return b''.join(parts)
 
 
-def _zstd() -> Any:
-    try:
-        from compression import zstd
-    except ImportError:
-        from backports import zstd
-    return zstd
+class _WholeReads(ReadDataStream):
+    """A record's bytes; a text that is longer than its record is an error, and not cut."""
+
+    def read(self, length: int) -> bytes:
+        """
+        Read bytes.
+
+        :raises EndOfFile: if there are fewer.
+        """
+        data = super().read(length)
+        if len(data) < length:
+            raise EndOfFile
+        return data
 
 
-def _messages(records: Any, state: tuple[dict, dict]) -> Iterator[tuple[dict, int, bytes]]:
-    schemas, channels = state
-    for kind, body in records:
-        try:
-            if kind == _SCHEMA:
-                number, = struct.unpack_from('<H', body)
-                name, at = _text(body, 2)
-                encoding, at = _text(body, at)
-                schemas[number] = name, (encoding, _text(body, at)[0])
-            elif kind == _CHANNEL:
-                number, schema = struct.unpack_from('<HH', body)
-                topic, at = _text(body, 4)
-                _, at = _text(body, at)
-                name, definition = schemas[schema]
-                channels[number] = {'id': number, 'topic': topic, 'msgtype': name,
-                                    'definition': definition, 'offers': _offers(body, at)}
-            elif kind == _MESSAGE:
-                number, _, stamp_ns, _ = struct.unpack_from('<HIQQ', body)
-                yield channels[number], stamp_ns, body[22:]
-        except (struct.error, UnicodeDecodeError, KeyError) as error:
-            raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
+class _Messages:
+    """Parses records, and keeps the schemas and channels that messages name."""
 
+    def __init__(self):
+        self._schemas: dict[int, Schema] = {}
+        self._channels: dict[int, dict[str, Any]] = {}
 
-def _offers(body: bytes, at: int) -> str:
-    end = at + 4 + struct.unpack_from('<I', body, at)[0]
-    at += 4
-    while at < end:
-        key, at = _text(body, at)
-        value, at = _text(body, at)
-        if key == 'offered_qos_profiles':
-            return value
-    return ''
+    def of(self, records: Any) -> Iterator[tuple[dict[str, Any], int, bytes]]:
+        """
+        Yield channel, time and bytes of each message among records.
 
+        :raises CutError: at a record that makes no sense.
+        """
+        for kind, body in records:
+            stream = _WholeReads(io.BytesIO(body))
+            try:
+                if kind == Opcode.SCHEMA:
+                    schema = Schema.read(stream)
+                    self._schemas[schema.id] = schema
+                elif kind == Opcode.CHANNEL:
+                    self._add(Channel.read(stream))
+                elif kind == Opcode.MESSAGE:
+                    message = Message.read(stream, len(body))
+                    yield self._channels[message.channel_id], message.log_time, message.data
+            except _NONSENSE as error:
+                raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
 
-def _text(body: bytes, at: int) -> tuple[str, int]:
-    size, = struct.unpack_from('<I', body, at)
-    at += 4
-    if len(body) < at + size:
-        raise struct.error('text is cut off')
-    return body[at:at + size].decode(), at + size
+    def _add(self, channel: Channel) -> None:
+        schema = self._schemas[channel.schema_id]
+        self._channels[channel.id] = {
+            'id': channel.id, 'topic': channel.topic, 'msgtype': schema.name,
+            'definition': (schema.encoding, schema.data.decode()),
+            'offers': channel.metadata.get('offered_qos_profiles', '')}

@@ -152,6 +152,31 @@ class RecordingWriter:
                     for key, value in values_of(outcome).items()])
         self._write('/grasp_outcome', outcome.end_ns, status=[status])
 
+    def serialised(self, topic: str, kind: str, recorded_ns: int, data: bytes):
+        """
+        Write a message that is serialised already, on any topic.
+
+        :param kind: its type, such as ``std_msgs/msg/Header``, one of ROS 2 Jazzy's.
+        :param recorded_ns: time of the recording, nanoseconds.
+        :param data: CDR bytes.
+        :raises BagError: if the type is unknown, or nothing can be written.
+        """
+        self.add_topic(topic, kind)
+        self._put(topic, recorded_ns, data)
+
+    def add_topic(self, topic: str, kind: str):
+        """
+        Add a topic, which the recording then has even without a message.
+
+        :param kind: its type, one of ROS 2 Jazzy's.
+        :raises BagError: if the type is unknown.
+        """
+        if kind not in self._store.fielddefs:
+            raise BagError(f'{topic} is a {kind}: expected a type of ROS 2 Jazzy')
+        if topic not in self._connections:
+            self._connections[topic] = self._bag.add_connection(
+                topic, kind, typestore=self._store, offered_qos_profiles=[_RELIABLE])
+
     def _new(self, kind: str, **fields):
         return self._store.types[kind](**fields)
 
@@ -167,8 +192,11 @@ class RecordingWriter:
         header = self._new(
             'std_msgs/msg/Header', frame_id=self.frame_id, stamp=self._new(
                 'builtin_interfaces/msg/Time', sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))
-        data = self._store.serialize_cdr(self._new(kind, header=header, **fields), kind)
+        self._put(topic, stamp_ns, self._store.serialize_cdr(
+            self._new(kind, header=header, **fields), kind))
+
+    def _put(self, topic: str, recorded_ns: int, data):
         try:
-            self._bag.write(self._connections[topic], stamp_ns, data)
+            self._bag.write(self._connections[topic], recorded_ns, data)
         except OSError as error:
             raise BagError(f'could not write {self.path}: {error.strerror or error}') from error

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moss_perception.core.errors import BagError, ClipError
+from moss_perception.core.errors import BagError, ClipError, ConfigError
+from moss_perception.core.frames import check_distortion
 import numpy as np
 
-# Coefficients of each distortion model, as sensor_msgs/CameraInfo has them.
-_COEFFICIENTS = {'plumb_bob': (4, 5), 'rational_polynomial': (8,), 'equidistant': (4,)}
 # Scaling rounds sides to whole pixels.
 _SAME_SHAPE = 0.01
 
@@ -87,9 +86,7 @@ def _check(path: Path, calibration: Calibration) -> None:
             and matrix[2].tolist() == [0, 0, 1]):
         raise BagError(f'calibration {path} has the matrix {matrix.ravel().tolist()}: expected '
                        'finite numbers, focal lengths above 0 and a last row of 0, 0, 1')
-    if model not in _COEFFICIENTS:
-        raise BagError(f'calibration {path} has distortion model {model!r}: expected one of '
-                       f'{", ".join(_COEFFICIENTS)}')
-    if len(distortion) not in _COEFFICIENTS[model] or not np.isfinite(distortion).all():
-        raise BagError(f'calibration {path} has distortion {distortion.tolist()}: expected '
-                       f'{_COEFFICIENTS[model]} finite coefficients for {model}')
+    try:
+        check_distortion(model, distortion)
+    except ConfigError as error:
+        raise BagError(f'calibration {path} cannot be used: {error}') from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from moss_perception.evaluation.agreement import Agreement, agreement
 from moss_perception.evaluation.intervals import (
@@ -13,8 +14,9 @@ from moss_perception.evaluation.intervals import (
     wilson,
 )
 from moss_perception.evaluation.measures import auroc, Scored, value_of
-from moss_perception.evaluation.report.pooling import executed, Pool
-from moss_perception.evaluation.report.summary import Domain, Summary
+from moss_perception.evaluation.report import figures
+from moss_perception.evaluation.report.pooling import executed, factor_of, Pool
+from moss_perception.evaluation.report.summary import Domain, split, Summary
 import numpy as np
 
 MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
@@ -78,7 +80,7 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
 
 def task_success(one: Domain) -> Interval:
     """Tell how often an attempt succeeded; those in which nothing was executed did not."""
-    return wilson(one.counts.held, one.counts.attempts + one.pool.unexecuted)
+    return wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
@@ -122,9 +124,42 @@ def _ranked(domains: list[Domain]) -> list[str]:
     # On recorded attempts success was not the checkpoints': others selected the grasps.
     if not is_closed_loop(domains):
         return ['auroc']
-    declined = any(one.pool.unexecuted for one in domains)
+    declined = any(one.pool.not_executed for one in domains)
     return ['auroc', 'success', *(['task_success'] if declined else [])]
 
 
 def _value(one: Domain, measure: str) -> float:
     return task_success(one).value if measure == 'task_success' else one.measures[measure].value
+
+
+def values(summaries: Sequence[Summary]) -> dict[str, Any]:
+    """Give the template what tells checkpoints apart; nothing for a single one."""
+    if len(summaries) < 2:
+        return {}
+    names, found = names_of(summaries), rankings(summaries)
+    rows, closed = [], []
+    for first, _ in split(summaries[0].domains)[0]:
+        for name, summary in zip(names, summaries, strict=True):
+            mine = domain_of(summary, first.name)
+            if mine is None:
+                continue
+            other = None if summary is summaries[0] else first
+            rows.append({'name': name, 'domain': mine.name, 'measures': mine.measures,
+                         'difference': difference(other, mine) if other else None})
+            if is_closed_loop([mine]):
+                closed.append(_success(name, other, mine))
+    plots = [(one.domain, figures.svg(
+        figures.ranking, names, one.simulated, one.real, (summaries[0].reference, one.domain),
+        MEASURES[one.measure])) for one in found
+        if not factor_of(one.domain) and np.isfinite(one.simulated + one.real).all()]
+    return {'names': names, 'reference': summaries[0].reference, 'measures': MEASURES,
+            'rows': rows, 'closed': closed, 'rankings': found, 'plots': plots}
+
+
+def _success(name: str, first: Domain | None, mine: Domain) -> dict[str, Any]:
+    """Give the outcomes of grasps that a checkpoint selected itself."""
+    return {'name': name, 'domain': mine.name,
+            'attempts': mine.counts.attempts + mine.pool.not_executed,
+            'executed': mine.counts.attempts, 'success': mine.measures['success'],
+            'difference': success_less_first(first, mine) if first else None,
+            'task_success': task_success(mine)}

@@ -2,37 +2,44 @@
 
 from collections.abc import Sequence
 import math
+from typing import Any
 
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.report import figures, html
-from moss_perception.evaluation.report.pooling import factor_of
-from moss_perception.evaluation.report.quality import MEASURES, split
-from moss_perception.evaluation.report.summary import Domain, Summary
+from moss_perception.evaluation.report import figures
+from moss_perception.evaluation.report.numbers import number
+from moss_perception.evaluation.report.pooling import factor_of, shift_of
+from moss_perception.evaluation.report.quality import MEASURES
+from moss_perception.evaluation.report.summary import Domain, split, Summary
 
 # Of each, on which side of no gap it is worse.
-_SHOWN = {'auroc': 'left', 'success': 'left', 'accuracy': 'left', 'brier': 'right',
+_WORSE = {'auroc': 'left', 'success': 'left', 'accuracy': 'left', 'brier': 'right',
           'ece': 'right'}
 _DRAWN = ('auroc', 'success', 'accuracy', 'brier')
 
 
-def section(summary: Summary) -> list[html.Markup]:
-    """Show by how much each factor alone, and all together, change what is measured."""
+def values(summary: Summary) -> dict[str, Any]:
+    """
+    Give the template how much each factor alone, and all together, change what is measured.
+
+    :returns: nothing where no domain shifts a single factor.
+    """
     whole, single = split(summary.domains)
-    parts: list[html.Markup] = []
-    for shift in dict.fromkeys(_shift_of(one) for one, _ in single):
-        mine = _sorted([one for one, _ in single if _shift_of(one) == shift])
+    if not single:
+        return {}
+    shifts = []
+    for shift in dict.fromkeys(shift_of(one.name) for one, _ in single):
+        mine = _sorted([one for one, _ in single if shift_of(one.name) == shift])
         together = [pair for pair in whole if pair[0].name == shift and not pair[0].reference]
-        parts += _shift(summary, shift, mine, together)
-    title = html.tag('h2', 'Each shift alone, and all together', id='factors')
-    return [title, *parts] if parts else []
-
-
-def _shift_of(one: Domain) -> str:
-    return one.name.partition('.')[0]
+        shifts.append(_shift(summary, shift, mine, together))
+    base = summary.domains[0].measures
+    return {'shifts': shifts, 'reference': summary.reference,
+            'titles': [MEASURES[name].title for name in _WORSE],
+            'own': [f'{MEASURES[name].title} '
+                    f'{number(base[name].value, 2, MEASURES[name].percent)}' for name in _WORSE]}
 
 
 def _sorted(domains: Sequence[Domain]) -> list[Domain]:
-    """Put first what costs most AUROC, and last what can't be told."""
+    """Put first what costs most AUROC, and last those whose cost is undefined."""
     def cost(one: Domain) -> float:
         gap = one.gaps.get('auroc', Interval())
         return gap.value if gap.defined else math.inf
@@ -40,54 +47,30 @@ def _sorted(domains: Sequence[Domain]) -> list[Domain]:
 
 
 def _shift(summary: Summary, shift: str, single: list[Domain],
-           together: list[tuple[Domain, int]]) -> list[html.Markup]:
+           together: list[tuple[Domain, int]]) -> dict[str, Any]:
     shown = [*single, *(one for one, _ in together)]
     compared = any(one.gaps for one in shown)
-    head = ['factor', 'attempts', *(MEASURES[name][0] for name in _SHOWN)]
-    rows = [[_name(one, shift), one.counts.attempts,
-             *(_cell(one, name, compared) for name in _SHOWN)] for one in shown]
-    parts = [html.tag('p', line) for line in _words(summary, shift, single, bool(together))]
-    parts.append(html.table(head, rows, _caption(summary, compared), dense=True,
-                            wide=True))
-    if compared:
-        colours = dict.fromkeys((one.name for one in single), 0) | {
-            one.name: number for one, number in together}
-        parts.append(html.tag('div', *(
-            _plot(summary, shift, shown, name, colours) for name in _DRAWN), class_='figures'))
-    return parts
+    rows = [{'name': _name(one), 'together': one.name == shift, 'attempts': one.counts.attempts,
+             'cells': [{'of': (one.gaps if compared else one.measures)[name],
+                        'percent': MEASURES[name].percent} for name in _WORSE]} for one in shown]
+    colours = dict.fromkeys((one.name for one in single), 0) | {
+        one.name: colour for one, colour in together}
+    plots = [_plot(summary, shown, name, colours) for name in _DRAWN] if compared else []
+    return {'name': shift, 'words': _words(summary, shift, single, bool(together)),
+            'compared': compared, 'rows': rows, 'plots': plots}
 
 
-def _name(one: Domain, shift: str) -> html.Markup:
-    if one.name == shift:
-        return html.tag('strong', 'all together', html.tag('span', shift, class_='hint'))
-    return html.safe(factor_of(one.name).replace('_', ' '))
-
-
-def _cell(one: Domain, name: str, compared: bool) -> html.Markup:
-    percent = MEASURES[name][2]
-    return html.figure(one.gaps[name] if compared else one.measures[name], percent, compared,
-                       digits=2, brief=True)
-
-
-def _caption(summary: Summary, compared: bool) -> str:
-    if not compared:
-        return (f'There is no recording of {summary.reference}, so these are the figures '
-                'themselves and not their gaps.')
-    base = summary.domains[0].measures
-    own = ', '.join(f'{MEASURES[name][0]} {html.number(base[name].value, 2, MEASURES[name][2])}'
-                    for name in _SHOWN)
-    return (f'Gaps from {summary.reference}, each with its 95 % interval: shares by Newcombe, '
-            f'the others by drawing episodes with replacement. In {summary.reference} itself: '
-            f'{own}. Success is that of all attempts, whatever their score.')
+def _name(one: Domain) -> str:
+    return factor_of(one.name).replace('_', ' ')
 
 
 def _words(summary: Summary, shift: str, single: list[Domain], together: bool) -> list[str]:
     """Say which factors alone cost AUROC beyond chance, and what is missing."""
-    gaps = {factor_of(one.name).replace('_', ' '): one.gaps['auroc'] for one in single
+    gaps = {_name(one): one.gaps['auroc'] for one in single
             if one.gaps and one.gaps['auroc'].defined}
     lines = []
     if gaps:
-        sure = [f'{name} ({html.number(of.value, 2, sign=True)})' for name, of in gaps.items()
+        sure = [f'{name} ({number(of.value, 2, sign=True)})' for name, of in gaps.items()
                 if of.high < 0]
         lines.append(f'Alone, {", ".join(sure)} cost{"s" * (len(sure) == 1)} AUROC beyond chance.'
                      if sure else 'Of no factor alone can these attempts tell its gap of AUROC '
@@ -97,18 +80,15 @@ def _words(summary: Summary, shift: str, single: list[Domain], together: bool) -
     return lines
 
 
-def _plot(summary: Summary, shift: str, shown: list[Domain], name: str,
-          colours: dict[str, int]) -> html.Markup:
-    title, _, percent = MEASURES[name]
-    rows = [('all together' if one.name == shift else factor_of(one.name).replace('_', ' '),
+def _plot(summary: Summary, shown: list[Domain], name: str,
+          colours: dict[str, int]) -> dict[str, Any]:
+    title, percent = MEASURES[name].title, MEASURES[name].percent
+    rows = [(_name(one) or 'all together',
              _in_points(one.gaps[name]) if percent else one.gaps[name], colours[one.name])
             for one in shown]
     axis = f'{title} − that of {summary.reference}' + ', percentage points' * percent
-    return html.plot(
-        figures.svg(figures.forest, rows, axis, 0.0, True),
-        f'gap of {title} by single factor',
-        f'{title}: {_SHOWN[name]} of the dotted line is worse than {summary.reference}; hollow '
-        'where the interval reaches it.')
+    return {'svg': figures.svg(figures.forest, rows, axis, 0.0, True), 'title': title,
+            'worse': _WORSE[name]}
 
 
 def _in_points(of: Interval) -> Interval:

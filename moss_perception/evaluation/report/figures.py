@@ -7,7 +7,16 @@ import matplotlib
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.report.style import DOMAINS, FAILED, HELD, INK, LINE, MUTED, PAPER
+from moss_perception.evaluation.report.colours import (
+    colour_of,
+    DOMAINS,
+    FAILED,
+    HELD,
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+)
 from moss_perception.evaluation.report.summary import Calibration, Domain
 import numpy as np
 
@@ -24,11 +33,6 @@ _MANY = 100
 _BINS = np.linspace(0, 1, 21)
 # So that lines can be told apart without their colours.
 _DASHES = ('-', '--', '-.', ':')
-
-
-def colour_of(number: int) -> str:
-    """Choose a domain's colour by its place; the reference stands first."""
-    return DOMAINS[number % len(DOMAINS)]
 
 
 def _new(height: float, width: float = _WIDTH, **options):
@@ -92,7 +96,7 @@ def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
         axes.plot(false, true, color=colour_of(number), linewidth=1.8,
                   linestyle=_DASHES[number % len(_DASHES)], label=one.name)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal',
-             xlabel='failures that are let pass', ylabel='successes that are let pass')
+             xlabel='failures that are accepted', ylabel='successes that are accepted')
     axes.legend(loc='lower right')
     return figure
 

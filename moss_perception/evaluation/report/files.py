@@ -64,7 +64,7 @@ def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     found = {'reference': one.reference, 'counts': asdict(one.counts),
-             'unexecuted': one.pool.unexecuted,
+             'not_executed': one.pool.not_executed,
              'task_success': asdict(task_success(one)) if is_closed_loop([one]) else None,
              'measures': {name: asdict(of) for name, of in one.measures.items()},
              'gaps': {name: asdict(of) for name, of in one.gaps.items()},
@@ -84,8 +84,9 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _recording(bag: BagRecord) -> dict[str, Any]:
     names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
-             'missing', 'resets', 'elapsed_s', 'unmatched', 'notes', 'lost_share')
-    return {**{name: getattr(bag, name) for name in names}, 'attempts': len(bag.attempts),
+             'missing', 'resets', 'elapsed_s', 'notes', 'lost_share')
+    return {**{name: getattr(bag, name) for name in names},
+            'unmatched': [str(one) for one in bag.unmatched], 'attempts': len(bag.attempts),
             'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),
             'latency': costs([bag]), **played.as_values(bag)}
 

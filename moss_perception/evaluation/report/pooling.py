@@ -8,6 +8,7 @@ from moss_perception.evaluation.measures import Scored
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
 
+# A domain that shifts one factor alone, such as shifted.motion_blur.
 _FACTOR = re.compile(r'\w+\.([a-z_]+)')
 
 
@@ -22,14 +23,14 @@ class Pool:
         executed, of which nothing can be said.
     :ivar episodes: which attempts belong together, shape ``(N,)``: those of one recording that
         overlap in time share frames, and so are drawn together.
-    :ivar unexecuted: attempts in which no grasp was executed.
+    :ivar not_executed: attempts in which no grasp was executed.
     """
 
     name: str
     bags: tuple[BagRecord, ...]
     attempts: tuple[AttemptRecord, ...]
     episodes: np.ndarray
-    unexecuted: int = 0
+    not_executed: int = 0
 
     @property
     def labels(self) -> np.ndarray:
@@ -75,6 +76,11 @@ def factor_of(domain: str) -> str:
     """
     found = _FACTOR.fullmatch(domain)
     return found[1] if found else ''
+
+
+def shift_of(domain: str) -> str:
+    """Return the shift that a domain belongs to: ``shifted`` of ``shifted.motion_blur``."""
+    return domain.partition('.')[0] if factor_of(domain) else domain
 
 
 def name_of(bag: BagRecord) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from moss_perception.evaluation import shown
 from moss_perception.evaluation.pictures import to_jpeg
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.evaluation.report import figures, html
-from moss_perception.evaluation.report.summary import Domain
+from moss_perception.evaluation.report import figures
+from moss_perception.evaluation.report.summary import Domain, split, Summary
 import numpy as np
 
 Images = Callable[[BagRecord, set[int]], Mapping[int, np.ndarray]]
@@ -49,48 +50,41 @@ def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarr
             for stamp, image in images(bag, stamps).items()}
 
 
-def draw(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
-         threshold: float) -> html.Markup:
-    """Make a strip: its frames under their scores, and the score's course."""
+def values(summary: Summary, images: Images | None) -> dict[str, Any]:
+    """Give the template the strips of each domain; nothing where no attempt has a score."""
+    domains = []
+    for one, _ in split(summary.domains)[0]:
+        chosen = choose(one)
+        frames = fetch(chosen, images) if images else {}
+        if chosen:
+            domains.append((one.name, [_strip(x, frames, summary.threshold) for x in chosen]))
+    return {'domains': domains} if domains else {}
+
+
+def _strip(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
+           threshold: float) -> dict[str, Any]:
+    """Give a strip's frames with their scores, and the plot of the scores over time."""
     attempt, known = strip.attempt, np.isfinite(strip.attempt.scores)
-    stills = [_frame(attempt, n, frames.get((id(strip.bag), int(shown.stamps_of(attempt)[n]))))
-              for n in shown.moments(attempt)] if frames else []
     first = next((frame for (key, _), frame in frames.items() if key == id(strip.bag)), None)
-    aspect = f'--aspect: {first.shape[1]} / {first.shape[0]}' if first is not None else ''
-    parts = [html.tag('h3', f'{strip.kind}: attempt {attempt.attempt} ', html.tag(
-        'span', 'held' if attempt.success else 'failed',
-        class_='held' if attempt.success else 'failed'))]
-    parts.append(html.tag('p', _words(strip), class_='note'))
-    reel = [html.tag('div', *stills, class_='frames', style=aspect)] if stills else []
+    course = None
     if known.sum() > 1:
         end_s = (attempt.end_ns - attempt.decision_ns) / 1e9
-        reel.append(html.plot(figures.svg(
-            figures.course, attempt.times_s[known], attempt.scores[known], end_s,
-            attempt.success, threshold), f'score of attempt {attempt.attempt} over time'))
-    return html.tag('div', *parts, html.tag('div', *reel, class_='reel') if reel else '',
-                    class_='strip')
-
-
-def _words(strip: Strip) -> str:
-    attempt = strip.attempt
-    spread = (f' ± {attempt.uncertainty:.2f}' if np.isfinite(attempt.uncertainty) else '')
+        course = figures.svg(figures.course, attempt.times_s[known], attempt.scores[known], end_s,
+                             attempt.success, threshold)
     what = ', '.join(x.replace('_', ' ') for x in (attempt.object, attempt.motion) if x)
-    default = ' (of the default grasp point)' if attempt.source == 'default' else ''
-    return (f'{strip.why}: {attempt.score:.2f}{spread} at the decision{default}'
-            + (f'. {what[0].upper()}{what[1:]}' if what else '') + f'. {strip.bag.path}')
+    return {'kind': strip.kind, 'why': strip.why, 'attempt': attempt,
+            'spread': attempt.uncertainty if np.isfinite(attempt.uncertainty) else None,
+            'what': what[:1].upper() + what[1:], 'recording': strip.bag.path,
+            'aspect': f'{first.shape[1]} / {first.shape[0]}' if first is not None else '1 / 1',
+            'stills': [_still(attempt, n, frames.get(
+                (id(strip.bag), int(shown.stamps_of(attempt)[n]))))
+                for n in shown.moments(attempt)] if frames else [], 'course': course}
 
 
-def _frame(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> html.Markup:
-    score, stamp = attempt.scores[index], shown.stamps_of(attempt)[index]
-    decision = stamp == (attempt.scored_ns or attempt.decision_ns)
-    known = np.isfinite(score)
-    said = f'score {score:.2f}' if known else 'not scored'
-    seconds = html.number(float(attempt.times_s[index]), 1, sign=True)
-    seen = (html.tag('div', 'frame not available', class_='none') if image is None else
-            html.picture(to_jpeg(image), 'jpeg', f'frame at {seconds} s, {said}'))
-    over = [html.tag('span', f'{score:.2f}', class_='over')] if known else []
-    return html.tag(
-        'figure', seen, *over, html.tag('div', html.tag(
-            'i', style=f'width: {100 * score:.0f}%') if known else '', class_='bar'),
-        html.tag('figcaption', 'decision' if decision else f'{seconds} s'),
-        class_='frame decision' if decision else 'frame')
+def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict[str, Any]:
+    score = float(attempt.scores[index])
+    return {'time_s': float(attempt.times_s[index]),
+            'score': score if np.isfinite(score) else None,
+            'decision': shown.stamps_of(attempt)[index] == (
+                attempt.scored_ns or attempt.decision_ns),
+            'jpeg': None if image is None else to_jpeg(image)}

@@ -1,6 +1,7 @@
 """What a report says, as values: measures by domain, gaps, calibration, the shift monitor."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moss_perception.evaluation import early, measures, reliability
@@ -15,7 +16,7 @@ from moss_perception.evaluation.intervals import (
 )
 from moss_perception.evaluation.measures import Scored, value_of
 from moss_perception.evaluation.records import Evaluation
-from moss_perception.evaluation.report.pooling import Pool, pool
+from moss_perception.evaluation.report.pooling import factor_of, Pool, pool
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
@@ -145,6 +146,13 @@ class Summary:
     domains: tuple[Domain, ...]
 
 
+def split(domains: Sequence[Domain]) -> tuple[list[tuple[Domain, int]], list[tuple[Domain, int]]]:
+    """Part whole domains from single factors of a shift, each with its colour's number."""
+    numbered = [(one, number) for number, one in enumerate(domains)]
+    return ([pair for pair in numbered if not factor_of(pair[0].name)],
+            [pair for pair in numbered if factor_of(pair[0].name)])
+
+
 def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float = 0.5,
               repeats: int = REPEATS) -> Summary:
     """
@@ -232,7 +240,7 @@ def _calibrate(one: Pool, own_measures: dict[str, Interval],
                repeats: int) -> dict[str, Calibration]:
     sample = one.scored
     found = {'before': _calibration(sample, repeats, own_measures)}
-    if fitted and np.isfinite(fitted.value):
+    if fitted and fitted.fitted:
         scores = (reliability.scale_across(sample) if one.name == fitted.domain
                   else reliability.scale(sample.scores, fitted.value))
         found['after'] = _calibration(Scored(scores, sample.labels, sample.episodes), repeats)

@@ -9,7 +9,8 @@ from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.thresholds import check, parse, Requirement, Verdict
 
-_NEEDS = {'scipy': 'scipy', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib'}
+_NEEDS = {'scipy': 'scipy', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib',
+          'jinja2': 'jinja2'}
 
 
 def require() -> None:
@@ -41,7 +42,8 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
     :param success_definition: what counts as a success, in a sentence; empty for the usual one.
     :returns: whether all requirements hold, and each of them.
     :raises ConfigError: if a requirement can't be understood, or there is no evaluation.
-    :raises MossError: if SciPy, scikit-learn or matplotlib is missing, or nothing can be written.
+    :raises MossError: if SciPy, scikit-learn, matplotlib or jinja2 is missing, or nothing can be
+        written.
     """
     require()
     # These load what require() has just looked for.

@@ -2,6 +2,7 @@
 
 from collections import Counter
 import logging
+import math
 import sys
 import threading
 import time
@@ -9,43 +10,44 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
-from moss_perception.core.errors import CandidateError, ConfigError, SimulationError
+from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
 from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.cell.topics import CellTopics
 from moss_perception.ros.common.conversions import to_candidates
 from moss_perception.ros.common.diagnostics import OK, status, WARN
 from moss_perception.ros.common.parameters import read_settings
-from moss_perception.ros.common.spinning import run_node, serving
+from moss_perception.ros.common.spinning import run_node, serving, spin_until
 import numpy as np
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 _BEAT_S = 1.0
 _POLL_S = 0.05
-# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+# We discover a node's endpoints shortly before it discovers ours; DDS cannot tell us when.
 _SETTLE_S = 0.25
 _THROTTLE_S = 5.0
-# Less is the jitter of a machine that does something else, too.
+# A shorter delay is the normal jitter of a machine with other load.
 _BEHIND_S = 0.1
-# A little more than the period of 3 s in which Fast DDS asks for acknowledgements by default.
+# A little more than the 3 s after which Fast DDS requests acknowledgements by default.
 _LAST_ACK_S = 4.0
 _END_S = 10.0
 
 
 class SimCell(Node):
     """
-    Publishes what a simulated cell shows, and hands it the grasps that are selected.
+    Publishes the images of a simulated cell and passes the selected grasps to it.
 
-    The cell has a thread of its own, since an OpenGL context stays in one.
+    The cell runs in its own thread, because an OpenGL context belongs to one thread.
 
-    :raises ConfigError: if a parameter given at start is not allowed.
+    :raises ConfigError: if a parameter given at the start is not allowed.
     :raises SimulationError: if MuJoCo is not installed.
     """
 
     def __init__(self):
         super().__init__('sim_cell')
         settings = read_settings(self, CellSettings)
-        # Imported here: a robot has no use for MuJoCo.
+        # Imported here, because a robot does not need MuJoCo.
         from moss_perception.simulation.live import LiveCell
         from moss_perception.simulation.selection import Selections
         self._settings = settings
@@ -58,22 +60,18 @@ class SimCell(Node):
         self._error: BaseException | None = None
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # Steady: with use_sim_time, the clock is this node's own to publish.
+        # Steady, because with use_sim_time this node itself publishes the clock.
         self.create_timer(_BEAT_S, self._on_beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         for row in self._topics.rows():
             self.get_logger().info(f'out {row}')
         self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
 
     def start(self) -> None:
-        """Let the cell run, once someone sees it."""
+        """Start the cell; it runs as soon as its images have a subscriber."""
         self._thread.start()
 
     def finish(self) -> None:
-        """
-        End the cell and say what it has done.
-
-        :raises MossError: if it ended by a known error, or had to skip scenes.
-        """
+        """Stop the cell and log a summary."""
         self.live.stop()
         self._thread.join(_END_S)
         pace = self.live.pace
@@ -83,22 +81,29 @@ class SimCell(Node):
         if pace.real_time:
             line += f'; at most {pace.worst_s:.3f} s behind real time'
         self.get_logger().info(line)
+
+    def check(self) -> None:
+        """
+        Check that the cell has played all its scenes.
+
+        :raises MossError: if the cell failed, or skipped scenes.
+        """
         if self._error is not None:
             raise self._error
         if skipped := sum(self.live.progress.skipped.values()):
-            raise SimulationError(f'{skipped} scenes could not be played to their end')
+            raise SimulationError(f'{skipped} scenes could not be played to the end')
 
     def flush(self) -> None:
-        """Wait until the last outcome has arrived."""
+        """Wait until the subscribers have received the last outcome."""
         self._topics.flush(_LAST_ACK_S)
 
     def _run(self) -> None:
         try:
-            # In this thread, which the OpenGL context belongs to.
+            # In this thread, because the OpenGL context belongs to it.
             from moss_perception.simulation.renderer import Renderer
             renderer = Renderer()
             try:
-                self._wait_for_audience()
+                self._wait_for_subscriber()
                 self.live.run(renderer)
             finally:
                 renderer.close()
@@ -107,13 +112,13 @@ class SimCell(Node):
         finally:
             self.done.set()
 
-    def _wait_for_audience(self) -> None:
+    def _wait_for_subscriber(self) -> None:
         deadline = time.monotonic() + self._settings.start_delay
         while not self._topics.is_seen and not self.live.stopped:
             if time.monotonic() >= deadline:
                 self.get_logger().warning(
                     f'nobody subscribes to {self._topics.image_topic} after '
-                    f'{self._settings.start_delay:g} s: beginning anyway')
+                    f'{self._settings.start_delay:g} s: starting anyway')
                 return
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)
@@ -144,7 +149,7 @@ class SimCell(Node):
             level = WARN
             message = f'{pace.behind_s:.1f} s behind real time'
             self.get_logger().warning(
-                f'{message}: a lower rate, or real_time:=false, would help',
+                f'{message}: set a lower rate, or real_time:=false',
                 throttle_duration_sec=_THROTTLE_S)
         values: dict[str, Any] = {
             'attempt': progress.attempt, 'phase': progress.phase, 'frames': progress.frames,
@@ -178,24 +183,31 @@ def _listed(counts: Counter) -> str:
 
 
 def _work(node: SimCell) -> None:
-    """Listen until the cell has ended."""
+    """Serve the node until the cell has ended."""
     node.start()
     try:
         with serving(node) as spin:
-            while not node.done.is_set():
-                spin(_POLL_S)
+            spin_until(spin, node.done.is_set, math.inf, _POLL_S)
             node.flush()
-    finally:
+    except KeyboardInterrupt:
         node.finish()
+        try:
+            node.check()
+        except MossError as error:
+            # Only logged: the exit status is that of an interrupt.
+            node.get_logger().error(str(error))
+        raise
+    node.finish()
+    node.check()
 
 
 def main(args: list[str] | None = None) -> int:
     """
-    Run the node until its attempts are over, or it is told to stop.
+    Run the node until its attempts are over or it is interrupted.
 
-    :param args: command line, for ROS; ``None`` for the process's own.
-    :returns: exit status: 0 at the end; 1 on a known error, or if scenes had to be skipped; 130
-        if interrupted.
+    :param args: command line with ROS arguments; ``None`` takes the process's own.
+    :returns: exit status: 0 at the end, 1 on a known error or if scenes were skipped, 130 if
+        interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
     return run_node('sim_cell', SimCell, _work, args, interrupted=130)

@@ -1,4 +1,4 @@
-"""What sim_cell publishes: the contract's topics, from arrays."""
+"""The publishers of sim_cell."""
 
 import array
 import math
@@ -24,15 +24,15 @@ class CellTopics:
     The publishers of sim_cell; a :class:`moss_perception.simulation.live_config.Feed`.
 
     :param node: an rclpy node.
-    :param frame_id: of every header.
-    :param compressed: whether images go out as JPEG.
+    :param frame_id: frame of every header.
+    :param compressed: whether images are published as JPEG.
     :param with_clock: whether ``/clock`` is published.
     """
 
     def __init__(self, node: Any, frame_id: str, compressed: bool, with_clock: bool):
         self._frame_id, self._compressed = frame_id, compressed
         make = node.create_publisher
-        # The resolved name: remapping image moves image/compressed too.
+        # The resolved name, so that remapping image moves image/compressed too.
         name = node.resolve_topic_name('image')
         self._image = make(CompressedImage, f'{name}/compressed', _DEPTH) if compressed \
             else make(Image, name, _DEPTH)
@@ -52,12 +52,12 @@ class CellTopics:
         return self._image.topic_name
 
     def rows(self) -> list[str]:
-        """Describe the publishers, a line each."""
+        """Describe the publishers, one line each."""
         every = [self._image, self._info, self._candidates, self._outcome, self._clock]
         return [f'{p.topic_name} {type_name(p.msg_type)}' for p in every if p is not None]
 
     def clock(self, stamp_ns: int) -> None:
-        """Publish the simulated time, where asked for."""
+        """Publish the simulated time, if /clock is published."""
         if self._clock is not None:
             self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
 
@@ -66,12 +66,12 @@ class CellTopics:
         self._info.publish(camera_info(self._header(stamp_ns), width, height, matrix))
 
     def candidates(self, stamp_ns: int, grasps: np.ndarray) -> None:
-        """Publish grasps of the optical frame, shape ``(K, 4)``."""
+        """Publish grasps in the optical frame, shape ``(K, 4)``."""
         self._candidates.publish(PoseArray(
             header=self._header(stamp_ns), poses=[grasp_to_pose(grasp) for grasp in grasps]))
 
     def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int) -> None:
-        """Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if someone wants it."""
+        """Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if it has a subscriber."""
         if not self.is_seen:
             return
         if not self._compressed:
@@ -82,11 +82,11 @@ class CellTopics:
             data=array.array('B', encode(image, jpeg_quality))))
 
     def outcome(self, message: str, **fields: Any) -> None:
-        """Publish how an attempt ended, stamped with its end."""
+        """Publish the outcome of an attempt, stamped with its end."""
         self._outcome.publish(outcome_to_array(message, Outcome(**fields), self._frame_id))
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until the outcomes have arrived, so that a process may end after the last."""
+        """Wait until the subscribers have received all outcomes."""
         acknowledged(self._outcome, timeout_s)
 
     def _header(self, stamp_ns: int) -> Any:
@@ -119,7 +119,7 @@ def camera_info(head: Any, width: int, height: int, matrix: np.ndarray) -> Camer
 
 
 def outcome_to_array(message: str, outcome: Outcome, frame_id: str) -> DiagnosticArray:
-    """Write how an attempt ended, as recordings have it."""
+    """Write the outcome of an attempt, as recordings have it."""
     return DiagnosticArray(header=header(outcome.end_ns, frame_id), status=[status(
         f'attempt/{outcome.attempt}', OK if outcome.success else WARN, message,
         values_of(outcome), 'sim_cell')])

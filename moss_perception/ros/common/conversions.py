@@ -5,7 +5,6 @@ import array
 from builtin_interfaces.msg import Time
 from moss_perception.core.frames import Prediction
 from moss_perception.core.messages import (
-    COEFFICIENTS,
     stamp_to_ns,
     to_camera,
     to_candidates,
@@ -17,7 +16,7 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 __all__ = [
-    'COEFFICIENTS', 'features_to_image', 'header', 'ns_to_stamp', 'rgb_to_image',
+    'features_to_image', 'header', 'ns_to_stamp', 'rgb_to_image',
     'scores_to_cloud', 'stamp_to_ns', 'to_camera', 'to_candidates', 'to_frame']
 
 
@@ -39,7 +38,7 @@ def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
     rows = rows_of(prediction)
     size = rows.dtype.itemsize
-    floats = [rows[name] for name in rows.dtype.names if rows.dtype[name].kind == 'f']
+    floats = [rows[name] for name in rows.dtype.names or () if rows.dtype[name].kind == 'f']
     return PointCloud2(
         header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
         fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)

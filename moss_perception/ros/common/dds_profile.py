@@ -1,4 +1,4 @@
-"""Have Fast DDS ask for acknowledgements often enough for lock step."""
+"""Make Fast DDS request acknowledgements often enough for lock step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,21 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+# The variable that names the profile, and the tag for the period, by major version of Fast DDS.
+# Each version rejects a profile with the other's tag.
+VARIABLES = {
+    'FASTRTPS_DEFAULT_PROFILES_FILE': 'heartbeatPeriod',  # 2, as in ROS 2 Humble and Jazzy
+    'FASTDDS_DEFAULT_PROFILES_FILE': 'heartbeat_period',  # 3, as in ROS 2 Kilted
+}
 
-# A writer asks every 3 s unless told otherwise, and only a profile can tell it.
+# By default a writer requests acknowledgements every 3 s; only a profile can change that.
 PROFILE = """\
 <?xml version="1.0" encoding="UTF-8" ?>
 <dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
   <profiles>
     <data_writer profile_name="quick_acknowledgement" is_default_profile="true">
       <times>
-        <heartbeatPeriod><sec>0</sec><nanosec>4000000</nanosec></heartbeatPeriod>
+        <{tag}><sec>0</sec><nanosec>4000000</nanosec></{tag}>
       </times>
     </data_writer>
   </profiles>
@@ -23,23 +28,28 @@ PROFILE = """\
 """
 
 
+def user_profile() -> str:
+    """Return the variable by which the user has set a profile; empty if there is none."""
+    return next((name for name in VARIABLES if name in os.environ), '')
+
+
 @contextmanager
-def quick_acknowledgement() -> Iterator[bool]:
+def quick_acknowledgement() -> Iterator[None]:
     """
-    Set the profile for the participant that is created within the context.
+    Set the profile for a participant that is created within the context.
 
-    Another middleware ignores it; a profile that the user has set stays.
-
-    :returns: whether it was set.
+    Other middlewares ignore it. A profile that the user has set is kept.
     """
-    if VARIABLE in os.environ:
-        yield False
+    if user_profile():
+        yield
         return
     with TemporaryDirectory(prefix='moss_perception_') as folder:
-        path = Path(folder) / 'quick_acknowledgement.xml'
-        path.write_text(PROFILE, encoding='utf-8')
-        os.environ[VARIABLE] = str(path)
+        for name, tag in VARIABLES.items():
+            path = Path(folder) / f'{name.lower()}.xml'
+            path.write_text(PROFILE.format(tag=tag), encoding='utf-8')
+            os.environ[name] = str(path)
         try:
-            yield True
+            yield
         finally:
-            del os.environ[VARIABLE]
+            for name in VARIABLES:
+                os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""What grasp_predictor says of itself once a second."""
+"""The level and message that grasp_predictor publishes once a second, and throttled logging."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -15,9 +15,9 @@ OK, WARN, ERROR, STALE = (
 
 class Throttle:
     """
-    Lets a message through only so often, each kind by itself.
+    Limits how often a message of each kind is logged.
 
-    :param period_s: seconds between two of a kind.
+    :param period_s: shortest time between two messages of a kind, seconds.
     :param clock: returns seconds that never go back.
     """
 
@@ -28,7 +28,7 @@ class Throttle:
 
     def allows(self, kind: str) -> bool:
         """
-        Tell whether a message may be said now; if so, the next one of its kind has to wait.
+        Return whether a message may be logged now; if so, the next of its kind has to wait.
 
         :param kind: what is counted as the same message.
         """
@@ -41,9 +41,9 @@ class Throttle:
 
 class Tally:
     """
-    Says each event of a kind; in a flood only some, with how many were not said.
+    Logs each event of a kind; in a burst only some, with the number of the omitted ones.
 
-    :param burst: of one kind, so many lines within the period are said.
+    :param burst: most lines of one kind within the period.
     :param period_s: seconds.
     :param clock: returns seconds that never go back.
     """
@@ -51,8 +51,8 @@ class Tally:
     def __init__(self, burst: int = 10, period_s: float = 5.0,
                  clock: Callable[[], float] = time.monotonic):
         self._burst, self._period_s, self._clock = burst, period_s, clock
-        self._said: dict[str, deque[float]] = {}
-        self._held: Counter = Counter()
+        self._logged: dict[str, deque[float]] = {}
+        self._omitted: Counter = Counter()
 
     def line(self, kind: str, times: int = 1) -> str:
         """
@@ -60,14 +60,14 @@ class Tally:
 
         :param kind: what happened.
         :param times: how often, since the last call.
-        :returns: what to say; empty if nothing is to be said now.
+        :returns: the line to log; empty if nothing is to be logged now.
         """
-        self._held[kind] += times
-        said, now = self._said.setdefault(kind, deque(maxlen=self._burst)), self._clock()
-        if len(said) == self._burst and now - said[0] < self._period_s:
+        self._omitted[kind] += times
+        logged, now = self._logged.setdefault(kind, deque(maxlen=self._burst)), self._clock()
+        if len(logged) == self._burst and now - logged[0] < self._period_s:
             return ''
-        said.append(now)
-        count = self._held.pop(kind)
+        logged.append(now)
+        count = self._omitted.pop(kind)
         return kind if count == 1 else f'{kind} ({count} times since the last line)'
 
 
@@ -75,7 +75,7 @@ class Rolling:
     """
     Percentiles of the newest durations.
 
-    :param size: how many are looked at.
+    :param size: number of durations that are kept.
     """
 
     def __init__(self, size: int = 200):
@@ -101,9 +101,9 @@ class Rolling:
 
 
 @dataclass
-class Beat:
+class DiagnosticsSample:
     """
-    Totals at one diagnostics beat, to be compared with those at the next.
+    Totals at one diagnostics message, to be compared with those at the next.
 
     :ivar time_s: monotonic seconds.
     """
@@ -118,7 +118,7 @@ class Beat:
 @dataclass(frozen=True)
 class Health:
     """
-    What an active node knows of itself.
+    The state of an active node.
 
     :ivar topic: the image topic.
     :ivar since_frame_s: seconds since the last image; ``None`` before the first.
@@ -143,12 +143,13 @@ class Health:
     strangeness: float | None = None
 
 
-def judge(health: Health, before: Beat, now: Beat, stale_s: float = 2.0) -> tuple[bytes, str]:
+def judge(health: Health, before: DiagnosticsSample, now: DiagnosticsSample,
+          stale_s: float = 2.0) -> tuple[bytes, str]:
     """
-    Put an active node's state in one level and one message.
+    Reduce the state of an active node to one level and one message.
 
-    :param health: what the node knows.
-    :param before: totals at the beat before.
+    :param health: the state.
+    :param before: totals at the message before.
     :param now: totals at present.
     :param stale_s: seconds without an image after which the results are stale.
     :returns: level and message.
@@ -172,7 +173,7 @@ def judge(health: Health, before: Beat, now: Beat, stale_s: float = 2.0) -> tupl
         return WARN, health.problem
     if health.strangeness is not None:
         return WARN, (f'out of distribution: novelty {health.strangeness:.2f}, expected at most '
-                      '1; the scores are not to be trusted on what the camera shows')
+                      '1; do not trust the scores for what the camera shows')
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'
     return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'
@@ -183,11 +184,11 @@ def status(name: str, level: bytes, message: str, values: dict[str, Any],
     """
     Build a status message.
 
-    :param name: who speaks.
+    :param name: name of the node.
     :param level: ``OK``, ``WARN``, ``ERROR`` or ``STALE``.
     :param message: the state in words.
     :param values: numbers and words by key; floats are written with three decimals.
-    :param hardware_id: what it runs on.
+    :param hardware_id: the hardware or simulator.
     """
     pairs = [KeyValue(key=key, value=f'{value:.3f}' if isinstance(value, float) else str(value))
              for key, value in values.items()]

@@ -1,4 +1,4 @@
-"""Subscriptions that follow what the publishers offer, and say so where nothing can match."""
+"""Subscriptions that adapt their QoS to the publishers, and report a mismatch."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 TRANSIENT, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
-# So many messages may wait for the other of two subscriptions; and none is later than this.
+# Messages remembered to recognise duplicates, and the largest delay between two subscriptions.
 _REMEMBERED = 1000
 _LATE_NS = 1_000_000_000
 
@@ -22,13 +22,13 @@ def type_name(message_type: Any) -> str:
 
 class MatchedSubscription:
     """
-    A subscription that hears every publisher, as reliably as all of them allow.
+    A subscription that receives from every publisher, as reliably as all of them allow.
 
-    It starts as best effort, which matches every publisher. :meth:`check`, called now and then
-    by the node, looks at the graph and makes the subscription anew where something stronger, or
-    weaker, fits by now. The old one goes a check after the new one is matched, so that no message
-    falls between the two. Until then what the new one hears waits, and is passed on afterwards
-    unless the old one has heard it: each message once, and in the order of publishing.
+    It starts as best effort, which matches every publisher. The node calls :meth:`check`
+    regularly; it reads the graph and creates a new subscription if another QoS fits better. The
+    old one is removed one check after the new one has matched, so that no message is lost. Until
+    then messages of the new one wait; those that the old one has not received are passed on
+    afterwards. Each message arrives once, in the order of publishing.
 
     :param node: an rclpy node.
     :param message_type: the message's class, with a header.
@@ -36,11 +36,13 @@ class MatchedSubscription:
     :param callback: called with each message.
     :param reliability: ``match``, ``best_effort`` or ``reliable``.
     :param depth: messages that wait in the middleware.
-    :param latched: also ask for the last message from before, where all publishers keep it.
+    :param latched: also request the last earlier message, if all publishers keep it.
+    :param raw: whether the callback takes serialised messages, CDR bytes.
     """
 
     def __init__(self, node: Any, message_type: Any, topic: str, callback: Callable[[Any], None],
-                 reliability: str = 'match', depth: int = 5, latched: bool = False):
+                 reliability: str = 'match', depth: int = 5, latched: bool = False,
+                 raw: bool = False):
         self.topic = topic
         self.message_type = message_type
         self._node = node
@@ -48,7 +50,8 @@ class MatchedSubscription:
         self._wanted = reliability
         self._depth = depth
         self._latched = latched
-        self._ears: list[_Ear] = []
+        self._raw = raw
+        self._subscriptions: list[_Subscription] = []
         self._passed: dict[tuple[int, int], None] = {}
         self._handed_over_ns = 0
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
@@ -66,9 +69,9 @@ class MatchedSubscription:
 
     def check(self) -> bool:
         """
-        Look at the graph and follow it.
+        Adapt the subscription to the graph.
 
-        :returns: whether the subscription was made anew.
+        :returns: whether a new subscription was created.
         """
         self._drop_old()
         publishers = self.publishers()
@@ -87,20 +90,20 @@ class MatchedSubscription:
         return True
 
     def renew(self) -> None:
-        """Make the subscription anew; the executor then takes its messages after the others'."""
-        # The middleware's own warning says that nothing is heard, which here is untrue a moment
-        # later, or is said with its mend by problem().
+        """Create a new subscription; the executor then serves it after all others."""
+        # The middleware would warn that nothing is received. That is wrong a moment later, or
+        # problem() says it with a remedy.
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
-        ear = _Ear(self._depth)
-        self._ears.append(ear)
-        ear.subscription = self._node.create_subscription(
+        member = _Subscription(self._depth)
+        self._subscriptions.append(member)
+        member.subscription = self._node.create_subscription(
             self.message_type, self.topic,
-            lambda message, info: self._receive(message, info, ear), self.qos,
-            event_callbacks=events)
+            lambda message, info: self._receive(message, info, member), self.qos,
+            event_callbacks=events, raw=self._raw)
 
     def problem(self) -> str:
-        """Say in words which publishers can't be heard and how to mend it; empty if none."""
+        """Describe a publisher that cannot be received, with a remedy; empty if there is none."""
         for info in self._node.get_publishers_info_by_topic(self.topic):
             name = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
             if info.topic_type != type_name(self.message_type):
@@ -109,47 +112,48 @@ class MatchedSubscription:
             if (self.qos.reliability == RELIABLE and self._wanted == 'reliable'
                     and info.qos_profile.reliability != RELIABLE):
                 return (f'{name} publishes {self.topic} as best effort, which a reliable '
-                        'subscription does not hear: set qos_reliability to match or best_effort')
+                        'subscription does not receive: set qos_reliability to match or '
+                        'best_effort')
         return ''
 
     def destroy(self) -> None:
-        """Stop listening."""
-        while self._ears:
-            self._remove(self._ears[0])
+        """Remove the subscription."""
+        while self._subscriptions:
+            self._remove(self._subscriptions[0])
 
     def _profile(self, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
         return QoSProfile(depth=self._depth, reliability=reliability, durability=durability)
 
     def _drop_old(self) -> None:
-        """Remove all but the newest, if that was matched with as many publishers a check ago."""
-        *old, newest = self._ears
+        """Remove all but the newest, if it had matched as many publishers a check ago."""
+        *old, newest = self._subscriptions
         if newest.matched:
-            for ear in old:
-                self._remove(ear)
-                self._pass_waiting(self._ears[0])
-        counts = [ear.publishers for ear in self._ears]
+            for member in old:
+                self._remove(member)
+                self._pass_waiting(self._subscriptions[0])
+        counts = [member.publishers for member in self._subscriptions]
         newest.matched = counts[-1] == max(counts)
 
-    def _remove(self, ear: '_Ear') -> None:
-        self._ears.remove(ear)
-        self._handed_over_ns = ear.last_ns or self._handed_over_ns
-        self._node.destroy_subscription(ear.subscription)
+    def _remove(self, member: '_Subscription') -> None:
+        self._subscriptions.remove(member)
+        self._handed_over_ns = member.last_ns or self._handed_over_ns
+        self._node.destroy_subscription(member.subscription)
 
-    def _receive(self, message: Any, info: Mapping[str, int], ear: '_Ear') -> None:
-        ear.waiting.append((message, info['source_timestamp'],
+    def _receive(self, message: Any, info: Mapping[str, int], member: '_Subscription') -> None:
+        member.waiting.append((message, info['source_timestamp'],
                             info['publication_sequence_number']))
-        first = self._ears[0]
-        if ear is first or not (first.last_ns and first.publishers):
-            self._pass_waiting(ear)
+        first = self._subscriptions[0]
+        if member is first or not (first.last_ns and first.publishers):
+            self._pass_waiting(member)
 
-    def _pass_waiting(self, ear: '_Ear') -> None:
-        while ear.waiting:
-            message, published_ns, number = ear.waiting.popleft()
-            ear.last_ns = published_ns
+    def _pass_waiting(self, member: '_Subscription') -> None:
+        while member.waiting:
+            message, published_ns, number = member.waiting.popleft()
+            member.last_ns = published_ns
             late = 0 < self._handed_over_ns - published_ns < _LATE_NS
             if late or (published_ns, number) in self._passed:
                 continue
-            # What comes now was published after all that the one before has passed on.
+            # From here on, messages are newer than all that the old subscription passed on.
             self._handed_over_ns = 0
             self._passed[published_ns, number] = None
             if len(self._passed) > _REMEMBERED:
@@ -157,12 +161,12 @@ class MatchedSubscription:
             self._callback(message)
 
 
-class _Ear:
+class _Subscription:
     """
     One of several subscriptions to the same topic.
 
-    :ivar matched: whether it hears all publishers, as of the last check.
-    :ivar last_ns: when the last message was published that it gave; 0 before.
+    :ivar matched: whether it had matched all publishers at the last check.
+    :ivar last_ns: when its last passed message was published; 0 before the first.
     :ivar waiting: messages, when they were published, and their numbers.
     """
 
@@ -174,5 +178,5 @@ class _Ear:
 
     @property
     def publishers(self) -> int:
-        """How many publishers it hears."""
+        """Number of matched publishers."""
         return self.subscription.get_publisher_count()

@@ -1,10 +1,10 @@
 """
-SIGINT and SIGTERM in a process that serves a node: seen between its pieces of work, not amid them.
+SIGINT and SIGTERM in a process that serves a node: handled between callbacks, not inside them.
 
-Python raises ``KeyboardInterrupt`` between any two instructions: amid a callback, the import of a
-compiled module, or an object that rclpy has half made. rclpy's own handlers end the context at
-once, from another thread, under whatever the node is just doing. Here a signal is noted, and
-raised where the main thread asks for it.
+Python raises ``KeyboardInterrupt`` between any two instructions: in a callback, in the import of
+a compiled module, or while rclpy creates an object. rclpy's own handlers shut the context down at
+once, from another thread, whatever the node is doing. Here a signal is only recorded; it is
+raised where the main thread calls :func:`check`.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _SAME_S = 3.0
 
 @dataclass
 class _State:
-    """Of the process: when it was interrupted, and what its signals did before."""
+    """When the process was interrupted, and the earlier signal handlers."""
 
     since_s: float | None = None
     anywhere: bool = False
@@ -38,10 +38,10 @@ _state = _State()
 @contextmanager
 def handled() -> Iterator[None]:
     """
-    Note SIGINT and SIGTERM until the end; another one, 3 s later, ends the process at once.
+    Record SIGINT and SIGTERM within the context; a second one, 3 s later, ends the process.
 
-    The handlers of before come back then, unless there was a signal: the process is about to end,
-    and the same Ctrl-C may come again. In another thread than the main one nothing is changed.
+    The earlier handlers are restored afterwards, unless there was a signal: then the process is
+    about to end, and the same Ctrl-C may arrive again. Only the main thread can set handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -61,9 +61,9 @@ def handled() -> Iterator[None]:
 
 def check() -> None:
     """
-    Ask for a signal that came.
+    Raise a recorded signal.
 
-    :raises KeyboardInterrupt: if one did.
+    :raises KeyboardInterrupt: if there was one.
     """
     if _state.since_s is not None:
         raise KeyboardInterrupt
@@ -72,10 +72,10 @@ def check() -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """
-    Let a signal interrupt long work anywhere: work that may be lost, and has no part in rclpy.
+    Let a signal interrupt long work anywhere; the work must not use rclpy.
 
-    :raises KeyboardInterrupt: if one came; also in place of what became of it, since the import
-        of a compiled module makes an ImportError of an interrupt.
+    :raises KeyboardInterrupt: after a signal, also in place of another exception: the import of
+        a compiled module turns an interrupt into an ImportError.
     """
     check()
     _state.anywhere = True

@@ -25,8 +25,9 @@ class ManagedNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self.failure = ''
         # In rclpy an invalid transition, such as activate before configure, ends the process.
-        answer = self._service_change_state.callback
-        self._service_change_state.callback = lambda *args: self._answer(answer, *args)
+        service: Any = self._service_change_state
+        answer = service.callback
+        service.callback = lambda *args: self._answer(answer, *args)
 
     @property
     def state_label(self) -> str:

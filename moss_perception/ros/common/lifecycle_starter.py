@@ -7,16 +7,16 @@ from typing import Any
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.core.errors import MossError
-from moss_perception.ros.common.spinning import run_node, serving, Spin
+from moss_perception.ros.common.spinning import run_node, serving, Spin, spin_until
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
 
 _ASK_AGAIN_S = 3.0
-# A node that is not amid a transition answers that soon.
+# A node that is not in a transition answers within this time.
 _SOON_S = 1.0
 _POLL_S = 0.05
-# From a state: the transition to ask for, its name, and the state that it is to lead to.
+# By state: the transition to request, its name, and the state that it leads to.
 _STEPS = {
     State.PRIMARY_STATE_UNCONFIGURED: (
         Transition.TRANSITION_CONFIGURE, 'configure', State.PRIMARY_STATE_INACTIVE),
@@ -33,10 +33,10 @@ class Autostart:
     """
     Bring one lifecycle node to its active state.
 
-    :param node: what the services are called through.
-    :param spin: serves the node's callbacks for so many seconds at most.
-    :param target: the lifecycle node's name; relative to ``node``'s namespace unless absolute.
-    :param timeout_s: seconds that each transition, and the wait for the node, may take.
+    :param node: calls the services.
+    :param spin: serves the node's callbacks, from :func:`serving`.
+    :param target: name of the lifecycle node; relative to ``node``'s namespace unless absolute.
+    :param timeout_s: longest wait for the node, and for each transition, seconds.
     """
 
     def __init__(self, node: Node, spin: Spin, target: str, timeout_s: float):
@@ -48,17 +48,15 @@ class Autostart:
 
     def run(self) -> None:
         """
-        Take each step that is left until the node is active.
+        Request the missing transitions until the node is active.
 
-        :raises TransitionError: if the node does not appear, answer or agree.
+        :raises TransitionError: if the node does not appear, does not answer or refuses.
         """
-        deadline = time.monotonic() + self._timeout_s
-        while lacking := [x for x in (self._get, self._change) if not x.service_is_ready()]:
-            self._spin(_POLL_S)
-            if time.monotonic() >= deadline:
+        for client in (self._get, self._change):
+            if not spin_until(self._spin, client.service_is_ready, self._timeout_s, _POLL_S):
                 raise TransitionError(
                     f'{self._target} did not appear within {self._timeout_s:g} s: expected the '
-                    f'service {self._node.resolve_service_name(lacking[0].srv_name)}')
+                    f'service {self._node.resolve_service_name(client.srv_name)}')
         done = set()
         while True:
             state = self._state()
@@ -79,7 +77,7 @@ class Autostart:
             f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
 
     def _state(self) -> State:
-        """Ask for the state, and again: a node that does not know us yet answers nobody."""
+        """Request the state, repeatedly: an answer before the node has discovered us is lost."""
         deadline = time.monotonic() + self._timeout_s
         while True:
             left_s = max(0.0, deadline - time.monotonic())
@@ -90,27 +88,25 @@ class Autostart:
                 raise self._silent('get_state')
 
     def _change_state(self, transition: int, label: str, goal: int) -> bool:
-        """Ask for a transition once; if the answer is lost, the state tells of success alone."""
+        """Request a transition once; if the answer is lost, the state can still show success."""
         deadline = time.monotonic() + self._timeout_s
         future = self._change.call_async(
             ChangeState.Request(transition=Transition(id=transition)))
         while not self._wait(future, min(deadline - time.monotonic(), _ASK_AGAIN_S)):
             if time.monotonic() >= deadline:
                 raise self._silent(label)
-            told = self._answer(self._get, GetState.Request(), _SOON_S)
-            if told is not None and told.current_state.id == goal:
+            answer = self._answer(self._get, GetState.Request(), _SOON_S)
+            if answer is not None and answer.current_state.id == goal:
                 return True
-        return future.result().success
+        answer = future.result()
+        return answer is not None and answer.success
 
     def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
         future = client.call_async(request)
         return future.result() if self._wait(future, timeout_s) else None
 
     def _wait(self, future: Future, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        while not future.done() and (left_s := deadline - time.monotonic()) > 0:
-            self._spin(left_s)
-        return future.done()
+        return spin_until(self._spin, future.done, timeout_s)
 
     def _silent(self, label: str) -> TransitionError:
         return TransitionError(f'{self._target} did not answer {label} within '
@@ -119,16 +115,13 @@ class Autostart:
 
 def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) -> None:
     """
-    Wait until someone subscribes to a topic.
+    Wait until a topic has a subscriber.
 
-    :raises TransitionError: if nobody does in time.
+    :raises TransitionError: if it has none in time.
     """
-    deadline = time.monotonic() + timeout_s
-    while not node.count_subscribers(topic):
-        if time.monotonic() >= deadline:
-            raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
-                                  f'{timeout_s:g} s: expected a node that listens to it')
-        spin(_POLL_S)
+    if not spin_until(spin, lambda: node.count_subscribers(topic), timeout_s, _POLL_S):
+        raise TransitionError(f'nobody subscribes to {node.resolve_topic_name(topic)} after '
+                              f'{timeout_s:g} s: expected a subscriber')
 
 
 def activate(names: Sequence[str], timeout_s: float, heard: str | None,

@@ -107,7 +107,7 @@ def spec_of(item: 'Field[Any]') -> Spec:
     return item.metadata[_SPEC]
 
 
-def check(name: str, default: object, spec: Spec, value: Any) -> None:
+def check(name: str, default: Any, spec: Spec, value: Any) -> None:
     """
     Check one value.
 
@@ -116,8 +116,7 @@ def check(name: str, default: object, spec: Spec, value: Any) -> None:
     if spec.any_type:
         return
     expected = ''
-    if type(value) is not type(default) or (
-            isinstance(value, tuple) and not all(isinstance(x, str) for x in value)):
+    if not _is_of_type(value, default):
         expected = _TYPES[type(default)]
     elif spec.allowed is not None and not spec.allowed.accepts(value):
         expected = spec.allowed.expected
@@ -126,6 +125,12 @@ def check(name: str, default: object, spec: Spec, value: Any) -> None:
         expected = f'{spec.bounds[0]} to {spec.bounds[1]}'
     if expected:
         raise ConfigError(f'parameter {name}={value!r} is not allowed: expected {expected}')
+
+
+def _is_of_type(value: Any, default: Any) -> bool:
+    if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
+        return False
+    return type(value) is type(default)
 
 
 def descriptor(item: 'Field[Any]') -> ParameterDescriptor:

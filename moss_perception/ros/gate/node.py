@@ -1,46 +1,31 @@
 """The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
 
 from collections import Counter
-from dataclasses import replace
 import sys
 
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
-from moss_perception.core.errors import ConfigError, ScoresError
+from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
+from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import run_node
+from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.runtime.gate import (
     BELOW_THRESHOLD,
     Decision,
     Gate,
-    GateConfig,
     SELECTED,
     STALE,
     WAITING,
 )
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
-from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 
-# parameter: (field of GateConfig, lowest, highest, description)
-_PARAMETERS = {
-    'min_score': ('min_score', 0.0, 1.0, 'lowest score that is selected'),
-    'max_uncertainty': ('max_uncertainty', 0.0, 0.5,
-                        'highest uncertainty (standard deviation) that is selected or kept'),
-    'hold_time': ('hold_time_s', 0.0, 60.0,
-                  'how long a candidate must be acceptable before it is selected, s'),
-    'max_age': ('max_age_s', 0.01, 60.0, 'scores older than this are stale, s'),
-    'release_score': ('release_score', 0.0, 1.0,
-                      'a selected candidate is kept down to this score; at most min_score'),
-    'switch_margin': ('switch_margin', 0.0, 1.0, 'a selected candidate is replaced by one that '
-                      'scores higher by more than this'),
-}
 _WATCH_PERIOD_S = 0.1
 _THROTTLE_S = 5.0
 
@@ -54,8 +39,8 @@ class GraspGate(Node):
 
     def __init__(self):
         super().__init__('grasp_gate')
-        self._gate = Gate(self._declare_parameters())
-        self.add_on_set_parameters_callback(self._on_parameters)
+        declared = NodeParameters(self, GateSettings, apply=self._on_change)
+        self._gate = Gate(declared.values.config())
         self._state = ''
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
@@ -69,31 +54,8 @@ class GraspGate(Node):
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._publish_state(WAITING)
 
-    def _declare_parameters(self) -> GateConfig:
-        values, config = {}, GateConfig()
-        for name, (field, low, high, description) in _PARAMETERS.items():
-            descriptor = ParameterDescriptor(
-                description=description,
-                floating_point_range=[FloatingPointRange(from_value=low, to_value=high)])
-            try:
-                parameter = self.declare_parameter(name, getattr(config, field), descriptor)
-            except InvalidParameterTypeException as error:
-                raise ConfigError(f'parameter {name}: expected a number with a point, such as '
-                                  f'{getattr(config, field)}: {error}') from error
-            except InvalidParameterValueException as error:
-                raise ConfigError(
-                    f'parameter {name}: expected {low} to {high}: {error}') from error
-            values[field] = parameter.value
-        return GateConfig(**values)
-
-    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        changes = {_PARAMETERS[p.name][0]: p.value for p in parameters if p.name in _PARAMETERS}
-        try:
-            config = replace(self._gate.config, **changes)
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._gate.config = config
-        return SetParametersResult(successful=True)
+    def _on_change(self, _: GateSettings, after: GateSettings) -> None:
+        self._gate.config = after.config()
 
     def _on_scores(self, message: PointCloud2) -> None:
         try:
@@ -138,7 +100,7 @@ class GraspGate(Node):
             self._states.publish(String(data=state))
 
 
-def _pose(row: np.void) -> Pose:
+def _pose(row: np.void | np.ndarray) -> Pose:
     """Return the pose that was scored."""
     x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))

@@ -1,4 +1,4 @@
-"""bag_player: play a rosbag2 recording, by the clock or in lock step with the predictor."""
+"""bag_player: play a rosbag2 recording, by its stamps or in lock step with the predictor."""
 
 from contextlib import ExitStack
 import logging
@@ -11,10 +11,17 @@ from builtin_interfaces.msg import Time
 from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
-from moss_perception.ros.common.dds_profile import quick_acknowledgement, VARIABLE
+from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
 from moss_perception.ros.common.interrupts import check, interruptible
 from moss_perception.ros.common.parameters import read_settings
-from moss_perception.ros.common.spinning import acknowledged, run_node, serving, Spin
+from moss_perception.ros.common.spinning import (
+    acknowledged,
+    run_node,
+    serving,
+    Spin,
+    spin_for,
+    spin_until,
+)
 from moss_perception.ros.player.settings import PlayerSettings
 from moss_perception.ros.player.topics import (
     choose_stepped,
@@ -32,11 +39,11 @@ from std_msgs.msg import Header
 POLL_S = 0.02
 CLOCK_PERIOD_S = 0.025
 PROGRESS_S = 5.0
-# A little more than the period of 3 s in which Fast DDS asks for acknowledgements by default.
+# A little more than the 3 s after which Fast DDS requests acknowledgements by default.
 LAST_ACK_S = 4.0
-# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+# We discover a node's endpoints shortly before it discovers ours; DDS cannot tell us when.
 SETTLE_S = 0.25
-# Below the depth of the publishers, so that no unacknowledged message is overwritten.
+# Below the publishers' depth, so that no unacknowledged message is overwritten.
 UNACKED_LIMIT = 50
 
 
@@ -44,15 +51,15 @@ class BagPlayer:
     """
     Plays one recording.
 
-    Everything happens in the caller's thread: waiting is spinning, on the monotonic clock,
-    because ROS timers stand still with use_sim_time and no /clock.
+    Everything runs in the caller's thread. Waits use the monotonic clock, because ROS timers do
+    not fire with use_sim_time and no /clock.
 
-    :param node: publishes and listens.
-    :param spin: serves the node's callbacks for so many seconds at most.
-    :param recording: open; of a damaged one, what can be read is played.
-    :param settings: what to do.
-    :param timing: takes a line ``stamp_ns,publish_monotonic_ns`` for each image published.
-    :raises BagError: if a wanted topic is not in the recording.
+    :param node: publishes and subscribes.
+    :param spin: serves the node's callbacks, from :func:`serving`.
+    :param recording: an open recording; the readable part of a damaged one is played.
+    :param settings: the parameters.
+    :param timing: receives a line ``stamp_ns,publish_monotonic_ns`` for each published image.
+    :raises BagError: if a chosen topic is not in the recording.
     """
 
     def __init__(self, node: Node, spin: Spin, recording: Recording,
@@ -72,27 +79,28 @@ class BagPlayer:
             if settings.lock_step else set()
         self._clock = node.create_publisher(Clock, '/clock', 10) \
             if settings.publish_clock else None
+        # Volatile: reports from an earlier replay of the same images must not count.
         self._processed = node.create_subscription(
             Header, settings.processed_topic, self._on_processed,
             QoSProfile(depth=100)) if settings.lock_step else None
-        self._answered: set[int] = set()
+        self._reported: set[int] = set()
         self._unacked = self._played = 0
         self._progress_at = time.monotonic() + PROGRESS_S
         self._timing = timing
-        self._told = ''
+        self._logged_damage = ''
 
     def play(self) -> None:
         """
-        Wait for subscribers, then play to the end; without an end if looping.
+        Wait for subscribers, then play to the end, or for ever if looping.
 
-        :raises BagError: if nothing can be read of what is to be played.
-        :raises MossError: if lock step gets no answer.
+        :raises BagError: if nothing in the recording can be read.
+        :raises MossError: if subscribers are missing, or lock step gets no report.
         """
-        self._tell_damage()
+        self._log_damage()
         self._wait_for_peers()
         self._play_once()
         while self._settings.loop:
-            self._log.info('end of the recording: beginning again')
+            self._log.info('end of the recording: starting again')
             self._play_once()
         self._wait_for_acks(LAST_ACK_S)
         self._log.info(f'end of the recording: {self._played} images played')
@@ -107,27 +115,27 @@ class BagPlayer:
             found, topic.name, profile_of(topic, self._settings))
 
     def _wait_for_peers(self) -> None:
-        """Wait for the wanted subscribers, and in lock step for who answers."""
+        """Wait for the chosen subscribers, and in lock step for the predictor's reports."""
         named = self._settings.wait_for_subscribers or sorted(self._stepped)
-        wanted = [x for x in named if x in self._publishers]
-        deadline = time.monotonic() + self._settings.start_delay
-        while True:
-            missing = [x for x in wanted if not self._subscribers(x)]
-            if not wanted and self._images and not any(map(self._subscribers, self._images)):
-                missing = sorted(self._images)
-            answered = self._processed is None or self._processed.get_publisher_count() > 0
-            if not missing and answered:
-                break
-            if time.monotonic() >= deadline:
-                self._give_up(missing, answered)
-                return
-            self._spin(POLL_S)
-        if self._processed is not None:
-            self._spin_until(time.monotonic() + SETTLE_S)
+        chosen = [x for x in named if x in self._publishers]
 
-    def _give_up(self, missing: list[str], answered: bool) -> None:
+        def missing() -> list[str]:
+            if chosen:
+                return [x for x in chosen if not self._subscribers(x)]
+            return [] if any(map(self._subscribers, self._images)) else sorted(self._images)
+
+        def has_reports() -> bool:
+            return self._processed is None or self._processed.get_publisher_count() > 0
+
+        if not spin_until(self._spin, lambda: not missing() and has_reports(),
+                          self._settings.start_delay, POLL_S):
+            self._give_up(missing(), has_reports())
+        elif self._processed is not None:
+            spin_for(self._spin, SETTLE_S)
+
+    def _give_up(self, missing: list[str], has_reports: bool) -> None:
         waited = f'after {self._settings.start_delay:g} s'
-        if not answered:
+        if not has_reports:
             raise MossError(
                 f'nobody publishes {self._settings.processed_topic} {waited}: '
                 'lock step expects an active predictor')
@@ -153,33 +161,30 @@ class BagPlayer:
                 self._publish(topic, raw)
             played += topic in self._images
             self._show_progress(played)
-        # Damage within a file shows only where it is read.
-        self._tell_damage()
+        # Damage inside a file is found only by reading it.
+        self._log_damage()
 
-    def _tell_damage(self) -> None:
-        """Say once what the recording no longer gives."""
+    def _log_damage(self) -> None:
+        """Log once what is missing from the recording."""
         damage = self._recording.damage
-        if damage and damage != self._told:
-            self._told = damage
-            self._log.warning(f'{self._settings.bag}: {damage}; what is there is played')
+        if damage and damage != self._logged_damage:
+            self._logged_damage = damage
+            self._log.warning(f'{self._settings.bag}: {damage}; the readable part is played')
 
     def _keep_time(self, start_s: float, first_ns: int, stamp_ns: int) -> None:
-        """Wait until a message is due, by the schedule of the start: lateness never adds up."""
+        """Wait until a message is due, counted from the start so that delays do not add up."""
         rate = self._settings.rate
         due_s = start_s + (stamp_ns - first_ns) / 1e9 / rate
         if self._clock is not None:
             while (now_s := time.monotonic()) + CLOCK_PERIOD_S < due_s:
                 self._publish_clock(stamp_ns - round((due_s - now_s) * rate * 1e9))
-                self._spin_until(now_s + CLOCK_PERIOD_S)
-        self._spin_until(due_s)
-        if self._clock is not None:
-            self._publish_clock(stamp_ns)
-
-    def _spin_until(self, due_s: float) -> None:
-        while (left_s := due_s - time.monotonic()) > 0:
-            self._spin(left_s)
+                spin_for(self._spin, CLOCK_PERIOD_S)
+        spin_for(self._spin, due_s - time.monotonic())
+        self._publish_clock(stamp_ns)
 
     def _publish_clock(self, stamp_ns: int) -> None:
+        if self._clock is None:
+            return
         sec, nanosec = divmod(stamp_ns, 10**9)
         self._clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
 
@@ -195,30 +200,25 @@ class BagPlayer:
                 self._timing.write(f'{stamp_of(raw)},{published_ns}\n')
 
     def _step(self, topic: str, raw: bytes) -> None:
-        """Publish an image when all before it has arrived, and wait until it is dealt with."""
+        """Publish an image once everything before it has arrived; wait until it is processed."""
         self._wait_for_acks(self._settings.lock_step_timeout)
         is_first, timeout_s = not self._played, self._settings.lock_step_timeout
-        self._answered.clear()
+        self._reported.clear()
         self._publish(topic, raw)
-        if is_first and not self._wait_for_answer(raw, timeout_s / 2):
-            # The predictor may have learnt of our subscription only after it had answered.
-            self._log.warning('no answer to the first image yet: it is sent again')
+        if is_first and not self._wait_for_report(raw, timeout_s / 2):
+            # The predictor may have discovered our endpoints only after the image was sent.
+            self._log.warning('no report of the first image yet: the image is sent again')
             self._publishers[topic].publish(raw)
             timeout_s /= 2
-        if not self._wait_for_answer(raw, timeout_s):
+        if not self._wait_for_report(raw, timeout_s):
             sec, nanosec = divmod(stamp_of(raw), 10**9)
             raise MossError(
-                f'no answer on {self._settings.processed_topic} to the image on {topic} '
+                f'no report on {self._settings.processed_topic} of the image on {topic} '
                 f'stamped {sec}.{nanosec:09d} within {self._settings.lock_step_timeout:g} s')
 
-    def _wait_for_answer(self, raw: bytes, timeout_s: float) -> bool:
-        stamp_ns, deadline = stamp_of(raw), time.monotonic() + timeout_s
-        while stamp_ns not in self._answered:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return False
-            self._spin(left_s)
-        return True
+    def _wait_for_report(self, raw: bytes, timeout_s: float) -> bool:
+        stamp_ns = stamp_of(raw)
+        return spin_until(self._spin, lambda: stamp_ns in self._reported, timeout_s)
 
     def _wait_for_acks(self, timeout_s: float) -> None:
         if not self._unacked:
@@ -233,7 +233,7 @@ class BagPlayer:
         self._unacked = 0
 
     def _on_processed(self, header: Header) -> None:
-        self._answered.add(header.stamp.sec * 10**9 + header.stamp.nanosec)
+        self._reported.add(header.stamp.sec * 10**9 + header.stamp.nanosec)
 
     def _show_progress(self, played: int) -> None:
         if time.monotonic() >= self._progress_at:
@@ -246,21 +246,21 @@ def main(args: list[str] | None = None) -> int:
     """
     Run the node until the recording ends.
 
-    :returns: exit status: 0 at the end of what can be read, 1 on a known error, 130 if
-        interrupted.
+    :returns: exit status: 0 at the end of the recording, 1 on a known error, 130 if interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
-    with quick_acknowledgement() as quick:
+    profile = user_profile()
+    with quick_acknowledgement():
         return run_node('bag_player', lambda: Node('bag_player'),
-                        lambda node: _play(node, quick), args, interrupted=130)
+                        lambda node: _play(node, profile), args, interrupted=130)
 
 
-def _play(node: Node, quick: bool) -> None:
+def _play(node: Node, profile: str) -> None:
     settings = read_settings(node, PlayerSettings)
-    if settings.lock_step and not quick:
+    if settings.lock_step and profile:
         node.get_logger().warning(
-            f'{VARIABLE} is set: lock step waits up to 3 s an image for acknowledgements, '
-            'unless that profile has a short heartbeatPeriod')
+            f'{profile} is set: lock step waits up to 3 s per image for acknowledgements, '
+            'unless that profile sets a short heartbeat period')
     with ExitStack() as stack:
         with interruptible():
             recording = stack.enter_context(Recording(settings.bag, salvage=True))

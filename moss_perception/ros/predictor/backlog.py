@@ -1,4 +1,4 @@
-"""What waits between the executor thread and the worker: few items, the newest win."""
+"""A short queue between the executor thread and the worker that drops the oldest item."""
 
 from collections import deque
 import threading
@@ -9,7 +9,7 @@ T = TypeVar('T')
 
 class Backlog(Generic[T]):
     """
-    A queue between two threads that gives up its oldest item rather than grow.
+    A queue between two threads that drops its oldest item when it is full.
 
     :param capacity: items that may wait, at least 1.
     """
@@ -29,7 +29,7 @@ class Backlog(Generic[T]):
         Add an item.
 
         :param item: the newest item.
-        :returns: the item that had to go: the oldest, or ``item`` itself once closed.
+        :returns: the dropped item: the oldest, or ``item`` itself once closed; else ``None``.
         """
         with self._changed:
             if self._closed:
@@ -48,7 +48,7 @@ class Backlog(Generic[T]):
         """
         End the waiting of :meth:`take`.
 
-        :returns: the items that were still there, oldest first.
+        :returns: the remaining items, oldest first.
         """
         with self._changed:
             self._closed = True

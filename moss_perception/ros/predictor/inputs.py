@@ -1,4 +1,4 @@
-"""The topics that grasp_predictor listens to, together."""
+"""The subscriptions of grasp_predictor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ class Inputs:
     Subscriptions to candidates, calibration and images.
 
     :param node: an rclpy node.
-    :param chosen: transport, reliability and depth are taken from here.
+    :param chosen: gives transport, reliability and depth.
     :param on_candidates: called with each geometry_msgs/PoseArray.
     :param on_camera_info: called with each sensor_msgs/CameraInfo.
     :param on_image: called with each image, raw or compressed.
@@ -32,8 +32,8 @@ class Inputs:
         topic, kind = self._raw_topic, Image
         if chosen.image_transport == 'compressed':
             topic, kind = f'{self._raw_topic}/compressed', CompressedImage
-        # The executor serves subscriptions in the order of their creation: what belongs to an
-        # image has to be there before it.
+        # The executor serves subscriptions in the order of their creation. Candidates and
+        # calibration must arrive before the image that they belong to.
         self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
         self.image = MatchedSubscription(
@@ -45,9 +45,9 @@ class Inputs:
 
     def check(self) -> list[str]:
         """
-        Follow the graph; the image subscription stays the last that the executor serves.
+        Follow changes in the graph; the executor still serves the image subscription last.
 
-        :returns: a line for each topic with a publisher that can't be heard.
+        :returns: a line for each topic with a publisher that cannot be received.
         """
         anew = [self.candidates.check(), self.camera_info.check()]
         if not self.image.check() and any(anew):
@@ -56,7 +56,7 @@ class Inputs:
         return [problem for problem in problems if problem]
 
     def hint(self) -> str:
-        """Say why images may not come, and where they may be; empty if they should."""
+        """Say why no images arrive and where they may be; empty if nothing is wrong."""
         if problem := self.image.problem():
             return problem
         if not self.image.publishers():
@@ -73,6 +73,6 @@ class Inputs:
                 for s in (self.image, self.camera_info, self.candidates)]
 
     def destroy(self) -> None:
-        """Stop listening."""
+        """Remove the subscriptions."""
         for subscription in (self.image, self.camera_info, self.candidates):
             subscription.destroy()

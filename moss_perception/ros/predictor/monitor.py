@@ -1,13 +1,14 @@
-"""Keeps what the diagnostics of grasp_predictor report."""
+"""Collects what the diagnostics of grasp_predictor report."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+import math
 import time
 from typing import Any
 
 from moss_perception.core.frames import Prediction
 from moss_perception.core.scores import ScoreReason
-from moss_perception.ros.common.diagnostics import Beat, Health, judge, Rolling
+from moss_perception.ros.common.diagnostics import DiagnosticsSample, Health, judge, Rolling
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -18,10 +19,10 @@ FAILURE_SHOWN_S = 5.0
 @dataclass
 class Monitor:
     """
-    Collects durations and events between two diagnostics beats.
+    Collects durations and events between two diagnostics messages.
 
     :ivar failures: unexpected exceptions so far.
-    :ivar candidates_refused: messages of candidates that could not be used.
+    :ivar candidates_refused: candidate messages that could not be used.
     :ivar last_refusal: the last refused frame, in words.
     """
 
@@ -36,23 +37,23 @@ class Monitor:
     _unscored: Counter = field(default_factory=Counter)
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
-    _before: Beat = field(default_factory=lambda: Beat(time.monotonic()))
+    _before: DiagnosticsSample = field(default_factory=lambda: DiagnosticsSample(time.monotonic()))
 
     def frame(self) -> None:
-        """Note that an image came."""
+        """Record that an image was received."""
         self._last_frame_s = time.monotonic()
 
     def failure(self, error: Exception) -> None:
-        """Note an unexpected exception."""
+        """Record an unexpected exception."""
         self.failures += 1
         self._failure = (time.monotonic(), f'{type(error).__name__}: {error}')
 
     def prediction(self, prediction: Prediction, age_s: float | None) -> None:
         """
-        Note what was published.
+        Record a published prediction.
 
         :param prediction: the newest.
-        :param age_s: seconds from its stamp to now; ``None`` if the clock isn't known.
+        :param age_s: seconds from its stamp to now; ``None`` if the clock is not known.
         """
         self._last = prediction
         self._has_candidates |= len(prediction.points) > 0
@@ -67,7 +68,7 @@ class Monitor:
             self._durations['age'].add(age_s)
 
     def restart(self) -> None:
-        """Forget what belongs to the stream so far; the counts stay."""
+        """Forget the stream so far; the counts stay."""
         self._last_frame_s = self._last = self._failure = None
         self._shift.clear()
         self._has_candidates = False
@@ -77,25 +78,25 @@ class Monitor:
     def report(self, predictor: Predictor, topic: str, enabled: bool, problem: str,
                threshold: float) -> tuple[bytes, str, dict[str, Any]]:
         """
-        Judge the time since the last report.
+        Report the time since the last report.
 
         :param predictor: its counters are read.
         :param topic: the image topic.
         :param enabled: whether ``~/enable`` lets images through.
-        :param problem: why publishers can't be heard; or empty.
+        :param problem: why images cannot be received; or empty.
         :param threshold: scores from here on are good.
         :returns: level, message and values.
         """
         now_s, counters = time.monotonic(), predictor.counters
-        now = Beat(now_s, counters.frames, counters.scored, counters.dropped,
+        now = DiagnosticsSample(now_s, counters.frames, counters.scored, counters.dropped,
                    Counter(counters.refused))
         before, self._before = self._before, now
-        recent = self._failure and now_s - self._failure[0] < FAILURE_SHOWN_S
+        failed_s, failure = self._failure or (-math.inf, '')
         health = Health(
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
-            failure=self._failure[1] if recent else '',
+            failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
             strangeness=self._shift.median if self._shift.out else None)
         elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,

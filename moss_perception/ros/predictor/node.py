@@ -30,7 +30,8 @@ from moss_perception.runtime.frame_status import (
     SkipReason,
 )
 from moss_perception.runtime.predictor import Predictor
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
 
@@ -39,8 +40,8 @@ class GraspPredictor(ManagedNode):
     """
     Scores grasps from a camera's images.
 
-    The executor thread admits images and hands samples to a worker, which steps the network and
-    publishes.
+    The executor thread admits images and passes samples to a worker thread, which steps the
+    network and publishes.
 
     :raises ConfigError: if a parameter given at the start is not allowed.
     """
@@ -66,10 +67,10 @@ class GraspPredictor(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
-        # With use_sim_time and no /clock, timers of the node's own clock never fire.
+        # Steady, because with use_sim_time and no /clock timers of the node's clock never fire.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._on_beat, clock=steady)
-        self.create_timer(0.5, self._on_watch, clock=steady)
+        self.create_timer(1.0, self._on_diagnostics_timer, clock=steady)
+        self.create_timer(0.5, self._on_graph_timer, clock=steady)
 
     def configure(self) -> None:
         """Load and verify the checkpoint."""
@@ -84,13 +85,13 @@ class GraspPredictor(ManagedNode):
         self._outputs = Outputs(self, chosen.publish_features)
         self.get_logger().info(
             f'configured: {path}, sha256 {self._sha256}, engine {chosen.engine} on '
-            f'{chosen.device}, {self._predictor.config.window_frames} samples of '
-            f'{self._predictor.config.frame_rate_hz:g} Hz')
+            f'{chosen.device}, {self.predictor.config.window_frames} samples of '
+            f'{self.predictor.config.frame_rate_hz:g} Hz')
 
     def activate(self) -> None:
-        """Begin to listen, with an empty window."""
-        if self._predictor.counters.frames:
-            self._predictor.reset('activated')
+        """Subscribe, with an empty window."""
+        if self.predictor.counters.frames:
+            self.predictor.reset('activated')
         self._monitor.restart()
         self._candidates_frame = ''
         self._camera_refused = False
@@ -98,43 +99,69 @@ class GraspPredictor(ManagedNode):
         self._worker = Worker(self._advance, self._on_worker_failure)
         self._inputs = Inputs(self, self.settings, self._guarded(self._on_candidates),
                               self._guarded(self._on_camera_info), self._guarded(self._on_image))
-        rows = self._inputs.rows() + self._outputs.rows(self._diagnostics)
+        rows = self.inputs.rows() + self.outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{lay_out(rows)}')
 
     def deactivate(self) -> None:
-        """Stop listening; samples that still wait are skipped."""
+        """Unsubscribe; samples that are still waiting are skipped."""
         if self._inputs is not None:
-            self._inputs.destroy()
+            self.inputs.destroy()
             self._inputs = None
         if self._worker is None:
             return
-        waiting, ended = self._worker.stop()
+        waiting, ended = self.worker.stop()
         self._worker = None
         for sample in waiting if self.context.ok() else ():
-            self._settle(self._predictor.drop(sample))
+            self._report(self.predictor.drop(sample))
         if not ended:
-            self.get_logger().error('the engine is still busy with a sample: expected it to end '
-                                    'within 30 s')
+            self.get_logger().error(
+                'the engine is still busy with a sample: expected it to finish within 30 s')
 
     def free(self) -> None:
-        """Give back the engine and the publishers."""
+        """Release the engine and the publishers."""
         self.deactivate()
         if self._outputs is not None:
-            self._outputs.destroy()
+            self.outputs.destroy()
         self._outputs = self._predictor = None
+
+    # ---- what configure and activate make
+
+    @property
+    def predictor(self) -> Predictor:
+        """The predictor of a configured node."""
+        assert self._predictor is not None, 'the node is not configured'
+        return self._predictor
+
+    @property
+    def outputs(self) -> Outputs:
+        """The publishers of a configured node."""
+        assert self._outputs is not None, 'the node is not configured'
+        return self._outputs
+
+    @property
+    def inputs(self) -> Inputs:
+        """The subscriptions of an active node."""
+        assert self._inputs is not None, 'the node is not active'
+        return self._inputs
+
+    @property
+    def worker(self) -> Worker:
+        """The worker of an active node."""
+        assert self._worker is not None, 'the node is not active'
+        return self._worker
 
     @property
     def _sha256(self) -> str:
-        return self._predictor.engine.sha256
+        return self.predictor.engine.sha256
 
-    # ---- what comes in: executor thread
+    # ---- inputs: executor thread
 
     def _on_image(self, message: Any) -> None:
         self._monitor.frame()
-        predictor, frame = self._predictor, conversions.to_frame(message)
+        predictor, frame = self.predictor, conversions.to_frame(message)
         if not self._enabled:
             predictor.counters.frames += 1
-            self._settle(predictor.counters.skip(frame, SkipReason.PAUSED))
+            self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         if self._candidates_frame not in ('', frame.frame_id):
             self._warn('candidates_frame', f'candidates in frame {self._candidates_frame!r} get '
@@ -142,18 +169,18 @@ class GraspPredictor(ManagedNode):
         admitted = predictor.admit(frame)
         self._log_resets()
         if isinstance(admitted, Sample):
-            dropped = self._worker.put(admitted)
+            dropped = self.worker.put(admitted)
             if dropped is not None:
-                self._settle(predictor.drop(dropped))
+                self._report(predictor.drop(dropped))
         else:
-            self._settle(admitted)
+            self._report(admitted)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
-            self._predictor.set_camera(conversions.to_camera(message))
+            self.predictor.set_camera(conversions.to_camera(message))
             self._camera_refused = False
         except ConfigError as error:
-            self._predictor.set_camera(None)
+            self.predictor.set_camera(None)
             if not self._camera_refused:
                 self.get_logger().warning(f'{error}; only the default grasp point is scored')
             self._camera_refused = True
@@ -164,26 +191,26 @@ class GraspPredictor(ManagedNode):
             candidates = conversions.to_candidates(message)
         except CandidateError as error:
             # The planner replaced the set before, so that one is not scored any longer.
-            self._predictor.forget_candidates()
+            self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
             self._warn('candidates', f'refused: {error}')
             return
         if problem := candidates.problem():
             self._warn('candidates', problem)
-        self._predictor.set_candidates(candidates)
+        self.predictor.set_candidates(candidates)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._predictor is not None
-        response.message = f'the node is {self.state_label}: nothing to forget'
+        response.message = f'the node is {self.state_label}: there is no window to forget'
         if response.success:
-            self._predictor.reset('requested')
+            self.predictor.reset('requested')
             self._log_resets()
             response.message = 'the window was forgotten'
         return response
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if request.data and not self._enabled and self._predictor is not None:
-            self._predictor.reset('enabled')
+            self.predictor.reset('enabled')
             self._log_resets()
         self._enabled = request.data
         response.success = True
@@ -196,13 +223,13 @@ class GraspPredictor(ManagedNode):
         return self._declared.values
 
     @property
-    def _orders(self) -> tuple[int, int]:
-        """The checkpoint's highest order, and that of the shortest prefix it was trained for."""
-        return self._predictor.config.orders, self._predictor.engine.lowest_order
+    def _levels(self) -> tuple[tuple[str, ...], int]:
+        """The model's levels of the budget, and the lowest that it was trained for."""
+        return self.predictor.levels, self.predictor.engine.lowest_level
 
     def _check_orders(self, settings: PredictorParameters) -> None:
         if self._predictor is not None:
-            settings.highest_order(*self._orders)
+            settings.level(*self._levels)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
         if self._predictor is not None and (before.orders, before.latency_budget) != (
@@ -210,32 +237,32 @@ class GraspPredictor(ManagedNode):
             self._apply_orders()
 
     def _apply_orders(self) -> None:
-        highest = self.settings.highest_order(*self._orders)
-        self._predictor.set_orders(highest, self.settings.latency_budget)
+        level = self.settings.level(*self._levels)
+        self.predictor.set_level(level, self.settings.latency_budget)
 
-    # ---- what goes out: worker thread
+    # ---- outputs: worker thread
 
     def _advance(self, sample: Sample) -> None:
-        result = self._predictor.advance(sample)
+        result = self.predictor.advance(sample)
         self._log_resets()
         prediction = result.prediction
         if prediction is None:
             self._published = 0
-            self._settle(result)
+            self._report(result)
             return
         due = self._published % self.settings.stride == 0
         self._published += 1
         if due:
-            self._look_at(prediction)
-            self._outputs.publish(prediction, self.settings.score_threshold)
-        self._settle(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
+            self._check_prediction(prediction)
+            self.outputs.publish(prediction, self.settings.score_threshold)
+        self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
-    def _look_at(self, prediction: Prediction) -> None:
-        """Note how old a prediction is, and warn of a camera_info that doesn't fit it."""
+    def _check_prediction(self, prediction: Prediction) -> None:
+        """Record the age of a prediction; warn if camera_info does not match the image."""
         now_ns = self.get_clock().now().nanoseconds
         self._monitor.prediction(
             prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
-        camera, size = self._predictor.camera, prediction.size[::-1]
+        camera, size = self.predictor.camera, prediction.size[::-1]
         if camera is None and len(prediction.points):
             self._warn('camera_info', 'candidates are not scored: expected a calibration on '
                        f'{self.resolve_topic_name("camera_info")}')
@@ -249,20 +276,20 @@ class GraspPredictor(ManagedNode):
         self._fail('scoring', error)
         if self.context.ok():
             self._log_resets()
-            self._settle(FrameResult(
+            self._report(FrameResult(
                 FrameStatus.REFUSED, sample.frame.stamp_ns, INTERNAL_ERROR, str(error)))
 
-    # ---- what is said: both threads
+    # ---- reports: both threads
 
-    def _settle(self, result: FrameResult) -> None:
+    def _report(self, result: FrameResult) -> None:
         if result.status is FrameStatus.REFUSED:
             self._monitor.last_refusal = f'{result.reason}: {result.detail}'
             self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
-        self._outputs.processed(result.stamp_ns, result.status.value)
+        self.outputs.processed(result.stamp_ns, result.status)
 
     def _log_resets(self) -> None:
         with self._reset_lock:
-            counted = Counter(self._predictor.counters.resets)
+            counted = Counter(self.predictor.counters.resets)
             for reason, times in (counted - self._seen_resets).items():
                 if line := self._reset_tally.line(reason, times):
                     self.get_logger().info(f'window reset: {line}')
@@ -281,29 +308,29 @@ class GraspPredictor(ManagedNode):
             self.get_logger().error(f'internal error while {where}:\n{trace}')
 
     def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Let a message that nobody foresaw cost an error in the log, and not the node."""
+        """Log an unexpected exception in a callback instead of ending the node."""
         def guarded(message: Any) -> None:
             try:
                 callback(message)
             except Exception as error:  # noqa: BLE001, whatever it is
-                self._fail(f'taking a {type(message).__name__}', error)
+                self._fail(f'handling a {type(message).__name__}', error)
         return guarded
 
     # ---- timers: executor thread
 
-    def _on_watch(self) -> None:
+    def _on_graph_timer(self) -> None:
         if self._inputs is not None:
-            for problem in self._inputs.check():
+            for problem in self.inputs.check():
                 self._warn(problem, problem)
 
-    def _on_beat(self) -> None:
+    def _on_diagnostics_timer(self) -> None:
         values: dict[str, Any] = {'state': self.state_label}
         if self._worker is None:
             level = diagnostics.ERROR if self.failure else diagnostics.STALE
             message = self.failure or self.state_label
         else:
             level, message, more = self._monitor.report(
-                self._predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
+                self.predictor, self.inputs.image.topic, self._enabled, self.inputs.hint(),
                 self.settings.score_threshold)
             values |= more | self._settings()
         array = DiagnosticArray(status=[diagnostics.status(
@@ -312,18 +339,16 @@ class GraspPredictor(ManagedNode):
         self._diagnostics.publish(array)
 
     def _settings(self) -> dict[str, Any]:
-        predictor, engine = self._predictor, self._predictor.engine
-        costs = {f'cost_ms/{_prefix(n)}': 1e3 * cost
-                 for n, cost in enumerate(engine.costs, start=1)}
-        return {'orders': _prefix(predictor.order_in_use),
-                'orders_wanted': _prefix(predictor.order_wanted), **costs, 'engine': engine.name,
+        predictor, engine = self.predictor, self.predictor.engine
+        levels = predictor.levels
+        costs = {f'cost_ms/{name}': 1e3 * cost
+                 for name, cost in zip(levels, engine.costs, strict=False)}
+        return {'model': predictor.config.model, 'orders': levels[predictor.level - 1],
+                'orders_wanted': levels[predictor.target_level - 1], **costs,
+                'engine': engine.name,
                 'threads': self.settings.threads, 'device': self.settings.device,
                 'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,
-                'topic': self._inputs.image.topic, 'reliability': self._inputs.image.reliability}
-
-
-def _prefix(highest: int) -> str:
-    return ','.join(map(str, range(1, highest + 1)))
+                'topic': self.inputs.image.topic, 'reliability': self.inputs.image.reliability}
 
 
 def main(args: list[str] | None = None) -> int:
@@ -331,7 +356,7 @@ def main(args: list[str] | None = None) -> int:
     Run the node until it is interrupted.
 
     :param args: command line with ROS arguments; ``None`` takes the process's own.
-    :returns: exit status: 0, or 1 if a value given at the start is not allowed.
+    :returns: exit status: 0, or 1 if a parameter given at the start is not allowed.
     """
     return run_node('grasp_predictor', GraspPredictor, args=args)
 

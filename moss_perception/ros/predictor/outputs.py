@@ -6,12 +6,13 @@ from moss_perception.core.frames import Prediction
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.predictor.overlay import Overlay
+from moss_perception.runtime.frame_status import FrameStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, Header
 
-# Deep, because a lock-step replay that misses one of these stands still; kept, for one who counts
-# them and is heard of only after the first.
+# Deep, because lock-step replay stops if it misses one. Transient local, because a recorder that
+# counts them may subscribe, or be discovered, after the first image.
 PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -67,15 +68,15 @@ class Outputs:
             self._debug.publish(
                 conversions.rgb_to_image(image, prediction.stamp_ns, prediction.frame_id))
 
-    def processed(self, stamp_ns: int, kind: str) -> None:
+    def processed(self, stamp_ns: int, status: FrameStatus) -> None:
         """
-        Tell what became of an image, after all else about it was published.
+        Publish the status of an image, after everything else about it.
+
+        Without a subscriber too: late subscribers receive the newest 1000.
 
         :param stamp_ns: the image's header stamp, nanoseconds.
-        :param kind: ``scored``, ``stored``, ``skipped`` or ``refused``.
         """
-        if self._processed.get_subscription_count():
-            self._processed.publish(conversions.header(stamp_ns, kind))
+        self._processed.publish(conversions.header(stamp_ns, status.value))
 
     def destroy(self) -> None:
         """Remove the publishers."""

@@ -122,4 +122,4 @@ def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float,
     rim = cv2.dilate(drawn, np.ones((3, 3), np.uint8), iterations=thickness)
     for mask, paint in ((rim, (0, 0, 0)), (glyphs, colour)):
         weight = mask[:, :, None] / np.float32(255)
-        part[:] = np.rint(part * (1 - weight) + np.float32(paint) * weight)
+        part[:] = np.rint(part * (1 - weight) + np.array(paint, np.float32) * weight)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import re
 
+from moss_perception.models.layers.config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
-from moss_perception.runtime.budget import parse_orders
+from moss_perception.runtime.budget import parse_level
 from moss_perception.runtime.engine import ENGINES
 from moss_perception.runtime.predictor import MAX_GAP_S
 
@@ -57,7 +59,7 @@ class PredictorParameters:
     stride: int = setting(
         1, 'Publish every n-th sample.', low=1, high=1000, change=Change.ANY_TIME)
     orders: object = setting(
-        'auto', 'Self-similarity orders to run: auto, or a prefix such as [1, 2].',
+        'auto', 'Level of the budget: auto, or for MOSS a prefix of the orders such as [1, 2].',
         any_type=True, change=Change.ANY_TIME)
     latency_budget: float = setting(
         0.05, 'Time that a step may take, in seconds, if orders is auto.',
@@ -65,19 +67,23 @@ class PredictorParameters:
 
     def __post_init__(self):
         """Refuse orders that no checkpoint has."""
-        self.highest_order()
+        if not isinstance(self.orders, str) or re.search('[^a-z_]', self.orders):
+            self.level(order_names(HIGHEST_ORDER))
 
-    def highest_order(self, available: int = HIGHEST_ORDER, lowest: int = 1) -> int | None:
+    def level(self, levels: Sequence[str], lowest: int = 1) -> int | None:
         """
         Read the parameter ``orders``.
 
-        :param available: the checkpoint's highest order.
-        :param lowest: orders 1 to this one are the shortest prefix that it was trained for.
-        :returns: the highest order to run, or ``None`` to choose it by the latency.
-        :raises ConfigError: if ``orders`` is neither ``auto`` nor an available prefix.
+        :param levels: names of the model's levels of the budget, the cheapest first.
+        :param lowest: the lowest level that the checkpoint was trained for.
+        :returns: the level, counted from 1, or ``None`` to choose it by the latency.
+        :raises ConfigError: if ``orders`` is neither ``auto`` nor such a level.
         """
-        text = self.orders
-        if not isinstance(text, str):
-            # The type may change: ROS also sends single numbers, arrays of any type, and None.
-            text = ','.join(map(str, text)) if isinstance(text, Sequence) else str(text)
-        return parse_orders(text, available, lowest)
+        return parse_level('orders', self._level_name(), levels, lowest)
+
+    def _level_name(self) -> str:
+        if isinstance(self.orders, str):
+            return self.orders
+        # The type may change: ROS also sends single numbers, arrays of any type, and None.
+        return (','.join(map(str, self.orders)) if isinstance(self.orders, Sequence)
+                else str(self.orders))

@@ -1,4 +1,4 @@
-"""The thread that computes while the executor thread listens."""
+"""The thread that computes while the executor thread receives messages."""
 
 from collections.abc import Callable
 import threading
@@ -13,7 +13,7 @@ class Worker:
 
     :param handle: called with each item; its exceptions go to ``on_failure``.
     :param on_failure: called with the item and the exception; the worker goes on.
-    :param capacity: items that may wait; beyond that the oldest is given up.
+    :param capacity: items that may wait; beyond that the oldest is dropped.
     """
 
     def __init__(self, handle: Callable[[Any], None],
@@ -30,7 +30,7 @@ class Worker:
 
     def stop(self, timeout_s: float = 30.0) -> tuple[list[Any], bool]:
         """
-        Finish the item in work and end the thread.
+        Finish the current item and end the thread.
 
         :param timeout_s: how long to wait for it, seconds.
         :returns: the items that were still waiting, and whether the thread has ended.

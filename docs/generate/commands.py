@@ -1,0 +1,70 @@
+"""The command ``moss`` and the launch arguments, from their parsers and descriptions."""
+
+import argparse
+import os
+
+from moss_perception.cli.eval_system import evaluation_arguments
+from moss_perception.cli.main import build_parser, COMMANDS
+from moss_perception.ros.system import grasp_arguments
+from tables import code, sentence, table
+
+# What argparse shows as one text of names and values; the page has a table of them.
+_WORDS = 'words'
+
+
+def markdown():
+    """Write a section a subcommand."""
+    os.environ['COLUMNS'] = '88'
+    parts = []
+    for name, command in COMMANDS.items():
+        parser = _children(build_parser(name))[name]
+        parts += [f'## moss {name}', sentence(parser.description),
+                  _fenced('\n'.join(command.examples)), *_describe(parser),
+                  f'Exit status: {sentence(command.status)}']
+    return '\n\n'.join(parts)
+
+
+def launch_markdown():
+    """Write the arguments of both systems."""
+    parts = []
+    for title, arguments in (
+            ('grasp.launch.py and moss run grasp', grasp_arguments()),
+            ('sim_to_real_eval.launch.py and moss run eval', evaluation_arguments())):
+        parts += [f'## {title}', table(['argument', 'default', 'values', 'meaning'], [
+            [code(one.name), code(one.default),
+             ', '.join(map(code, one.choices)) or 'any', sentence(one.description)]
+            for one in arguments])]
+    return '\n\n'.join(parts)
+
+
+def _children(parser):
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action.choices
+    return {}
+
+
+def _describe(parser):
+    children = _children(parser)
+    if children:
+        return [text for child in children.values()
+                for text in (f'### {child.prog}', *_describe(child))]
+    usage = _fenced(parser.format_usage().removeprefix('usage: ').strip())
+    formatter = parser.formatter_class(parser.prog)
+    rows = [_row(action, formatter) for action in parser._actions
+            if action.help != argparse.SUPPRESS and action.dest not in ('help', _WORDS)]
+    return [usage, table(['argument', 'meaning'], rows)] if rows else [usage]
+
+
+def _row(action, formatter):
+    names = ', '.join(action.option_strings)
+    value = '' if action.nargs == 0 else formatter._format_args(
+        action, action.metavar or action.dest.upper())
+    if action.choices and not action.metavar:
+        value = '{' + ','.join(map(str, action.choices)) + '}'
+    meaning = sentence(formatter._expand_help(action)) if action.help else ''
+    return [code(f'{names} {value}'.strip()), meaning]
+
+
+def _fenced(text):
+    return f'```\n{text}\n```'

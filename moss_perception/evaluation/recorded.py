@@ -1,0 +1,242 @@
+"""Evaluate the scores that a recording holds, as the node published them: no predictor needed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+import time
+from typing import Any
+
+from moss_perception.core.errors import MossError
+from moss_perception.core.scores import ScoreReason
+from moss_perception.data.attempts_csv import read_attempts
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.data.outcomes import domains_of
+from moss_perception.evaluation import findings
+from moss_perception.evaluation.attribution import RecordedScores
+from moss_perception.evaluation.diagnostics import summarise_diagnostics
+from moss_perception.evaluation.input_check import InputCheck
+from moss_perception.evaluation.matching import Attempt, executed_grasps, Matcher
+from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
+from moss_perception.evaluation.records import BagRecord, LIVE
+from moss_perception.runtime.predictor import MAX_GAP_S
+import numpy as np
+
+STATUSES = ('scored', 'stored', 'skipped', 'refused')
+
+
+@dataclass(frozen=True)
+class Verification:
+    """
+    What a replay of exactly the received frames has found.
+
+    :ivar line: in words.
+    :ivar agrees: whether all scores are equal.
+    :ivar novelties: of the frames, by stamp: topics do not carry them.
+    """
+
+    line: str = ''
+    agrees: bool = True
+    novelties: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """
+    The inputs of a run.
+
+    :ivar received: stamps of the images that the predictor received, in order.
+    :ivar damage: of the recording of the inputs, with its ``lost_share``.
+    """
+
+    path: Path
+    image_topic: str
+    attempts: Sequence[Attempt]
+    check: InputCheck
+    received: Sequence[int]
+    duration_s: float
+    lost_share: float
+    damage: str
+
+
+def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str | None = None,
+                      image_topic: str | None = None, camera_info_topic: str | None = None,
+                      candidates_topic: str | None = None, outcome_topic: str | None = None,
+                      executed_topic: str | None = None, attempts_csv: Path | str | None = None,
+                      outputs: NodeOutputs | None = None,
+                      verification: Verification | None = None) -> BagRecord:
+    """
+    Compare recorded scores with the outcomes of the attempts.
+
+    The parameters are those of :func:`moss_perception.evaluation.replay.replay`; further ones:
+
+    :param path: the recording of the outputs. Where attempt_recorder has noted which recording
+        was played, the inputs and outcomes are taken from that one.
+    :param scores_topic: ``None`` for the only one whose name ends with ``/grasp_scores``.
+    :param outputs: what ``path`` holds, if it has been read already.
+    :param verification: what a replay has found; see
+        :func:`moss_perception.evaluation.verification.verify`.
+    :raises MossError: if a recording can't be used, or scores were not recorded.
+    """
+    started = time.perf_counter()
+    outputs = outputs or read_outputs(path, scores_topic)
+    if outputs.run.complete and (lacking := _lacking(outputs)):
+        raise MossError(f'{lacking}: expected all; the machine may be too busy')
+    inputs = _read_inputs(Path(outputs.run.played or path), outputs, image_topic,
+                          camera_info_topic, candidates_topic, outcome_topic, executed_topic,
+                          attempts_csv)
+    verification = verification or Verification()
+    matcher = match(outputs, inputs.attempts, inputs.check.candidate_stamps,
+                    verification.novelties)
+    return _record(outputs, inputs, matcher, verification, domain,
+                   time.perf_counter() - started)
+
+
+def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
+          candidate_stamps: Sequence[int] = (),
+          novelties: Mapping[int, float] | None = None) -> Matcher:
+    """Give all recorded scores to the attempts."""
+    gap_s = float(outputs.newest.get('max_gap', MAX_GAP_S))
+    matcher = Matcher(attempts, round(gap_s * 1e9))
+    scores = RecordedScores(outputs.scores, attempts, candidate_stamps)
+    for stamp_ns, _ in outputs.statuses or ():
+        matcher.see(stamp_ns)
+    for frame in outputs.scores:
+        scores.give(frame, matcher, (novelties or {}).get(frame.stamp_ns, float('nan')))
+    return matcher
+
+
+def _lacking(outputs: NodeOutputs) -> str:
+    """Say how many scores are not there that the predictor has published; empty if none."""
+    scored = Counter(stamp for stamp, status in outputs.statuses or () if status == 'scored')
+    stamps = [frame.stamp_ns for frame in outputs.scores]
+    missing = scored - Counter(stamps)
+    if outputs.run.pace == LIVE:
+        # A camera goes on after the recording has ended: the newest scores may not be in it.
+        missing = Counter({x: n for x, n in missing.items() if x <= max(stamps, default=0)})
+    if not outputs.run.complete:
+        # Statuses are kept for late subscribers, scores are not.
+        missing = Counter({x: n for x, n in missing.items() if x >= min(stamps, default=0)})
+    return (f'{sum(missing.values())} of {sum(scored.values())} scores were not recorded'
+            if missing else '')
+
+
+def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
+                 camera_info_topic: str | None, candidates_topic: str | None,
+                 outcome_topic: str | None, executed_topic: str | None,
+                 attempts_csv: Path | str | None) -> _Inputs:
+    with Recording(path, salvage=True) as recording:
+        images = _image_topic(recording, image_topic or outputs.newest.get('topic'))
+        camera = recording.camera_info_topic(images, camera_info_topic) or ''
+        grasps = _candidates_topic(recording, candidates_topic, bool(outputs.run.played))
+        outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
+                    else read_attempts(attempts_csv))
+        attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
+        of_frames = [frame.stamp_ns for frame in outputs.scores]
+        received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
+        check = InputCheck(recording, images, grasps, camera, set(received))
+        # What was scored had what it takes, recorded or not.
+        scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
+                     for x in outputs.scores)
+        if scored and not grasps:
+            check.seen.candidates_topic = None
+        if not (camera or scored):
+            check.seen.calibrations = recording.camera_info_topics(images)
+        # Damage within a file shows only where all of it is read.
+        doubtful = recording.damage or (
+            images and len(received) < recording.topics[images].count)
+        check.run(None if doubtful else [x for x in (images, grasps, camera) if x])
+        if not check.stamps:
+            known = [x for x in received if x > 0]
+            check.seen.first_ns, check.seen.last_ns = min(known, default=0), max(known, default=0)
+        if outputs.run.simulated:
+            check.seen.lag_ns = None
+        return _Inputs(path, images, attempts, check, received,
+                       (recording.end_ns - recording.start_ns) / 1e9, recording.lost_share,
+                       recording.damage)
+
+
+def _image_topic(recording: Recording, name: str | None) -> str:
+    """Find the images; a run may be recorded without them."""
+    return recording.image_topic(name).name if recording.image_topics() else ''
+
+
+def _candidates_topic(recording: Recording, name: str | None, played: bool) -> str:
+    """Find the candidates that the predictor has scored; empty for none, or if it is not clear."""
+    if name:
+        return recording.candidates_topic(name) or ''
+    found = recording.candidates_topics()
+    # What is played under another name does not reach the predictor.
+    clear = len(found) == 1 and (found[0] == CANDIDATES_TOPIC or not played)
+    return found[0] if clear else ''
+
+
+def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verification: Verification,
+            domain: str, elapsed_s: float) -> BagRecord:
+    values, run, check = outputs.newest, outputs.run, inputs.check
+    if outputs.statuses is None:
+        for stamp_ns in check.stamps:
+            matcher.see(stamp_ns)
+    statuses = Counter(status for _, status in outputs.statuses or ())
+    if outputs.statuses is None:
+        statuses['scored'] = len(outputs.scores)
+    frames = max(len(check.stamps), len(inputs.received))
+    attempts, not_received = matcher.records(), frames - len(inputs.received)
+    return BagRecord(
+        path=str(inputs.path), domain=domain or domains_of(x.outcome for x in inputs.attempts),
+        image_topic=inputs.image_topic, duration_s=inputs.duration_s, frames=frames,
+        fates={status: statuses[status] for status in STATUSES},
+        refused=_counts(values, 'refused/'), missing=int(values.get('missing', 0)),
+        resets=_counts(values, 'resets/'), elapsed_s=elapsed_s, decode_ms=np.zeros(0),
+        inference_ms=np.zeros(0), attempts=attempts,
+        notes=(*filter(None, (inputs.damage,)),
+               *([] if verification.agrees else [verification.line]),
+               *_notes(outputs, not_received, frames), *findings.notes(matcher, check.seen, ''),
+               *findings.of_attempts(attempts)),
+        unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
+        not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
+        lost_share=inputs.lost_share,
+        told=summarise_diagnostics(outputs.diagnostics, aged=not run.played),
+        latency_ms=_latency_ms(outputs))
+
+
+def _counts(values: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(value) for name, value in values.items()
+            if name.startswith(prefix)}
+
+
+def _latency_ms(outputs: NodeOutputs) -> np.ndarray:
+    published = read_timing(outputs.run.timing_log)
+    return np.array([(frame.received_ns - published[frame.stamp_ns]) / 1e6
+                     for frame in outputs.scores if frame.stamp_ns in published])
+
+
+def read_timing(path: Any) -> dict[int, int]:
+    """Read a player's timing log: when each image was published, by stamp; empty without one."""
+    if not path or not Path(path).is_file():
+        return {}
+    with Path(path).open(newline='') as file:
+        return {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
+                for row in csv.DictReader(file)}
+
+
+def _notes(outputs: NodeOutputs, not_received: int, frames: int) -> list[str]:
+    notes, values = [], outputs.newest
+    if outputs.statuses is None and not_received:
+        notes.append(f'{not_received} of {frames} images have no scores, and the recording has no '
+                     '~/processed that says what became of them')
+    elif not_received:
+        notes.append(f'played at {outputs.run.pace}: {not_received} of {frames} frames did not '
+                     'arrive')
+    if not outputs.run.complete and (lacking := _lacking(outputs)):
+        notes.append(lacking)
+    if not outputs.diagnostics:
+        notes.append('the recording has no diagnostics of the predictor: durations, missing '
+                     'samples and resets are not known')
+    if dropped := int(values.get('dropped', 0)):
+        notes.append(f'{dropped} frames were dropped: they came faster than they could be scored')
+    if failures := int(values.get('failures', 0)):
+        notes.append(f'the predictor had {failures} internal errors: its log has them')
+    return notes

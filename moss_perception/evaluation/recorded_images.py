@@ -1,0 +1,54 @@
+"""Images of recordings, by their stamps: for pages and pictures."""
+
+from collections.abc import Collection
+import logging
+from pathlib import Path
+
+from moss_perception.core.errors import FrameError
+from moss_perception.core.image_messages import CompressedImage
+from moss_perception.core.images import decode
+from moss_perception.data.bags.headers import stamp_of
+from moss_perception.data.bags.reader import Recording
+from moss_perception.evaluation.records import BagRecord, LIVE
+import numpy as np
+
+_LOG = logging.getLogger(__name__)
+
+
+def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.ndarray]:
+    """
+    Find images of an evaluated recording: those kept in the record, else the recording's.
+
+    :param stamps: their header stamps, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp; none where the recording is gone or has
+        no images.
+    """
+    kept = {stamp: decode(CompressedImage(record.pictures[stamp]))
+            for stamp in stamps if stamp in record.pictures}
+    # Records of live runs from before they were recorded have no path.
+    if kept or record.path == LIVE or not (record.image_topic and Path(record.path).exists()):
+        return kept
+    return read_images(record.path, record.image_topic, stamps)
+
+
+def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[int, np.ndarray]:
+    """
+    Read chosen images of a recording; those that can't be decoded are left out.
+
+    :param topic: as recorded.
+    :param stamps: their header stamps, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
+    """
+    left, images = set(stamps), {}
+    with Recording(path, salvage=True) as recording:
+        for _, kind, _, raw in recording.messages([topic]) if left else ():
+            stamp_ns = stamp_of(raw)
+            if stamp_ns in left:
+                left.remove(stamp_ns)
+                try:
+                    images[stamp_ns] = decode(recording.deserialize(raw, kind))
+                except FrameError as error:
+                    _LOG.warning('%s: the image stamped %d: %s', path, stamp_ns, error)
+            if not left:
+                break
+    return images

@@ -1,0 +1,36 @@
+"""Figures as the page writes them."""
+
+import math
+
+from moss_perception.evaluation.intervals import Interval
+
+
+def number(value: float, digits: int = 3, percent: bool = False, sign: bool = False,
+           unit: bool = True) -> str:
+    """
+    Write a figure; an undefined one as words, never as nan.
+
+    :param percent: as a percentage; with ``sign`` in percentage points.
+    :param unit: whether a percentage has its unit.
+    """
+    if not math.isfinite(value):
+        return 'undefined'
+    plus = '+' if sign else ''
+    if percent:
+        text = f'{100 * value:{plus}.0f}' + (f' {"pp" if sign else "%"}' if unit else '')
+    else:
+        text = f'{value:{plus}.{digits}f}'
+    return text.replace('-', '−')
+
+
+def ends(of: Interval, digits: int = 3, percent: bool = False, sign: bool = False) -> str:
+    """Write the ends of an interval; nothing where it has none."""
+    if not (of.defined and math.isfinite(of.low)):
+        return ''
+    return (f'{number(of.low, digits, percent, sign, unit=False)} to '
+            f'{number(of.high, digits, percent, sign)}')
+
+
+def known(value: float, percent: bool = False) -> str:
+    """Write a figure; a dash where it is not known."""
+    return number(value, 1, percent) if math.isfinite(value) else '–'

@@ -1,0 +1,123 @@
+"""Verify recorded scores: score exactly the received frames once more, and compare."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import GraspScores, rows_of
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.evaluation.outputs import NodeOutputs
+from moss_perception.evaluation.recorded import Verification
+import numpy as np
+
+_VALUES = ('score', 'uncertainty')
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    Recorded scores beside those of an offline replay of the frames that were received.
+
+    :ivar frames: with recorded scores.
+    :ivar replayed: that were scored offline.
+    :ivar equal: frames of which all scores are equal, bit by bit.
+    :ivar other_candidates: frames that were scored at other candidates, or none. Two topics keep
+        no order between them, so played in time some candidates come too late.
+    :ivar largest: largest difference of a score; NaN without a frame to compare.
+    """
+
+    frames: int
+    replayed: int
+    equal: int
+    other_candidates: int
+    largest: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every score that can be compared is equal, and none is missing."""
+        return self.frames == self.replayed == self.equal + self.other_candidates
+
+    def line(self) -> str:
+        """Put it in words."""
+        late = f' ({self.other_candidates} of them scored at candidates that came earlier or ' \
+            'later, with an equal score of the default grasp)' if self.other_candidates else ''
+        if self.agrees:
+            return (f'the scores of all {self.frames} frames equal those of an offline replay of '
+                    f'exactly the frames that arrived, bit for bit{late}')
+        return (f'the scores DIFFER from those of an offline replay of exactly the frames that '
+                f'arrived: of {self.frames} frames {self.equal} are equal{late}, '
+                f'{self.replayed} were scored offline, the largest difference is '
+                f'{self.largest:.3g}; with one engine, threads and orders expected none')
+
+
+def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
+           candidates_topic: str | None = None,
+           camera_info_topic: str | None = None) -> Verification:
+    """
+    Replay exactly the frames that were received, and compare the scores.
+
+    :param outputs: of the predictor, whose engine, threads and orders are used.
+    :param bag: the recording of the inputs.
+    :param model: the predictor's checkpoint.
+    :raises MossError: if the recording or the checkpoint can't be used.
+    """
+    from moss_perception.evaluation.replay import replay
+    from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
+    if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
+        return Verification('nothing was scored' if not outputs.scores else
+                            'the recording does not say which frames were received')
+    values, found, novelties = outputs.newest, {}, {}
+    predictor = Predictor.load(
+        str(model), values.get('model_sha256', ''), values['engine'],
+        values.get('device', 'cpu'), int(values.get('threads', 0)),
+        float(values.get('max_gap', MAX_GAP_S)))
+    predictor.set_level(predictor.levels.index(values['orders']) + 1)
+
+    def take(prediction: Prediction) -> None:
+        found[prediction.stamp_ns] = GraspScores.of(rows_of(prediction))
+        novelties[prediction.stamp_ns] = prediction.novelty
+
+    with Recording(bag, salvage=True) as recording:
+        name = candidates_topic or CANDIDATES_TOPIC
+        # The predictor did not subscribe to another topic, though it may hold candidates.
+        topic = name if '/' + name.strip('/') in recording.topics else ''
+    replay(bag, predictor, image_topic=values['topic'], candidates_topic=topic,
+           camera_info_topic=camera_info_topic, with_attempts=False,
+           received=dict(outputs.statuses), on_prediction=take)
+    compared = compare(outputs, found)
+    return Verification(compared.line(), compared.agrees, novelties)
+
+
+def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Comparison:
+    """
+    Compare scores frame by frame.
+
+    :param replayed: by stamp.
+    """
+    equal = other = 0
+    largest = [] if outputs.scores else [np.nan]
+    for frame in outputs.scores:
+        ours, theirs = frame.scores, replayed.get(frame.stamp_ns)
+        if theirs is None:
+            continue
+        largest.append(_largest(ours.default, theirs.default))
+        if not _same(ours.default, theirs.default):
+            continue
+        if not np.array_equal(ours.positions, theirs.positions, equal_nan=True):
+            other += 1
+            continue
+        largest.append(_largest(ours.candidates, theirs.candidates))
+        equal += _same(ours.candidates, theirs.candidates)
+    return Comparison(len(outputs.scores), len(replayed), equal, other,
+                      float(np.nanmax(largest)) if np.isfinite(largest).any() else float('nan'))
+
+
+def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    return all(np.array_equal(ours[x], theirs[x], equal_nan=True) for x in _VALUES)
+
+
+def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+    gaps = np.abs(np.subtract(ours['score'], theirs['score'], dtype=float))
+    return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0

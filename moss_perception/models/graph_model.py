@@ -1,0 +1,207 @@
+"""Models whose step is a graph and whose state is what the graph gave at earlier samples."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+from moss_perception.core.errors import ShapeError
+from moss_perception.models.base import InputSpec, Manifest, Runner, Scores, StreamingModel
+from moss_perception.models.config import ModelConfig
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RESULTS = ('scores', 'uncertainties', 'motion_features', 'health')
+"""
+What every graph gives first: scores and uncertainties, shape ``(K,)``; motion features,
+``(h * w, D)``; and a scalar that is not finite if anything it keeps is not.
+"""
+
+# Stands in where a sample has no grasps: not every operator takes an empty list.
+NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0]], np.float32)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """
+    A graph's input that is the result of an earlier sample.
+
+    :ivar result: the result's name.
+    :ivar age: how many samples before this one, 1 or more.
+    :ivar shape: its shape, float32; zeros stand in where there was no such sample.
+    """
+
+    result: str
+    age: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """
+    What one graph takes and gives, by name.
+
+    :ivar name: its file is ``<checkpoint>.<name>.onnx``.
+    :ivar inputs: those that are made anew for each sample; ``None`` in a shape is the number of
+        grasps.
+    :ivar taps: those that come from earlier samples.
+    :ivar keeps: its results after :data:`RESULTS`, for later samples.
+    :ivar notes: what the file's metadata says beside format and checkpoint.
+    """
+
+    name: str
+    inputs: Mapping[str, InputSpec]
+    taps: Mapping[str, Tap]
+    keeps: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of all results, in their order."""
+        return (*RESULTS, *self.keeps)
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """
+    What a step leaves for the next one.
+
+    :ivar observation: the newest, for repeats; ``None`` before the first.
+    :ivar history: what earlier samples kept, by name, oldest first.
+    :ivar extra: what the model itself keeps beside it.
+    """
+
+    observation: Mapping[str, np.ndarray] | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    extra: Any = None
+
+
+class GraphModel(StreamingModel):
+    """
+    A model whose step is one graph, or one of several for the budget's levels.
+
+    Nothing of the state is ever copied: what a graph gave is handed to later ones as it is.
+    The configuration has a ``map_size``, the height and width of the maps.
+    """
+
+    map_prefix = 'map'
+    """Those kept results are :attr:`Scores.maps` whose names begin so, in their order."""
+
+    def __init__(self, config: ModelConfig, runner: Runner | None = None):
+        super().__init__(config, runner)
+        self.graphs = self.describe(config)
+        self._depth = max((tap.age for graph in self.graphs for tap in graph.taps.values()),
+                          default=0)
+        self._zeros: dict[tuple[int, ...], np.ndarray] = {}
+
+    @classmethod
+    @abstractmethod
+    def describe(cls, config: ModelConfig) -> tuple[Graph, ...]:
+        """Describe the graphs of a configuration, that of the lowest level first."""
+
+    @classmethod
+    @abstractmethod
+    def steps(cls, network: 'nn.Module') -> 'list[nn.Module]':
+        """
+        Return the graphs as torch modules that share the network's weights.
+
+        Each is called with the tensors of :attr:`Graph.inputs`, in their order, and a list of
+        those of :attr:`Graph.taps`; it returns the tensors of :attr:`Graph.results`.
+        """
+
+    def initial_state(self) -> StreamState:
+        """Return the state before the first sample."""
+        return StreamState()
+
+    def step(self, observation: Mapping[str, np.ndarray] | None, grasps: np.ndarray,
+             state: StreamState, budget: int = 1) -> tuple[Scores, StreamState]:
+        """Take one sample; see :meth:`StreamingModel.step`."""
+        newest = self.take(observation, state)
+        feeds, extra = self.prepare(newest, state)
+        graph = self.graphs[0]
+        feeds |= self.tapped(graph.taps, state)
+        scores, kept = self.run(0, feeds, grasps)
+        return scores, self.advanced(state, newest, kept, extra)
+
+    def take(self, observation: Mapping[str, np.ndarray] | None,
+             state: StreamState) -> Mapping[str, np.ndarray]:
+        """
+        Check an observation and copy it, since the caller may write to it again.
+
+        :param observation: ``None`` for the state's, once more.
+        :raises ShapeError: if there is none, or an array is missing or does not fit.
+        """
+        if observation is None:
+            if state.observation is None:
+                raise ShapeError('the first sample of a window needs an observation, such as an '
+                                 'image, got a repeat')
+            return state.observation
+        newest = {}
+        for name, spec in self.inputs.items():
+            if name not in observation:
+                raise ShapeError(f'{name} is missing in an observation of {sorted(observation)}: '
+                                 f'expected {spec.dtype} {spec.shape}')
+            spec.check(name, observation[name])
+            newest[name] = np.array(observation[name], order='C')
+        return newest
+
+    def prepare(self, observation: Mapping[str, np.ndarray],
+                state: StreamState) -> tuple[dict[str, Any], Any]:
+        """
+        Make a graph's inputs from an observation; what is no graph is computed here.
+
+        :returns: arrays by input; and what the model keeps beside the history.
+        """
+        return {'image': observation['rgb'][None]}, None
+
+    def tapped(self, taps: Mapping[str, Tap], state: StreamState) -> dict[str, Any]:
+        """Find the results of earlier samples, or zeros where there are none."""
+        history, feeds = state.history, {}
+        for name, tap in taps.items():
+            kept = history[-tap.age].get(tap.result) if tap.age <= len(history) else None
+            feeds[name] = self._zero(tap.shape) if kept is None else kept
+        return feeds
+
+    def _zero(self, shape: tuple[int, ...]) -> np.ndarray:
+        if shape not in self._zeros:
+            self._zeros[shape] = np.zeros(shape, np.float32)
+        return self._zeros[shape]
+
+    def run(self, number: int, feeds: dict[str, Any],
+            grasps: np.ndarray) -> tuple[Scores, dict[str, Any]]:
+        """
+        Run a graph on its inputs and some grasps.
+
+        :returns: the scores, and what is kept of the sample.
+        """
+        count, to_numpy = len(grasps), self.runner.numpy
+        points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
+        results = self.runner.run(number, {**feeds, 'grasps': points[None]})
+        scores, uncertainties, motion, health = map(to_numpy, results[:len(RESULTS)])
+        kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
+        side = (self.config.map_size,) * 2
+        maps = tuple(to_numpy(value).reshape(*side, -1) for name, value in kept.items()
+                     if name.startswith(self.map_prefix))
+        return Scores(scores[:count], uncertainties[:count], motion.reshape(*side, -1), maps,
+                      number + 1, bool(np.isfinite(health))), kept
+
+    def advanced(self, state: StreamState, observation: Mapping[str, np.ndarray],
+                 kept: Mapping[str, Any], extra: Any) -> StreamState:
+        """Return the state after a sample."""
+        history = (*state.history, kept)[-self._depth:] if self._depth else ()
+        return StreamState(observation, history, extra)
+
+    def export(self, folder: Path, network: 'nn.Module', name: str,
+               progress: Callable[[str], None] = lambda _: None) -> Manifest:
+        """Write each graph as ONNX, compared with torch; see :meth:`StreamingModel.export`."""
+        from moss_perception.models.export import write_graphs
+        return write_graphs(self, network, folder, name, progress)
+
+
+def image_inputs(config: ModelConfig) -> dict[str, InputSpec]:
+    """Describe the inputs that most graphs have: an image and some grasps."""
+    side = config.image_size
+    return {'image': InputSpec((1, side, side, 3), 'uint8'), 'grasps': InputSpec((1, None, 5))}

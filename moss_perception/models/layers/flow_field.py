@@ -1,0 +1,79 @@
+"""Optical flow between two images, by OpenCV's dense inverse search (DIS); without torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+from moss_perception.models.base import InputSpec
+from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
+import numpy as np
+
+# So that a motion of a few pixels is a number of about 1.
+_UNIT_PIXELS = 4.0
+
+
+class FlowField:
+    """Computes the flow from one image to the next."""
+
+    def __init__(self):
+        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # The images are small: go down to single pixels.
+        self._search.setFinestScale(0)
+
+    def between(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+        """
+        Compute the flow between two grey images.
+
+        :param before: uint8, shape ``(S, S)``, from :func:`grey`; so is ``now``.
+        :returns: float32, shape ``(2, S, S)``: right and down, in units of 4 pixels.
+        """
+        return self._search.calc(before, now, None).transpose(2, 0, 1) / _UNIT_PIXELS
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Turn a uint8 RGB image into the grey one that the flow is computed of."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+@dataclass(frozen=True)
+class FlowHistory:
+    """
+    What the flow of the next sample needs.
+
+    :ivar image: the newest image, grey.
+    :ivar flows: the newest flows, oldest first, shape ``(2, S, S)`` each.
+    """
+
+    image: np.ndarray
+    flows: tuple[np.ndarray, ...]
+
+
+class FlowGraphModel(GraphModel):
+    """
+    A model whose graph also takes optical flow, which no graph can compute.
+
+    The configuration has ``stacked_flows``: how many flows, the newest among them, a map sees.
+    """
+
+    def __init__(self, config, runner=None):
+        super().__init__(config, runner)
+        self._field = FlowField()
+
+    def prepare(self, observation: Mapping[str, np.ndarray],
+                state: StreamState) -> tuple[dict[str, Any], FlowHistory]:
+        """Compute the flow that led to this image; it is 0 at the first of a stream."""
+        feeds, _ = super().prepare(observation, state)
+        image, side = grey(observation['rgb']), self.config.image_size
+        known, stacked = state.extra, self.config.stacked_flows
+        nothing = np.zeros((2, side, side), np.float32)
+        flow = self._field.between(known.image, image) if known else nothing
+        flows = (*(known.flows if known else (nothing,) * stacked), flow)[-stacked:]
+        feeds['flow'] = np.concatenate(flows, dtype=np.float32)[None]
+        return feeds, FlowHistory(image, flows)
+
+
+def flow_inputs(config) -> dict[str, InputSpec]:
+    """Describe the inputs of a graph that takes flow: ``flow`` holds the newest ones stacked."""
+    side = config.image_size
+    return image_inputs(config) | {'flow': InputSpec((1, 2 * config.stacked_flows, side, side))}

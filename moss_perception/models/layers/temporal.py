@@ -1,0 +1,87 @@
+"""Modules between backbone and head that see a clip of maps and give the head one map."""
+
+from moss_perception.models.layers.config import GraspConfig
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+
+class Temporal(nn.Module):
+    """
+    Mixes the maps at the head's temporal taps, position by position.
+
+    Subclasses say how the map of a frame is made.
+
+    :param config: sizes and window.
+    :param channels: of the clip's maps.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__()
+        self.config = config
+        self.channels = channels
+        self.look = nn.Linear(channels, config.head_channels)
+        self.over_time = nn.Linear(len(self.looks) * config.head_channels, config.head_channels)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The head's temporal taps, counted back from the newest frame: 0 or less, ascending."""
+        last = self.config.head_receptive_field - 1
+        return tuple(n - last for n in self.config.temporal_taps)
+
+    needs_images = False
+    """Whether it needs the images themselves, and not only the backbone's maps."""
+
+    @property
+    def frames(self) -> int:
+        """How many of the newest frames the backbone has to see."""
+        return self.config.window_frames
+
+    def features(self, backbone: nn.Module, fine: Tensor) -> Tensor:
+        """
+        Run the backbone's last stage on a clip.
+
+        :param fine: maps of all frames at stride 4, shape ``(B, T, C, H, W)``.
+        :returns: those at stride 8, shape ``(B, T, C', H / 2, W / 2)``.
+        """
+        return backbone.late(fine.flatten(0, 1)).unflatten(0, fine.shape[:2])
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        """
+        Make the map of each frame.
+
+        :param clip: the backbone's maps, shape ``(B, T, C, H, W)``.
+        :param images: the frames themselves, uint8, shape ``(B, T, S, S, 3)``.
+        :param used: self-similarity orders up to this one only, where there are any.
+        :returns: of the last frames, at least those at the taps, ``(B, T', H, W, R)``.
+        """
+        return F.relu(self.look(clip.movedim(2, -1)))
+
+    def context(self, maps: Tensor) -> Tensor:
+        """Turn the maps into the head's context, shape ``(B, R, H, W)``."""
+        seen = torch.cat([maps[:, n - 1] for n in self.looks], dim=-1)
+        return self.over_time(seen).movedim(-1, 1)
+
+
+class Spatial(Temporal):
+    """
+    Adds two residual blocks that see the neighbours in each map.
+
+    Every model variant has as many, so none gains by seeing further within a frame.
+    """
+
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__(config, channels)
+        wide = config.temporal_channels
+        self.blocks = nn.ModuleList(nn.Sequential(
+            nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
+            for _ in range(2))
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        for block in self.blocks:
+            clip = clip + block(self.mixed(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
+        return super().maps(clip, images)
+
+    def mixed(self, clip: Tensor) -> Tensor:
+        """Return what a block sees of a clip."""
+        return clip

@@ -1,0 +1,6 @@
+"""MOSS between backbone and head: the model that is shipped."""
+
+from moss_perception.models.moss_grasp.config import MossGraspConfig
+from moss_perception.models.moss_grasp.model import MossGrasp
+
+__all__ = ['MossGrasp', 'MossGraspConfig']

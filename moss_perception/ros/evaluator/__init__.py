@@ -1,1 +1,0 @@
-"""The node bag_evaluator."""

@@ -1,0 +1,1 @@
+"""The node attempt_recorder, and the observer of a predictor."""

@@ -1,0 +1,112 @@
+"""Receives what the predictor and the gate publish, for a command that shows it while it runs."""
+
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from moss_perception.core.errors import ScoresError
+from moss_perception.evaluation.outputs import (
+    frame_scores,
+    FrameScores,
+    NodeOutputs,
+    values_of,
+)
+from moss_perception.ros.predictor.outputs import PROCESSED_QOS
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header, String
+
+_DEPTH = 1000
+
+
+class Observer:
+    """
+    A node in a thread of its own; a context manager.
+
+    Its lists may be read while it runs: they only grow.
+
+    :param domain_id: ROS_DOMAIN_ID; discovery is as the environment says.
+    :param predictor: the predictor's full name.
+    :param gate: the gate's full name.
+    :ivar scores: of each scored frame, in order of arrival.
+    :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
+    :ivar diagnostics: the predictor's values by key, of each message.
+    :ivar diagnosed_at: when the newest of them arrived, monotonic seconds; 0 before.
+    :ivar states: the gate's states, in order.
+    :ivar progressed_at: when a frame's status last arrived, monotonic seconds.
+    """
+
+    def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
+                 gate: str = '/grasp_gate'):
+        self.scores: list[FrameScores] = []
+        self.statuses: list[tuple[int, str]] = []
+        self.diagnostics: list[dict[str, str]] = []
+        self.diagnosed_at = 0.0
+        self.states: list[str] = []
+        self.progressed_at = time.monotonic()
+        self._domain_id, self._predictor, self._gate = domain_id, predictor, gate
+
+    @property
+    def connected(self) -> bool:
+        """Whether the observer would receive what the predictor publishes of a frame."""
+        return all(x.get_publisher_count() for x in self._of_frames)
+
+    @property
+    def outputs(self) -> NodeOutputs:
+        """Return what the predictor has published so far."""
+        return NodeOutputs(list(self.scores), list(self.statuses), list(self.diagnostics))
+
+    def __enter__(self) -> 'Observer':
+        self._context = rclpy.Context()
+        # Signals are the command's own business.
+        rclpy.init(args=[], context=self._context, domain_id=self._domain_id,
+                   signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('grasp_observer', context=self._context)
+        self._subscribe()
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._thread.join(timeout=5.0)
+        self._node.destroy_node()
+        if self._context.ok():
+            rclpy.shutdown(context=self._context)
+
+    def _subscribe(self) -> None:
+        subscribe, name = self._node.create_subscription, self._predictor
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._of_frames = [
+            subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
+            subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        subscribe(String, f'{self._gate}/state', lambda m: self.states.append(m.data), latched)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_scores(self, message: PointCloud2) -> None:
+        received_ns = time.monotonic_ns()
+        try:
+            self.scores.append(frame_scores(message, received_ns))
+        except ScoresError as error:
+            self._node.get_logger().warning(str(error))
+
+    def _on_processed(self, header: Header) -> None:
+        self.statuses.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))
+        self.progressed_at = time.monotonic()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for values in values_of(message, self._predictor):
+            self.diagnostics.append(values)
+            self.diagnosed_at = time.monotonic()

@@ -1,0 +1,49 @@
+"""The parameters of attempt_recorder."""
+
+from dataclasses import dataclass
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.ros.common.parameters import one_of, setting
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """
+    All parameters of attempt_recorder; durations in seconds.
+
+    :raises ConfigError: if ``out`` is empty, or there is nothing to record.
+    """
+
+    out: str = setting('', 'Folder of the recording (rosbag2, MCAP) to make.')
+    overwrite: bool = setting(False, 'Replace a recording that is there already.')
+    outputs: bool = setting(True, 'Record what grasp_predictor publishes: scores, the status of '
+                                  'each image, diagnostics.')
+    inputs: bool = setting(True, 'Record camera_info, grasp_candidates, selected_grasp and '
+                                 'grasp_outcome.')
+    images: bool = setting(True, 'Record the images that grasp_predictor subscribes to.')
+    topics: tuple[str, ...] = setting((), 'Further topics to record, absolute names.')
+    qos_reliability: str = setting(
+        'match', 'Reliability of subscriptions to inputs; match: as the publishers offer.',
+        allowed=one_of('match', 'reliable', 'best_effort'))
+    attempts: int = setting(
+        0, 'How many outcomes are expected; 0: until the camera has gone.',
+        low=0, high=2**31 - 1)
+    start_delay: float = setting(
+        120.0, 'How long to wait for the predictor, and for a camera.', low=1.0, high=3600.0)
+    stall: float = setting(
+        60.0, 'Without a processed image for so long, while there is a camera, it gives up.',
+        low=1.0, high=86400.0)
+    pace: str = setting('live', 'Noted in the recording: lock step, 1x, live.')
+    closed_loop: bool = setting(
+        False, 'Noted: whether the grasps are selected by these scores, and executed.')
+    simulated: bool = setting(False, 'Noted: whether stamps are of simulated time.')
+    played: str = setting('', 'Noted: the recording that is played, which has the inputs.')
+    timing_log: str = setting('', "Noted: the player's CSV file of the same name, for latency.")
+
+    def __post_init__(self):
+        """Refuse a recording without a place or a topic."""
+        if not self.out:
+            raise ConfigError('parameter out is empty: expected the folder of the recording')
+        if not (self.outputs or self.inputs or self.images or self.topics):
+            raise ConfigError('parameters outputs, inputs, images and topics name nothing to '
+                              'record: expected at least one topic')

@@ -1,0 +1,3 @@
+"""Model variants that are only compared: importing this package registers them."""
+
+from study.models import moss, plain  # noqa: F401

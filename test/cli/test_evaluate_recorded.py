@@ -1,0 +1,71 @@
+"""The command `evaluate --scores recorded`: the node's own scores, without a predictor."""
+
+import json
+
+from moss_perception.cli.main import main as moss
+from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.models.checkpoint import file_sha256
+from node_outputs import OutputsWriter, rows_of
+import numpy as np
+import pytest
+
+START_NS, STEP_NS = 1_700_000_000_000_000_000, 100_000_000
+GRASPS = np.array([[0.1, 0.2, 0.5, 0.3], [0.3, 0.2, 0.5, 0.3]])
+FRAMES, DECISION = 8, 5
+
+
+@pytest.fixture
+def bag(tmp_path, tiny_checkpoint):
+    """Write four attempts; in the last none was executed."""
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        outputs = OutputsWriter(writer)
+        for attempt in range(4):
+            at = [START_NS + (attempt * 20 + n) * STEP_NS for n in range(FRAMES)]
+            for stamp_ns in at:
+                writer.candidates(stamp_ns, GRASPS)
+                writer.image(stamp_ns, b'never decoded')
+                scores = (0.1, 0.3 + attempt / 10)
+                outputs.scores(stamp_ns, rows_of(GRASPS, scores, stamp_ns))
+                outputs.processed(stamp_ns, 'scored')
+            executed = attempt < 3
+            if executed:
+                writer.selected(at[DECISION], GRASPS[1])
+            writer.outcome('over', attempt=attempt + 1, start_ns=at[0], decision_ns=at[DECISION],
+                           end_ns=at[7], success=attempt in (0, 2), domain='real', motion='',
+                           object='', executed=executed, candidate=1 if executed else None)
+        outputs.diagnostics(at[7], frames='32', scored='32', orders='1,2', engine='onnxruntime',
+                            threads='1', model_sha256=file_sha256(tiny_checkpoint),
+                            topic='/image/compressed')
+    return tmp_path / 'bag'
+
+
+def test_recorded_scores_become_a_report_and_not_executed_attempts_are_counted_apart(
+        bag, tmp_path, capsys):
+    status = moss(['evaluate', str(bag), '--scores', 'recorded', '--report',
+                   str(tmp_path / 'report'), '--require', 'attempts>=3', 'scored_share>=1'])
+    out = capsys.readouterr().out
+    assert status == 0, out
+    assert 'real: 2 of 3 attempts succeeded, 3 scored, not_executed: 1 more' in out
+    assert 'note: not_executed: in 1 of 4 attempts no grasp was executed' in out
+    values, = json.loads((tmp_path / 'report' / 'report.json').read_text())['checkpoints']
+    assert values['domains']['real']['not_executed'] == 1
+    assert (values['engine'], values['model'][:11]) == ('onnxruntime', 'checkpoint ')
+    page = (tmp_path / 'report' / 'report.html').read_text()
+    assert 'no grasp was executed' in page
+
+
+def test_the_checkpoint_that_was_running_is_named_or_another_one_refused(
+        bag, tiny_checkpoint, tmp_path, capsys, caplog):
+    arguments = ['evaluate', str(bag), '--scores', 'recorded', '--model']
+    assert moss([*arguments, str(tiny_checkpoint)]) == 0
+    assert tiny_checkpoint.name in capsys.readouterr().out
+    from moss_perception.core.resources import model_path
+    assert moss([*arguments, str(model_path(''))]) == 1
+    assert 'the predictor ran the checkpoint' in caplog.text
+
+
+def test_a_recording_without_scores_says_what_was_expected(tmp_path, caplog):
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        writer.image(START_NS, b'')
+    assert moss(['evaluate', str(tmp_path / 'bag'), '--scores', 'recorded']) == 1
+    assert 'no recorded scores: expected a topic whose name ends with /grasp_scores' in caplog.text

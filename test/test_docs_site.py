@@ -1,0 +1,146 @@
+"""The documentation site builds, and describes what the code has."""
+
+import ast
+import importlib.util
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'moss_perception'
+# Calls that name a reason by their first argument.
+NAMED_BY = {'FrameError', 'SceneError', 'Refusal', '_refuse', '_restart'}
+ROOMS = ('core', 'runtime', 'ros', 'simulation')
+
+needs_mkdocs = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ('mkdocs', 'material', 'mkdocstrings')),
+    reason='mkdocs is not installed: pip install -r scripts/requirements/docs.txt')
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory):
+    """Build the site once, as scripts/docs.sh does."""
+    folder = tmp_path_factory.mktemp('site')
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
+    done = subprocess.run(
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', str(folder)],
+        cwd=ROOT, env={**os.environ, 'PYTHONPATH': paths, 'NO_MKDOCS_2_WARNING': '1'},
+        capture_output=True, text=True, timeout=85)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def page(site, name):
+    return (site / name).read_text(encoding='utf-8')
+
+
+@needs_mkdocs
+def test_the_index_has_four_doors(site):
+    index = page(site, 'index.html')
+    for door in ('Try it', 'My robot', 'My data', 'MOSS for researchers'):
+        assert re.search(f'<h2[^>]*>{door}', index), door
+
+
+@needs_mkdocs
+def test_nothing_is_loaded_from_the_network(site):
+    loads = re.compile(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="?(https?://[^">\s]+)')
+    for path in site.rglob('*.html'):
+        assert not loads.findall(path.read_text(encoding='utf-8')), path.relative_to(site)
+
+
+@needs_mkdocs
+def test_the_reference_is_made_from_the_code(site):
+    parameters = page(site, 'reference/parameters.html')
+    assert 'latency_budget' in parameters and 'lock_step_timeout' in parameters
+    topics = page(site, 'reference/topics.html')
+    assert 'sensor_msgs/PointCloud2' in topics and 'selected_grasp' in topics
+    commands = page(site, 'reference/commands.html')
+    assert 'moss evaluate' in commands and '--require' in commands
+    assert 'camera_info_topic' in page(site, 'reference/launch.html')
+    assert 'receptive_field' in page(site, 'reference/python.html')
+    assert '<!-- generated' not in parameters + topics + commands
+
+
+def generator(name):
+    """Import a module of docs/generate, as mkdocs does."""
+    sys.path.insert(0, str(ROOT / 'docs' / 'generate'))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
+def test_every_node_has_its_parameters_described():
+    parameters = generator('parameters')
+    for node, folder in parameters.NODES.items():
+        if (PACKAGE / 'ros' / folder).is_dir():
+            assert parameters.settings_of(folder) is not None, node
+
+
+def test_every_topic_has_a_remark():
+    topics = generator('topics')
+    for node, found in topics.found().items():
+        assert found, node
+        missing = set(found) - set(topics.REMARKS[node])
+        assert not missing, f'{node}: docs/generate/topics.py has no remark for {sorted(missing)}'
+
+
+def reasons():
+    """Collect the reasons of refusals, resets, skips and missing scores from the sources."""
+    found = set()
+    for path in (path for room in ROOMS for path in (PACKAGE / room).rglob('*.py')):
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        names = constants_of(tree)
+        for node in ast.walk(tree):
+            found |= set(reasons_of(node, names))
+    return found
+
+
+def constants_of(tree):
+    """Return the module's names of strings."""
+    names = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = zip(target.elts, node.value.elts, strict=True) if isinstance(
+                    target, ast.Tuple) and isinstance(node.value, ast.Tuple) else [
+                    (target, node.value)]
+                names |= {one.id: value.value for one, value in pairs if isinstance(one, ast.Name)
+                          and isinstance(value, ast.Constant) and isinstance(value.value, str)}
+    return names
+
+
+def reasons_of(node, names):
+    if isinstance(node, ast.ClassDef) and node.name.endswith('Reason'):
+        for item in node.body:
+            if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant):
+                text = item.value.value
+                yield text if isinstance(text, str) else item.targets[0].id.lower()
+    elif isinstance(node, ast.Call) and node.args:
+        called = node.func.id if isinstance(node.func, ast.Name) else getattr(
+            node.func, 'attr', '')
+        first = node.args[0]
+        if called in NAMED_BY and isinstance(first, ast.Constant):
+            yield first.value
+        elif called in NAMED_BY and isinstance(first, ast.Name) and first.id in names:
+            yield names[first.id]
+    elif isinstance(node, ast.FunctionDef) and 'reset_reason' in node.name:
+        yield from (one.value for one in ast.walk(node) if isinstance(one, ast.Constant)
+                    and isinstance(one.value, str) and one.value.isidentifier())
+
+
+def test_the_reasons_are_found():
+    assert {'zero_stamp', 'encoding', 'not_finite', 'gap', 'stamp_backwards', 'between_samples',
+            'outside_image', 'reach', 'not_usable', 'unstable'} <= reasons()
+
+
+def test_troubleshooting_describes_every_reason():
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
+    described = {word for line in text.splitlines() if line.startswith('|')
+                 for word in re.findall(r'`(\w+)`', line)}
+    missing = sorted(reasons() - described)
+    assert not missing, f'docs/troubleshooting.md does not describe {missing}'
