@@ -5,9 +5,11 @@ import importlib.util
 import os
 from pathlib import Path
 import re
+import shlex
 import subprocess
 import sys
 
+from moss_perception.cli.main import build_parser
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,3 +146,24 @@ def test_troubleshooting_describes_every_reason():
                  for word in re.findall(r'`(\w+)`', line)}
     missing = sorted(reasons() - described)
     assert not missing, f'docs/troubleshooting.md does not describe {missing}'
+
+
+def commands():
+    """Collect the lines of the pages that call moss."""
+    for path in [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'), *ROOT.glob('samples/*.md')]:
+        text = path.read_text(encoding='utf-8').replace('\\\n', ' ')
+        for block in re.findall(r'^```\n(.*?)^```$', text, re.DOTALL | re.MULTILINE):
+            for line in block.splitlines():
+                if line.strip().startswith('moss '):
+                    yield path.name, line.strip()
+
+
+def test_the_commands_of_the_pages_are_understood():
+    found = list(commands())
+    assert len(found) > 20
+    for page_name, line in found:
+        words = shlex.split(line, comments=True)[1:]
+        try:
+            build_parser(*words[:1]).parse_args(words)
+        except SystemExit as error:
+            pytest.fail(f'{page_name}: {line!r} ends with {error.code}')

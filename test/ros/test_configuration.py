@@ -9,7 +9,6 @@ from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.gate.settings import GateSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
