@@ -145,7 +145,7 @@ def test_a_missing_graph_fails_in_one_line(start, tiny_checkpoint, tmp_path):
     assert not bench.peer.transition(bench.name, 'configure')
     said = [line for line in bench.process.output().splitlines() if line.strip()]
     graph = graph_path(copy, 'orders_1')
-    assert len(said) == 1 and f'{graph} is not there: run export {copy}' in said[0]
+    assert len(said) == 1 and f'{graph} is not there: run moss export {copy}' in said[0]
 
 
 @pytest.mark.parametrize(('budget_s', 'orders'), [(0.035, '1,2,3'), (0.025, '1,2'), (0.005, '1')])

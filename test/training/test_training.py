@@ -8,6 +8,7 @@ import cv2
 from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
 from moss_perception.cli.train import read_arguments
+from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
@@ -15,7 +16,6 @@ from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.trainer import predict, Recipe, Trainer
 import numpy as np
