@@ -1,4 +1,4 @@
-"""Measure a checkpoint on scenes that it never saw: ``evaluate --scenes`` and ``--fresh``."""
+"""Measure a checkpoint on unseen scenes: ``evaluate --scenes`` and ``--fresh``."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     """
     Score every candidate of every scene, and print the metrics as JSON.
 
-    :param arguments: of the command ``evaluate``.
+    :param arguments: arguments of the command ``evaluate``.
     :returns: exit status.
     """
     from moss_perception.data.scenes import in_view
@@ -68,7 +68,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
 
 
 def _scenes(arguments: argparse.Namespace) -> list:
-    """Read the scenes, or make them."""
+    """Read or generate the scenes."""
     from moss_perception.data.scenes import read_shards
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
@@ -85,7 +85,7 @@ def _scenes(arguments: argparse.Namespace) -> list:
 
 
 def _chosen(scores, labels, groups, scenes: list) -> dict:
-    """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
+    """Return the success rate of each scene's best grasp, and of baselines without a model."""
     from moss_perception.evaluation.ranking import baselines
     others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
     return {**_choice(scores, labels, groups),
@@ -93,7 +93,7 @@ def _chosen(scores, labels, groups, scenes: list) -> dict:
 
 
 def _choice(scores, labels, groups) -> dict[str, float]:
-    """Tell how often the best grasp of a scene succeeds."""
+    """Return the success rate of each scene's best grasp."""
     from moss_perception.evaluation.intervals import mean_interval
     from moss_perception.evaluation.ranking import chosen_success
     chosen = chosen_success(scores, labels, groups)
@@ -116,14 +116,14 @@ def _score_variants(predictor, scenes: list) -> dict:
     scores = {}
     for name, level, frozen in variants:
         predictor.set_level(level)
-        # No progress where nobody watches.
+        # disable=None: no progress bar unless a terminal is attached.
         scores[name] = score_scenes(
             predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
     return scores
 
 
 def _score_clips(network, scenes: list):
-    """Score all scenes as training does: as clips."""
+    """Score all scenes as whole clips, as in training."""
     from moss_perception.models.layers.reading import ensemble_probability
     from moss_perception.training.dataset import GraspClips
     from moss_perception.training.trainer import predict
@@ -138,16 +138,16 @@ def _baseline():
 
 
 def refuse_training_scenes(scenes: list, notes: dict) -> None:
-    """Refuse scenes that the checkpoint was trained on, or can't be told from these."""
+    """Refuse scenes that the checkpoint was trained on, or may have been."""
     if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
+        raise CheckpointError('the checkpoint does not name its training scenes: '
                               "expected 'seeds' in its notes")
     first, last = notes['seeds']
     known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
     if known:
         raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
                           f'{len(known)} of these scenes are among them, such as {known[0]}: '
-                          'expected scenes that it never saw')
+                          'expected scenes that it was not trained on')
 
 
 def _measure(scores, labels, groups) -> dict:
@@ -169,7 +169,7 @@ def _report(result: dict, arguments: argparse.Namespace) -> int:
                   result['attempts'], _LEAST_ATTEMPTS)
         return 1
     if required is not None and not result['auroc_low'] > required:
-        log.error('the lower end of the AUROC interval is %.3f: required above %.3f',
+        log.error('the lower bound of the AUROC interval is %.3f: expected more than %.3f',
                   result['auroc_low'], required)
         return 1
     return 0

@@ -142,7 +142,7 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
                                '--batch', '4', '--image-size', '32']) == 0
     assert load_checkpoint(model).config.orders == 1
     assert moss(['evaluate', '--scenes', str(tmp_path / 'data'), '--model', str(model)]) == 1
-    assert 'expected scenes that it never saw' in caplog.text
+    assert 'expected scenes that it was not trained on' in caplog.text
     write_shard(tmp_path / 'new' / 'scenes_00000000.npz', scenes[12:20], MATRIX)
     arguments = ['--scenes', str(tmp_path / 'new'), '--model', str(model)]
     capsys.readouterr()

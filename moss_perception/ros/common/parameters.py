@@ -1,8 +1,8 @@
 """
-The parameters of a node as a dataclass: declared, validated before they change, applied after.
+The parameters of a node as a dataclass, with validation of every change.
 
-Each node has one dataclass with a field for each parameter, made by :func:`setting`. Rules that
-combine several parameters belong into its ``__post_init__``.
+Each node has one dataclass with a field for each parameter, made by :func:`setting`. Put rules
+that combine several parameters into its ``__post_init__``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ _TYPES: dict[type, str] = {
 
 
 class Change(Enum):
-    """When a parameter may change, as its description says it."""
+    """When a parameter may change, in the words of its description."""
 
     NEVER = 'is read once, at the start'
     UNCONFIGURED = 'can be changed only while the node is unconfigured'
@@ -44,7 +44,7 @@ class Allowed:
     The values that a parameter may have.
 
     :ivar expected: the values in words.
-    :ivar accepts: tells whether a value is one of them.
+    :ivar accepts: returns whether a value is one of them.
     """
 
     expected: str
@@ -54,7 +54,7 @@ class Allowed:
 @dataclass(frozen=True)
 class Spec:
     """
-    What is known of a parameter besides its name and default.
+    The properties of a parameter besides its name and default.
 
     :ivar description: one line for the user who sets it.
     :ivar bounds: lowest and highest number; ``None`` for other types.
@@ -88,7 +88,7 @@ def setting(default: T, description: str, *, low: float | None = None, high: flo
     """
     Describe one parameter as the field of a dataclass.
 
-    :param default: the value where none is given; its type is the parameter's.
+    :param default: the default value; it sets the type of the parameter.
     :param description: one line for the user who sets it.
     :param low: lowest number allowed; only with ``high``.
     :param high: highest number allowed.
@@ -103,7 +103,7 @@ def setting(default: T, description: str, *, low: float | None = None, high: flo
 
 
 def spec_of(item: 'Field[Any]') -> Spec:
-    """Return what :func:`setting` noted in a dataclass field."""
+    """Return the properties that :func:`setting` stored in a dataclass field."""
     return item.metadata[_SPEC]
 
 
@@ -155,7 +155,7 @@ def changed(current: Settings, changes: Iterable[Parameter], configured: bool) -
     """
     Return the settings with changes applied.
 
-    :param changes: as rclpy hands them to a callback; parameters of other owners are ignored.
+    :param changes: the argument of an rclpy callback; undeclared parameters are ignored.
     :param configured: whether the node has been configured.
     :raises ConfigError: if one of the changes is not allowed.
     """
@@ -180,14 +180,14 @@ class NodeParameters(Generic[Settings]):
     """
     The parameters of one node.
 
-    A batch of changes is validated as a whole; only when rclpy has accepted it, the new values
-    are in :attr:`values`. So a batch that is refused, by whichever callback, changes nothing.
+    A batch of changes is validated as a whole. :attr:`values` changes only after rclpy has
+    accepted the batch, so a batch that any callback rejects has no effect.
 
     :param kind: a dataclass whose fields are made by :func:`setting`.
-    :param is_configured: tells whether the node has been configured.
-    :param validate: raises ConfigError for settings that the node cannot use at present.
+    :param is_configured: returns whether the node has been configured.
+    :param validate: raises ConfigError for settings that the node cannot use now.
     :param apply: called with the old and the new settings after a change.
-    :ivar values: the settings as they are now.
+    :ivar values: the current settings.
     :raises ConfigError: if a value given at the start is not allowed.
     """
 
@@ -227,7 +227,7 @@ def read_settings(node: Node, kind: type[Settings]) -> Settings:
 
 
 def _declare(node: Node, item: 'Field[Any]') -> Any:
-    # With its final descriptor, rclpy would refuse a bad start value in words of its own.
+    # With its final descriptor, rclpy would reject a bad start value with its own message.
     anything = ParameterDescriptor(dynamic_typing=True)
     given = node.declare_parameter(item.name, _to_ros(item.default), anything).value
     value = _from_ros(item.default, given)
@@ -238,7 +238,7 @@ def _declare(node: Node, item: 'Field[Any]') -> Any:
 
 
 def _to_ros(value: Any) -> Any:
-    # rclpy cannot tell the type of an empty list: a list of one empty name stands for it.
+    # rclpy cannot infer the type of an empty list: we use a list of one empty name instead.
     return list(value) or [''] if isinstance(value, tuple) else value
 
 

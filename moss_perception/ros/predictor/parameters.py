@@ -24,7 +24,8 @@ class PredictorParameters:
     """
 
     model_path: str = setting(
-        '', 'Checkpoint (safetensors); empty: the shipped one.', change=Change.UNCONFIGURED)
+        '', 'Path of the checkpoint (.safetensors); empty: the shipped one.',
+        change=Change.UNCONFIGURED)
     model_sha256: str = setting(
         '', 'Expected SHA-256 of the checkpoint; empty: read from SHA256SUMS beside it.',
         allowed=matching('([0-9a-fA-F]{64})?', '64 hexadecimal digits, or nothing'),
@@ -59,14 +60,14 @@ class PredictorParameters:
     stride: int = setting(
         1, 'Publish every n-th sample.', low=1, high=1000, change=Change.ANY_TIME)
     orders: object = setting(
-        'auto', 'Level of the budget: auto, or for MOSS a prefix of the orders such as [1, 2].',
+        'auto', 'Compute level: auto, or with MOSS a prefix of the orders such as [1, 2].',
         any_type=True, change=Change.ANY_TIME)
     latency_budget: float = setting(
-        0.05, 'Time that a step may take, in seconds, if orders is auto.',
+        0.05, 'Highest duration of a step, in seconds, if orders is auto.',
         low=0.001, high=10.0, change=Change.ANY_TIME)
 
     def __post_init__(self):
-        """Refuse orders that no checkpoint has."""
+        """Reject orders that no checkpoint has."""
         if not isinstance(self.orders, str) or re.search('[^a-z_]', self.orders):
             self.level(order_names(HIGHEST_ORDER))
 
@@ -74,9 +75,9 @@ class PredictorParameters:
         """
         Read the parameter ``orders``.
 
-        :param levels: names of the model's levels of the budget, the cheapest first.
+        :param levels: names of the model's compute levels, the cheapest first.
         :param lowest: the lowest level that the checkpoint was trained for.
-        :returns: the level, counted from 1, or ``None`` to choose it by the latency.
+        :returns: the level, counted from 1, or ``None`` to choose it by latency.
         :raises ConfigError: if ``orders`` is neither ``auto`` nor such a level.
         """
         return parse_level('orders', self._level_name(), levels, lowest)
@@ -84,6 +85,6 @@ class PredictorParameters:
     def _level_name(self) -> str:
         if isinstance(self.orders, str):
             return self.orders
-        # The type may change: ROS also sends single numbers, arrays of any type, and None.
+        # The type may change: ROS also passes single numbers, arrays of any type, and None.
         return (','.join(map(str, self.orders)) if isinstance(self.orders, Sequence)
                 else str(self.orders))
