@@ -112,7 +112,7 @@ def _score_arms(predictor, scenes: list) -> dict:
     highest = len(predictor.levels)
     arms = [(_arm(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
-    arms.append(('all orders, frozen clip', highest, True))
+    arms.append((f'{_arm(predictor.levels, highest)}, frozen clip', highest, True))
     scores = {}
     for name, level, frozen in arms:
         predictor.set_level(level)

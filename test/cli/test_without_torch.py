@@ -51,7 +51,7 @@ def test_a_model_is_evaluated(run, scenes, tiny_checkpoint):
     result = json.loads(done.stdout)
     assert (result['engine'], result['attempts']) == ('onnxruntime', 16)
     assert set(result['arms']) == {'orders 1', 'orders 1,2', 'orders 1,2,3',
-                                   'all orders, frozen clip'}
+                                   'orders 1,2,3, frozen clip'}
     # Each arm scores otherwise.
     assert len({arm['brier'] for arm in result['arms'].values()}) == 4
     last = result['arms']['orders 1,2,3']
