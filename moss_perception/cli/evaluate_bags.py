@@ -245,7 +245,7 @@ def _evaluation(path: Path, records: list[BagRecord],
     return Evaluation(
         model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
         engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
-        orders=len(config.levels), bags=tuple(records))
+        model_type=config.model, budget_level=config.levels[-1], bags=tuple(records))
 
 
 def tell(evaluation: Evaluation, reference: str) -> None:
@@ -253,7 +253,9 @@ def tell(evaluation: Evaluation, reference: str) -> None:
     from moss_perception.evaluation.intervals import bootstrap_interval
     from moss_perception.evaluation.measures import auroc
     from moss_perception.evaluation.report.pooling import pool
-    print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
+    print(', '.join(filter(None, (
+        evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
+        evaluation.network))))
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
         if record.closed_loop:

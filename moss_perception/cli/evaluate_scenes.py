@@ -112,7 +112,7 @@ def _score_variants(predictor, scenes: list) -> dict:
     highest = len(predictor.levels)
     variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
-    variants.append(('all orders, frozen clip', highest, True))
+    variants.append((f'{_variant_name(predictor.levels, highest)}, frozen clip', highest, True))
     scores = {}
     for name, level, frozen in variants:
         predictor.set_level(level)

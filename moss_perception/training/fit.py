@@ -20,7 +20,7 @@ from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.initial import start_from
 from moss_perception.training.memory import keep_freed_memory
-from moss_perception.training.novelty import learn_distribution
+from moss_perception.training.ood import learn_distribution
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
