@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' The inputs are recordings (rosbag2) with outcomes, or scenes of moss record that the '
         'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))

@@ -54,9 +54,12 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
         **_measure(streamed, labels, groups),
         'chosen_success': _chosen(streamed, labels, groups, scenes)}
-    if predictor.engine.name == 'torch':
+    engine = predictor.engine
+    if engine.name == 'torch':
+        from moss_perception.runtime.torch_engine import TorchEngine
+        assert isinstance(engine, TorchEngine)
         result['stream_against_clip'] = float(np.abs(
-            streamed - _score_clips(predictor.engine.network, scenes)).max())
+            streamed - _score_clips(engine.network, scenes)).max())
     result |= {'variants': {}, 'motions': {}}
     for name, values in scores.items():
         result['variants'][name] = _measure(values, labels, groups) | {
@@ -74,11 +77,11 @@ def _scenes(arguments: argparse.Namespace) -> list:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
     from moss_perception.simulation.scene import Source
-    source = Source(arguments.cell, *arguments.domain or ['sim'], arguments.split,
-                    arguments.motion)
+    domain, = arguments.domain or ['sim']
+    source = Source(arguments.cell, domain, arguments.split, arguments.motion)
     with TemporaryDirectory() as folder:
         made = generate(folder, arguments.fresh, arguments.seed,
-                        arguments.workers or os.cpu_count(), source)
+                        arguments.workers or os.cpu_count() or 1, source)
         for reason, count in sorted(made.skipped.items()):
             log.warning('%d scenes were left out: %s', count, reason)
         return list(read_shards(folder))

@@ -1,6 +1,7 @@
 """Do two domains rank checkpoints alike: Pearson's correlation and MMRV, as SIMPLER has them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from moss_perception.core.errors import ShapeError
 import numpy as np
@@ -62,4 +63,5 @@ def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
     if not (np.ptp(simulated) and np.ptp(real)):
         return Agreement(float('nan'), mmrv, "Pearson's r is undefined: all checkpoints perform "
                          'alike in one of the domains')
-    return Agreement(float(stats.pearsonr(simulated, real).statistic), mmrv)
+    correlation: Any = stats.pearsonr(simulated, real)
+    return Agreement(float(correlation.statistic), mmrv)

@@ -38,6 +38,6 @@ def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndar
                               np.sin(2 * candidates[:, 3])])
     model = GradientBoostingClassifier(n_estimators=100, random_state=0)
     folds = min(folds, len(np.unique(groups)))
-    probabilities = cross_val_predict(model, inputs, labels, groups=groups,
-                                      cv=GroupKFold(folds), method='predict_proba')
+    probabilities = np.asarray(cross_val_predict(
+        model, inputs, labels, groups=groups, cv=GroupKFold(folds), method='predict_proba'))
     return probabilities[:, 1]

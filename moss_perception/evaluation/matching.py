@@ -161,10 +161,10 @@ def _with_named_candidates(recording: Recording, attempts: list[Attempt],
             listed = to_candidates(recording.deserialize(raw, kind))
         except CandidateError:
             continue
-        if outcome.candidate < len(listed.positions):
-            attempts[n] = Attempt(
-                outcome, listed.positions[outcome.candidate],
-                float(listed.yaws[outcome.candidate]), listed.frame_id, outcome.decision_ns)
+        index = outcome.candidate
+        if index is not None and index < len(listed.positions):
+            attempts[n] = Attempt(outcome, listed.positions[index], float(listed.yaws[index]),
+                                  listed.frame_id, outcome.decision_ns)
     return attempts
 
 

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,7 @@ def merge(evaluations: list[Evaluation]) -> Evaluation:
                 f'{_names(other)} was evaluated with {other.model} ({other.sha256[:12]}), and '
                 f'{_names(first)} with {first.model} ({first.sha256[:12]}): expected one '
                 'checkpoint')
-    values = {field.name: getattr(first, field.name) for field in fields(Evaluation)}
-    return Evaluation(**values | {'bags': tuple(x for e in evaluations for x in e.bags)})
+    return replace(first, bags=tuple(x for e in evaluations for x in e.bags))
 
 
 def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:

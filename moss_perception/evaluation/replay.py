@@ -182,11 +182,12 @@ class _Run:
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
         """Let the predictor score the grasps that are executed in the attempts of a frame."""
-        self._watched = [x for x in self._matcher.during(stamp_ns)
-                         if x.position is not None and x.frame_id == frame_id]
+        placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
+                  if x.position is not None and x.frame_id == frame_id]
+        self._watched = [x for x, _ in placed]
         self._predictor.watch(Candidates.from_yaws(
-            stamp_ns, frame_id, np.stack([x.position for x in self._watched]),
-            np.array([x.yaw for x in self._watched])) if self._watched else None)
+            stamp_ns, frame_id, np.stack([position for _, position in placed]),
+            np.array([x.yaw for x in self._watched])) if placed else None)
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
@@ -200,7 +201,9 @@ class _Run:
 
     def _executed(self, prediction: Prediction) -> list[tuple[Attempt, ExecutedScore]]:
         found, watched = [], prediction.watched
-        for index, attempt in enumerate(self._watched if watched is not None else ()):
+        if watched is None:
+            return found
+        for index, attempt in enumerate(self._watched):
             if watched.reasons[index] in NO_PLACE:
                 continue
             found.append((attempt, ExecutedScore(

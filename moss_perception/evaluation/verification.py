@@ -114,10 +114,10 @@ def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Compar
                       float(np.nanmax(largest)) if np.isfinite(largest).any() else float('nan'))
 
 
-def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def _same(ours: np.ndarray | np.void, theirs: np.ndarray | np.void) -> bool:
     return all(np.array_equal(ours[x], theirs[x], equal_nan=True) for x in _VALUES)
 
 
-def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+def _largest(ours: np.ndarray | np.void, theirs: np.ndarray | np.void) -> float:
     gaps = np.abs(np.subtract(ours['score'], theirs['score'], dtype=float))
     return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0

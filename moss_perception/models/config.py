@@ -109,7 +109,9 @@ class ModelConfig:
             raise ConfigError(f'unknown configuration {unknown} of model {cls.model!r}, expected '
                               f'some of {sorted(known)}')
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v
+                                     for k, v in values.items()}
+            return cls(**plain)
         except TypeError as error:
             raise ConfigError(f'configuration has a value of the wrong type: {error}') from error
 

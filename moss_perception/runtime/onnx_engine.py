@@ -42,7 +42,8 @@ class OnnxEngine(Engine):
         if not isinstance(self.model, GraphModel):
             raise ConfigError(f'model {config.model!r} is not exported: expected the engine torch')
         self._sessions: list[onnxruntime.InferenceSession] = []
-        self._results = [list(graph.results) for graph in self.model.graphs]
+        self._graphs = self.model.graphs
+        self._results = [list(graph.results) for graph in self._graphs]
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',
@@ -60,7 +61,7 @@ class OnnxEngine(Engine):
         config, _ = read_header(checkpoint)
         loaded = cls(config, digest)
         options, digests = _session_options(threads), read_manifest(checkpoint.parent)
-        for graph in loaded.model.graphs:
+        for graph in loaded._graphs:
             file = graph_path(checkpoint, graph.name)
             session = _open(file, _verified(file, checkpoint, digests), options, providers)
             _check_origin(file, session, graph, checkpoint, digest)
@@ -70,7 +71,8 @@ class OnnxEngine(Engine):
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
         """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
         # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
-        return self._sessions[graph].run(self._results[graph], feeds)
+        results: Any = self._sessions[graph].run(self._results[graph], feeds)
+        return results
 
     def numpy(self, array: np.ndarray) -> np.ndarray:
         """Return a result as it is."""

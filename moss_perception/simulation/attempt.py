@@ -129,7 +129,7 @@ def _record(cell: WorkCell, renderer: Renderer) -> tuple:
 def _require_view(spec: SceneSpec, points: np.ndarray, matrix: np.ndarray):
     """Refuse a scene if the object, or every candidate, lies outside the image."""
     pixels = project(points, matrix)
-    seen = ((pixels >= -0.5) & (pixels < (WIDTH - 0.5, HEIGHT - 0.5))).all(axis=1)
+    seen = np.all((pixels >= -0.5) & (pixels < (WIDTH - 0.5, HEIGHT - 0.5)), axis=1)
     for what, inside in (('the object', seen[0]), ('every candidate', seen[1:].any())):
         if not inside:
             raise SceneError('out_of_view', f'scene {spec.seed}: {what} is outside the image at '

@@ -57,7 +57,7 @@ class Execution:
         :param delay_s: time for which the gripper waits before it starts, seconds.
         """
         self.cell = cell
-        self.outcome = None
+        self.outcome: Outcome | None = None
         self.finished = False
         self._stopped = None
         start = cell.wrist
@@ -106,7 +106,8 @@ class Execution:
         if self.finished and self.outcome is None:
             self.outcome = Outcome(True, 'held after lift and shake')
 
-    def _command(self, name: str, begin: np.ndarray, end: np.ndarray, part: float) -> tuple:
+    def _command(self, name: str | None, begin: np.ndarray, end: np.ndarray,
+                 part: float) -> tuple[np.ndarray, float]:
         """Return the commands of wrist and fingers at a fraction, 0 to 1, of a step."""
         if self._stopped is not None:
             return self._stopped, OPEN

@@ -51,14 +51,19 @@ class Attempt:
 
     def __init__(self, live: Live, start_ns: int):
         self._live, self._start_ns = live, start_ns
-        self._cell = None
+        self._begun: WorkCell | None = None
         # The candidates of each frame, in the world frame, by its stamp.
         self._listed_at: dict[int, np.ndarray] = {}
 
     @property
     def now_ns(self) -> int:
         """Return the simulated time as a stamp."""
-        return self._start_ns + (self._cell.ticks * _TICK_NS if self._cell else 0)
+        return self._start_ns + (self._begun.ticks * _TICK_NS if self._begun else 0)
+
+    @property
+    def _cell(self) -> WorkCell:
+        assert self._begun is not None  # since _begin
+        return self._begun
 
     def play(self, spec: SceneSpec, number: int):
         """Play a scene until its grasp has ended, the time is over, or the cell is stopped."""
@@ -71,7 +76,7 @@ class Attempt:
 
     def _begin(self, spec: SceneSpec):
         live = self._live
-        self._cell = WorkCell(spec)
+        self._begun = WorkCell(spec)
         self._offsets = sample_offsets(spec.seed, cell=spec.cell)
         self._due = self._frame_ticks(spec)
         # Render it early: the first image of a scene takes the longest.
@@ -127,10 +132,9 @@ class Attempt:
 
     def _passed(self, listed: Callable):
         """Publish the frame of a tick, if one is due, at its time."""
-        is_due = self._is_due()
-        image = self._render() if is_due else None
+        image = self._render() if self._is_due() else None
         self._live.pace.keep(self.now_ns)
-        if is_due:
+        if image is not None:
             self._publish(image, listed())
 
     def _is_due(self) -> bool:
@@ -154,7 +158,9 @@ class Attempt:
 
         A PoseStamped does not carry the index; only the cell knows what it has listed.
         """
-        listed = None if selected is None else self._listed_at.get(selected.stamp_ns)
+        if selected is None:
+            return None
+        listed = self._listed_at.get(selected.stamp_ns)
         return None if listed is None else nearest_grasp(
             listed[:, :3], listed[:, 3], selected.grasp[:3], float(selected.grasp[3]))
 

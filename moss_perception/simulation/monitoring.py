@@ -50,6 +50,7 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
     while not execution.finished:
         execution.tick()
         loss.update()
+    assert execution.outcome is not None  # it is finished
     to_loss_s = loss.time_s - np.array(stamps) / 1e9
     return Attempt(candidate, execution.outcome.success, tuple(jpegs),
                    np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),

@@ -15,16 +15,20 @@ class Motion(Protocol):
     :ivar name: name in recordings and data sets.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def velocity(self, time_s: float) -> float:
         """Return the belt's velocity, m/s."""
+        ...
 
     def travel(self, time_s: float) -> float:
         """Return the distance travelled since time 0, metres."""
+        ...
 
     def acceleration(self, time_s: float) -> float:
         """Return the belt's acceleration, m/s^2."""
+        ...
 
 
 @dataclass(frozen=True)

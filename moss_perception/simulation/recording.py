@@ -1,7 +1,7 @@
 """Play attempts one after another on one clock, as a robot would record them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,20 +72,20 @@ class _Tape:
         self.end_ns = 0
         self._messages: list[tuple[str, tuple, dict[str, Any]]] = []
 
-    def camera_info(self, *values):
-        self._messages.append(('camera_info', values, {}))
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
+        self._messages.append(('camera_info', (stamp_ns, width, height, matrix), {}))
 
-    def candidates(self, *values):
-        self._messages.append(('candidates', values, {}))
+    def candidates(self, stamp_ns: int, grasps: np.ndarray):
+        self._messages.append(('candidates', (stamp_ns, grasps), {}))
 
-    def image(self, *values):
-        self._messages.append(('image', values, {}))
+    def image(self, stamp_ns: int, jpeg: bytes):
+        self._messages.append(('image', (stamp_ns, jpeg), {}))
 
-    def selected(self, *values):
-        self._messages.append(('selected', values, {}))
+    def selected(self, stamp_ns: int, grasp: np.ndarray):
+        self._messages.append(('selected', (stamp_ns, grasp), {}))
 
-    def outcome(self, *values, **fields):
-        self._messages.append(('outcome', values, fields))
+    def outcome(self, message: str, **fields):
+        self._messages.append(('outcome', (message,), fields))
 
     def replay(self, sink: Sink, start_ns: int) -> None:
         """Send the messages to a sink, shifted to an attempt that starts at ``start_ns``."""
@@ -139,7 +139,7 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
 
 
 def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers: int,
-            **asked: Any) -> Iterator[Union[_Tape, SceneError]]:
+            **asked: Any) -> Generator[Union[_Tape, SceneError], None, None]:
     """Play attempts here or in several processes, and yield them in order."""
     if workers == 1:
         yield from (_play(item, renderer=renderer, **asked) for item in items)
@@ -186,6 +186,7 @@ class _Attempt:
         offsets = sample_offsets(self._spec.seed, cell=self._spec.cell)
         # The last frame shows the decision at every rate.
         periods = round(DECISION_S * self._rate_hz)
+        grasps = listed = np.empty((0, 4))
         for time_s in self._times(periods + 1, periods / DECISION_S):
             self._cell.wait(time_s)
             grasps = candidates(self._cell, offsets)
@@ -210,12 +211,13 @@ class _Attempt:
     def _choose(self, grasps: np.ndarray, success_wanted: bool) -> int:
         saved = self._cell.save()
         order = np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps))
-        for index in order:
+        chosen = 0
+        for chosen in order:
             self._cell.restore(saved)
-            if self._begin(grasps[index]).run().success == success_wanted:
+            if self._begin(grasps[chosen]).run().success == success_wanted:
                 break
         self._cell.restore(saved)
-        return int(index)
+        return int(chosen)
 
     def _begin(self, grasp: np.ndarray) -> Execution:
         return Execution(self._cell, grasp, self._spec.physics.latency_s)

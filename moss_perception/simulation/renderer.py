@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from typing import Any
 
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation import stage
@@ -69,7 +70,7 @@ class Renderer:
         :raises SimulationError: if no renderer works.
         """
         self._gl = open_context()
-        self._context = None
+        self._context: Any = None
         self._cell = None
         self._rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
 

@@ -85,6 +85,7 @@ def _look(domain: Domain, draw: dict) -> tuple:
 
 def _visible_color(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
     """Draw the colour of the object until it differs visibly from the belt."""
+    color = ()
     for _ in range(_DRAWS):
         color = _color(rng, domain.object_saturation, domain.object_brightness)
         if np.abs(color - belt).max() >= _LEAST_CONTRAST:

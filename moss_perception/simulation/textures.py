@@ -27,7 +27,8 @@ def photographic(rng: np.random.Generator, height: int, width: int, slope: float
     for radius in radii:
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(radius) + 1, int(radius * rng.uniform(0.4, 1)) + 1)
-        cv2.ellipse(leaves, centre, axes, rng.uniform(0, 180), 0, 360, rng.normal(0, 1, 3), -1)
+        cv2.ellipse(leaves, centre, axes, rng.uniform(0, 180), 0, 360,
+                    rng.normal(0, 1, 3).tolist(), -1)
     spectrum = np.fft.rfft2(leaves, axes=(0, 1))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import re
 import time
+from typing import Any
 
 from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
@@ -93,7 +94,7 @@ class _Nodes(Supervisor):
     """
 
     def __init__(self, processes: list[Process], ready: Callable[[], None],
-                 settle: Callable[[], None], **options: object):
+                 settle: Callable[[], None], **options: Any):
         super().__init__(processes, **options)
         self._ready = ready
         self._settle: Callable[[], None] | None = settle

@@ -166,7 +166,7 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
     pools = pool(evaluation, reference)
     base = pools[0] if pools and pools[0].name == reference else None
     temperature = reliability.reference_temperature(base.scored, reference) if base else None
-    domains, base_draws, first = [], {}, None
+    domains, base_draws, first = [], {}, {}
     for number, one in enumerate(pools):
         counts = _count(one, threshold)
         found, draws = _measure(one, counts, threshold, number, repeats)

@@ -50,9 +50,9 @@ def early(summary: Summary) -> dict[str, Any]:
 def ood(summary: Summary) -> dict[str, Any]:
     """Give how well the shift monitor flags each domain, and at what false-alarm rate."""
     watched = [one for one in summary.domains if one.ood]
-    if not watched:
+    first = watched[0].ood if watched else None
+    if first is None:
         return {'why_not': _why_not(summary)}
-    first = watched[0].ood
     curves = [(one.name, one.pool.values('ood_score'), number)
               for number, one in enumerate(summary.domains)
               if number == 0 or one.ood and not factor_of(one.name)]
