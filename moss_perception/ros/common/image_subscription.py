@@ -99,10 +99,12 @@ class MatchedSubscription:
         member = _Subscription(self._depth)
         self._subscriptions.append(member)
 
-        def receive(message: Any, info: Any = None) -> None:
+        def receive(message: Any, info: Any) -> None:
             self._receive(message, info, member)
+        # rclpy passes the information to who takes it, but its annotations do not follow that.
+        callback: Any = receive
         member.subscription = self._node.create_subscription(
-            self.message_type, self.topic, receive, self.qos, event_callbacks=events,
+            self.message_type, self.topic, callback, self.qos, event_callbacks=events,
             raw=self._raw)
 
     def problem(self) -> str:
