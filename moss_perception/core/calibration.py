@@ -26,7 +26,7 @@ def fit_temperature(logits: np.ndarray, outcomes: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         each = -np.logaddexp(0, signs * logits / np.exp(log_temperature))
-        return float(np.log(logits.shape[1]) - logsumexp(each, axis=1).mean())
+        return float(np.log(logits.shape[1]) - np.mean(logsumexp(each, axis=1)))
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_BOUNDS)), method='bounded')
     return float(np.exp(found.x))

@@ -142,7 +142,7 @@ def values_of(message: Any, predictor: str) -> list[dict[str, str]]:
     :param message: with the fields of diagnostic_msgs/DiagnosticArray.
     :param predictor: full name of the node.
     """
-    return [{_RENAMED.get(pair.key, pair.key): pair.value for pair in status.values}
+    return [{str(_RENAMED.get(pair.key, pair.key)): pair.value for pair in status.values}
             for status in message.status if status.name == predictor.lstrip('/')]
 
 

@@ -54,7 +54,8 @@ def read_evaluation(path: Path) -> Evaluation:
             'unmatched': tuple(map(_unmatched, bag['unmatched'])), 'notes': tuple(bag['notes']),
             'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
-        return Evaluation(**_without_orders(values) | {'bags': bags})
+        fields: dict[str, Any] = {**_without_orders(values), 'bags': bags}
+        return Evaluation(**fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
