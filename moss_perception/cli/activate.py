@@ -13,16 +13,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--heard', metavar='TOPIC',
                         help='also wait until a node subscribes to this topic')
     parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
-                        help='all that follows is for ROS, such as -r __ns:=/arm')
+                        help='arguments for ROS, such as -r __ns:=/arm')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
     Activate the nodes.
 
-    :returns: 0 if all are active, and the topic has a subscriber; 1 if not; 130 if interrupted.
+    :returns: 0 if all are active and the topic has a subscriber, 1 if not, 130 if interrupted.
     """
-    # Until rclpy is imported: Python's own handler would print a traceback of the imports.
+    # During the import of rclpy, Python's own handler would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from moss_perception.ros.common.lifecycle_starter import activate
     return activate(arguments.nodes, arguments.timeout, arguments.heard,

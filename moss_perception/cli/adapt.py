@@ -22,27 +22,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
-                        help='checkpoint to write (.safetensors), its graphs beside it; never '
-                             'one that is there')
-    parser.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
-    parser.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
+                        help='checkpoint to write (.safetensors); the graphs are written beside '
+                             'it; an existing file is never overwritten')
+    parser.add_argument('--model', default='', help='checkpoint (default: the shipped one)')
+    parser.add_argument('--sha256', default='', help='SHA-256 of the checkpoint (default: the one '
+                                                     'in SHA256SUMS)')
     parser.add_argument('--outcomes', metavar='FILE.csv',
-                        help='start, end and success of the attempts, where the recording does '
-                             'not hold them')
+                        help='start, end and success of the attempts, if the recording does not '
+                             'contain them')
     add_topics(parser)
     parser.add_argument('--head', action='store_true',
-                        help='refit the last layer of each member too, not only calibration')
-    parser.add_argument('--folds', type=int, default=5, help='of the cross-validation (5)')
-    parser.add_argument('--seed', type=int, default=0, help='of its draws (0)')
+                        help='refit the last layer of each member as well as the calibration')
+    parser.add_argument('--folds', type=int, default=5, help='number of cross-validation folds '
+                                                             '(%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (%(default)s)')
     parser.add_argument('--anyway', action='store_true',
-                        help='write even what did not help in cross-validation')
+                        help='write the checkpoint even if cross-validation shows no improvement')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
                         help='export graphs for ONNX Runtime')
-    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    parser.add_argument('--threads', type=int, default=0, help='number of threads; 0: torch '
+                                                               'chooses (%(default)s)')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge by cross-validation, fit to all attempts, and write the new checkpoint."""
+    """Cross-validate, refit to all attempts and write the new checkpoint."""
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
@@ -68,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(result, indent=2))
     log.info('%s: %s', _what(arguments), in_words(found))
     if found['change'] >= 0 and not arguments.anyway:
-        log.warning('nothing was written: expected a smaller log loss, or --anyway')
+        log.warning('nothing was written: expected a lower log loss, or --anyway')
         return NOT_WRITTEN
     made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
     notes['lineage'] = [*notes.get('lineage', []), {
@@ -86,12 +89,12 @@ def _what(arguments: argparse.Namespace) -> str:
 
 
 def in_words(found: dict) -> str:
-    """Say in one line whether a fit helps."""
+    """Describe in one line whether refitting improves the scores."""
     before, after = found['before'], found['after']
     verdict = {'helps': 'it helps', 'harms': 'it harms',
-               'cannot be told': f'whether it helps cannot be told from {found["attempts"]} '
-                                 'attempts'}[found['verdict']]
-    return (f'{verdict}: on attempts that were left out, log loss {before["log_loss"]:.3f} -> '
+               'cannot be told': f'{found["attempts"]} attempts are too few to tell whether it '
+                                 'helps'}[found['verdict']]
+    return (f'{verdict}: on held-out attempts, log loss {before["log_loss"]:.3f} -> '
             f'{after["log_loss"]:.3f} (change {found["change"]:+.3f}, 95 % interval '
             f'{found["low"]:+.3f} to {found["high"]:+.3f}), Brier {before["brier"]:.3f} -> '
             f'{after["brier"]:.3f}, ECE {before["ece"]:.3f} -> {after["ece"]:.3f}, AUROC '
@@ -103,8 +106,8 @@ def _tell_left_out(records: list, used: int) -> None:
     log.info('%d of %d attempts have a score at their decision', used, len(attempts))
     default = sum(attempt.source == 'default' for attempt in attempts)
     if default:
-        log.warning('of %d attempts the executed grasp was not among the candidates: the score '
-                    'of the default grasp point stands for it', default)
+        log.warning('the executed grasp of %d attempts was not among the candidates: the score '
+                    'of the default grasp point is used instead', default)
     for record in records:
         for line in (*record.unmatched, *record.notes):
             log.warning('%s: %s', record.path, line)

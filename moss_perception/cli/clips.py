@@ -17,8 +17,8 @@ _LOG = logging.getLogger('clips')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
-        ' moss evaluate, moss demo and the nodes read the result. Clips that cannot be used are '
-        'left out and listed.')
+        ' moss evaluate, moss demo and the nodes read the result. Unusable clips are left out and '
+        'listed.')
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
@@ -26,22 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='columns clip, success, and if known start, decision and end '
                              "(seconds since the clip's first image), domain, object")
     parser.add_argument('--unlabelled', action='store_true',
-                        help='also take clips without a row; they get no outcome')
+                        help='include clips without a row; they get no outcome')
     parser.add_argument('--domain', default='real',
-                        help='domain of clips whose row names none (%(default)s)')
+                        help='domain of clips without one in the CSV file (%(default)s)')
     parser.add_argument('--rate', type=float, default=0.0, metavar='HZ',
                         help='keep at most this many images a second (default: all)')
     parser.add_argument('--clip-rate', type=float, default=0.0, metavar='HZ',
-                        help='frame rate at which the clips were filmed, if their own '
-                             'clock is wrong')
+                        help='actual frame rate of the clips, if their timestamps are wrong')
     parser.add_argument('--pause', type=float, default=1.2, metavar='S',
-                        help='pause between two clips, seconds (%(default)s)')
+                        help='pause between two clips in seconds (%(default)s)')
     parser.add_argument('--side', type=int, default=640, metavar='PIXELS',
-                        help='larger images are scaled down to this longest side (%(default)s)')
+                        help='longest side of the images; larger ones are scaled down '
+                             '(%(default)s)')
     parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
-                        help="of the camera, as ROS's camera_calibration writes it")
+                        help="calibration of the camera, as written by ROS's camera_calibration")
     parser.add_argument('--jitter', type=float, default=0.0, metavar='S',
-                        help='add noise to stamps (standard deviation, seconds)')
+                        help='add noise with this standard deviation to the stamps, in seconds')
     parser.add_argument('--drops', type=float, default=0.0, metavar='SHARE',
                         help='drop this share of the images, 0 to 1')
     parser.add_argument('--seed', type=int, default=0,
@@ -50,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Make the recording, and log what it holds and what was left out.
+    Write the recording and log its contents and the clips left out.
 
-    :raises UsageError: if there are no outcomes, and none are renounced.
-    :raises MossError: if it can't be made.
+    :raises UsageError: if neither ``--outcomes`` nor ``--unlabelled`` is given.
+    :raises MossError: if the recording can't be written.
     """
     if arguments.outcomes is None and not arguments.unlabelled:
         raise UsageError('expected --outcomes FILE.csv, or --unlabelled')
-    # A clip that can't be read is logged in one line; FFmpeg would add several without its name.
+    # We log an unreadable clip in one line; FFmpeg would add several that don't name it.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     from moss_perception.data.clips.calibration import read_calibration
     from moss_perception.data.clips.disturbance import Disturbance
@@ -79,18 +79,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def tell(path: Path, done, window_s: float) -> None:
-    """Log what a recording holds; see :class:`moss_perception.data.clips.importer.Written`."""
+    """Log what :func:`moss_perception.data.clips.importer.write_bag` returns."""
     from moss_perception.data.clips.rows import shorten
     dropped = f', {done.dropped} dropped' if done.dropped else ''
     _LOG.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,
               done.images, dropped, path, done.attempts, done.successes, ''.join(
                   f'; {count} in {name}' for name, count in sorted(done.domains.items())))
     if done.guessed:
-        _LOG.warning('%d attempts have no decision in the CSV: the end of each stands for it, so '
-                     'a score may see the outcome where the clip shows it', done.guessed)
+        _LOG.warning('%d attempts have no decision time in the CSV file: their end is used '
+                     'instead, '
+                     'so their scores may use images that already show the outcome', done.guessed)
     if done.early:
-        _LOG.warning('%d decisions come sooner than %g s after the first image, which the shipped '
-                     'model needs to see before it scores: %s', len(done.early), window_s,
+        _LOG.warning('%d decisions are earlier than %g s after the first image, the time that the '
+                     'shipped model needs before its first score: %s', len(done.early), window_s,
                      shorten(done.early))
     if done.clips > done.attempts:
         _LOG.warning('%d clips without an outcome', done.clips - done.attempts)

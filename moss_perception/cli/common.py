@@ -1,4 +1,4 @@
-"""What the commands share: their log, one line for a known error, the machine's name."""
+"""Common code of the commands: logging, error handling, file access, the CPU's name."""
 
 import argparse
 from collections.abc import Callable
@@ -10,22 +10,22 @@ import platform
 from moss_perception.core.errors import MossError
 
 # Of commands that write something.
-STATUS = 'Exit status: 0 written, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
+STATUS = 'Exit status: 0 written, 1 an error, 2 wrong arguments, 130 interrupted.'
 
 
 class UsageError(MossError):
-    """Arguments that are well-formed one by one do not go together: exit status 2."""
+    """The arguments contradict one another, or one is missing: exit status 2."""
 
 
 def set_up_logging() -> None:
-    """Log to stderr, the command's name before each line."""
+    """Log to stderr, with the command's name before each line."""
     logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
 
 
 def run_command(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace,
                 log: logging.Logger) -> int:
     """
-    Run a command; a known error becomes one line, an unknown one keeps its traceback.
+    Run a command; log a known error in one line, and let an unknown one pass with its traceback.
 
     :returns: the command's exit status; 1 after a known error, 130 after Ctrl-C.
     """
@@ -79,7 +79,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def cpu_name() -> str:
-    """Name this machine's processor, to stand beside figures."""
+    """Return the model of this machine's processor, for the reports of measurements."""
     try:
         text = Path('/proc/cpuinfo').read_text()
     except OSError:

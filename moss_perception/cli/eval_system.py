@@ -1,9 +1,9 @@
 """
 The description of an evaluation over topics, for the launch file and for ``moss run eval``.
 
-It is a list of runs, one after another. Each source has two: the nodes run and attempt_recorder
-records them; then ``moss evaluate --scores recorded`` evaluates the recording. The last run
-reports.
+The evaluation is a list of consecutive runs, two for each source: the first runs the nodes and
+records their topics with attempt_recorder, the second evaluates the recording with
+``moss evaluate --scores recorded``. The last run writes the report.
 """
 
 from dataclasses import replace
@@ -18,54 +18,65 @@ from moss_perception.ros.system import Argument, check_values, JOB, Process, STA
 LIVE, NONE = 'live', 'none'
 _BOOLEAN = ('true', 'false')
 _SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
-# The player's highest rate: in lock step the predictor sets the pace.
+# The player's highest rate: in lock step the predictor's speed sets the pace.
 _FASTEST = '100.0'
-# Scores that a replay has to repeat must not depend on how busy the machine is.
+# The load of the machine must not change scores that a replay has to reproduce.
 _NO_HURRY_S = 10.0
-# What another predictor published at the time of the recording.
+# Topics of the predictor that was running during the recording.
 _PREDICTOR_TOPICS = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
     'grasp_scores', 'grasp_score', 'processed', 'motion_features', 'debug_image'))]
 
 
 def evaluation_arguments() -> list[Argument]:
     """
-    Describe what can be said when an evaluation is started.
+    Describe the arguments of an evaluation.
 
-    :returns: the arguments, in the order in which they should be shown.
+    :returns: the arguments, in the order of the help text.
     """
     return [
         Argument('sim_bag', '', 'recording of the simulation (rosbag2); empty: the shipped one; '
-                 'live: sim_cell, in closed loop; none: left out'),
-        Argument('real_bag', '', 'recording of the robot, likewise; empty: the shipped one of '
-                 'the shifted simulation'),
-        Argument('closed_loop', 'false', 'both live: grasps are selected by the scores and '
-                 'executed, and the rate of success is reported', _BOOLEAN),
-        Argument('sim_domain', 'sim', 'name of the first domain; live: what sim_cell shows'),
-        Argument('real_domain', '', 'of the second; empty: as its outcomes say, live: shifted'),
-        Argument('sim_outcomes', '', 'CSV file of outcomes (start, end, success); empty: those '
-                 'of the recording'),
-        Argument('real_outcomes', '', 'likewise'),
-        Argument('real_image_topic', 'image', 'images of the second recording, if it has several'),
-        Argument('real_camera_info_topic', 'camera_info', 'its calibration'),
-        Argument('real_candidates_topic', 'grasp_candidates', 'its grasp candidates'),
-        Argument('lock_step', 'true', 'recordings are played an image at a time, nothing is lost; '
-                 'false: in time, as a robot would see them', _BOOLEAN),
-        Argument('bag_rate', '1.0', 'how fast they are played otherwise, 1.0 is as recorded'),
-        Argument('verify', 'true', 'recordings: score exactly the frames that arrived once more, '
-                 'without topics, and compare', _BOOLEAN),
-        Argument('attempts', '50', 'live: grasps attempted in each domain'),
-        Argument('sim_cell', '', 'live: what scenes are drawn from: full or belt; empty: full'),
-        Argument('sim_seed', '2000000', 'live: of the first scene; the default is none that the '
-                 'shipped model was trained on'),
-        Argument('strips', 'true', 'live: record the images, for the film strips', _BOOLEAN),
+                 'live: run sim_cell; none: skip this domain'),
+        Argument('real_bag', '', 'recording of the robot (rosbag2), live or none, as for sim_bag; '
+                 'empty: the shipped recording of the shifted simulation'),
+        Argument('closed_loop', 'false', 'run sim_cell for both domains, execute the grasps that '
+                 'the scores select, and report the success rate', _BOOLEAN),
+        Argument('sim_domain', 'sim', 'name of the first domain; with live, the domain of '
+                                      'sim_cell'),
+        Argument('real_domain', '', 'name of the second domain; empty: as in the recorded '
+                                    'outcomes, '
+                 'or shifted with live'),
+        Argument('sim_outcomes', '', 'CSV file of outcomes (start, end, success) for sim_bag; '
+                                     'empty: '
+                 'use those in the recording'),
+        Argument('real_outcomes', '', 'CSV file of outcomes (start, end, success) for real_bag; '
+                 'empty: use those in the recording'),
+        Argument('real_image_topic', 'image', 'topic of the images in real_bag, if it has '
+                 'several'),
+        Argument('real_camera_info_topic', 'camera_info', 'topic of the camera calibration '
+                 'in real_bag'),
+        Argument('real_candidates_topic', 'grasp_candidates', 'topic of the grasp candidates '
+                 'in real_bag'),
+        Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
+                 'false: play them in real time, as on a robot', _BOOLEAN),
+        Argument('bag_rate', '1.0', 'playback speed without lock_step; 1.0: as recorded'),
+        Argument('verify', 'true', 'with recordings: score the received frames again without '
+                 'topics, and compare the scores', _BOOLEAN),
+        Argument('attempts', '50', 'with live: grasp attempts per domain'),
+        Argument('sim_cell', '', 'with live: distribution of the scenes, full or belt; empty: '
+                                 'full'),
+        Argument('sim_seed', '2000000', 'with live: seed of the first scene; the shipped model '
+                                        'was not '
+                 'trained on the default'),
+        Argument('strips', 'true', 'with live: record the images, for the film strips of the '
+                                   'report', _BOOLEAN),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
         Argument('params_file', '', 'YAML file of parameters that override config/grasp.yaml'),
-        Argument('out', 'out/sim_to_real', 'folder for the report, and for what it was made of'),
-        Argument('require', '', "what must hold, such as 'auroc>=0.8; brier@shifted<=0.25'; "
-                 'else the status is 3'),
-        Argument('threshold', '0.5', 'scores from here on accept a grasp, in the report'),
-        Argument('success_definition', '', 'what counts as a success, in a sentence, for the '
-                 'report; empty: the usual one'),
+        Argument('out', 'out/sim_to_real', 'folder for the report, recordings and records'),
+        Argument('require', '', "requirements, such as 'auroc>=0.8; brier@shifted<=0.25'; the "
+                 'exit status is 3 if one is not met'),
+        Argument('threshold', '0.5', 'lowest score of an accepted grasp, in the report'),
+        Argument('success_definition', '', 'definition of a success in one sentence, for the '
+                 'report; empty: the default definition'),
         Argument('log_level', 'info', 'lowest level that is logged',
                  ('debug', 'info', 'warn', 'error', 'fatal')),
     ]
@@ -76,12 +87,12 @@ _DEFAULTS = {argument.name: argument.default for argument in evaluation_argument
 
 def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     """
-    Describe the runs of an evaluation, each a system of its own.
+    Describe the runs of an evaluation; each is a separate system.
 
-    A recording meets a predictor of its own, so that nothing of the last one is left in it.
+    Each recording gets a new predictor, which has no state from the recording before.
 
-    :param values: what was said, by argument name; arguments left out take their defaults.
-    :returns: the processes of each, as :func:`moss_perception.ros.system.grasp_system` lists them.
+    :param values: values by argument name; missing arguments take their defaults.
+    :returns: the processes of each run; see :func:`moss_perception.ros.system.grasp_system`.
     :raises MossError: if a name is unknown, a value not allowed, or a recording not usable.
     """
     said = check_values(evaluation_arguments(), values)
@@ -91,8 +102,8 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     sources = {which: _source(said, which) for which in ('sim', 'real')}
     chosen = {which: source for which, source in sources.items() if source != NONE}
     if not chosen:
-        raise ConfigError("arguments 'sim_bag' and 'real_bag' are 'none': expected one of them "
-                          'to be something')
+        raise ConfigError("arguments 'sim_bag' and 'real_bag' are 'none': expected a source "
+                          'for at least one of them')
     runs, records = [], []
     for number, (which, source) in enumerate(chosen.items(), start=1):
         run = _Run(said, which, source, f'{number}_{which}')
@@ -110,7 +121,7 @@ def _folder(said: dict[str, str]) -> Path:
 
 
 def _report(said: dict[str, str], records: list[str]) -> Process:
-    """Report all runs together, and check what is required."""
+    """Write one report of all runs and check the requirements."""
     words = ['--records', *records, '--report', str(_folder(said) / 'report'),
              '--reference', said['sim_domain'], '--threshold', said['threshold']]
     if said['success_definition']:
@@ -129,7 +140,7 @@ def _source(said: dict[str, str], which: str) -> str:
     if said['closed_loop'] == 'true' and text != NONE:
         if text not in ('', LIVE):
             raise ConfigError(f"arguments 'closed_loop' is 'true' and '{which}_bag' is '{text}': "
-                              'expected one of them, nothing can be grasped in a recording')
+                              'expected live, since no grasp can be executed in a recording')
         return LIVE
     return text or str(share_directory() / _SAMPLES[which])
 
@@ -138,15 +149,15 @@ class _Run:
     """
     One source: the nodes that are recorded, and the evaluation of the recording.
 
-    :param name: of the files that are made.
-    :ivar record: JSON file of what the evaluation finds.
+    :param name: name of the output files.
+    :ivar record: JSON file for the results of the evaluation.
     """
 
     def __init__(self, said: dict[str, str], which: str, source: str, name: str):
         self._said, self._which, self._source = said, which, source
         self._live = source == LIVE
         self._lock_step = said['lock_step'] == 'true'
-        # The outcomes say which domain they are of, if the arguments do not.
+        # Without an argument, the outcomes name their domain.
         self._domain = said[f'{which}_domain'] or ('shifted' if self._live else '')
         folder = _folder(said)
         self.record = folder / 'records' / f'{name}.json'
@@ -168,7 +179,7 @@ class _Run:
             parameters={name: x for name, x in self._recorder().items() if x != ''},
             parameter_files=predictor.parameter_files, remappings=images,
             log_level=self._said['log_level'])
-        # What can't be evaluated is to be known before anything is played.
+        # Find recordings that can't be evaluated before any of them is played.
         checks = [] if self._live else [_evaluate(
             'check', [self._played, *self._inputs(), *self._checkpoint(), '--check'], STARTER)]
         return [recorder, *processes, *checks]
@@ -225,7 +236,7 @@ class _Run:
         return ['--model', self._model] if self._model else []
 
     def _fitted(self, process: Process) -> Process:
-        """Give a process of the grasp system what an evaluation needs."""
+        """Change the parameters of a process of the grasp system for an evaluation."""
         more: dict = {}
         if process.role == STARTER:
             return replace(process, arguments=(*process.arguments, '--heard', 'grasp_outcome'))

@@ -1,4 +1,4 @@
-"""``moss evaluate``: measure a checkpoint on recordings, or on scenes that it never saw."""
+"""``moss evaluate``: measure a checkpoint on recordings or on unseen scenes."""
 
 import argparse
 from typing import Any
@@ -12,7 +12,7 @@ REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
          'check')
-_SCENES = ('model', 'sha256', 'engine', 'threads', 'yardstick', 'require_auroc', 'out')
+_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers'),
     RECORDED: (*_BAGS, 'scores_topic', 'verify'),
@@ -20,7 +20,7 @@ _ALLOWED = {
     SCENES: (*_SCENES, 'scenes'),
     FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers'),
 }
-"""Which options go with what is evaluated; argparse keeps values under these names."""
+"""Options allowed for each kind of input, by the names under which argparse stores them."""
 
 # None and an empty list mean that an option was not given: every other value counts.
 _DEFAULTS: dict[str, Any] = {
@@ -31,84 +31,90 @@ _DEFAULTS: dict[str, Any] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
-        ' Recordings (rosbag2) hold the outcomes; or the scenes of moss record, which the '
-        'checkpoint never saw.')
+        ' The inputs are recordings (rosbag2) with outcomes, or scenes of moss record that the '
+        'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))
     both = parser.add_argument_group('both')
     both.add_argument('--model', nargs='+', action='extend', default=[], metavar='FILE',
-                      help='checkpoints (recordings: several, the first is the main one); the '
-                           'shipped one without')
-    both.add_argument('--sha256', help='its digest; without, SHA256SUMS beside it has it')
+                      help='checkpoint (default: the shipped one); with recordings you may give '
+                           'several, and the first is the main one')
+    both.add_argument('--sha256', help='SHA-256 of the checkpoint (default: the one in '
+                                       'SHA256SUMS)')
     both.add_argument('--engine', choices=ENGINES,
-                      help=f'what runs the network (default: {ENGINES[0]}); on scenes, torch also '
-                           'compares the stream with the clip')
+                      help=f'library that runs the network (default: {ENGINES[0]}); with scenes, '
+                           'torch also compares streaming with whole clips')
     both.add_argument('--threads', type=int,
-                      help='0 leaves it to the engine, with several workers it is one each')
+                      help='number of threads; 0: the engine chooses, or one per worker with '
+                           'several workers')
     both.add_argument('--workers', type=int, metavar='N',
-                      help='processes that share the recordings, or make the scenes (1, and '
-                           'one a core for --fresh)')
+                      help='processes that evaluate the recordings or generate the scenes '
+                           '(default: 1, or one per core with --fresh)')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
-                      help='a recording of this domain; of scenes, as for record')
+                      help='domain of a recording (NAME=BAG); or domain of the scenes, as for '
+                           'moss record')
 
 
 def _add_bags(group) -> None:
     group.add_argument('bags', nargs='*', metavar='BAG',
-                       help='folder of a rosbag2, .mcap or .db3 file; DOMAIN:BAG names its domain')
+                       help='rosbag2 folder, .mcap or .db3 file; DOMAIN:BAG sets its domain')
     group.add_argument('--scores', choices=('replay', 'recorded'),
-                       help='replay: score the images anew (default); recorded: evaluate the '
-                            'scores that grasp_predictor published and the recording holds')
+                       help='replay: score the recorded images (default); recorded: evaluate the '
+                            'scores of grasp_predictor that the recording contains')
     group.add_argument('--scores-topic', metavar='TOPIC',
-                       help='of recorded scores; without: the only /…/grasp_scores')
+                       help='topic of the recorded scores (default: the only one named '
+                            '/…/grasp_scores)')
     group.add_argument('--verify', action='store_true',
-                       help='recorded scores: score exactly the images that the predictor '
-                            'received once more, and compare')
+                       help='with recorded scores: score the images that the predictor received '
+                            'again, and compare the scores')
     group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
-                       help='start, end and success of the attempts, where the recording does not '
-                            'hold them; one for all recordings, or one each in their order, '
-                            "'' for a recording's own")
+                       help='start, end and success of the attempts, if the recording does not '
+                            'contain them; one file for all recordings or one for each in '
+                            "order, '' for the outcomes in the recording")
     add_topics(group)
     group.add_argument('--report', metavar='DIR',
                        help='write report.html, report.json and attempts.csv there')
     group.add_argument('--record', metavar='FILE',
-                       help='keep what was found, to be reported later with --records')
+                       help='save the results, for a later report with --records')
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
-                       help='report what was found before and kept with --record, of one '
-                            'checkpoint or of several; no recordings')
+                       help='report results saved with --record, of one or several checkpoints, '
+                            'instead of evaluating recordings')
     group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
-                       help="such as 'auroc>=0.8': exit status 3 unless it holds")
+                       help="requirement, such as 'auroc>=0.8'; exit status 3 if it is not met")
     group.add_argument('--reference', metavar='DOMAIN',
-                       help='the domain that others are compared with (sim)')
+                       help='domain that the others are compared with (sim)')
     group.add_argument('--threshold', metavar='SCORE',
-                       help='scores from here on accept a grasp, in [0, 1] (0.5)')
+                       help='lowest score of an accepted grasp, in [0, 1] (0.5)')
     group.add_argument('--success-definition', metavar='TEXT',
-                       help='what counts as a success, in a sentence, for the report')
+                       help='definition of a success in one sentence, for the report')
     group.add_argument('--check', action='store_true',
-                       help='only check that all of this can be evaluated')
+                       help='only check that the recordings can be evaluated')
 
 
 def _add_scenes(group) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument('--scenes', metavar='DIR',
-                        help='folder of scenes, made by record with seeds of their own')
+                        help='folder of scenes, made by moss record with seeds that training did '
+                             'not use')
     source.add_argument('--fresh', type=int, metavar='N',
-                        help='make so many scenes now, and leave none behind; --cell, --domain, '
-                             '--split, --motion, --seed and --workers say which, as for record')
+                        help='generate N temporary scenes; --cell, --domain, --split, --motion, '
+                             '--seed and --workers describe them, as for moss record')
     for name in ('cell', 'split', 'motion'):
         group.add_argument(f'--{name}', help=argparse.SUPPRESS)
     group.add_argument('--seed', type=int, help=argparse.SUPPRESS)
-    group.add_argument('--out', help='write the JSON there as well')
-    group.add_argument('--yardstick', action='store_true',
-                       help='also measure what the candidates tell without any image')
+    group.add_argument('--out', help='also write the JSON to this file')
+    group.add_argument('--baseline', action='store_true',
+                       help='also measure a baseline that sees the candidates without images')
     group.add_argument('--require-auroc', type=float, metavar='X',
-                       help='fail unless the lower end of the 95 %% interval is above X')
+                       help='fail unless the lower bound of the 95 %% interval of the AUROC is '
+                            'above X')
 
 
 def check(arguments: argparse.Namespace) -> None:
     """
-    Refuse options that do not go together, and give the others their defaults.
+    Check that the options fit the kind of input, and set the defaults.
 
-    :raises UsageError: if an option does not go with what is evaluated.
+    :raises UsageError: if an option is not allowed for this kind of input.
     """
     given = {name for name in set().union(*_ALLOWED.values())
              if (value := getattr(arguments, name)) is not None
@@ -124,7 +130,7 @@ def check(arguments: argparse.Namespace) -> None:
     kind, = kinds
     if wrong := sorted(given - set(_ALLOWED[kind])):
         named = ', '.join(f'--{name.replace("_", "-")}' for name in wrong)
-        raise UsageError(f'{named}: not for {kind}')
+        raise UsageError(f'{named}: not allowed with {kind}')
     if kind in (SCENES, FRESH) and max(len(arguments.model), len(arguments.domain)) > 1:
         raise UsageError('scenes take one --model and one --domain')
     if of_bags and len(arguments.domain) > len(arguments.named_bags):
@@ -136,9 +142,9 @@ def check(arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Evaluate what the arguments name: recordings, records or scenes.
+    Evaluate recordings, records or scenes, depending on the arguments.
 
-    :raises MossError: if arguments do not go together, or something can't be read or written.
+    :raises MossError: if the arguments contradict one another, or a file can't be read or written.
     """
     check(arguments)
     if arguments.records:

@@ -32,9 +32,9 @@ class Task:
     """
     A recording and a checkpoint to evaluate it with.
 
-    :ivar topics: those that were named, by the argument of
+    :ivar topics: the topics given by the user, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :ivar part: of the recording; ``None`` for all of it.
+    :ivar part: part of the recording; ``None`` for the whole.
     """
 
     bag: str
@@ -50,9 +50,9 @@ class Task:
 
 def evaluate_bags(arguments: argparse.Namespace) -> int:
     """
-    Evaluate recordings, print what was found, and write the report.
+    Evaluate recordings, print the results and write the report.
 
-    :param arguments: of the command ``evaluate``.
+    :param arguments: arguments of the command ``evaluate``.
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
@@ -77,9 +77,9 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
 
 def check_recordings(arguments: argparse.Namespace) -> None:
     """
-    Find out whether recordings can be evaluated: their topics are there, and outcomes.
+    Check that recordings have the topics and the outcomes that an evaluation needs.
 
-    :raises MossError: if not.
+    :raises MossError: if one does not.
     """
     from moss_perception.data.attempts_csv import read_attempts
     from moss_perception.data.bags.reader import Recording
@@ -111,11 +111,11 @@ def _replays(arguments: argparse.Namespace) -> list[Evaluation]:
 
 def prepare(arguments: argparse.Namespace) -> list[Requirement]:
     """
-    Find out before a long run, and not after it, what would keep it from being reported.
+    Check before a long run that its results can be reported.
 
-    :returns: what is required.
+    :returns: the requirements.
     :raises MossError: if a requirement or the threshold is not allowed, a package is missing, or
-        nothing can be written where it was asked for.
+        an output folder can't be written.
     """
     requirements = [parse(text) for text in arguments.require]
     score_threshold(arguments.threshold)
@@ -132,8 +132,8 @@ def _check_place(path: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise ConfigError(f"{path} can't be written: expected a folder that may be written in, "
-                          f'{folder} is none')
+        raise ConfigError(f"{path} can't be written: expected a writable folder, "
+                          f'{folder} is not one')
 
 
 def _models(arguments: argparse.Namespace) -> list[Path]:
@@ -141,7 +141,8 @@ def _models(arguments: argparse.Namespace) -> list[Path]:
     if len(set(paths)) < len(paths):
         raise ConfigError(f'--model names a file twice: {", ".join(map(str, paths))}')
     if arguments.sha256 and len(paths) > 1:
-        raise ConfigError('--sha256 is of one checkpoint: expected SHA256SUMS beside several')
+        raise ConfigError('--sha256 is given for several checkpoints: expected one checkpoint, or '
+                          'a SHA256SUMS file beside them')
     for path in paths:
         verify(path, arguments.sha256)
     return paths
@@ -162,20 +163,20 @@ def _tasks(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Task]:
 
 
 def _recordings(arguments: argparse.Namespace) -> list[tuple[str, str, str | None]]:
-    """Return domain, path and file of outcomes of each recording."""
+    """Return the domain, path and outcomes file of each recording."""
     named = [x.partition('=')[::2] for x in arguments.named_bags]
     bags = [_domain_of(x) for x in arguments.bags] + named
     outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
         arguments.outcomes or [None] * len(bags))
     if len(outcomes) != len(bags):
-        raise ConfigError(f'{len(outcomes)} files of outcomes for {len(bags)} recordings: '
-                          'expected one for all, or one each')
+        raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
+                          'expected one for all, or one for each')
     return [(domain, bag, table or None)
             for (domain, bag), table in zip(bags, outcomes, strict=True)]
 
 
 def _domain_of(text: str) -> tuple[str, str]:
-    """Split ``DOMAIN:BAG``; a path that is there is never split."""
+    """Split ``DOMAIN:BAG``, unless a file or folder has the whole text as its name."""
     domain, colon, bag = text.partition(':')
     split = colon and bag and '/' not in domain and not Path(text).exists()
     return (domain, bag) if split else ('', text)
@@ -201,7 +202,7 @@ def _records(tasks: Sequence[Task], workers: int) -> Generator[BagRecord, None, 
 
 
 def _parts(task: Task, count: int) -> list[Task]:
-    """Divide a recording where there are more workers than recordings."""
+    """Divide a recording if there are more workers than recordings."""
     if count < 2:
         return [task]
     config, _ = read_header(task.model)
@@ -214,7 +215,7 @@ def _name(task: Task) -> str:
 
 
 def _replay(task: Task, bar: tqdm | None = None) -> BagRecord:
-    """Evaluate one recording; in a worker, which keeps its engines."""
+    """Evaluate one recording, with engines that the worker process caches."""
     from moss_perception.evaluation.replay import replay
 
     def progress(done: int, of: int) -> None:
@@ -234,7 +235,7 @@ def _predictor(model: str, sha256: str, engine: str, threads: int) -> Predictor:
 
 
 def _with_shared_outcomes(records: Sequence[BagRecord]) -> tuple[BagRecord, ...]:
-    """Of one table for several recordings, leave as unmatched only what none of them has."""
+    """Keep outcomes of a shared table as unmatched only if no recording has matched them."""
     met = {x.attempt for record in records for x in record.attempts}
     return tuple(replace(record, unmatched=tuple(
         one for one in record.unmatched if one.attempt not in met)) for record in records)
@@ -247,15 +248,17 @@ def _evaluation(path: Path, records: list[BagRecord],
     return Evaluation(
         model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
         engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
-        orders=len(config.levels), bags=tuple(records))
+        model_type=config.model, budget_level=config.levels[-1], bags=tuple(records))
 
 
 def tell(evaluation: Evaluation, reference: str) -> None:
-    """Print what was found, domain by domain."""
+    """Print the results of each domain."""
     from moss_perception.evaluation.intervals import bootstrap_interval
     from moss_perception.evaluation.measures import auroc
     from moss_perception.evaluation.report.pooling import pool
-    print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
+    print(', '.join(filter(None, (
+        evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
+        evaluation.network))))
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
         if record.closed_loop:
@@ -268,7 +271,7 @@ def tell(evaluation: Evaluation, reference: str) -> None:
         if one.not_executed:
             line += f', not_executed: {one.not_executed} more'
         if sample.labels.any() and not sample.labels.all():
-            # By the groups and draws of the report, so that both show one interval.
+            # The same groups and random draws as in the report give the same interval.
             found = bootstrap_interval(auroc, sample, seed=number)
             line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
         elif one.attempts:
@@ -296,7 +299,7 @@ def _closed_loop(record: BagRecord) -> str:
 
 def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
              requirements: list) -> int:
-    """Report, check what is required of the first checkpoint, and return the exit status."""
+    """Write the report, check the requirements and return the exit status."""
     reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
         from moss_perception.evaluation.recorded_images import recorded_images

@@ -22,10 +22,10 @@ def evaluate_outputs(arguments: argparse.Namespace,
     """
     Evaluate recordings of scores.
 
-    :param arguments: of the command ``evaluate``.
-    :param recordings: domain, path and file of outcomes of each.
-    :returns: the recordings of each checkpoint that was running.
-    :raises MossError: if something can't be read or used.
+    :param arguments: arguments of the command ``evaluate``.
+    :param recordings: domain, path and outcomes file of each recording.
+    :returns: one evaluation for each checkpoint that the predictors ran.
+    :raises MossError: if a file can't be read or used.
     """
     models = _given_models(arguments)
     found = []
@@ -41,25 +41,27 @@ def evaluate_outputs(arguments: argparse.Namespace,
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
             temperature=_temperature(bag, path),
             engine=values.get('engine', ''), threads=int(values.get('threads', 0)),
-            orders=len(values.get('orders', '1').split(',')), bags=(record,)))
+            model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
+            bags=(record,)))
     return by_checkpoint(found)
 
 
 def _given_models(arguments: argparse.Namespace) -> dict[str, Path]:
-    """Return the checkpoints by their digests: those that were named, or the shipped one."""
+    """Return the given checkpoints, or the shipped one, by their digests."""
     if arguments.sha256 and len(arguments.model) > 1:
-        raise ConfigError('--sha256 is of one checkpoint: expected SHA256SUMS beside several')
+        raise ConfigError('--sha256 is given for several checkpoints: expected one checkpoint, or '
+                          'a SHA256SUMS file beside them')
     paths = [model_path(name) for name in arguments.model or ['']]
     return {verify(path, arguments.sha256): path for path in paths}
 
 
 def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],
                 named: bool) -> tuple[Path | None, str]:
-    """Return the file and the digest of the checkpoint that was running."""
+    """Return the file and the digest of the checkpoint that the predictor ran."""
     sha256 = outputs.newest.get('model_sha256', '')
     if not sha256 and named and len(models) == 1:
-        log.warning('%s does not say which checkpoint was running: the one that was named is '
-                    'taken for it', bag)
+        log.warning('%s does not name the checkpoint that the predictor ran: assuming the one of '
+                    '--model', bag)
         sha256 = next(iter(models))
     if named and sha256 not in models:
         expected = ', '.join(f'{digest[:12]} ({path})' for digest, path in models.items())
@@ -69,11 +71,11 @@ def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],
 
 
 def _temperature(bag: str, model: Path | None) -> float:
-    """Return the checkpoint's temperature; 1 where only the digest is known, which is said."""
+    """Return the checkpoint's temperature; warn and return 1 if only the digest is known."""
     if model is not None:
         return read_header(model)[0].temperature
-    log.warning('%s: the checkpoint is not here, so its temperature is taken as 1: --model names '
-                'it', bag)
+    log.warning('%s: the checkpoint is not available, so its temperature is assumed to be 1: name '
+                'the checkpoint with --model', bag)
     return 1.0
 
 
@@ -83,8 +85,8 @@ def _verify(bag: str, outputs: NodeOutputs, model: Path | None,
     if model is None:
         raise CheckpointError(
             f'{bag}: --verify needs the checkpoint {outputs.newest.get("model_sha256", "")[:12]} '
-            'that the predictor ran: expected it as --model')
-    print('scoring the images that the predictor received once more, without topics', flush=True)
+            'that the predictor ran: name it with --model')
+    print('scoring the images that the predictor received again, without topics', flush=True)
     found = verify_scores(outputs, outputs.run.played or bag, model,
                           candidates_topic=arguments.candidates_topic,
                           camera_info_topic=arguments.camera_info_topic)

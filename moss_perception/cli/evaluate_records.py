@@ -1,4 +1,4 @@
-"""Report what was found and kept: ``evaluate --records FILE…``."""
+"""Report saved results: ``evaluate --records FILE…``."""
 
 import argparse
 import logging
@@ -14,9 +14,9 @@ log = logging.getLogger('evaluate')
 
 def evaluate_records(arguments: argparse.Namespace) -> int:
     """
-    Read records of one checkpoint or of several, tell what is in them, and write the report.
+    Read records of one or several checkpoints, print their results and write the report.
 
-    :param arguments: of the command ``evaluate``.
+    :param arguments: arguments of the command ``evaluate``.
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
@@ -29,7 +29,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     for evaluation, there in zip(evaluations, domains, strict=True):
         tell(evaluation, arguments.reference or 'sim')
         if there != domains[0]:
-            log.warning('%s (%s) has the domains %s, and the first checkpoint %s: only what all '
-                        'have is ranked', evaluation.model, evaluation.sha256[:12],
+            log.warning('%s (%s) has the domains %s, the first checkpoint has %s: only domains of '
+                        'all checkpoints are ranked', evaluation.model, evaluation.sha256[:12],
                         ', '.join(there), ', '.join(domains[0]))
     return conclude(evaluations, arguments, requirements)

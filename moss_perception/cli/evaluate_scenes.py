@@ -1,4 +1,4 @@
-"""Measure a checkpoint on scenes that it never saw: ``evaluate --scenes`` and ``--fresh``."""
+"""Measure a checkpoint on unseen scenes: ``evaluate --scenes`` and ``--fresh``."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     """
     Score every candidate of every scene, and print the metrics as JSON.
 
-    :param arguments: of the command ``evaluate``.
+    :param arguments: arguments of the command ``evaluate``.
     :returns: exit status.
     """
     from moss_perception.data.scenes import in_view
@@ -33,7 +33,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     path = model_path(*arguments.model)
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
-    yardstick = _yardstick() if arguments.yardstick else None
+    baseline = _baseline() if arguments.baseline else None
     scenes = in_view(_scenes(arguments))
     if not scenes:
         raise ConfigError('no scene has all its candidates in the image: expected at least one')
@@ -41,10 +41,10 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
-    scores = _score_arms(predictor, scenes)
-    streamed = scores[_arm(predictor.levels, len(predictor.levels))]
-    if yardstick:
-        scores['no image, candidates alone'] = yardstick(
+    scores = _score_variants(predictor, scenes)
+    streamed = scores[_variant_name(predictor.levels, len(predictor.levels))]
+    if baseline:
+        scores['no image, candidates alone'] = baseline(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
     result = {
         'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
@@ -60,9 +60,9 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
         assert isinstance(engine, TorchEngine)
         result['stream_against_clip'] = float(np.abs(
             streamed - _score_clips(engine.network, scenes)).max())
-    result |= {'arms': {}, 'motions': {}}
+    result |= {'variants': {}, 'motions': {}}
     for name, values in scores.items():
-        result['arms'][name] = _measure(values, labels, groups) | {
+        result['variants'][name] = _measure(values, labels, groups) | {
             'chosen_success': _choice(values, labels, groups)}
     for motion in sorted(set(motions)):
         result['motions'][motion] = _measure(*(x[motions == motion]
@@ -71,12 +71,12 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
 
 
 def _scenes(arguments: argparse.Namespace) -> list:
-    """Read the scenes, or make them."""
+    """Read or generate the scenes."""
     from moss_perception.data.scenes import read_shards
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
-    from moss_perception.simulation.source import Source
+    from moss_perception.simulation.scene import Source
     domain, = arguments.domain or ['sim']
     source = Source(arguments.cell, domain, arguments.split, arguments.motion)
     with TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def _scenes(arguments: argparse.Namespace) -> list:
 
 
 def _chosen(scores, labels, groups, scenes: list) -> dict:
-    """Tell how often the best grasp of a scene succeeds, beside choices without a model."""
+    """Return the success rate of each scene's best grasp, and of baselines without a model."""
     from moss_perception.evaluation.ranking import baselines
     others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
     return {**_choice(scores, labels, groups),
@@ -96,7 +96,7 @@ def _chosen(scores, labels, groups, scenes: list) -> dict:
 
 
 def _choice(scores, labels, groups) -> dict[str, float]:
-    """Tell how often the best grasp of a scene succeeds."""
+    """Return the success rate of each scene's best grasp."""
     from moss_perception.evaluation.intervals import mean_interval
     from moss_perception.evaluation.ranking import chosen_success
     chosen = chosen_success(scores, labels, groups)
@@ -104,29 +104,29 @@ def _choice(scores, labels, groups) -> dict[str, float]:
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
 
 
-def _arm(levels: Sequence[str], level: int) -> str:
+def _variant_name(levels: Sequence[str], level: int) -> str:
     name = levels[level - 1]
     return f'orders {name}' if name[0].isdigit() else name
 
 
-def _score_arms(predictor, scenes: list) -> dict:
+def _score_variants(predictor, scenes: list) -> dict:
     """Stream all scenes at each level that was trained, and once more with nothing moving."""
     from moss_perception.evaluation.attempts import score_scenes
     highest = len(predictor.levels)
-    arms = [(_arm(predictor.levels, level), level, False)
+    variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
-    arms.append(('all orders, frozen clip', highest, True))
+    variants.append((f'{_variant_name(predictor.levels, highest)}, frozen clip', highest, True))
     scores = {}
-    for name, level, frozen in arms:
+    for name, level, frozen in variants:
         predictor.set_level(level)
-        # No progress where nobody watches.
+        # disable=None: no progress bar unless a terminal is attached.
         scores[name] = score_scenes(
             predictor, tqdm(scenes, desc=name, unit='scene', leave=False, disable=None), frozen)
     return scores
 
 
 def _score_clips(network, scenes: list):
-    """Score all scenes as training does: as clips."""
+    """Score all scenes as whole clips, as in training."""
     from moss_perception.models.layers.reading import ensemble_probability
     from moss_perception.training.dataset import GraspClips
     from moss_perception.training.trainer import predict
@@ -134,23 +134,23 @@ def _score_clips(network, scenes: list):
     return ensemble_probability(logits)[0].numpy()
 
 
-def _yardstick():
-    from moss_perception.evaluation.yardstick import candidates_alone, require
+def _baseline():
+    from moss_perception.evaluation.baseline import candidates_alone, require
     require()
     return candidates_alone
 
 
 def refuse_training_scenes(scenes: list, notes: dict) -> None:
-    """Refuse scenes that the checkpoint was trained on, or can't be told from these."""
+    """Refuse scenes that the checkpoint was trained on, or may have been."""
     if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
+        raise CheckpointError('the checkpoint does not name its training scenes: '
                               "expected 'seeds' in its notes")
     first, last = notes['seeds']
     known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
     if known:
         raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
                           f'{len(known)} of these scenes are among them, such as {known[0]}: '
-                          'expected scenes that it never saw')
+                          'expected scenes that it was not trained on')
 
 
 def _measure(scores, labels, groups) -> dict:
@@ -172,7 +172,7 @@ def _report(result: dict, arguments: argparse.Namespace) -> int:
                   result['attempts'], _LEAST_ATTEMPTS)
         return 1
     if required is not None and not result['auroc_low'] > required:
-        log.error('the lower end of the AUROC interval is %.3f: required above %.3f',
+        log.error('the lower bound of the AUROC interval is %.3f: expected more than %.3f',
                   result['auroc_low'], required)
         return 1
     return 0

@@ -12,14 +12,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
         ' Writes one graph for each prefix of orders beside the checkpoint, compares each with '
-        'torch, and enters their digests into SHA256SUMS.')
+        'torch, and adds their digests to SHA256SUMS.')
     parser.add_argument('model', nargs='?', default='',
-                        help='checkpoint (.safetensors); none for the shipped one')
-    parser.add_argument('--sha256', default='', help='its digest; none to read SHA256SUMS')
+                        help='checkpoint (.safetensors; default: the shipped one)')
+    parser.add_argument('--sha256', default='', help='SHA-256 of the checkpoint (default: the one '
+                                                     'in SHA256SUMS)')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export all graphs of a checkpoint, or change nothing."""
+    """Export all graphs of a checkpoint; after an error, no file has changed."""
     from moss_perception.models.export import export_graphs
     graphs = export_graphs(model_path(arguments.model), arguments.sha256,
                            lambda name: log.info('exporting %s', name))

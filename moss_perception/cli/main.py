@@ -1,8 +1,8 @@
 """
-The command ``moss``: one parser, one table of subcommands, one way to run them.
+The command ``moss``: its parser and its table of subcommands.
 
-Each subcommand is the module of its name in this folder. It offers ``add_arguments(parser)`` and
-``run(arguments) -> int``, and is imported only when it is asked for.
+Each subcommand is a module of the same name in this folder, with ``add_arguments(parser)`` and
+``run(arguments) -> int``. It is imported only when it is used.
 """
 
 import argparse
@@ -17,17 +17,17 @@ from moss_perception import __version__
 from moss_perception.cli.common import run_command, set_up_logging, UsageError
 from moss_perception.core.packages import missing
 
-STATUS = '0 done, 1 an error, in one line, 2 wrong arguments, 130 interrupted.'
+STATUS = '0 done, 1 an error, 2 wrong arguments, 130 interrupted.'
 
 
 @dataclass(frozen=True)
 class Command:
     """
-    What the help says of a subcommand.
+    The help text of a subcommand.
 
     :ivar summary: one sentence, without its full stop.
-    :ivar examples: command lines to start from.
-    :ivar status: what each exit status means.
+    :ivar examples: example command lines.
+    :ivar status: the meaning of each exit status.
     """
 
     summary: str
@@ -42,13 +42,13 @@ COMMANDS = {
     'run': Command(
         'start the grasp system, or an evaluation over topics, without ros2 launch',
         ('moss run grasp image_topic:=/camera/image_raw', 'moss run eval real_bag:=my_bag/'),
-        '0 ended well, 1 an error or a process that failed, 2 wrong arguments, 3 a requirement '
-        'is not met (eval), 130 interrupted while a job was running.'),
+        '0 done, 1 an error or a failed process, 2 wrong arguments, 3 a requirement is not met '
+        '(eval), 130 interrupted while a job was running.'),
     'evaluate': Command(
         'compare the scores of checkpoints with known outcomes',
         ('moss evaluate samples/sim_20 real:my_bag/ --report out/report',
          "moss evaluate my_bag/ --require 'auroc>=0.8'"),
-        '0 done, 1 an error (a requirement of what is not measured is one), 2 wrong arguments, '
+        '0 done, 1 an error (such as a requirement on an unmeasured metric), 2 wrong arguments, '
         '3 a requirement is not met, 130 interrupted.'),
     'record': Command(
         'record the simulated work cell, as training data or as a rosbag2',
@@ -61,18 +61,18 @@ COMMANDS = {
         'train a grasp network on recorded scenes',
         ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
     'adapt': Command(
-        'refit the calibration of a checkpoint, or its head too, to your robot',
+        'refit the calibration, and optionally the head, of a checkpoint to your robot',
         ('moss adapt --bag my_robot.mcap --out mine.safetensors',),
-        '0 written, 1 an error, 2 wrong arguments, 3 nothing written because it would not have '
-        'helped, 130 interrupted.'),
+        '0 written, 1 an error, 2 wrong arguments, 3 nothing written because refitting does not '
+        'improve the scores, 130 interrupted.'),
     'export': Command(
         'export a checkpoint as graphs for ONNX Runtime',
         ('moss export mine.safetensors',)),
     'ood': Command(
-        'fit or measure what tells images out of distribution (OOD)',
+        'fit or compare the detectors of out-of-distribution (OOD) images',
         ('moss ood fit --scenes runs/data/train --model old.safetensors --out new.safetensors',)),
     'topics': Command(
-        'find the topic of the images in a recording, and print it as JSON',
+        'find the image topic of a recording, and print it as JSON',
         ('moss topics my_bag/', 'moss topics my_bag/ --image-topic /camera/image_raw')),
     'activate': Command(
         'configure and activate lifecycle nodes',
@@ -81,7 +81,7 @@ COMMANDS = {
 }
 
 _COMPLETION = """\
-Shell completion, as a line of ~/.bashrc or ~/.zshrc:
+For shell completion, add this line to ~/.bashrc or ~/.zshrc:
   eval "$(moss --completion bash)"
 """
 
@@ -90,8 +90,8 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
     """
     Describe the command line.
 
-    :param names: subcommands whose arguments are wanted; the others are listed only, so that
-        their modules need not be imported.
+    :param names: subcommands to describe with their arguments. The others are only listed, and
+        their modules are not imported.
     """
     parser = argparse.ArgumentParser(
         prog='moss', formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,7 +99,7 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
         epilog=f'{_examples("moss demo", "moss evaluate --help")}\n\n{_COMPLETION}')
     parser.add_argument('--version', action='version', version=f'moss_perception {__version__}')
     parser.add_argument('--completion', action=_Completion, choices=('bash', 'zsh', 'fish'),
-                        help='print what lets this shell complete the command')
+                        help='print the completion script for this shell')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(
@@ -128,8 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     Run a subcommand.
 
-    :param argv: arguments without the program's name; the process's own if ``None``.
-    :returns: the exit status: as the subcommand's help says.
+    :param argv: arguments without the program's name; ``None`` for those of the process.
+    :returns: the exit status, see the subcommand's help.
     :raises SystemExit: with 0 after the help, with 2 after wrong arguments.
     """
     words = sys.argv[1:] if argv is None else argv
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complete() -> None:
-    """Answer a shell that completes a command line, and exit."""
+    """Print the completions that the shell asks for, and exit."""
     import argcomplete
     words = os.environ.get('COMP_LINE', '').split()
     argcomplete.autocomplete(build_parser(*words[1:2]))

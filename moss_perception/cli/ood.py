@@ -1,4 +1,4 @@
-"""``moss ood``: fit or measure what tells images out of distribution (OOD)."""
+"""``moss ood``: fit or compare the detectors of out-of-distribution (OOD) images."""
 
 import argparse
 import json
@@ -17,59 +17,63 @@ log = logging.getLogger('ood')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     actions = parser.add_subparsers(dest='action', required=True)
-    fit = actions.add_parser('fit', help='write a checkpoint that knows its distribution; train '
-                                         'does so by itself')
+    fit = actions.add_parser('fit', help='fit the distribution of the training images and store '
+                                         'it in '
+                                         'a new checkpoint (moss train does so already)')
     fit.add_argument('--out', required=True, help='checkpoint to write (.safetensors)')
-    fit.add_argument('--replace', action='store_true', help='--out may be there already')
-    measure = actions.add_parser('measure', help='compare features and distances')
+    fit.add_argument('--replace', action='store_true', help='allow --out to overwrite a file')
+    measure = actions.add_parser('measure', help='compare OOD features and distances')
     measure.add_argument('--usual', required=True, metavar='DIR',
-                         help='scenes like those of the training, that it never saw')
-    measure.add_argument('--shifted', required=True, metavar='DIR', help='scenes of another kind')
+                         help='in-distribution scenes that were not used for training')
+    measure.add_argument('--shifted', required=True, metavar='DIR', help='out-of-distribution '
+                                                                         'scenes')
     measure.add_argument('--limit', type=int, default=200, metavar='N',
-                         help='at most so many scenes each; of the training five times as many '
-                              '(default: %(default)s)')
-    measure.add_argument('--out', metavar='FILE', help='write the JSON there as well')
+                         help='use at most N scenes of each folder, and five times as many of '
+                              'the training scenes (%(default)s)')
+    measure.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     for action in fit, measure:
         action.add_argument('--scenes', required=True, metavar='DIR',
-                            help='the scenes that it was trained on')
-        action.add_argument('--model', default='', help='checkpoint; empty for the shipped one')
-        action.add_argument('--sha256', default='', help='its digest; empty to read SHA256SUMS')
+                            help='the training scenes of the checkpoint')
+        action.add_argument('--model', default='', help='checkpoint (default: the shipped one)')
+        action.add_argument('--sha256', default='', help='SHA-256 of the checkpoint (default: the '
+                                                         'one in '
+                                              'SHA256SUMS)')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit or measure, as the command line says."""
+    """Run the action ``fit`` or ``measure``."""
     return {'fit': fit, 'measure': measure}[arguments.action](arguments)
 
 
 def fit(arguments: argparse.Namespace) -> int:
-    """Fit the distribution of an existing checkpoint, and write it anew with its graphs."""
+    """Fit the distribution of a checkpoint, and write a new checkpoint with its graphs."""
     from moss_perception.data.scenes import load_scenes
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.novelty import learn_distribution
+    from moss_perception.training.ood import learn_distribution
     path, out = model_path(arguments.model), Path(arguments.out)
     if not arguments.replace:
         refuse_existing(out)
     network = load_checkpoint(path, arguments.sha256)
     notes = read_header(path)[1]
-    # The training left scenes out at its end, if at all: their order is the folder's.
+    # Training uses the first scenes in the folder's order, and leaves out only the last ones.
     scenes = load_scenes(arguments.scenes, notes.get('scenes'))
     _require_training_scenes(scenes, notes)
     watched = bool(notes.get('recipe', {}).get('monitor'))
     distribution = learn_distribution(TorchEngine(network), scenes, watched)
-    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'novelty fit'}]
+    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'ood fit'}]
     digest = write_derived(out, network, notes, distribution)
     log.info('wrote %s, sha256 %s', out, digest)
     return 0
 
 
 def measure(arguments: argparse.Namespace) -> int:
-    """Print how well each feature and distance tells the shifted scenes."""
+    """Print how well each feature and distance separates the shifted scenes from the others."""
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.novelty import halves, spread_out
+    from moss_perception.training.ood import halves, spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     notes = read_header(path)[1]
@@ -92,9 +96,9 @@ def measure(arguments: argparse.Namespace) -> int:
 
 
 def _all_features(engine, scenes) -> dict:
-    """Describe scenes in several ways: the head's map, the MOSS map, and mere pixels."""
+    """Compute several descriptions of scenes: the head's map, the MOSS map and the pixels."""
     from moss_perception.runtime.ood import describe
-    from moss_perception.training.novelty import see
+    from moss_perception.training.ood import see
     import numpy as np
     found: dict[str, list] = {}
     for scene in scenes:
@@ -122,10 +126,10 @@ def _quarters(context):
 def _require_training_scenes(scenes: list, notes: dict) -> None:
     """Refuse scenes that the checkpoint was not trained on."""
     if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not say which scenes it was trained on: '
+        raise CheckpointError('the checkpoint does not name its training scenes: '
                               "expected 'seeds' in its notes")
     first, last = notes['seeds']
     foreign = [scene.seed for scene in scenes if not first <= scene.seed <= last]
     if foreign:
-        raise ConfigError(f'scene {foreign[0]} is none of those that the checkpoint was trained '
-                          f'on: expected seeds {first} to {last}')
+        raise ConfigError(f'the checkpoint was not trained on scene {foreign[0]}: expected seeds '
+                          f'{first} to {last}')

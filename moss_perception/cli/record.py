@@ -10,33 +10,35 @@ _LOG = logging.getLogger('record')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument('--out', metavar='DIR', help='folder for shards of training data')
-    target.add_argument('--bag', metavar='DIR', help='folder of the recording to write')
-    parser.add_argument('--scenes', type=int, default=400, help='scenes for --out (%(default)s)')
+    target.add_argument('--out', metavar='DIR', help='write training data (shards) to this folder')
+    target.add_argument('--bag', metavar='DIR', help='write a recording (rosbag2) to this folder')
+    parser.add_argument('--scenes', type=int, default=400, help='number of scenes for --out '
+                                                                '(%(default)s)')
     parser.add_argument('--attempts', type=int, default=20,
-                        help='attempts for --bag (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the first scene (%(default)s)')
+                        help='number of attempts for --bag (%(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the first scene '
+                                                            '(%(default)s)')
     parser.add_argument('--workers', type=int, default=1,
-                        help='processes (%(default)s)')
+                        help='number of processes (%(default)s)')
     parser.add_argument('--cell', default='full',
                         help='distribution of the scenes: belt or full (%(default)s)')
-    parser.add_argument('--domain', default='sim', help='how scenes look and behave: sim or '
-                        'shifted, or, in the cell full, shifted.FACTOR (%(default)s)')
-    parser.add_argument('--split', default='', help='held_out for the objects that training '
-                        'never shows (default: the others)')
+    parser.add_argument('--domain', default='sim', help='look and behaviour of the scenes: sim, '
+                        'shifted or, with --cell full, shifted.FACTOR (%(default)s)')
+    parser.add_argument('--split', default='', help='held_out: only objects that are not used in '
+                        'training (default: only the others)')
     parser.add_argument('--motion', default='',
-                        help='one of the motions of the cell (default: a mixture)')
+                        help='only this kind of motion (default: all kinds)')
     parser.add_argument('--rate', type=float, default=10.0,
-                        help='frames a second of --bag (%(default)s)')
+                        help='frames per second of --bag (%(default)s)')
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
     Record scenes or a recording.
 
-    :raises MossError: if a setting is not allowed, or nothing can be rendered or written.
+    :raises MossError: if a setting is not allowed, or rendering or writing fails.
     """
-    from moss_perception.simulation.source import Source
+    from moss_perception.simulation.scene import Source
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
     return (_record if arguments.bag else _generate)(arguments, source)
@@ -46,7 +48,7 @@ def _record(arguments, source) -> int:
     from moss_perception.data.bags.writer import RecordingWriter
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
-    # Several workers have a renderer each.
+    # With several workers, each creates its own renderer.
     with closing(Renderer()) if arguments.workers == 1 else nullcontext() as renderer, \
             RecordingWriter(arguments.bag) as writer:
         done = record(writer, renderer, arguments.attempts, arguments.seed, source,
@@ -60,7 +62,7 @@ def _record(arguments, source) -> int:
 def _generate(arguments, source) -> int:
     from moss_perception.simulation.generate import generate
     made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source)
-    _LOG.info('%d scenes in %s; %d played now, %.2f a second', made.scenes, arguments.out,
+    _LOG.info('%d scenes in %s; %d simulated now, %.2f per second', made.scenes, arguments.out,
               made.played, made.scenes_per_s)
     _tell_skipped(made.skipped)
     return 0

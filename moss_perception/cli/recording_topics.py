@@ -1,4 +1,4 @@
-"""Which topics of a recording are meant: the options that name them, and who is asked."""
+"""The topics of a recording to read: options that name them, and a prompt for missing ones."""
 
 import argparse
 from collections.abc import Callable
@@ -6,35 +6,37 @@ import sys
 
 from moss_perception.core.errors import ConfigError
 
-# By the argument of evaluation.replay: what is on the topic, and what is taken without a name.
+# By the argument of evaluation.replay: the contents of the topic, and the default.
 _OPTIONS = {
-    'image_topic': ('images', 'the only ones in colour'),
-    'camera_info_topic': ("the camera's calibration", 'found by its type'),
-    'candidates_topic': ('grasp candidates', '/grasp_candidates, or else found by its type'),
+    'image_topic': ('images', 'the only colour images'),
+    'camera_info_topic': ('the camera calibration', 'the only one of its type'),
+    'candidates_topic': ('grasp candidates',
+                         '/grasp_candidates, or else the only one of its type'),
     'outcome_topic': ('outcomes', '/grasp_outcome'),
-    'executed_topic': ('the grasps that were executed', '/selected_grasp'),
+    'executed_topic': ('executed grasps', '/selected_grasp'),
 }
 TOPICS = tuple(_OPTIONS)
 
 
 def add_topics(group) -> None:
-    """Let each topic be named on the command line."""
+    """Add an option for each topic."""
     for name, (what, without) in _OPTIONS.items():
-        group.add_argument(_option(name), metavar='TOPIC', help=f'of {what}; without: {without}')
+        group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '
+                                                                f'{without})')
 
 
 def topics_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the topics that were named, by the argument of evaluation.replay."""
+    """Return the topics given by the user, by the argument of evaluation.replay."""
     return {name: getattr(arguments, name) for name in TOPICS if getattr(arguments, name)}
 
 
 def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
     """
-    Look into a recording; where it isn't clear which topic is meant, ask who sits there.
+    Find the topics of a recording; ask the user at the terminal if there are several.
 
-    :param topics: those that were named, by the argument of evaluation.replay.
-    :returns: these, and those that were found or chosen.
-    :raises MossError: if a topic that was named isn't there, or none is named of several.
+    :param topics: the topics given by the user, by the argument of evaluation.replay.
+    :returns: these topics, and those that were found or chosen.
+    :raises MossError: if a given topic is missing, or several fit and there is no terminal.
     """
     from moss_perception.data.bags.reader import Recording
     with Recording(bag, salvage=True) as recording:
@@ -42,7 +44,7 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
             x.name for x in recording.colour_topics()]))
         camera = _clear(bag, 'camera_info_topic', topics,
                         lambda: recording.camera_info_topics(images.name))
-        # Before a long run, and not in the middle of it, a name is told to be wrong.
+        # Report a wrong name before a long run, not in the middle of it.
         grasps = recording.candidates_topic(
             _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
         recording.camera_info_topic(images.name, camera)
@@ -52,7 +54,7 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
 
 def _clear(bag: str, name: str, topics: dict[str, str],
            there: Callable[[], list[str]]) -> str | None:
-    """Return the topic that was named, or that is chosen of several by who is there."""
+    """Return the given topic, or the one that the user chooses among several."""
     if name in topics or not sys.stdin.isatty():
         return topics.get(name)
     found = there()
@@ -61,7 +63,7 @@ def _clear(bag: str, name: str, topics: dict[str, str],
 
 def _ask(bag: str, name: str, found: list[str]) -> str:
     what, _ = _OPTIONS[name]
-    print(f'{bag} holds several topics of {what}:', file=sys.stderr)
+    print(f'{bag} has several topics of {what}:', file=sys.stderr)
     for number, topic in enumerate(found, start=1):
         print(f'  {number}  {topic}', file=sys.stderr)
     while True:

@@ -19,32 +19,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     systems = parser.add_subparsers(metavar='SYSTEM', required=True)
     for name, summary, arguments, describe in (
-            ('grasp', 'camera or recording, predictor and gate', grasp_arguments(),
+            ('grasp', 'score a camera or a recording with the nodes', grasp_arguments(),
              lambda values: [system_of(values)]),
-            ('eval', 'evaluate a checkpoint over topics, and report', evaluation_arguments(),
+            ('eval', 'evaluate a checkpoint over topics', evaluation_arguments(),
              evaluation_runs)):
         one = systems.add_parser(
             name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog='\n'.join(['Arguments, each as name:=value:', *map(_show, arguments)]))
+            epilog='\n'.join(['Arguments, in the form name:=value:', *map(_show, arguments)]))
         words: Any = one.add_argument('words', nargs='*', metavar='name:=value',
-                                 help='listed below; without: the default')
+                                      help='arguments of the system, listed below')
         words.completer = _completer(arguments)
         one.set_defaults(parser=one, describe=describe)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Run systems one after another, until the last has ended, one fails or all are interrupted.
+    Run systems one after another, until the last has ended, one fails or the user interrupts.
 
     :param arguments: ``describe`` turns the values of ``words`` into the processes of each system.
     :returns: 1 if a system failed, else as
         :meth:`moss_perception.cli.supervisor.Supervisor.wait` says.
-    :raises UsageError: if a word is not understood, or a value not allowed.
+    :raises UsageError: if an argument or its value is not allowed.
     :raises MossError: if a recording can't be used, or an executable is missing.
     """
     try:
-        # All of them first: a missing executable must not be found when half is done.
+        # Create all of them first, to report a missing executable before any system runs.
         supervisors = [Supervisor(x) for x in arguments.describe(_parse(arguments.words))]
     except ConfigError as error:
         raise UsageError(str(error)) from error
@@ -68,8 +68,8 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, separator, value = word.partition(':=')
         if not separator or not name:
-            raise ConfigError(f"'{word}' is not understood: expected name:=value, and --help "
-                              'lists the names')
+            raise ConfigError(f"unknown argument '{word}': expected name:=value; --help lists the "
+                              'names')
         values[name] = value
     return values
 
@@ -81,7 +81,7 @@ def _show(argument: Argument) -> str:
 
 
 def _completer(arguments: Sequence[Argument]) -> Callable[..., list[str]]:
-    """Return what offers the words that a shell may complete."""
+    """Return the completer of these arguments for argcomplete."""
     offered = [f'{argument.name}:={choice}' for argument in arguments
                for choice in argument.choices or ('',)]
 

@@ -1,4 +1,4 @@
-"""Run the processes of a system, and end them together; needs no ROS."""
+"""Run the processes of a system, and end them together; works without ROS."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,14 +40,14 @@ class Supervisor:
     """
     Start processes by their roles, watch them, and stop them all.
 
-    Services, early jobs and starters start at once, jobs when every starter has ended well. The
-    system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
+    Services, early jobs and starters start at once; jobs start when every starter has succeeded.
+    The system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
 
-    :param processes: what :func:`moss_perception.ros.system.grasp_system` describes.
+    :param processes: as :func:`moss_perception.ros.system.grasp_system` returns them.
     :param show: takes each line of output, with the process's name; from other threads.
     :param environment: variables added to those of this process.
     :param find: turns an executable's name into a path.
-    :param patience_s: seconds to wait before a stronger signal follows.
+    :param patience_s: seconds to wait before the next, stronger signal.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Supervisor:
             environment: dict[str, str] | None = None,
             find: Callable[[str], Path] = executable, patience_s: float = 5.0):
         self._waiting = list(processes)
-        # Looked up before anything starts: a missing one must not leave the others running.
+        # Look them up before any process starts: a missing one must not leave others running.
         self._paths = {process.name: find(process.executable) for process in processes}
         self._show = show
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **(environment or {})}
@@ -93,11 +93,11 @@ class Supervisor:
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """
-        Wait until the system has ended; then nothing of it runs any more.
+        Wait until all processes of the system have ended.
 
         :param timeout_s: seconds to wait at most; None for no limit.
-        :returns: 0 if the jobs ended well (or, without jobs, if it was interrupted), the job's
-            status if one didn't, 1 if a service or starter failed, 128 plus the signal's number
+        :returns: 0 if all jobs succeeded (or if a system without jobs was interrupted), the status
+            of a failed job, 1 if a service or starter failed, 128 plus the signal's number
             if a job was interrupted; None after the timeout, while the system still runs.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -110,7 +110,7 @@ class Supervisor:
             self._status = self._judge(name, code)
         self.stop()
         if self._verdict:
-            # Last, so that it is not lost among the last lines of the others.
+            # Printed last, so that it is not lost among the last lines of the processes.
             self._show('run', self._verdict)
             self._verdict = ''
         return self._status
@@ -167,7 +167,7 @@ class Supervisor:
         self._running[name].reader.join(timeout=1.0)
         said = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
         if role == SERVICE:
-            self._verdict = f'error: {name} ended with {said}, and it should run on'
+            self._verdict = f'error: {name} ended early with {said}'
             return 1
         if code != 0:
             self._verdict = f'error: {name} failed with {said}'
@@ -183,7 +183,7 @@ class Supervisor:
 
 def _without_interrupts(
         lines: Iterable[str], stopping: Callable[[], bool]) -> Iterator[str]:
-    """Leave out the tracebacks of a Python that is interrupted, above all while it imports."""
+    """Drop the tracebacks of interrupted Python processes, mostly from their imports."""
     held: list[str] = []
     for line in lines:
         if held or (stopping() and line.startswith('Traceback ')):

@@ -1,4 +1,4 @@
-"""``moss topics``: which images of a recording the system subscribes to."""
+"""``moss topics``: the image topic of a recording that the system subscribes to."""
 
 import argparse
 from dataclasses import replace
@@ -17,11 +17,11 @@ _DEFAULTS = {argument.name: argument.default for argument in grasp_arguments()}
 
 def system_of(values: dict[str, str]) -> list[Process]:
     """
-    Describe the grasp system; with a recording, one that subscribes to its images.
+    Describe the grasp system; with a recording, subscribe to the images in it.
 
-    :param values: the arguments that were given, by name; see
+    :param values: the given values, by argument name; see
         :func:`moss_perception.ros.system.grasp_system`.
-    :raises ConfigError: if a name is unknown or a value not allowed.
+    :raises ConfigError: if a name is unknown or a value is not allowed.
     :raises BagError: if the recording can't be read, or holds no such images.
     """
     processes = grasp_system(values)
@@ -41,7 +41,7 @@ def _subscribed(process: Process, topic: str, base: str) -> Process:
             **process.parameters, 'wait_for_subscribers': [topic]})
     compressed = process.parameters.get('image_transport') == 'compressed'
     if compressed and topic == base:
-        # The predictor listens to the image topic's name plus /compressed.
+        # The predictor subscribes to the image topic's name plus /compressed.
         pair = (base + _COMPRESSED, topic)
         return replace(process, remappings=(*process.remappings, pair))
     return process
@@ -52,13 +52,13 @@ def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[st
     Find the images in a recording.
 
     :param bag: path of the recording.
-    :param name: of the topic, without ``/compressed``; the default stands for the only one.
+    :param name: name of the topic, without ``/compressed``; the default finds the only one.
     :param transport: ``raw``, ``compressed``, or empty for either.
-    :param namespace: of the nodes, for a relative name.
+    :param namespace: namespace of the nodes, for a relative name.
     :returns: the topic as recorded, and whether its images are compressed.
     :raises BagError: if the recording can't be read, or holds no such images.
     """
-    # Imported here: the launch file's interpreter need not be the one with rosbags.
+    # Imported here, since the interpreter of the launch file may lack rosbags.
     from moss_perception.data.bags.reader import Recording
     absolute = name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace(
         '//', '/')
@@ -71,8 +71,8 @@ def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[st
         found = recording.image_topic(None if name == _DEFAULTS['image_topic'] else absolute).name
     kind = 'compressed' if images[found] else 'raw'
     if transport not in ('', kind):
-        raise BagError(f'{bag}: the images on {found} are {kind}: expected {transport} ones, as '
-                       'image_transport says')
+        raise BagError(f'{bag}: the images on {found} are {kind}: expected {transport} images, '
+                       'the value of image_transport')
     return found, images[found]
 
 
@@ -85,7 +85,7 @@ def _look(*words: str) -> tuple[str, bool]:
 
 
 def _ask(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool]:
-    """Ask the interpreter that the package was built with, which has rosbags."""
+    """Run ``moss topics`` in the interpreter that the package was built with: it has rosbags."""
     done = subprocess.run(
         [executable('moss'), 'topics', bag, '--image-topic', name, '--transport', transport,
          '--namespace', namespace], capture_output=True, text=True)
@@ -99,18 +99,18 @@ def _ask(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
-        " The launch files call it. The key 'error' says why there is none.")
-    parser.add_argument('bag', metavar='BAG', help='folder of a rosbag2, .mcap or .db3 file')
+        ' The launch files call it; a key "error" has the reason if there is none.')
+    parser.add_argument('bag', metavar='BAG', help='rosbag2 folder, .mcap or .db3 file')
     parser.add_argument('--image-topic', default=_DEFAULTS['image_topic'], metavar='NAME',
-                        help='without /compressed; %(default)s stands for the only one')
+                        help='image topic without /compressed; %(default)s: the only one')
     parser.add_argument('--transport', default='', choices=('', 'raw', 'compressed'),
-                        help='empty for either')
+                        help='transport of the images (default: either)')
     parser.add_argument('--namespace', default='', metavar='NAME',
-                        help='of the nodes, for a relative topic')
+                        help='namespace of the nodes, for a relative topic')
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print as JSON what :func:`find_images` returns, or its error."""
+    """Print the result of :func:`find_images`, or its error, as JSON."""
     try:
         topic, compressed = find_images(arguments.bag, arguments.image_topic,
                                         arguments.transport, arguments.namespace)

@@ -15,42 +15,48 @@ log = logging.getLogger('train')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
-        ' Several processes: torchrun --nproc-per-node N -m moss_perception train ..., with '
-        '--folder in place of --run, which torchrun takes for its own.')
-    parser.add_argument('--data', required=True, help='folder of scenes, made by record --scenes')
+        ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
+        '..., '
+        'with --folder instead of --run, which is an option of torchrun.')
+    parser.add_argument('--data', required=True, help='folder of scenes, made by moss record '
+                                                      '--out')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML of a model variant, such as study/variants/moss_123.yaml; '
                              'options given here take precedence')
-    parser.add_argument('--out', help="checkpoint to write (the variant's name, or grasp, in the "
-                                      "run's folder); never in the folder of shipped models")
-    # torchrun takes --run for an option of its own.
-    parser.add_argument('--run', '--folder', help='folder of log and resumable state (runs/train; '
-                                                  'with --config runs/variants/NAME_seed_SEED)')
-    parser.add_argument('--scenes', type=int, help='use at most so many scenes')
-    parser.add_argument('--epochs', type=int, help='passes over the scenes (8)')
-    parser.add_argument('--batch', type=int, help='clips a step (8)')
-    parser.add_argument('--seed', type=int, help='of everything drawn (0)')
+    parser.add_argument('--out', help='checkpoint to write (default: named after the variant, or '
+                                      'grasp, in '
+                                      'the folder of --run); not in the folder of shipped models')
+    # --run is also an option of torchrun.
+    parser.add_argument('--run', '--folder', help='folder for the log and the resumable state '
+                                                  '(default: runs/train, with --config '
+                                                  'runs/variants/NAME_seed_SEED)')
+    parser.add_argument('--scenes', type=int, help='highest number of scenes to use (default: '
+                                                   'all)')
+    parser.add_argument('--epochs', type=int, help='number of passes over the scenes (8)')
+    parser.add_argument('--batch', type=int, help='clips per step (8)')
+    parser.add_argument('--seed', type=int, help='random seed (0)')
     parser.add_argument('--model', metavar='TYPE',
                         help='type of the model, such as recurrent_grasp (moss_grasp)')
     parser.add_argument('--orders', type=int,
                         help='highest self-similarity order of a model with MOSS (3)')
-    parser.add_argument('--image-size', type=int, help='side of the square input (128)')
+    parser.add_argument('--image-size', type=int, help='side of the square input in pixels (128)')
     parser.add_argument('--initial', metavar='FILE', default='',
-                        help='begin with the backbone and the head of this checkpoint, such as '
-                             'one of the variant last_frame, which trains in a tenth of the time')
+                        help='initialise the backbone and the head from this checkpoint, such '
+                             'as one of the variant last_frame, which trains ten times as fast')
     parser.add_argument('--cache', metavar='FOLDER', type=Path,
-                        help="store the features of the backbone's frozen stages here, for all "
-                             'trainings of the same seed, which saves each a third of its time; '
-                             'about 16 KB a frame; needs frozen_stages: 2')
+                        help="cache the features of the backbone's frozen stages in this folder, "
+                             'about 16 KB per frame; saves a third of the time of each training '
+                             'with the same seed; needs frozen_stages: 2')
     parser.add_argument('--only-cache', action='store_true',
-                        help='compute the features of all epochs, and end')
+                        help='only compute the features of all epochs, without training')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+    parser.add_argument('--threads', type=int, default=0, help='number of threads; 0: torch '
+                                                               'chooses (%(default)s)')
     parser.add_argument('--workers', type=int, default=0,
-                        help='processes that prepare clips, for a device that would wait for '
-                             'them; 0: this one (0)')
+                        help='processes that prepare clips for a fast device; 0: the training '
+                             'process prepares them (%(default)s)')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
-                        help='export graphs for ONNX Runtime (yes; with --config no)')
+                        help='export graphs for ONNX Runtime (default: yes, but no with --config)')
 
 
 def read_arguments(arguments: argparse.Namespace) -> 'Plan':

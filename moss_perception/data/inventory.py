@@ -81,7 +81,7 @@ def check_complete(folder):
     if missing:
         raise SimulationError(
             f'{folder} is unfinished: {len(missing)} of {count} scenes are missing, such as '
-            f'seed {missing[0]}; go on with record, or say that unfinished data will do')
+            f'seed {missing[0]}; go on with moss record, or say that unfinished data will do')
     foreign = sorted(there - expected)
     if foreign:
         raise SimulationError(f'{folder} holds {len(foreign)} scenes that are not of its data set '

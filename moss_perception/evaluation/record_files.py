@@ -54,7 +54,8 @@ def read_evaluation(path: Path) -> Evaluation:
             'unmatched': tuple(map(_unmatched, bag['unmatched'])), 'notes': tuple(bag['notes']),
             'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
-        return Evaluation(**values | {'bags': bags})
+        fields: dict[str, Any] = {**_without_orders(values), 'bags': bags}
+        return Evaluation(**fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
@@ -101,6 +102,16 @@ def _pictures(written: dict[str, str]) -> dict[int, bytes]:
     return {int(stamp_ns): b64decode(text, validate=True) for stamp_ns, text in written.items()}
 
 
+def _without_orders(values: dict[str, Any]) -> dict[str, Any]:
+    # Older files have the highest order only, and 1 also for models without orders.
+    orders = values.pop('orders', 0)
+    level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
+    return {'model_type': '', 'budget_level': level} | values
+
+
 def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    # Older files call the OOD score novelty.
+    if 'novelty' in values:
+        values['ood_score'] = values.pop('novelty')
     return {name: np.array(value, float) if name in _ARRAYS else value
             for name, value in values.items()}

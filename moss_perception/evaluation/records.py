@@ -26,7 +26,7 @@ class AttemptRecord:
     :ivar score: of the executed grasp there, in [0, 1]; of the default grasp point where the
         executed grasp is not known, or was not scored; NaN if there is none.
     :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN likewise.
-    :ivar novelty: how far the frame's features are from those of training; NaN if the checkpoint
+    :ivar ood_score: how far the frame's features are from those of training; NaN if the checkpoint
         does not say.
     :ivar source: what was scored: ``executed``, the executed grasp; ``nearest``, the candidate
         nearest to it, where a recording of scores does not say which candidate was executed;
@@ -49,7 +49,7 @@ class AttemptRecord:
     scored_ns: int | None = None
     score: float = float('nan')
     uncertainty: float = float('nan')
-    novelty: float = float('nan')
+    ood_score: float = float('nan')
     source: str = 'none'
     times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -156,7 +156,8 @@ class Evaluation:
     :ivar sha256: its digest.
     :ivar temperature: by which the checkpoint divides its logits.
     :ivar engine: what ran it, and ``threads``.
-    :ivar orders: highest self-similarity order in use.
+    :ivar model_type: the registered name of the model, such as ``moss_grasp``; empty if unknown.
+    :ivar budget_level: the level of its budget, by the model's name for it; empty if unknown.
     :ivar bags: the recordings, in the order in which they were given.
     """
 
@@ -165,5 +166,12 @@ class Evaluation:
     temperature: float
     engine: str
     threads: int
-    orders: int
+    model_type: str
+    budget_level: str
     bags: tuple[BagRecord, ...]
+
+    @property
+    def network(self) -> str:
+        """Say which type of model ran, and at which level; empty if unknown."""
+        return ', '.join(f'{name} {value}' for name, value in (
+            ('model type', self.model_type), ('budget level', self.budget_level)) if value)

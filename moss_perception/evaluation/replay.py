@@ -52,7 +52,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; of a damaged one, what is
         there.
-    :param predictor: its engine, gap and target orders are used; the predictor itself does not
+    :param predictor: its engine, gap and target level are used; the predictor itself does not
         change.
     :param domain: what to call the recording; empty to take it from the outcomes.
     :param image_topic: with or without ``/compressed``; ``None`` for the only one in colour.
@@ -194,7 +194,7 @@ class _Run:
         self._inference_ms.append(1e3 * prediction.inference_s)
         self._matcher.take(ScoredSample(
             prediction.stamp_ns, _as_published(prediction.score),
-            _as_published(prediction.uncertainty), prediction.novelty,
+            _as_published(prediction.uncertainty), prediction.ood_score,
             self._executed(prediction)))
         if self._on_prediction is not None:
             self._on_prediction(prediction)

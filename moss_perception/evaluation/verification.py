@@ -49,7 +49,7 @@ class Comparison:
         return (f'the scores DIFFER from those of an offline replay of exactly the frames that '
                 f'arrived: of {self.frames} frames {self.equal} are equal{late}, '
                 f'{self.replayed} were scored offline, the largest difference is '
-                f'{self.largest:.3g}; with one engine, threads and orders expected none')
+                f'{self.largest:.3g}; with one engine, threads and budget level expected none')
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
@@ -58,7 +58,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     """
     Replay exactly the frames that were received, and compare the scores.
 
-    :param outputs: of the predictor, whose engine, threads and orders are used.
+    :param outputs: of the predictor, whose engine, threads and budget level are used.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
     :raises MossError: if the recording or the checkpoint can't be used.
@@ -68,16 +68,16 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
         return Verification('nothing was scored' if not outputs.scores else
                             'the recording does not say which frames were received')
-    values, found, novelties = outputs.newest, {}, {}
+    values, found, ood_scores = outputs.newest, {}, {}
     predictor = Predictor.load(
         str(model), values.get('model_sha256', ''), values['engine'],
         values.get('device', 'cpu'), int(values.get('threads', 0)),
         float(values.get('max_gap', MAX_GAP_S)))
-    predictor.set_level(predictor.levels.index(values['orders']) + 1)
+    predictor.set_level(predictor.levels.index(values['budget_level']) + 1)
 
     def take(prediction: Prediction) -> None:
         found[prediction.stamp_ns] = GraspScores.of(rows_of(prediction))
-        novelties[prediction.stamp_ns] = prediction.novelty
+        ood_scores[prediction.stamp_ns] = prediction.ood_score
 
     with Recording(bag, salvage=True) as recording:
         name = candidates_topic or CANDIDATES_TOPIC
@@ -87,7 +87,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
            camera_info_topic=camera_info_topic, with_attempts=False,
            received=dict(outputs.statuses), on_prediction=take)
     compared = compare(outputs, found)
-    return Verification(compared.line(), compared.agrees, novelties)
+    return Verification(compared.line(), compared.agrees, ood_scores)
 
 
 def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Comparison:

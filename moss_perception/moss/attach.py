@@ -164,7 +164,7 @@ def _change_class(module: Any, cls: type[nn.Module]) -> None:
 
 def detach(model: nn.Module, names: list[str] | None = None) -> dict[str, MOSS]:
     """
-    Take MOSS out of a host, which is then as it was.
+    Remove MOSS from a host and restore the host.
 
     :param model: the host.
     :param names: of modules that have one; default: all.
@@ -235,7 +235,7 @@ def _check_moss(model: nn.Module, name: str, moss: MOSS, modules: Mapping[str, M
 
 
 def _of(value: Any, name: str, what: str) -> Any:
-    """Return what is meant for one name, of a value for all or a mapping by name."""
+    """Return the value for one name, from one value for all or a mapping by name."""
     if not isinstance(value, Mapping):
         return value
     if name not in value and what == 'layout':

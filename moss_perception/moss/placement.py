@@ -77,7 +77,7 @@ class Placement:
         self.stream: Stream | None = None
 
     def __getstate__(self) -> dict:
-        # A copy of the host is not streaming: nobody would end it.
+        # A copy of the host must not stream: nothing would end the stream.
         return {**self.__dict__, 'stream': None}
 
     def run(self, moss: MOSS, tensor: Tensor) -> Tensor:

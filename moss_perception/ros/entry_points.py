@@ -1,4 +1,4 @@
-"""The executables of the nodes; a signal during their imports ends them without a traceback."""
+"""The executables of the nodes; a SIGINT during their imports ends them without a traceback."""
 
 from importlib import import_module
 from pathlib import Path

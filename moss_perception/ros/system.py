@@ -1,7 +1,7 @@
 """
-The one description of the system: which executables, parameters and remappings it is made of.
+The description of the grasp system: its executables, parameters and remappings.
 
-``launch/grasp.launch.py`` and ``moss run grasp`` are both made from it; it needs neither.
+``launch/grasp.launch.py`` and ``moss run grasp`` both start this description.
 """
 
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 
 SERVICE = 'service'
-"""Role of a process that stays: if it ends before the shutdown, the system has failed."""
+"""Role of a process that runs until the shutdown: if it ends earlier, the system has failed."""
 STARTER = 'starter'
-"""Role of a process that prepares the services: jobs follow its status 0, else it is a failure."""
+"""Role of a process that prepares the services: jobs start after its exit status 0."""
 JOB = 'job'
-"""Role of a process that the system exists for: the system ends with it, and with its status."""
+"""Role of a process with a task: the system ends when it ends, with its exit status."""
 
 _BOOLEAN = ('true', 'false')
 _NAMESPACE = re.compile(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', re.ASCII)
@@ -31,9 +31,9 @@ class Argument:
     """
     One argument of the system, given as ``name:=value``.
 
-    :ivar name: its name.
-    :ivar default: its value if it isn't given.
-    :ivar description: one line for the user.
+    :ivar name: name of the argument.
+    :ivar default: default value.
+    :ivar description: one line for the help text.
     :ivar choices: the allowed values; empty if they can't be listed.
     """
 
@@ -48,18 +48,18 @@ class Process:
     """
     One process of the system: a node of this package.
 
-    :ivar executable: as ``ros2 run moss_perception`` takes it.
+    :ivar executable: name of the executable, as for ``ros2 run moss_perception``.
     :ivar name: the node's name.
     :ivar role: ``service``, ``starter`` or ``job``.
     :ivar namespace: the node's namespace, absolute, or empty for none.
-    :ivar arguments: the executable's own arguments, before those for ROS.
-    :ivar parameter_files: paths, a later one overrides an earlier one.
-    :ivar parameters: override the files; booleans, numbers, strings or lists of strings.
+    :ivar arguments: arguments before ``--ros-args``.
+    :ivar parameter_files: paths of YAML files; a later file overrides an earlier one.
+    :ivar parameters: booleans, numbers, strings or lists of strings; they override the files.
     :ivar remappings: pairs (from, to).
-    :ivar log_level: of the process's loggers.
+    :ivar log_level: level of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
-    :ivar early: of a job, whether it starts with the services, to miss no message of the others.
-    :ivar plain: whether it is a command and no node: it has nothing but its own arguments.
+    :ivar early: whether a job starts with the services, so that it misses none of their messages.
+    :ivar plain: whether it is a command and not a node, so that it takes no ROS arguments.
     """
 
     executable: str
@@ -77,14 +77,14 @@ class Process:
 
     @property
     def starts_with(self) -> str:
-        """The role with which it is started."""
+        """The role whose processes start at the same time."""
         return SERVICE if self.early else self.role
 
     def command_arguments(self) -> list[str]:
         """
-        Write out what follows the executable on a command line.
+        Return the command-line arguments of the executable.
 
-        :returns: its own arguments, then ``--ros-args`` and what ROS reads.
+        :returns: ``arguments``, then ``--ros-args`` and the arguments for ROS.
         """
         if self.plain:
             return list(self.arguments)
@@ -105,29 +105,36 @@ def grasp_arguments() -> list[Argument]:
     """
     Describe the arguments of the grasp system.
 
-    :returns: the arguments, in the order in which they should be shown.
+    :returns: the arguments, in the order of the help text.
     """
     return [
         Argument('image_topic', 'image', 'topic of the camera images, without /compressed'),
-        Argument('image_transport', '', 'how images arrive; empty: as the parameter files say',
+        Argument('image_transport', '', 'transport of the images; empty: as in the parameter '
+                                        'files',
                  ('', 'raw', 'compressed')),
         Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
         Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
         Argument('params_file', '', 'YAML file of parameters that override config/grasp.yaml'),
         Argument('model', '', 'checkpoint (.safetensors); empty: the shipped one'),
         Argument('namespace', '', 'namespace of the nodes and their relative topics'),
-        Argument('use_sim_time', 'auto', 'take time from /clock; auto: with a bag or sim',
+        Argument('use_sim_time', 'auto', 'use the time of /clock; auto: true with bag or sim',
                  ('auto', *_BOOLEAN)),
-        Argument('bag', '', 'recording (rosbag2) to play; empty: a live camera'),
-        Argument('bag_rate', '1.0', 'how fast the bag is played, 1.0 is as recorded'),
-        Argument('lock_step', 'false', 'play each image when the one before is processed',
+        Argument('bag', '', 'recording (rosbag2) to play; empty: use a live camera'),
+        Argument('bag_rate', '1.0', 'playback speed of the bag; 1.0: as recorded'),
+        Argument('lock_step', 'false', 'play each image after the predictor has processed the '
+                                       'last one',
                  _BOOLEAN),
         Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', _BOOLEAN),
-        Argument('sim_attempts', '', 'grasps that sim_cell attempts before all ends; 0: no end; '
-                 'empty: as the parameter files say, as for the next three'),
-        Argument('sim_cell', '', 'what its scenes are drawn from: full or belt; empty: full'),
-        Argument('sim_domain', '', 'how its scenes look, such as sim or shifted'),
-        Argument('sim_seed', '', 'of its first scene'),
+        Argument('sim_attempts', '', 'grasp attempts of sim_cell before the system ends; 0: no '
+                                     'limit; '
+                 'empty: as in the parameter files'),
+        Argument('sim_cell', '', 'distribution of the scenes of sim_cell: full or belt; empty: as '
+                 'in the parameter files'),
+        Argument('sim_domain', '', 'look of the scenes of sim_cell, such as sim or shifted; '
+                                   'empty: '
+                 'as in the parameter files'),
+        Argument('sim_seed', '', 'seed of the first scene of sim_cell; empty: as in the parameter '
+                 'files'),
         Argument('gate', 'true', 'start grasp_gate, which selects a grasp', _BOOLEAN),
         Argument('autostart', 'true', 'configure and activate the predictor', _BOOLEAN),
         Argument('log_level', 'info', 'lowest level that is logged',
@@ -139,9 +146,9 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     """
     Describe the processes that make up the grasp system.
 
-    :param values: by argument name; arguments left out take their defaults.
+    :param values: values by argument name; missing arguments take their defaults.
     :returns: services, then starters, then jobs.
-    :raises ConfigError: if a name is unknown or a value not allowed.
+    :raises ConfigError: if a name is unknown or a value is not allowed.
     """
     said = check_values(grasp_arguments(), values)
     _check_names(said)
@@ -150,7 +157,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     simulated = said['use_sim_time'] == 'true' or (
         said['use_sim_time'] == 'auto' and (with_sim or bool(said['bag'])))
     if with_sim and not said['image_transport']:
-        # As in recordings: the artefacts of a camera's JPEG are part of the domain.
+        # As in recordings, since the model was trained on JPEG artefacts.
         said['image_transport'] = 'compressed'
     namespace = '/' + said['namespace'].strip('/') if said['namespace'].strip('/') else ''
     common: dict[str, Any] = {'namespace': namespace, 'log_level': said['log_level']}
@@ -200,7 +207,7 @@ def _player(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> Pr
         'processed_topic': f'{common["namespace"]}/grasp_predictor/processed',
     }
     if said['gate'] == 'true':
-        # The gate of this run selects; the recorded selection would contradict it.
+        # The gate of this run publishes selections; recorded ones would contradict them.
         parameters['exclude_topics'] = [f'{common["namespace"]}/selected_grasp']
     return Process('bag_player', 'bag_player', JOB, parameters=parameters,
                    parameter_files=_parameter_files(said), **common)
@@ -220,7 +227,7 @@ def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> 
 
 def check_values(arguments: list[Argument], values: dict[str, str]) -> dict[str, str]:
     """
-    Check the arguments that were given, and add the defaults of the others.
+    Check the given arguments, and add the defaults of the missing ones.
 
     :raises ConfigError: if a name is unknown, or a value is not one of its choices.
     """
@@ -253,7 +260,7 @@ def _check_paths(said: dict[str, str]) -> None:
             raise ConfigError(f"argument '{name}' is '{said[name]}': there is no such file")
     if said['bag'] and said['sim'] == 'true':
         raise ConfigError(f"arguments 'bag' is '{said['bag']}' and 'sim' is 'true': expected one "
-                          'of them, both are the camera')
+                          'of them, since both publish the camera images')
     if said['bag'] and not Path(said['bag']).expanduser().exists():
         raise ConfigError(f"argument 'bag' is '{said['bag']}': there is no such file or folder")
 

@@ -107,7 +107,7 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
 def _verified(graph: Path, checkpoint: Path, digests: dict[str, str]) -> bytes:
     """Read a graph and check that it is the one of the manifest."""
     if not graph.is_file():
-        raise CheckpointError(f'graph {graph} is not there: run export {checkpoint}, or set '
+        raise CheckpointError(f'graph {graph} is not there: run moss export {checkpoint}, or set '
                               'engine to torch')
     expected = digests.get(graph.name)
     if expected is None:
@@ -133,14 +133,14 @@ def _check_origin(file: Path, session: onnxruntime.InferenceSession, graph: Grap
     expected = {'format': GRAPH_FORMAT, **graph.notes}
     found = {name: notes.get(name) for name in expected}
     if found != expected:
-        raise CheckpointError(f'graph {file} says {found}: expected {expected}; run export '
+        raise CheckpointError(f'graph {file} says {found}: expected {expected}; run moss export '
                               f'{checkpoint}')
     origin = notes.get('checkpoint_sha256')
     if origin != digest:
         raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
-                              f'expected {digest}; run export {checkpoint}')
+                              f'expected {digest}; run moss export {checkpoint}')
     names = [x.name for x in session.get_inputs()], [x.name for x in session.get_outputs()]
     if names != ([*graph.inputs, *graph.taps], list(graph.results)):
         raise CheckpointError(f'graph {file} has inputs {names[0]} and results {names[1]}: '
                               f'expected {[*graph.inputs, *graph.taps]} and '
-                              f'{list(graph.results)}; run export {checkpoint}')
+                              f'{list(graph.results)}; run moss export {checkpoint}')

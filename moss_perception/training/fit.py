@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import logging
 from pathlib import Path
 
+from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
@@ -13,7 +14,6 @@ from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.network import Network
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
 from moss_perception.training.decoded import decode_clips
 from moss_perception.training.derive import refuse_shipped
@@ -21,7 +21,7 @@ from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.initial import start_from
 from moss_perception.training.memory import keep_freed_memory
-from moss_perception.training.novelty import learn_distribution
+from moss_perception.training.ood import learn_distribution
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
@@ -189,7 +189,8 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
            notes: dict) -> str:
     """Calibrate, fit the OOD statistics for a checkpoint to be deployed, and write it."""
     network, recipe = trainer.network, trainer.recipe
-    temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
+    logits, outcomes = predict(network, held_out, recipe.batch, trainer.device)
+    temperature = fit_temperature(logits.numpy(), outcomes.numpy())
     network.config = replace(network.config, temperature=temperature)
     statistics = _learn_distribution(network, samples, recipe) if plan.deploy else None
     seeds = [sample.seed for sample in samples if sample.seed is not None]

@@ -34,9 +34,9 @@ def test_a_folder_and_a_csv_become_a_recording(run, folder, tmp_path):
         assert [(x.success, x.domain) for x in recording.outcomes()] == [
             (True, 'real.drops_0.1'), (False, 'real.drops_0.1')]
     assert '2 attempts, 1 of them successful; 2 in real.drops_0.1' in done.stderr
-    assert '1 attempts have no decision in the CSV' in done.stderr
+    assert '1 attempts have no decision time in the CSV file' in done.stderr
     assert '1 clips were left out: three.avi' in done.stderr
-    assert '2 decisions come sooner than 1.5 s' in done.stderr
+    assert '2 decisions are earlier than 1.5 s' in done.stderr
     assert [x.name for x in (tmp_path / 'out').iterdir()] == ['bag']
 
 

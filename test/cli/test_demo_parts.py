@@ -171,7 +171,7 @@ def test_the_log_tells_of_a_node_that_ended_without_a_log_line():
     log('run', 'error: grasp_gate ended with status 1')
     assert log.reason() == 'grasp_gate: min_score=2.0 is not allowed: expected in [0, 1]'
     log = Log()
-    log('run', 'error: grasp_gate ended with signal SIGSEGV, and it should run on')
+    log('run', 'error: grasp_gate ended early with signal SIGSEGV')
     assert 'SIGSEGV' in log.reason()
 
 

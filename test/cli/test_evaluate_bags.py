@@ -89,7 +89,7 @@ def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path
 
 
 @pytest.mark.parametrize('arguments', [
-    [], ['bag', '--scenes', 'x'], ['bag', '--yardstick'], ['--scenes', 'x', '--report', 'y'],
+    [], ['bag', '--scenes', 'x'], ['bag', '--baseline'], ['--scenes', 'x', '--report', 'y'],
     ['bag', '--domain', 'real'], ['--scenes', 'x', '--model', 'a', 'b'],
     ['--scenes', 'x', '--domain', 'sim=bag']])
 def test_what_does_not_fit_together_is_a_usage_error(arguments):
@@ -99,17 +99,18 @@ def test_what_does_not_fit_together_is_a_usage_error(arguments):
 
 
 @pytest.mark.parametrize(('arguments', 'said'), [
-    (['bag', '--seed', '3', '--cell', 'belt'], '--cell, --seed: not for recordings'),
-    (['bag', '--require-auroc', '0'], '--require-auroc: not for recordings'),
-    (['bag', '--verify'], '--verify: not for recordings'),
-    (['bag', '--scores', 'recorded', '--engine', 'torch'], '--engine: not for --scores recorded'),
-    (['--scenes', 'x', '--seed', '5'], '--seed: not for --scenes'),
-    (['--scenes', 'x', '--workers', '2'], '--workers: not for --scenes'),
+    (['bag', '--seed', '3', '--cell', 'belt'], '--cell, --seed: not allowed with recordings'),
+    (['bag', '--require-auroc', '0'], '--require-auroc: not allowed with recordings'),
+    (['bag', '--verify'], '--verify: not allowed with recordings'),
+    (['bag', '--scores', 'recorded', '--engine', 'torch'],
+     '--engine: not allowed with --scores recorded'),
+    (['--scenes', 'x', '--seed', '5'], '--seed: not allowed with --scenes'),
+    (['--scenes', 'x', '--workers', '2'], '--workers: not allowed with --scenes'),
     (['--scenes', 'x', '--require', 'auroc>1', '--image-topic', 'y'],
-     '--image-topic, --require: not for --scenes'),
-    (['--records', 'x', '--engine', 'torch'], '--engine: not for --records'),
-    (['--records', 'x', '--outcomes', 'y'], '--outcomes: not for --records'),
-    (['--fresh', '3', '--scores', 'replay'], '--scores: not for --fresh')])
+     '--image-topic, --require: not allowed with --scenes'),
+    (['--records', 'x', '--engine', 'torch'], '--engine: not allowed with --records'),
+    (['--records', 'x', '--outcomes', 'y'], '--outcomes: not allowed with --records'),
+    (['--fresh', '3', '--scores', 'replay'], '--scores: not allowed with --fresh')])
 def test_an_option_that_would_do_nothing_is_refused_by_name(arguments, said, capsys):
     with pytest.raises(SystemExit) as info:
         moss(['evaluate', *arguments])
@@ -133,7 +134,7 @@ def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path,
     for more, said in (([str(tmp_path / 'none')], 'no such recording'),
                        ([str(SAMPLES / 'sim_20'), '--require', 'beauty>1'], 'beauty'),
                        ([str(SAMPLES / 'sim_20'), '--outcomes', 'a', '--outcomes', 'b'],
-                        '2 files of outcomes for 1 recordings')):
+                        '--outcomes names 2 files for 1 recordings')):
         caplog.clear()
         assert moss(['evaluate', *more, '--model', str(tiny_checkpoint), '--report',
                               str(tmp_path / 'report')]) == 1
@@ -191,7 +192,7 @@ def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))
     assert moss(['evaluate', *arguments]) == 0
     said = capsys.readouterr()
-    assert told not in said.out and "several topics of the camera's calibration" in said.err
+    assert told not in said.out and 'several topics of the camera calibration' in said.err
     assert moss(['evaluate', *arguments, '--camera-info-topic', '/far/camera_info']) == 0
     assert told not in capsys.readouterr().out
 

@@ -39,7 +39,7 @@ class RunSettings:
     :ivar sha256: its expected digest; empty to take it from beside the file.
     :ivar stall_s: seconds without progress after which the run is given up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
-    :ivar orders: of self-similarity, such as ``1,2``; empty for as many as the time allows.
+    :ivar budget: level of the model's budget, such as ``1,2``; empty: as the time allows.
     """
 
     rate: float | None = None
@@ -47,7 +47,7 @@ class RunSettings:
     sha256: str = ''
     stall_s: float = 60.0
     domain_id: int = 0
-    orders: str = ''
+    budget: str = ''
 
 
 def choose_domain() -> int:
@@ -77,8 +77,8 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'bag_player': {
             'topics': source.topics, 'qos_reliability': 'reliable',
             'timing_log': str(timing_log), 'start_delay': 30.0}}
-    if settings.orders:
-        extra['grasp_predictor']['orders'] = settings.orders
+    if settings.budget:
+        extra['grasp_predictor']['budget'] = settings.budget
     if settings.sha256:
         extra['grasp_predictor']['model_sha256'] = settings.sha256
     return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})

@@ -176,7 +176,7 @@ def summarise(source: Source, outputs: NodeOutputs, states: Sequence[str],
         'gate_selected': 'selected' in states,
         'attempts': [describe_attempt(a, domains[a.attempt]) for a in attempts],
         'model_sha256': values.get('model_sha256'), 'engine': values.get('engine'),
-        'orders': values.get('orders'), 'machine': describe_machine()}
+        'budget_level': values.get('budget_level'), 'machine': describe_machine()}
 
 
 def _finite(value: float) -> float | None:

@@ -191,11 +191,11 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
     return figure
 
 
-def novelties(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figure:
+def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figure:
     """
-    Draw what share of attempts is stranger than a novelty.
+    Draw what share of attempts is above each OOD score.
 
-    :param rows: domain, novelty of its attempts, number of the colour.
+    :param rows: domain, OOD scores of its attempts, number of the colour.
     :param level: alarm from here on.
     """
     figure, axes = _new(3.3)
@@ -205,7 +205,7 @@ def novelties(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figu
         axes.step(np.r_[ordered[:1], ordered], np.linspace(1, 0, len(ordered) + 1), where='post',
                   color=colour_of(number), linewidth=1.8, label=name,
                   linestyle=_DASHES[number % len(_DASHES)])
-    axes.set(xlabel='novelty', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
+    axes.set(xlabel='OOD score', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
     axes.legend(loc='upper right')
     return figure
 

@@ -51,7 +51,7 @@ class Pool:
                       self.labels[known], self.episodes[known])
 
     def values(self, name: str) -> np.ndarray:
-        """Return a number of each attempt that has a score: ``uncertainty`` or ``novelty``."""
+        """Return a number of each attempt that has a score: ``uncertainty`` or ``ood_score``."""
         return np.array([getattr(one, name) for one in self.attempts], float)[self.known]
 
 

@@ -20,7 +20,7 @@ from moss_perception.evaluation.report.pooling import factor_of, Pool, pool
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
-# A novelty that is given is in units of the checkpoint's own limit.
+# An OOD score is in units of the checkpoint's own limit.
 ALARM = 1.0
 # Checkpoints are compared at this rate of false alarms in the reference domain.
 FALSE_ALARMS = 0.05
@@ -81,11 +81,11 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Novelty:
+class OodDetection:
     """
     How the shift monitor tells a domain from the reference.
 
-    :ivar auroc: how often an attempt of the domain is stranger than one of the reference.
+    :ivar auroc: how often the OOD score of an attempt of the domain is above one of the reference.
     :ivar false_alarms: share of the reference's attempts above the checkpoint's limit.
     :ivar found: share of the domain's attempts above it.
     :ivar level: which one in twenty attempts of the reference exceeds.
@@ -110,7 +110,7 @@ class Domain:
     :ivar gaps: this domain less the reference, by measure; empty for the reference.
     :ivar calibration: ``before`` and, where a temperature was fitted, ``after``; ``undone`` where
         the checkpoint has a temperature of its own.
-    :ivar novelty: ``None`` where the checkpoint gives none, and for the reference.
+    :ivar ood: ``None`` where the checkpoint gives none, and for the reference.
     """
 
     pool: Pool
@@ -121,7 +121,7 @@ class Domain:
     calibration: dict[str, Calibration]
     since_decision: early.Curve
     to_outcome: early.Curve
-    novelty: Novelty | None
+    ood: OodDetection | None
 
     @property
     def name(self) -> str:
@@ -177,7 +177,7 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
             _gaps(found, draws, first, base_draws) if base and one is not base else {},
             _calibrate(one, found, temperature, evaluation.temperature, repeats),
             early.since_decision(one.attempts), early.to_outcome(one.attempts),
-            _novelty(one, base, repeats) if base and one is not base else None))
+            _ood(one, base, repeats) if base and one is not base else None))
     return Summary(evaluation, reference, threshold, temperature, tuple(domains))
 
 
@@ -261,19 +261,20 @@ def _calibration(sample: Scored, repeats: int,
                        reliability.chance_ece(sample.scores))
 
 
-def _novelty(one: Pool, base: Pool, repeats: int) -> Novelty | None:
-    usual, strange = (x[np.isfinite(x)] for x in (base.values('novelty'), one.values('novelty')))
+def _ood(one: Pool, base: Pool, repeats: int) -> OodDetection | None:
+    usual, strange = (x[np.isfinite(x)] for x in (
+        pooled.values('ood_score') for pooled in (base, one)))
     if not len(usual) or not len(strange):
         return None
     level = float(np.quantile(usual, 1 - FALSE_ALARMS))
     both = np.concatenate([strange, usual])
     of = np.repeat([True, False], [len(strange), len(usual)])
     episodes = np.concatenate([
-        one.episodes[one.known][np.isfinite(one.values('novelty'))] + len(base.episodes),
-        base.episodes[base.known][np.isfinite(base.values('novelty'))]])
+        one.episodes[one.known][np.isfinite(one.values('ood_score'))] + len(base.episodes),
+        base.episodes[base.known][np.isfinite(base.values('ood_score'))]])
     area = bootstrap_interval(measures.auroc, Scored(both, of, episodes), repeats=repeats)
-    return Novelty(area, _share(usual > ALARM), _share(strange > ALARM), level,
-                   _share(strange > level))
+    return OodDetection(area, _share(usual > ALARM), _share(strange > ALARM), level,
+                        _share(strange > level))
 
 
 def _share(which: np.ndarray) -> Interval:

@@ -47,18 +47,18 @@ def early(summary: Summary) -> dict[str, Any]:
             if left else []}
 
 
-def novelty(summary: Summary) -> dict[str, Any]:
+def ood(summary: Summary) -> dict[str, Any]:
     """Give how well the shift monitor flags each domain, and at what false-alarm rate."""
-    watched = [one for one in summary.domains if one.novelty]
-    first = watched[0].novelty if watched else None
+    watched = [one for one in summary.domains if one.ood]
+    first = watched[0].ood if watched else None
     if first is None:
         return {'why_not': _why_not(summary)}
-    curves = [(one.name, one.pool.values('novelty'), number)
+    curves = [(one.name, one.pool.values('ood_score'), number)
               for number, one in enumerate(summary.domains)
-              if number == 0 or one.novelty and not factor_of(one.name)]
+              if number == 0 or one.ood and not factor_of(one.name)]
     return {'why_not': '', 'alarm': ALARM, 'rate': FALSE_ALARMS, 'base': summary.domains[0].name,
             'false_alarms': first.false_alarms, 'level': first.level, 'domains': watched,
-            'svg': figures.svg(figures.novelties, [
+            'svg': figures.svg(figures.ood_scores, [
                 (name, values[np.isfinite(values)], number)
                 for name, values, number in curves], ALARM)}
 
@@ -67,7 +67,7 @@ def _why_not(summary: Summary) -> str:
     """Say why no domain can be told from the reference by its distance from training."""
     if summary.temperature is None:
         return f'there is no recording of {summary.reference}'
-    if not any(np.isfinite(one.pool.values('novelty')).any() for one in summary.domains):
+    if not any(np.isfinite(one.pool.values('ood_score')).any() for one in summary.domains):
         return ('how far these frames are from training is not known: the checkpoint does not say '
                 'what is in distribution, or a live run was not scored once more')
     return f'there is no domain beside {summary.reference}'

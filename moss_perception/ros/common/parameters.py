@@ -1,15 +1,16 @@
 """
-The parameters of a node as a dataclass: declared, validated before they change, applied after.
+The parameters of a node as a dataclass, with validation of every change.
 
-Each node has one dataclass with a field for each parameter, made by :func:`setting`. Rules that
-combine several parameters belong into its ``__post_init__``.
+Each node has one dataclass with a field for each parameter, made by :func:`setting`. Put rules
+that combine several parameters into its ``__post_init__``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, Field, field, fields, replace
 from enum import Enum
 import math
 import re
+from types import MappingProxyType
 from typing import Any, cast, Generic, TypeVar
 
 from moss_perception.core.errors import ConfigError
@@ -31,7 +32,7 @@ _TYPES: dict[type, str] = {
 
 
 class Change(Enum):
-    """When a parameter may change, as its description says it."""
+    """When a parameter may change, in the words of its description."""
 
     NEVER = 'is read once, at the start'
     UNCONFIGURED = 'can be changed only while the node is unconfigured'
@@ -44,7 +45,7 @@ class Allowed:
     The values that a parameter may have.
 
     :ivar expected: the values in words.
-    :ivar accepts: tells whether a value is one of them.
+    :ivar accepts: returns whether a value is one of them.
     """
 
     expected: str
@@ -54,7 +55,7 @@ class Allowed:
 @dataclass(frozen=True)
 class Spec:
     """
-    What is known of a parameter besides its name and default.
+    The properties of a parameter besides its name and default.
 
     :ivar description: one line for the user who sets it.
     :ivar bounds: lowest and highest number; ``None`` for other types.
@@ -88,7 +89,7 @@ def setting(default: T, description: str, *, low: float | None = None, high: flo
     """
     Describe one parameter as the field of a dataclass.
 
-    :param default: the value where none is given; its type is the parameter's.
+    :param default: the default value; it sets the type of the parameter.
     :param description: one line for the user who sets it.
     :param low: lowest number allowed; only with ``high``.
     :param high: highest number allowed.
@@ -103,7 +104,7 @@ def setting(default: T, description: str, *, low: float | None = None, high: flo
 
 
 def spec_of(item: 'Field[Any]') -> Spec:
-    """Return what :func:`setting` noted in a dataclass field."""
+    """Return the properties that :func:`setting` stored in a dataclass field."""
     return item.metadata[_SPEC]
 
 
@@ -155,7 +156,7 @@ def changed(current: Settings, changes: Iterable[Parameter], configured: bool) -
     """
     Return the settings with changes applied.
 
-    :param changes: as rclpy hands them to a callback; parameters of other owners are ignored.
+    :param changes: the argument of an rclpy callback; undeclared parameters are ignored.
     :param configured: whether the node has been configured.
     :raises ConfigError: if one of the changes is not allowed.
     """
@@ -180,22 +181,25 @@ class NodeParameters(Generic[Settings]):
     """
     The parameters of one node.
 
-    A batch of changes is validated as a whole; only when rclpy has accepted it, the new values
-    are in :attr:`values`. So a batch that is refused, by whichever callback, changes nothing.
+    A batch of changes is validated as a whole. :attr:`values` changes only after rclpy has
+    accepted the batch, so a batch that any callback rejects has no effect.
 
     :param kind: a dataclass whose fields are made by :func:`setting`.
-    :param is_configured: tells whether the node has been configured.
-    :param validate: raises ConfigError for settings that the node cannot use at present.
+    :param is_configured: returns whether the node has been configured.
+    :param validate: raises ConfigError for settings that the node cannot use now.
     :param apply: called with the old and the new settings after a change.
-    :ivar values: the settings as they are now.
-    :raises ConfigError: if a value given at the start is not allowed.
+    :param renamed: new names of parameters by their old ones, which are refused at the start.
+    :ivar values: the current settings.
+    :raises ConfigError: if a value or an old name given at the start is not allowed.
     """
 
     def __init__(self, node: Node, kind: type[Settings], *,
                  is_configured: Callable[[], bool] = lambda: False,
                  validate: Callable[[Settings], None] = lambda _: None,
-                 apply: Callable[[Settings, Settings], None] = lambda *_: None):
+                 apply: Callable[[Settings, Settings], None] = lambda *_: None,
+                 renamed: Mapping[str, str] = MappingProxyType({})):
         self._is_configured, self._validate_more, self._apply_more = is_configured, validate, apply
+        _refuse_old_names(node, renamed)
         self.values = kind(**{
             item.name: _declare(node, item) for item in fields(cast(Any, kind))})
         validate(self.values)
@@ -226,8 +230,19 @@ def read_settings(node: Node, kind: type[Settings]) -> Settings:
     return NodeParameters(node, kind).values
 
 
+def _refuse_old_names(node: Node, renamed: Mapping[str, str]) -> None:
+    # rclpy ignores a start value that no parameter takes, and shows it only to a declaration.
+    anything = ParameterDescriptor(dynamic_typing=True)
+    for old, new in renamed.items():
+        given = node.declare_parameter(old, None, anything)
+        node.undeclare_parameter(old)
+        if given.value is not None:
+            raise ConfigError(f'parameter {old}={given.value!r} is not allowed: expected the '
+                              f'parameter {new}, which replaces it')
+
+
 def _declare(node: Node, item: 'Field[Any]') -> Any:
-    # With its final descriptor, rclpy would refuse a bad start value in words of its own.
+    # With its final descriptor, rclpy would reject a bad start value with its own message.
     anything = ParameterDescriptor(dynamic_typing=True)
     given = node.declare_parameter(item.name, _to_ros(item.default), anything).value
     value = _from_ros(item.default, given)
@@ -238,7 +253,7 @@ def _declare(node: Node, item: 'Field[Any]') -> Any:
 
 
 def _to_ros(value: Any) -> Any:
-    # rclpy cannot tell the type of an empty list: a list of one empty name stands for it.
+    # rclpy cannot infer the type of an empty list: we use a list of one empty name instead.
     return list(value) or [''] if isinstance(value, tuple) else value
 
 

@@ -33,12 +33,16 @@ class RecorderSettings:
     stall: float = setting(
         60.0, 'Without a processed image for so long, while there is a camera, it gives up.',
         low=1.0, high=86400.0)
-    pace: str = setting('live', 'Noted in the recording: lock step, 1x, live.')
+    pace: str = setting('live', 'Pace of the run, stored in the recording: lock step, 1x, live.')
     closed_loop: bool = setting(
-        False, 'Noted: whether the grasps are selected by these scores, and executed.')
-    simulated: bool = setting(False, 'Noted: whether stamps are of simulated time.')
-    played: str = setting('', 'Noted: the recording that is played, which has the inputs.')
-    timing_log: str = setting('', "Noted: the player's CSV file of the same name, for latency.")
+        False, 'Whether the robot executes the grasps that these scores select; stored in the '
+        'recording.')
+    simulated: bool = setting(False, 'Whether stamps are of simulated time; stored in the '
+                                     'recording.')
+    played: str = setting('', 'Recording that is played and has the inputs; its path is stored in '
+                              'this recording.')
+    timing_log: str = setting('', "Path of the player's timing_log, for latencies; stored in the "
+                                  "recording.")
 
     def __post_init__(self):
         """Refuse a recording without a place or a topic."""
