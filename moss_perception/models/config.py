@@ -70,7 +70,12 @@ class ModelConfig:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Names of the budget's levels, the cheapest first; most models have one."""
+        """
+        Names of the budget's levels, the cheapest first; most models have one.
+
+        A name begins with a letter and goes on with letters, digits, ``_``, ``-`` or ``.``, as
+        the node's parameter ``budget`` takes it; or it is a prefix of orders, such as ``1,2``.
+        """
         return ('all',)
 
     def lowest_level(self, notes: Mapping[str, Any]) -> int:

@@ -9,6 +9,7 @@ from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
+from tiny import tiny_network
 
 pytestmark = pytest.mark.timeout(120)
 WINDOW = 16
@@ -171,6 +172,20 @@ def test_a_checkpoint_that_was_trained_with_all_orders_runs_all_whatever_the_bud
     fill(bench)
     _, values = bench.status()
     assert (values['budget_level'], values['budget_target']) == ('1,2,3', '1,2,3')
+
+
+def test_a_model_with_one_level_takes_auto_and_that_levels_name_only(start, tmp_path):
+    path = tmp_path / 'one.safetensors'
+    save_checkpoint(path, tiny_network('flow_grasp'), {})
+    bench = start('-p', f'model_path:={path}', '-p', 'engine:=torch', '-p', 'budget:=[1]')
+    assert not bench.peer.transition(bench.name, 'configure')
+    assert "budget '1' is not allowed: expected 'auto', 'all'" in bench.process.output()
+    bench.fresh(budget='all')
+    late, = bench.peer.set(bench.name, budget='1,2')
+    assert not late.successful and "expected 'auto', 'all'" in late.reason
+    assert bench.peer.set(bench.name, budget='auto')[0].successful
+    _, values = bench.status()
+    assert (values['budget_level'], values['budget_target']) == ('all', 'all')
 
 
 def test_a_budget_that_is_cut_gives_up_an_order_and_a_wider_one_warms_it_up(start):

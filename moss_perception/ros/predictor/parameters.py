@@ -14,7 +14,7 @@ from moss_perception.runtime.predictor import MAX_GAP_S
 TRANSPORTS = ('raw', 'compressed')
 RELIABILITIES = ('match', 'best_effort', 'reliable')
 HIGHEST_ORDER = 4
-_LEVEL_NAME = re.compile(r'\s*[A-Za-z_][\w-]*\s*')
+_LEVEL_NAME = re.compile(r'\s*[A-Za-z_][\w.-]*\s*')
 
 
 @dataclass(frozen=True)
