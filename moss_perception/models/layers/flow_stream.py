@@ -75,8 +75,3 @@ class FlowStream(nn.Sequential):
         oldest = torch.arange(self.stacked, 0, -1, device=stacked.device).repeat_interleave(2)
         used = torch.stack([oldest <= n for n in valid])
         return super().forward(stacked * used[..., None, None])
-
-
-def valid_flows(window_index: int, stacked: int) -> int:
-    """Return how many of the stacked flows lie within a window, at its frame of this number."""
-    return min(window_index, stacked)
