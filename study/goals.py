@@ -11,7 +11,7 @@ _ORDERS = (('moss_12', 'moss_1', 'accelerating'), ('moss_12', 'moss_1', 'braking
 
 
 def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
-               kind: str) -> dict[str, float] | None:
+               kind: str) -> dict[str, Any] | None:
     """
     Look up the difference of two variants on a set.
 
@@ -27,10 +27,17 @@ def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
     return None
 
 
-def seen_from(pair: dict[str, Any], ours: str) -> dict[str, float]:
-    """Return a stored difference with the sign of one of its variants, its interval and ``p``."""
+def seen_from(pair: dict[str, Any], ours: str) -> dict[str, Any]:
+    """
+    Return a stored difference with the sign of one of its variants.
+
+    :returns: ``difference``, its interval ``low`` to ``high``, and ``p``. Both ends are ``None``
+        if there were fewer than two scenes.
+    """
     sign = 1 if pair['ours'] == ours else -1
-    low, high = sorted((sign * pair['low'], sign * pair['high']))
+    low, high = pair['low'], pair['high']
+    if low is not None:
+        low, high = sorted((sign * low, sign * high))
     return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p']}
 
 
@@ -68,14 +75,22 @@ def goals(result: dict[str, Any], ours: str, shifted: str = 'shifted') -> list[d
     return rows
 
 
-def _row(goal: str, gap: dict[str, float], points: float) -> dict[str, Any]:
-    low, middle, high = (100 * gap[key] for key in ('low', 'difference', 'high'))
-    found = f'{middle:+.1f} [{low:+.1f}, {high:+.1f}] points'
+def in_points(gap: dict[str, Any]) -> str:
+    """Write a difference from :func:`seen_from` and its interval, in points."""
+    text = f'{100 * gap["difference"]:+.1f}'
+    if gap['low'] is None:
+        return f'{text} [-, -]'
+    return f'{text} [{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]'
+
+
+def _row(goal: str, gap: dict[str, Any], points: float) -> dict[str, Any]:
+    found = f'{in_points(gap)} points'
     if points:
         return {'goal': goal, 'found': found, 'wanted': f'at least {points:g}',
-                'met': middle >= points}
+                'met': 100 * gap['difference'] >= points}
     # "Better at all" is met only where chance does not explain the difference.
-    return {'goal': goal, 'found': found, 'wanted': 'an interval above 0', 'met': low > 0}
+    return {'goal': goal, 'found': found, 'wanted': 'an interval above 0',
+            'met': gap['low'] is not None and gap['low'] > 0}
 
 
 def _loss(result: dict[str, Any], ours: str, first: str, shifted: str) -> list[dict[str, Any]]:

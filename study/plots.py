@@ -63,7 +63,9 @@ def _success(result: dict[str, Any], plt):
     for name, axis in panels.items():
         for row, variant in enumerate(variants):
             total = result['variants'][variant]['sets'][name]['all']
-            axis.plot([100 * total['low'], 100 * total['high']], [row, row], color='C0')
+            # A set of a single scene has no interval.
+            if total['low'] is not None:
+                axis.plot([100 * total['low'], 100 * total['high']], [row, row], color='C0')
             axis.plot(100 * total['success'], row, 'o', color='C0')
             moving = result['variants'][variant]['sets'][name].get('moving')
             if moving:

@@ -8,7 +8,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 
 from study.comparison import require_comparison
-from study.goals import difference, goals, seen_from
+from study.goals import difference, goals, in_points, seen_from
 from study.monitoring import TIMES_S
 
 _BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
@@ -81,7 +81,7 @@ def _success(result: dict[str, Any]) -> str:
 def _differences(result: dict[str, Any], reference: str, kind: str) -> str:
     gaps = {other: [difference(result, reference, other, name, kind) for name in result['sets']]
             for other in result['costs'] if other != reference}
-    rows = [[other, *(_points(gap) if gap else '-' for gap in found)]
+    rows = [[other, *(in_points(gap) if gap else '-' for gap in found)]
             for other, found in gaps.items() if any(found)]
     if not rows:
         return ''
@@ -136,7 +136,7 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
             continue
         other = pair['theirs'] if pair['ours'] == reference else pair['ours']
         gap = seen_from(pair, reference)
-        rows.append([other, pair['kind'], _points(gap), f'{gap["p"]:.4f}'])
+        rows.append([other, pair['kind'], in_points(gap), f'{gap["p"]:.4f}'])
     if not rows:
         return ''
     title = (f'{name}: success of {reference} minus success of another variant, in points, on the '
@@ -197,14 +197,11 @@ def _area(value: float | None) -> str:
     return '-' if value is None else f'{value:.3f}'
 
 
-def _percent(values: dict[str, float]) -> str:
+def _percent(values: dict[str, Any]) -> str:
     return f'{100 * values["success"]:.1f}'
 
 
-def _points(gap: dict[str, float]) -> str:
-    low, middle, high = (100 * gap[key] for key in ('low', 'difference', 'high'))
-    return f'{middle:+.1f} [{low:+.1f}, {high:+.1f}]'
-
-
-def _percent_with_interval(total: dict[str, float]) -> str:
+def _percent_with_interval(total: dict[str, Any]) -> str:
+    if total['low'] is None:
+        return f'{_percent(total)} [-, -]'
     return f'{_percent(total)} [{100 * total["low"]:.1f}, {100 * total["high"]:.1f}]'

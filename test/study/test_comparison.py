@@ -1,5 +1,6 @@
 """Comparisons of variants: chosen grasps, intervals, tests and tables."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 import json
@@ -199,6 +200,18 @@ def test_an_order_adds_where_its_interval_is_above_nothing(stored):
     for low, met in ((-0.01, False), (0.005, True)):
         row, = goals({**stored, 'pairs': [{**pair, 'low': low}]}, 'moss')
         assert row['goal'] == 'sim, accelerating: moss_12 above moss_1' and row['met'] is met
+
+
+def test_a_motion_of_a_single_scene_has_no_interval_and_meets_no_goal(stored):
+    pair = {'ours': 'moss_1', 'theirs': 'moss_12', 'set': 'sim', 'kind': 'accelerating',
+            'difference': -0.5, 'low': None, 'high': None, 'p': 1.0}
+    result = deepcopy({**stored, 'pairs': [pair]})
+    row, = goals(result, 'moss')
+    assert (row['found'], row['met']) == ('+50.0 [-, -] points', False)
+    for summary in result['variants'].values():
+        for kinds in summary['sets'].values():
+            kinds['all'] |= {'low': None, 'high': None}
+    assert '[-, -]' in tables(result)['sim']
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, caplog):
