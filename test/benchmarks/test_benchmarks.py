@@ -39,6 +39,8 @@ def test_a_benchmark_ends_in_one_json_line_with_a_verdict_on_each_target(
     assert len(content['targets']) == TARGETS[name]
     for target in content['targets']:
         assert target['bound'] in ('at least', 'at most')
+        # What could not be measured has no value, and the output says why.
+        assert target['value'] is not None, done.stdout[-3000:]
         better = target['value'] >= target['target'] if target['bound'] == 'at least' else (
             target['value'] <= target['target'])
         assert target['met'] is better, target
