@@ -196,7 +196,7 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     ({'namespace': 'void', 'out': 'r', 'start_delay': 1.0},
      'nobody publishes /void/grasp_predictor/grasp_scores'),
     ({}, 'parameter out is empty'),
-    ({'out': '.'}, 'is there already; recordings are not overwritten'),
+    ({'out': '.'}, 'exists already; recordings are not overwritten'),
     ({'out': 'r', 'outputs': False, 'inputs': False, 'images': False},
      'name nothing to record'),
     ({'out': 'r', 'qos_reliability': 'perhaps'}, 'qos_reliability')])
