@@ -123,9 +123,8 @@ def _elsewhere(attempts: Sequence[AttemptRecord]) -> str:
     more = f' and {len(numbers) - 5} more' if len(numbers) > 5 else ''
     return (f'{len(numbers)} of {len(attempts)} attempts are scored at the default grasp point, '
             'although their executed pose is known, because it is not among the scored '
-            'candidates: '
-            f'{", ".join(numbers[:5])}{more}. The gripper may have closed somewhere else, so '
-            'these scores may not fit the outcomes, and scored_share does not count them')
+            f'candidates: {", ".join(numbers[:5])}{more}. The gripper may have closed somewhere '
+            'else, so these scores may not fit the outcomes, and scored_share does not count them')
 
 
 def _of_attempts(matcher: Matcher) -> list[str]:
@@ -153,8 +152,7 @@ def _of_clocks(matcher: Matcher, seen: Seen) -> list[str]:
 
 def _of_frames(seen: Seen) -> list[str]:
     found = [f'{count} images are in frame {images!r} and their candidates in {candidates!r}: '
-             'these '
-             'candidates are not scored; expected one frame'
+             'these candidates are not scored; expected one frame'
              for (candidates, images), count in seen.foreign.items()]
     if len(seen.frames) > 1:
         found.append('the images are in several frames, and each change resets the window: '

@@ -186,8 +186,8 @@ def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
         factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
     told = ('calibrations are on /far/camera_info, /near/camera_info, but none is in the '
-            'namespace '
-            'of the images, and no topic was given: only the default grasp point can be scored')
+            'namespace of the images, and no topic was given: only the default grasp point can '
+            'be scored')
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert moss(['evaluate', *arguments]) == 0 and told in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))
