@@ -1,4 +1,4 @@
-"""Networks that nobody here wrote, with random weights, to which MOSS is attached."""
+"""Third-party networks with random weights, to which MOSS is attached."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -40,7 +40,7 @@ def compiled(stream: Stream) -> Stream | None:
     other = stream.compiled()
     try:
         other()
-    except Exception as error:  # noqa: BLE001 (whatever the compiler says, it is reported)
+    except Exception as error:  # noqa: BLE001 (any error of the compiler is reported)
         print(f'torch.compile: not measured ({type(error).__name__}: '
               f'{str(error).splitlines()[0][:120]})')
         return None

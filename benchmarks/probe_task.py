@@ -68,7 +68,7 @@ def _paths(count: int, generator: torch.Generator) -> Tensor:
 
 def clips(count: int, seed: int, domain: Domain) -> tuple[Tensor, Tensor]:
     """
-    Draw clips and what is to be predicted.
+    Draw clips and their labels.
 
     :param count: number ``N`` of clips.
     :param seed: of everything.

@@ -15,7 +15,7 @@ from harness import format_table, show, show_met
 from moss_perception.cli.common import write_text
 import plots
 
-from study.pages import fill
+from study.table import fill
 
 PAGE = ROOT / 'docs' / 'performance.md'
 

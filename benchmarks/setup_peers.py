@@ -13,7 +13,7 @@ _OFFLINE = ('Failed to establish', 'name resolution', 'ConnectTimeout', 'Read ti
 
 
 def main() -> int:
-    """Install what is listed, unless it is there already."""
+    """Install the listed packages that are missing."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     stamp = PEERS / 'setup.stamp'
     if stamp.is_file() and stamp.read_text() == digest:

@@ -1,5 +1,6 @@
 # The one set-up that demo.sh, test.sh, run.sh and setup.sh share; sourced, not run.
-# Variables in: MOSS_TORCH_INDEX, ROS_DISTRO. Functions to call: moss_options, moss_setup, moss_build.
+# Variables in: MOSS_TORCH_INDEX, ROS_DISTRO.
+# Functions to call: moss_options, moss_setup, moss_build, moss_keep_busy.
 
 moss_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 moss_venv=$moss_root/.venv
@@ -274,4 +275,17 @@ moss_build() {
   set +u
   . "$moss_root/install/setup.bash"
   set -u
+}
+
+# Two processes that compute until the script ends; if it is killed, they notice it themselves.
+moss_keep_busy() {
+  local code='import os, sys
+while os.getppid() == int(sys.argv[1]):
+    sum(range(10**6))'
+  python3 -c "$code" $$ >/dev/null 2>&1 &
+  moss_busy=($!)
+  python3 -c "$code" $$ >/dev/null 2>&1 &
+  moss_busy+=($!)
+  trap 'kill "${moss_busy[@]}" 2>/dev/null || true' EXIT
+  moss_say "processes ${moss_busy[*]} keep two cores busy until the end"
 }

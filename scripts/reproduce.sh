@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make scenes, train arms on them, and print how they compare: scripts/reproduce.sh --small [--torch-index URL]
+# Make scenes, train model variants on them, and compare them: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
-# With --small: two arms, one seed, 800 scenes: some eleven minutes on two cores.
-# Without --small: all arms and remedies, three seeds each, 4,000 scenes: some nine hours on two cores, and 43 GB of disk.
+# With --small: two variants, one seed, 800 scenes: about eleven minutes on two cores.
+# Without --small: all variants and experiments, three seeds each, 4,000 scenes: about nine hours on two cores, 43 GB of disk.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
-# Started again, it goes on where it was stopped.
+# If you stop it and start it again, it continues.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -14,7 +14,7 @@ while (($#)); do
   case $1 in
     --small) small=1 ;;
     --seeds | --device | --jobs)
-      (($# > 1)) || moss_fail "$1 says no value: expected $1 VALUE"
+      (($# > 1)) || moss_fail "$1 has no value: expected $1 VALUE"
       case $1 in
         --seeds) seed_count=$2 ;; --device) device=$2 ;; --jobs) jobs_at_once=$2 ;;
       esac
@@ -33,24 +33,24 @@ moss_options "${words[@]}"
 moss_setup test
 moss_build
 cd "$moss_root"
-# Else nproc takes the number of threads for that of cores.
+# With OMP_NUM_THREADS set, nproc returns the number of threads.
 workers=$(env -u OMP_NUM_THREADS nproc)
 jobs_at_once=${jobs_at_once:-$workers}
 export MUJOCO_GL=${MUJOCO_GL:-egl} OMP_NUM_THREADS=1
 moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 
-# The settings of each size; a folder of its own for each, since they are not to be mixed.
+# Each size has its own folder, since their results must not be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  deciding=(tsm moss_123) others=() remedies=()
+  deciding=(tsm moss_123) others=() experiments=()
   seeds=(0)
-  train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--watched 60)
+  train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
 else
   folder=runs/reproduce
-  # First those that decide the claim, with all seeds.
+  # First the variants that decide the claim.
   deciding=(moss_123 tsm moss_12 recurrent moss_1)
   others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
-  remedies=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
+  experiments=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   train_scenes=4000 test_scenes=600 first=() options=() measured=()
 fi
@@ -66,7 +66,7 @@ make_scenes sim "$test_scenes" 1000000 sim
 make_scenes shifted "$test_scenes" 1100000 shifted
 make_scenes held_out "$test_scenes" 1200000 sim --split held_out
 
-# start_training NAME RUN CONFIG SEED [more options]: in the background, with a log of its own.
+# start_training NAME RUN CONFIG SEED [more options]: train in the background, with a log in RUN.
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
@@ -75,13 +75,13 @@ start_training() {
     >>"$2/train.log" 2>&1 &
 }
 
-# A training a core; a failed one ends the script, and with it the others.
+# If one training fails, the script ends and stops the others.
 jobs=()
 trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
 failed() { moss_fail "a training failed: see its log in $folder"; }
 
-# What all arms begin with. That of the stored results is in the repository, so that arms that are trained later begin alike;
-# it was made by this very script, from the scenes above: move study/results/backbone_64 away to have it trained again.
+# All variants start from the same backbone. That of the stored results is in the repository, so that variants trained later
+# start alike. This script made it from the scenes above; to train it again, move study/results/backbone_64 away.
 initial=$folder/backbone/backbone.safetensors
 if ((!small)) && [[ ! -e $initial && -e study/results/backbone_64/backbone.safetensors ]]; then
   mkdir -p "$folder/backbone"
@@ -92,28 +92,27 @@ if [[ ! -e $initial ]]; then
   wait $! || failed
 fi
 
-# train_arms ARM...: the seeds of an arm one after another, so that trainings that run at once do not make the same maps.
-train_arms() {
-  local seed arm run maps config
-  for arm in "$@"; do
-    config=study/variants/$arm.yaml
-    [[ -e $config ]] || config=study/experiments/$arm.yaml
+# train_variants VARIANT...: train the seeds of a variant in turn, so that parallel trainings do not fill the same feature cache.
+train_variants() {
+  local seed variant run maps config
+  for variant in "$@"; do
+    config=study/variants/$variant.yaml
+    [[ -e $config ]] || config=study/experiments/$variant.yaml
     for seed in "${seeds[@]}"; do
-      run=$folder/arms/${arm}_seed_$seed
-      [[ -e $run/$arm.safetensors ]] && continue
-      # What sees one frame, or the images themselves, has no use for the maps of whole clips.
+      run=$folder/variants/${variant}_seed_$seed
+      [[ -e $run/$variant.safetensors ]] && continue
+      # Variants that read one frame, or the images, cannot use the feature cache of clips.
       maps=(--cache "$folder/maps/seed_$seed")
-      [[ $arm == last_frame || $arm == *flow ]] && maps=()
+      [[ $variant == last_frame || $variant == *flow ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
-      start_training "$arm" "$run" "$config" "$seed" --initial "$initial" \
+      start_training "$variant" "$run" "$config" "$seed" --initial "$initial" \
         "${maps[@]}" "${options[@]}"
       jobs+=($!)
     done
   done
 }
 
-# With more trainings at once than an arm has seeds, several would make the same maps: they are made before, of as many
-# epochs as the longest asks for.
+# With more parallel trainings than seeds, several would fill the same feature cache: fill it first, for the longest training.
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
     start_training maps "$folder/maps_seed_$seed" study/experiments/moss_12_long.yaml "$seed" \
@@ -125,12 +124,12 @@ if ((${#seeds[@]} < jobs_at_once)); then
   jobs=()
 fi
 
-train_arms "${deciding[@]}"
-train_arms "${others[@]}"
-train_arms "${remedies[@]}"
+train_variants "${deciding[@]}"
+train_variants "${others[@]}"
+train_variants "${experiments[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 rm -rf "$folder/maps"
 
-python -m study.compare --runs "$folder/arms" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
-  "held_out=$folder/held_out" --reference moss_123 --out "$folder/arms.json" --plots "$folder/plots" "${measured[@]}"
-printf '[reproduce] the same table again: python -m study.compare --results %s\n' "$folder/arms.json"
+python -m study.compare --runs "$folder/variants" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
+  "held_out=$folder/held_out" --reference moss_123 --out "$folder/variants.json" --plots "$folder/plots" "${measured[@]}"
+printf '[reproduce] to print the tables again: python -m study.compare --results %s\n' "$folder/variants.json"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up, build, and run every test: scripts/test.sh [--torch-index URL] [pytest's arguments]
+# Set up, build, and run every test: scripts/test.sh [--busy] [--torch-index URL] [pytest's arguments]
+# --busy keeps two cores busy meanwhile: tests that rely on a fast machine then fail.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -20,7 +21,12 @@ prepare_rendering() {
     'sudo apt install libegl1 libgl1-mesa-dri'
 }
 
-moss_options "$@"
+is_busy=0
+words=()
+for word in "$@"; do
+  if [[ $word == --busy ]]; then is_busy=1; else words+=("$word"); fi
+done
+moss_options "${words[@]}"
 moss_setup test
 moss_build
 export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}
@@ -28,6 +34,7 @@ prepare_rendering
 export ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((1 + $$ % 100))}
 cd "$moss_root"
 rm -f build/moss_perception/pytest.xml
+if ((is_busy)); then moss_keep_busy; fi
 status=0
 # Tests over DDS wait more than they compute: several processes share them, file by file.
 processes=(--numprocesses "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile)

@@ -1,4 +1,4 @@
-"""Compare trained arms on the same scenes: ``ros2 run moss_perception compare``."""
+"""Compare trained model variants on the same scenes: ``python -m study.compare``."""
 
 import argparse
 import json
@@ -20,58 +20,57 @@ from moss_perception.evaluation.plain import plain
 from moss_perception.models.base import model_type
 from moss_perception.models.manifest import read_header
 
-from study.merging import merge
-from study.pages import fill
-from study.table import FORMAT, render, tables
+from study.comparison import FORMAT, merge
+from study.table import fill, render, tables
 
 log = logging.getLogger('compare')
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='compare', description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m study.compare', description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--runs', nargs='+', metavar='DIR',
-                        help='folders with checkpoints that train --config wrote, at any depth')
+                        help='folders with checkpoints of moss train --config, at any depth')
     source.add_argument('--results', nargs='+', metavar='FILE',
-                        help='print what was stored before; of several files with the same scenes '
-                             'all runs together')
-    parser.add_argument('--arms', nargs='+', metavar='ARM', default=[],
-                        help='with --results: keep the runs of these only')
+                        help='print stored results; several files with the same scenes are merged')
+    parser.add_argument('--variants', nargs='+', metavar='VARIANT', default=[],
+                        help='with --results: keep the runs of these variants only')
     parser.add_argument('--costs', nargs='+', metavar='DIR',
-                        help='with --results: measure what their arms cost anew, in one run, from '
-                             'the first checkpoint of each in these folders')
+                        help='with --results: measure the cost of all variants again, in one run, '
+                             'with the first checkpoint of each variant in these folders')
     parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
-                        help='sets of scenes that no arm was trained on; losses count from the '
-                             'first')
-    parser.add_argument('--out', metavar='FILE', help='write everything there, as JSON')
-    parser.add_argument('--plots', metavar='DIR', help='draw pictures of it there, as PNG')
-    parser.add_argument('--page', metavar='FILE',
-                        help='write the tables into this Markdown page too, where it has '
-                             '<!-- begin NAME | TABLE --> and <!-- end -->; NAME is that of the '
-                             'results file')
+                        help='sets of scenes that no variant was trained on; losses are relative '
+                             'to the first set')
+    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
+    parser.add_argument('--plots', metavar='DIR', help='write the plots to this folder, as PNG')
+    parser.add_argument('--page', nargs='+', metavar='FILE', default=[],
+                        help='write the tables into these Markdown pages, between '
+                             '<!-- begin NAME | TABLE --> and <!-- end -->; NAME is the stem of '
+                             'the results file')
     parser.add_argument('--reference', default='',
-                        help='the arm that the table tests the others against (moss_123)')
-    parser.add_argument('--limit', type=int, help='use at most so many scenes of each set')
-    parser.add_argument('--watched', type=int, default=300,
-                        help='watched grasps of each set that the early-prediction curve is '
-                             'measured on, at most; 0 for none (300)')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=0, help='0 leaves it to torch')
+                        help='variant that the others are tested against (moss_123)')
+    parser.add_argument('--limit', type=int, help='use at most this many scenes of each set')
+    parser.add_argument('--monitored', type=int, default=300,
+                        help='use at most this many monitored grasps of each set for the '
+                             'early-prediction curve; 0 for none (300)')
+    parser.add_argument('--device', default='cpu', help='device of the networks (cpu)')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='number of torch threads; 0 for the default of torch')
     return parser
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Measure and store, or read; and print the tables."""
+    """Measure the checkpoints or read stored results, and print the tables."""
     if arguments.results:
         stored = [_read(Path(name)) for name in arguments.results]
-        whole = len(stored) == 1 and not arguments.arms
-        result = stored[0] if whole else merge(stored, arguments.arms)
+        whole = len(stored) == 1 and not arguments.variants
+        result = stored[0] if whole else merge(stored, arguments.variants)
         if arguments.costs:
             result = result | {'costs': _measure_costs(arguments, result['costs'])}
-    elif arguments.costs or arguments.arms:
-        name = '--costs' if arguments.costs else '--arms'
-        raise ConfigError(f'{name} goes with --results: expected --results FILE')
+    elif arguments.costs or arguments.variants:
+        name = '--costs' if arguments.costs else '--variants'
+        raise ConfigError(f'{name} needs --results: expected --results FILE')
     else:
         result = _measure_all(arguments)
     result = plain(result)
@@ -79,18 +78,18 @@ def compare(arguments: argparse.Namespace) -> int:
         text = json.dumps(result, indent=1, allow_nan=False)
         write_text(Path(arguments.out), text + '\n')
     print(render(result, arguments.reference), end='')
+    name = Path(arguments.out or (arguments.results or ['variants'])[0]).stem
     if arguments.plots:
         from study.plots import draw
-        for path in draw(result, Path(arguments.plots)):
+        for path in draw(result, Path(arguments.plots), name):
             log.info('drew %s', path)
-    if arguments.page:
-        name = arguments.out or (arguments.results or ['arms'])[0]
-        _write_page(Path(arguments.page), Path(name).stem, tables(result, arguments.reference))
+    for page in arguments.page:
+        _write_page(Path(page), name, tables(result, arguments.reference))
     return 0
 
 
 def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
-    """Measure what each arm costs, by its first checkpoint."""
+    """Measure the cost of each variant with its first checkpoint."""
     from moss_perception.models.checkpoint import load_checkpoint
     import torch
 
@@ -100,12 +99,12 @@ def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
     paths: dict[str, Path] = {}
     for path, notes in find_checkpoints(arguments.costs):
         paths.setdefault(notes['variant'], path)
-    lacking = sorted(set(stored) - set(paths))
-    if lacking:
-        raise CheckpointError(f'no checkpoint of {lacking[0]} is in {" ".join(arguments.costs)}: '
-                              'expected one of each arm whose cost is stored')
-    return measure_in_turns({arm: load_checkpoint(paths[arm]).to(arguments.device)
-                             for arm in stored})
+    missing = sorted(set(stored) - set(paths))
+    if missing:
+        raise CheckpointError(f'no checkpoint of {missing[0]} is in {" ".join(arguments.costs)}: '
+                              'expected one of each variant whose cost is stored')
+    return measure_in_turns({variant: load_checkpoint(paths[variant]).to(arguments.device)
+                             for variant in stored})
 
 
 def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:
@@ -129,10 +128,10 @@ def _read(path: Path) -> dict:
 
 def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
     """
-    Find the checkpoints of runs.
+    Find the checkpoints of training runs.
 
-    :returns: each file with its notes, ordered by variant as first found, then seed.
-    :raises CheckpointError: if a folder has none, or one does not name its model variant.
+    :returns: each file with its notes, in the order of the folders and of the paths in each.
+    :raises CheckpointError: if a folder has no checkpoint, or one does not name its variant.
     """
     import study.models  # noqa: F401, registers the variants
     found = []
@@ -141,14 +140,14 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
                        if path.name != 'state.safetensors')
         if not paths:
             raise CheckpointError(f'there is no checkpoint in {folder}: expected .safetensors '
-                                  'files of train --config')
+                                  'files of moss train --config')
         for path in paths:
             notes = read_header(path)[1]
-            # Checkpoints of before call it arm.
+            # Older checkpoints call the variant an arm.
             variant = notes.get('variant') or notes.get('arm')
             if not variant or 'recipe' not in notes:
                 raise CheckpointError(f'checkpoint {path} does not name its model variant: '
-                                      'expected one of train --config')
+                                      'expected one of moss train --config')
             found.append((path, {**notes, 'variant': variant}))
     return found
 
@@ -160,7 +159,7 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
     import torch
 
     from study.comparison import Attempts, compare_pairs, summarise
-    from study.monitoring import Watched
+    from study.monitoring import MonitoredGrasps
     from study.scoring import Scorer
     from study.uncertainty import summarise_uncertainty
     require()
@@ -176,21 +175,22 @@ def _measure_all(arguments: argparse.Namespace) -> dict:
             refuse_training_scenes(scenes[name], notes)
     attempts = {name: Attempts.of(some) for name, some in scenes.items()}
     sets = {name: some.describe() for name, some in attempts.items()}
-    watched = {name: Watched(some, arguments.watched) for name, some in scenes.items()}
-    scorer = Scorer({**scenes, **{(name,): some.clips for name, some in watched.items()}},
+    monitored = {name: MonitoredGrasps(some, arguments.monitored)
+                 for name, some in scenes.items()}
+    scorer = Scorer({**scenes, **{(name,): some.clips for name, some in monitored.items()}},
                     arguments.device)
-    runs, costs, members = _measure_runs(checkpoints, scorer, attempts, watched)
+    runs, costs, members = _measure_runs(checkpoints, scorer, attempts, monitored)
     machine = f'{cpu_name()}, {os.cpu_count()} cores'
     return {'format': FORMAT, 'machine': machine, 'device': arguments.device, 'costs': costs,
-            'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
+            'sets': sets, 'variants': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
             'uncertainty': summarise_uncertainty(members, attempts), 'runs': runs}
 
 
 def named_folders(words: list[str]) -> dict[str, str]:
     """
-    Read what ``--scenes`` says: ``NAME=DIR``, each name once.
+    Parse the words of ``--scenes``: ``NAME=DIR``, each name once.
 
-    :raises ConfigError: if a word is of another form, a name comes twice, or there is none.
+    :raises ConfigError: if a word has another form, a name comes twice, or there is no word.
     """
     folders = {}
     for word in words:
@@ -204,14 +204,14 @@ def named_folders(words: list[str]) -> dict[str, str]:
 
 
 def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: dict,
-                  watched: dict) -> tuple[list[dict], dict, dict]:
+                  monitored: dict) -> tuple[list[dict], dict, dict]:
     """Score every set with every checkpoint, and with each prefix of its orders."""
     from moss_perception.models.checkpoint import load_checkpoint
 
     from study.comparison import measure
     from study.cost import measure_cost
     from study.monitoring import measure_monitoring
-    runs, costs, kept = [], {}, {}
+    runs, costs, members = [], {}, {}
     for path, notes in checkpoints:
         network = load_checkpoint(path)
         log.info('%s', path)
@@ -219,22 +219,21 @@ def _measure_runs(checkpoints: list[tuple[Path, dict]], scorer: Any, attempts: d
         network.to(scorer.device)
         config = network.config
         levels = config.levels if model_type(config.model).streams else ('all',)
-        prefixes = range(config.lowest_level(notes), len(levels))
-        for used in (*prefixes, None):
-            arm = notes['variant']
-            if used:
-                arm += f' used {levels[used - 1]}'
+        for active in (*range(config.lowest_level(notes), len(levels)), None):
+            variant = notes['variant']
+            if active:
+                variant += f' orders {levels[active - 1]}'
             sets = {}
             for name, some in attempts.items():
-                members = scorer.score(network, name, used)
-                kept.setdefault(arm, {}).setdefault(name, []).append(members)
-                sets[name] = measure(members.mean(axis=1), some)
-                if len(watched[name].held):
+                scores = scorer.score(network, name, active)
+                members.setdefault(variant, {}).setdefault(name, []).append(scores)
+                sets[name] = measure(scores.mean(axis=1), some)
+                if len(monitored[name].success):
                     sets[name]['monitoring'] = measure_monitoring(
-                        scorer.score(network, (name,), used).mean(axis=1), watched[name])
-            runs.append({'arm': arm, 'seed': notes['recipe']['seed'], 'checkpoint': path.name,
-                         'sha256': network.sha256, 'sets': sets})
-    return runs, costs, kept
+                        scorer.score(network, (name,), active).mean(axis=1), monitored[name])
+            runs.append({'variant': variant, 'seed': notes['recipe']['seed'],
+                         'checkpoint': path.name, 'sha256': network.sha256, 'sets': sets})
+    return runs, costs, members
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
-"""Arms, seeds and sets of scenes, put together: plain values in, plain values for JSON out."""
+"""Compare model variants over seeds and sets of scenes: plain values in, plain values out."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -8,7 +9,8 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation import intervals, metrics, ranking
 import numpy as np
 
-# Attempts of one scene belong together; AUROC's interval is the slow part of a comparison.
+FORMAT = 'moss_perception.comparison/3'
+# The interval of AUROC is the slowest part of a comparison.
 _AUROC_REPEATS = 300
 
 
@@ -17,12 +19,12 @@ class Attempts:
     """
     All attempts of a set of scenes, scene after scene.
 
-    :ivar labels: bool, shape ``(N,)``.
-    :ivar groups: int, shape ``(N,)``: the scene's number, from 0.
-    :ivar motions: the kind of motion, one a scene.
-    :ivar families: the object's family, one a scene.
-    :ivar seeds: one a scene.
-    :ivar baselines: by name, float, one a scene.
+    :ivar labels: bool, shape ``(N,)``: whether each attempt succeeded.
+    :ivar groups: int, shape ``(N,)``: index of the attempt's scene, from 0.
+    :ivar motions: kind of motion of each scene.
+    :ivar families: object family of each scene.
+    :ivar seeds: seed of each scene.
+    :ivar baselines: by name, float, shape ``(scenes,)``: success of a choice without a model.
     """
 
     labels: np.ndarray
@@ -34,7 +36,7 @@ class Attempts:
 
     @classmethod
     def of(cls, scenes: list) -> 'Attempts':
-        """Take what is needed from :class:`moss_perception.data.schema.Sample`."""
+        """Collect the attempts of scenes (:class:`moss_perception.data.schema.Sample`)."""
         counts = [len(scene.outcomes) for scene in scenes]
         return cls(np.concatenate([scene.outcomes for scene in scenes]),
                    np.repeat(np.arange(len(scenes)), counts),
@@ -43,7 +45,7 @@ class Attempts:
                    np.array([scene.seed for scene in scenes]), ranking.baselines(scenes))
 
     def describe(self) -> dict[str, Any]:
-        """Say what the set is, and what choosing without a model reaches."""
+        """Describe the set, with the success of the baselines that use no model."""
         kinds = kinds_of(self.motions)
         return {'scenes': len(self.motions), 'attempts': len(self.labels),
                 'seeds': [int(self.seeds.min()), int(self.seeds.max())],
@@ -55,7 +57,7 @@ class Attempts:
 
 
 def kinds_of(motions: np.ndarray) -> dict[str, np.ndarray]:
-    """Return masks of scenes: ``all``, ``moving``, and each kind of motion."""
+    """Return a mask of scenes for ``all``, ``moving``, and each kind of motion."""
     motions = np.asarray(motions)
     kinds = {'all': np.ones(len(motions), bool), 'moving': motions != 'still'}
     kinds |= {str(name): motions == name for name in np.unique(motions)}
@@ -64,11 +66,12 @@ def kinds_of(motions: np.ndarray) -> dict[str, np.ndarray]:
 
 def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
     """
-    Measure one network on one set.
+    Measure one network on one set of scenes.
 
-    :param scores: probabilities, shape ``(N,)``.
-    :returns: ``chosen``, a digit a scene, 1 where the best candidate succeeded; by kind of motion
-        ``success``, ``auroc``, ``brier``, ``ece``; ``auroc_low`` and ``auroc_high``.
+    :param scores: probabilities of success, shape ``(N,)``.
+    :returns: ``chosen``, one digit a scene, 1 if the candidate with the best score succeeded;
+        ``kinds``, by kind of motion ``success``, ``auroc``, ``brier`` and ``ece``; and the 95 %
+        interval ``auroc_low`` to ``auroc_high``.
     """
     chosen = ranking.chosen_success(scores, attempts.labels, attempts.groups)
     result: dict[str, Any] = {'chosen': ''.join(map(str, chosen.astype(int))), 'kinds': {}}
@@ -84,39 +87,41 @@ def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
     return result | {'auroc_low': low, 'auroc_high': high}
 
 
-def digits(text: str) -> np.ndarray:
-    """Read ``chosen`` again: float64, one a scene."""
+def read_chosen(text: str) -> np.ndarray:
+    """Convert the digits of ``chosen`` to float64, shape ``(scenes,)``."""
     return np.frombuffer(text.encode(), np.uint8).astype(float) - ord('0')
 
 
 def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
     """
-    Average the seeds of each arm.
+    Average the seeds of each variant.
 
-    :param runs: each with ``arm``, ``seed`` and ``sets``: by set what :func:`measure` gave.
-    :param sets: what :meth:`Attempts.describe` gave.
-    :returns: by arm, set and kind of motion: the mean of each metric over the seeds, and the 95 %
-        interval of success (scenes drawn with replacement), with the seeds' least and most; the
-        interval of AUROC is the mean of the seeds' own. ``monitoring`` has the mean of each list.
+    :param runs: each with ``variant``, ``seed`` and ``sets``: what :func:`measure` returned, by
+        set.
+    :param sets: what :meth:`Attempts.describe` returned, by set.
+    :returns: by variant, set and kind of motion: the mean of each metric over the seeds, the 95 %
+        interval of success (bootstrap over scenes), and the smallest and largest success of a
+        seed. The interval of AUROC is the mean of the seeds' intervals. ``monitoring`` holds the
+        mean of each list.
     """
-    arms: dict[str, Any] = {}
-    for arm, mine in by_arm(runs).items():
-        arms[arm] = {'seeds': sorted(mine), 'sets': {}}
+    variants: dict[str, Any] = {}
+    for variant, seeds in by_variant(runs).items():
+        variants[variant] = {'seeds': sorted(seeds), 'sets': {}}
         for name, described in sets.items():
-            found = [run['sets'][name] for run in mine.values()]
-            chosen = np.array([digits(one['chosen']) for one in found])
-            arms[arm]['sets'][name] = {
-                kind: _average([one['kinds'][kind] for one in found], chosen[:, where])
-                for kind, where in kinds_of(described['motions']).items()}
-            arms[arm]['sets'][name]['all'] |= {
+            found = [run['sets'][name] for run in seeds.values()]
+            chosen = np.array([read_chosen(one['chosen']) for one in found])
+            summary = {kind: _average([one['kinds'][kind] for one in found], chosen[:, where])
+                       for kind, where in kinds_of(described['motions']).items()}
+            summary['all'] |= {
                 key: _mean([one[key] for one in found]) for key in ('auroc_low', 'auroc_high')}
-            watched = [one['monitoring'] for one in found if 'monitoring' in one]
-            if watched:
-                arms[arm]['sets'][name]['monitoring'] = {
-                    key: [_mean(values) for values in zip(*(one[key] for one in watched),
+            monitored = [one['monitoring'] for one in found if 'monitoring' in one]
+            if monitored:
+                summary['monitoring'] = {
+                    key: [_mean(values) for values in zip(*(one[key] for one in monitored),
                                                           strict=True)]
-                    for key in watched[0]}
-    return arms
+                    for key in monitored[0]}
+            variants[variant]['sets'][name] = summary
+    return variants
 
 
 def _average(found: list[dict], chosen: np.ndarray) -> dict[str, float]:
@@ -128,44 +133,118 @@ def _average(found: list[dict], chosen: np.ndarray) -> dict[str, float]:
 
 
 def _mean(values: list[float]) -> float:
-    """Average those that are defined."""
+    """Average the values that are not NaN."""
     values = [value for value in values if not np.isnan(value)]
     return float(np.mean(values)) if values else float('nan')
 
 
-def by_arm(runs: list[dict]) -> dict[str, dict[int, dict]]:
+def by_variant(runs: list[dict]) -> dict[str, dict[int, dict]]:
     """
-    Sort runs by arm and seed.
+    Group runs by variant and seed.
 
-    :raises ConfigError: if there are two of one arm and seed.
+    :raises ConfigError: if two runs have the same variant and seed.
     """
-    arms: dict[str, dict[int, dict]] = {}
+    variants: dict[str, dict[int, dict]] = {}
     for run in runs:
-        mine = arms.setdefault(run['arm'], {})
-        if run['seed'] in mine:
-            raise ConfigError(f'there are two runs of arm {run["arm"]} with seed {run["seed"]}: '
-                              'expected one')
-        mine[run['seed']] = run
-    return arms
+        seeds = variants.setdefault(run['variant'], {})
+        if run['seed'] in seeds:
+            raise ConfigError(f'there are two runs of the variant {run["variant"]} with seed '
+                              f'{run["seed"]}: expected one')
+        seeds[run['seed']] = run
+    return variants
 
 
 def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any]]:
     """
-    Test every two arms against one another, on the same scenes and the seeds that both have.
+    Test every pair of variants on the same scenes and on the seeds that both have.
 
-    :returns: ``ours``, ``theirs``, ``set``, ``kind``, ``seeds``, and what
-        :func:`moss_perception.evaluation.intervals.paired_test` gives.
+    :returns: ``ours``, ``theirs``, ``set``, ``kind``, ``seeds``, and the result of
+        :func:`moss_perception.evaluation.intervals.paired_test`.
     """
-    arms, found = by_arm(runs), []
-    for one, other in combinations(arms, 2):
-        seeds = sorted(set(arms[one]) & set(arms[other]))
+    variants, found = by_variant(runs), []
+    for one, other in combinations(variants, 2):
+        seeds = sorted(set(variants[one]) & set(variants[other]))
         if not seeds:
             continue
         for name, described in sets.items():
-            ours, theirs = (np.array([digits(arms[arm][seed]['sets'][name]['chosen'])
-                                      for seed in seeds]) for arm in (other, one))
+            ours, theirs = (np.array([read_chosen(variants[variant][seed]['sets'][name]['chosen'])
+                                      for seed in seeds]) for variant in (other, one))
             for kind, where in kinds_of(described['motions']).items():
                 found.append({'ours': other, 'theirs': one, 'set': name, 'kind': kind,
                               'seeds': seeds,
                               **intervals.paired_test(ours[:, where], theirs[:, where])})
     return found
+
+
+def require_comparison(result: Any) -> None:
+    """
+    Check that a value is a stored comparison.
+
+    :raises ConfigError: if it has another format.
+    """
+    found = result.get('format') if isinstance(result, dict) else None
+    if found != FORMAT:
+        raise ConfigError(f'this is no comparison: its format is {found!r}, expected {FORMAT!r}; '
+                          'make it again with compare --runs')
+
+
+def merge(results: list[dict[str, Any]], variants: Collection[str] = ()) -> dict[str, Any]:
+    """
+    Merge comparisons of variants that were trained at different times.
+
+    Means and tests are computed again. Uncertainties need the scores, which are not stored: a
+    variant that several comparisons have keeps the values of the one with most of its runs.
+
+    :param results: stored comparisons, at least one.
+    :param variants: variants to keep; empty for all.
+    :returns: a comparison, as ``compare`` stores it.
+    :raises ConfigError: if a value is no comparison, two differ in their scenes, two runs have
+        the same variant and seed, or a variant to keep has no run.
+    """
+    for result in results:
+        require_comparison(result)
+    first = results[0]
+    for other in results[1:]:
+        _require_same_scenes(first, other)
+    runs = [run for result in results for run in result['runs']]
+    known = dict.fromkeys(run['variant'] for run in runs)
+    for variant in variants:
+        if variant not in known:
+            raise ConfigError(f'there is no run of the variant {variant!r}: expected one of '
+                              f'{", ".join(known)}')
+    runs = [_restore_nan(run) for run in runs if not variants or run['variant'] in variants]
+    merged: dict[str, dict] = {'costs': {}, 'uncertainty': {}}
+    for variant in dict.fromkeys(run['variant'] for run in runs):
+        source = _fullest(results, variant)
+        for key, values in merged.items():
+            if variant in source[key]:
+                values[variant] = source[key][variant]
+    machines = dict.fromkeys(result['machine'] for result in results)
+    return first | merged | {'machine': '; '.join(machines), 'runs': runs,
+                             'variants': summarise(runs, first['sets']),
+                             'pairs': compare_pairs(runs, first['sets'])}
+
+
+def _restore_nan(value: Any) -> Any:
+    """Replace ``None`` with NaN: JSON stores undefined numbers as null."""
+    if isinstance(value, dict):
+        return {key: _restore_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_restore_nan(one) for one in value]
+    return float('nan') if value is None else value
+
+
+def _fullest(results: list[dict[str, Any]], variant: str) -> dict[str, Any]:
+    """Return the first of the comparisons that have most runs of a variant."""
+    return max(results, key=lambda one: sum(run['variant'] == variant for run in one['runs']))
+
+
+def _require_same_scenes(one: dict[str, Any], other: dict[str, Any]) -> None:
+    if list(one['sets']) != list(other['sets']):
+        raise ConfigError(f'comparisons of the sets {list(one["sets"])} and {list(other["sets"])} '
+                          'cannot be merged: expected the same sets')
+    for name, described in one['sets'].items():
+        for key in ('scenes', 'seeds', 'attempts', 'success_rate', 'motions', 'families'):
+            if described[key] != other['sets'][name][key]:
+                raise ConfigError(f'comparisons whose set {name} differs in {key} cannot be '
+                                  'merged: expected the same scenes')

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, operations, and time a frame."""
+"""Cost of a network: parameters, operations, and time a frame."""
 
 from collections.abc import Callable
 from statistics import median
@@ -17,17 +17,17 @@ _ROUNDS = 9
 @torch.inference_mode()
 def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> dict[str, float]:
     """
-    Measure a network on the processor that it is on, with nine grasps a frame.
+    Measure a network on its device, with nine grasps a frame.
 
-    A network for clips is given credit for what a stream would do once: its work on a window is
-    divided by the number of frames, and only the reading of grasps counts in full. Optical flow
-    counts in the time, and not in the operations.
+    A network for clips is measured as if it were streamed: the work on a window is divided by
+    the number of frames, and only scoring the grasps counts in full. Optical flow counts in the
+    time, but not in the operations.
 
     :param network: in evaluation mode.
-    :param repeats: of which the median time is taken; process time, so that other work on the
-        machine counts little.
-    :returns: ``parameters`` in use; ``mflop_a_frame``, multiplications and additions, as torch
-        counts them; ``ms_a_frame``; and ``ms_a_window``, of a whole window from images to scores.
+    :param repeats: number of repeats, of which the median time is taken. On a CPU it is process
+        time, so that other work on the machine matters little.
+    :returns: ``parameters`` in use; ``mflop_a_frame``, multiplications and additions as torch
+        counts them; ``ms_a_frame``; and ``ms_a_window``, a whole window from images to scores.
     """
     config = network.config
     device = network.mean.device
@@ -46,7 +46,7 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
 
 def measure_in_turns(networks: dict[str, MossGraspNetwork | ClipNetwork]) -> dict[str, dict]:
     """
-    Measure several networks, one after another in each round: what disturbs one disturbs all.
+    Measure several networks in turn, so that a disturbance affects all of them alike.
 
     :param networks: by name, as :func:`measure_cost` takes them.
     :returns: by name, the median over the rounds of each value of :func:`measure_cost`.
@@ -60,7 +60,7 @@ def measure_in_turns(networks: dict[str, MossGraspNetwork | ClipNetwork]) -> dic
 
 def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
                 grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
-    """List what is done, and for how many frames at once."""
+    """Return the calls that score one frame, each with the number of frames it serves."""
     if isinstance(network, MossGraspNetwork):
         caches, recent = network.initial_state()
         recent = recent[:len(network.config.temporal_taps) - 1]
@@ -85,14 +85,14 @@ def _time(call: Callable[[], object], repeats: int, device: torch.device) -> flo
         clock = time.perf_counter
     times = []
     for _ in range(repeats):
-        _finish(device)
-        began = clock()
+        _synchronise(device)
+        start = clock()
         call()
-        _finish(device)
-        times.append(1e3 * (clock() - began))
+        _synchronise(device)
+        times.append(1e3 * (clock() - start))
     return median(times)
 
 
-def _finish(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     if device.type == 'cuda':
         torch.cuda.synchronize(device)

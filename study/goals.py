@@ -1,23 +1,23 @@
-"""What the arms were to show, held against what was stored of them."""
+"""The goals of the study, checked against stored results."""
 
 from typing import Any
 
-# Points of success on the shifted scenes above the best arm without MOSS, and how much of that
-# arm's loss from simulation may remain.
+# Points of success on the shifted scenes above the best variant without MOSS, and the share of
+# that variant's loss from simulation to the shifted scenes that is allowed.
 MOVING_POINTS, ALL_POINTS, LOSS_SHARE = 10.0, 4.7, 0.5
-# Each order, where it should add to those below.
+# Each order, with the motions on which it should improve on the orders below.
 _ORDERS = (('moss_12', 'moss_1', 'accelerating'), ('moss_12', 'moss_1', 'braking'),
            ('moss_123', 'moss_12', 'oscillating'))
 
 
 def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
-               kind: str) -> dict[str, float] | None:
+               kind: str) -> dict[str, Any] | None:
     """
-    Look up how two arms differ in a set.
+    Look up the difference of two variants on a set.
 
-    :param result: as ``compare`` stores it.
-    :returns: success of ``ours`` less that of ``theirs``, its interval ``low`` to ``high``, and
-        ``p``; ``None`` if they were not compared.
+    :param result: a stored comparison.
+    :returns: success of ``ours`` minus success of ``theirs``, its interval ``low`` to ``high``,
+        and ``p``; ``None`` if the two were not compared.
     """
     for pair in result['pairs']:
         if (pair['set'], pair['kind']) != (name, kind) or {ours, theirs} != {
@@ -27,26 +27,33 @@ def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
     return None
 
 
-def seen_from(pair: dict[str, Any], ours: str) -> dict[str, float]:
-    """Return the difference of a stored pair, its interval and ``p``, from one of its arms."""
+def seen_from(pair: dict[str, Any], ours: str) -> dict[str, Any]:
+    """
+    Return a stored difference with the sign of one of its variants.
+
+    :returns: ``difference``, its interval ``low`` to ``high``, and ``p``. Both ends are ``None``
+        if there were fewer than two scenes.
+    """
     sign = 1 if pair['ours'] == ours else -1
-    low, high = sorted((sign * pair['low'], sign * pair['high']))
+    low, high = pair['low'], pair['high']
+    if low is not None:
+        low, high = sorted((sign * low, sign * high))
     return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p']}
 
 
 def best_without(result: dict[str, Any], name: str, kind: str) -> str | None:
-    """Return the arm without MOSS that succeeds most often; ``None`` if there is none."""
-    others = [arm for arm in result['costs'] if not arm.startswith('moss')]
+    """Return the variant without MOSS with the highest success; ``None`` if there is none."""
+    others = [variant for variant in result['costs'] if not variant.startswith('moss')]
     return max(others, default=None,
-               key=lambda arm: result['arms'][arm]['sets'][name][kind]['success'])
+               key=lambda variant: result['variants'][variant]['sets'][name][kind]['success'])
 
 
 def goals(result: dict[str, Any], ours: str, shifted: str = 'shifted') -> list[dict[str, Any]]:
     """
-    Hold the goals against the results; those whose arms or motions are missing are left out.
+    Check the goals; goals whose variants or motions are missing are left out.
 
-    :param result: as ``compare`` stores it; losses count from its first set.
-    :param ours: the arm with MOSS that the goals are about.
+    :param result: a stored comparison; losses are relative to its first set.
+    :param ours: the variant with MOSS that the goals refer to.
     :param shifted: name of the shifted set.
     :returns: ``goal``, ``found`` (text), ``wanted`` (text) and ``met``.
     """
@@ -68,22 +75,30 @@ def goals(result: dict[str, Any], ours: str, shifted: str = 'shifted') -> list[d
     return rows
 
 
-def _row(goal: str, gap: dict[str, float], points: float) -> dict[str, Any]:
-    low, middle, high = (100 * gap[key] for key in ('low', 'difference', 'high'))
+def in_points(gap: dict[str, Any]) -> str:
+    """Write a difference from :func:`seen_from` and its interval, in points."""
+    text = f'{100 * gap["difference"]:+.1f}'
+    if gap['low'] is None:
+        return f'{text} [-, -]'
+    return f'{text} [{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]'
+
+
+def _row(goal: str, gap: dict[str, Any], points: float) -> dict[str, Any]:
+    found = f'{in_points(gap)} points'
     if points:
-        return {'goal': goal, 'found': f'{middle:+.1f} [{low:+.1f}, {high:+.1f}] points',
-                'wanted': f'at least {points:g}', 'met': middle >= points}
-    # Above nothing: only what chance does not explain counts.
-    return {'goal': goal, 'found': f'{middle:+.1f} [{low:+.1f}, {high:+.1f}] points',
-            'wanted': 'an interval above 0', 'met': low > 0}
+        return {'goal': goal, 'found': found, 'wanted': f'at least {points:g}',
+                'met': 100 * gap['difference'] >= points}
+    # "Better at all" is met only where chance does not explain the difference.
+    return {'goal': goal, 'found': found, 'wanted': 'an interval above 0',
+            'met': gap['low'] is not None and gap['low'] > 0}
 
 
 def _loss(result: dict[str, Any], ours: str, first: str, shifted: str) -> list[dict[str, Any]]:
     other = best_without(result, shifted, 'all')
-    if other is None or ours not in result['arms']:
+    if other is None or ours not in result['variants']:
         return []
     mine, theirs = (100 * (sets[first]['all']['success'] - sets[shifted]['all']['success'])
-                    for sets in (result['arms'][arm]['sets'] for arm in (ours, other)))
+                    for sets in (result['variants'][one]['sets'] for one in (ours, other)))
     return [{'goal': f'points lost from {first} to {shifted}: {ours} against {other}',
              'found': f'{mine:.1f} against {theirs:.1f}',
              'wanted': f'at most {LOSS_SHARE:g} of it', 'met': mine <= LOSS_SHARE * theirs}]

@@ -1,27 +1,27 @@
-"""How early a network sees whether a grasp under way will hold."""
+"""How early a network predicts whether a grasp that is being executed will hold."""
 
 from typing import Any
 
 from moss_perception.evaluation import metrics
 import numpy as np
 
-# After the decision, seconds: from the gripper on its way to the shake.
+# Seconds after the decision: from the approach to the shake.
 TIMES_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
 
 
-class Watched:
+class MonitoredGrasps:
     """
-    The watched grasps of some scenes, as they stand at each of ``TIMES_S``.
+    Monitored grasps of scenes, cut at each of ``TIMES_S``.
 
-    At a time counts the newest frame that has arrived by then; frames may come late, or never.
+    At each time, the newest frame that has arrived by then counts; frames may be late or lost.
 
-    :param scenes: of :class:`moss_perception.data.schema.Sample`; those in which no grasp
-        was watched until the last of the times are left out.
-    :param limit: at most so many.
-    :ivar clips: scenes that end at such a frame, with the executed grasp as their one candidate:
-        first those of the first time, then those of the second, and so on.
-    :ivar held: bool, shape ``(N,)``: whether each grasp held.
-    :ivar loss_s: float64, shape ``(N,)``: when the object was lost, seconds after the decision;
+    :param scenes: of :class:`moss_perception.data.schema.Sample`; scenes without a frame of a
+        monitored grasp at each of the times are left out.
+    :param limit: largest number of grasps; ``None`` for all.
+    :ivar clips: scenes that end at such a frame, with the executed grasp as the only candidate:
+        those of the first time, then those of the second, and so on.
+    :ivar success: bool, shape ``(N,)``: whether each grasp held.
+    :ivar loss_s: float64, shape ``(N,)``: seconds from the decision to the loss of the object;
         infinite if it was held.
     """
 
@@ -31,44 +31,45 @@ class Watched:
         chosen = chosen[:limit]
         self.clips = [scene.during(int(frames[n])) for n in range(len(TIMES_S))
                       for scene, frames in chosen]
-        self.held = np.array([scene.attempt.success for scene, _ in chosen], bool)
+        self.success = np.array([scene.attempt.success for scene, _ in chosen], bool)
         self.loss_s = np.array([_loss_s(scene) for scene, _ in chosen], float)
 
 
 def _frames_at(scene) -> np.ndarray:
-    """Return the newest frame at each time; -1 before the first."""
+    """Return the index of the newest frame at each time; -1 before the first frame."""
     since_s = (scene.attempt.stamps_ns - scene.times_ns[-1]) / 1e9
-    # Stamps are in whole ticks of 10 ms.
+    # Stamps are multiples of 10 ms.
     return np.searchsorted(since_s, np.array(TIMES_S) + 1e-6, side='right') - 1
 
 
 def _loss_s(scene) -> float:
-    watched = scene.attempt
-    if watched.success:
+    attempt = scene.attempt
+    if attempt.success:
         return np.inf
-    since_s = (watched.stamps_ns - scene.times_ns[-1]) / 1e9
-    return float(np.nanmean(since_s + watched.to_loss_s))
+    since_s = (attempt.stamps_ns - scene.times_ns[-1]) / 1e9
+    return float(np.nanmean(since_s + attempt.to_loss_s))
 
 
-def measure_monitoring(scores: np.ndarray, watched: Watched) -> dict[str, Any]:
+def measure_monitoring(scores: np.ndarray, monitored: MonitoredGrasps) -> dict[str, Any]:
     """
-    Measure how well scores at each time tell grasps that hold from those that do not.
+    Measure how well the scores at each time separate grasps that hold from grasps that fail.
 
-    :param scores: of ``watched.clips``, shape ``(len(TIMES_S) * N,)``.
-    :returns: lists, one value a time: ``auroc`` of all grasps; ``ahead``, of those that were not
-        lost by then: what is still to be foretold; and ``lost_later``, how many of these there
-        are that will be lost. ``auroc_low`` and ``auroc_high`` bound ``auroc``: 95 %, grasps
-        drawn with replacement. NaN where only one outcome is left.
+    :param scores: of ``monitored.clips``, shape ``(len(TIMES_S) * N,)``.
+    :returns: lists with one value a time: ``auroc`` of all grasps, with the 95 % interval
+        ``auroc_low`` to ``auroc_high`` (bootstrap over grasps); ``auroc_not_lost``, of the grasps
+        that were not lost by then, which are still to be predicted; and ``lost_later``, the
+        number of these that will be lost. NaN where only one outcome is left.
     """
-    table = np.asarray(scores, float).reshape(len(TIMES_S), len(watched.held))
+    success = monitored.success
+    table = np.asarray(scores, float).reshape(len(TIMES_S), len(success))
     result: dict[str, Any] = {name: [] for name in (
-        'auroc', 'auroc_low', 'auroc_high', 'ahead', 'lost_later')}
+        'auroc', 'auroc_low', 'auroc_high', 'auroc_not_lost', 'lost_later')}
     for time_s, now in zip(TIMES_S, table, strict=True):
-        open_ = watched.loss_s > time_s
-        low, high = metrics.auroc_interval(now, watched.held, np.arange(len(now)), repeats=300)
-        values = {'auroc': metrics.auroc(now, watched.held), 'auroc_low': low, 'auroc_high': high,
-                  'ahead': metrics.auroc(now[open_], watched.held[open_]),
-                  'lost_later': int((open_ & ~watched.held).sum())}
+        not_lost = monitored.loss_s > time_s
+        low, high = metrics.auroc_interval(now, success, np.arange(len(now)), repeats=300)
+        values = {'auroc': metrics.auroc(now, success), 'auroc_low': low, 'auroc_high': high,
+                  'auroc_not_lost': metrics.auroc(now[not_lost], success[not_lost]),
+                  'lost_later': int((not_lost & ~success).sum())}
         for name, value in values.items():
             result[name].append(value)
     return result

@@ -1,11 +1,21 @@
-"""How much of an object's motion a network's maps tell: a linear probe of what it has learnt."""
+"""Probe feature maps linearly for the motion of the object: ``python -m study.motion_probe``."""
 
+import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+import json
+import logging
+import os
+from pathlib import Path
+import sys
 from typing import Any
 
+from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.tables import markdown
+from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.intervals import require, statistic_interval
+from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.layers.clip_network import ClipNetwork
 from moss_perception.models.layers.config import GraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
@@ -18,27 +28,30 @@ from torch import Tensor
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-# The object's place, and one cell of the map to each side.
+from study.compare import find_checkpoints, named_folders
+
+log = logging.getLogger('motion_probe')
+# The object's position, and one cell of the map to each side.
 _AROUND = torch.tensor([[0.0, 0.0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 _STRENGTHS = np.logspace(-2, 5, 15)
 _REPEATS = 500
 
 
 @contextmanager
-def _listening(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
-    """Keep what the head is given, and each order's map of the newest frame, ``(B, C, H, W)``."""
-    heard: dict[str, Tensor] = {}
+def _captured(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Tensor]]:
+    """Capture the input of the head and the newest map of each order, ``(B, C, H, W)``."""
+    captured: dict[str, Tensor] = {}
     read = network.read
     blocks = [module for module in network.modules() if isinstance(module, MOSS)]
 
     def reading(fine: Tensor, context: Tensor, grasps: Tensor):
-        heard['what the head is given'] = context
+        captured['input of the head'] = context
         return read(fine, context, grasps)
 
     def fusing(block: MOSS, fuse):
         def fused(encodings: list[Tensor]) -> Tensor:
             for order, encoding in enumerate(encodings, start=1):
-                heard[f'MOSS, order {order}'] = encoding[:, -1]
+                captured[f'MOSS, order {order}'] = encoding[:, -1]
             return fuse(encodings)
         return fused
 
@@ -46,7 +59,7 @@ def _listening(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Te
     for block in blocks:
         block.fuse = fusing(block, block.fuse)
     try:
-        yield heard
+        yield captured
     finally:
         del network.read
         for block in blocks:
@@ -57,39 +70,38 @@ def _listening(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Te
 def read_maps(network: MossGraspNetwork | ClipNetwork, scenes: list,
               batch: int = 16) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """
-    Read a network's maps where the object is, and how far it will have gone when fingers close.
+    Read the maps of a network at the object, and the motion of the object.
 
-    :param scenes: as recorded.
+    :param scenes: recorded scenes.
     :returns: by map, float32, shape ``(N, 5 * C)``: the newest map at the object and one cell to
-        each side; and what may be found there, shape ``(N, D)``: the object's ``velocity`` along
-        the belt, m/s, and the belt's ``acceleration``, m/s2, at the decision, as far as the
-        scenes tell; and the object's
-        ``way`` until the fingers close, in halves of the image.
+        each side; and by quantity, shape ``(N, D)``: ``velocity`` of the object along the belt,
+        m/s, and ``acceleration`` of the belt, m/s2, at the decision, if all scenes have them; and
+        ``displacement`` of the object until the fingers close, in halves of the image.
     """
     network.eval()
     maps: dict[str, list] = {}
-    ways = []
-    with _listening(network) as heard:
+    displacements = []
+    with _captured(network) as captured:
         for images, grasps, here, there in clips(network.config, scenes, batch):
             network(images, grasps)
-            ways.append(there - here)
-            for name, values in heard.items():
+            displacements.append(there - here)
+            for name, values in captured.items():
                 maps.setdefault(name, []).append(_at(values, here))
     motion = {name: np.array([getattr(scene, name) for scene in scenes])[:, None]
               for name in ('velocity', 'acceleration')}
     motion = {name: values for name, values in motion.items() if np.isfinite(values).all()}
     return ({name: torch.cat(parts).numpy() for name, parts in maps.items()},
-            {**motion, 'way': torch.cat(ways).numpy()})
+            {**motion, 'displacement': torch.cat(displacements).numpy()})
 
 
 def clips(config: GraspConfig, scenes: list, batch: int = 16) -> Iterator[tuple[Tensor, ...]]:
     """
-    Go through scenes as the network sees them, and tell where the object is.
+    Yield batches of scenes as the network sees them, with the positions of the object.
 
-    :param scenes: as recorded, with all candidates in the image.
+    :param scenes: recorded scenes, with all candidates in the image.
     :returns: an iterator of images, uint8 ``(B, T, S, S, 3)``; grasps, float32 ``(B, K, 5)``; and
-        the object's place at the decision and when the fingers close, ``(B, 2)`` each: x and y,
-        where [-1, 1] are the image's outer edges.
+        the positions of the object at the decision and when the fingers close, ``(B, 2)`` each: x
+        and y, where [-1, 1] are the outer edges of the image.
     :raises ShapeError: if a scene is shorter than the window.
     """
     data = GraspClips(scenes, config, decode_clips(scenes, config))
@@ -109,21 +121,21 @@ def _at(values: Tensor, here: Tensor) -> Tensor:
 def probe(network: MossGraspNetwork | ClipNetwork, fitted: list,
           sets: dict[str, list]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """
-    Fit a ridge regression from each map to the motion, and see how it does elsewhere.
+    Fit a ridge regression from each map to the motion, and test it on other scenes.
 
-    :param network: as trained; its weights stay as they are.
-    :param fitted: scenes that the regression is fitted on, whose strength cross-validation finds.
-    :param sets: by name, other scenes.
-    :returns: by map, by ``velocity``, ``acceleration`` and ``way``, and by set: ``r2``, the share
-        of the variance that is predicted, at most 1 and below 0 where the set's mean would do
-        better, with its 95 % interval ``low`` to ``high`` (scenes drawn with replacement).
-    :raises ConfigError: if there are too few scenes.
+    :param network: a trained network; its weights do not change.
+    :param fitted: scenes to fit the regression on; cross-validation selects its strength.
+    :param sets: scenes to test on, by name.
+    :returns: by map, by ``velocity``, ``acceleration`` and ``displacement``, and by set: ``r2``,
+        the explained share of the variance (at most 1; below 0 if the mean of the set predicts
+        better), with its 95 % interval ``low`` to ``high`` (bootstrap over scenes).
+    :raises ConfigError: if a set has fewer than 20 scenes.
     """
     require()
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    for name, scenes in {'those to fit on': fitted, **sets}.items():
+    for name, scenes in {'--fit': fitted, **sets}.items():
         if len(scenes) < 20:
             raise ConfigError(f'{len(scenes)} scenes in {name}: expected 20 or more')
     maps, motion = read_maps(network, fitted)
@@ -142,8 +154,73 @@ def probe(network: MossGraspNetwork | ClipNetwork, fitted: list,
 
 def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     def share(index: np.ndarray) -> float:
-        known, said = truth[index], predicted[index]
-        return float(1 - ((known - said) ** 2).sum() / ((known - known.mean(0)) ** 2).sum())
+        known, guess = truth[index], predicted[index]
+        return float(1 - ((known - guess) ** 2).sum() / ((known - known.mean(0)) ** 2).sum())
 
     found = statistic_interval(share, len(truth), repeats=_REPEATS)
     return {'r2': found.value, 'low': found.low, 'high': found.high}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog='python -m study.motion_probe', description=__doc__)
+    parser.add_argument('--runs', nargs='+', required=True, metavar='DIR',
+                        help='folders with checkpoints of moss train --config, at any depth')
+    parser.add_argument('--fit', required=True, metavar='DIR',
+                        help='scenes to fit the probes on, such as those of the training')
+    parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',
+                        help='sets of scenes to test the probes on')
+    parser.add_argument('--limit', type=int, default=1000,
+                        help='use at most this many scenes of each set (1000)')
+    parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='number of torch threads; 0 for the default of torch')
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Probe each checkpoint, print a table, and store the results."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    fitted = load_scenes(arguments.fit, arguments.limit)
+    sets = {name: load_scenes(folder, arguments.limit)
+            for name, folder in named_folders(arguments.scenes).items()}
+    runs = []
+    for path, notes in find_checkpoints(arguments.runs):
+        log.info('%s', path)
+        network = load_checkpoint(path)
+        runs.append({'variant': notes['variant'], 'seed': notes['recipe']['seed'],
+                     'checkpoint': path.name, 'sha256': network.sha256,
+                     'maps': probe(network, fitted, sets)})
+    machine = f'{cpu_name()}, {os.cpu_count()} cores'
+    print(f'Machine: {machine}; fitted on {len(fitted)} scenes. R2 of a linear probe of each map, '
+          'for velocity of the object and acceleration of the belt at the decision and for '
+          'displacement of the object until the fingers close [95 % interval, bootstrap over '
+          'scenes].\n')
+    print(_table(runs, list(sets)))
+    if arguments.out:
+        write_text(Path(arguments.out), json.dumps(
+            {'machine': machine, 'fitted_on': len(fitted), 'runs': runs}, indent=1) + '\n')
+    return 0
+
+
+def _table(runs: list[dict], sets: list[str]) -> str:
+    rows = [[run['variant'], str(run['seed']), name, what,
+             *(_figure(found.get(one)) for one in sets)]
+            for run in runs for name, kinds in run['maps'].items()
+            for what, found in kinds.items()]
+    return markdown(['variant', 'seed', 'map', 'of', *sets], rows)
+
+
+def _figure(found: dict | None) -> str:
+    return '-' if found is None else f'{found["r2"]:.2f} [{found["low"]:.2f}, {found["high"]:.2f}]'
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see :func:`build_parser`."""
+    set_up_logging()
+    return run_command(run, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

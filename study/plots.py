@@ -1,4 +1,4 @@
-"""Pictures of a comparison of arms, from what was stored of it."""
+"""Plots of a stored comparison."""
 
 from pathlib import Path
 from typing import Any
@@ -8,39 +8,42 @@ from study.monitoring import TIMES_S
 _BASELINES = {'random': ':', 'centre': '-.', 'constant_velocity': '--', 'true_motion': '-'}
 
 
-def draw(result: dict[str, Any], folder: Path) -> list[Path]:
+def draw(result: dict[str, Any], folder: Path, prefix: str) -> list[Path]:
     """
-    Draw success by arm, success by kind of motion, the early-prediction curve, and cost.
+    Plot success by variant, success by kind of motion, the early-prediction curve, and cost.
 
-    :param result: as ``compare`` stores it.
-    :param folder: for the PNG files; made if missing.
-    :returns: what was written.
+    :param result: a stored comparison.
+    :param folder: for the PNG files; created if missing.
+    :param prefix: first word of the file names.
+    :returns: the files.
     """
     import matplotlib
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, pictured in (('success', _success), ('motions', _motions), ('early', _early),
+    for name, plot in (('success', _success), ('motions', _motions), ('early', _early),
                            ('cost', _cost)):
-        figure = pictured(result, plt)
+        figure = plot(result, plt)
         if figure is None:
             continue
-        written.append(folder / f'results_{name}.png')
+        written.append(folder / f'{prefix}_{name}.png')
         figure.savefig(written[-1], dpi=110)
         plt.close(figure)
     return written
 
 
-def _arms(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the arms, without the prefixes of their orders."""
-    return {arm: summary for arm, summary in result['arms'].items() if arm in result['costs']}
+def _variants(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the variants without the prefixes of their orders."""
+    return {variant: summary for variant, summary in result['variants'].items()
+            if variant in result['costs']}
 
 
 def _colours(result: dict[str, Any], plt) -> dict[str, Any]:
-    """Give each arm a colour, 20 of them before one comes twice: the strong ones first."""
+    """Return a colour for each variant; 20 differ, the dark shades first."""
     shades = plt.get_cmap('tab20').colors
-    return {arm: (*shades[::2], *shades[1::2])[n % 20] for n, arm in enumerate(_arms(result))}
+    return {variant: (*shades[::2], *shades[1::2])[n % 20]
+            for n, variant in enumerate(_variants(result))}
 
 
 def _panels(plt, result: dict[str, Any], height: float, **options):
@@ -54,15 +57,17 @@ def _panels(plt, result: dict[str, Any], height: float, **options):
 
 
 def _success(result: dict[str, Any], plt):
-    """Draw the chosen grasp's success in each set, with its interval, beside the baselines."""
-    arms = list(_arms(result))
-    figure, panels = _panels(plt, result, 1.6 + 0.32 * len(arms), sharey=True)
+    """Plot the success of the chosen grasp in each set, with its interval and the baselines."""
+    variants = list(_variants(result))
+    figure, panels = _panels(plt, result, 1.6 + 0.32 * len(variants), sharey=True)
     for name, axis in panels.items():
-        for row, arm in enumerate(arms):
-            total = result['arms'][arm]['sets'][name]['all']
-            axis.plot([100 * total['low'], 100 * total['high']], [row, row], color='C0')
+        for row, variant in enumerate(variants):
+            total = result['variants'][variant]['sets'][name]['all']
+            # A set of a single scene has no interval.
+            if total['low'] is not None:
+                axis.plot([100 * total['low'], 100 * total['high']], [row, row], color='C0')
             axis.plot(100 * total['success'], row, 'o', color='C0')
-            moving = result['arms'][arm]['sets'][name].get('moving')
+            moving = result['variants'][variant]['sets'][name].get('moving')
             if moving:
                 axis.plot(100 * moving['success'], row, 'x', color='C3')
         for baseline, style in _BASELINES.items():
@@ -71,7 +76,7 @@ def _success(result: dict[str, Any], plt):
                 axis.axvline(100 * value, color='grey', linestyle=style, linewidth=1,
                              label=baseline.replace('_', ' '))
         axis.set_xlabel('success of the chosen grasp, %')
-        axis.set_yticks(range(len(arms)), arms)
+        axis.set_yticks(range(len(variants)), variants)
     first = next(iter(panels.values()))
     first.invert_yaxis()
     handles, labels = first.get_legend_handles_labels()
@@ -83,50 +88,51 @@ def _success(result: dict[str, Any], plt):
 
 
 def _motions(result: dict[str, Any], plt):
-    """Draw success by kind of motion."""
+    """Plot success by kind of motion."""
     figure, panels = _panels(plt, result, 4.0, sharey=True)
     colours = _colours(result, plt)
     for name, axis in panels.items():
-        kinds = [kind for kind in next(iter(result['arms'].values()))['sets'][name]
+        kinds = [kind for kind in next(iter(result['variants'].values()))['sets'][name]
                  if kind not in ('all', 'moving', 'monitoring')]
-        for arm, summary in _arms(result).items():
+        for variant, summary in _variants(result).items():
             axis.plot(range(len(kinds)),
                       [100 * summary['sets'][name][kind]['success'] for kind in kinds],
-                      marker='o', markersize=4, linewidth=1, color=colours[arm], label=arm)
+                      marker='o', markersize=4, linewidth=1, color=colours[variant],
+                      label=variant)
         axis.set_xticks(range(len(kinds)), [kind.replace('_', ' ') for kind in kinds],
                         rotation=40, ha='right')
     return _with_legend(figure, panels, 'success of the chosen grasp, %')
 
 
 def _early(result: dict[str, Any], plt):
-    """Draw how the score of a grasp under way tells its outcome, by time."""
+    """Plot how well the score of a grasp predicts its outcome while it is executed."""
     figure, panels = _panels(plt, result, 4.0, sharey=True)
     found, colours = False, _colours(result, plt)
     for name, axis in panels.items():
-        for arm, summary in _arms(result).items():
-            watched = summary['sets'][name].get('monitoring')
-            if not watched:
+        for variant, summary in _variants(result).items():
+            monitored = summary['sets'][name].get('monitoring')
+            if not monitored:
                 continue
             found = True
-            for key, style in (('auroc', '-'), ('ahead', ':')):
-                values = [float('nan') if value is None else value for value in watched[key]]
-                axis.plot(TIMES_S, values, style, color=colours[arm],
-                          label=arm if key == 'auroc' else None)
+            for key, style in (('auroc', '-'), ('auroc_not_lost', ':')):
+                values = [float('nan') if value is None else value for value in monitored[key]]
+                axis.plot(TIMES_S, values, style, color=colours[variant],
+                          label=variant if key == 'auroc' else None)
         axis.set_xlabel('s since the decision (fingers close at 0.8)')
     if not found:
         plt.close(figure)
         return None
-    return _with_legend(figure, panels, 'AUROC (dotted: of those not lost yet)')
+    return _with_legend(figure, panels, 'AUROC (dotted: grasps not lost yet)')
 
 
 def _cost(result: dict[str, Any], plt):
-    """Draw success in the last set against time a frame."""
+    """Plot success in the shifted set, or in the last, against time a frame."""
     figure, axis = plt.subplots(figsize=(5.6, 4.0), layout='constrained')
     name = list(result['sets'])[-1] if 'shifted' not in result['sets'] else 'shifted'
-    for arm, colour in _colours(result, plt).items():
-        total = result['arms'][arm]['sets'][name]['all']
-        axis.plot(result['costs'][arm]['ms_a_frame'], 100 * total['success'], 'o', color=colour,
-                  label=arm)
+    for variant, colour in _colours(result, plt).items():
+        total = result['variants'][variant]['sets'][name]['all']
+        axis.plot(result['costs'][variant]['ms_a_frame'], 100 * total['success'], 'o',
+                  color=colour, label=variant)
     axis.set_xlabel('ms a frame')
     axis.set_ylabel(f'success of the chosen grasp, {name}, %')
     axis.grid(alpha=0.3)

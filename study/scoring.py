@@ -1,4 +1,4 @@
-"""Score the same sets of scenes with one network after another."""
+"""Score the same sets of scenes with several networks, one after another."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from moss_perception.training.feature_cache import FeaturesInMemory, frozen_dige
 from moss_perception.training.trainer import predict
 import numpy as np
 
-# Of a set's maps in memory, bytes.
+# Largest feature cache of a set in memory, bytes.
 _MAPS_LIMIT = 2 << 30
 Network = MossGraspNetwork | ClipNetwork
 
 
 class Scorer:
     """
-    Scores sets of scenes as clips; what several networks have in common is computed once.
+    Scores sets of scenes as clips; networks share decoded images and frozen features.
 
-    :param scenes: lists of scenes, by a name of any kind.
-    :param device: that the networks are on.
+    :param scenes: lists of scenes, by any hashable name.
+    :param device: device of the networks.
     """
 
     def __init__(self, scenes: dict[Any, list[Sample]], device: str):
@@ -31,19 +31,19 @@ class Scorer:
         self._backbone = ''
         self._maps: dict[tuple, FeaturesInMemory] = {}
 
-    def score(self, network: Network, name: Any, used: int | None = None) -> np.ndarray:
+    def score(self, network: Network, name: Any, orders: int | None = None) -> np.ndarray:
         """
         Score every grasp of a set.
 
         :param network: in evaluation mode.
-        :param used: self-similarity orders up to this one only, where there are any.
+        :param orders: highest active self-similarity order; ``None`` for all.
         :returns: probabilities of the ensemble's members, float64, shape ``(N, M)``.
         """
         scenes = self._items(network, name)
-        return predict(network, scenes, 16, self.device, used)[0].double().sigmoid().numpy()
+        return predict(network, scenes, 16, self.device, orders)[0].double().sigmoid().numpy()
 
     def _items(self, network: Network, name: Any) -> GraspClips | FeaturesInMemory:
-        """Return the scenes as the network takes them: as maps, where these fit in memory."""
+        """Return the scenes as cached features if these fit in memory, else as images."""
         config = network.config
         key = name, config.image_size, config.window_frames, config.frame_rate_hz
         if key not in self._decoded:

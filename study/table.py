@@ -1,65 +1,103 @@
-"""A comparison as text, from what was stored of it."""
+"""Tables of a stored comparison, printed or written into the pages of the study."""
 
+from collections.abc import Callable
+import re
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 
-from study.goals import goals, seen_from
+from study.comparison import require_comparison
+from study.goals import difference, goals, in_points, seen_from
 from study.monitoring import TIMES_S
 
-FORMAT = 'moss_perception.comparison/2'
+_BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
 def render(result: dict[str, Any], reference: str = '') -> str:
-    """Print a comparison: all of its :func:`tables`."""
+    """Return all :func:`tables` of a comparison as text."""
     return '\n\n'.join(tables(result, reference).values()) + '\n'
 
 
-def require_comparison(result: Any) -> None:
+def fill(page: str, block: Callable[[str, str], str | None]) -> str:
     """
-    Refuse what ``compare`` did not store.
+    Replace what stands between ``<!-- begin RESULT | WHAT -->`` and ``<!-- end -->``.
 
-    :raises ConfigError: saying which format was expected.
+    :param page: Markdown.
+    :param block: returns Markdown for ``RESULT`` and ``WHAT``, or ``None`` to keep the block.
     """
-    if not isinstance(result, dict) or result.get('format') != FORMAT:
-        raise ConfigError(f'this is no comparison: expected format {FORMAT!r}')
+    def written(found: re.Match) -> str:
+        text = block(found[2], found[3])
+        return found[0] if text is None else f'{found[1]}\n{text}\n\n{found[4]}'
+
+    return _BLOCK.sub(written, page)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return ``RESULT`` and ``WHAT`` of each block of a page."""
+    return [(found[2], found[3]) for found in _BLOCK.finditer(page)]
 
 
 def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
     """
-    Write a comparison as titled tables, which are also Markdown.
+    Write a comparison as titled Markdown tables.
 
-    :param result: as ``compare`` stores it.
-    :param reference: the arm that the others are tested against; empty for ``moss_123``, or
-        the last if that is not among them.
-    :returns: by name: ``cost``, ``goals``, for each set ``NAME``, ``NAME tests``,
-        ``NAME under way``, ``NAME uncertainty``, and ``seeds``, as far as there are results.
-    :raises ConfigError: if it is no comparison, or there is no such arm.
+    :param result: a stored comparison.
+    :param reference: the variant that the others are tested against; empty for ``moss_123``, or
+        for the last variant if there is no ``moss_123``.
+    :returns: by name: ``success``, ``KIND differences`` for each kind of motion, ``cost``,
+        ``goals``, for each set ``NAME``, ``NAME tests``, ``NAME under way`` and
+        ``NAME uncertainty``, and ``seeds``; tables without rows are left out.
+    :raises ConfigError: if ``result`` is no comparison, or has no variant ``reference``.
     """
     require_comparison(result)
-    arms = list(result['arms'])
-    reference = reference or ('moss_123' if 'moss_123' in arms else arms[-1])
-    if reference not in arms:
-        raise ConfigError(f'there is no arm {reference!r}: expected one of {arms}')
-    found = {'cost': _costs(result), 'goals': _goals(result, reference)}
+    variants = list(result['variants'])
+    reference = reference or ('moss_123' if 'moss_123' in variants else variants[-1])
+    if reference not in variants:
+        raise ConfigError(f'there is no variant {reference!r}: expected one of {variants}')
+    found = {'success': _success(result), 'cost': _costs(result),
+             'goals': _goals(result, reference)}
+    for kind in dict.fromkeys(pair['kind'] for pair in result['pairs']):
+        found[f'{kind} differences'] = _differences(result, reference, kind)
     for name, described in result['sets'].items():
-        found |= {name: _set(result, name, described), f'{name} tests': _tests(
-                      result, name, reference),
+        found |= {name: _set(result, name, described),
+                  f'{name} tests': _tests(result, name, reference),
                   f'{name} under way': _monitoring(result, name),
                   f'{name} uncertainty': _uncertainty(result, name)}
     found['seeds'] = _seeds(result)
     return {name: text for name, text in found.items() if text}
 
 
+def _success(result: dict[str, Any]) -> str:
+    rows = []
+    for variant in result['costs']:
+        totals = [one['all'] for one in result['variants'][variant]['sets'].values()]
+        rows.append([variant, str(len(result['variants'][variant]['seeds'])),
+                     *map(_percent_with_interval, totals)])
+    return ('Success of the chosen grasp in %, mean over the seeds [95 % interval, bootstrap over '
+            'scenes].\n\n') + markdown(['variant', 'seeds', *result['sets']], rows)
+
+
+def _differences(result: dict[str, Any], reference: str, kind: str) -> str:
+    gaps = {other: [difference(result, reference, other, name, kind) for name in result['sets']]
+            for other in result['costs'] if other != reference}
+    rows = [[other, *(in_points(gap) if gap else '-' for gap in found)]
+            for other, found in gaps.items() if any(found)]
+    if not rows:
+        return ''
+    return (f'Motions: {kind}. Success of {reference} minus success of another variant, points, '
+            'on the same scenes and seeds [95 % interval, paired bootstrap].\n\n'
+            ) + markdown(['other variant', *result['sets']], rows)
+
+
 def _costs(result: dict[str, Any]) -> str:
     rows = []
-    for arm, cost in result['costs'].items():
-        rows.append([arm, ','.join(map(str, result['arms'][arm]['seeds'])),
+    for variant, cost in result['costs'].items():
+        rows.append([variant, ','.join(map(str, result['variants'][variant]['seeds'])),
                      f'{cost["parameters"]:.0f}', f'{cost["mflop_a_frame"]:.1f}',
                      f'{cost["ms_a_frame"]:.2f}', f'{cost["ms_a_window"]:.1f}'])
     return 'Cost on ' + result['machine'] + '\n\n' + markdown(
-        ['arm', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
+        ['variant', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
 
 
 def _goals(result: dict[str, Any], reference: str) -> str:
@@ -72,11 +110,10 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
     kinds = list(next(iter(described['baselines'].values())))
     first = next(iter(result['sets']))
     rows = []
-    for arm, summary in result['arms'].items():
+    for variant, summary in result['variants'].items():
         mine = summary['sets'][name]
         total, before = mine['all'], summary['sets'][first]['all']
-        rows.append([arm, f'{_percent(total)} [{100 * total["low"]:.1f}, '
-                          f'{100 * total["high"]:.1f}]',
+        rows.append([variant, _percent_with_interval(total),
                      *(_percent(mine[kind]) for kind in kinds[1:]),
                      f'{_area(total["auroc"])} [{_area(total["auroc_low"])}, '
                      f'{_area(total["auroc_high"])}]',
@@ -87,9 +124,9 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
                                  for kind in kinds), *'-' * 4])
     title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
              f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
-             'grasp in %, mean over the seeds [95 % interval, scenes drawn with replacement].')
+             'grasp in %, mean over the seeds [95 % interval, bootstrap over scenes].')
     return title + '\n\n' + markdown(
-        ['arm', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}'], rows)
+        ['variant', *kinds, 'AUROC', 'Brier', 'ECE', f'lost since {first}'], rows)
 
 
 def _tests(result: dict[str, Any], name: str, reference: str) -> str:
@@ -99,30 +136,29 @@ def _tests(result: dict[str, Any], name: str, reference: str) -> str:
             continue
         other = pair['theirs'] if pair['ours'] == reference else pair['ours']
         gap = seen_from(pair, reference)
-        rows.append([other, pair['kind'], f'{100 * gap["difference"]:+.1f} '
-                     f'[{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]', f'{gap["p"]:.4f}'])
+        rows.append([other, pair['kind'], in_points(gap), f'{gap["p"]:.4f}'])
     if not rows:
         return ''
-    title = (f'{name}: success of {reference} less that of another arm, in points, on the same '
-             'scenes and seeds [95 % interval, paired bootstrap], and p (signs flipped).')
-    return title + '\n\n' + markdown(['other arm', 'motion', 'difference', 'p'], rows)
+    title = (f'{name}: success of {reference} minus success of another variant, in points, on the '
+             'same scenes and seeds [95 % interval, paired bootstrap], and p (sign-flip test).')
+    return title + '\n\n' + markdown(['other variant', 'motion', 'difference', 'p'], rows)
 
 
 def _monitoring(result: dict[str, Any], name: str) -> str:
     rows = []
-    for arm, summary in result['arms'].items():
-        watched = summary['sets'][name].get('monitoring')
-        if watched:
-            rows += [[arm, 'all', *map(_area, watched['auroc'])],
-                     [arm, 'not lost yet', *map(_area, watched['ahead'])]]
-            still = watched['lost_later']
+    for variant, summary in result['variants'].items():
+        monitored = summary['sets'][name].get('monitoring')
+        if monitored:
+            rows += [[variant, 'all', *map(_area, monitored['auroc'])],
+                     [variant, 'not lost yet', *map(_area, monitored['auroc_not_lost'])]]
+            lost_later = monitored['lost_later']
     if not rows:
         return ''
-    rows.append(['', 'to be lost', *(f'{count:.0f}' for count in still)])
-    title = (f'{name}: AUROC of a grasp under way, by the time since its decision: of all that '
-             'were watched, and of those that were not lost by then.')
+    rows.append(['', 'lost later', *(f'{count:.0f}' for count in lost_later)])
+    title = (f'{name}: AUROC of the score while a grasp is executed, by the time since the '
+             'decision: of all monitored grasps, and of those not lost by then.')
     return title + '\n\n' + markdown(
-        ['arm', 'grasps', *(f'{time_s:.1f} s' for time_s in TIMES_S)], rows)
+        ['variant', 'grasps', *(f'{time_s:.1f} s' for time_s in TIMES_S)], rows)
 
 
 def _uncertainty(result: dict[str, Any], name: str) -> str:
@@ -130,35 +166,42 @@ def _uncertainty(result: dict[str, Any], name: str) -> str:
     columns = [(key, kind) for key in ('errors', 'beyond_margin', 'shift') for kind in kinds
                if (key, kind) != ('beyond_margin', 'margin')]
     rows = []
-    for arm, sets in result['uncertainty'].items():
+    for variant, sets in result['uncertainty'].items():
         mine = sets[name]
-        covered = [f'{100 * mine["sets"][key]:.1f}' for key in ('coverage', 'undecided')]
+        covered = [f'{100 * mine["conformal"][key]:.1f}' for key in ('coverage', 'undecided')]
         for source in ('heads', 'trainings'):
             if source in mine:
-                rows.append([arm, source, *(_area(mine[source][kind][key])
-                                            for key, kind in columns),
+                rows.append([variant, source, *(_area(mine[source][kind][key])
+                                                for key, kind in columns),
                              *(covered if source == 'heads' else '--')])
-    title = (f'{name}: what uncertainties find, as AUROC: wrong decisions; wrong decisions among '
-             'those of equal margin; attempts of this set among those of the first. And sets that '
-             'are to hold the outcome in 90 % (split conformal): how many do, how many leave it '
-             'open, in %.')
+    title = (f'{name}: AUROC of each uncertainty for detecting wrong decisions, wrong decisions '
+             'among attempts of equal margin, and attempts of this set among those of the first '
+             'set. Split conformal sets at 90 %: share that contain the outcome, and share that '
+             'leave it open, in %.')
     return title + '\n\n' + markdown(
-        ['arm', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
+        ['variant', 'members', *(f'{key.replace("_", " ")}: {kind}' for key, kind in columns),
          'covered', 'open'], rows)
 
 
 def _seeds(result: dict[str, Any]) -> str:
-    rows = [[run['arm'], str(run['seed']), *(_percent(run['sets'][name]['kinds']['all'])
-                                             for name in result['sets'])]
-            for arm in result['arms']
-            for run in sorted(result['runs'], key=lambda run: run['seed']) if run['arm'] == arm]
+    rows = [[run['variant'], str(run['seed']), *(_percent(run['sets'][name]['kinds']['all'])
+                                                 for name in result['sets'])]
+            for variant in result['variants']
+            for run in sorted(result['runs'], key=lambda run: run['seed'])
+            if run['variant'] == variant]
     return 'Success of the chosen grasp of each training, in %.\n\n' + markdown(
-        ['arm', 'seed', *result['sets']], rows)
+        ['variant', 'seed', *result['sets']], rows)
 
 
 def _area(value: float | None) -> str:
     return '-' if value is None else f'{value:.3f}'
 
 
-def _percent(values: dict[str, float]) -> str:
+def _percent(values: dict[str, Any]) -> str:
     return f'{100 * values["success"]:.1f}'
+
+
+def _percent_with_interval(total: dict[str, Any]) -> str:
+    if total['low'] is None:
+        return f'{_percent(total)} [-, -]'
+    return f'{_percent(total)} [{100 * total["low"]:.1f}, {100 * total["high"]:.1f}]'

@@ -1,4 +1,4 @@
-"""Which uncertainty is worth its name: what each finds of errors and of a shift."""
+"""How well uncertainties detect wrong decisions and a shifted domain."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _MARGIN_BINS = 10
 
 def uncertainties(members: np.ndarray) -> dict[str, np.ndarray]:
     """
-    Compute what may be called uncertain about each attempt.
+    Compute the uncertainties of each attempt.
 
-    :param members: probabilities of an ensemble's members, shape ``(N, M)``.
-    :returns: by name, shape ``(N,)``: ``margin``, nearness of the mean to 0.5, in [0, 1];
-        ``spread``, the members' standard deviation; ``information``, how much they disagree
-        beyond what their mean leaves open, in nats (BALD, arXiv 1112.5745).
+    :param members: probabilities of the members of an ensemble, shape ``(N, M)``.
+    :returns: by name, shape ``(N,)``: ``margin``, closeness of the mean to 0.5, in [0, 1];
+        ``spread``, standard deviation of the members; ``information``, mutual information of
+        outcome and member, in nats (BALD, arXiv 1112.5745).
     """
     mean = members.mean(axis=1)
     return {'margin': 1 - np.abs(2 * mean - 1), 'spread': members.std(axis=1),
@@ -29,13 +29,13 @@ def _entropy(p: np.ndarray) -> np.ndarray:
 
 def beyond_margin(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:
     """
-    Return what an uncertainty tells of errors that the score itself does not.
+    Measure what an uncertainty tells about errors beyond the score itself.
 
-    Attempts are compared with those of about the same margin only, so that 0.5 is what the
-    score alone would give.
+    Attempts are compared only with attempts of about the same margin, so that the score alone
+    gives 0.5.
 
-    :returns: mean AUROC over ten shares of equal size, weighted by the pairs in each; NaN if no
-        share has both errors and none.
+    :returns: mean AUROC over ten bins of equal size, weighted by the number of pairs in each; NaN
+        if no bin has both right and wrong decisions.
     """
     margin = 1 - np.abs(2 * scores - 1)
     wrong = (scores > 0.5) != labels
@@ -49,38 +49,39 @@ def beyond_margin(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarra
 
 
 def measure_uncertainty(members: np.ndarray, labels: np.ndarray,
-                        usual: np.ndarray) -> dict[str, dict[str, float]]:
+                        in_distribution: np.ndarray) -> dict[str, dict[str, float]]:
     """
     Measure each uncertainty of an ensemble on a set.
 
     :param members: probabilities, shape ``(N, M)``.
     :param labels: bool, shape ``(N,)``.
-    :param usual: the same ensemble's on scenes such as it was trained on, shape ``(P, M)``.
-    :returns: by name of :func:`uncertainties`: ``errors``, how well it finds wrong decisions;
-        ``beyond_margin``; and ``shift``, how well it tells this set from the usual one; all are
-        areas under a ROC curve, 0.5 by chance.
+    :param in_distribution: probabilities of the same ensemble on scenes like those of its
+        training, shape ``(P, M)``.
+    :returns: by name of :func:`uncertainties`, as AUROC (0.5 by chance): ``errors``, detection of
+        wrong decisions; ``beyond_margin``; and ``shift``, separation of this set from the
+        in-distribution set.
     """
-    scores, before = members.mean(axis=1), uncertainties(usual)
-    strange = np.repeat([True, False], [len(members), len(usual)])
+    scores, before = members.mean(axis=1), uncertainties(in_distribution)
+    shifted = np.repeat([True, False], [len(members), len(in_distribution)])
     return {name: {'errors': metrics.error_detection(values, scores, labels),
                    'beyond_margin': beyond_margin(values, scores, labels),
-                   'shift': metrics.auroc(np.concatenate([values, before[name]]), strange)}
+                   'shift': metrics.auroc(np.concatenate([values, before[name]]), shifted)}
             for name, values in uncertainties(members).items()}
 
 
 def conformal_threshold(scores: np.ndarray, labels: np.ndarray, level: float = 0.9) -> float:
     """
-    Find how improbable an outcome may be to stay in a prediction set (split conformal).
+    Find the threshold of prediction sets by split conformal prediction.
 
-    :param scores: probabilities of success, shape ``(N,)``, of scenes to calibrate on.
+    :param scores: probabilities of success, shape ``(N,)``, of the calibration attempts.
     :param labels: bool, shape ``(N,)``.
-    :param level: share of the sets that are to hold the true outcome.
-    :returns: the most that ``1 - p`` of an outcome in the set may be, in [0, 1]. It is 1, so that
-        every set holds both outcomes, where there are too few attempts to promise the level:
-        fewer than nine for 0.9.
+    :param level: share of the sets that must contain the true outcome.
+    :returns: largest ``1 - p`` of an outcome in a set, in [0, 1]. It is 1, so that every set
+        contains both outcomes, if there are too few attempts to guarantee the level: fewer than
+        nine for 0.9.
     """
     surprise = np.sort(np.where(labels, 1 - scores, scores))
-    # Less a little: 0.9 times a number of attempts may come out above the whole number it is.
+    # Rounding may lift 0.9 times a count above the integer that it is.
     rank = int(np.ceil((len(surprise) + 1) * level - 1e-9))
     return float(surprise[rank - 1]) if rank <= len(surprise) else 1.0
 
@@ -89,8 +90,8 @@ def measure_conformal(scores: np.ndarray, labels: np.ndarray, threshold: float) 
     """
     Measure prediction sets.
 
-    :returns: ``coverage``, the share that hold the true outcome, and ``undecided``, the share
-        that hold both outcomes or none.
+    :returns: ``coverage``, the share that contain the true outcome, and ``undecided``, the share
+        that contain both outcomes or neither.
     """
     success, failure = 1 - scores <= threshold, scores <= threshold
     return {'coverage': float(np.where(labels, success, failure).mean()),
@@ -99,34 +100,34 @@ def measure_conformal(scores: np.ndarray, labels: np.ndarray, threshold: float) 
 
 def summarise_uncertainty(members: dict[str, dict[str, list]], attempts: dict) -> dict[str, Any]:
     """
-    Measure the uncertainties of each arm: of one training's ensemble, and of all its trainings.
+    Measure the uncertainties of each variant: within one training, and over all its trainings.
 
-    Prediction sets are calibrated on every other scene of the first set, and measured on the
-    others, and on all of the other sets.
+    Prediction sets are calibrated on every second scene of the first set. They are measured on
+    its other scenes and on all scenes of the other sets.
 
-    :param members: by arm and set, of each training the probabilities, shape ``(N, M)``; the
-        first set is such as was trained on.
+    :param members: by variant and set, a list of the probabilities of each training, shape
+        ``(N, M)`` each; the first set is in distribution.
     :param attempts: by set, with ``labels`` and ``groups``.
-    :returns: by arm and set: ``heads`` and, of several trainings, ``trainings``, as
-        :func:`measure_uncertainty` has them, the one the mean over the trainings; and ``sets``
-        as :func:`measure_conformal` has it, of the first training.
+    :returns: by variant and set: ``heads``, the mean over the trainings of
+        :func:`measure_uncertainty`; ``trainings``, the same of all trainings as one ensemble, if
+        there are several; and ``conformal``, :func:`measure_conformal` of the first training.
     """
-    usual = next(iter(attempts))
+    first = next(iter(attempts))
     result: dict[str, Any] = {}
-    for arm, sets in members.items():
-        result[arm] = {}
+    for variant, sets in members.items():
+        result[variant] = {}
         for name, each in sets.items():
             labels = attempts[name].labels
             found = [measure_uncertainty(one, labels, before)
-                     for one, before in zip(each, sets[usual], strict=True)]
+                     for one, before in zip(each, sets[first], strict=True)]
             mine = {'heads': _mean_of(found)}
             if len(each) > 1:
                 mine['trainings'] = measure_uncertainty(
-                    np.concatenate(each, axis=1), labels, np.concatenate(sets[usual], axis=1))
-            mine['sets'] = _prediction_sets(each[0].mean(axis=1), labels,
-                                            sets[usual][0].mean(axis=1), attempts[usual],
-                                            name == usual)
-            result[arm][name] = mine
+                    np.concatenate(each, axis=1), labels, np.concatenate(sets[first], axis=1))
+            mine['conformal'] = _measure_prediction_sets(
+                each[0].mean(axis=1), labels, sets[first][0].mean(axis=1), attempts[first],
+                name == first)
+            result[variant][name] = mine
     return result
 
 
@@ -135,9 +136,9 @@ def _mean_of(found: list) -> dict[str, dict[str, float]]:
             for kind, values in found[0].items()}
 
 
-def _prediction_sets(scores: np.ndarray, labels: np.ndarray, usual: np.ndarray, attempts,
-                     same: bool) -> dict[str, float]:
+def _measure_prediction_sets(scores: np.ndarray, labels: np.ndarray, calibration: np.ndarray,
+                             attempts, same: bool) -> dict[str, float]:
     fitted = attempts.groups % 2 == 0
-    threshold = conformal_threshold(usual[fitted], attempts.labels[fitted])
+    threshold = conformal_threshold(calibration[fitted], attempts.labels[fitted])
     some = ~fitted if same else np.ones(len(labels), bool)
     return measure_conformal(scores[some], labels[some], threshold)

@@ -17,7 +17,8 @@ NOT_WRITTEN = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += ' Prints the result of the cross-validation as JSON. Needs torch.'
+    parser.description = (parser.description or '') + (
+        ' Prints the result of the cross-validation as JSON. Needs torch.')
     parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
                         help='recordings with labelled attempts')
     parser.add_argument('--out', required=True, metavar='FILE',
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from moss_perception.evaluation.adaptation import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
-    from moss_perception.models.readout import Readout
+    from moss_perception.models.readout import Readout, with_head
     from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
     from moss_perception.training.derive import refuse_existing, write_derived
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
     path, out = model_path(arguments.model), Path(arguments.out).expanduser()
     refuse_existing(out)
-    network = load_checkpoint(path, arguments.sha256)
+    network = with_head(load_checkpoint(path, arguments.sha256))
     evidence, records = collect(
         network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
         **topics_of(arguments))

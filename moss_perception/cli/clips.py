@@ -16,7 +16,7 @@ _LOG = logging.getLogger('clips')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' moss evaluate, moss demo and the nodes read the result. Unusable clips are left out and '
         'listed.')
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')

@@ -12,7 +12,7 @@ REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
          'check')
-_SCENES = ('model', 'sha256', 'engine', 'threads', 'yardstick', 'require_auroc', 'out')
+_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers'),
     RECORDED: (*_BAGS, 'scores_topic', 'verify'),
@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' The inputs are recordings (rosbag2) with outcomes, or scenes of moss record that the '
         'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))
@@ -103,8 +103,8 @@ def _add_scenes(group) -> None:
         group.add_argument(f'--{name}', help=argparse.SUPPRESS)
     group.add_argument('--seed', type=int, help=argparse.SUPPRESS)
     group.add_argument('--out', help='also write the JSON to this file')
-    group.add_argument('--yardstick', action='store_true',
-                       help='also measure what the candidates tell without any image')
+    group.add_argument('--baseline', action='store_true',
+                       help='also measure a baseline that sees the candidates without images')
     group.add_argument('--require-auroc', type=float, metavar='X',
                        help='fail unless the lower bound of the 95 %% interval of the AUROC is '
                             'above X')

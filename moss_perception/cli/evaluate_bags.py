@@ -1,7 +1,7 @@
 """Measure checkpoints on recordings: ``evaluate BAG…``."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 import functools
@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.core.errors import BagError, ConfigError
@@ -181,7 +182,7 @@ def _domain_of(text: str) -> tuple[str, str]:
     return (domain, bag) if split else ('', text)
 
 
-def _records(tasks: Sequence[Task], workers: int) -> Iterator[BagRecord]:
+def _records(tasks: Sequence[Task], workers: int) -> Generator[BagRecord, None, None]:
     # No progress where nobody watches.
     if workers > 1:
         divided = [_parts(task, math.ceil(workers / len(tasks))) for task in tasks]
@@ -218,12 +219,14 @@ def _replay(task: Task, bar: tqdm | None = None) -> BagRecord:
     from moss_perception.evaluation.replay import replay
 
     def progress(done: int, of: int) -> None:
+        assert bar is not None  # else nobody asks for progress
         bar.total = of
         bar.update(done - bar.n)
     predictor = _predictor(task.model, task.sha256, task.engine, task.threads)
+    topics: dict[str, Any] = {**task.topics}
     return replay(task.bag, predictor, domain=task.domain, attempts_csv=task.outcomes,
                   progress=None if bar is None else progress, part=task.part,
-                  **task.topics)
+                  **topics)
 
 
 @functools.lru_cache(maxsize=8)
@@ -245,7 +248,7 @@ def _evaluation(path: Path, records: list[BagRecord],
     return Evaluation(
         model=path.name, sha256=verify(path, arguments.sha256), temperature=config.temperature,
         engine=arguments.engine, threads=arguments.threads or (1 if workers > 1 else 0),
-        orders=len(config.levels), bags=tuple(records))
+        model_type=config.model, budget_level=config.levels[-1], bags=tuple(records))
 
 
 def tell(evaluation: Evaluation, reference: str) -> None:
@@ -253,7 +256,9 @@ def tell(evaluation: Evaluation, reference: str) -> None:
     from moss_perception.evaluation.intervals import bootstrap_interval
     from moss_perception.evaluation.measures import auroc
     from moss_perception.evaluation.report.pooling import pool
-    print(f'{evaluation.model}, sha256 {evaluation.sha256[:12]}, {evaluation.engine}')
+    print(', '.join(filter(None, (
+        evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
+        evaluation.network))))
     for record in evaluation.bags:
         print(f'  {record.path}: {_describe(record)}')
         if record.closed_loop:

@@ -41,7 +41,8 @@ def evaluate_outputs(arguments: argparse.Namespace,
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
             temperature=_temperature(bag, path),
             engine=values.get('engine', ''), threads=int(values.get('threads', 0)),
-            orders=len(values.get('orders', '1').split(',')), bags=(record,)))
+            model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
+            bags=(record,)))
     return by_checkpoint(found)
 
 

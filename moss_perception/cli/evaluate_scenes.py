@@ -33,7 +33,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     path = model_path(*arguments.model)
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
-    yardstick = _yardstick() if arguments.yardstick else None
+    baseline = _baseline() if arguments.baseline else None
     scenes = in_view(_scenes(arguments))
     if not scenes:
         raise ConfigError('no scene has all its candidates in the image: expected at least one')
@@ -41,10 +41,10 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
-    scores = _score_arms(predictor, scenes)
-    streamed = scores[_arm(predictor.levels, len(predictor.levels))]
-    if yardstick:
-        scores['no image, candidates alone'] = yardstick(
+    scores = _score_variants(predictor, scenes)
+    streamed = scores[_variant_name(predictor.levels, len(predictor.levels))]
+    if baseline:
+        scores['no image, candidates alone'] = baseline(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
     result = {
         'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
@@ -54,12 +54,15 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
         **_measure(streamed, labels, groups),
         'chosen_success': _chosen(streamed, labels, groups, scenes)}
-    if predictor.engine.name == 'torch':
+    engine = predictor.engine
+    if engine.name == 'torch':
+        from moss_perception.runtime.torch_engine import TorchEngine
+        assert isinstance(engine, TorchEngine)
         result['stream_against_clip'] = float(np.abs(
-            streamed - _score_clips(predictor.engine.network, scenes)).max())
-    result |= {'arms': {}, 'motions': {}}
+            streamed - _score_clips(engine.network, scenes)).max())
+    result |= {'variants': {}, 'motions': {}}
     for name, values in scores.items():
-        result['arms'][name] = _measure(values, labels, groups) | {
+        result['variants'][name] = _measure(values, labels, groups) | {
             'chosen_success': _choice(values, labels, groups)}
     for motion in sorted(set(motions)):
         result['motions'][motion] = _measure(*(x[motions == motion]
@@ -73,12 +76,12 @@ def _scenes(arguments: argparse.Namespace) -> list:
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
     from moss_perception.simulation.generate import generate
-    from moss_perception.simulation.source import Source
-    source = Source(arguments.cell, *arguments.domain or ['sim'], arguments.split,
-                    arguments.motion)
+    from moss_perception.simulation.scene import Source
+    domain, = arguments.domain or ['sim']
+    source = Source(arguments.cell, domain, arguments.split, arguments.motion)
     with TemporaryDirectory() as folder:
         made = generate(folder, arguments.fresh, arguments.seed,
-                        arguments.workers or os.cpu_count(), source)
+                        arguments.workers or os.cpu_count() or 1, source)
         for reason, count in sorted(made.skipped.items()):
             log.warning('%d scenes were left out: %s', count, reason)
         return list(read_shards(folder))
@@ -101,20 +104,20 @@ def _choice(scores, labels, groups) -> dict[str, float]:
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
 
 
-def _arm(levels: Sequence[str], level: int) -> str:
+def _variant_name(levels: Sequence[str], level: int) -> str:
     name = levels[level - 1]
     return f'orders {name}' if name[0].isdigit() else name
 
 
-def _score_arms(predictor, scenes: list) -> dict:
+def _score_variants(predictor, scenes: list) -> dict:
     """Stream all scenes at each level that was trained, and once more with nothing moving."""
     from moss_perception.evaluation.attempts import score_scenes
     highest = len(predictor.levels)
-    arms = [(_arm(predictor.levels, level), level, False)
+    variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
-    arms.append(('all orders, frozen clip', highest, True))
+    variants.append((f'{_variant_name(predictor.levels, highest)}, frozen clip', highest, True))
     scores = {}
-    for name, level, frozen in arms:
+    for name, level, frozen in variants:
         predictor.set_level(level)
         # disable=None: no progress bar unless a terminal is attached.
         scores[name] = score_scenes(
@@ -131,8 +134,8 @@ def _score_clips(network, scenes: list):
     return ensemble_probability(logits)[0].numpy()
 
 
-def _yardstick():
-    from moss_perception.evaluation.yardstick import candidates_alone, require
+def _baseline():
+    from moss_perception.evaluation.baseline import candidates_alone, require
     require()
     return candidates_alone
 

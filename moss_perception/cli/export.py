@@ -10,7 +10,7 @@ log = logging.getLogger('export')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' Writes one graph for each prefix of orders beside the checkpoint, compares each with '
         'torch, and adds their digests to SHA256SUMS.')
     parser.add_argument('model', nargs='?', default='',

@@ -115,8 +115,8 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
 
 class _Completion(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        import argcomplete
-        print(argcomplete.shellcode(['moss'], shell=values))
+        from argcomplete.shell_integration import shellcode
+        print(shellcode(['moss'], shell=str(values)))
         parser.exit()
 
 

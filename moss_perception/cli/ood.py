@@ -50,7 +50,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.novelty import learn_distribution
+    from moss_perception.training.ood import learn_distribution
     path, out = model_path(arguments.model), Path(arguments.out)
     if not arguments.replace:
         refuse_existing(out)
@@ -61,7 +61,7 @@ def fit(arguments: argparse.Namespace) -> int:
     _require_training_scenes(scenes, notes)
     watched = bool(notes.get('recipe', {}).get('monitor'))
     distribution = learn_distribution(TorchEngine(network), scenes, watched)
-    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'novelty fit'}]
+    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'ood fit'}]
     digest = write_derived(out, network, notes, distribution)
     log.info('wrote %s, sha256 %s', out, digest)
     return 0
@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.novelty import halves, spread_out
+    from moss_perception.training.ood import halves, spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     notes = read_header(path)[1]
@@ -97,7 +97,7 @@ def measure(arguments: argparse.Namespace) -> int:
 def _all_features(engine, scenes) -> dict:
     """Compute several descriptions of scenes: the head's map, the MOSS map and the pixels."""
     from moss_perception.runtime.ood import describe
-    from moss_perception.training.novelty import see
+    from moss_perception.training.ood import see
     import numpy as np
     found: dict[str, list] = {}
     for scene in scenes:

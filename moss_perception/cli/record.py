@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     :raises MossError: if a setting is not allowed, or rendering or writing fails.
     """
-    from moss_perception.simulation.source import Source
+    from moss_perception.simulation.scene import Source
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
     return (_record if arguments.bag else _generate)(arguments, source)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 import signal
+from typing import Any
 
 from moss_perception.cli.common import UsageError
 from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog='\n'.join(['Arguments, in the form name:=value:', *map(_show, arguments)]))
-        words = one.add_argument('words', nargs='*', metavar='name:=value',
-                                 help='arguments of the system, listed below')
+        words: Any = one.add_argument('words', nargs='*', metavar='name:=value',
+                                      help='arguments of the system, listed below')
         words.completer = _completer(arguments)
         one.set_defaults(parser=one, describe=describe)
 
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, interrupt)
     for supervisor in supervisors:
         status = supervisor.start().wait()
+        assert status is not None  # there is no timeout
         if status != 0:
             return status
     return 0

@@ -147,6 +147,7 @@ class Supervisor:
             threading.Thread(target=self._await, args=(process.name, popen), daemon=True).start()
 
     def _read(self, name: str, popen: subprocess.Popen) -> None:
+        assert popen.stdout is not None  # it is a pipe
         lines = (line.rstrip('\n') for line in popen.stdout)
         for line in _without_interrupts(lines, self._stopping.is_set):
             self._show(name, line)

@@ -98,8 +98,8 @@ def _ask(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (' The launch files call it. If there is no such topic, the key '
-                           '"error" has the reason.')
+    parser.description = (parser.description or '') + (
+        ' The launch files call it; a key "error" has the reason if there is none.')
     parser.add_argument('bag', metavar='BAG', help='rosbag2 folder, .mcap or .db3 file')
     parser.add_argument('--image-topic', default=_DEFAULTS['image_topic'], metavar='NAME',
                         help='image topic without /compressed; %(default)s: the only one')

@@ -14,7 +14,7 @@ log = logging.getLogger('train')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
-    parser.description += (
+    parser.description = (parser.description or '') + (
         ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
         '..., with --folder instead of --run, which is an option of torchrun.')
     parser.add_argument('--data', required=True, help='folder of scenes, made by moss record '

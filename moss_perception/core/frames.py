@@ -226,7 +226,7 @@ class Prediction:
     :ivar missing_in_window: how many samples of the window repeat the one before.
     :ivar decode_s: seconds spent decoding and resizing.
     :ivar inference_s: seconds spent in the engine.
-    :ivar novelty: how far the network's features are from those of training, 0 or more; one in
+    :ivar ood_score: how far the network's features are from those of training, 0 or more; one in
         twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
         inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
     :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
@@ -252,7 +252,7 @@ class Prediction:
     missing_in_window: int = 0
     decode_s: float = 0.0
     inference_s: float = 0.0
-    novelty: float = float('nan')
+    ood_score: float = float('nan')
     watched: WatchedScores | None = None
 
     @cached_property

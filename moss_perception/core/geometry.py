@@ -160,7 +160,7 @@ def _fisheye_limit(coefficients: tuple[float, ...]) -> float:
     return math.sqrt(_first_root(slope.coef[::2]))
 
 
-def _fisheye_series(coefficients: Sequence[float]) -> np.ndarray:
+def _fisheye_series(coefficients: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return theta (1 + k1 theta^2 + ... + k4 theta^8) as coefficients of theta."""
     series = np.zeros(10)
     given = (1.0, *coefficients[:4])
@@ -178,7 +178,8 @@ def _radial_limit(coefficients: tuple[float, ...]) -> float:
     return math.sqrt(min(_first_root(slope.coef), _first_root(below.coef)))
 
 
-def _radial_fraction(coefficients: Sequence[float]) -> tuple[Polynomial, Polynomial]:
+def _radial_fraction(
+        coefficients: Sequence[float] | np.ndarray) -> tuple[Polynomial, Polynomial]:
     """Return N and D of the radial distortion r N(r^2) / D(r^2)."""
     k = np.zeros(8)
     k[:min(8, len(coefficients))] = coefficients[:8]
@@ -187,7 +188,7 @@ def _radial_fraction(coefficients: Sequence[float]) -> tuple[Polynomial, Polynom
 
 def _first_root(coefficients: np.ndarray) -> float:
     """Return the smallest positive real root of a polynomial, infinity if there is none."""
-    roots = np.asarray(Polynomial(coefficients).trim().roots(), complex)
+    roots = np.asarray(Polynomial(coefficients).trim().roots(), np.complex128)
     real = roots.real[(np.abs(roots.imag) <= 1e-9 * np.abs(roots)) & (roots.real > 0)]
     return float(real.min(initial=np.inf))
 

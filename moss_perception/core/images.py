@@ -126,9 +126,11 @@ def _cv_bridge() -> Any:
     try:
         if int(np.__version__.split('.')[0]) >= 2:
             _probe_cv_bridge()
-        # cv_bridge's own __init__ hides the failure of its compiled half.
-        from cv_bridge import CvBridge
-        from cv_bridge.boost.cv_bridge_boost import cvtColor2  # noqa: F401
+        # cv_bridge's own __init__ hides the failure of its compiled half. PyPI has none.
+        from cv_bridge import CvBridge  # pyright: ignore[reportMissingImports]
+        from cv_bridge.boost.cv_bridge_boost import (  # pyright: ignore[reportMissingImports]
+            cvtColor2,  # noqa: F401
+        )
         return CvBridge()
     except Exception as error:  # noqa: BLE001  a broken binary may raise anything
         logging.getLogger(__name__).warning(

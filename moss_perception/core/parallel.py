@@ -1,6 +1,6 @@
 """Work that several processes share: results in order, and done again where a process dies."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 import logging
@@ -22,13 +22,15 @@ def _follow_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
-        parent_process().join()
+        parent = parent_process()
+        assert parent is not None  # a worker has one
+        parent.join()
         os._exit(1)
     threading.Thread(target=wait, daemon=True).start()
 
 
 def in_order(work: Callable[[Any], Any], items: Iterable[Any], workers: int,
-             name: Callable[[Any], str] = str) -> Iterator[Any]:
+             name: Callable[[Any], str] = str) -> Generator[Any, None, None]:
     """
     Yield ``work(item)`` of each item, in the order of the items.
 

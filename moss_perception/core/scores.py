@@ -25,12 +25,16 @@ class ScoreReason(IntEnum):
     BEYOND_LENS_MODEL = 6
 
 
+_FLOATS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')
 # Aligned, so that C++ iterators over the cloud read whole words.
 SCORE_DTYPE = np.dtype(
-    [(name, '<f4') for name in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')]
+    [(name, '<f4') for name in _FLOATS]
     + [('candidate', '<i4'), ('reason', 'u1'), ('candidates_sec', '<i4'),
        ('candidates_nanosec', '<u4')], align=True)
 """One row of scores, as it lies in the cloud; see docs/planner.md for the fields."""
+
+SCORE_NAMES: tuple[str, ...] = SCORE_DTYPE.names or ()
+"""The fields of :data:`SCORE_DTYPE`, in their order."""
 
 DEFAULT_GRASP = -1
 """``candidate`` of the row of the default grasp point."""
@@ -116,7 +120,7 @@ def rows_of(prediction: Prediction) -> np.ndarray:
                prediction.uncertainty]
     # Positions beyond float32 become infinite; they have no score.
     with np.errstate(over='ignore'):
-        for index, name in enumerate(SCORE_DTYPE.names[:9]):
+        for index, name in enumerate(_FLOATS):
             rows[name] = np.append(columns[:, index], default[index])
     rows['candidate'] = np.append(np.arange(count), DEFAULT_GRASP)
     rows['reason'] = np.append(prediction.reasons, ScoreReason.SCORED)
@@ -127,8 +131,8 @@ def rows_of(prediction: Prediction) -> np.ndarray:
 
 def score_fields() -> list[tuple[str, int, int]]:
     """Return name, offset and datatype of each PointField of a cloud of :data:`SCORE_DTYPE`."""
-    layout = {name: SCORE_DTYPE.fields[name] for name in SCORE_DTYPE.names}
-    return [(name, offset, _DATATYPES[kind.str[1:]]) for name, (kind, offset) in layout.items()]
+    layout = SCORE_DTYPE.fields or {}
+    return [(name, layout[name][1], _DATATYPES[layout[name][0].str[1:]]) for name in SCORE_NAMES]
 
 
 def read_scores(message: Any) -> np.ndarray:
@@ -153,7 +157,7 @@ def read_scores(message: Any) -> np.ndarray:
     rows = np.zeros((height, width), SCORE_DTYPE)
     for index in range(height if width else 0):
         points = np.frombuffer(data, layout, width, index * row_step)
-        for name in SCORE_DTYPE.names:
+        for name in SCORE_NAMES:
             rows[index][name] = points[name]
     return rows.reshape(-1)
 
@@ -161,7 +165,7 @@ def read_scores(message: Any) -> np.ndarray:
 def _layout(message: Any) -> np.dtype:
     """Return where the fields lie in a point of a cloud."""
     fields = {field.name: field for field in message.fields}
-    missing = [name for name in SCORE_DTYPE.names if name not in fields]
+    missing = [name for name in SCORE_NAMES if name not in fields]
     if missing and fields.keys() >= _FIRST_FIELDS:
         raise ScoresError(
             f'score cloud lacks the fields {", ".join(missing)}: an older grasp_predictor wrote '
@@ -182,6 +186,6 @@ def _layout(message: Any) -> np.dtype:
     if max(ends) > message.point_step:
         raise ScoresError(f'score cloud has fields up to byte {max(ends)}, beyond its point_step '
                           f'{message.point_step}')
-    return np.dtype({'names': SCORE_DTYPE.names, 'formats': formats,
-                     'offsets': [fields[name].offset for name in SCORE_DTYPE.names],
+    return np.dtype({'names': SCORE_NAMES, 'formats': formats,
+                     'offsets': [fields[name].offset for name in SCORE_NAMES],
                      'itemsize': message.point_step})

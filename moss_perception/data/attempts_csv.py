@@ -67,8 +67,8 @@ def _outcome(values: dict[str, str], number: int) -> Outcome:
     attempt = values.get('attempt') or str(number)
     if not attempt.isdecimal():
         raise ValueError(f'attempt is {attempt!r}, expected a whole number')
-    return Outcome(int(attempt), start_ns, decision_ns, end_ns, success,
-                   *(values.get(name, '') for name in ('domain', 'motion', 'object')),
+    domain, motion, thing = (values.get(name, '') for name in ('domain', 'motion', 'object'))
+    return Outcome(int(attempt), start_ns, decision_ns, end_ns, success, domain, motion, thing,
                    executed=executed,
                    candidate=candidate_index(values['candidate']) if values.get('candidate')
                    else None)

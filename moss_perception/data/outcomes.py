@@ -81,7 +81,7 @@ def outcome_of(status: Any) -> Outcome:
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
         success,
-        *(values.get(x, '') for x in ('domain', 'motion', 'object')),
+        values.get('domain', ''), values.get('motion', ''), values.get('object', ''),
         values.get('decision_guessed') == 'true',
         executed,
         candidate_index(values['candidate']) if values.get('candidate') else None)

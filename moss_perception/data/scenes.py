@@ -39,7 +39,7 @@ def _require_simulated(sample: Sample):
     known = {'seed': sample.seed, 'track': sample.track} | ({} if attempt is None else {
         "attempt's to_loss_s": attempt.to_loss_s, "attempt's positions": attempt.positions})
     lacking = [name for name, value in known.items() if value is None]
-    if lacking or not sample.mask.all():
+    if lacking or not sample.labelled.all():
         lacking = ', '.join(lacking) or 'label of each candidate'
         raise DataError(f'{sample.title} has no {lacking}: expected what the simulator records')
     if sample.distortion is not None and np.any(sample.distortion):
@@ -59,7 +59,7 @@ def read_shard(path) -> list:
     data, offset = stored['jpeg'].tobytes(), stored['offset']
     jpegs = [data[begin:end] for begin, end in zip(offset[:-1], offset[1:],
                                                strict=True)]
-    size = size_of(jpegs[0]) if old else tuple(int(value) for value in stored['size'])
+    size = size_of(jpegs[0]) if old else (int(stored['size'][0]), int(stored['size'][1]))
     count = len(stored['seed'])
     lengths = np.full(count, len(jpegs) // count) if old else stored['frames']
     ends = np.cumsum(lengths if old else lengths + stored['watched'])
@@ -134,7 +134,7 @@ def in_view(samples: Iterable[Sample], limit: Optional[int] = None) -> list[Samp
     """
     chosen, outside = [], 0
     for sample in samples:
-        if (sample.in_view() | ~sample.mask).all():
+        if (sample.in_view() | ~sample.labelled).all():
             chosen.append(sample)
         else:
             outside += 1

@@ -49,9 +49,9 @@ class Attempt:
 
     candidate: int
     success: bool
-    jpegs: tuple = ()
+    jpegs: tuple[bytes, ...] = ()
     stamps_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    phases: tuple = ()
+    phases: tuple[str, ...] = ()
     to_loss_s: Optional[np.ndarray] = None
     positions: Optional[np.ndarray] = None
 
@@ -94,14 +94,14 @@ class Sample:
     :raises ShapeError: if labels or mask do not fit the candidates.
     """
 
-    jpegs: tuple
+    jpegs: tuple[bytes, ...]
     candidates: np.ndarray
     labels: np.ndarray
     mask: Optional[np.ndarray] = None
     matrix: Optional[np.ndarray] = None
     distortion: Optional[np.ndarray] = None
     distortion_model: str = 'plumb_bob'
-    size: Optional[tuple] = None
+    size: Optional[tuple[int, int]] = None
     stamps_ns: Optional[np.ndarray] = None
     attempt: Optional[Attempt] = None
     name: str = ''
@@ -138,14 +138,21 @@ class Sample:
         return 'a sample' if self.seed is None else f'scene {self.seed}'
 
     @property
+    def labelled(self) -> np.ndarray:
+        """Return :attr:`mask`, of which ``None`` is written out: bool, shape ``(K,)``."""
+        assert self.mask is not None  # __post_init__ replaces it
+        return self.mask
+
+    @property
     def outcomes(self) -> np.ndarray:
         """
         Return whether each candidate succeeds, bool, shape ``(K,)``.
 
         :raises DataError: if a candidate has no label.
         """
-        if not self.mask.all():
-            raise DataError(f'{self.title} has labels for {self.mask.sum()} of {len(self.mask)} '
+        known = self.labelled
+        if not known.all():
+            raise DataError(f'{self.title} has labels for {known.sum()} of {len(known)} '
                             'candidates: expected a label for each')
         return self.labels > 0.5
 
@@ -159,10 +166,11 @@ class Sample:
         if self.matrix is None:
             raise DataError(f'{self.title} has no camera matrix: expected a calibrated camera')
         distortion = np.zeros(0) if self.distortion is None else self.distortion
-        return Camera(*self.image_size, self.matrix, distortion, self.distortion_model)
+        width, height = self.image_size
+        return Camera(width, height, self.matrix, distortion, self.distortion_model)
 
     @property
-    def image_size(self) -> tuple:
+    def image_size(self) -> tuple[int, int]:
         """Return the images' width and height, pixels."""
         if self.size is not None:
             return self.size
@@ -199,7 +207,7 @@ class Sample:
         chosen, which = np.unique(self.window(count, rate_hz), return_inverse=True)
         return np.stack([_decode(self.jpegs[index]) for index in chosen])[which]
 
-    def observations(self, count: int, rate_hz: float) -> list:
+    def observations(self, count: int, rate_hz: float) -> list[Observation]:
         """
         Return the last observations that :meth:`window` chooses, oldest first.
 
@@ -245,22 +253,23 @@ class Sample:
             raise DataError(f'{self.title} has {count} images of an attempt: there is no image '
                             f'{index}')
         one, upto = [attempt.candidate], slice(index + 1)
-        known = self.track is not None and attempt.positions is not None
+        track = None
+        if self.track is not None and attempt.positions is not None:
+            track = np.stack([attempt.positions[index], self.track[1]])
         return replace(
             self, jpegs=self.jpegs + attempt.jpegs[upto],
             stamps_ns=np.concatenate([self.times_ns, attempt.stamps_ns[upto]]),
             candidates=self.candidates[one], labels=np.array([attempt.success]), mask=None,
             offsets=None if self.offsets is None else self.offsets[one],
-            track=np.stack([attempt.positions[index], self.track[1]]) if known else None,
-            attempt=None)
+            track=track, attempt=None)
 
     def in_view(self) -> np.ndarray:
         """Tell which candidates lie in the image: bool, shape ``(K,)``."""
         pixels, _ = project(self.candidates[:, :3].astype(np.float64), self.camera)
-        return np.isfinite(pixels).all(axis=1)
+        return np.all(np.isfinite(pixels), axis=1)
 
 
-def size_of(data: bytes) -> tuple:
+def size_of(data: bytes) -> tuple[int, int]:
     """Return the width and height of a compressed image, pixels."""
     height, width = _decode(data).shape[:2]
     return width, height

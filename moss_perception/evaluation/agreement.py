@@ -1,6 +1,7 @@
 """Agreement of two rankings of checkpoints: Pearson's correlation and MMRV, as in SIMPLER."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from moss_perception.core.errors import ShapeError
 import numpy as np
@@ -62,4 +63,5 @@ def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
     if not (np.ptp(simulated) and np.ptp(real)):
         return Agreement(float('nan'), mmrv, "Pearson's r is undefined: all checkpoints perform "
                          'equally in one of the domains')
-    return Agreement(float(stats.pearsonr(simulated, real).statistic), mmrv)
+    correlation: Any = stats.pearsonr(simulated, real)
+    return Agreement(float(correlation.statistic), mmrv)

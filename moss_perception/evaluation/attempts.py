@@ -26,7 +26,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
     begin_ns, scores = period_ns, []
     for scene in scenes:
         predictor.reset('next_scene')
-        prediction = None
+        prediction, stamp_ns = None, begin_ns
         predictor.set_camera(scene.camera)
         positions = scene.candidates[:, :3].astype(np.float64)
         jpegs, times_ns = scene.jpegs, scene.times_ns

@@ -56,17 +56,17 @@ class RecordedScores:
         return ExecutedScore(float(row['score']), float(row['uncertainty']), source)
 
     def sample(self, frame: FrameScores, during: Sequence[Attempt],
-               novelty: float = math.nan) -> ScoredSample:
+               ood_score: float = math.nan) -> ScoredSample:
         """Return a frame's scores for the attempts in progress at its stamp."""
         found = [(attempt, self.of(frame, attempt)) for attempt in during]
         default = frame.scores.default
         return ScoredSample(
-            frame.stamp_ns, float(default['score']), float(default['uncertainty']), novelty,
+            frame.stamp_ns, float(default['score']), float(default['uncertainty']), ood_score,
             [(attempt, score) for attempt, score in found if score is not None])
 
-    def give(self, frame: FrameScores, matcher: Matcher, novelty: float = math.nan) -> None:
+    def give(self, frame: FrameScores, matcher: Matcher, ood_score: float = math.nan) -> None:
         """Add a frame's scores to the attempts in progress at its stamp."""
-        matcher.take(self.sample(frame, matcher.during(frame.stamp_ns), novelty))
+        matcher.take(self.sample(frame, matcher.during(frame.stamp_ns), ood_score))
 
     def _named(self, frame: FrameScores, attempt: Attempt) -> int | None:
         index, current = attempt.outcome.candidate, self._current[id(attempt)]

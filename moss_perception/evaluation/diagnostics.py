@@ -30,7 +30,7 @@ def summarise_diagnostics(samples: Sequence[Mapping[str, str]],
     found = {name: _median(newer, name) if aged or not name.startswith('age') else math.nan
              for name in DURATIONS}
     flagged = [sample['out_of_distribution'] == 'yes' for sample in newer
-               if 'out_of_distribution' in sample and math.isfinite(_number(sample, 'novelty'))]
+               if 'out_of_distribution' in sample and math.isfinite(_number(sample, 'ood_score'))]
     return found | {OUT: float(np.mean(flagged)) if flagged else math.nan}
 
 

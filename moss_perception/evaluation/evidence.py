@@ -40,6 +40,7 @@ class Recorder:
     @torch.inference_mode()
     def keep(self, prediction: Prediction) -> None:
         """Keep the newest inputs, which belong to this prediction."""
+        assert self._inputs is not None  # the network has just scored
         hidden = self._members.hidden(self._inputs).cpu().double()
         self.hidden[prediction.stamp_ns] = hidden.unflatten(-1, (self._ensemble, -1))
 
@@ -49,11 +50,11 @@ class Recorder:
 
     def of(self, attempt: AttemptRecord) -> Tensor | None:
         """Return the inputs for the grasp that counts for an attempt: shape ``(M, H)``."""
-        rows = self.hidden.get(attempt.scored_ns)
-        if rows is None or not np.isfinite(attempt.score):
+        stamp_ns = attempt.scored_ns
+        if stamp_ns not in self.hidden or not np.isfinite(attempt.score):
             return None
-        return rows[0 if attempt.source == DEFAULT
-                    else self.rows[attempt.scored_ns, attempt.attempt]]
+        return self.hidden[stamp_ns][
+            0 if attempt.source == DEFAULT else self.rows[stamp_ns, attempt.attempt]]
 
     def close(self) -> None:
         """Remove the hook from the network."""

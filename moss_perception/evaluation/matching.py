@@ -78,14 +78,14 @@ class ScoredSample:
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
     :ivar default: score of the default grasp point; NaN if unknown.
     :ivar default_uncertainty: its uncertainty; NaN if unknown.
-    :ivar novelty: OOD score of the frame; NaN if unknown.
+    :ivar ood_score: OOD score of the frame; NaN if unknown.
     :ivar executed: attempts with the scores of their executed grasps, if available.
     """
 
     stamp_ns: int
     default: float = math.nan
     default_uncertainty: float = math.nan
-    novelty: float = math.nan
+    ood_score: float = math.nan
     executed: Sequence[tuple[Attempt, ExecutedScore]] = ()
 
 
@@ -97,7 +97,7 @@ class _Sample:
     source: str
     score: float
     uncertainty: float
-    novelty: float
+    ood_score: float
     on_curve: bool
 
 
@@ -161,10 +161,10 @@ def _with_named_candidates(recording: Recording, attempts: list[Attempt],
             listed = to_candidates(recording.deserialize(raw, kind))
         except CandidateError:
             continue
-        if outcome.candidate < len(listed.positions):
-            attempts[n] = Attempt(
-                outcome, listed.positions[outcome.candidate],
-                float(listed.yaws[outcome.candidate]), listed.frame_id, outcome.decision_ns)
+        index = outcome.candidate
+        if index is not None and index < len(listed.positions):
+            attempts[n] = Attempt(outcome, listed.positions[index], float(listed.yaws[index]),
+                                  listed.frame_id, outcome.decision_ns)
     return attempts
 
 
@@ -233,11 +233,11 @@ def _of_attempt(attempt: Attempt, sample: ScoredSample) -> _Sample:
         if other is attempt:
             on_curve = found.proposed or stamp_ns > attempt.outcome.decision_ns
             return _Sample(stamp_ns, found.source, found.score, found.uncertainty,
-                           sample.novelty, on_curve)
+                           sample.ood_score, on_curve)
     # If the executed grasp is unknown, the default grasp point is used throughout.
     known = attempt.position is not None or attempt.outcome.candidate is not None
     return _Sample(stamp_ns, DEFAULT, sample.default, sample.default_uncertainty,
-                   sample.novelty, not known)
+                   sample.ood_score, not known)
 
 
 def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
@@ -253,7 +253,7 @@ def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
     if decided is not None:
         known = decided.source != DEFAULT or not math.isnan(decided.score)
         values |= {'scored_ns': decided.stamp_ns, 'score': decided.score,
-                   'uncertainty': decided.uncertainty, 'novelty': decided.novelty,
+                   'uncertainty': decided.uncertainty, 'ood_score': decided.ood_score,
                    'source': decided.source if known else NONE}
     return AttemptRecord(**values)
 

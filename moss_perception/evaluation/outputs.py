@@ -19,6 +19,8 @@ DIAGNOSTICS_TOPIC = '/diagnostics'
 RUN = 'moss_perception.run'
 """Name under which attempt_recorder stores :class:`RunNotes` in a recording."""
 
+# Keys of diagnostics in older recordings, and what they are called now.
+_RENAMED = {'orders': 'budget_level', 'orders_wanted': 'budget_target', 'novelty': 'ood_score'}
 _SCORES_TYPE = 'sensor_msgs/msg/PointCloud2'
 
 
@@ -140,8 +142,8 @@ def values_of(message: Any, predictor: str) -> list[dict[str, str]]:
     :param message: a message with the fields of diagnostic_msgs/DiagnosticArray.
     :param predictor: full name of the node.
     """
-    return [{pair.key: pair.value for pair in status.values} for status in message.status
-            if status.name == predictor.lstrip('/')]
+    return [{str(_RENAMED.get(pair.key, pair.key)): pair.value for pair in status.values}
+            for status in message.status if status.name == predictor.lstrip('/')]
 
 
 def frame_scores(message: Any, received_ns: int) -> FrameScores:

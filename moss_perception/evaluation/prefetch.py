@@ -1,6 +1,6 @@
 """Prefetch a recording in a thread: read its messages and decode the samples."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass
 import queue
 import threading
@@ -46,7 +46,7 @@ class Received:
 
 def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, config: ModelConfig,
              received: Container[int] | None = None,
-             part: Part | None = None) -> Iterator[Received]:
+             part: Part | None = None) -> Generator[Received, None, None]:
     """
     Read messages in another thread, a few samples ahead, in the order of recording.
 

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,8 @@ def read_evaluation(path: Path) -> Evaluation:
             'unmatched': tuple(map(_unmatched, bag['unmatched'])), 'notes': tuple(bag['notes']),
             'pictures': _pictures(bag.get('pictures', {}))})
             for bag in values['bags'])
-        return Evaluation(**values | {'bags': bags})
+        fields: dict[str, Any] = {**_without_orders(values), 'bags': bags}
+        return Evaluation(**fields)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
@@ -72,8 +73,7 @@ def merge(evaluations: list[Evaluation]) -> Evaluation:
                 f'{_names(other)} was evaluated with {other.model} ({other.sha256[:12]}), and '
                 f'{_names(first)} with {first.model} ({first.sha256[:12]}): expected one '
                 'checkpoint')
-    values = {field.name: getattr(first, field.name) for field in fields(Evaluation)}
-    return Evaluation(**values | {'bags': tuple(x for e in evaluations for x in e.bags)})
+    return replace(first, bags=tuple(x for e in evaluations for x in e.bags))
 
 
 def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
@@ -102,6 +102,16 @@ def _pictures(written: dict[str, str]) -> dict[int, bytes]:
     return {int(stamp_ns): b64decode(text, validate=True) for stamp_ns, text in written.items()}
 
 
+def _without_orders(values: dict[str, Any]) -> dict[str, Any]:
+    # Older files have the highest order only, and 1 also for models without orders.
+    orders = values.pop('orders', 0)
+    level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
+    return {'model_type': '', 'budget_level': level} | values
+
+
 def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    # Older files call the OOD score novelty.
+    if 'novelty' in values:
+        values['ood_score'] = values.pop('novelty')
     return {name: np.array(value, float) if name in _ARRAYS else value
             for name, value in values.items()}

@@ -34,12 +34,12 @@ class Verification:
 
     :ivar line: the result in one line.
     :ivar agrees: whether all scores are equal.
-    :ivar novelties: OOD scores of the frames by stamp, which the topics do not contain.
+    :ivar ood_scores: OOD scores of the frames by stamp, which the topics do not contain.
     """
 
     line: str = ''
     agrees: bool = True
-    novelties: Mapping[int, float] = field(default_factory=dict)
+    ood_scores: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,14 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
                           attempts_csv)
     verification = verification or Verification()
     matcher = match(outputs, inputs.attempts, inputs.check.candidate_stamps,
-                    verification.novelties)
+                    verification.ood_scores)
     return _record(outputs, inputs, matcher, verification, domain,
                    time.perf_counter() - started)
 
 
 def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
           candidate_stamps: Sequence[int] = (),
-          novelties: Mapping[int, float] | None = None) -> Matcher:
+          ood_scores: Mapping[int, float] | None = None) -> Matcher:
     """Match all recorded scores with the attempts."""
     gap_s = float(outputs.newest.get('max_gap', MAX_GAP_S))
     matcher = Matcher(attempts, round(gap_s * 1e9))
@@ -105,7 +105,7 @@ def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
     for stamp_ns, _ in outputs.statuses or ():
         matcher.see(stamp_ns)
     for frame in outputs.scores:
-        scores.give(frame, matcher, (novelties or {}).get(frame.stamp_ns, float('nan')))
+        scores.give(frame, matcher, (ood_scores or {}).get(frame.stamp_ns, float('nan')))
     return matcher
 
 

@@ -27,7 +27,7 @@ class AttemptRecord:
     :ivar score: score of the executed grasp in this frame, in [0, 1]; score of the default grasp
         point if the executed grasp is unknown or was not scored; NaN if there is none.
     :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN without a score.
-    :ivar novelty: OOD score of the frame; NaN if the checkpoint has no training distribution.
+    :ivar ood_score: OOD score of the frame; NaN if the checkpoint has no training distribution.
     :ivar source: the scored grasp: ``executed``, the executed grasp; ``nearest``, the candidate
         nearest to it, if the recorded scores do not identify the executed candidate;
         ``default``, the default grasp point; or ``none``.
@@ -49,7 +49,7 @@ class AttemptRecord:
     scored_ns: int | None = None
     score: float = float('nan')
     uncertainty: float = float('nan')
-    novelty: float = float('nan')
+    ood_score: float = float('nan')
     source: str = 'none'
     times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -157,7 +157,8 @@ class Evaluation:
     :ivar temperature: divisor of the checkpoint's logits.
     :ivar engine: engine that ran the network.
     :ivar threads: threads of the engine.
-    :ivar orders: highest self-similarity order in use.
+    :ivar model_type: the registered name of the model, such as ``moss_grasp``; empty if unknown.
+    :ivar budget_level: name of the model's budget level; empty if unknown.
     :ivar bags: the recordings, in the order given.
     """
 
@@ -166,5 +167,12 @@ class Evaluation:
     temperature: float
     engine: str
     threads: int
-    orders: int
+    model_type: str
+    budget_level: str
     bags: tuple[BagRecord, ...]
+
+    @property
+    def network(self) -> str:
+        """Say which type of model ran, and at which level; empty if unknown."""
+        return ', '.join(f'{name} {value}' for name, value in (
+            ('model type', self.model_type), ('budget level', self.budget_level)) if value)

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from moss_perception.core.calibration import fit_temperature, TEMPERATURE_BOUNDS
 from moss_perception.evaluation.intervals import Interval, wilson
 from moss_perception.evaluation.measures import ece, Scored, value_of
 import numpy as np
 
 # Fewest attempts of each outcome for fitting a temperature.
 LEAST_OF_EACH = 5
-BOUNDS = (0.05, 20.0)
 _FOLDS = 5
 _MANY = 100
 # A score of exactly 0 or 1 has no logit.
@@ -91,25 +91,6 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.where(labels, clipped, 1 - clipped)).mean())
 
 
-def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """
-    Find the temperature with the lowest cross-entropy.
-
-    :param scores: shape ``(N,)``, at least one.
-    :param labels: bool, shape ``(N,)``.
-    :returns: in ``BOUNDS``.
-    """
-    from scipy.optimize import minimize_scalar
-    logits = _logit(scores)
-    signs = np.where(labels, -1.0, 1.0)
-
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, signs * logits / np.exp(log_temperature)).mean())
-
-    found = minimize_scalar(loss, bounds=tuple(np.log(BOUNDS)), method='bounded')
-    return float(np.exp(found.x))
-
-
 def reference_temperature(sample: Scored, domain: str) -> Temperature:
     """
     Fit a temperature to a domain's attempts, if there are enough.
@@ -122,12 +103,13 @@ def reference_temperature(sample: Scored, domain: str) -> Temperature:
         return Temperature(float('nan'), domain, total,
                            f'{domain} has {held} successes and {total - held} '
                            f'failures with a score: expected at least {LEAST_OF_EACH} of each')
-    value = fit_temperature(sample.scores, sample.labels)
-    if value < BOUNDS[0] * 1.01 or value > BOUNDS[1] / 1.01:
+    value = fit_temperature(_logit(sample.scores)[:, None], sample.labels)
+    lowest, highest = TEMPERATURE_BOUNDS
+    if value < lowest * 1.01 or value > highest / 1.01:
         return Temperature(float('nan'), domain, total,
                            f'on {domain} the best temperature lies outside '
-                           f'{BOUNDS[0]:g} to {BOUNDS[1]:g}, for example because the scores '
-                           'separate all outcomes, or none')
+                           f'{lowest:g} to {highest:g}, for example because the '
+                           'scores separate all outcomes, or none')
     return Temperature(value, domain, total)
 
 
@@ -147,7 +129,7 @@ def scale_across(sample: Scored) -> np.ndarray:
         labels = sample.labels[~mine]
         if mine.any() and labels.any() and not labels.all():
             scaled[mine] = scale(sample.scores[mine],
-                                 fit_temperature(sample.scores[~mine], labels))
+                                 fit_temperature(_logit(sample.scores[~mine])[:, None], labels))
     return scaled
 
 

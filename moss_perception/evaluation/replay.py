@@ -52,7 +52,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; if it is damaged, the
         readable part is used.
-    :param predictor: its engine, gap and target orders are used; the predictor itself does not
+    :param predictor: its engine, gap and target level are used; the predictor itself does not
         change.
     :param domain: domain of the recording; empty to take it from the outcomes.
     :param image_topic: with or without ``/compressed``; ``None`` for the only colour images.
@@ -182,25 +182,28 @@ class _Run:
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
         """Make the predictor score the executed grasps of the attempts in progress."""
-        self._watched = [x for x in self._matcher.during(stamp_ns)
-                         if x.position is not None and x.frame_id == frame_id]
+        placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
+                  if x.position is not None and x.frame_id == frame_id]
+        self._watched = [x for x, _ in placed]
         self._predictor.watch(Candidates.from_yaws(
-            stamp_ns, frame_id, np.stack([x.position for x in self._watched]),
-            np.array([x.yaw for x in self._watched])) if self._watched else None)
+            stamp_ns, frame_id, np.stack([position for _, position in placed]),
+            np.array([x.yaw for x in self._watched])) if placed else None)
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
         self._inference_ms.append(1e3 * prediction.inference_s)
         self._matcher.take(ScoredSample(
             prediction.stamp_ns, _as_published(prediction.score),
-            _as_published(prediction.uncertainty), prediction.novelty,
+            _as_published(prediction.uncertainty), prediction.ood_score,
             self._executed(prediction)))
         if self._on_prediction is not None:
             self._on_prediction(prediction)
 
     def _executed(self, prediction: Prediction) -> list[tuple[Attempt, ExecutedScore]]:
         found, watched = [], prediction.watched
-        for index, attempt in enumerate(self._watched if watched is not None else ()):
+        if watched is None:
+            return found
+        for index, attempt in enumerate(self._watched):
             if watched.reasons[index] in NO_PLACE:
                 continue
             found.append((attempt, ExecutedScore(

@@ -13,13 +13,13 @@ _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': opera
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')
 # The metrics. Those with an interval also have the metrics ``…_low`` and ``…_high``.
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
-                 'brier', 'ece', 'error_auroc', 'novelty_auroc', 'auroc_gap', 'auprc_gap',
+                 'brier', 'ece', 'error_auroc', 'ood_auroc', 'auroc_gap', 'auprc_gap',
                  'accuracy_gap', 'balanced_accuracy_gap', 'success_gap', 'brier_gap', 'ece_gap')
 PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
 # Metrics that compare a domain with the reference; undefined for the reference.
-COMPARING = ('novelty_auroc', 'false_alarm_rate',
+COMPARING = ('ood_auroc', 'false_alarm_rate',
              *(name for name in WITH_INTERVAL if name.endswith('_gap')))
 NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
                                    for end in ('low', 'high')))
@@ -136,8 +136,8 @@ def parse(text: str) -> Requirement:
     metric, domain, comparison, number = match.groups()
     if metric not in NAMES:
         raise ConfigError(f'requirement {text!r} has the unknown metric {metric!r}: expected '
-                          f'one of {", ".join((*PLAIN, *WITH_INTERVAL))}, the latter also with '
-                          '_low or _high for a bound of the interval')
+                          f'one of {", ".join((*PLAIN, *WITH_INTERVAL))}; from {WITH_INTERVAL[0]} '
+                          'on also with _low or _high, the bounds of its interval')
     try:
         bound = float(number)
     except ValueError:

@@ -49,7 +49,7 @@ class Comparison:
         return (f'the scores DIFFER from those of an offline replay of the received frames: '
                 f'of {self.frames} frames {self.equal} are equal{late}, {self.replayed} were '
                 f'scored offline, and the largest difference is {self.largest:.3g}; expected '
-                'equal scores with the same engine, threads and orders')
+                'equal scores with the same engine, threads and budget level')
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
@@ -58,7 +58,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     """
     Replay the received frames, and compare the scores.
 
-    :param outputs: outputs of the predictor; the replay uses its engine, threads and orders.
+    :param outputs: outputs of the predictor; the replay uses its engine, threads and level.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
     :raises MossError: if the recording or the checkpoint can't be used.
@@ -68,16 +68,16 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
         return Verification('nothing was scored' if not outputs.scores else
                             'the recording has no status of the received frames')
-    values, found, novelties = outputs.newest, {}, {}
+    values, found, ood_scores = outputs.newest, {}, {}
     predictor = Predictor.load(
         str(model), values.get('model_sha256', ''), values['engine'],
         values.get('device', 'cpu'), int(values.get('threads', 0)),
         float(values.get('max_gap', MAX_GAP_S)))
-    predictor.set_level(predictor.levels.index(values['orders']) + 1)
+    predictor.set_level(predictor.levels.index(values['budget_level']) + 1)
 
     def take(prediction: Prediction) -> None:
         found[prediction.stamp_ns] = GraspScores.of(rows_of(prediction))
-        novelties[prediction.stamp_ns] = prediction.novelty
+        ood_scores[prediction.stamp_ns] = prediction.ood_score
 
     with Recording(bag, salvage=True) as recording:
         name = candidates_topic or CANDIDATES_TOPIC
@@ -87,7 +87,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
            camera_info_topic=camera_info_topic, with_attempts=False,
            received=dict(outputs.statuses), on_prediction=take)
     compared = compare(outputs, found)
-    return Verification(compared.line(), compared.agrees, novelties)
+    return Verification(compared.line(), compared.agrees, ood_scores)
 
 
 def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Comparison:
@@ -114,10 +114,10 @@ def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Compar
                       float(np.nanmax(largest)) if np.isfinite(largest).any() else float('nan'))
 
 
-def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+def _same(ours: np.ndarray | np.void, theirs: np.ndarray | np.void) -> bool:
     return all(np.array_equal(ours[x], theirs[x], equal_nan=True) for x in _VALUES)
 
 
-def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+def _largest(ours: np.ndarray | np.void, theirs: np.ndarray | np.void) -> float:
     gaps = np.abs(np.subtract(ours['score'], theirs['score'], dtype=float))
     return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0

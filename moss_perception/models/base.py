@@ -7,14 +7,17 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 import pkgutil
-from typing import Any, ClassVar, Protocol, TYPE_CHECKING
+from typing import Any, cast, ClassVar, Generic, Protocol, TYPE_CHECKING, TypeVar
 
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
+    from moss_perception.models.network import Network
     from torch import nn, Tensor
+
+C = TypeVar('C', bound=ModelConfig)
 
 ENTRY_POINTS = 'moss_perception.models'
 """Entry points of this group are loaded before a type of model counts as unknown."""
@@ -136,7 +139,7 @@ class Manifest:
     graphs: tuple[Path, ...]
 
 
-class StreamingModel(ABC):
+class StreamingModel(ABC, Generic[C]):
     """
     A model that scores grasps one sample at a time, with explicit state.
 
@@ -151,7 +154,7 @@ class StreamingModel(ABC):
     streams: ClassVar[bool] = True
     """Whether it can be stepped; a model that is only compared on clips cannot."""
 
-    def __init__(self, config: ModelConfig, runner: Runner | None = None):
+    def __init__(self, config: C, runner: Runner | None = None):
         self.config = config
         self.runner = runner
 
@@ -163,7 +166,7 @@ class StreamingModel(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, config: ModelConfig) -> 'nn.Module':
+    def build(cls, config: C) -> 'nn.Module':
         """Build the :class:`TrainableModel` with random weights."""
 
     @abstractmethod
@@ -185,7 +188,7 @@ class StreamingModel(ABC):
         :raises ShapeError: if an array does not fit, or a window begins with a repeat.
         """
 
-    def export(self, folder: Path, network: 'nn.Module', name: str,
+    def export(self, folder: Path, network: 'Network', name: str,
                progress: Callable[[str], None] = lambda _: None) -> Manifest:
         """
         Write what the engine onnxruntime needs.
@@ -251,6 +254,6 @@ def config_from_dict(name: str, values: Mapping[str, Any]) -> ModelConfig:
     return model_type(name).Config.from_dict(values)
 
 
-def build(config: ModelConfig) -> 'nn.Module':
+def build(config: ModelConfig) -> 'Network':
     """Build the network that a configuration describes, with random weights."""
-    return model_type(config.model).build(config)
+    return cast('Network', model_type(config.model).build(config))

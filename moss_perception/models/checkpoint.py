@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moss_perception.core.errors import CheckpointError
 from moss_perception.models.base import build
@@ -20,10 +21,12 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
-from torch import nn
+
+if TYPE_CHECKING:
+    from moss_perception.models.network import Network
 
 
-def load_checkpoint(path: str | Path, sha256: str = '') -> nn.Module:
+def load_checkpoint(path: str | Path, sha256: str = '') -> 'Network':
     """
     Load a model's network.
 
@@ -51,7 +54,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> nn.Module:
     return network.eval()
 
 
-def save_checkpoint(path: str | Path, network: nn.Module,
+def save_checkpoint(path: str | Path, network: 'Network',
                     notes: dict | None = None,
                     extra: Mapping[str, np.ndarray] | None = None) -> str:
     """

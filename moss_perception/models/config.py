@@ -70,7 +70,12 @@ class ModelConfig:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Names of the budget's levels, the cheapest first; most models have one."""
+        """
+        Names of the budget's levels, the cheapest first; most models have one.
+
+        A name begins with a letter and goes on with letters, digits, ``_``, ``-`` or ``.``, as
+        the node's parameter ``budget`` takes it; or it is a prefix of orders, such as ``1,2``.
+        """
         return ('all',)
 
     def lowest_level(self, notes: Mapping[str, Any]) -> int:
@@ -109,7 +114,9 @@ class ModelConfig:
             raise ConfigError(f'unknown configuration {unknown} of model {cls.model!r}, expected '
                               f'some of {sorted(known)}')
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v
+                                     for k, v in values.items()}
+            return cls(**plain)
         except TypeError as error:
             raise ConfigError(f'configuration has a value of the wrong type: {error}') from error
 

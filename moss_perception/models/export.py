@@ -14,6 +14,7 @@ from moss_perception.models.base import InputSpec, Manifest, model_type
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
 from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
+from moss_perception.models.network import Network
 from moss_perception.models.torch_runner import TorchRunner
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def export_graphs(path: str | Path, sha256: str = '',
     return list(targets)
 
 
-def write_graphs(model: GraphModel, network: nn.Module, folder: Path, name: str,
+def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
                  progress: Callable[[str], None]) -> Manifest:
     """
     Write all graphs of a model; see :meth:`StreamingModel.export`.
@@ -105,6 +106,7 @@ def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
         program = torch.onnx.export(
             step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
             input_names=[*graph.inputs, *graph.taps], output_names=list(graph.results))
+    assert program is not None  # by dynamo
     model = program.model_proto
     # Where each node came from in the sources names this machine's folders.
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input,
@@ -124,7 +126,7 @@ def _dynamic(spec: InputSpec) -> dict[int, Any] | None:
     return axes or None
 
 
-def compare(network: nn.Module, number: int, data: bytes, name: str) -> float:
+def compare(network: Network, number: int, data: bytes, name: str) -> float:
     """
     Step a graph and torch over a window and some more samples.
 
@@ -140,13 +142,15 @@ def compare(network: nn.Module, number: int, data: bytes, name: str) -> float:
         by more than :data:`STATE_TOLERANCE`, or one is not a number.
     """
     kind, generator = model_type(network.config.model), np.random.default_rng(0)
-    torch_runner = TorchRunner(kind(network.config), network)
+    described = kind(network.config)
+    assert isinstance(described, GraphModel)  # or it would have no graphs
+    torch_runner = TorchRunner(described, network)
     runners = _Keeping(torch_runner), _Keeping(_Session(data, number, torch_runner))
     models = [kind(network.config, runner) for runner in runners]
     states, largest = [model.initial_state() for model in models], 0.0
     config = network.config
     for k in range(2 * config.window_frames):
-        observation = {key: generator.integers(0, 256, spec.shape, np.uint8)
+        observation = {key: generator.integers(0, 256, [n or 1 for n in spec.shape], np.uint8)
                        for key, spec in models[0].inputs.items()}
         grasps = generator.uniform(-1, 1, (1 + k % 3, 5)).astype(np.float32)
         grasps[:, 2:] = grasps[:, 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]

@@ -4,15 +4,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.models.base import InputSpec, Manifest, Runner, Scores, StreamingModel
+from moss_perception.models.base import C, InputSpec, Manifest, Runner, Scores, StreamingModel
 from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
+    from moss_perception.models.network import Network
     from torch import nn
+
+N = TypeVar('N', bound='nn.Module')
 
 RESULTS = ('scores', 'uncertainties', 'motion_features', 'health')
 """
@@ -79,7 +82,7 @@ class StreamState:
     extra: Any = None
 
 
-class GraphModel(StreamingModel):
+class GraphModel(StreamingModel[C], Generic[C, N]):
     """
     A model whose step is one graph, or one of several for the budget's levels.
 
@@ -90,21 +93,23 @@ class GraphModel(StreamingModel):
     map_prefix = 'map'
     """Those kept results are :attr:`Scores.maps` whose names begin so, in their order."""
 
-    def __init__(self, config: ModelConfig, runner: Runner | None = None):
+    def __init__(self, config: C, runner: Runner | None = None):
         super().__init__(config, runner)
         self.graphs = self.describe(config)
         self._depth = max((tap.age for graph in self.graphs for tap in graph.taps.values()),
                           default=0)
+        described: Any = config  # a ModelConfig need not have a map_size, but this one has
+        self._map_size: int = described.map_size
         self._zeros: dict[tuple[int, ...], np.ndarray] = {}
 
     @classmethod
     @abstractmethod
-    def describe(cls, config: ModelConfig) -> tuple[Graph, ...]:
+    def describe(cls, config: C) -> tuple[Graph, ...]:
         """Describe the graphs of a configuration, that of the lowest level first."""
 
     @classmethod
     @abstractmethod
-    def steps(cls, network: 'nn.Module') -> 'list[nn.Module]':
+    def steps(cls, network: N) -> 'list[nn.Module]':
         """
         Return the graphs as torch modules that share the network's weights.
 
@@ -117,7 +122,7 @@ class GraphModel(StreamingModel):
         return StreamState()
 
     def step(self, observation: Mapping[str, np.ndarray] | None, grasps: np.ndarray,
-             state: StreamState, budget: int = 1) -> tuple[Scores, StreamState]:
+             state: StreamState, budget: int) -> tuple[Scores, StreamState]:
         """Take one sample; see :meth:`StreamingModel.step`."""
         newest = self.take(observation, state)
         feeds, extra = self.prepare(newest, state)
@@ -177,12 +182,14 @@ class GraphModel(StreamingModel):
 
         :returns: the scores, and what is kept of the sample.
         """
-        count, to_numpy = len(grasps), self.runner.numpy
+        runner = self.runner
+        assert runner is not None  # who steps has given one
+        count, to_numpy = len(grasps), runner.numpy
         points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
-        results = self.runner.run(number, {**feeds, 'grasps': points[None]})
+        results = runner.run(number, {**feeds, 'grasps': points[None]})
         scores, uncertainties, motion, health = map(to_numpy, results[:len(RESULTS)])
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
-        side = (self.config.map_size,) * 2
+        side = (self._map_size,) * 2
         maps = tuple(to_numpy(value).reshape(*side, -1) for name, value in kept.items()
                      if name.startswith(self.map_prefix))
         return Scores(scores[:count], uncertainties[:count], motion.reshape(*side, -1), maps,
@@ -194,7 +201,7 @@ class GraphModel(StreamingModel):
         history = (*state.history, kept)[-self._depth:] if self._depth else ()
         return StreamState(observation, history, extra)
 
-    def export(self, folder: Path, network: 'nn.Module', name: str,
+    def export(self, folder: Path, network: 'Network', name: str,
                progress: Callable[[str], None] = lambda _: None) -> Manifest:
         """Write each graph as ONNX, compared with torch; see :meth:`StreamingModel.export`."""
         from moss_perception.models.export import write_graphs

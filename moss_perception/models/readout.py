@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.layers.reading import ensemble_probability, GraspReader
+from moss_perception.models.network import Network
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,16 +50,14 @@ class Readout:
     bias: Tensor
 
     @classmethod
-    def of(cls, network: GraspReader) -> 'Readout':
+    def of(cls, network: Network) -> 'Readout':
         """
         Take a network's.
 
         :raises ConfigError: if the model has another head than this package's.
         """
-        if not isinstance(network, GraspReader):
-            raise ConfigError(f'model {network.config.model!r} has a head of its own: expected '
-                              "one with this package's head, whose last layer can be refitted")
-        last, temperature = network.head.members.others[-1], network.config.temperature
+        network = with_head(network)
+        last, temperature = network.head.members.last, network.config.temperature
         return cls(last.weight.detach().cpu().double() / temperature,
                    last.bias.detach().cpu().double() / temperature)
 
@@ -86,9 +85,21 @@ class Readout:
         scaled = ratio > 0 and torch.allclose(self.weight, before.weight * ratio, rtol=1e-9)
         temperature = network.config.temperature / (ratio if scaled else 1.0)
         made.config = replace(network.config, temperature=temperature)
-        last = made.head.members.others[-1]
+        last = made.head.members.last
         with torch.no_grad():
             if not scaled:
                 last.weight.copy_(self.weight * temperature)
             last.bias.copy_(self.bias * temperature)
         return made
+
+
+def with_head(network: Network) -> GraspReader:
+    """
+    Return the network, whose head can be refitted.
+
+    :raises ConfigError: if the model has another head than this package's.
+    """
+    if not isinstance(network, GraspReader):
+        raise ConfigError(f'model {network.config.model!r} has a head of its own: expected '
+                          "one with this package's head, whose last layer can be refitted")
+    return network

@@ -7,7 +7,7 @@ import copyreg
 import difflib
 import functools
 import types
-from typing import Any
+from typing import Any, cast, SupportsIndex, TYPE_CHECKING
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.moss.block import MOSS
@@ -15,8 +15,11 @@ from moss_perception.moss.placement import Placement
 import torch
 from torch import nn, Tensor
 
+# For a type checker the extension is what it becomes: a module.
+_Module = nn.Module if TYPE_CHECKING else object
 
-class Attached:
+
+class Attached(_Module):
     """
     What a host module's class is extended by while a MOSS is attached to it.
 
@@ -26,12 +29,13 @@ class Attached:
 
     moss: MOSS
     moss_placement: Placement
-    moss_base: type
+    moss_base: type[nn.Module]
 
-    def __reduce_ex__(self, protocol: int):
+    def __reduce_ex__(self, protocol: SupportsIndex):
         # The class is made on the fly, so a pickle has to name the host's own.
         make, arguments, *rest = super().__reduce_ex__(protocol)
-        if make is copyreg.__newobj__ and arguments == (_attached_class(self.moss_base),):
+        plain = copyreg.__newobj__  # pyright: ignore[reportAttributeAccessIssue]  not in typeshed
+        if make is plain and arguments == (_attached_class(self.moss_base),):
             make, arguments = _new_attached, (self.moss_base,)
         return (make, arguments, *rest)
 
@@ -40,7 +44,8 @@ class AttachedSequential(Attached):
     """The same for :class:`torch.nn.Sequential`, in whose sequence the MOSS is no part."""
 
     def _own(self) -> OrderedDict[str, nn.Module]:
-        return OrderedDict(item for item in self._modules.items() if item[0] != 'moss')
+        own = ((name, module) for name, module in self._modules.items() if name != 'moss')
+        return cast(OrderedDict[str, nn.Module], OrderedDict(own))
 
     def __iter__(self):
         return iter(self._own().values())
@@ -52,13 +57,13 @@ class AttachedSequential(Attached):
         return nn.Sequential(self._own())[index]
 
 
-def _new_attached(base: type) -> nn.Module:
+def _new_attached(base: type[nn.Module]) -> nn.Module:
     cls = _attached_class(base)
     return cls.__new__(cls)
 
 
 @functools.cache
-def _attached_class(base: type) -> type:
+def _attached_class(base: type[nn.Module]) -> type[nn.Module]:
     """Extend a module's class: the same name and signature, and MOSS after its forward."""
     mixin = AttachedSequential if issubclass(base, nn.Sequential) else Attached
 
@@ -93,7 +98,8 @@ def _with_item(output: Any, key: Any, value: Tensor) -> Any:
     """Copy an output with one item replaced."""
     if isinstance(output, tuple):
         items = [*output[:key], value, *output[key + 1:]]
-        return output._make(items) if hasattr(output, '_make') else tuple(items)
+        # A named tuple is made by its own method.
+        return getattr(output, '_make', tuple)(items)
     changed = copy.copy(output)
     changed[key] = value
     return changed
@@ -145,15 +151,20 @@ def attach(model: nn.Module, modules: Mapping[str, MOSS], layout: str | Mapping[
                  ((layout, 'layout'), (frames, 'frames'), (grid, 'grid')))
         plan.append((module, moss, Placement(name, *sizes)))
     for module, moss, placement in plan:
-        module.__class__ = _attached_class(type(module))
+        _change_class(module, _attached_class(type(module)))
         module.moss_placement = placement
         module.moss = moss.train(module.training)
     return model
 
 
+# Which class a module has is decided while the program runs, which type checkers don't follow.
+def _change_class(module: Any, cls: type[nn.Module]) -> None:
+    module.__class__ = cls
+
+
 def detach(model: nn.Module, names: list[str] | None = None) -> dict[str, MOSS]:
     """
-    Take MOSS out of a host, which is then as it was.
+    Remove MOSS from a host and restore the host.
 
     :param model: the host.
     :param names: of modules that have one; default: all.
@@ -172,8 +183,9 @@ def detach(model: nn.Module, names: list[str] | None = None) -> dict[str, MOSS]:
     removed = {}
     for name, module in modules.items():
         removed[name] = module.moss
+        base: Any = module.moss_base
         del module.moss, module.moss_placement
-        module.__class__ = module.moss_base
+        _change_class(module, base)
     return removed
 
 
@@ -223,7 +235,7 @@ def _check_moss(model: nn.Module, name: str, moss: MOSS, modules: Mapping[str, M
 
 
 def _of(value: Any, name: str, what: str) -> Any:
-    """Return what is meant for one name, of a value for all or a mapping by name."""
+    """Return the value for one name, from one value for all or a mapping by name."""
     if not isinstance(value, Mapping):
         return value
     if name not in value and what == 'layout':

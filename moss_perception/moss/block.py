@@ -1,6 +1,7 @@
 """The MOSS block: extraction, learning and fusion of self-similarities of several orders."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 import warnings
 
 from moss_perception.core.errors import ConfigError, NotFiniteWarning, ShapeError
@@ -214,7 +215,9 @@ class MOSS(nn.Module):
         if highest is not None and not 1 <= highest <= self.orders[-1]:
             raise ConfigError(f'{name}={highest} is not allowed: expected an order of the block, '
                               f'1 to {self.orders[-1]}')
-        return list(zip(self.extraction, self.learning, strict=True))[:highest]
+        stages = zip(cast(Iterable[Extraction], self.extraction),
+                     cast(Iterable[Learning], self.learning), strict=True)
+        return list(stages)[:highest]
 
     def _check_features(self, features: Tensor, expected: str) -> None:
         axes = expected.count(',') + 1

@@ -34,7 +34,8 @@ def prefers_bands(rows: int, columns: int, u_size: int, v_size: int) -> bool:
 def holds_numbers(tensor: Tensor) -> bool:
     """Tell numbers on the CPU from other devices, and from what a compiler or export traces."""
     return (type(tensor) in (Tensor, torch.nn.Parameter) and tensor.device.type == 'cpu'
-            and not torch.compiler.is_compiling() and not torch.jit.is_tracing())
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing())  # pyright: ignore[reportPrivateImportUsage]  documented
 
 
 def window_products(query: Tensor, keys: Tensor, u_size: int, v_size: int) -> Tensor:
@@ -66,7 +67,7 @@ def step_products(query: Tensor, cache: Tensor | Sequence[Tensor], u_size: int,
     :returns: shape ``(B, H, W, L, U * V)``, as of :func:`window_products`; and the new cache, of
         the kind that was given.
     """
-    size = *query.shape[1:3], u_size, v_size
+    size = query.shape[1], query.shape[2], u_size, v_size
     apart = not isinstance(cache, Tensor)
     if holds_numbers(query) or _traces_bands(*size):
         frame = query.unflatten(0, (-1, 1))
@@ -109,7 +110,7 @@ class _WindowProducts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         query, keys = ctx.saved_tensors
         batch, frames, rows, columns, _ = query.shape
         length = keys.shape[1] - frames + 1

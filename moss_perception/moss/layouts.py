@@ -50,8 +50,8 @@ class Layout:
         """The tensor's axis of the channels."""
         return self.axes.index('C')
 
-    def sizes(self, shape: tuple[int, ...], frames: int | None, grid: tuple | None,
-              streams: int | None) -> dict[str, int]:
+    def sizes(self, shape: tuple[int, ...], frames: int | None,
+              grid: tuple[int, int, int] | None, streams: int | None) -> dict[str, int]:
         """
         Read the sizes of the axes N, T, C, H and W.
 
@@ -94,7 +94,8 @@ class Layout:
         body = body.reshape(shape)
         return torch.cat([tensor[:, :self.extra], body], dim=1) if self.extra else body
 
-    def _split_tokens(self, tokens: int, grid: tuple | None) -> dict[str, int]:
+    def _split_tokens(self, tokens: int,
+                      grid: tuple[int, int, int] | None) -> dict[str, int]:
         if grid is not None:
             _, height, width = grid
         else:
@@ -106,7 +107,9 @@ class Layout:
                              f'{self._besides()}')
         return {'H': height, 'W': width}
 
-    def _split_joint(self, tokens: int, grid: tuple, streams: int | None) -> dict[str, int]:
+    def _split_joint(self, tokens: int, grid: tuple[int, int, int] | None,
+                     streams: int | None) -> dict[str, int]:
+        assert grid is not None  # Placement has it, or refuses the layout
         frames, height, width = grid
         if streams is not None and tokens % (height * width) == 0:
             frames = tokens // (height * width)
@@ -120,11 +123,12 @@ class Layout:
         return f' besides the {self.extra} extra' if self.extra else ''
 
 
-def _split_rows(rows: int, frames: int, streams: int | None) -> dict[str, int]:
+def _split_rows(rows: int, frames: int | None, streams: int | None) -> dict[str, int]:
     if streams is not None:
         if rows % streams:
             raise ShapeError(f'expected rows of {streams} streams (batch={streams}), got {rows}')
         return {'N': streams, 'T': rows // streams}
+    assert frames is not None  # Placement has it, or refuses the layout
     if rows % frames:
         raise ShapeError(f'expected whole clips of {frames} rows (frames={frames}), got {rows}')
     return {'N': rows // frames, 'T': frames}

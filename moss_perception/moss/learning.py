@@ -141,6 +141,7 @@ class Learning(nn.Module):
         length = encodings.shape[3]
         stacked = encodings.flatten(3).movedim(-1, 1)
         for convolution in (self.offsets[0], self.offsets[2]):
+            assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
             stacked = F.relu(F.conv2d(
                 stacked, convolution.weight.repeat(length, 1, 1, 1),
                 convolution.bias.repeat(length), padding=1, groups=length))
@@ -148,6 +149,6 @@ class Learning(nn.Module):
                         self.over.bias).movedim(1, -1)
 
 
-def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Multiply the last axis; as a matrix, since ONNX Runtime makes one node of that and ReLU."""
     return F.relu(F.linear(x.flatten(0, -2), weight, bias)).view(*x.shape[:-1], len(weight))

@@ -1,5 +1,7 @@
 """One MOSS in one module of a host: checks, the clip that is made of its features, the stream."""
 
+from typing import Any
+
 from moss_perception.core.errors import ConfigError, MossError, ShapeError
 from moss_perception.moss.block import autocasts, MOSS, MossState
 from moss_perception.moss.layouts import find_layout
@@ -21,7 +23,7 @@ class Stream:
     def reset(self) -> None:
         """Forget every frame."""
         self._state: MossState | None = None
-        self._began = ()
+        self._began: tuple[Any, ...] = ()
 
     def run(self, moss: MOSS, clip: Tensor) -> Tensor:
         """
@@ -75,7 +77,7 @@ class Placement:
         self.stream: Stream | None = None
 
     def __getstate__(self) -> dict:
-        # A copy of the host is not streaming: nobody would end it.
+        # A copy of the host must not stream: nothing would end the stream.
         return {**self.__dict__, 'stream': None}
 
     def run(self, moss: MOSS, tensor: Tensor) -> Tensor:
@@ -128,7 +130,8 @@ class Placement:
                 or any(not _is_count(size) for size in grid)):
             raise ConfigError(f'{self.name!r}: grid must be three whole numbers (T, H, W) above '
                               f'0, got {grid!r}')
-        return tuple(int(size) for size in grid)
+        frames, height, width = (int(size) for size in grid)
+        return frames, height, width
 
     def _check_frames(self, frames: int | None) -> int | None:
         if frames is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.moss.attach import attached
+from moss_perception.moss.attach import Attached, attached
 from moss_perception.moss.placement import Stream
 from torch import nn
 
@@ -64,7 +64,7 @@ def streaming(model: nn.Module, batch: int = 1) -> Iterator[Streams]:
             placement.stream = None
 
 
-def _check(model: nn.Module, modules: dict[str, nn.Module], batch: int) -> None:
+def _check(model: nn.Module, modules: dict[str, Attached], batch: int) -> None:
     if not modules:
         raise ConfigError(f'no MOSS is attached to this {type(model).__name__}: '
                           'expected at least one')

@@ -101,7 +101,7 @@ class Maps:
 
     def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                   grad_keys: Tensor) -> None:
-        """Write the query's gradient, and add the keys' to what is there."""
+        """Write the gradient of the query, and accumulate the gradient of the keys."""
         offset, near = _scatter_index(*self.size)
         near = near[:, None].to(grad.dtype)
         grad, grad_query = grad.flatten(1, 2), grad_query.flatten(1, 2)
@@ -171,7 +171,7 @@ class Bands:
 
     def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                   grad_keys: Tensor) -> None:
-        """Write the query's gradient, and add the keys' to what is there."""
+        """Write the gradient of the query, and accumulate the gradient of the keys."""
         for t, frame in enumerate(query):
             window = slice(t, t + self.length)
             self._frame_gradients(grad[t], frame, keys[window], grad_query[t], grad_keys[window])

@@ -160,7 +160,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
         # As in recordings, since the model was trained on JPEG artefacts.
         said['image_transport'] = 'compressed'
     namespace = '/' + said['namespace'].strip('/') if said['namespace'].strip('/') else ''
-    common = {'namespace': namespace, 'log_level': said['log_level']}
+    common: dict[str, Any] = {'namespace': namespace, 'log_level': said['log_level']}
     processes = [_predictor(said, simulated, common)]
     if said['gate'] == 'true':
         processes.append(_gate(said, simulated, common))
@@ -175,7 +175,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     return processes
 
 
-def _predictor(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
+def _predictor(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> Process:
     parameters: dict[str, Any] = {'use_sim_time': simulated}
     if said['image_transport']:
         parameters['image_transport'] = said['image_transport']
@@ -191,14 +191,14 @@ def _camera_topics(said: dict[str, str]) -> tuple[tuple[str, str], ...]:
                     ('grasp_candidates', said['candidates_topic']))
 
 
-def _gate(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
+def _gate(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> Process:
     return Process(
         'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
         parameter_files=_parameter_files(said), remappings=(
             ('grasp_scores', 'grasp_predictor/grasp_scores'),), **common)
 
 
-def _player(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
+def _player(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> Process:
     parameters = {
         'bag': _absolute(said['bag']),
         'rate': _positive('bag_rate', said['bag_rate']),
@@ -213,7 +213,7 @@ def _player(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Pr
                    parameter_files=_parameter_files(said), **common)
 
 
-def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, str]) -> Process:
+def _sim_cell(said: dict[str, str], simulated: bool, common: dict[str, Any]) -> Process:
     parameters: dict[str, Any] = {
         'publish_clock': simulated, 'compressed': said['image_transport'] == 'compressed'}
     parameters |= {name: said[f'sim_{name}'] for name in ('cell', 'domain')

@@ -8,6 +8,11 @@ from moss_perception.core.errors import ConfigError
 import numpy as np
 
 
+def level_name(text: str) -> str:
+    """Return a level's name without blanks and brackets, such as ``1,2`` of ``[1, 2]``."""
+    return ','.join(part.strip() for part in text.strip(' []()').split(','))
+
+
 def parse_level(name: str, text: str, levels: Sequence[str], lowest: int = 1) -> int | None:
     """
     Read a parameter that chooses a level.
@@ -22,7 +27,7 @@ def parse_level(name: str, text: str, levels: Sequence[str], lowest: int = 1) ->
     if text.strip() == 'auto':
         return None
     allowed = levels[lowest - 1:]
-    given = ','.join(part.strip() for part in text.strip(' []()').split(','))
+    given = level_name(text)
     if given not in allowed:
         names = ', '.join(map(repr, allowed))
         raise ConfigError(f"{name} {text!r} is not allowed: expected 'auto', {names}")

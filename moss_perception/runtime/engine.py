@@ -57,6 +57,12 @@ class Engine(ABC):
     def numpy(self, array: Any) -> np.ndarray:
         """Return a result as a NumPy array."""
 
+    @classmethod
+    @abstractmethod
+    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
+             threads: int = 0) -> 'Engine':
+        """Load a checkpoint; see :func:`load_engine`."""
+
     def initial_state(self) -> Any:
         """Return the state before the first sample."""
         return self.model.initial_state()
@@ -68,9 +74,9 @@ class Engine(ABC):
 
     def measure(self) -> None:
         """Run each level of the budget a few times, which also warms it up, and note its cost."""
-        observation = {name: np.zeros(spec.shape, spec.dtype)
+        observation = {name: np.zeros([n or 1 for n in spec.shape], spec.dtype)
                        for name, spec in self.model.inputs.items()}
-        grasps = np.float32([[0, 0, self.config.default_depth_m, 0.1, 0.1]])
+        grasps = np.array([[0, 0, self.config.default_depth_m, 0.1, 0.1]], np.float32)
         costs = []
         for level in range(1, len(self.config.levels) + 1):
             state, times = self.initial_state(), []

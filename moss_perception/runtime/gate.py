@@ -142,6 +142,7 @@ class Gate:
 
     def _is_stale(self, now_ns: int) -> bool:
         # Scores from the future come from another clock: their age can't be known.
+        assert self._stamp_ns is not None  # scores have come
         return abs(now_ns - self._stamp_ns) > round(self.config.max_age_s * 1e9)
 
     def _follow(self, positions: np.ndarray) -> None:

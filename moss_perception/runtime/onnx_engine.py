@@ -42,7 +42,8 @@ class OnnxEngine(Engine):
         if not isinstance(self.model, GraphModel):
             raise ConfigError(f'model {config.model!r} is not exported: expected the engine torch')
         self._sessions: list[onnxruntime.InferenceSession] = []
-        self._results = [list(graph.results) for graph in self.model.graphs]
+        self._graphs = self.model.graphs
+        self._results = [list(graph.results) for graph in self._graphs]
 
     @classmethod
     def load(cls, path: str, sha256: str = '', device: str = 'cpu',
@@ -60,7 +61,7 @@ class OnnxEngine(Engine):
         config, _ = read_header(checkpoint)
         loaded = cls(config, digest)
         options, digests = _session_options(threads), read_manifest(checkpoint.parent)
-        for graph in loaded.model.graphs:
+        for graph in loaded._graphs:
             file = graph_path(checkpoint, graph.name)
             session = _open(file, _verified(file, checkpoint, digests), options, providers)
             _check_origin(file, session, graph, checkpoint, digest)
@@ -70,7 +71,8 @@ class OnnxEngine(Engine):
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
         """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
         # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
-        return self._sessions[graph].run(self._results[graph], feeds)
+        results: Any = self._sessions[graph].run(self._results[graph], feeds)
+        return results
 
     def numpy(self, array: np.ndarray) -> np.ndarray:
         """Return a result as it is."""
@@ -105,7 +107,7 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
 def _verified(graph: Path, checkpoint: Path, digests: dict[str, str]) -> bytes:
     """Read a graph and check that it is the one of the manifest."""
     if not graph.is_file():
-        raise CheckpointError(f'graph {graph} is not there: run export {checkpoint}, or set '
+        raise CheckpointError(f'graph {graph} is not there: run moss export {checkpoint}, or set '
                               'engine to torch')
     expected = digests.get(graph.name)
     if expected is None:
@@ -131,14 +133,14 @@ def _check_origin(file: Path, session: onnxruntime.InferenceSession, graph: Grap
     expected = {'format': GRAPH_FORMAT, **graph.notes}
     found = {name: notes.get(name) for name in expected}
     if found != expected:
-        raise CheckpointError(f'graph {file} says {found}: expected {expected}; run export '
+        raise CheckpointError(f'graph {file} says {found}: expected {expected}; run moss export '
                               f'{checkpoint}')
     origin = notes.get('checkpoint_sha256')
     if origin != digest:
         raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
-                              f'expected {digest}; run export {checkpoint}')
+                              f'expected {digest}; run moss export {checkpoint}')
     names = [x.name for x in session.get_inputs()], [x.name for x in session.get_outputs()]
     if names != ([*graph.inputs, *graph.taps], list(graph.results)):
         raise CheckpointError(f'graph {file} has inputs {names[0]} and results {names[1]}: '
                               f'expected {[*graph.inputs, *graph.taps]} and '
-                              f'{list(graph.results)}; run export {checkpoint}')
+                              f'{list(graph.results)}; run moss export {checkpoint}')

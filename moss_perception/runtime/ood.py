@@ -107,7 +107,7 @@ def fit_distribution(features: np.ndarray, held_out: np.ndarray,
                          f'as many held out, got {len(features)} and {len(held_out)}')
     mean, factor = (x.astype(np.float32) for x in fit_normal(features))
     limit = np.quantile(_distances(held_out, mean, factor), 1 - false_alarms, method='higher')
-    return TrainingDistribution(mean, factor, np.float32([limit]))
+    return TrainingDistribution(mean, factor, np.array([limit], np.float32))
 
 
 def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

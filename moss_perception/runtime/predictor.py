@@ -218,7 +218,7 @@ class Predictor:
             reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
-            inference_s=inference_s, novelty=ood_score, watched=None if watched is None else
+            inference_s=inference_s, ood_score=ood_score, watched=None if watched is None else
             grasps.spread(result.scores, uncertainties)))
 
     def _points(self, grasps: Candidates | None, frame_id: str, fitted: Fitted) -> GraspPoints:

@@ -1,7 +1,7 @@
 """The engine that runs a model in torch, eagerly."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.checkpoint import load_checkpoint
@@ -10,7 +10,9 @@ from moss_perception.models.torch_runner import TorchRunner
 from moss_perception.runtime.engine import Engine
 import numpy as np
 import torch
-from torch import nn
+
+if TYPE_CHECKING:
+    from moss_perception.models.network import Network
 
 
 def usable_device(name: str) -> torch.device:
@@ -42,7 +44,7 @@ class TorchEngine(Engine):
 
     name = 'torch'
 
-    def __init__(self, network: nn.Module, device: str = 'cpu', threads: int = 0):
+    def __init__(self, network: 'Network', device: str = 'cpu', threads: int = 0):
         super().__init__(network.config, getattr(network, 'sha256', ''))
         self.device = usable_device(device)
         if threads:
@@ -59,6 +61,7 @@ class TorchEngine(Engine):
 
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[torch.Tensor]:
         """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
+        assert self._runner is not None  # the model has graphs
         return self._runner.run(graph, feeds)
 
     def numpy(self, array: torch.Tensor) -> np.ndarray:

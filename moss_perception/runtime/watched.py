@@ -40,7 +40,8 @@ class WatchedRows:
         """
         seen = self.rows >= 0
         return WatchedScores(
-            *(np.where(seen, values[self.rows], np.nan) for values in (scores, uncertainties)),
+            np.where(seen, scores[self.rows], np.nan),
+            np.where(seen, uncertainties[self.rows], np.nan),
             self.rows, self.reasons, self.listed)
 
 

@@ -18,7 +18,7 @@ class Lens:
     The camera's intrinsics, without distortion.
 
     :ivar focal_px: focal length, pixels.
-    :ivar centre: how far the principal point is off the image's middle: right, down, pixels.
+    :ivar centre: offset of the principal point from the middle of the image: right, down, pixels.
     """
 
     focal_px: float = FOCAL_PX
@@ -37,24 +37,24 @@ class Lens:
 
 
 def camera_matrix() -> np.ndarray:
-    """Return the intrinsics of the lens that is not off: float64, shape ``(3, 3)``, pixels."""
+    """Return the intrinsics of the nominal lens: float64, shape ``(3, 3)``, pixels."""
     return Lens().matrix
 
 
 def field_of_view_y() -> float:
-    """Return the vertical field of view of the lens that is not off, radians."""
+    """Return the vertical field of view of the nominal lens, radians."""
     return 2 * math.atan(HEIGHT / 2 / FOCAL_PX)
 
 
 @dataclass(frozen=True)
 class Mount:
     """
-    Where the camera hangs; without tilt it looks straight down.
+    Pose of the camera; without tilt it looks straight down.
 
     :ivar position: metres, world frame.
-    :ivar turn: rotation about the vertical, radians; at 0 the image's right is along the belt.
-    :ivar tilt: rotations about the optical x axis, then about the y axis that this leaves,
-        radians, each less than half pi.
+    :ivar turn: rotation about the vertical, radians; at 0, right in the image is along the belt.
+    :ivar tilt: rotations about the optical x axis, then about the new y axis, radians, each below
+        pi/2.
     """
 
     position: tuple
@@ -87,21 +87,21 @@ class Mount:
 
         :param grasps: shape ``(K, 4)``: x, y, z, metres, and the closing direction's yaw about
             the vertical, radians, in the world frame.
-        :returns: the same in the optical frame, yaw about the optical axis, in (-pi/2, pi/2]: of
-            the closing direction as it is seen along that axis.
+        :returns: the same in the optical frame; yaw of the closing direction as projected along
+            the optical axis, in (-pi/2, pi/2].
         """
         grasps = np.asarray(grasps, dtype=np.float64)
-        yaw = self._seen(grasps[:, 3], self.rotation[:2, :2].T)
+        yaw = self._projected(grasps[:, 3], self.rotation[:2, :2].T)
         return np.column_stack([self.to_optical(grasps[:, :3]), half_turn(yaw)])
 
     def grasps_to_world(self, grasps: np.ndarray) -> np.ndarray:
-        """Undo :meth:`grasps_to_optical`: the closing direction is the level one that is seen."""
+        """Invert :meth:`grasps_to_optical`; the closing direction is horizontal."""
         grasps = np.asarray(grasps, dtype=np.float64)
-        yaw = self._seen(grasps[:, 3], np.linalg.inv(self.rotation[:2, :2].T))
+        yaw = self._projected(grasps[:, 3], np.linalg.inv(self.rotation[:2, :2].T))
         return np.column_stack([self.to_world(grasps[:, :3]), half_turn(yaw)])
 
-    def _seen(self, yaw: np.ndarray, change: np.ndarray) -> np.ndarray:
-        # Without tilt a mirror, and its own inverse; the recorded scenes were made with this sum.
+    def _projected(self, yaw: np.ndarray, change: np.ndarray) -> np.ndarray:
+        # Without tilt this is a mirror, its own inverse. Recorded scenes depend on its rounding.
         if not any(self.tilt):
             return self.turn - yaw
         along = change @ np.stack([np.cos(yaw), np.sin(yaw)])
@@ -109,7 +109,7 @@ class Mount:
 
 
 def half_turn(angle):
-    """Bring angles of a parallel gripper, the same every pi, into (-pi/2, pi/2]."""
+    """Wrap angles of a parallel gripper, which repeat every pi, into (-pi/2, pi/2]."""
     return np.pi / 2 - (np.pi / 2 - np.asarray(angle)) % np.pi
 
 

@@ -1,4 +1,4 @@
-"""The running work cell: belt and wrist follow prescribed motions, all else is physics."""
+"""A running work cell: belt and wrist follow prescribed motions; physics moves the rest."""
 
 import math
 
@@ -13,25 +13,25 @@ _STEPS = round(TICK_S / mjcf.TIMESTEP_S)
 HOVER = (0.03, 0.12, 0.13, 0.0)
 OPEN = 0.0
 CLOSED = mjcf.OPENING_M
-# Deeper than soft contacts let an object rest.
-_SUNK_M = 0.002
+# Largest depth at which soft contacts let an object rest.
+_MAX_DEPTH_M = 0.002
 _WARNINGS = tuple(name for name in mujoco.mjtWarning.__members__ if name.startswith('mjWARN_'))
 
 
 class WorkCell:
     """
-    One scene in motion, in ticks of 10 ms.
+    One running scene, in ticks of 10 ms.
 
     :ivar spec: the scene.
-    :ivar ticks: how many ticks have passed.
+    :ivar ticks: number of ticks that have passed.
     """
 
     def __init__(self, spec: SceneSpec, marker: tuple = ()):
         """
-        Build the scene; the object lies where it will have ``spec.object.x`` at the decision.
+        Build the scene; the object is placed to reach ``spec.object.x`` at the decision.
 
         :raises SimulationError: if MuJoCo refuses the model.
-        :raises SceneError: if the object touches the gripper or is sunk into the belt, or the
+        :raises SceneError: if the object touches the gripper or penetrates the belt, or the
             physics is unstable.
         """
         text, assets = mjcf.build(spec, marker)
@@ -45,7 +45,7 @@ class WorkCell:
         self._addresses()
         self._place(np.zeros(2))
         if spec.rolling:
-            # How far it rolls depends on its friction and balance: try, and begin elsewhere.
+            # How far it rolls depends on friction and balance: try it, then correct the start.
             self.wait(DECISION_S)
             self._place((spec.object.x, spec.object.y) - self.object_position[:2])
         self._check_start()
@@ -73,7 +73,7 @@ class WorkCell:
         data.qvel[self._object_v] = velocity
         data.qvel[self._belt[1]] = velocity
         if spec.rolling:
-            # About its own x axis, and so across that.
+            # It turns about its x axis, and so rolls across that axis.
             yaw = spec.object.yaw
             turning = spec.rolling / math.sin(yaw)
             data.qvel[self._object_v:self._object_v + 2] += (
@@ -83,9 +83,9 @@ class WorkCell:
 
     def _check_start(self):
         """
-        Refuse a scene that begins with contacts that no real one would have.
+        Refuse a scene that starts with impossible contacts.
 
-        :raises SceneError: naming them.
+        :raises SceneError: if there are any; the message names the contact.
         """
         belt = self.model.body('belt').id
         for contact in self.data.contact:
@@ -97,18 +97,18 @@ class WorkCell:
                 raise SceneError('contact', (
                     f'the object of seed {self.spec.seed} touches the '
                     f'{self.model.body(int(other)).name} at the start: expected only the belt'))
-            if contact.dist < -_SUNK_M:
+            if contact.dist < -_MAX_DEPTH_M:
                 raise SceneError('contact', (
-                    f'the object of seed {self.spec.seed} is sunk {-contact.dist:.4f} m into the '
-                    f'belt at the start, expected at most {_SUNK_M} m'))
+                    f'the object of seed {self.spec.seed} penetrates the belt by '
+                    f'{-contact.dist:.4f} m at the start: expected at most {_MAX_DEPTH_M} m'))
 
     def _check_physics(self):
         """
-        Refuse to go on where the physics has burst.
+        Refuse to continue if the physics has diverged.
 
-        MuJoCo begins anew by itself then, with a warning, so that numbers alone don't tell.
+        MuJoCo then resets itself with a warning, so that the numbers alone do not show it.
 
-        :raises SceneError: naming seed and time.
+        :raises SceneError: if it has; the message names seed and time.
         """
         data = self.data
         warned = data.warning.number.any()
@@ -125,11 +125,11 @@ class WorkCell:
 
     def tick(self, wrist: np.ndarray, finger: float):
         """
-        Let 10 ms pass.
+        Advance by 10 ms.
 
-        :param wrist: where the wrist is at their end: x, y, z of the middle between the pads,
-            metres, and yaw of the closing direction, radians; shape ``(4,)``.
-        :param finger: how far each finger is told to close, from ``OPEN`` to ``CLOSED``, metres.
+        :param wrist: pose of the wrist at the end of the tick: x, y, z of the middle between the
+            pads, metres, and yaw of the closing direction, radians; shape ``(4,)``.
+        :param finger: commanded position of each finger, from ``OPEN`` to ``CLOSED``, metres.
         :raises SceneError: if the physics is unstable.
         """
         data = self.data
@@ -142,16 +142,16 @@ class WorkCell:
         self._check_physics()
 
     def wait(self, until_s: float):
-        """Let time pass with the gripper hovering, open."""
+        """Advance to a time with the gripper open and hovering."""
         while self.time_s < until_s - TICK_S / 2:
             self.tick(np.asarray(HOVER), OPEN)
 
     def foresee(self, seconds: float) -> np.ndarray:
         """
-        Tell where the object will be if nothing touches it, and leave everything as it is.
+        Predict the object's position if nothing touches it; the state does not change.
 
-        :param seconds: from now, at least 0.
-        :returns: its centre then, metres, shape ``(3,)``.
+        :param seconds: time from now, at least 0.
+        :returns: centre of the object at that time, metres, shape ``(3,)``.
         """
         saved = self.save()
         try:
@@ -162,7 +162,7 @@ class WorkCell:
 
     @property
     def wrist(self) -> np.ndarray:
-        """Return x, y, z, metres, and yaw, radians, of the wrist."""
+        """Return the pose of the wrist: x, y, z, metres, and yaw, radians."""
         return self.data.qpos[self._wrist_q].copy()
 
     @property
@@ -183,24 +183,24 @@ class WorkCell:
 
     @property
     def wrist_force(self) -> float:
-        """Return by how much the wrist is pushed upwards, newtons."""
+        """Return the upward force on the wrist, newtons."""
         return float(self.data.qfrc_constraint[self._wrist_v.start + 2])
 
     def touching(self) -> tuple:
         """Return whether the left and the right pad touch the object."""
         pairs = self.data.contact.geom
-        thing = (self.model.geom_bodyid[pairs] == self._object).any(axis=1)
-        return tuple(bool((thing & (pairs == pad).any(axis=1)).any()) for pad in self._pads)
+        of_object = (self.model.geom_bodyid[pairs] == self._object).any(axis=1)
+        return tuple(bool((of_object & (pairs == pad).any(axis=1)).any()) for pad in self._pads)
 
     def save(self) -> tuple:
-        """Return everything that decides what happens next."""
+        """Return the state that determines the simulation from here."""
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         state = np.empty(mujoco.mj_stateSize(self.model, kind))
         mujoco.mj_getState(self.model, self.data, state, kind)
         return self.ticks, state
 
     def restore(self, saved: tuple):
-        """Go back to what :meth:`save` returned."""
+        """Restore a state that :meth:`save` returned."""
         self.ticks, state = saved
         mujoco.mj_setState(self.model, self.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(self.model, self.data)

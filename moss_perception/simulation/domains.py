@@ -1,4 +1,4 @@
-"""Domains: how scenes look and behave, and how the camera sees them."""
+"""Domains: ranges of the look, the camera, the sensor and the physics of scenes."""
 
 from dataclasses import dataclass, replace
 
@@ -8,17 +8,17 @@ from moss_perception.core.errors import ConfigError
 @dataclass(frozen=True)
 class Domain:
     """
-    What scenes of a domain have in common; each scene is drawn from these ranges.
+    Ranges that the scenes of a domain are drawn from.
 
-    The belt cell draws from the first group, up to ``camera_shift``; every other cell from all.
+    The belt cell uses the first group, up to ``camera_shift``; the full cell uses all.
 
-    :ivar name: what recordings call it.
+    :ivar name: name in recordings.
     :ivar belt_brightness: range of the belt's mean colour, 0 to 1.
     :ivar belt_contrast: range of its texture's contrast, 0 to 1.
     :ivar object_saturation: range of the object's colour saturation, 0 to 1.
     :ivar object_brightness: range of its colour value, 0 to 1.
-    :ivar light: range of the lamps' strength, all together.
-    :ivar ambient: range of the light from everywhere.
+    :ivar light: range of the total strength of the lamps.
+    :ivar ambient: range of the ambient light.
     :ivar tint: largest change of one colour channel's gain.
     :ivar noise: range of the sensor noise's standard deviation, grey levels of 255.
     :ivar blur: range of the lens blur's standard deviation, pixels.
@@ -28,7 +28,7 @@ class Domain:
 
     :ivar texture: ``blotches``, or ``photographic``: edges, and amplitudes as in photographs.
     :ivar object_contrast: range of the object's texture's contrast; ``floor_contrast`` likewise.
-    :ivar lamps: least and largest number of lamps.
+    :ivar lamps: smallest and largest number of lamps.
     :ivar lamp_slant: standard deviation of the lamps' directions, as tangent of the slant.
     :ivar lamp_tint: largest change of one colour channel of a lamp.
     :ivar shadows: probability that the first lamp casts shadows.
@@ -41,11 +41,11 @@ class Domain:
     :ivar belt_tint: largest change of one colour channel of the belt.
     :ivar floor_brightness: range of the floor's colour value, 0 to 1; ``floor_saturation``
         likewise.
-    :ivar distractors: least and largest number of things beside the belt, and as many as half of
-        them again upon it.
+    :ivar distractors: smallest and largest number of objects beside the belt; half as many lie
+        on it.
     :ivar shot: range of the shot noise: variance per grey level, grey levels.
-    :ivar exposure_s: range of the exposure, seconds; ``readout_s`` of the time between the ends
-        of the first row's and the last row's.
+    :ivar exposure_s: range of the exposure time, seconds; ``readout_s`` of the delay of the last
+        row's exposure after the first row's.
     :ivar jitter_s: range of the standard deviation of the time at which a frame is taken, seconds.
     :ivar drop: range of the probability that a frame is lost.
     :ivar mass: range of the factor of the object's mass; ``friction`` of its friction.
@@ -103,7 +103,7 @@ _BELT = {domain.name: domain for domain in (
 _SIM = Domain('sim', lamps=(1, 2), lamp_tint=0.05, gain=(0.9, 1.1), gamma=(0.9, 1.1),
               saturation=(0.9, 1.1), camera_tilt=0.02, focal=0.02, centre=1.0, belt_tint=0.1,
               distractors=(0, 1), shot=(0.0, 0.05), latency_s=(0.0, 0.02))
-# What each factor of the shift replaces in ``sim``.
+# Ranges that each factor of the shift replaces in ``sim``.
 SHIFT = {
     'textures': {'texture': 'photographic', 'belt_contrast': (0.1, 0.3),
                  'object_contrast': (0.1, 0.35), 'floor_contrast': (0.15, 0.45)},
@@ -125,7 +125,7 @@ SHIFT = {
     'latency': {'latency_s': (0.04, 0.12)},
 }
 FACTORS = tuple(SHIFT)
-# Those that change neither what happens nor when.
+# Factors that change only the images.
 VISUAL = FACTORS[:FACTORS.index('timing')]
 
 _FULL = {
@@ -135,6 +135,7 @@ _FULL = {
     **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
        for factor, fields in SHIFT.items()},
 }
+_DOMAINS = {'belt': _BELT, 'full': _FULL}
 
 
 def domains_of(cell=None) -> dict:
@@ -143,17 +144,17 @@ def domains_of(cell=None) -> dict:
 
     :param cell: a :class:`~moss_perception.simulation.cells.Cell` or its name; ``None`` for belt.
     """
-    return _BELT if getattr(cell, 'name', cell) in (None, 'belt') else _FULL
+    return _DOMAINS[getattr(cell, 'name', cell) or 'belt']
 
 
 def domain_named(name: str, cell=None) -> Domain:
     """
-    Look a domain up.
+    Look up a domain by its name.
 
-    :param name: ``sim``, ``shifted``, or, unless the cell is the belt, ``shifted.<factor>`` with
-        one of ``FACTORS``: ``sim`` with that factor shifted alone.
+    :param name: ``sim``, ``shifted``, or, in the full cell, ``shifted.<factor>``: ``sim`` with
+        only that one of ``FACTORS`` shifted.
     :param cell: a :class:`~moss_perception.simulation.cells.Cell` or its name; ``None`` for belt.
-    :raises ConfigError: if the cell has no domain of that name.
+    :raises ConfigError: if the cell has no such domain.
     """
     domains = domains_of(cell)
     if name not in domains:

@@ -1,4 +1,4 @@
-"""One grasp, executed: over the point, down, close, lift, shake; physics decides."""
+"""Execute one grasp: approach, descend, close, lift, shake; physics decides the outcome."""
 
 from dataclasses import dataclass
 import math
@@ -16,7 +16,7 @@ from moss_perception.simulation import mjcf
 from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
 import numpy as np
 
-CLEARANCE_M = 0.1  # pads pass over the object on their way to the point above it
+CLEARANCE_M = 0.1  # height at which the pads pass over the object
 LIFT_M = 0.12
 SHAKE_M = 0.012
 SHAKE_HZ = 4.0
@@ -27,10 +27,10 @@ HELD_HEIGHT_M = 0.05
 @dataclass(frozen=True)
 class Outcome:
     """
-    How a grasp ended.
+    Outcome of a grasp.
 
     :ivar success: whether the object was still held after lift and shake.
-    :ivar reason: in words.
+    :ivar reason: description of the outcome.
     """
 
     success: bool
@@ -39,25 +39,25 @@ class Outcome:
 
 class Execution:
     """
-    A grasp under way; :meth:`tick` it until ``outcome`` is there.
+    A grasp in execution; call :meth:`tick` until ``outcome`` is set.
 
-    A camera that watches may tick on until ``finished``: a grasp that failed is then carried to
-    the end of its motion, so that how long it is watched doesn't tell how it ends.
+    To record frames, tick on until ``finished``: a failed grasp then completes its motion, so that
+    the length of the recording does not reveal the outcome.
 
-    :ivar outcome: how it ended; ``None`` while it runs.
+    :ivar outcome: the outcome; ``None`` until it is known.
     :ivar finished: whether the whole motion is over.
     """
 
     def __init__(self, cell: WorkCell, grasp: np.ndarray, delay_s: float = 0.0):
         """
-        Begin at the cell's present state.
+        Start from the current state of the cell.
 
         :param grasp: x, y, z of the middle between the closed pads, metres, and yaw of the
             closing direction, radians, in the world frame; shape ``(4,)``.
-        :param delay_s: how long the gripper stays where it is before it starts, seconds.
+        :param delay_s: time for which the gripper waits before it starts, seconds.
         """
         self.cell = cell
-        self.outcome = None
+        self.outcome: Outcome | None = None
         self.finished = False
         self._stopped = None
         start = cell.wrist
@@ -78,12 +78,12 @@ class Execution:
 
     @property
     def phase(self) -> str:
-        """Return which of ``PHASES`` the next tick belongs to; the last one after the end."""
+        """Return the phase of the next tick, one of ``PHASES``; after the end, the last one."""
         return PHASES[-1] if self.finished else self._steps[0][0] or PHASES[0]
 
     def tick(self):
         """
-        Let 10 ms pass; sets ``outcome`` at the end, or as soon as the grasp has failed.
+        Advance by 10 ms; sets ``outcome`` at the end, or as soon as the grasp has failed.
 
         :raises SimulationError: if the motion is over.
         """
@@ -98,7 +98,7 @@ class Execution:
         reason = '' if self.outcome else check(done=done)
         if reason:
             self.outcome = Outcome(False, reason)
-            # A finger on the object must not be pressed on: hold where it was stopped.
+            # A finger must not press on the object: hold the wrist where it was stopped.
             self._stopped = wrist if name == 'descend' else None
         if done:
             del self._steps[0]
@@ -106,13 +106,14 @@ class Execution:
         if self.finished and self.outcome is None:
             self.outcome = Outcome(True, 'held after lift and shake')
 
-    def _command(self, name: str, begin: np.ndarray, end: np.ndarray, part: float) -> tuple:
-        """Return where wrist and fingers are told to be at a part, 0 to 1, of a step."""
+    def _command(self, name: str | None, begin: np.ndarray, end: np.ndarray,
+                 part: float) -> tuple[np.ndarray, float]:
+        """Return the commands of wrist and fingers at a fraction, 0 to 1, of a step."""
         if self._stopped is not None:
             return self._stopped, OPEN
         wrist = begin + (end - begin) * part ** 3 * (10 - 15 * part + 6 * part ** 2)
         if name == 'shake':
-            # Two full periods, across the closing direction and up: what slips, slips now.
+            # Two full periods, across the closing direction and up, make a weak grasp slip.
             swing = SHAKE_M * math.sin(2 * math.pi * SHAKE_HZ * self._elapsed * TICK_S)
             wrist = wrist + swing * np.array([-math.sin(end[3]), math.cos(end[3]), 0.5, 0.0])
         if name not in ('close', 'lift', 'shake'):
@@ -120,7 +121,7 @@ class Execution:
         return wrist, CLOSED * min(1.0, part / 0.6 + (name != 'close'))
 
     def run(self) -> Outcome:
-        """Tick until it has ended."""
+        """Tick until the outcome is known, and return it."""
         while self.outcome is None:
             self.tick()
         return self.outcome

@@ -1,4 +1,4 @@
-"""Many scenes, played by several processes, into shards."""
+"""Play many scenes in several processes and write shards."""
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from moss_perception.data.scenes import shard_path, write_shard
 from moss_perception.data.schema import Sample
 from moss_perception.data.shards import FORMAT
 from moss_perception.simulation.camera import camera_matrix
-from moss_perception.simulation.source import BELT_SIM, Source
+from moss_perception.simulation.scene import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
@@ -27,12 +27,12 @@ _renderer = None
 @dataclass(frozen=True)
 class Summary:
     """
-    What a run has made.
+    Result of a run.
 
-    :ivar played: scenes played now, with those left out.
-    :ivar scenes: in the folder.
-    :ivar skipped: scenes left out, of the whole folder, by reason.
-    :ivar scenes_per_s: played now; NaN if none were.
+    :ivar played: number of scenes played in this run, including those left out.
+    :ivar scenes: number of scenes in the folder.
+    :ivar skipped: number of scenes of the folder that were left out, by reason.
+    :ivar scenes_per_s: scenes played per second in this run; NaN if none were played.
     """
 
     played: int
@@ -44,20 +44,19 @@ class Summary:
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
              progress: bool = True) -> Summary:
     """
-    Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; those there are kept.
+    Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
-    A scene that can't be used is left out, and told with its reason in ``skipped.json``;
-    ``dataset.json`` says what the folder is to hold. What a worker was at when it died is done
-    again.
+    A scene that cannot be used is left out and listed with its reason in ``skipped.json``.
+    ``dataset.json`` describes the complete data set. If a worker dies, its scene is played again.
 
-    :param folder: where the shards go; made if missing.
-    :param scenes: how many, at least 1, with those that will be left out.
-    :param seed: of the first.
-    :param workers: processes, at least 1.
+    :param folder: folder for the shards; created if missing.
+    :param scenes: number of scenes, at least 1, including those that will be left out.
+    :param seed: seed of the first scene.
+    :param workers: number of processes, at least 1.
     :param source: what scenes are drawn from.
-    :param progress: whether to show a bar.
-    :raises ConfigError: if an argument is out of range, or the folder holds other scenes.
-    :raises SimulationError: if scenes can't be played or stored.
+    :param progress: whether to show a progress bar.
+    :raises ConfigError: if an argument is out of range, or the folder holds different scenes.
+    :raises SimulationError: if scenes cannot be played or stored.
     """
     for name, value, least in (('scenes', scenes, 1), ('seed', seed, 0), ('workers', workers, 1)):
         if value < least:
@@ -66,7 +65,7 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     run = _Run(Path(folder), range(seed, seed + scenes), source)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
-    # One software renderer a worker is faster than each spreading over all cores.
+    # One rendering thread a worker is faster than all cores for each worker.
     os.environ.setdefault('LP_NUM_THREADS', '1')
     started = time.monotonic()
     with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
@@ -76,17 +75,17 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
 
 
 class _Run:
-    """One data set being made."""
+    """One data set that is being recorded."""
 
     def __init__(self, folder: Path, seeds: range, source: Source):
         self._folder = folder
         self._seeds = seeds
         self._source = source
         self._skipped = inventory.load_skipped(folder)
-        self._promise()
+        self._describe()
 
-    def _promise(self):
-        """Say what the folder is to hold, before anything is in it."""
+    def _describe(self):
+        """Write the description of the data set before its first scene."""
         wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start}
         there = inventory.load_dataset(self._folder)
         if not there and any(self._folder.glob(inventory.PATTERN)):
@@ -105,7 +104,7 @@ class _Run:
         inventory.save_dataset(self._folder, self._dataset)
 
     def missing(self) -> list:
-        """Return the shards, as ranges of seeds, that are not there as a whole."""
+        """Return the incomplete shards as ranges of seeds."""
         shards = (range(first, min(first + SCENES_PER_SHARD, self._seeds.stop))
                   for first in self._seeds[::SCENES_PER_SHARD])
         return [shard for shard in shards if not self._is_there(shard)]
@@ -116,11 +115,11 @@ class _Run:
             there = set(inventory.seeds_of(path)) if path.exists() else set()
             return there | (self._skipped.keys() & set(shard)) == set(shard)
         except SimulationError as error:
-            _LOG.warning('%s; it is played again', error)
+            _LOG.warning('%s; its scenes are played again', error)
             return False
 
     def play(self, missing: list, workers: int, bar: tqdm):
-        """Play shards in order; each is written as soon as it is complete."""
+        """Play shards in order, and write each as soon as it is complete."""
         seeds = [seed for shard in missing for seed in shard]
         with closing(in_order(partial(_play, source=self._source), seeds, workers,
                               'scene {}'.format)) as coming:
@@ -137,7 +136,7 @@ class _Run:
                 self._store(shard, played)
 
     def _store(self, shard: range, played: list):
-        """Write a shard; what was left out is told first, so that it never lacks silently."""
+        """List the scenes that were left out, then write a shard."""
         self._skipped = {seed: why for seed, why in self._skipped.items() if seed not in shard}
         self._skipped.update({seed: (item.reason, str(item))
                               for seed, item in zip(shard, played, strict=True)
@@ -150,7 +149,7 @@ class _Run:
             shard_path(self._folder, shard[0]).unlink(missing_ok=True)
 
     def finish(self, played: int, seconds: float, workers: int) -> Summary:
-        """Note in ``dataset.json`` how it went."""
+        """Complete ``dataset.json`` and return the summary."""
         reasons = inventory.count_reasons(self._skipped)
         if played:
             self._dataset['played'] += played
@@ -168,7 +167,7 @@ class _Run:
 
 
 def _play(seed: int, source: Source) -> Union[Sample, SceneError]:
-    """Play one scene in a worker, which keeps its renderer."""
+    """Play one scene in a worker; the worker keeps its renderer."""
     global _renderer
     from moss_perception.simulation.attempt import play
     from moss_perception.simulation.renderer import Renderer

@@ -1,4 +1,4 @@
-"""The work cell live: scenes pass under the camera, and a grasp selected in time is executed."""
+"""A live work cell: scenes pass under the camera, and it executes a grasp selected in time."""
 
 from collections.abc import Callable
 from itertools import count
@@ -8,26 +8,25 @@ import time
 
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.live_attempt import Attempt, Live
-from moss_perception.simulation.live_config import Feed, LiveConfig, Progress
-from moss_perception.simulation.pace import Pace
+from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.selection import Selections
 
-# Scenes that fail one after another are no accident of a seed.
+# If this many scenes fail in a row, the seeds are not the cause.
 MAX_FAILURES = 3
 _LOG = logging.getLogger(__name__)
 
 
 class LiveCell:
     """
-    Plays scenes, in one thread, until they are over or :meth:`stop` is called.
+    Plays scenes in one thread until all are played or :meth:`stop` is called.
 
-    :param feed: takes what the cell says.
-    :param config: what to play.
-    :param selections: where grasps come from; any thread may offer them.
-    :param now_ns: the time by the clock of the stamps, nanoseconds.
-    :ivar progress: what it has done; others may read it at any time.
-    :ivar pace: how it keeps to the wall clock; likewise.
+    :param feed: receives the messages of the cell.
+    :param config: settings.
+    :param selections: source of selected grasps; any thread may offer them.
+    :param now_ns: returns the time of the clock of the stamps, nanoseconds.
+    :ivar progress: progress so far; any thread may read it.
+    :ivar pace: synchronisation with the wall clock; any thread may read it.
     """
 
     def __init__(self, feed: Feed, config: LiveConfig, selections: Selections,
@@ -40,19 +39,19 @@ class LiveCell:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether :meth:`stop` was called."""
         return self._stopped.is_set()
 
     def stop(self):
-        """End it soon, from any thread."""
+        """Stop the cell soon; any thread may call this."""
         self._stopped.set()
 
     def run(self, renderer: Renderer):
         """
-        Play.
+        Play the scenes.
 
-        :param renderer: made in this thread.
-        :raises SimulationError: if scenes fail one after another.
+        :param renderer: a renderer that was created in this thread.
+        :raises SimulationError: if several scenes fail in a row.
         """
         config, progress, failures = self.config, self.progress, 0
         live = Live(self._feed, config, self._selections, renderer, self.pace, progress,
@@ -76,14 +75,14 @@ class LiveCell:
         progress.phase = 'ended'
 
     def _skip(self, number: int, error: SimulationError, failures: int):
-        """Count a scene that could not be played to its end."""
+        """Count a scene that failed."""
         self.progress.skipped[getattr(error, 'reason', 'failed')] += 1
         _LOG.error('attempt %d is skipped: %s', number, error)
         if failures == MAX_FAILURES:
             raise SimulationError(f'{failures} scenes failed in a row: {error}') from error
 
     def _pause(self, end_ns: int) -> int:
-        """Let time pass after an attempt; return how much, nanoseconds."""
+        """Wait after an attempt; return the length of the pause, nanoseconds."""
         self.progress.phase = 'pausing'
         pause_ns, step_ns = round(self.config.pause_s * 1e9), round(1e9 / self.config.rate)
         for passed_ns in range(step_ns, pause_ns, step_ns):

@@ -12,8 +12,7 @@ from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
-from moss_perception.simulation.live_config import Feed, LiveConfig, Progress
-from moss_perception.simulation.pace import Pace
+from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import SceneSpec
 from moss_perception.simulation.selection import Selected, Selections
@@ -26,10 +25,10 @@ _TICK_NS = round(TICK_S * 1e9)
 @dataclass(frozen=True)
 class Live:
     """
-    What the attempts of a live cell have in common.
+    State that the attempts of a live cell share.
 
-    :ivar now_ns: the time by the clock of the stamps, nanoseconds.
-    :ivar stopped: ends the attempt, without an outcome.
+    :ivar now_ns: returns the time of the clock of the stamps, nanoseconds.
+    :ivar stopped: ends the attempt without an outcome.
     """
 
     feed: Feed
@@ -46,23 +45,28 @@ class Attempt:
     """
     A scene that waits for a grasp.
 
-    :param live: what the attempts of a live cell have in common.
-    :param start_ns: stamp of its first frame, or a later one in real time.
+    :param live: state that the attempts share.
+    :param start_ns: stamp of its first frame; in real time the stamp may be later.
     """
 
     def __init__(self, live: Live, start_ns: int):
         self._live, self._start_ns = live, start_ns
-        self._cell = None
+        self._begun: WorkCell | None = None
         # The candidates of each frame, in the world frame, by its stamp.
         self._listed_at: dict[int, np.ndarray] = {}
 
     @property
     def now_ns(self) -> int:
         """Return the simulated time as a stamp."""
-        return self._start_ns + (self._cell.ticks * _TICK_NS if self._cell else 0)
+        return self._start_ns + (self._begun.ticks * _TICK_NS if self._begun else 0)
+
+    @property
+    def _cell(self) -> WorkCell:
+        assert self._begun is not None  # since _begin
+        return self._begun
 
     def play(self, spec: SceneSpec, number: int):
-        """Play a scene until its grasp has ended, none came in time, or it is stopped."""
+        """Play a scene until its grasp has ended, the time is over, or the cell is stopped."""
         self._begin(spec)
         selected = self._wait()
         outcome = None if selected is None else self._execute(selected)
@@ -72,10 +76,10 @@ class Attempt:
 
     def _begin(self, spec: SceneSpec):
         live = self._live
-        self._cell = WorkCell(spec)
+        self._begun = WorkCell(spec)
         self._offsets = sample_offsets(spec.seed, cell=spec.cell)
         self._due = self._frame_ticks(spec)
-        # Rendered ahead of its time, since a scene's first picture takes the longest.
+        # Render it early: the first image of a scene takes the longest.
         image = self._render()
         live.pace.keep(self._start_ns)
         if self._live.config.real_time:
@@ -86,16 +90,16 @@ class Attempt:
         self._publish(image, self._listed())
 
     def _frame_ticks(self, spec: SceneSpec) -> deque:
-        """Return at which tick each frame after the first is taken, and whether it arrives."""
+        """Return the tick of each frame after the first, and whether the frame arrives."""
         longest_s = self._live.config.timeout_s + spec.physics.latency_s + DURATION_S
-        # Two more, so that there always is a next one.
+        # Two more, so that there is always a next frame.
         frames = math.ceil(longest_s * self._live.config.rate) + 3
         plan = schedule(spec.seed, spec.sensor, frames, self._live.config.rate, TICK_S)
         ticks = np.round(plan.times_s / TICK_S).astype(int)
         return deque(zip(ticks[1:].tolist(), plan.arrives[1:].tolist(), strict=True))
 
     def _wait(self) -> Selected | None:
-        """Let the object pass until a grasp is selected, the time is over, or it is stopped."""
+        """Wait until a grasp is selected, the time is over, or the cell is stopped."""
         while not self._live.stopped.is_set():
             selected = self._live.selections.take()
             if selected is not None:
@@ -107,10 +111,10 @@ class Attempt:
         return None
 
     def _execute(self, selected: Selected) -> Outcome | None:
-        """Return how it ended; ``None`` if stopped before."""
+        """Execute a grasp; return its outcome, or ``None`` if the cell is stopped first."""
         self._delay(selected.stamp_ns)
         execution = Execution(self._cell, selected.grasp)
-        # The candidates are void: an empty list says so, once.
+        # One empty list announces that the candidates are no longer valid.
         pending = [np.empty((0, 4))]
         while execution.outcome is None and not self._live.stopped.is_set():
             self._live.progress.phase = execution.phase
@@ -119,7 +123,7 @@ class Attempt:
         return execution.outcome
 
     def _delay(self, stamp_ns: int):
-        """Let the domain's latency pass, of which planner and network may have used up all."""
+        """Wait for the rest of the latency; planner and network may have used all of it."""
         seen_s = (min(stamp_ns, self.now_ns) - self._start_ns) / 1e9
         start_s = seen_s + self._cell.spec.physics.latency_s
         while self._cell.time_s < start_s - TICK_S / 2 and not self._live.stopped.is_set():
@@ -127,15 +131,14 @@ class Attempt:
             self._passed(self._listed)
 
     def _passed(self, listed: Callable):
-        """Show the tick that has passed, at its time."""
-        is_due = self._is_due()
-        image = self._render() if is_due else None
+        """Publish the frame of a tick, if one is due, at its time."""
+        image = self._render() if self._is_due() else None
         self._live.pace.keep(self.now_ns)
-        if is_due:
+        if image is not None:
             self._publish(image, listed())
 
     def _is_due(self) -> bool:
-        """Tell whether a frame that arrives is taken at this tick."""
+        """Return whether a frame that arrives is taken at this tick."""
         arrives = False
         while self._due[0][0] <= self._cell.ticks:
             arrives |= self._due.popleft()[1]
@@ -155,7 +158,9 @@ class Attempt:
 
         A PoseStamped does not carry the index; only the cell knows what it has listed.
         """
-        listed = None if selected is None else self._listed_at.get(selected.stamp_ns)
+        if selected is None:
+            return None
+        listed = self._listed_at.get(selected.stamp_ns)
         return None if listed is None else nearest_grasp(
             listed[:, :3], listed[:, 3], selected.grasp[:3], float(selected.grasp[3]))
 

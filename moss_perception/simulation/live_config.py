@@ -1,7 +1,9 @@
-"""What a live work cell is asked to do, what it has done, and where its messages go."""
+"""Settings, progress, message interface and pace of a live work cell."""
 
 from collections import Counter
 from dataclasses import dataclass, field
+import threading
+import time
 from typing import Protocol
 
 from moss_perception.core.errors import ConfigError
@@ -13,38 +15,38 @@ import numpy as np
 
 
 class Feed(Protocol):
-    """Where a live cell's messages go; called in the thread that runs it, in stamp order."""
+    """Receives the messages of a live cell, in its thread and in the order of the stamps."""
 
     def clock(self, stamp_ns: int):
-        """Take the simulated time."""
+        """Receive the simulated time."""
 
     def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
-        """Take the camera's calibration."""
+        """Receive the calibration of the camera."""
 
     def candidates(self, stamp_ns: int, grasps: np.ndarray):
-        """Take the candidates of a frame, shape ``(K, 4)``, in the optical frame."""
+        """Receive the candidates of a frame, shape ``(K, 4)``, in the optical frame."""
 
     def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int):
-        """Take a frame, uint8, RGB, shape ``(H, W, 3)``."""
+        """Receive a frame, uint8, RGB, shape ``(H, W, 3)``."""
 
     def outcome(self, message: str, **fields):
-        """Take how an attempt ended; ``fields`` are those of a recorded outcome."""
+        """Receive the outcome of an attempt; ``fields`` are those of a recorded outcome."""
 
 
 @dataclass(frozen=True)
 class LiveConfig:
     """
-    What a live cell shows, and for how long.
+    Settings of a live cell.
 
-    :ivar domain: how scenes look.
-    :ivar cell: what they are drawn from.
+    :ivar domain: domain of the scenes.
+    :ivar cell: cell of the scenes.
     :ivar motion: one of ``motions.MOTIONS``; empty for a mixture.
-    :ivar seed: of the first scene; the next ones follow.
-    :ivar attempts: how many scenes; 0 for no end.
-    :ivar rate: frames a second, at most one a tick.
-    :ivar real_time: whether to keep to the wall clock, or to go as fast as it can.
-    :ivar timeout_s: how long a scene waits for a selected grasp, in its own time, seconds.
-    :ivar pause_s: from the end of an attempt to the next scene, seconds.
+    :ivar seed: seed of the first scene; each next scene has the next seed.
+    :ivar attempts: number of scenes; 0 for no limit.
+    :ivar rate: frames per second, at most one a tick.
+    :ivar real_time: whether to follow the wall clock; otherwise it runs as fast as possible.
+    :ivar timeout_s: simulated time for which a scene waits for a selected grasp, seconds.
+    :ivar pause_s: time from the end of an attempt to the next scene, seconds.
     """
 
     domain: Domain
@@ -59,9 +61,9 @@ class LiveConfig:
 
     def __post_init__(self):
         """
-        Refuse what can't be run.
+        Check the settings.
 
-        :raises ConfigError: naming the setting, its value and what was expected.
+        :raises ConfigError: if a value is out of range.
         """
         for name, low, high in (('seed', 0, 2 ** 31 - 1), ('attempts', 0, 2 ** 31 - 1),
                                 ('rate', 1, 1 / TICK_S), ('timeout_s', TICK_S, 60),
@@ -71,21 +73,21 @@ class LiveConfig:
                 raise ConfigError(f'{name}={value!r} is not allowed: expected {low} to {high:g}')
 
     def scene(self, number: int) -> SceneSpec:
-        """Draw the scene of an attempt, counted from 1."""
+        """Draw the scene of an attempt; the first has number 1."""
         return sample_scene(self.seed + number - 1, self.domain, self.motion, cell=self.cell)
 
 
 @dataclass
 class Progress:
     """
-    What a live cell has done so far; written by the thread that runs it.
+    Progress of a live cell; its thread writes it.
 
-    :ivar attempt: the present one's number, from 1; 0 before.
-    :ivar phase: what it is at: ``starting``, ``waiting``, a phase of the execution, ``pausing``,
+    :ivar attempt: number of the current attempt, from 1; 0 before the first.
+    :ivar phase: current phase: ``starting``, ``waiting``, a phase of the execution, ``pausing``,
         ``ended``.
-    :ivar frames: published so far.
+    :ivar frames: number of published frames.
     :ivar results: attempts by ``succeeded``, ``failed`` and ``none_selected``.
-    :ivar skipped: scenes that could not be played to their end, by reason.
+    :ivar skipped: number of failed scenes, by reason.
     """
 
     attempt: int = 0
@@ -95,10 +97,43 @@ class Progress:
     skipped: Counter = field(default_factory=Counter)
 
     def summary(self) -> str:
-        """Return all of it as one line."""
+        """Return the results as one line."""
         done, skipped = sum(self.results.values()), sum(self.skipped.values())
         line = (f'{done} attempt{"s" * (done != 1)}: {self.results["succeeded"]} succeeded, '
                 f'{self.results["failed"]} failed, {self.results["none_selected"]} without a '
                 'selected grasp')
         reasons = ', '.join(f'{n} {reason}' for reason, n in sorted(self.skipped.items()))
         return f'{line}; {skipped} skipped ({reasons})' if skipped else line
+
+
+class Pace:
+    """
+    Paces simulated time by the wall clock, or not at all.
+
+    :param real_time: whether to wait for the wall clock.
+    :param stopped: event that ends any waiting.
+    :ivar behind_s: current delay of simulated time behind the wall clock, seconds.
+    :ivar worst_s: largest delay so far, seconds.
+    """
+
+    def __init__(self, real_time: bool, stopped: threading.Event):
+        self.real_time = real_time
+        self.behind_s = 0.0
+        self.worst_s = 0.0
+        self._stopped = stopped
+        self._stamp_ns = self._wall_ns = 0
+
+    def begin(self, stamp_ns: int):
+        """Let this stamp be now; earlier delays are not made up for."""
+        self._stamp_ns, self._wall_ns = stamp_ns, time.monotonic_ns()
+        self.behind_s = 0.0
+
+    def keep(self, stamp_ns: int):
+        """Wait until a stamp is due, or record its delay."""
+        if not self.real_time:
+            return
+        left_s = (stamp_ns - self._stamp_ns - time.monotonic_ns() + self._wall_ns) / 1e9
+        if left_s > 0:
+            self._stopped.wait(left_s)
+        self.behind_s = max(0.0, -left_s)
+        self.worst_s = max(self.worst_s, self.behind_s)

@@ -1,4 +1,4 @@
-"""How one scene looks: surfaces, lamps, things that lie about, and the lens's faults."""
+"""Look of one scene: surfaces, lamps, distractors, and faults of the lens."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ import numpy as np
 @dataclass(frozen=True)
 class Lamp:
     """
-    A lamp far away.
+    A distant lamp.
 
-    :ivar direction: of its light, of length 1, world frame.
+    :ivar direction: direction of its light, unit vector, world frame.
     :ivar diffuse: red, green, blue, 0 to 1.
     :ivar shadow: whether it casts shadows.
     """
@@ -24,13 +24,13 @@ class Lamp:
 @dataclass(frozen=True)
 class Distractor:
     """
-    A thing that is only seen: nothing touches it.
+    An object without contacts.
 
     :ivar shape: ``box``, ``ellipsoid``, ``capsule`` or ``cylinder``.
-    :ivar size: as MuJoCo takes it for the shape, metres.
-    :ivar position: of its centre, metres: in the world frame, or, if it rides on the belt, x from
-        the object's place on the belt at the decision.
-    :ivar yaw: about the vertical, radians.
+    :ivar size: MuJoCo's size of the shape, metres.
+    :ivar position: of its centre, metres: in the world frame; if it rides on the belt, x is
+        relative to the position of the object to grasp at the decision.
+    :ivar yaw: rotation about the vertical, radians.
     :ivar color: red, green, blue, 0 to 1.
     :ivar rides: whether it lies on the belt.
     """
@@ -46,7 +46,7 @@ class Distractor:
 @dataclass(frozen=True)
 class Look:
     """
-    How a scene looks: belt, light and the camera's own faults.
+    Look of a scene: belt, light and faults of the camera.
 
     :ivar belt: grey level of the belt, 0 to 1, and ``belt_contrast`` of its texture.
     :ivar texture_seed: seed of the belt's texture.
@@ -54,11 +54,11 @@ class Look:
     :ivar lamp: direction of the lamp's light, and ``light``, ``ambient`` its strengths.
     :ivar gains: of the camera's colour channels, red, green, blue.
     :ivar noise: standard deviation, grey levels; ``blur``: standard deviation, pixels.
-    :ivar texture: ``blotches`` or ``photographic``; ``slope`` is how its amplitude falls.
+    :ivar texture: ``blotches`` or ``photographic``; ``slope``: fall-off of its amplitude.
     :ivar belt_tint: factors of the belt's red, green, blue.
     :ivar floor_contrast: of the floor's texture; ``object_contrast`` of the object's; 0 for none.
     :ivar lamps: all lamps; if empty, one of ``lamp`` and ``light``, white and without shadows.
-    :ivar distractors: what else lies about.
+    :ivar distractors: all distractors.
     """
 
     belt: float = 0.3

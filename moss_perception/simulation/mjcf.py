@@ -1,4 +1,4 @@
-"""The work cell as MJCF text, MuJoCo's model format."""
+"""The work cell as MJCF, MuJoCo's model format."""
 
 import math
 
@@ -16,7 +16,7 @@ BELT_HALF_WIDTH_M = 0.11
 OPENING_M = 0.045  # from the gripper's middle to each pad's face, open
 PAD_HALF_HEIGHT_M = 0.016
 PAD_HALF_THICKNESS_M = 0.005
-_DRIVEN_INERTIA = 1000  # what is moved by prescribed velocity must not feel what it touches
+_DRIVEN_INERTIA = 1000  # contacts must not disturb bodies that follow a prescribed velocity
 
 
 def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
@@ -51,8 +51,8 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <worldbody>
     {stage.lamps(spec.look)}
     {stage.camera(spec)}
-    <geom name="floor" type="plane" size="{stage.floor_size(spec)}" pos="0 0 -0.06" contype="1"
-          conaffinity="4" rgba="{numbers(spec.look.floor)} 1" material="floor"/>
+    <geom name="floor" type="plane" size="{numbers(spec.cell.floor_size)}" pos="0 0 -0.06"
+          contype="1" conaffinity="4" rgba="{numbers(spec.look.floor)} 1" material="floor"/>
     {stage.distractors(spec, rides=False)}
     <body name="belt" gravcomp="1">
       <joint name="belt" type="slide" axis="1 0 0" class="driven"/>
@@ -92,12 +92,12 @@ def _object(thing: ObjectSpec) -> str:
 
 
 def geom_names(thing: ObjectSpec) -> list:
-    """Return the names of an object's visible solids: ``object``, and more if there are more."""
+    """Return the names of the visible solids of an object; the first is ``object``."""
     return ['object', *(f'object{index}' for index in range(1, len(thing.parts)))]
 
 
 def rest_height(thing: ObjectSpec) -> float:
-    """Return how high above the belt an object's origin is when it rests, metres."""
+    """Return the height of a resting object's origin above the belt, metres."""
     return thing.half_sizes[2]
 
 
@@ -113,9 +113,9 @@ def _solid(thing: ObjectSpec) -> Part:
 
 def _part(part: Part, name: str, thing: ObjectSpec, mass: float) -> str:
     color = part.shade * np.asarray(thing.color)
-    # Nine digits would turn a capsule a little differently than the recorded scenes had it.
+    # Nine digits would change the rotation of capsules slightly; recorded scenes depend on it.
     euler = ' '.join(str(angle) for angle in part.euler)
-    # With rollers it meets the fingers only.
+    # An object with rollers touches the fingers only; its rollers touch the belt.
     touches = 'contype="0" conaffinity="2"' if thing.rollers else 'contype="4" conaffinity="3"'
     return f"""
       <geom name="{name}" type="{part.kind}" size="{numbers(part.size)}"
@@ -141,7 +141,7 @@ def _rollers(thing: ObjectSpec) -> str:
 
 
 def _belt_contacts(thing: ObjectSpec) -> str:
-    """Say how an object rolls on the belt, where that differs from how it rolls on fingers."""
+    """Write the contacts of an object that rolls on the belt differently than on the fingers."""
     if thing.rolling_friction is None:
         return ''
     friction = numbers([thing.friction, thing.friction, 0.01, *[thing.rolling_friction] * 2])

@@ -1,4 +1,4 @@
-"""A grasp watched while it is executed: what the camera sees, and when the object is lost."""
+"""Monitor a grasp while it is executed: frames, and the time at which the object is lost."""
 
 from collections.abc import Callable
 import math
@@ -14,11 +14,11 @@ import numpy as np
 
 def choose(seed: int, outcomes: np.ndarray) -> int:
     """
-    Choose the grasp to be watched: in half of the scenes a good one, where there is choice.
+    Choose the grasp to monitor: a successful one in half of the scenes, if there is a choice.
 
-    :param seed: the scene's.
+    :param seed: seed of the scene.
     :param outcomes: bool, shape ``(K,)``.
-    :returns: its index.
+    :returns: index of the grasp.
     """
     rng = np.random.default_rng([seed, 31])
     fitting = np.flatnonzero(outcomes == (rng.uniform() < 0.5))
@@ -28,12 +28,12 @@ def choose(seed: int, outcomes: np.ndarray) -> int:
 def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
                   candidate: int) -> Attempt:
     """
-    Execute a grasp, and watch it until its motion is over, whether it failed before or not.
+    Execute a grasp and record it until its motion is over, even if it fails before.
 
-    :param cell: at the decision.
-    :param take: takes a picture of the cell, as JPEG.
-    :param grasps: the candidates, shape ``(K, 4)``, in the world frame.
-    :param candidate: index of the one to execute.
+    :param cell: the cell at the decision.
+    :param take: returns an image of the cell as JPEG.
+    :param grasps: candidates, shape ``(K, 4)``, in the world frame.
+    :param candidate: index of the grasp to execute.
     """
     delay_s = cell.spec.physics.latency_s
     execution = Execution(cell, grasps[candidate], delay_s)
@@ -42,14 +42,15 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
     for time_s in _frame_times(cell, DURATION_S + delay_s):
         while cell.time_s < time_s - TICK_S / 2:
             execution.tick()
-            loss.look()
+            loss.update()
         phases.append(execution.phase)
         jpegs.append(take())
         stamps.append(round(cell.time_s * 1e9))
         positions.append(cell.spec.mount.to_optical(cell.object_position))
     while not execution.finished:
         execution.tick()
-        loss.look()
+        loss.update()
+    assert execution.outcome is not None  # it is finished
     to_loss_s = loss.time_s - np.array(stamps) / 1e9
     return Attempt(candidate, execution.outcome.success, tuple(jpegs),
                    np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),
@@ -57,7 +58,7 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
 
 
 def _frame_times(cell: WorkCell, duration_s: float) -> list:
-    """Return when frames that arrive are taken, on the scene's clock, after the decision."""
+    """Return the times of the frames after the decision that arrive, on the scene's clock."""
     spec = cell.spec
     count = math.floor(duration_s * FRAME_RATE_HZ + 1e-6)
     plan = schedule(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ, TICK_S)
@@ -66,10 +67,10 @@ def _frame_times(cell: WorkCell, duration_s: float) -> list:
 
 class _Loss:
     """
-    When the object was lost.
+    Finds the time at which the object is lost.
 
-    :ivar time_s: of the last touch of both fingers, or else of the failure, on the scene's
-        clock; NaN for a grasp that holds.
+    :ivar time_s: time of the last contact of both fingers, or else of the failure, on the
+        scene's clock; NaN for a grasp that holds.
     """
 
     def __init__(self, execution: Execution):
@@ -77,8 +78,8 @@ class _Loss:
         self._execution = execution
         self._touched_s = math.nan
 
-    def look(self):
-        """Look at the present tick."""
+    def update(self):
+        """Update with the current tick."""
         execution, cell = self._execution, self._execution.cell
         if execution.outcome is None:
             if all(cell.touching()):

@@ -1,4 +1,4 @@
-"""How the belt moves: velocity and travelled distance as functions of time."""
+"""Motions of the belt: velocity and travelled distance as functions of time."""
 
 from dataclasses import dataclass
 import math
@@ -12,19 +12,23 @@ class Motion(Protocol):
     """
     A motion of the belt along +x.
 
-    :ivar name: what recordings and data sets call it.
+    :ivar name: name in recordings and data sets.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def velocity(self, time_s: float) -> float:
         """Return the belt's velocity, m/s."""
+        ...
 
     def travel(self, time_s: float) -> float:
         """Return the distance travelled since time 0, metres."""
+        ...
 
     def acceleration(self, time_s: float) -> float:
         """Return the belt's acceleration, m/s^2."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Accelerating:
-    """The belt starts at ``speed``, m/s, and gains ``gain``, m/s^2; it never runs back."""
+    """The belt starts at ``speed``, m/s, and accelerates by ``gain``, m/s^2; never backwards."""
 
     speed: float
     gain: float
@@ -82,7 +86,7 @@ class Accelerating:
 
 @dataclass(frozen=True)
 class Oscillating:
-    """The belt's velocity swings about ``speed`` by ``amplitude``, m/s, every ``period``, s."""
+    """The velocity oscillates around ``speed`` by ``amplitude``, m/s, with a ``period``, s."""
 
     speed: float
     amplitude: float
@@ -108,8 +112,8 @@ class Oscillating:
 @dataclass(frozen=True)
 class Ramp:
     """
-    The belt runs at ``speed``, m/s, gains ``gain``, m/s^2, from ``start`` to ``end``, s, and then
-    keeps its velocity; it never runs back.
+    The belt runs at ``speed``, m/s, accelerates by ``gain``, m/s^2, from ``start`` to ``end``, s,
+    and then keeps its velocity; it never runs backwards.
     """
 
     speed: float
@@ -141,13 +145,13 @@ class Ramp:
 @dataclass(frozen=True)
 class StopAndGo:
     """
-    The belt starts and stops with a rhythm.
+    The belt starts and stops periodically.
 
-    :ivar speed: while it goes, m/s.
-    :ivar period: from start to start, seconds.
-    :ivar go: from a start to the beginning of the stop, seconds.
-    :ivar ramp: how long a start takes, and a stop, seconds; ``ramp <= go <= period - ramp``.
-    :ivar phase: how long before time 0 the last start was, seconds, below ``period``.
+    :ivar speed: velocity while it runs, m/s.
+    :ivar period: time from start to start, seconds.
+    :ivar go: time from a start to the next stop, seconds.
+    :ivar ramp: duration of a start or a stop, seconds; ``ramp <= go <= period - ramp``.
+    :ivar phase: time from the last start to time 0, seconds, below ``period``.
     """
 
     speed: float
@@ -191,9 +195,9 @@ def sample_motion(name: str, rng: np.random.Generator, decision_s: float) -> Mot
     Draw a motion of one kind for the cell ``belt``, with velocities between 0 and about 0.13 m/s.
 
     :param name: one of ``MOTIONS``.
-    :param decision_s: when a grasp will be decided, seconds; accelerations are chosen for the
-        velocity to be in range then.
-    :raises ConfigError: if ``name`` is none of them.
+    :param decision_s: time of the decision, seconds; accelerations are drawn so that the velocity
+        is in range then.
+    :raises ConfigError: if ``name`` is unknown.
     """
     if name == 'still':
         return Still()
@@ -213,13 +217,13 @@ def sample_full_motion(name: str, rng: np.random.Generator, decision_s: float) -
     """
     Draw a motion of one kind for the cell ``full``.
 
-    A grasp meets the object about 0.7 s after its decision. So the ranges are such that the
-    acceleration alone moves it by 1 to 5 cm until then, and a rhythm's phase by 2 to 10 cm; its
-    period is seen at least once, or nearly so, in the two seconds before.
+    A grasp meets the object about 0.7 s after the decision. Until then, the acceleration alone
+    moves it by 1 to 5 cm, and the phase of a periodic motion by 2 to 10 cm. The two seconds before
+    the decision show about one period or more.
 
-    :param name: one of ``FULL_MOTIONS``; where it is ``rolling``, this is the belt beneath.
-    :param decision_s: when a grasp will be decided, seconds.
-    :raises ConfigError: if ``name`` is none of them.
+    :param name: one of ``FULL_MOTIONS``; for ``rolling``, this is the motion of the belt below.
+    :param decision_s: time of the decision, seconds.
+    :raises ConfigError: if ``name`` is unknown.
     """
     samplers = {
         'still': lambda: Still(),
@@ -236,14 +240,14 @@ def sample_full_motion(name: str, rng: np.random.Generator, decision_s: float) -
 
 
 def _sample_ramp(name: str, rng: np.random.Generator, decision_s: float) -> Ramp:
-    """Draw velocity and gain at the decision, and since when the belt has been gaining."""
+    """Draw velocity and acceleration at the decision, and when the acceleration started."""
     gain, since_s = rng.uniform(0.08, 0.2), rng.uniform(0.5, 1.4)
     if name == 'accelerating':
         velocity = rng.uniform(0.04, 0.13)
         since_s = min(since_s, velocity / gain)
     else:
         velocity = rng.uniform(0.05, 0.13)
-        # Faster than 0.2 m/s before, the object would be in view too late.
+        # Above 0.2 m/s the object would come into view too late.
         since_s = min(since_s, (0.2 - velocity) / gain)
         gain = -gain
     return Ramp(max(0.0, velocity - gain * since_s), gain, decision_s - since_s,

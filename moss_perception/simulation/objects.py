@@ -1,4 +1,4 @@
-"""What there is to grasp: families of objects, each drawn at random and made of a few solids."""
+"""Objects to grasp: families, each drawn at random and made of a few solids."""
 
 import colorsys
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Part:
     """
     One solid of an object, in the object's frame.
 
-    :ivar kind: MuJoCo's: ``box``, ``cylinder``, ``capsule``, ``ellipsoid`` or ``sphere``.
+    :ivar kind: MuJoCo's type: ``box``, ``cylinder``, ``capsule``, ``ellipsoid`` or ``sphere``.
     :ivar size: MuJoCo's half sizes, metres.
-    :ivar position: of its centre, metres.
-    :ivar euler: its rotation, radians.
-    :ivar shade: what its colour is multiplied by, 0 to 1.
+    :ivar position: position of its centre, metres.
+    :ivar euler: rotation, radians.
+    :ivar shade: factor of its colour, 0 to 1.
     """
 
     kind: str
@@ -48,28 +48,28 @@ class Part:
 @dataclass(frozen=True)
 class ObjectSpec:
     """
-    The thing to grasp.
+    An object to grasp.
 
-    Its origin is the middle of what a gripper would take hold of; its x axis lies along that, so
-    that a gripper closes along y.
+    Its origin is the middle of the part to grasp, and its x axis lies along that part, so that
+    a gripper closes along y.
 
     :ivar shape: its family, one of ``FAMILIES``.
-    :ivar half_sizes: half extents along its own x (long), y (short) and z, metres; of a composite,
-        those of the part that the origin is in.
+    :ivar half_sizes: half extents along its own x (long), y (short) and z, metres; of a
+        composite, those of the part that contains the origin.
     :ivar mass: kg.
     :ivar friction: sliding friction coefficient against belt and fingers.
-    :ivar x: where on the belt it is when the grasp is decided, metres.
-    :ivar y: lateral offset from the belt's middle, metres.
-    :ivar yaw: of its long axis about the vertical, radians.
+    :ivar x: position along the belt at the decision, metres.
+    :ivar y: lateral offset from the middle of the belt, metres.
+    :ivar yaw: rotation of its long axis about the vertical, radians.
     :ivar color: red, green, blue, 0 to 1.
-    :ivar parts: the solids it is made of, as it rests; empty for one solid of the four simple
-        shapes, ``half_sizes`` large.
-    :ivar pose: how it rests: ``upright`` or ``lying``.
-    :ivar ballast: x, y, z, metres, and share of the mass of a point that moves its centre of mass
-        away from the solids'; empty for none.
-    :ivar rollers: spheres that touch the belt instead of the solids: MuJoCo's contacts of a
-        cylinder with a box are not exact enough to roll on, and would speed it up.
-    :ivar rolling_friction: against the belt, metres; ``None`` for the same as against fingers.
+    :ivar parts: its solids, in the pose at rest; empty for one of the four simple shapes with
+        ``half_sizes``.
+    :ivar pose: pose at rest: ``upright`` or ``lying``.
+    :ivar ballast: x, y, z, metres, and share of the mass of a point mass that shifts the centre of
+        mass; empty for none.
+    :ivar rollers: spheres that touch the belt instead of the solids, since MuJoCo's contacts of a
+        cylinder with a box are too inexact and would accelerate it.
+    :ivar rolling_friction: rolling friction on the belt, metres; ``None`` for that on fingers.
     """
 
     shape: str
@@ -96,7 +96,7 @@ def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
     """
     Draw one of the four simple shapes, for the cell ``belt``.
 
-    :raises ConfigError: if ``shape`` is none of them.
+    :raises ConfigError: if ``shape`` is unknown.
     """
     sizes = {
         'box': lambda: (rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.022),
@@ -119,11 +119,11 @@ def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
 
 def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) -> ObjectSpec:
     """
-    Draw an object of a family, for the cell ``full``, but its colour; all fit into the gripper.
+    Draw an object of a family without its colour, for the cell ``full``; all fit the gripper.
 
     :param family: one of ``FAMILIES``.
-    :param rolls: whether it is to roll along the belt: it then lies across it, balanced.
-    :raises ConfigError: if there is no such family, or it can't roll.
+    :param rolls: whether it rolls along the belt; it then lies across the belt, balanced.
+    :raises ConfigError: if the family is unknown or cannot roll.
     """
     if family not in FAMILIES:
         raise ConfigError(f'unknown shape {family!r}, expected one of {", ".join(FAMILIES)}')
@@ -139,7 +139,7 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         yaw = math.pi / 2 + rng.uniform(-0.1, 0.1)
     else:
         yaw = rng.uniform(-math.pi / 2, math.pi / 2)
-    # What is not to roll must stay where it lies on a belt that starts and stops.
+    # An object that does not roll must keep its place on a belt that starts and stops.
     rolling_friction = None
     if rolls or round_:
         rolling_friction = rng.uniform(0.00001, 0.00005) if rolls else 0.006
@@ -159,7 +159,7 @@ def _rollers(half_sizes: tuple) -> tuple:
 
 
 def _sample_ballast(rng: np.random.Generator, half_sizes: tuple, round_: bool) -> tuple:
-    """Draw a point and its share of the mass; in what is round, only on the long axis."""
+    """Draw a point mass and its share of the mass; on the long axis of round objects."""
     spread = np.array([0.4, 0.0, 0.0] if round_ else [0.4, 0.3, 0.3])
     place = rng.uniform(-1, 1, 3) * spread * half_sizes
     return (*place, rng.uniform(0.1, 0.5))
@@ -187,7 +187,7 @@ def _capsule(rng, upright) -> tuple:
 
 def _ellipsoid(rng, upright) -> tuple:
     short = rng.uniform(0.015, 0.024)
-    # Flatter than wide, so that it does not turn over onto its side.
+    # Flatter than wide, so that it does not tip over.
     half = (rng.uniform(0.028, 0.046), short, rng.uniform(0.75, 0.95) * short)
     return half, (Part('ellipsoid', half),)
 

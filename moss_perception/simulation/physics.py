@@ -1,4 +1,4 @@
-"""MuJoCo, imported once and without the renderer that its import would choose."""
+"""MuJoCo, imported once and without a renderer."""
 
 import logging
 import os
@@ -7,8 +7,8 @@ from moss_perception.core.errors import SimulationError
 
 
 def _load():
-    # MUJOCO_GL makes the import itself try a renderer and fail where that is not installed;
-    # physics needs none, and ``renderer`` opens its own.
+    # With MUJOCO_GL set, the import tries to load a renderer and fails if that is not installed.
+    # Physics needs no renderer, and ``renderer`` opens its own.
     wanted = os.environ.get('MUJOCO_GL')
     os.environ['MUJOCO_GL'] = 'disable'
     try:
@@ -25,5 +25,5 @@ def _load():
 
 
 mujoco = _load()
-# Its own way is to write MUJOCO_LOG.TXT into the working directory; ``cell`` refuses such scenes.
+# MuJoCo would write MUJOCO_LOG.TXT into the working directory. ``cell`` refuses such scenes.
 mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)

@@ -1,7 +1,7 @@
-"""Attempts played one after another on one clock, as a robot's recorder would see them."""
+"""Play attempts one after another on one clock, as a robot would record them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,14 +18,13 @@ from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution, Outcome
 from moss_perception.simulation.renderer import Renderer
-from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, SceneSpec
+from moss_perception.simulation.scene import BELT_SIM, DECISION_S, FRAME_RATE_HZ, SceneSpec, Source
 from moss_perception.simulation.sensor import encode, schedule
-from moss_perception.simulation.source import BELT_SIM, Source
 import numpy as np
 from tqdm import tqdm
 
 CLOCK_START_NS = 1_700_000_000 * 10**9
-# Longer than a second, so that a predictor's window starts anew with each attempt.
+# Longer than a second, so that the window of a predictor is reset between attempts.
 PAUSE_NS = 1_200_000_000
 _TICK_NS = round(TICK_S * 1e9)
 _LOG = logging.getLogger(__name__)
@@ -33,31 +32,31 @@ _renderer = None
 
 
 class Sink(Protocol):
-    """Where a recording goes; stamps in nanoseconds, grasps in the optical frame."""
+    """Receives a recording; stamps in nanoseconds, grasps in the optical frame."""
 
     def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
-        """Take the camera's calibration."""
+        """Receive the calibration of the camera."""
 
     def candidates(self, stamp_ns: int, grasps: np.ndarray):
-        """Take the candidates of a frame, shape ``(K, 4)``."""
+        """Receive the candidates of a frame, shape ``(K, 4)``."""
 
     def image(self, stamp_ns: int, jpeg: bytes):
-        """Take a frame."""
+        """Receive a frame."""
 
     def selected(self, stamp_ns: int, grasp: np.ndarray):
-        """Take the grasp that is executed, shape ``(4,)``."""
+        """Receive the grasp that is executed, shape ``(4,)``."""
 
     def outcome(self, message: str, **fields):
-        """Take how the attempt ended."""
+        """Receive the outcome of the attempt."""
 
 
 @dataclass
 class Recorded:
     """
-    What a recording holds.
+    Contents of a recording.
 
-    :ivar attempts: that came to their end, and ``successes`` among them.
-    :ivar skipped: scenes that could not be used, by reason.
+    :ivar attempts: number of attempts, and ``successes`` among them.
+    :ivar skipped: number of scenes that could not be used, by reason.
     """
 
     attempts: int = 0
@@ -66,31 +65,31 @@ class Recorded:
 
 
 class _Tape:
-    """Keeps what a sink is told of an attempt that begins at 0."""
+    """Buffers the messages of an attempt that starts at time 0."""
 
     def __init__(self):
         self.success = False
         self.end_ns = 0
-        self._told: list[tuple[str, tuple, dict[str, Any]]] = []
+        self._messages: list[tuple[str, tuple, dict[str, Any]]] = []
 
-    def camera_info(self, *values):
-        self._told.append(('camera_info', values, {}))
+    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
+        self._messages.append(('camera_info', (stamp_ns, width, height, matrix), {}))
 
-    def candidates(self, *values):
-        self._told.append(('candidates', values, {}))
+    def candidates(self, stamp_ns: int, grasps: np.ndarray):
+        self._messages.append(('candidates', (stamp_ns, grasps), {}))
 
-    def image(self, *values):
-        self._told.append(('image', values, {}))
+    def image(self, stamp_ns: int, jpeg: bytes):
+        self._messages.append(('image', (stamp_ns, jpeg), {}))
 
-    def selected(self, *values):
-        self._told.append(('selected', values, {}))
+    def selected(self, stamp_ns: int, grasp: np.ndarray):
+        self._messages.append(('selected', (stamp_ns, grasp), {}))
 
-    def outcome(self, *values, **fields):
-        self._told.append(('outcome', values, fields))
+    def outcome(self, message: str, **fields):
+        self._messages.append(('outcome', (message,), fields))
 
-    def tell(self, sink: Sink, start_ns: int) -> None:
-        """Tell a sink all of it, as of an attempt that begins at ``start_ns``."""
-        for name, values, fields in self._told:
+    def replay(self, sink: Sink, start_ns: int) -> None:
+        """Send the messages to a sink, shifted to an attempt that starts at ``start_ns``."""
+        for name, values, fields in self._messages:
             if name == 'outcome':
                 fields = {key: value + start_ns if key.endswith('_ns') else value
                           for key, value in fields.items()}
@@ -105,15 +104,15 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
     """
     Play the scenes ``seed`` to ``seed + attempts - 1`` into a recording.
 
-    It is the same recording, whatever the number of workers.
+    The recording does not depend on the number of workers.
 
-    :param sink: takes the messages in the order of their stamps.
-    :param renderer: for a single worker, which is this process; others have their own.
-    :param attempts: how many, at least 1.
-    :param seed: of the first scene, at least 0.
+    :param sink: receives the messages in the order of their stamps.
+    :param renderer: used if there is one worker, which is this process; others create their own.
+    :param attempts: number of attempts, at least 1.
+    :param seed: seed of the first scene, at least 0.
     :param source: what scenes are drawn from.
-    :param rate_hz: of the frames, 10 to 100.
-    :param workers: processes, at least 1.
+    :param rate_hz: frame rate, 10 to 100 Hz.
+    :param workers: number of processes, at least 1.
     :raises ConfigError: if an argument is out of range.
     """
     for name, value in (('attempts', attempts), ('workers', workers)):
@@ -122,8 +121,8 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
     if not FRAME_RATE_HZ <= rate_hz <= 1 / TICK_S:
         raise ConfigError(f'rate must be {FRAME_RATE_HZ} to {1 / TICK_S:g} frames a second, got '
                           f'{rate_hz}')
-    wishes = np.random.default_rng([seed, 4]).permutation(np.arange(attempts) % 2 == 0)
-    items = [(index, bool(wish)) for index, wish in enumerate(wishes)]
+    requested = np.random.default_rng([seed, 4]).permutation(np.arange(attempts) % 2 == 0)
+    items = [(index, bool(success_wanted)) for index, success_wanted in enumerate(requested)]
     start_ns, done = CLOCK_START_NS, Recorded()
     with closing(_played(items, renderer, workers, seed=seed, source=source,
                          rate_hz=rate_hz)) as coming:
@@ -132,7 +131,7 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
                 _LOG.warning('left out: %s', tape)
                 done.skipped[tape.reason] += 1
                 continue
-            tape.tell(sink, start_ns)
+            tape.replay(sink, start_ns)
             start_ns += tape.end_ns + PAUSE_NS
             done.attempts += 1
             done.successes += tape.success
@@ -140,12 +139,12 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
 
 
 def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers: int,
-            **asked: Any) -> Iterator[Union[_Tape, SceneError]]:
-    """Yield the attempts in order, played here or by several processes."""
+            **asked: Any) -> Generator[Union[_Tape, SceneError], None, None]:
+    """Play attempts here or in several processes, and yield them in order."""
     if workers == 1:
         yield from (_play(item, renderer=renderer, **asked) for item in items)
         return
-    # One software renderer a worker is faster than each spreading over all cores.
+    # One rendering thread a worker is faster than all cores for each worker.
     os.environ.setdefault('LP_NUM_THREADS', '1')
     with closing(in_order(partial(_play, **asked), items, workers,
                           lambda item: f'attempt {item[0] + 1}')) as coming:
@@ -154,14 +153,14 @@ def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers
 
 def _play(item: tuple[int, bool], seed: int, source: Source, rate_hz: float,
           renderer: Optional[Renderer] = None) -> Union[_Tape, SceneError]:
-    """Play one attempt; a worker without a renderer makes one, and keeps it."""
+    """Play one attempt; a worker without a renderer creates one and keeps it."""
     global _renderer
     if renderer is None:
         renderer = _renderer = _renderer or Renderer()
-    (index, wish), tape = item, _Tape()
+    (index, success_wanted), tape = item, _Tape()
     try:
         attempt = _Attempt(tape, renderer, source.sample(seed + index), rate_hz)
-        tape.success = attempt.play(index + 1, wish)
+        tape.success = attempt.play(index + 1, success_wanted)
     except SceneError as error:
         return error
     tape.end_ns = attempt.now_ns
@@ -169,7 +168,7 @@ def _play(item: tuple[int, bool], seed: int, source: Source, rate_hz: float,
 
 
 class _Attempt:
-    """One attempt, on a clock that begins at 0."""
+    """One attempt on a clock that starts at 0."""
 
     def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, rate_hz: float):
         self._sink = sink
@@ -182,18 +181,19 @@ class _Attempt:
     def now_ns(self) -> int:
         return self._cell.ticks * _TICK_NS
 
-    def play(self, number: int, wish: bool) -> bool:
-        """Play the attempt with a grasp that comes out as wished for, if there is one."""
+    def play(self, number: int, success_wanted: bool) -> bool:
+        """Play the attempt with a grasp of the requested outcome, if there is one."""
         offsets = sample_offsets(self._spec.seed, cell=self._spec.cell)
-        # The last frame is the decision's, whatever the rate.
+        # The last frame shows the decision at every rate.
         periods = round(DECISION_S * self._rate_hz)
+        grasps = listed = np.empty((0, 4))
         for time_s in self._times(periods + 1, periods / DECISION_S):
             self._cell.wait(time_s)
             grasps = candidates(self._cell, offsets)
             listed = self._spec.mount.grasps_to_optical(grasps)
             self._frame(listed)
         decision_ns = self.now_ns
-        chosen = self._choose(grasps, wish)
+        chosen = self._choose(grasps, success_wanted)
         self._sink.selected(decision_ns, listed[chosen])
         outcome = self._execute(grasps[chosen])
         self._sink.outcome(
@@ -204,19 +204,20 @@ class _Attempt:
         return outcome.success
 
     def _times(self, count: int, rate_hz: float) -> np.ndarray:
-        """Return when the frames that arrive are taken; the first and the last are on time."""
+        """Return the times of the frames that arrive; the first and the last are on time."""
         plan = schedule(self._spec.seed, self._spec.sensor, count, rate_hz, TICK_S)
         return plan.times_s[plan.arrives]
 
-    def _choose(self, grasps: np.ndarray, wish: bool) -> int:
+    def _choose(self, grasps: np.ndarray, success_wanted: bool) -> int:
         saved = self._cell.save()
         order = np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps))
-        for index in order:
+        chosen = 0
+        for chosen in order:
             self._cell.restore(saved)
-            if self._begin(grasps[index]).run().success == wish:
+            if self._begin(grasps[chosen]).run().success == success_wanted:
                 break
         self._cell.restore(saved)
-        return int(index)
+        return int(chosen)
 
     def _begin(self, grasp: np.ndarray) -> Execution:
         return Execution(self._cell, grasp, self._spec.physics.latency_s)

@@ -1,8 +1,9 @@
-"""Rendering without a display, through the first OpenGL back end that works."""
+"""Rendering without a display, with the first OpenGL back end that works."""
 
 import importlib
 import os
 import sys
+from typing import Any
 
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation import stage
@@ -17,9 +18,9 @@ BACKENDS = ('egl', 'osmesa')
 
 def open_context():
     """
-    Make an off-screen OpenGL context, current in this thread.
+    Create an off-screen OpenGL context and make it current in this thread.
 
-    By the back end that ``MUJOCO_GL`` names, or else the first of EGL and OSMesa that works.
+    It uses the back end that ``MUJOCO_GL`` names, or else the first of EGL and OSMesa that works.
 
     :raises SimulationError: if none works.
     """
@@ -41,14 +42,14 @@ def open_context():
 
 
 def _try(backend: str) -> tuple:
-    """Return a context and why there is none."""
-    # PyOpenGL and MuJoCo's own loader of OpenGL are told through the environment.
+    """Return a context, or ``None`` and the reason."""
+    # PyOpenGL and MuJoCo's loader of OpenGL read the environment.
     os.environ['PYOPENGL_PLATFORM'] = os.environ['MUJOCO_GL'] = backend
     try:
         context = importlib.import_module(f'mujoco.{backend}').GLContext(WIDTH, HEIGHT)
         context.make_current()
-    except Exception as error:  # noqa: BLE001 - loaders fail in ways of their own; all are told
-        # PyOpenGL binds to one platform when it is imported: the next must find it unbound.
+    except Exception as error:  # noqa: BLE001 - loaders raise many types; all are reported
+        # PyOpenGL binds to one platform at import; remove it so that the next can be tried.
         for name in [name for name in sys.modules if name.split('.')[0] == 'OpenGL']:
             del sys.modules[name]
         return None, (str(error) or type(error).__name__).splitlines()[0].split('. ')[0]
@@ -59,7 +60,7 @@ class Renderer:
     """
     The camera: renders cells one after another in one OpenGL context.
 
-    To be used in the thread that made it.
+    Use it only in the thread that created it.
     """
 
     def __init__(self):
@@ -69,7 +70,7 @@ class Renderer:
         :raises SimulationError: if no renderer works.
         """
         self._gl = open_context()
-        self._context = None
+        self._context: Any = None
         self._cell = None
         self._rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
 
@@ -95,7 +96,7 @@ class Renderer:
 
     def render(self, cell: WorkCell) -> np.ndarray:
         """
-        Take a frame of a cell, as the scene's sensor sees it.
+        Render a frame of a cell, as the scene's sensor sees it.
 
         :returns: uint8, RGB, shape ``(128, 128, 3)``.
         """
@@ -108,7 +109,7 @@ class Renderer:
                        np.random.default_rng([spec.seed, 2, cell.ticks]))
 
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
-        """Take a picture without the sensor's doing, at a time relative to the cell's."""
+        """Render an image without sensor effects, at a time relative to the cell's."""
         view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)
         data = self._moved(cell, instant_s) if instant_s else cell.data
         mujoco.mjv_updateScene(cell.model, data, self._option, None, self._camera,
@@ -118,7 +119,7 @@ class Renderer:
         return np.flipud(self._rgb).copy()
 
     def _moved(self, cell: WorkCell, seconds: float):
-        """Return where everything is some time off, at its present velocity."""
+        """Return the state extrapolated by some seconds at constant velocity."""
         data = self._scratch
         data.qpos[:] = cell.data.qpos
         data.mocap_pos[:], data.mocap_quat[:] = cell.data.mocap_pos, cell.data.mocap_quat

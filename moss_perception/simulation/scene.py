@@ -1,11 +1,11 @@
-"""One scene, drawn from a seed: the object, the belt's motion, colours, light and camera."""
+"""Scenes, drawn from seeds: object, motion of the belt, colours, light and camera."""
 
 from dataclasses import dataclass
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.camera import Lens, Mount, MOUNT_HEIGHT_M
-from moss_perception.simulation.cells import BELT, Cell
-from moss_perception.simulation.domains import Domain
+from moss_perception.simulation.cells import BELT, Cell, cell_named, FULL
+from moss_perception.simulation.domains import Domain, domain_named
 from moss_perception.simulation.look import Look, sample_look
 from moss_perception.simulation.motions import Motion, sample_full_motion, sample_motion
 from moss_perception.simulation.objects import ObjectSpec, ROLLING, sample_object, sample_solid
@@ -24,14 +24,14 @@ ROLLING_MOTION = 'rolling'
 @dataclass(frozen=True)
 class SceneSpec:
     """
-    All that is needed to build a scene again.
+    Complete specification of a scene.
 
-    :ivar seed: that it was drawn from.
-    :ivar domain: what its look, camera and sensor were drawn from.
-    :ivar motion: of the belt.
-    :ivar object: the thing to grasp.
-    :ivar cell: what motion and object were drawn from.
-    :ivar rolling: with what velocity along +x the object rolls upon the belt at first, m/s.
+    :ivar seed: seed that it was drawn from.
+    :ivar domain: domain of its look, camera and sensor.
+    :ivar motion: motion of the belt.
+    :ivar object: object to grasp.
+    :ivar cell: cell of its motion and object.
+    :ivar rolling: initial velocity at which the object rolls along +x on the belt, m/s.
     """
 
     seed: int
@@ -56,10 +56,10 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
     :param domain: ranges of its look.
     :param motion: one of the cell's motions; empty for any.
     :param shape: one of the cell's families, held out or not; empty for any.
-    :param cell: what motion and object are drawn from.
+    :param cell: cell to draw motion and object from.
     :param split: ``held_out`` for the held-out families only, empty for the others.
-    :raises ConfigError: if the seed, motion, shape or split is out of range, or a shape can't
-        move as asked.
+    :raises ConfigError: if the seed, motion, shape or split is out of range, or the shape cannot
+        have the motion.
     """
     if seed < 0:
         raise ConfigError(f'scene seed must be at least 0, got {seed}')
@@ -68,8 +68,12 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
                                ('shape', shape, families)):
         if value and value not in known:
             raise ConfigError(f'unknown {name} {value!r}, expected one of {", ".join(known)}')
-    if cell.name == BELT.name:
-        return _sample_belt(seed, domain, motion, shape)
+    return _SAMPLERS[cell.name](seed, domain, motion, shape, cell, families)
+
+
+def _sample_full(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
+                 families: tuple) -> SceneSpec:
+    """Draw a scene of the cell ``full``."""
     rng = np.random.default_rng([seed, 10])
     motion, shape = _sample_kinds(rng, cell, motion, shape, families)
     rolls = motion == ROLLING_MOTION
@@ -80,7 +84,7 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
 
 
 def _families(cell: Cell, shape: str, split: str) -> tuple:
-    """Return the families to draw from, or, for a shape that is asked for, to find it among."""
+    """Return the families to draw from, or those that a requested shape may belong to."""
     if split not in SPLITS:
         raise ConfigError(f'unknown split {split!r}, expected one of {", ".join(SPLITS[1:])}, '
                           'or none')
@@ -93,7 +97,7 @@ def _families(cell: Cell, shape: str, split: str) -> tuple:
 
 def _sample_kinds(rng: np.random.Generator, cell: Cell, motion: str, shape: str,
                   families: tuple) -> tuple:
-    """Draw motion and family, such that what is to roll can."""
+    """Draw motion and family; only families that can roll get the motion ``rolling``."""
     able = tuple(family for family in ((shape,) if shape else families) if family in ROLLING)
     if motion == ROLLING_MOTION and not able:
         raise ConfigError(f'the motion {motion!r} needs one of {", ".join(ROLLING)}, '
@@ -106,14 +110,48 @@ def _sample_kinds(rng: np.random.Generator, cell: Cell, motion: str, shape: str,
     return motion, shape or drawn
 
 
-def _sample_belt(seed: int, domain: Domain, motion: str, shape: str) -> SceneSpec:
-    """Draw a scene of the cell ``belt``: the order of draws is what its data was made with."""
+def _sample_belt(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
+                 families: tuple) -> SceneSpec:
+    """Draw a scene of the cell ``belt``; its data sets fix the order of the draws."""
     rng = np.random.default_rng([seed, 1])
-    names, shares = zip(*BELT.motions, strict=True)
+    names, shares = zip(*cell.motions, strict=True)
     motion = motion or str(rng.choice(names, p=shares))
-    shape = shape or str(rng.choice(BELT.families))
+    shape = shape or str(rng.choice(families))
     turn = rng.uniform(-1, 1) * domain.camera_turn
     shift = rng.uniform(-1, 1, 3) * domain.camera_shift
     mount = Mount(tuple(np.array([0.03, 0.0, MOUNT_HEIGHT_M]) + shift), turn)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
                      sample_solid(shape, rng, domain), sample_look(rng, domain), mount)
+
+
+_SAMPLERS = {BELT.name: _sample_belt, FULL.name: _sample_full}
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    What the scenes of a data set or a recording are drawn from, by name.
+
+    :ivar cell: one of ``cells.CELLS``.
+    :ivar domain: one of the cell's domains.
+    :ivar split: ``held_out`` for the families that training never shows, else empty.
+    :ivar motion: one of the cell's motions; empty for a mixture.
+    """
+
+    cell: str = 'belt'
+    domain: str = 'sim'
+    split: str = ''
+    motion: str = ''
+
+    def sample(self, seed: int) -> SceneSpec:
+        """
+        Draw a scene.
+
+        :raises ConfigError: if cell, domain, split or motion is unknown.
+        """
+        cell = cell_named(self.cell)
+        return sample_scene(seed, domain_named(self.domain, cell), self.motion, cell=cell,
+                            split=self.split)
+
+
+BELT_SIM = Source()

@@ -1,4 +1,4 @@
-"""Grasps that are selected from outside: which of them can be executed, and which not."""
+"""Checks of the grasps that a planner selects in a live cell."""
 
 from dataclasses import dataclass
 import threading
@@ -8,8 +8,8 @@ from moss_perception.simulation.execution import CLEARANCE_M
 from moss_perception.simulation.mjcf import BELT_HALF_WIDTH_M
 import numpy as np
 
-# Lowest and highest x, y and z of a grasp that the wrist is sent to, metres, world frame: what the
-# camera sees of the belt and a little downstream, where fingers still pass over what stands there.
+# Lowest and highest x, y and z of a grasp, metres, world frame: the part of the belt in view and a
+# little downstream, at heights where the fingers pass over other objects.
 REACH_M = ((-0.25, -BELT_HALF_WIDTH_M, -0.02), (0.35, BELT_HALF_WIDTH_M, CLEARANCE_M))
 
 FRAME, BETWEEN, OLD, REACH = 'frame', 'between_scenes', 'old', 'reach'
@@ -18,10 +18,10 @@ FRAME, BETWEEN, OLD, REACH = 'frame', 'between_scenes', 'old', 'reach'
 @dataclass(frozen=True)
 class Refusal:
     """
-    Why a selected grasp is not executed.
+    Refusal of a selected grasp.
 
-    :ivar reason: a short constant to count by: ``frame``, ``between_scenes``, ``old``, ``reach``.
-    :ivar message: in words.
+    :ivar reason: short constant for counting: ``frame``, ``between_scenes``, ``old``, ``reach``.
+    :ivar message: description.
     """
 
     reason: str
@@ -33,7 +33,7 @@ class Selected:
     """
     A grasp to execute.
 
-    :ivar stamp_ns: of the frame that it was selected from.
+    :ivar stamp_ns: stamp of the frame that it was selected from.
     :ivar grasp: x, y, z, metres, and yaw, radians, in the world frame, shape ``(4,)``.
     """
 
@@ -43,10 +43,10 @@ class Selected:
 
 class Selections:
     """
-    Takes selected grasps from one thread and hands one a scene to another.
+    Passes selected grasps between threads, one for each scene.
 
-    :param frame_id: of the camera, in whose optical frame grasps have to be.
-    :ivar repeated: grasps that came when one had been taken; a planner that goes on is no fault.
+    :param frame_id: optical frame of the camera, in which grasps must be given.
+    :ivar repeated: number of grasps that came after the first of a scene; this is no error.
     """
 
     def __init__(self, frame_id: str):
@@ -59,18 +59,18 @@ class Selections:
         self._executing = False
 
     def open(self, start_ns: int, mount: Mount):
-        """Take grasps for a scene, whose first frame has this stamp, from now on."""
+        """Accept grasps for a scene whose first frame has this stamp."""
         with self._lock:
             self._start_ns, self._mount = start_ns, mount
             self._taken, self._executing = None, False
 
     def close(self):
-        """Take none until the next scene."""
+        """Accept no grasps until the next scene."""
         with self._lock:
             self._mount = self._taken = None
 
     def take(self) -> Selected | None:
-        """Return the scene's first grasp, once."""
+        """Return the first grasp of the scene once; ``None`` otherwise."""
         with self._lock:
             if self._executing or self._taken is None:
                 return None
@@ -79,12 +79,12 @@ class Selections:
 
     def offer(self, stamp_ns: int, frame_id: str, grasp: np.ndarray) -> Refusal | None:
         """
-        Hand over a selected grasp.
+        Offer a selected grasp.
 
-        :param stamp_ns: of the frame that it was selected from.
-        :param frame_id: that its numbers are in.
+        :param stamp_ns: stamp of the frame that it was selected from.
+        :param frame_id: coordinate frame of the grasp.
         :param grasp: x, y, z, metres, and yaw about the optical axis, radians, shape ``(4,)``.
-        :returns: why it is refused; ``None`` if it is taken, or comes after one that was.
+        :returns: the refusal; ``None`` if the grasp is accepted, or if the scene already has one.
         """
         with self._lock:
             if frame_id != self.frame_id:

@@ -1,4 +1,4 @@
-"""The image sensor: exposure over time, rows read one after another, noise, tone; its clock."""
+"""The image sensor: exposure, rolling shutter, noise, tone curve, and timing of frames."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.look import Look
 import numpy as np
 
-# Pictures that stand for the time over which one frame is exposed and read.
+# Rendered images that sample the exposure and readout of one frame.
 INSTANTS = 4
 
 
 @dataclass(frozen=True)
 class Sensor:
     """
-    How the camera turns light into frames.
+    Properties of the image sensor.
 
     :ivar gain: factor of the brightness; ``gamma``: exponent of the tone curve; ``saturation``:
         factor of the distance of a colour from grey.
     :ivar shot: variance of the shot noise, grey levels, per grey level of the signal.
-    :ivar exposure_s: how long each row collects light, seconds.
-    :ivar readout_s: how much later the last row ends than the first, seconds.
+    :ivar exposure_s: exposure time of each row, seconds.
+    :ivar readout_s: delay of the last row after the first, seconds.
     :ivar jitter_s: standard deviation of the time at which a frame is taken, seconds.
     :ivar drop: probability that a frame is lost, 0 to 1.
     """
@@ -37,12 +37,12 @@ class Sensor:
 
     @property
     def _exposed_s(self) -> float:
-        # A row that is read later than others still needs a moment to collect light.
+        # With a rolling shutter, the exposure time of a row must not be 0.
         return max(self.exposure_s, 1e-3 * self.readout_s)
 
     @property
     def instants(self) -> np.ndarray:
-        """Return when pictures are to be taken, seconds before the frame's stamp, at most 0."""
+        """Return the times to render, relative to the stamp of the frame, seconds, at most 0."""
         span = self._exposed_s + self.readout_s
         if not span:
             return np.zeros(1)
@@ -51,7 +51,7 @@ class Sensor:
     @property
     def row_weights(self) -> np.ndarray:
         """
-        Return how much of each picture each row collects.
+        Return the weight of each rendered image in each row.
 
         :returns: float32, shape ``(HEIGHT, len(instants))``; each row sums to 1.
         """
@@ -69,7 +69,7 @@ class Sensor:
 
 def expose(pictures: list, sensor: Sensor) -> np.ndarray:
     """
-    Collect the light of pictures taken at the sensor's instants.
+    Sum the light of images rendered at the sensor's instants.
 
     :param pictures: uint8, each of shape ``(HEIGHT, W, 3)``, in the order of the instants.
     :returns: float32, shape ``(HEIGHT, W, 3)``, grey levels.
@@ -81,11 +81,11 @@ def expose(pictures: list, sensor: Sensor) -> np.ndarray:
 
 def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
     """
-    Turn collected light into the frame that the camera gives.
+    Convert light to a frame of the camera.
 
     :param light: float32, shape ``(H, W, 3)``, RGB, grey levels.
-    :param look: holds the channels' gains, the lens's blur and the read noise.
-    :param rng: of this frame's noise.
+    :param look: gains of the channels, blur of the lens, and read noise.
+    :param rng: random generator of this frame's noise.
     :returns: uint8, shape ``(H, W, 3)``.
     """
     image = light * np.asarray(look.gains, np.float32)
@@ -109,9 +109,9 @@ def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Genera
 @dataclass(frozen=True)
 class Schedule:
     """
-    When the frames of a scene are taken.
+    Times of the frames of a scene.
 
-    :ivar times_s: multiples of ``tick_s``, rising, shape ``(count,)``, seconds.
+    :ivar times_s: ascending multiples of ``tick_s``, shape ``(count,)``, seconds.
     :ivar arrives: whether each frame arrives; the first and the last do.
     """
 
@@ -121,13 +121,13 @@ class Schedule:
 
 def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: float) -> Schedule:
     """
-    Draw when frames are taken; stamps tell the true times, so only their spacing is uneven.
+    Draw the times of frames; their stamps are the true times, so only the spacing is uneven.
 
-    The first frame and the last, at which the grasp is decided, are on time.
+    The first frame and the last, which shows the decision, are on time.
 
-    :param seed: the scene's.
-    :param count: of frames, at least 1.
-    :param tick_s: the simulation's step, seconds; no frame is off by half a period or more.
+    :param seed: seed of the scene.
+    :param count: number of frames, at least 1.
+    :param tick_s: step of the simulation, seconds; no frame is off by half a period or more.
     """
     rng = np.random.default_rng([seed, 21])
     late = np.clip(rng.standard_normal(count) * sensor.jitter_s, -0.4 / rate_hz, 0.4 / rate_hz)
@@ -140,11 +140,11 @@ def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: floa
 
 def encode(image: np.ndarray, quality: int) -> bytes:
     """
-    Compress a picture as JPEG.
+    Compress an image as JPEG.
 
     :param image: uint8, RGB, shape ``(H, W, 3)``.
     :param quality: 1 to 100.
-    :raises SimulationError: if OpenCV can't.
+    :raises SimulationError: if OpenCV fails.
     """
     done, data = cv2.imencode('.jpg', image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
     if not done:

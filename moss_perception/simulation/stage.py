@@ -1,14 +1,13 @@
-"""What is seen but not felt, as MJCF: textures, lamps, the camera and distractors."""
+"""Visual parts of the MJCF model: textures, lamps, camera and distractors."""
 
 import math
 
 from moss_perception.simulation import textures
 from moss_perception.simulation.camera import field_of_view_y, HEIGHT, Lens, WIDTH
-from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.look import Look
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 
-# Half the width of the shadow map, as part of the model's extent of 4 m.
+# Half width of the shadow map as a share of the model's extent, which is 4 m.
 SHADOW_CLIP = 0.12
 _SHADOW_MAP = 512
 _SENSOR_M = 0.01
@@ -16,29 +15,24 @@ _FLOOR, _OBJECT = 1, 2
 
 
 def numbers(values) -> str:
-    """Write numbers as MJCF attributes have them."""
+    """Format numbers for an MJCF attribute."""
     return ' '.join(f'{value:.9g}' for value in values)
 
 
 def shadow_map(look: Look) -> int:
-    """Return the width of the shadow map, pixels; 0 where no lamp casts shadows."""
+    """Return the width of the shadow map, pixels; 0 if no lamp casts shadows."""
     return _SHADOW_MAP if any(lamp.shadow for lamp in look.lamps) else 0
 
 
 def quality(spec: SceneSpec) -> str:
-    """Write how finely things are drawn; shadows and several instants a frame ask for coarser."""
-    coarse = '' if spec.cell == BELT else 'numquads="1" numslices="16" numstacks="8"'
-    return f'<quality shadowsize="{shadow_map(spec.look)}" offsamples="4" {coarse}/>'
-
-
-def floor_size(spec: SceneSpec) -> str:
-    """Return half the drawn part of the floor, metres; what is felt has no end."""
-    return '3 3 0.1' if spec.cell == BELT else '0.6 0.6 0.6'
+    """Write the rendering quality."""
+    shadows = shadow_map(spec.look)
+    return f'<quality shadowsize="{shadows}" offsamples="4" {spec.cell.mesh_quality}/>'
 
 
 def materials(look: Look) -> tuple:
     """
-    Write textures and materials: ``belt``, and ``floor`` and ``object``, plain if need be.
+    Write the textures and materials of ``belt``, ``floor`` and ``object``.
 
     :returns: the elements, and the assets that they name.
     """
@@ -69,7 +63,7 @@ def lamps(look: Look) -> str:
 
 
 def _lamp(direction, diffuse, ambient: float, shadow: bool) -> str:
-    # A shadow map covers what is in front of its lamp, so the lamp hangs where its light is from.
+    # A shadow map covers what is in front of its lamp, so the lamp must hang behind the scene.
     place = [-2 * part for part in direction] if shadow else (0, 0, 2)
     return (f'<light directional="true" pos="{numbers(place)}" dir="{numbers(direction)}" '
             f'castshadow="{str(shadow).lower()}" diffuse="{numbers(diffuse)}" '
@@ -81,7 +75,7 @@ def camera(spec: SceneSpec) -> str:
     rotation, lens = spec.mount.rotation, spec.lens
     view = f'fovy="{math.degrees(field_of_view_y()):.9g}"'
     if lens != Lens():
-        # MuJoCo's principal point counts from the middle, left and up.
+        # MuJoCo measures the principal point from the middle, left and up.
         view = (f'sensorsize="{_SENSOR_M} {_SENSOR_M * HEIGHT / WIDTH}" '
                 f'resolution="{WIDTH} {HEIGHT}" focalpixel="{numbers([lens.focal_px] * 2)}" '
                 f'principalpixel="{numbers([-lens.centre[0], -lens.centre[1]])}"')
@@ -91,9 +85,9 @@ def camera(spec: SceneSpec) -> str:
 
 def distractors(spec: SceneSpec, rides: bool) -> str:
     """
-    Write things that nothing touches.
+    Write the distractors, which have no contacts.
 
-    :param rides: whether to write those in the belt's frame, or those in the world's.
+    :param rides: whether to write those on the belt, or those beside it.
     """
     start = spec.object.x - spec.motion.travel(DECISION_S) if rides else 0.0
     return '\n    '.join(

@@ -1,4 +1,4 @@
-"""What a domain decides about a scene: look, camera, sensor, and factors of the physics."""
+"""Draw look, camera, sensor and physics factors of a scene from its domain."""
 
 import colorsys
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ CAMERA_X_M = 0.03
 # Beside the belt (half as wide: 0.11 m) and in view.
 _BESIDE_M = (0.15, 0.22)
 _FLOOR_Z_M = -0.06
-# Further from the object, along the belt, than the open gripper reaches.
+# Distance from the object along the belt that the open gripper does not reach.
 _CLEAR_M = 0.17
 _ROLLED_S = 2.0
-# Of one colour channel, 0 to 1, between object and belt; and draws after which any will do.
+# Smallest difference of a colour channel, 0 to 1, between object and belt; number of draws.
 _LEAST_CONTRAST = 0.2
 _DRAWS = 20
 
@@ -24,11 +24,11 @@ _DRAWS = 20
 @dataclass(frozen=True)
 class Physics:
     """
-    How a scene's physics differs from what was drawn for its object.
+    Factors by which a scene's physics differs from the draws of its object.
 
     :ivar mass: factor of the object's mass, and ``friction`` of its friction; ``ObjectSpec``
         holds them already.
-    :ivar latency_s: time from a frame's stamp until the gripper starts on what it showed.
+    :ivar latency_s: time from a frame's stamp until the gripper starts to move, seconds.
     """
 
     mass: float = 1.0
@@ -38,13 +38,13 @@ class Physics:
 
 def surround(spec):
     """
-    Draw all that the domain of a scene decides; the object's shape and motion stay.
+    Draw everything that depends on the domain; the object's shape and motion do not.
 
-    Each factor draws from a generator of its own, in the same order whatever the ranges are, so
-    that shifting one factor leaves the others' draws as they are.
+    Each factor has its own random generator and a fixed order of draws, so that shifting one
+    factor does not change the draws of the others.
 
     :param spec: the :class:`~moss_perception.simulation.scene.SceneSpec` of a scene.
-    :returns: it, with look, mount, lens, sensor, physics, and the object's colour, mass and
+    :returns: the scene with look, mount, lens, sensor, physics, and the object's colour, mass and
         friction replaced.
     """
     domain, seed = spec.domain, spec.seed
@@ -70,7 +70,7 @@ def _look(domain: Domain, draw: dict) -> tuple:
     tint = 1 + colours.uniform(-1, 1, 3) * domain.tint
     belt_tint = 1 + colours.uniform(-1, 1, 3) * domain.belt_tint
     floor = _color(colours, domain.floor_saturation, domain.floor_brightness)
-    color = _told_from(belt * belt_tint, colours, domain)
+    color = _visible_color(belt * belt_tint, colours, domain)
     lamps, ambient = _lamps(domain, draw['light'])
     return Look(
         belt=belt, belt_contrast=textures.uniform(*domain.belt_contrast),
@@ -83,8 +83,9 @@ def _look(domain: Domain, draw: dict) -> tuple:
     ), color
 
 
-def _told_from(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
-    """Draw the object's colour until it can be told from the belt's: nobody grasps the unseen."""
+def _visible_color(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
+    """Draw the colour of the object until it differs visibly from the belt."""
+    color = ()
     for _ in range(_DRAWS):
         color = _color(rng, domain.object_saturation, domain.object_brightness)
         if np.abs(color - belt).max() >= _LEAST_CONTRAST:

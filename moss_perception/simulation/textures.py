@@ -15,8 +15,9 @@ def photographic(rng: np.random.Generator, height: int, width: int, slope: float
     """
     Draw a texture with edges whose amplitude falls with frequency as in photographs.
 
-    Overlapping leaves of all sizes give the phases, and so the edges; the amplitude is set to
-    ``frequency ** -slope``. Luminance varies most, so the colour channels are correlated.
+    Overlapping discs of all sizes give the phases, and so the edges (dead leaves model); the
+    amplitude is set to ``frequency ** -slope``. Luminance varies most, so the colour channels are
+    correlated.
 
     :param slope: about 1 for photographs.
     :returns: shape ``(height, width, 3)``, RGB, of mean 0; its luminance of variance 1.
@@ -26,7 +27,8 @@ def photographic(rng: np.random.Generator, height: int, width: int, slope: float
     for radius in radii:
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(radius) + 1, int(radius * rng.uniform(0.4, 1)) + 1)
-        cv2.ellipse(leaves, centre, axes, rng.uniform(0, 180), 0, 360, rng.normal(0, 1, 3), -1)
+        cv2.ellipse(leaves, centre, axes, rng.uniform(0, 180), 0, 360,
+                    rng.normal(0, 1, 3).tolist(), -1)
     spectrum = np.fft.rfft2(leaves, axes=(0, 1))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
@@ -38,7 +40,7 @@ def photographic(rng: np.random.Generator, height: int, width: int, slope: float
 
 
 def belt(look: Look) -> bytes:
-    """Draw the belt's texture as PNG; its width, and its height at most, cover 0.4 m of belt."""
+    """Draw the texture of the belt as PNG; its width covers 0.4 m of the belt."""
     rng = np.random.default_rng(look.texture_seed)
     if look.texture == 'photographic':
         drawn = photographic(rng, 256, 256, look.slope)
@@ -49,16 +51,16 @@ def belt(look: Look) -> bytes:
     for column in rng.integers(0, 250, rng.integers(0, 4)):
         seams[:, column:column + 5] += rng.choice((-1.0, 1.0))
     level = look.belt * (1 + look.belt_contrast * (blotches + grain + seams))
-    tint = (1 + rng.uniform(-0.12, 0.12, 3))[::-1]  # drawn as blue, green, red
+    tint = (1 + rng.uniform(-0.12, 0.12, 3))[::-1]  # drawn in the order blue, green, red
     return _png(level[..., None] * tint * look.belt_tint)
 
 
 def cover(look: Look, contrast: float, part: int) -> bytes:
     """
-    Draw what modulates a colour, as PNG of 128 x 128.
+    Draw a texture that modulates a colour, as PNG of 128 x 128 pixels.
 
     :param contrast: standard deviation relative to the mean.
-    :param part: tells apart the things of one scene.
+    :param part: number of the textured part of a scene.
     """
     rng = np.random.default_rng([look.texture_seed, part])
     return _png(0.8 * (1 + contrast * photographic(rng, 128, 128, look.slope)))

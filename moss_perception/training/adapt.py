@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.readout import Evidence, Readout
-from moss_perception.training.calibration import fit_scale, minimise
+from moss_perception.training.calibration import fit_scale_and_shift, minimise
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ def fit_calibration(readout: Readout, evidence: Evidence) -> Readout:
 
     These are the most probable scale and shift, given the outcomes: few attempts change little.
     """
-    return readout.changed(*fit_scale(readout.logits(evidence), evidence.outcomes, shift=True))
+    return readout.changed(
+        *fit_scale_and_shift(readout.logits(evidence), evidence.outcomes))
 
 
 def fit_head(readout: Readout, evidence: Evidence, seed: int = 0) -> Readout:

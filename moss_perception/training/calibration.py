@@ -1,4 +1,4 @@
-"""Calibration: one scale, and a shift if asked for, that make probabilities fit frequencies."""
+"""Calibration from a few labels: the scale and shift of all logits, and a minimiser."""
 
 from collections.abc import Callable
 
@@ -13,29 +13,15 @@ import torch.nn.functional as F
 _SCALE_PRIOR, _SHIFT_PRIOR = 0.7, 1.0
 
 
-def fit_temperature(logits: Tensor, outcomes: Tensor) -> float:
+def fit_scale_and_shift(logits: Tensor, outcomes: Tensor) -> tuple[float, float]:
     """
-    Find the temperature of least cross-entropy on held-out grasps.
+    Find the most probable scale and shift of logits.
 
-    :param logits: float tensor, shape ``(N, M)``, at temperature 1.
-    :param outcomes: float tensor of 0 and 1, shape ``(N,)``.
-    :returns: temperature in [0.05, 20], by which logits are to be divided.
-    :raises ShapeError: if the lengths differ.
-    """
-    scale, _ = fit_scale(logits, outcomes)
-    return min(max(1 / scale, 0.05), 20.0)
-
-
-def fit_scale(logits: Tensor, outcomes: Tensor, *,
-              shift: bool = False) -> tuple[float, float]:
-    """
-    Find the scale of least cross-entropy, or with ``shift`` the most probable scale and shift.
+    With few outcomes a prior keeps them near 1 and 0.
 
     :param logits: float tensor, shape ``(N, M)``.
     :param outcomes: float tensor of 0 and 1, shape ``(N,)``.
-    :param shift: also find what to add to the scaled logits. Both then have a prior, so that few
-        outcomes change little.
-    :returns: the scale, above 0, and the shift, 0 if it is not asked for.
+    :returns: the scale, above 0, and the shift.
     :raises ShapeError: if the lengths differ.
     """
     if logits.dim() != 2 or outcomes.shape != logits.shape[:1]:
@@ -43,16 +29,14 @@ def fit_scale(logits: Tensor, outcomes: Tensor, *,
                          f'and {tuple(outcomes.shape)}')
     start, outcomes = logits.double(), outcomes.double()
 
-    def loss(log_scale: Tensor, *shifts: Tensor) -> Tensor:
-        probability, _ = ensemble_probability(start * log_scale.exp() + sum(shifts))
-        if not shifts:
-            return F.binary_cross_entropy(probability, outcomes)
+    def loss(log_scale: Tensor, shift: Tensor) -> Tensor:
+        probability, _ = ensemble_probability(start * log_scale.exp() + shift)
         # A prior weighs as much as it does beside any number of outcomes: they are summed.
-        prior = (log_scale / _SCALE_PRIOR).square() + (shifts[0] / _SHIFT_PRIOR).square()
+        prior = (log_scale / _SCALE_PRIOR).square() + (shift / _SHIFT_PRIOR).square()
         return F.binary_cross_entropy(probability, outcomes, reduction='sum') + 0.5 * prior
 
-    found = minimise(loss, *torch.zeros(1 + shift, dtype=torch.float64))
-    return float(found[0].exp()), float(found[1]) if shift else 0.0
+    log_scale, shift = minimise(loss, *torch.zeros(2, dtype=torch.float64))
+    return float(log_scale.exp()), float(shift)
 
 
 def minimise(loss: Callable[..., Tensor], *starts: Tensor) -> list[Tensor]:

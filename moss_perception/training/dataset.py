@@ -110,8 +110,8 @@ class GraspClips(Dataset):
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         candidates = sample.candidates.astype(np.float64)
         places = _empty_places(sample.candidates, camera, self.empty, generator)
-        mask = np.append(sample.mask, np.ones(len(places), bool))
-        labels = np.append(np.where(sample.mask, sample.labels, 0), np.zeros(len(places)))
+        mask = np.append(sample.labelled, np.ones(len(places), bool))
+        labels = np.append(np.where(sample.labelled, sample.labels, 0), np.zeros(len(places)))
         grasps = encode_candidates(np.concatenate([candidates, places]), camera, transform,
                                    self.config)
         grasps, labels, mask = _seen_only(sample, grasps, labels, mask)
@@ -132,6 +132,7 @@ class GraspClips(Dataset):
         number, span = self.sample_index(index), self.config.frames_seen
         sample = self.samples[number]
         if index >= len(self.samples):
+            assert sample.attempt is not None  # sample_index counts only those that have one
             sample = sample.during(int(generator.integers(len(sample.attempt.jpegs))))
         elif self._decoded is not None:
             images = self._decoded.images[number]

@@ -43,9 +43,10 @@ def decode_clips(samples: Sequence[Sample], config: ModelConfig, *, file: Path |
     images = _make((len(samples), span, side, side, 3), file, limit)
     cameras = []
     for sample, places in zip(samples, images, strict=True):
+        fit = np.eye(3)
         for frame, place in zip(sample.clip(span, config.frame_rate_hz), places, strict=True):
             place[:], (scale, right, down) = letterbox(frame, side)
-        fit = np.array([[scale, 0, right], [0, scale, down], [0, 0, 1]])
+            fit = np.array([[scale, 0, right], [0, scale, down], [0, 0, 1]])
         camera = sample.camera
         cameras.append(replace(camera, width=side, height=side, matrix=fit @ camera.matrix))
     return DecodedClips(images, cameras)

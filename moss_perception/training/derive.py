@@ -8,8 +8,8 @@ from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graphs_beside, replace_files
+from moss_perception.models.network import Network
 from moss_perception.runtime.ood import TrainingDistribution
-from torch import nn
 
 
 def refuse_existing(out: Path) -> None:
@@ -40,7 +40,7 @@ def refuse_shipped(path: Path) -> None:
                           'package and are never replaced: expected another folder')
 
 
-def write_derived(out: Path, network: nn.Module, notes: dict,
+def write_derived(out: Path, network: Network, notes: dict,
                   distribution: TrainingDistribution | None, graphs: bool = True) -> str:
     """
     Write a checkpoint and its graphs beside others, and enter their digests into SHA256SUMS.

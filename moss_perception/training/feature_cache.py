@@ -5,13 +5,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
+from moss_perception.models.layers.reading import GraspReader
+from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, GraspClips
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -38,19 +40,20 @@ class FeatureCache(Dataset):
         images themselves; or if the folder holds features of something else or can't be written.
     """
 
-    def __init__(self, clips: GraspClips, network: nn.Module,
+    def __init__(self, clips: GraspClips, network: Network,
                  folder: str | Path, workers: int = 0):
         # A model of another package need not have this package's backbone.
         if getattr(network, 'needs_images', True):
             raise ConfigError(f'model {network.config.model!r} needs the images themselves: '
                               'expected a training without a feature cache')
-        if network.backbone.frozen < _STAGES:
-            raise ConfigError(f'a feature cache with frozen_stages={network.backbone.frozen} is '
+        reader = cast(GraspReader, network)
+        if reader.backbone.frozen < _STAGES:
+            raise ConfigError(f'a feature cache with frozen_stages={reader.backbone.frozen} is '
                               f'not allowed: expected {_STAGES} or more, whose features it holds')
-        self._clips, self._network, self._folder = clips, network, Path(folder)
+        self._clips, self._network, self._folder = clips, reader, Path(folder)
         self._workers = workers
         self._maps, self._others = np.empty(0), {}
-        self._claim(_digest(clips, network))
+        self._claim(_digest(clips, reader))
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -116,7 +119,7 @@ class FeatureCache(Dataset):
         # Another training may do the same: the last one wins, with the same numbers.
         partial = [_partial(path) for path in (maps, others)]
         values: list[Sequence[torch.Tensor]] = []
-        written = None
+        written: np.ndarray | None = None
         loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
         for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
             found = _see(self._network, torch.stack([clip.images for clip in items]))
@@ -126,8 +129,9 @@ class FeatureCache(Dataset):
                                                     (len(self), *found.shape[1:]))
             written[len(values):len(values) + len(found)] = found
             values += [rest for _, *rest in items]
+        assert isinstance(written, np.memmap)  # there are clips
         written.flush()
-        padded = {name: pad_sequence(column, batch_first=True).numpy()
+        padded: Any = {name: pad_sequence(list(column), batch_first=True).numpy()
                   for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
         np.savez(partial[1], count=[len(grasps) for grasps, *_ in values], **padded)
         partial[0].replace(maps)
@@ -144,7 +148,7 @@ class FeaturesInMemory(Dataset):
     :param network: whose backbone is used, in evaluation mode.
     """
 
-    def __init__(self, clips: GraspClips, network: nn.Module):
+    def __init__(self, clips: GraspClips, network: GraspReader):
         network.eval()
         self._items: list[Clip] = []
         for items in DataLoader(clips, 2 * _CLIPS, collate_fn=list):
@@ -160,12 +164,12 @@ class FeaturesInMemory(Dataset):
 
 
 @torch.no_grad()
-def _see(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _see(network: GraspReader, images: torch.Tensor) -> torch.Tensor:
     """Turn uint8 ``(N, T, S, S, 3)`` into float32 ``(N, T, H, W, C)``."""
     return network.fine_maps(images.to(network.mean.device)).movedim(2, -1)
 
 
-def frozen_digest(network: nn.Module) -> str:
+def frozen_digest(network: GraspReader) -> str:
     """Identify a backbone by the weights that compute the maps of stride 4, and by its input."""
     digest = hashlib.sha256(repr((network.config.mean, network.config.std)).encode())
     for stage in network.backbone.stages[:_STAGES]:
@@ -188,7 +192,7 @@ def _partial(path: Path) -> Path:
     return path.with_name(f'.{os.getpid()}_{path.name}')
 
 
-def _digest(clips: GraspClips, network: nn.Module) -> str:
+def _digest(clips: GraspClips, network: GraspReader) -> str:
     """Identify features by the weights that compute them, and by all that the items depend on."""
     config = network.config
     digest = hashlib.sha256(repr((
@@ -202,7 +206,7 @@ def _digest(clips: GraspClips, network: nn.Module) -> str:
 
 def _add(digest, sample: Sample) -> None:
     """Add all of a sample that an item may depend on: images, labels, and where things are."""
-    parts = [sample.candidates, np.where(sample.mask, sample.labels, 0), sample.mask,
+    parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
              sample.times_ns, sample.matrix, sample.distortion, sample.track]
     jpegs, attempt = sample.jpegs, sample.attempt
     if attempt is not None:

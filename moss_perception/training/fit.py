@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 import logging
 from pathlib import Path
 
+from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
+from moss_perception.models.network import Network
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
 from moss_perception.training.decoded import decode_clips
 from moss_perception.training.derive import refuse_shipped
@@ -20,13 +21,12 @@ from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.initial import start_from
 from moss_perception.training.memory import keep_freed_memory
-from moss_perception.training.novelty import learn_distribution
+from moss_perception.training.ood import learn_distribution
 from moss_perception.training.recipe import Recipe
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import torch
-from torch import nn
 
 _LOG = logging.getLogger('train')
 
@@ -100,7 +100,7 @@ def fit(plan: Plan, samples: Sequence[Sample]) -> str:
 
 def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample], Settings]:
     """Leave out what has no label, and settle which losses the samples allow."""
-    labelled = [sample for sample in samples if sample.mask.any()]
+    labelled = [sample for sample in samples if sample.labelled.any()]
     if len(labelled) < len(samples):
         _LOG.warning('%d of %d samples have no labelled candidate and are left out',
                      len(samples) - len(labelled), len(samples))
@@ -145,6 +145,7 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
     with _spill_files(plan.run, group) as (used_file, held_out_file):
         clips = _clips(plan, used, trainer, used_file)
         if plan.only_cache:
+            assert isinstance(clips, FeatureCache)  # Plan refuses it without a folder
             clips.make(recipe.epochs)
             return ''
         checked = GraspClips(held_out, config, decode_clips(held_out, config, file=held_out_file))
@@ -188,7 +189,8 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
            notes: dict) -> str:
     """Calibrate, fit the OOD statistics for a checkpoint to be deployed, and write it."""
     network, recipe = trainer.network, trainer.recipe
-    temperature = fit_temperature(*predict(network, held_out, recipe.batch, trainer.device))
+    logits, outcomes = predict(network, held_out, recipe.batch, trainer.device)
+    temperature = fit_temperature(logits.numpy(), outcomes.numpy())
     network.config = replace(network.config, temperature=temperature)
     statistics = _learn_distribution(network, samples, recipe) if plan.deploy else None
     seeds = [sample.seed for sample in samples if sample.seed is not None]
@@ -200,7 +202,7 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     return digest
 
 
-def _learn_distribution(network: nn.Module, samples: list[Sample],
+def _learn_distribution(network: Network, samples: list[Sample],
                         recipe: Recipe) -> dict[str, np.ndarray] | None:
     """Fit the training distribution; too few samples cost a warning."""
     if not network.config.context_channels:

@@ -87,7 +87,8 @@ def read_settings(path: str | Path) -> Settings:
     settings = Settings(name, _fields(path, 'network', values.get('network'), kind, _MEASURED),
                         _fields(path, 'training', values.get('training'), Recipe, set()), model)
     try:
-        settings.config(), settings.recipe()
+        settings.config()
+        settings.recipe()
     except ConfigError as error:
         raise ConfigError(f'{path}: {error}') from error
     return settings

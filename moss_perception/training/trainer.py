@@ -9,6 +9,7 @@ import time
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
+from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.distributed import Group
 from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
@@ -18,7 +19,6 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
-from torch import nn
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -39,7 +39,7 @@ class Trainer:
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, folder: str | Path,
+    def __init__(self, network: Network, recipe: Recipe, folder: str | Path,
                  device: str = 'cpu', group: Group | None = None, workers: int = 0):
         self.group = group or Group(device)
         if recipe.batch < self.group.size:
@@ -202,7 +202,7 @@ class Trainer:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, clips: Clips, batch: int = 8,
+def predict(network: Network, clips: Clips, batch: int = 8,
             device: str = 'cpu', used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Score all labelled grasps of some clips.

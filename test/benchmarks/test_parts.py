@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.pages import names
+from study.table import blocks
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 
@@ -136,7 +136,7 @@ def test_a_quick_run_is_not_reported(tmp_path):
 
 def test_every_table_that_the_page_asks_for_is_one_that_a_benchmark_makes():
     page = (BENCHMARKS.parent / 'docs' / 'performance.md').read_text()
-    for name, what in names(page):
+    for name, what in blocks(page):
         if name == 'all' or what in ('targets', 'machine'):
             continue
         sources = ''.join(path.read_text() for path in (

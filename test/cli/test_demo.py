@@ -129,7 +129,7 @@ def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_
         a['decision_ns'] for a in summary['attempts']]
     latency = summary['latency']
     assert latency['frames'] == 10 and 0 < latency['p50_ms'] <= latency['p95_ms'] < 60_000
-    assert summary['orders'] == '1,2,3'
+    assert summary['budget_level'] == '1,2,3'
     assert summary['model_sha256'] in (model.parent / 'SHA256SUMS').read_text()
     assert summary['machine']['cpu'] and summary['machine']['versions']['numpy']
     for name in ('scores.png', 'contact_sheet.png'):

@@ -89,7 +89,7 @@ def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path
 
 
 @pytest.mark.parametrize('arguments', [
-    [], ['bag', '--scenes', 'x'], ['bag', '--yardstick'], ['--scenes', 'x', '--report', 'y'],
+    [], ['bag', '--scenes', 'x'], ['bag', '--baseline'], ['--scenes', 'x', '--report', 'y'],
     ['bag', '--domain', 'real'], ['--scenes', 'x', '--model', 'a', 'b'],
     ['--scenes', 'x', '--domain', 'sim=bag']])
 def test_what_does_not_fit_together_is_a_usage_error(arguments):

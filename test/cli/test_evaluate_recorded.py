@@ -16,6 +16,10 @@ FRAMES, DECISION = 8, 5
 
 @pytest.fixture
 def bag(tmp_path, tiny_checkpoint):
+    return write_bag(tmp_path, tiny_checkpoint, budget_level='1,2')
+
+
+def write_bag(tmp_path, tiny_checkpoint, **diagnostics):
     """Write four attempts; in the last none was executed."""
     with RecordingWriter(tmp_path / 'bag') as writer:
         outputs = OutputsWriter(writer)
@@ -33,9 +37,9 @@ def bag(tmp_path, tiny_checkpoint):
             writer.outcome('over', attempt=attempt + 1, start_ns=at[0], decision_ns=at[DECISION],
                            end_ns=at[7], success=attempt in (0, 2), domain='real', motion='',
                            object='', executed=executed, candidate=1 if executed else None)
-        outputs.diagnostics(at[7], frames='32', scored='32', orders='1,2', engine='onnxruntime',
+        outputs.diagnostics(at[7], frames='32', scored='32', engine='onnxruntime',
                             threads='1', model_sha256=file_sha256(tiny_checkpoint),
-                            topic='/image/compressed')
+                            topic='/image/compressed', **diagnostics)
     return tmp_path / 'bag'
 
 
@@ -52,6 +56,19 @@ def test_recorded_scores_become_a_report_and_not_executed_attempts_are_counted_a
     assert (values['engine'], values['model'][:11]) == ('onnxruntime', 'checkpoint ')
     page = (tmp_path / 'report' / 'report.html').read_text()
     assert 'no grasp was executed' in page
+
+
+@pytest.mark.parametrize(('diagnostics', 'words'), [
+    ({'model': 'moss_grasp', 'budget_level': '1,2'}, 'model type moss_grasp, budget level 1,2'),
+    ({'model': 'flow_grasp', 'budget_level': 'all'}, 'model type flow_grasp, budget level all'),
+    ({'model': 'moss_grasp', 'orders': '1,2', 'orders_wanted': '1,2'},
+     'model type moss_grasp, budget level 1,2')])
+def test_the_model_and_its_budget_level_are_told_by_name_of_old_recordings_too(
+        tmp_path, tiny_checkpoint, capsys, diagnostics, words):
+    bag = write_bag(tmp_path, tiny_checkpoint, **diagnostics)
+    assert moss(['evaluate', str(bag), '--scores', 'recorded', '--report', str(tmp_path)]) == 0
+    assert words in capsys.readouterr().out
+    assert f'one thread, {words}.' in (tmp_path / 'report.html').read_text()
 
 
 def test_the_checkpoint_that_was_running_is_named_or_another_one_refused(

@@ -30,8 +30,8 @@ def records(tmp_path):
         for domain, (held, unexecuted) in zip(('sim', 'shifted'), runs, strict=True):
             paths.append(tmp_path / f'{name}_{domain}.json')
             write_evaluation(paths[-1], Evaluation(
-                f'{name}.safetensors', name * 64, 1.0, 'onnxruntime', 1, 3,
-                (run(domain, held, unexecuted, number),)))
+                f'{name}.safetensors', name * 64, 1.0, 'onnxruntime', 1, 'moss_grasp',
+                '1,2,3', (run(domain, held, unexecuted, number),)))
     return [str(path) for path in paths]
 
 

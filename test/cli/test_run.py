@@ -87,12 +87,12 @@ def test_jobs_wait_for_the_starter(system):
 
 
 def test_an_early_job_does_not_wait_and_is_waited_for(system):
-    flag = system.folder / 'up'
-    system.add('watcher', JOB, (f'import time\nopen({str(flag)!r}, "w")\ntime.sleep(1.5)\n'
+    up, done = system.folder / 'up', system.folder / 'done'
+    wait = 'import os, time\nwhile not os.path.exists({!r}): time.sleep(0.01)\n'.format
+    system.add('watcher', JOB, (f'open({str(up)!r}, "w")\n{wait(str(done))}time.sleep(0.5)\n'
                                 'print("seen")'), early=True)
-    system.add('starter', STARTER, (
-        f'import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)'))
-    system.add('job', JOB, 'print("played")')
+    system.add('starter', STARTER, wait(str(up)))
+    system.add('job', JOB, f'print("played", flush=True)\nopen({str(done)!r}, "w")')
     assert system.supervisor().start().wait(timeout_s=30) == 0
     lines = [line for _, line in system.lines]
     assert lines.index('played') < lines.index('seen')

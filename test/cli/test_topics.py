@@ -43,7 +43,7 @@ def test_of_a_recording_that_is_cut_off_the_images_are_found(factory, make_bag, 
 
 
 @pytest.mark.parametrize(('recorded', 'name', 'transport', 'words'), [
-    (['/image/compressed*'], 'image', 'raw', 'are compressed: expected raw ones'),
+    (['/image/compressed*'], 'image', 'raw', 'are compressed: expected raw images'),
     (['/a', '/b'], 'image', '', 'several image topics'),
     (['/a'], '/b', '', 'no images on /b; expected one of /a'),
 ])

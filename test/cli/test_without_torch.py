@@ -50,15 +50,15 @@ def test_a_model_is_evaluated(run, scenes, tiny_checkpoint):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result['engine'], result['attempts']) == ('onnxruntime', 16)
-    assert set(result['arms']) == {'orders 1', 'orders 1,2', 'orders 1,2,3',
-                                   'all orders, frozen clip'}
-    # Each arm scores otherwise.
-    assert len({arm['brier'] for arm in result['arms'].values()}) == 4
-    last = result['arms']['orders 1,2,3']
+    assert set(result['variants']) == {'orders 1', 'orders 1,2', 'orders 1,2,3',
+                                       'orders 1,2,3, frozen clip'}
+    # Each variant scores differently.
+    assert len({one['brier'] for one in result['variants'].values()}) == 4
+    last = result['variants']['orders 1,2,3']
     assert result['brier'] == last['brier']
     assert last['chosen_success']['model'] == result['chosen_success']['model']
-    for arm in result['arms'].values():
-        chosen = arm['chosen_success']
+    for one in result['variants'].values():
+        chosen = one['chosen_success']
         assert 0 <= chosen['low'] <= chosen['model'] <= chosen['high'] <= 1
 
 

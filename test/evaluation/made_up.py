@@ -44,8 +44,8 @@ def make_bag(domain, count=60, seed=0, skill=1.6, offset=0.0, outcomes=None, **c
 
 def make_evaluation(*bags, model='grasp_moss.safetensors', temperature=1.4):
     """Put recordings together."""
-    return Evaluation(model, f'{sum(map(ord, model)):064x}', temperature, 'onnxruntime', 2, 3,
-                      bags)
+    return Evaluation(model, f'{sum(map(ord, model)):064x}', temperature, 'onnxruntime', 2,
+                      'moss_grasp', '1,2,3', bags)
 
 
 def draw_images(bag, stamps):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 
-def sample(scored, inference, shift='no', novelty='0.400'):
-    return {'scored': str(scored), 'inference_p50_ms': str(inference), 'novelty': novelty,
+def sample(scored, inference, shift='no', ood_score='0.400'):
+    return {'scored': str(scored), 'inference_p50_ms': str(inference), 'ood_score': ood_score,
             'age_p50_ms': '30.0', 'out_of_distribution': shift}
 
 
@@ -26,8 +26,8 @@ def test_samples_since_which_nothing_was_scored_do_not_count():
     assert found['inference_p50_ms'] == 2 and found[OUT] == 1
 
 
-def test_without_novelty_the_shift_is_not_known():
-    assert np.isnan(summarise_diagnostics([sample(5, 2, novelty='nan')])[OUT])
+def test_without_an_ood_score_the_shift_is_not_known():
+    assert np.isnan(summarise_diagnostics([sample(5, 2, ood_score='nan')])[OUT])
     assert all(np.isnan(value) for value in summarise_diagnostics([]).values())
 
 

@@ -37,7 +37,7 @@ def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
     assert 'diagnostics' not in fill('played', values([bag]))
     assert as_values(bag)['diagnostics'] is None
     told = summarise_diagnostics([{
-        'scored': '9', 'novelty': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
+        'scored': '9', 'ood_score': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
         'inference_p50_ms': '4.50', 'inference_p95_ms': '7.5', 'age_p95_ms': '31.5'}])
     live = replace(bag, pace='live', told=told, latency_ms=np.zeros(0))
     text = fill('played', values([live]))

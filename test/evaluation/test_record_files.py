@@ -27,7 +27,8 @@ def evaluation():
                     (UnmatchedOutcome(7, 'x'),), ('y', 'z'), 0.25, 3,
                     '1x', True, np.array([7.5]), 'same',
                     {10**18 + 1: b'\xff\xd8\x00'}, {'decode_p50_ms': 0.1})
-    return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 3, (bag,))
+    return Evaluation('m.safetensors', 'ab' * 32, 1.1, 'onnxruntime', 2, 'moss_grasp',
+                      '1,2,3', (bag,))
 
 
 def assert_same(first, second):
@@ -65,6 +66,23 @@ def test_a_file_from_before_there_were_pictures_has_none(evaluation, tmp_path):
     del values['bags'][0]['pictures']
     (tmp_path / 'x.json').write_text(json.dumps(values))
     assert read_evaluation(tmp_path / 'x.json').bags[0].pictures == {}
+
+
+@pytest.mark.parametrize(('orders', 'level'), [(3, '1,2,3'), (1, '')])
+def test_a_file_from_before_budget_levels_and_ood_scores_is_read(
+        evaluation, tmp_path, orders, level):
+    write_evaluation(tmp_path / 'x.json', evaluation)
+    values = json.loads((tmp_path / 'x.json').read_text())
+    del values['model_type'], values['budget_level']
+    values['orders'] = orders
+    for attempt in values['bags'][0]['attempts']:
+        del attempt['ood_score']
+        attempt['novelty'] = 0.5
+    (tmp_path / 'x.json').write_text(json.dumps(values))
+    found = read_evaluation(tmp_path / 'x.json')
+    assert (found.model_type, found.budget_level) == ('', level)
+    assert found.network == (f'budget level {level}' if level else '')
+    assert [one.ood_score for one in found.bags[0].attempts] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize('text', [

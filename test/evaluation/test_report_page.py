@@ -101,7 +101,7 @@ def test_the_page_has_each_section_once_and_its_links_lead_there(both):
     assert len(page.ids) == len(set(page.ids))
     assert {link[1:] for link in page.links if link.startswith('#')} == set(page.ids)
     assert set(page.ids) == {'counted', 'quality', 'factors', 'calibration', 'scores', 'early',
-                             'novelty', 'checkpoints', 'strips', 'recordings'}
+                             'ood', 'checkpoints', 'strips', 'recordings'}
 
 
 def test_names_from_outside_are_escaped(both):
@@ -292,14 +292,14 @@ def test_a_file_in_the_way_and_wrong_arguments_are_refused(made_up, tmp_path):
 def test_the_shift_monitor_is_measured_against_the_reference(made_up, tmp_path):
     sim, real = made_up.make_bag('sim', 20), made_up.make_bag('real', 10)
     bags = []
-    for bag, novelties in ((sim, [0.5] * 18 + [1.5] * 2), (real, [0.8] * 5 + [2.0] * 5)):
-        attempts = [AttemptRecord(**{**vars(one), 'novelty': value})
-                    for one, value in zip(bag.attempts, novelties, strict=True)]
+    for bag, ood_scores in ((sim, [0.5] * 18 + [1.5] * 2), (real, [0.8] * 5 + [2.0] * 5)):
+        attempts = [AttemptRecord(**{**vars(one), 'ood_score': value})
+                    for one, value in zip(bag.attempts, ood_scores, strict=True)]
         bags.append(type(bag)(**{**vars(bag), 'attempts': tuple(attempts)}))
     verdict = write_report([made_up.make_evaluation(*bags)], tmp_path,
-                           requirements=['novelty_auroc>=0.9', 'false_alarm_rate<=0.1'])
+                           requirements=['ood_auroc>=0.9', 'false_alarm_rate<=0.1'])
     _, values, _ = read(tmp_path)
-    found = values['checkpoints'][0]['domains']['real']['novelty']
+    found = values['checkpoints'][0]['domains']['real']['ood']
     assert found['auroc']['value'] == pytest.approx((5 * 18 + 5 * 20) / 200)
     assert found['false_alarms']['value'] == pytest.approx(0.1)
     assert found['found']['value'] == pytest.approx(0.5)
@@ -324,13 +324,13 @@ def test_attempts_without_a_grasp_are_counted_apart_and_domains_without_a_name_g
     assert [row['correct'] == '' for row in rows] == [n % 3 == 0 for n in range(12)]
 
 
-def test_scores_of_one_moment_alone_make_no_curve_and_unknown_novelty_is_explained(
+def test_scores_of_one_moment_alone_make_no_curve_and_an_unknown_ood_score_is_explained(
         made_up, tmp_path):
     bags = []
     for domain in ('sim', 'shifted'):
         bag = made_up.make_bag(domain, 24)
         # As in a closed loop: the executed grasp is a candidate at its decision only.
-        attempts = [AttemptRecord(**{**vars(one), 'novelty': math.nan, 'scores': np.where(
+        attempts = [AttemptRecord(**{**vars(one), 'ood_score': math.nan, 'scores': np.where(
             one.times_s == 0, one.scores, np.nan)}) for one in bag.attempts]
         bags.append(type(bag)(**{**vars(bag), 'attempts': tuple(attempts)}))
     write_report([made_up.make_evaluation(*bags)], tmp_path)

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 from pathlib import Path
 import sys
+import uuid
 
 from moss_perception.cli.eval_system import evaluation_arguments
 import pytest
@@ -60,10 +61,12 @@ def run(launch_file, *runs):
 
 def system(path, code='pass'):
     """Return a system that notes its start, with a job that must find the service alive."""
-    note = f'open({str(path)!r}, "a").write("up ")'
+    up = str(path.with_name(uuid.uuid4().hex))
+    note = f'open({str(path)!r}, "a").write("up "); open({up!r}, "w")'
+    wait = f'import os, time\nwhile not os.path.exists({up!r}): time.sleep(0.01)'
     return (('server', SERVICE, False, f'{note}; {STAY}'),
             ('watcher', JOB, True, 'import time; time.sleep(0.6)'),
-            ('starter', STARTER, False, 'import time; time.sleep(0.3)'),
+            ('starter', STARTER, False, wait),
             ('job', JOB, False, code))
 
 

@@ -89,7 +89,7 @@ def test_its_stream_equals_its_clip(trained, engine):
     with torch.inference_mode():
         logits, _ = network(clip[None], torch.from_numpy(grasps)[None])
     assert scores.scores[0] == pytest.approx(torch.sigmoid(logits).mean().item(), abs=1e-5)
-    assert 0 < found.score < 1 and np.isfinite(found.novelty)
+    assert 0 < found.score < 1 and np.isfinite(found.ood_score)
 
 
 @pytest.mark.parametrize('engine', ENGINES)

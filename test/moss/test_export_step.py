@@ -108,13 +108,24 @@ def test_the_graph_is_whole_and_has_the_same_gradient_on_large_maps(randomise):
         torch.testing.assert_close(one, other)
 
 
+@pytest.fixture
+def frugal_compiler(tmp_path, monkeypatch):
+    """Compile few and small files, in this process: the cores may be busy."""
+    inductor = pytest.importorskip('torch._inductor.config')
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
+    with inductor.patch({'compile_threads': 1, 'cpp_cache_precompile_headers': False,
+                         'cpp.vec_isa_ok': False}):
+        yield
+
+
 @pytest.mark.skipif(not has_compiler(), reason='torch.compile needs a C++ compiler and Python.h')
-def test_a_compiled_step_equals_the_clip(randomise, clip):
+def test_a_compiled_step_equals_the_clip(frugal_compiler, randomise, clip):
     block = small(randomise, 'mlp', orders=(1,))
     step = torch.compile(block.step, fullgraph=True)
-    state = block.initial_state(2, *SIZE)
     with torch.no_grad():
-        for t in range(clip.shape[1]):
+        # The first frame's state has other strides, and would be compiled for itself.
+        _, state = block.step(clip[:, 0], block.initial_state(2, *SIZE))
+        for t in range(1, clip.shape[1]):
             y, state = step(clip[:, t], state)
         torch.testing.assert_close(y, block(clip)[:, -1], **EXACT)
 

@@ -121,7 +121,7 @@ def played(recorder, harness, recording, path, **parameters):
 def test_scores_in_time_equal_an_offline_replay_of_exactly_what_arrived(
         harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path):
     # One that waits for nothing: in bursts of six samples some are dropped for the newer ones.
-    predictor.fresh(image_transport='compressed', orders='1,2,3')
+    predictor.fresh(image_transport='compressed', budget='1,2,3')
     node = played(recorder, harness, recording, tmp_path / 'run', pace='1x')
     camera = Camera(peer, harness, recording)
     camera.connect()
@@ -141,12 +141,12 @@ def test_scores_in_time_equal_an_offline_replay_of_exactly_what_arrived(
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
     assert record.fates['scored'] < whole.fates['scored']
     assert record.attempts[0].source == 'executed'
-    assert np.isfinite(record.attempts[0].novelty) == np.isfinite(whole.attempts[0].novelty)
+    assert np.isfinite(record.attempts[0].ood_score) == np.isfinite(whole.attempts[0].ood_score)
 
 
 def test_in_lock_step_all_scores_are_those_of_the_offline_evaluation(
         harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path):
-    predictor.fresh(image_transport='compressed', orders='1,2,3')
+    predictor.fresh(image_transport='compressed', budget='1,2,3')
     node = played(recorder, harness, recording, tmp_path / 'run', pace='lock step')
     camera = Camera(peer, harness, recording)
     camera.connect()
@@ -165,7 +165,7 @@ def test_in_lock_step_all_scores_are_those_of_the_offline_evaluation(
 @pytest.mark.parametrize('images', [True, False])
 def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_else(
         harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path, images):
-    predictor.fresh(image_transport='compressed', orders='1,2,3')
+    predictor.fresh(image_transport='compressed', budget='1,2,3')
     node = recorder(out=tmp_path / 'run', images=images, attempts=1)
     harness.wait_for(lambda: 'recording to' in node.output(), 40, 'the recorder')
     camera = Camera(peer, harness, recording)

@@ -47,8 +47,8 @@ def test_the_gates_parameters_are_listed_with_their_defaults(sections):
     assert sections['/**/grasp_gate'] == defaults
 
 
-def test_orders_are_written_as_the_predictor_reads_them(sections):
+def test_the_budget_is_written_as_the_predictor_reads_it(sections):
     names = order_names(3)
-    written = sections['/**/grasp_predictor']['orders']
-    assert parse_level('orders', written, names) is None
-    assert parse_level('orders', '1,2,3', names) == 3
+    written = sections['/**/grasp_predictor']['budget']
+    assert parse_level('budget', written, names) is None
+    assert parse_level('budget', '1,2,3', names) == 3

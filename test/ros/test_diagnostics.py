@@ -95,6 +95,6 @@ def test_values_are_words():
 
 
 def test_a_lasting_shift_is_said_and_worse_comes_first():
-    assert say(strangeness=2.5)[0] == WARN
-    assert say(strangeness=2.5)[1].startswith('out of distribution: novelty 2.50, expected at')
-    assert 'refused 1 of 2' in say(frames=2, refused={'size': 1}, strangeness=2.5)[1]
+    assert say(ood_score=2.5)[0] == WARN
+    assert say(ood_score=2.5)[1].startswith('out of distribution: OOD score 2.50, expected at')
+    assert 'refused 1 of 2' in say(frames=2, refused={'size': 1}, ood_score=2.5)[1]

@@ -9,6 +9,7 @@ from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
+from tiny import tiny_network
 
 pytestmark = pytest.mark.timeout(120)
 WINDOW = 16
@@ -145,7 +146,7 @@ def test_a_missing_graph_fails_in_one_line(start, tiny_checkpoint, tmp_path):
     assert not bench.peer.transition(bench.name, 'configure')
     said = [line for line in bench.process.output().splitlines() if line.strip()]
     graph = graph_path(copy, 'orders_1')
-    assert len(said) == 1 and f'{graph} is not there: run export {copy}' in said[0]
+    assert len(said) == 1 and f'{graph} is not there: run moss export {copy}' in said[0]
 
 
 @pytest.mark.parametrize(('budget_s', 'orders'), [(0.035, '1,2,3'), (0.025, '1,2'), (0.005, '1')])
@@ -154,7 +155,7 @@ def test_auto_runs_the_highest_order_that_the_budget_allows(start, budget_s, ord
     bench.fresh()
     fill(bench)
     _, values = bench.status()
-    assert (values['orders'], values['orders_wanted']) == (orders, orders)
+    assert (values['budget_level'], values['budget_target']) == (orders, orders)
     assert [values[f'cost_ms/{prefix}'] for prefix in ('1', '1,2', '1,2,3')] == [
         '10.000', '20.000', '30.000']
 
@@ -166,11 +167,25 @@ def test_a_checkpoint_that_was_trained_with_all_orders_runs_all_whatever_the_bud
     bench = start('-p', f'model_path:={path}', '-p', 'engine:=torch', '-p',
                   'latency_budget:=0.001')
     bench.fresh()
-    answer = bench.peer.set(bench.name, orders='1,2')[0]
+    answer = bench.peer.set(bench.name, budget='1,2')[0]
     assert not answer.successful and "expected 'auto', '1,2,3'" in answer.reason
     fill(bench)
     _, values = bench.status()
-    assert (values['orders'], values['orders_wanted']) == ('1,2,3', '1,2,3')
+    assert (values['budget_level'], values['budget_target']) == ('1,2,3', '1,2,3')
+
+
+def test_a_model_with_one_level_takes_auto_and_that_levels_name_only(start, tmp_path):
+    path = tmp_path / 'one.safetensors'
+    save_checkpoint(path, tiny_network('flow_grasp'), {})
+    bench = start('-p', f'model_path:={path}', '-p', 'engine:=torch', '-p', 'budget:=[1]')
+    assert not bench.peer.transition(bench.name, 'configure')
+    assert "budget '1' is not allowed: expected 'auto', 'all'" in bench.process.output()
+    bench.fresh(budget='all')
+    late, = bench.peer.set(bench.name, budget='1,2')
+    assert not late.successful and "expected 'auto', 'all'" in late.reason
+    assert bench.peer.set(bench.name, budget='auto')[0].successful
+    _, values = bench.status()
+    assert (values['budget_level'], values['budget_target']) == ('all', 'all')
 
 
 def test_a_budget_that_is_cut_gives_up_an_order_and_a_wider_one_warms_it_up(start):
@@ -180,15 +195,15 @@ def test_a_budget_that_is_cut_gives_up_an_order_and_a_wider_one_warms_it_up(star
     assert bench.peer.set(bench.name, latency_budget=0.025)[0].successful
     assert {bench.send(image(WINDOW + k)) for k in range(2)} == {'scored'}
     _, values = bench.status()
-    assert (values['orders'], values['orders_wanted']) == ('1,2', '1,2')
+    assert (values['budget_level'], values['budget_target']) == ('1,2', '1,2')
     assert bench.peer.set(bench.name, latency_budget=0.1)[0].successful
     bench.send(image(WINDOW + 2))
     _, values = bench.status()
-    assert (values['orders'], values['orders_wanted']) == ('1,2', '1,2,3')
+    assert (values['budget_level'], values['budget_target']) == ('1,2', '1,2,3')
     # The third order's caches and the head's maps fill: as long as a window, at most.
     for k in range(3, 3 + WINDOW):
         bench.send(image(WINDOW + k))
-    assert bench.status()[1]['orders'] == '1,2,3'
+    assert bench.status()[1]['budget_level'] == '1,2,3'
 
 
 def test_what_is_not_finite_is_refused_counted_and_survived(start):

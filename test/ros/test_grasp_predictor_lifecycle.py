@@ -124,7 +124,7 @@ def test_parameters_are_refused_in_the_wrong_phase_and_by_value(unconfigured, ti
     assert peer.set(node.name, device='cpu')[0].successful
 
 
-def test_orders_of_another_type_are_refused_and_the_node_lives_on(unconfigured, tiny_checkpoint):
+def test_a_budget_of_another_type_are_refused_and_the_node_lives_on(unconfigured, tiny_checkpoint):
     node, peer = unconfigured, unconfigured.peer
     values = (1.5, 0.0, True, False, [1.5], [1.0, 2.0], [True], [], None)
     for configured in (False, True):
@@ -132,11 +132,11 @@ def test_orders_of_another_type_are_refused_and_the_node_lives_on(unconfigured, 
             peer.set(node.name, model_path=str(tiny_checkpoint))
             assert peer.transition(node.name, 'configure')
         for value in values:
-            refused, = peer.set(node.name, orders=value)
+            refused, = peer.set(node.name, budget=value)
             assert not refused.successful, value
-            assert 'orders' in refused.reason and "expected 'auto'" in refused.reason
-    assert peer.set(node.name, orders=[1])[0].successful
-    assert peer.set(node.name, orders='auto')[0].successful
+            assert 'budget' in refused.reason and "expected 'auto'" in refused.reason
+    assert peer.set(node.name, budget=[1])[0].successful
+    assert peer.set(node.name, budget='auto')[0].successful
     assert peer.transition(node.name, 'cleanup')
     assert node.process.alive()
 
@@ -187,7 +187,8 @@ def test_raw_images_are_hinted_at_where_compressed_ones_are_awaited(
     ('engine:=foo', "engine='foo' is not allowed: expected one of onnxruntime, torch"),
     ('stride:=0', 'stride=0 is not allowed: expected 1 to 1000'),
     ('max_gap:=soon', "max_gap='soon' is not allowed: expected a number"),
-    ('orders:=1.5', "orders '1.5' is not allowed: expected 'auto'"),
+    ('budget:=1.5', "budget '1.5' is not allowed: expected 'auto'"),
+    ('orders:=[1, 2]', 'is not allowed: expected the parameter budget, which replaces it'),
 ])
 def test_a_start_value_that_is_not_allowed_ends_it_in_one_line(harness, tmp_path, argument, words):
     process = harness.NodeProcess(

@@ -259,15 +259,15 @@ def test_stride_publishes_every_nth_sample(stream):
 
 def test_orders_can_be_lowered_while_running(stream):
     fill(stream)
-    refused, = stream.peer.set(stream.name, orders=[1, 2, 3, 4])
+    refused, = stream.peer.set(stream.name, budget=[1, 2, 3, 4])
     assert not refused.successful and "expected 'auto', '1', '1,2', '1,2,3'" in refused.reason
-    assert stream.peer.set(stream.name, orders=[1])[0].successful
+    assert stream.peer.set(stream.name, budget=[1])[0].successful
     try:
         assert stream.send(image(WINDOW)) == 'scored'
         assert stream.send(image(WINDOW + 1)) == 'scored'
-        _, values = stream.status(lambda _, v: v['orders'] == '1')
+        _, values = stream.status(lambda _, v: v['budget_level'] == '1')
     finally:
-        assert stream.peer.set(stream.name, orders='auto')[0].successful
+        assert stream.peer.set(stream.name, budget='auto')[0].successful
 
 
 def test_a_burst_drops_the_oldest_and_scores_the_newest(stream):

@@ -41,47 +41,62 @@ def change(configured=False, **values):
     ('device', None, 'a string'),
     ('score_threshold', 1.5, '0.0 to 1.0'),
     ('latency_budget', 0.0, '0.001 to 10.0'),
-    ('orders', '2,3', "'auto'"),
-    ('orders', [1, 3], "'auto'"),
-    ('orders', 2, "'auto'"),
-    ('orders', [], "'auto'"),
-    ('orders', True, "'auto'"),
-    ('orders', False, "'auto'"),
-    ('orders', 1.5, "orders '1.5' is not allowed: expected 'auto'"),
-    ('orders', 1.0, "orders '1.0' is not allowed: expected 'auto'"),
-    ('orders', float('nan'), "'auto'"),
-    ('orders', 0.0, "'auto'"),
-    ('orders', array.array('d', [1.0, 2.0]), "orders '1.0,2.0' is not allowed: expected 'auto'"),
-    ('orders', [True, True], "'auto'"),
-    ('orders', [b'\x01'], "'auto'"),
-    ('orders', None, "'auto'"),
+    ('budget', '2,3', "'auto'"),
+    ('budget', [1, 3], "'auto'"),
+    ('budget', 2, "'auto'"),
+    ('budget', [], "'auto'"),
+    ('budget', True, "'auto'"),
+    ('budget', False, "'auto'"),
+    ('budget', 1.5, "budget '1.5' is not allowed: expected 'auto'"),
+    ('budget', 1.0, "budget '1.0' is not allowed: expected 'auto'"),
+    ('budget', float('nan'), "'auto'"),
+    ('budget', 0.0, "'auto'"),
+    ('budget', array.array('d', [1.0, 2.0]), "budget '1.0,2.0' is not allowed: expected 'auto'"),
+    ('budget', [True, True], "'auto'"),
+    ('budget', [b'\x01'], "'auto'"),
+    ('budget', None, "'auto'"),
 ])
 def test_a_refusal_names_value_and_expectation(name, value, expected):
     with pytest.raises(ConfigError) as refusal:
         change(**{name: value})
     assert name in str(refusal.value) and expected in str(refusal.value)
-    shown = repr(value) if name != 'orders' else ''
+    shown = repr(value) if name != 'budget' else ''
     assert shown in str(refusal.value)
 
 
 @pytest.mark.parametrize(('value', 'highest'), [
     ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), ([1, 2], 2), (1, 1),
     (array.array('q', [1, 2]), 2), (['1', '2'], 2)])
-def test_orders_are_auto_or_a_prefix(value, highest):
-    assert change(orders=value).level(order_names(4)) == highest
+def test_the_budget_is_auto_or_a_prefix(value, highest):
+    assert change(budget=value).level(order_names(4)) == highest
 
 
-def test_orders_beyond_the_checkpoint_are_refused():
-    assert change(orders='1,2,3').level(order_names(3)) == 3
+@pytest.mark.parametrize('value', ['auto', 'all', 'large'])
+def test_a_name_is_a_level_only_with_the_model_that_has_it(value):
+    found = change(budget=value)
+    if value == 'large':
+        with pytest.raises(ConfigError, match="budget 'large' .* expected 'auto', 'all'$"):
+            found.level(('all',))
+    else:
+        assert found.level(('all',)) == (1 if value == 'all' else None)
+
+
+def test_a_model_with_one_level_has_no_orders():
+    with pytest.raises(ConfigError, match="budget '1' is not allowed: expected 'auto', 'all'$"):
+        change(budget=[1]).level(('all',))
+
+
+def test_levels_beyond_the_checkpoint_are_refused():
+    assert change(budget='1,2,3').level(order_names(3)) == 3
     with pytest.raises(ConfigError, match="'1,2,3' is not allowed"):
-        change(orders='1,2,3').level(order_names(2))
+        change(budget='1,2,3').level(order_names(2))
 
 
-def test_orders_below_the_shortest_trained_prefix_are_refused():
-    assert change(orders='auto').level(order_names(2), 2) is None
-    assert change(orders='1,2').level(order_names(2), 2) == 2
+def test_levels_below_the_shortest_trained_prefix_are_refused():
+    assert change(budget='auto').level(order_names(2), 2) is None
+    assert change(budget='1,2').level(order_names(2), 2) == 2
     with pytest.raises(ConfigError, match="expected 'auto', '1,2'"):
-        change(orders='1').level(order_names(2), 2)
+        change(budget='1').level(order_names(2), 2)
 
 
 @pytest.mark.parametrize('name', [
@@ -95,7 +110,7 @@ def test_parameters_of_the_configure_phase_are_refused_once_configured(name):
 
 
 @pytest.mark.parametrize(('name', 'value'), [
-    ('score_threshold', 0.25), ('stride', 4), ('orders', '1'), ('latency_budget', 0.2)])
+    ('score_threshold', 0.25), ('stride', 4), ('budget', '1'), ('latency_budget', 0.2)])
 def test_running_parameters_change_at_any_time(name, value):
     assert getattr(change(configured=True, **{name: value}), name) == value
 
@@ -198,3 +213,16 @@ def test_a_bad_start_value_is_named_with_what_was_expected(make_node, name, valu
 def test_an_empty_list_and_none_are_no_names(make_node):
     assert NodeParameters(make_node(Parameter('names')), Three).values.names == ()
     assert NodeParameters(make_node(), Three).values.names == ()
+
+
+def test_an_old_name_is_refused_at_the_start_and_names_the_new_one(make_node):
+    node = make_node(Parameter('amount', value=[1, 2]))
+    with pytest.raises(ConfigError, match='parameter amount=.* is not allowed: expected the '
+                                          'parameter count, which replaces it'):
+        NodeParameters(node, Three, renamed={'amount': 'count'})
+
+
+def test_an_old_name_that_is_not_given_is_no_parameter(make_node):
+    node = make_node()
+    assert NodeParameters(node, Three, renamed={'amount': 'count'}).values == Three()
+    assert not node.has_parameter('amount')

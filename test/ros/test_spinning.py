@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -43,6 +44,21 @@ def test_a_signal_ends_a_node_without_a_traceback(
         node for node, space in peer.node.get_node_names_and_namespaces()
         if space == '/signalled'], 40.0, name)
     process.process.send_signal(number)
+    assert process.wait() == status, process.output()
+    assert 'Traceback' not in process.output()
+
+
+@pytest.mark.parametrize(('name', 'status'), [('grasp_gate', 0), ('moss', 130)])
+def test_the_same_ctrl_c_again_does_not_change_the_status(harness, peer, tmp_path, name, status):
+    process = harness.NodeProcess(
+        tmp_path, name, *OWN.get(name, ()), ros_args=('-r', '__ns:=/signalled'))
+    harness.wait_for(lambda: (NAMES.get(name, name), '/signalled')
+                     in peer.node.get_node_names_and_namespaces(), 40.0, name)
+    # Within the three seconds in which a second signal is the same Ctrl-C.
+    until = time.monotonic() + 2.5
+    while process.alive() and time.monotonic() < until:
+        process.process.send_signal(signal.SIGINT)
+        time.sleep(0.005)
     assert process.wait() == status, process.output()
     assert 'Traceback' not in process.output()
 

@@ -36,20 +36,20 @@ class Machine:
 @pytest.mark.parametrize('text, expected', [
     ('auto', None), ('1', 1), ('1,2', 2), ('[1, 2, 3]', 3), (' 1 , 2 ', 2)])
 def test_a_level_is_read(text, expected):
-    assert parse_level('orders', text, NAMES) == expected
+    assert parse_level('budget', text, NAMES) == expected
 
 
 @pytest.mark.parametrize('text', ['', '2', '1,3', '1,2,3,4', 'all', '1;2'])
 def test_anything_but_a_level_is_refused(text):
-    with pytest.raises(ConfigError, match="orders '.*' .* expected 'auto', '1', '1,2', '1,2,3'"):
-        parse_level('orders', text, NAMES)
+    with pytest.raises(ConfigError, match="budget '.*' .* expected 'auto', '1', '1,2', '1,2,3'"):
+        parse_level('budget', text, NAMES)
 
 
 def test_levels_that_were_not_trained_are_refused():
-    assert parse_level('orders', '1,2', NAMES[:2], 2) == 2
-    assert parse_level('orders', 'auto', NAMES[:2], 2) is None
+    assert parse_level('budget', '1,2', NAMES[:2], 2) == 2
+    assert parse_level('budget', 'auto', NAMES[:2], 2) is None
     with pytest.raises(ConfigError, match="'1' is not allowed: expected 'auto', '1,2'$"):
-        parse_level('orders', '1', NAMES[:2], 2)
+        parse_level('budget', '1', NAMES[:2], 2)
 
 
 def test_orders_go_down_over_budget_as_far_as_is_needed_and_not_below_one():

@@ -149,7 +149,7 @@ def test_the_cost_of_each_prefix_is_measured(engine, reference):
 
 def test_a_missing_graph_is_named_with_what_to_do(copied):
     graph_path(copied, graph_name(2)).unlink()
-    with pytest.raises(CheckpointError, match=r'orders_1_2.onnx is not there: run export .*tiny'):
+    with pytest.raises(CheckpointError, match=r'orders_1_2.onnx is not there: run moss exp'):
         load_engine(str(copied))
     load_engine(str(copied), engine='torch')
 
@@ -182,14 +182,14 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line(copied):
 
 def test_graphs_of_another_checkpoint_are_refused(copied):
     digest = save_checkpoint(copied, tiny_network(), {'trained': 'anew'})
-    with pytest.raises(CheckpointError, match=f'exported from.*expected {digest}; run export'):
+    with pytest.raises(CheckpointError, match=f'exported from.*expected {digest}; run moss exp'):
         load_engine(str(copied))
 
 
 def test_a_graph_of_other_orders_is_refused(copied):
     shutil.copy(graph_path(copied, graph_name(1)), graph_path(copied, graph_name(2)))
     enter(graph_path(copied, graph_name(2)))
-    with pytest.raises(CheckpointError, match=r"'1'}: expected .*'2'}; run export"):
+    with pytest.raises(CheckpointError, match=r"'1'}: expected .*'2'}; run moss export"):
         load_engine(str(copied))
 
 

@@ -163,18 +163,18 @@ def scored(engine):
 
 def test_a_checkpoint_without_a_distribution_gives_no_ood_score(engine):
     assert engine.distribution is None
-    assert all(np.isnan(prediction.novelty) for prediction in scored(engine))
+    assert all(np.isnan(prediction.ood_score) for prediction in scored(engine))
 
 
-def test_a_prediction_has_the_novelty_of_the_newest_map_and_is_less_certain_for_it(knowing):
+def test_a_prediction_has_the_ood_score_of_the_newest_map_and_is_less_certain_for_it(knowing):
     engine = load_engine(str(knowing), engine='torch', threads=1)
     narrow = load_engine(str(knowing), engine='torch', threads=1)
     narrow.distribution = None
     for found, without in zip(scored(engine), scored(narrow), strict=True):
-        assert found.novelty > 1
+        assert found.ood_score > 1
         assert found.score == without.score and np.array_equal(found.scores, without.scores)
         assert found.uncertainties == pytest.approx(
-            inflate_uncertainty(without.uncertainties, found.novelty))
+            inflate_uncertainty(without.uncertainties, found.ood_score))
         assert found.uncertainty > without.uncertainty
 
 

@@ -13,8 +13,7 @@ from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
-from moss_perception.simulation.scene import sample_scene
-from moss_perception.simulation.source import Source
+from moss_perception.simulation.scene import sample_scene, Source
 import numpy as np
 import pytest
 

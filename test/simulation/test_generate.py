@@ -11,7 +11,7 @@ from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import Sample
 from moss_perception.simulation import generate as module
 from moss_perception.simulation.generate import generate
-from moss_perception.simulation.source import Source
+from moss_perception.simulation.scene import Source
 import numpy as np
 import pytest
 
@@ -98,7 +98,7 @@ def test_half_written_shard_is_noticed_and_played_again(tmp_path, pool, caplog):
     with pytest.raises(SimulationError, match='could not read the scenes of .*scenes_00000003'):
         seeds_in(tmp_path)
     assert generate(tmp_path, 5, progress=False).played == 2
-    assert 'it is played again' in caplog.text
+    assert 'its scenes are played again' in caplog.text
     assert seeds_in(tmp_path) == list(range(5))
 
 

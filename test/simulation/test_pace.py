@@ -2,8 +2,8 @@
 
 import threading
 
-from moss_perception.simulation import pace as pace_module
-from moss_perception.simulation.pace import Pace
+from moss_perception.simulation import live_config
+from moss_perception.simulation.live_config import Pace
 import pytest
 
 
@@ -23,7 +23,7 @@ class Wall(threading.Event):
 @pytest.fixture
 def wall(monkeypatch):
     made = Wall()
-    monkeypatch.setattr(pace_module, 'time', made)
+    monkeypatch.setattr(live_config, 'time', made)
     return made
 
 

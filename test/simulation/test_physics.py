@@ -118,7 +118,7 @@ def test_object_that_touches_the_gripper_at_the_start_is_refused(y, high, words)
 
 def test_object_that_is_sunk_into_the_belt_is_refused(monkeypatch):
     monkeypatch.setattr(mjcf, 'rest_height', lambda thing: thing.half_sizes[2] - 0.004)
-    with pytest.raises(SceneError, match='seed 0 is sunk 0.0035 m into the belt'):
+    with pytest.raises(SceneError, match='seed 0 penetrates the belt by 0.0035 m'):
         cell_with()
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from study.comparison import Attempts, compare_pairs, measure, summarise
-from study.table import FORMAT
+from study.comparison import Attempts, compare_pairs, FORMAT, measure, summarise
 
 
 def attempts(scenes=40, candidates=3, seed=0):
@@ -16,20 +15,20 @@ def attempts(scenes=40, candidates=3, seed=0):
                     {'random': labels.reshape(scenes, -1).mean(1)})
 
 
-def run(arm, seed, some, noise):
+def run(variant, seed, some, noise):
     generator = np.random.default_rng(seed)
     scores = np.clip(some.labels + generator.normal(0, noise, len(some.labels)), 0, 1)
-    return {'arm': arm, 'seed': seed, 'sets': {'sim': measure(scores, some)}}
+    return {'variant': variant, 'seed': seed, 'sets': {'sim': measure(scores, some)}}
 
 
 @pytest.fixture(scope='session')
 def stored():
-    """Return a comparison of two arms, two seeds each, as it is stored."""
+    """Return a stored comparison of two variants with two seeds each."""
     some = attempts()
     sets = {'sim': some.describe()}
-    runs = [run(arm, seed, some, noise) for arm, noise in (('blind', 3.0), ('moss', 0.3))
+    runs = [run(variant, seed, some, noise) for variant, noise in (('blind', 3.0), ('moss', 0.3))
             for seed in (0, 1)]
     cost = {'parameters': 10, 'mflop_a_frame': 1.5, 'ms_a_frame': 0.1, 'ms_a_window': 2.0}
     return {'format': FORMAT, 'machine': 'a machine', 'costs': {'blind': cost, 'moss': cost},
-            'sets': sets, 'arms': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
+            'sets': sets, 'variants': summarise(runs, sets), 'pairs': compare_pairs(runs, sets),
             'uncertainty': {}, 'runs': runs}

@@ -1,5 +1,6 @@
-"""Comparisons of arms: what was chosen, how sure the means are, and the tables."""
+"""Comparisons of variants: chosen grasps, intervals, tests and tables."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 import json
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from study import compare as command
-from study.comparison import by_arm, digits, kinds_of
+from study.comparison import by_variant, kinds_of, read_chosen
 from study.goals import difference, goals
 from study.monitoring import TIMES_S
 from study.plots import draw
@@ -71,7 +72,7 @@ def test_seeds_are_averaged_before_scenes_are_drawn():
         paired_test(ours, theirs[:2])
 
 
-def test_arms_that_are_alike_do_not_differ():
+def test_equal_variants_do_not_differ():
     assert paired_test(np.ones(9), np.ones(9)) == {
         'difference': 0.0, 'low': 0.0, 'high': 0.0, 'p': 1.0}
 
@@ -99,67 +100,69 @@ def test_kinds_of_motion():
 
 
 def test_a_summary_averages_the_seeds(stored):
-    one = stored['arms']['moss']
-    each = [digits(r['sets']['sim']['chosen']).mean() for r in stored['runs']
-            if r['arm'] == 'moss']
+    one = stored['variants']['moss']
+    each = [read_chosen(r['sets']['sim']['chosen']).mean() for r in stored['runs']
+            if r['variant'] == 'moss']
     total = one['sets']['sim']['all']
     assert one['seeds'] == [0, 1] and total['success'] == pytest.approx(np.mean(each))
     assert (total['least'], total['most']) == (min(each), max(each))
     assert total['low'] <= total['success'] <= total['high']
 
 
-def test_the_better_arm_is_told_apart(stored):
+def test_the_better_variant_is_found(stored):
     pair = next(p for p in stored['pairs'] if p['kind'] == 'all')
     assert (pair['ours'], pair['theirs'], pair['seeds']) == ('moss', 'blind', [0, 1])
     assert pair['low'] > 0 and pair['p'] < 0.01
 
 
 def test_two_runs_of_one_seed_are_refused(stored):
-    with pytest.raises(ConfigError, match='two runs of arm blind with seed 0'):
-        by_arm([stored['runs'][0]] * 2)
+    with pytest.raises(ConfigError, match='two runs of the variant blind with seed 0'):
+        by_variant([stored['runs'][0]] * 2)
 
 
-def test_pictures_show_every_arm_but_no_prefix(stored, tmp_path):
-    pictured = {**stored, 'arms': {**stored['arms'], 'moss used 1': stored['arms']['moss']}}
-    written = draw(pictured, tmp_path / 'images')
+def test_plots_show_every_variant_but_no_prefix(stored, tmp_path):
+    moss = stored['variants']['moss']
+    more = {**stored, 'variants': {**stored['variants'], 'moss orders 1': moss}}
+    written = draw(more, tmp_path / 'images', 'results')
     assert [path.name for path in written] == [
         'results_success.png', 'results_motions.png', 'results_cost.png']
     assert all(cv2.imread(str(path)).std() > 5 for path in written)
-    monitored = {key: [0.6] * len(TIMES_S) for key in ('auroc', 'ahead')}
-    for summary in stored['arms'].values():
+    monitored = {key: [0.6] * len(TIMES_S) for key in ('auroc', 'auroc_not_lost')}
+    for summary in stored['variants'].values():
         summary['sets']['sim']['monitoring'] = monitored
     try:
-        assert 'results_early.png' in {path.name for path in draw(stored, tmp_path)}
+        assert 'results_early.png' in {path.name for path in draw(stored, tmp_path, 'results')}
     finally:
-        for summary in stored['arms'].values():
+        for summary in stored['variants'].values():
             del summary['sets']['sim']['monitoring']
 
 
-def test_what_was_stored_prints_as_before(stored, tmp_path, capsys):
-    (tmp_path / 'arms.json').write_text(json.dumps(stored))
-    assert command.main(['--results', str(tmp_path / 'arms.json')]) == 0
+def test_stored_results_print_the_same_tables(stored, tmp_path, capsys):
+    file = tmp_path / 'variants.json'
+    file.write_text(json.dumps(stored))
+    assert command.main(['--results', str(file)]) == 0
     text = capsys.readouterr().out
     assert text == render(stored)
     for part in ('| moss ', '| random', 'lost since sim', 'oscillating', 'MFLOP a frame'):
         assert part in text
-    assert command.main(['--results', str(tmp_path / 'arms.json'), '--reference', 'blind']) == 0
-    assert 'success of blind less' in capsys.readouterr().out
+    assert command.main(['--results', str(file), '--reference', 'blind']) == 0
+    assert 'success of blind minus' in capsys.readouterr().out
 
 
 def test_each_training_has_a_row_with_its_success(stored):
     rows = [[cell.strip() for cell in line.strip('|').split('|')]
             for line in tables(stored)['seeds'].splitlines()[4:]]
     assert rows == [
-        [run['arm'], str(run['seed']), *(f'{100 * one["kinds"]["all"]["success"]:.1f}'
+        [run['variant'], str(run['seed']), *(f'{100 * one["kinds"]["all"]["success"]:.1f}'
                                          for one in run['sets'].values())]
-        for arm in stored['arms'] for run in stored['runs'] if run['arm'] == arm]
+        for variant in stored['variants'] for run in stored['runs'] if run['variant'] == variant]
     assert len(rows) == len(stored['runs']) > 1
 
 
 def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
-    results, page = tmp_path / 'arms.json', tmp_path / 'page.md'
+    results, page = tmp_path / 'variants.json', tmp_path / 'page.md'
     results.write_text(json.dumps(stored))
-    begin, other = '<!-- begin arms | sim -->', '<!-- begin more | sim -->\nkept\n<!-- end -->'
+    begin, other = '<!-- begin variants | sim -->', '<!-- begin more | sim -->\nkept\n<!-- end -->'
     page.write_text(f'A page.\n\n{begin}\nold\n<!-- end -->\n\n{other}\n')
     command_line = ['--results', str(results), '--page', str(page)]
     assert command.main(command_line) == 0
@@ -167,18 +170,18 @@ def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
     assert f'{begin}\n\n{tables(stored)["sim"]}\n\n<!-- end -->' in written
     assert other in written and 'old' not in written
     assert command.main(command_line) == 0 and page.read_text() == written
-    page.write_text('<!-- begin arms | moon -->\n<!-- end -->\n')
+    page.write_text('<!-- begin variants | moon -->\n<!-- end -->\n')
     assert command.main(command_line) == 1
-    assert "asks for the table 'moon': expected one of ['cost', 'sim'" in caplog.text
+    assert "asks for the table 'moon': expected one of ['success', 'cost'" in caplog.text
 
 
-def test_goals_hold_one_arm_against_the_best_of_the_others(stored):
-    better, worse = stored['arms']['moss']['sets']['sim'], stored['arms']['blind']['sets']['sim']
+def test_goals_compare_one_variant_with_the_best_of_the_others(stored):
+    better, worse = (stored['variants'][name]['sets']['sim'] for name in ('moss', 'blind'))
     sets = {'sim': better, 'shifted': better}, {'sim': better, 'shifted': worse}
     pair = {'ours': 'blind', 'theirs': 'moss', 'set': 'shifted', 'kind': 'moving',
             'difference': -0.2, 'low': -0.3, 'high': -0.1, 'p': 0.01}
     result = {**stored, 'sets': dict.fromkeys(('sim', 'shifted'), stored['sets']['sim']),
-              'arms': {arm: {**stored['arms'][arm], 'sets': mine} for arm, mine in zip(
+              'variants': {one: {**stored['variants'][one], 'sets': mine} for one, mine in zip(
                   ('moss', 'blind'), sets, strict=True)},
               'pairs': [pair, {**pair, 'kind': 'all', 'difference': -0.04}]}
     assert difference(result, 'moss', 'blind', 'shifted', 'moving') == {
@@ -199,10 +202,22 @@ def test_an_order_adds_where_its_interval_is_above_nothing(stored):
         assert row['goal'] == 'sim, accelerating: moss_12 above moss_1' and row['met'] is met
 
 
-def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, caplog):
+def test_a_motion_of_a_single_scene_has_no_interval_and_meets_no_goal(stored):
+    pair = {'ours': 'moss_1', 'theirs': 'moss_12', 'set': 'sim', 'kind': 'accelerating',
+            'difference': -0.5, 'low': None, 'high': None, 'p': 1.0}
+    result = deepcopy({**stored, 'pairs': [pair]})
+    row, = goals(result, 'moss')
+    assert (row['found'], row['met']) == ('+50.0 [-, -] points', False)
+    for summary in result['variants'].values():
+        for kinds in summary['sets'].values():
+            kinds['all'] |= {'low': None, 'high': None}
+    assert '[-, -]' in tables(result)['sim']
+
+
+def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, caplog):
     for name, text, message in (
             ('none.json', None, "can't be read"), ('bad.json', '{', 'is not JSON'),
-            ('other.json', '{}', 'no comparison: expected format')):
+            ('other.json', '{}', 'no comparison: its format is None, expected')):
         if text is not None:
             (tmp_path / name).write_text(text)
         assert command.main(['--results', str(tmp_path / name)]) == 1

@@ -16,7 +16,7 @@ from square_view import SquareView
 from tiny import as_model
 import torch
 
-from study import probe as command
+from study import motion_probe as command
 import study.models  # noqa: F401, registers the variants
 from study.motion_probe import probe, read_maps
 
@@ -50,18 +50,18 @@ def test_motion_is_found_where_there_is_some():
     moving = [scene(seed) for seed in range(160)]
     still = [scene(seed, moving=False) for seed in range(160)]
     found = probe(one, moving[:120], {'moving': moving[120:]})
-    assert set(found) == {'what the head is given', 'MOSS, order 1'}
-    seen = found['what the head is given']['way']['moving']
+    assert set(found) == {'input of the head', 'MOSS, order 1'}
+    seen = found['input of the head']['displacement']['moving']
     # Of random weights; 0.57 where this was written.
     assert seen['low'] <= seen['r2'] <= seen['high'] <= 1 and seen['r2'] > 0.3
     blind = probe(one, still[:120], {'still': still[120:]})
-    assert all(kinds['way']['still']['r2'] < 0.1 for kinds in blind.values())
+    assert all(kinds['displacement']['still']['r2'] < 0.1 for kinds in blind.values())
 
 
-def test_the_way_is_that_of_the_track():
+def test_the_displacement_is_that_of_the_track():
     scenes = [scene(seed) for seed in range(3)]
     _, motion = read_maps(network(), scenes)
-    for one, way in zip(scenes, motion['way'], strict=True):
+    for one, way in zip(scenes, motion['displacement'], strict=True):
         metres = one.track[1, :2] - one.track[0, :2]
         np.testing.assert_allclose(way, metres / 0.6 * 96 / 32, atol=1e-4)
 
@@ -73,7 +73,7 @@ def test_the_network_is_left_as_it_was():
         one.eval()
         before = one(images, grasps)[0]
         maps, _ = read_maps(one, [scene(0), scene(1)])
-        assert 'what the head is given' in maps
+        assert 'input of the head' in maps
         assert torch.equal(one(images, grasps)[0], before)
         assert all('read' not in vars(m) and 'fuse' not in vars(m) for m in one.modules())
 
@@ -94,16 +94,16 @@ def test_the_command_prints_a_table_and_stores_it(tmp_path, capsys):
     assert command.main(['--runs', str(tmp_path / 'runs'), '--fit', data, '--scenes',
                          f'sim={data}', '--out', str(out)]) == 0
     stored = json.loads(out.read_text())['runs'][0]
-    assert (stored['arm'], stored['seed']) == ('moss_12', 4)
-    r2 = stored['maps']['MOSS, order 1']['way']['sim']['r2']
+    assert (stored['variant'], stored['seed']) == ('moss_12', 4)
+    r2 = stored['maps']['MOSS, order 1']['displacement']['sim']['r2']
     text = capsys.readouterr().out
-    assert f'| moss_12 | 4    | MOSS, order 1          | way | {r2:.2f} [' in text
+    assert f'| moss_12 | 4    | MOSS, order 1     | displacement | {r2:.2f} [' in text
 
 
 def test_velocity_is_probed_where_the_scenes_tell_it():
     known = [replace(scene(n), velocity=0.1 * n, acceleration=0.0) for n in range(4)]
-    for scenes, expected in ((known, {'velocity', 'acceleration', 'way'}),
-                             ([*known, scene(9)], {'way'})):
+    for scenes, expected in ((known, {'velocity', 'acceleration', 'displacement'}),
+                             ([*known, scene(9)], {'displacement'})):
         motion = read_maps(network(), scenes)[1]
-        assert set(motion) == expected and motion['way'].shape == (len(scenes), 2)
+        assert set(motion) == expected and motion['displacement'].shape == (len(scenes), 2)
     np.testing.assert_allclose(read_maps(network(), known)[1]['velocity'][:, 0], [0, .1, .2, .3])

@@ -1,19 +1,19 @@
-"""What is measured of similarities, by hand, and the picture of them."""
+"""Measures of similarities, checked by hand, and their picture."""
 
 import cv2
 import numpy as np
 import pytest
 
-from study.similarities import (
+from study.draw_similarities import draw
+from study.similarity_maps import (
     centre,
     contrast,
-    foretelling,
     measures,
+    shift_correlation,
     Similarities,
     strongest,
     summarise,
 )
-from study.similarity_pictures import draw
 
 pytest.importorskip('scipy')
 pytest.importorskip('matplotlib')
@@ -30,7 +30,8 @@ def seen(steps=(0, 1), seed=0, way=(8.0, 0.0), orders=1):
     maps = [peaked(-lag * steps[0], -lag * steps[1]) for lag in (2, 1, 0)]
     images = np.random.default_rng(seed).integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
     return Similarities(seed=seed, motion='stop_and_go', images=images, rate_hz=10.0,
-                        place=np.array([36.0, 34.0]), way=np.array(way), query=(4, 4), stride=8,
+                        position=np.array([36.0, 34.0]), displacement=np.array(way),
+                        query=(4, 4), stride=8,
                         values=np.stack([np.stack(maps)] * orders))
 
 
@@ -48,7 +49,7 @@ def test_contrast_is_maximum_less_median_of_what_is_inside():
     assert contrast(values) == pytest.approx([0.6, 0])
 
 
-def test_a_centre_lies_between_neighbours_that_are_equally_alike():
+def test_a_centre_lies_between_equally_similar_neighbours():
     values = peaked(0, 1)
     # The ground's 14 neighbours, exp(-14) each, pull by a millionth.
     assert centre(values) == pytest.approx([0, 1], abs=1e-4)
@@ -63,21 +64,21 @@ def test_measures_leave_the_newest_sample_out():
     found = measures(seen())
     assert found['contrast'] == pytest.approx([1.4])
     assert found['strongest'] == pytest.approx([0.9])
-    assert found['alike'] == pytest.approx([1 / 15])
+    assert found['plateau'] == pytest.approx([1 / 15])
     # 2 cells and 1 cell before.
-    assert found['away'] == pytest.approx([1.5])
+    assert found['distance'] == pytest.approx([1.5])
     flat = measures(Similarities(**{**vars(seen()), 'values': np.full((1, 3, 3, 5), 0.5)}))
-    assert (flat['contrast'], flat['alike']) == (pytest.approx([0]), pytest.approx([1]))
+    assert (flat['contrast'], flat['plateau']) == (pytest.approx([0]), pytest.approx([1]))
 
 
-def test_a_shift_foretells_the_way_that_goes_with_it():
+def test_a_shift_correlates_with_the_displacement_that_follows():
     scenes = [seen((0, step), seed, (8.0 * step, 0.0)) for seed, step in enumerate((-1, 0, 1) * 5)]
-    found = foretelling(scenes, 1)
+    found = shift_correlation(scenes, 1)
     r, low, high = found.value, found.low, found.high
     assert r == pytest.approx(1, abs=1e-4) and low <= r <= high + 1e-9
     other = [seen((0, step), 0, (-8.0 * step, 0.0)) for step in (-1, 0, 1) * 5]
-    assert foretelling(other, 1).value == pytest.approx(-1, abs=1e-4)
-    assert np.isnan(foretelling([seen((0, 0), way=(0.0, 0.0))] * 3, 1).value)
+    assert shift_correlation(other, 1).value == pytest.approx(-1, abs=1e-4)
+    assert np.isnan(shift_correlation([seen((0, 0), way=(0.0, 0.0))] * 3, 1).value)
 
 
 def test_the_table_has_a_row_a_set_and_order():

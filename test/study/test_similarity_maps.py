@@ -53,11 +53,11 @@ def test_the_strongest_neighbour_is_where_the_image_was(steps):
             assert (right, down) == (-lag * steps[0], -lag * steps[1])
 
 
-def test_place_way_and_cell_are_those_of_the_track():
+def test_position_displacement_and_cell_are_those_of_the_track():
     one = read_similarities(network(), [scene(7)])[0]
     assert (one.seed, one.motion, one.stride, one.rate_hz) == (7, 'constant', 8, 10)
-    np.testing.assert_allclose(one.place, (52, 50), atol=1e-3)
-    np.testing.assert_allclose(one.way, (16, 0), atol=1e-3)
+    np.testing.assert_allclose(one.position, (52, 50), atol=1e-3)
+    np.testing.assert_allclose(one.displacement, (16, 0), atol=1e-3)
     assert one.query == (6, 6)
     np.testing.assert_array_equal(one.images, scene(7).newest(3))
 
@@ -101,7 +101,7 @@ def test_networks_without_such_similarities_are_refused():
     for temporal in ('tsm', 'last', 'moss_centred'):
         with pytest.raises(ConfigError, match=f"'{temporal}_grasp' has no similarities"):
             read_similarities(network(temporal=temporal), [scene(0)])
-    with pytest.raises(ConfigError, match='compares no other sample'):
+    with pytest.raises(ConfigError, match='compares no earlier sample'):
         read_similarities(network(moss_window=(1, 5, 5)), [scene(0)])
 
 
@@ -138,8 +138,8 @@ def test_the_command_draws_a_picture_and_prints_a_table(stored, tmp_path, capsys
     assert [row[:3] for row in rows[2:]] == [
         ['sim', '3', '1'], ['sim', '3', '2'], ['shifted', '3', '1'], ['shifted', '3', '2']]
     # Samples are 1 and 2 cells back.
-    assert rows[2][rows[0].index('away')] == '1.50 [1.50, 1.50]'
-    assert float(rows[2][rows[0].index('foretells')].split()[0]) > 0.7
+    assert rows[2][rows[0].index('distance')] == '1.50 [1.50, 1.50]'
+    assert float(rows[2][rows[0].index('correlation')].split()[0]) > 0.7
 
 
 def test_scenes_are_chosen_by_seed_or_motion(stored):
@@ -173,7 +173,7 @@ def test_what_is_asked_wrongly_is_refused(stored, tmp_path, monkeypatch, caplog,
     assert message in caplog.text and not (tmp_path / 'x.png').exists()
 
 
-def test_an_arm_without_similarities_is_refused(stored, tmp_path, caplog):
+def test_a_model_without_similarities_is_refused(stored, tmp_path, caplog):
     save_checkpoint(tmp_path / 'tsm.safetensors', network(temporal='tsm'), {})
     assert run([str(tmp_path / 'tsm.safetensors'), *stored[1:]], '--summary') == 1
-    assert "model 'tsm_grasp' has no similarities with the samples before" in caplog.text
+    assert "model 'tsm_grasp' has no similarities with earlier samples" in caplog.text

@@ -79,7 +79,7 @@ def test_a_summary_tells_one_training_from_all():
     one, other = generator.random((60, 4)), generator.random((60, 4))
     found = summarise_uncertainty({'a': {'sim': [one, other]}, 'b': {'sim': [one]}},
                                   {'sim': some})
-    assert set(found['a']['sim']) == {'heads', 'trainings', 'sets'}
-    assert set(found['b']['sim']) == {'heads', 'sets'}
+    assert set(found['a']['sim']) == {'heads', 'trainings', 'conformal'}
+    assert set(found['b']['sim']) == {'heads', 'conformal'}
     assert found['b']['sim']['heads']['spread']['errors'] == pytest.approx(
         measure_uncertainty(one, labels, one)['spread']['errors'])

@@ -8,6 +8,7 @@ import cv2
 from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
 from moss_perception.cli.train import read_arguments
+from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
@@ -15,7 +16,6 @@ from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.training.calibration import fit_temperature
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.trainer import predict, Recipe, Trainer
 import numpy as np
@@ -160,7 +160,8 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     eager = json.loads(capsys.readouterr().out)
     # Streamed through the predictor or as a clip: the sums are rounded in another order.
     assert eager['stream_against_clip'] < 1e-4
-    assert set(eager['arms']) == set(result['arms']) == {'orders 1', 'all orders, frozen clip'}
+    assert set(eager['variants']) == set(result['variants'])
+    assert set(result['variants']) == {'orders 1', 'orders 1, frozen clip'}
     assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
     assert moss(['evaluate', *arguments, '--require-auroc', '0.1']) == 1
     assert '32 attempts are too few' in caplog.text

@@ -60,19 +60,19 @@ EXPERIMENTS = sorted((ROOT / 'study' / 'experiments').glob('*.yaml'))
 @pytest.mark.parametrize('path', [path for path in EXPERIMENTS if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_an_experiment_is_trained_as_the_variants_are(path):
-    settings, arm = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
-    assert settings.name == path.stem and settings.training == arm.training
+    settings, variant = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
+    assert settings.name == path.stem and settings.training == variant.training
     assert settings.model == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss') + '_grasp'
-    assert settings.config() != arm.config()
+    assert settings.config() != variant.config()
 
 
 @pytest.mark.parametrize('path', [path for path in EXPERIMENTS if path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
-def test_a_longer_training_differs_from_the_arm_in_length_only(path):
+def test_a_longer_training_differs_from_the_variant_in_length_only(path):
     settings = read_settings(path)
-    arm = read_settings(ROOT / 'study/variants' / f'{path.stem.removesuffix("_long")}.yaml')
-    assert settings.name == path.stem and settings.network == arm.network
-    assert settings.training == arm.training | {'epochs': 2 * arm.training['epochs']}
+    variant = read_settings(ROOT / 'study/variants' / f'{path.stem.removesuffix("_long")}.yaml')
+    assert settings.name == path.stem and settings.network == variant.network
+    assert settings.training == variant.training | {'epochs': 2 * variant.training['epochs']}
 
 
 def test_the_shipped_network_is_what_its_configuration_trains():
@@ -99,9 +99,9 @@ def test_the_shipped_network_is_what_its_configuration_trains():
     ('network: 3', 'expected network to be keys and values, got 3'),
     ('name: Two Words', "name='Two Words' is not allowed"), ('{', 'is not YAML')])
 def test_a_configuration_says_what_is_wrong_with_it(tmp_path, text, message):
-    (tmp_path / 'arm.yaml').write_text(text)
+    (tmp_path / 'variant.yaml').write_text(text)
     with pytest.raises(ConfigError, match=message):
-        read_settings(tmp_path / 'arm.yaml')
+        read_settings(tmp_path / 'variant.yaml')
 
 
 def test_the_command_line_counts_more_than_the_file(tmp_path):
@@ -168,15 +168,15 @@ def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     assert read_header(checkpoint)[1]['variant'] == 'moss_orders'
     assert not list(checkpoint.parent.glob('*.onnx'))
     capsys.readouterr()
-    out = tmp_path / 'arms.json'
+    out = tmp_path / 'variants.json'
     assert compare_command.main(['--runs', str(tmp_path / 'runs'), '--scenes',
                                  f'new={data / "test"}', '--out', str(out)]) == 0
     text = capsys.readouterr().out
     assert compare_command.main(['--results', str(out)]) == 0
     assert capsys.readouterr().out == text
     result = json.loads(out.read_text())
-    assert list(result['arms']) == ['moss_orders used 1', 'moss_orders used 1,2', 'moss_orders',
-                                    'shifted_channels']
+    assert list(result['variants']) == ['moss_orders orders 1', 'moss_orders orders 1,2',
+                                        'moss_orders', 'shifted_channels']
     assert result['sets']['new']['baselines']['oracle']['all'] == 1
     assert set(result['costs']) == {'moss_orders', 'shifted_channels'}
     assert compare_command.main(['--runs', str(tmp_path / 'runs'), '--scenes',
@@ -188,7 +188,7 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     run = tmp_path / 'mine'
     assert moss(['train', '--data', str(data / 'train'), '--config', str(path), '--epochs',
                                '1', '--run', str(run)]) == 0
-    out = tmp_path / 'arms.json'
+    out = tmp_path / 'variants.json'
     test = ['--scenes', f'new={data / "test"}']
     assert compare_command.main(['--runs', str(run), *test, '--out', str(out)]) == 0
     stored = json.loads(out.read_text())
@@ -206,7 +206,7 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     assert compare_command.main(['--results', str(out), '--costs', str(run)]) == 1
     assert f'no checkpoint of other is in {run}' in caplog.text
     assert compare_command.main(['--runs', str(run), *test, '--costs', str(run)]) == 1
-    assert '--costs goes with --results' in caplog.text
+    assert '--costs needs --results' in caplog.text
 
 
 def test_a_variant_begins_with_backbone_and_head_of_another(tmp_path):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 import re
 import time
+from typing import Any
 
 from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
@@ -38,7 +39,7 @@ class RunSettings:
     :ivar sha256: expected digest of the checkpoint; empty to read SHA256SUMS beside it.
     :ivar stall_s: seconds without progress before giving up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
-    :ivar orders: self-similarity orders, such as ``1,2``; empty to choose them by latency.
+    :ivar budget: level of the model's budget, such as ``1,2``; empty: as the time allows.
     """
 
     rate: float | None = None
@@ -46,7 +47,7 @@ class RunSettings:
     sha256: str = ''
     stall_s: float = 60.0
     domain_id: int = 0
-    orders: str = ''
+    budget: str = ''
 
 
 def choose_domain() -> int:
@@ -76,8 +77,8 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'bag_player': {
             'topics': source.topics, 'qos_reliability': 'reliable',
             'timing_log': str(timing_log), 'start_delay': 30.0}}
-    if settings.orders:
-        extra['grasp_predictor']['orders'] = settings.orders
+    if settings.budget:
+        extra['grasp_predictor']['budget'] = settings.budget
     if settings.sha256:
         extra['grasp_predictor']['model_sha256'] = settings.sha256
     return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
@@ -93,7 +94,7 @@ class _Nodes(Supervisor):
     """
 
     def __init__(self, processes: list[Process], ready: Callable[[], None],
-                 settle: Callable[[], None], **options: object):
+                 settle: Callable[[], None], **options: Any):
         super().__init__(processes, **options)
         self._ready = ready
         self._settle: Callable[[], None] | None = settle

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from moss_perception.cli.demo.source import read_images, Source
+from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import positions_of
 from moss_perception.evaluation.drawing import Figure
@@ -169,9 +170,7 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
                  edgecolors='black', linewidths=0.8, zorder=3)
     executed = _executed(tile, source)
     if executed is not None and camera is not None:
-        pixel = project(executed.position[None], camera)[0][0]
-        if np.isfinite(pixel).all():
-            _draw_gripper(axes, executed, pixel, source)
+        _draw_gripper(axes, executed, camera)
     score, spread = _best(rows)
     seconds = (tile.scores.stamp_ns - source.start_ns) / 1e9
     title, color = f'{seconds:.1f} s', 'black'
@@ -181,7 +180,7 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
         title = f'attempt {attempt.attempt}: {attempt.object or "grasp"} ' + (
             'held' if attempt.success else 'failed')
     axes.set_title(title, fontsize=11, color=color, fontweight='bold')
-    _draw_bar(axes, score, spread)
+    _draw_bar(axes, score, spread, (height, width))
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(color=color, linewidth=2)
@@ -195,9 +194,13 @@ def _executed(tile: Tile, source: Source) -> Attempt | None:
                  and x.position is not None), None)
 
 
-def _draw_gripper(axes: Axes, attempt: Attempt, pixel: np.ndarray, source: Source) -> None:
+def _draw_gripper(axes: Axes, attempt: Attempt, camera: Camera) -> None:
     """Draw the executed grasp: a line between its fingers, in the closing direction."""
-    reach = _FINGER_M * source.camera.matrix[0, 0] / attempt.position[2]
+    assert attempt.position is not None  # _executed returns none without
+    pixel = project(attempt.position[None], camera)[0][0]
+    if not np.isfinite(pixel).all():
+        return
+    reach = _FINGER_M * camera.matrix[0, 0] / attempt.position[2]
     along = reach * np.array([math.cos(attempt.yaw), math.sin(attempt.yaw)])
     across = 0.35 * np.array([-along[1], along[0]])
     stroke = [pixel - along + across, pixel - along - across, pixel - along, pixel + along,
@@ -207,9 +210,9 @@ def _draw_gripper(axes: Axes, attempt: Attempt, pixel: np.ndarray, source: Sourc
     axes.scatter(*pixel, s=130, facecolors='none', edgecolors='white', linewidths=2, zorder=4)
 
 
-def _draw_bar(axes: Axes, score: float, spread: float) -> None:
+def _draw_bar(axes: Axes, score: float, spread: float, size: tuple[int, int]) -> None:
     """Draw a score under a tile, as a bar and in figures."""
-    height, width = axes.get_images()[0].get_array().shape[:2]
+    height, width = size
     bar = axes.inset_axes((0, -0.13 * width / height, 1, 0.075 * width / height))
     known = math.isfinite(score)
     bar.barh(0, score if known else 0, color=_MAP(score if known else 0.5), height=1)

@@ -67,11 +67,12 @@ class OutputFolder:
         :raises MossError: if one can't be moved.
         """
         written = sorted((self._partial / 'results').iterdir())
-        try:
-            for path in written:
+        for path in written:
+            try:
                 path.replace(self.path / path.name)
-        except OSError as error:
-            raise MossError(f'cannot write {self.path / path.name}: {error.strerror}') from error
+            except OSError as error:
+                raise MossError(
+                    f'cannot write {self.path / path.name}: {error.strerror}') from error
         return [self.path / path.name for path in written]
 
     def _unmake(self) -> None:
@@ -88,10 +89,12 @@ def count_frames(outputs: NodeOutputs, source: Source) -> dict[str, int | None]:
 
     :returns: counts by name; ``None`` for those from diagnostics if there were none.
     """
-    kinds = Counter(kind for _, kind in outputs.statuses)
+    statuses = outputs.statuses
+    assert statuses is not None  # an observer hears them
+    kinds = Counter(kind for _, kind in statuses)
     values = {name: outputs.newest.get(name) for name in ('dropped', 'missing')}
     return {
-        'in_recording': source.frames, 'in': len(outputs.statuses),
+        'in_recording': source.frames, 'in': len(statuses),
         **{kind: kinds[kind] for kind in ('scored', 'stored', 'skipped', 'refused')},
         **{name: None if value is None else int(value) for name, value in values.items()}}
 
@@ -173,7 +176,7 @@ def summarise(source: Source, outputs: NodeOutputs, states: Sequence[str],
         'gate_selected': 'selected' in states,
         'attempts': [describe_attempt(a, domains[a.attempt]) for a in attempts],
         'model_sha256': values.get('model_sha256'), 'engine': values.get('engine'),
-        'orders': values.get('orders'), 'machine': describe_machine()}
+        'budget_level': values.get('budget_level'), 'machine': describe_machine()}
 
 
 def _finite(value: float) -> float | None:

@@ -35,9 +35,9 @@ def show(options: argparse.Namespace) -> None:
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on the load of the machine.
-        orders = '' if options.rate else model.levels[-1]
+        budget = '' if options.rate else model.levels[-1]
         settings = RunSettings(
-            options.rate, options.model, options.sha256, options.stall, domain, orders)
+            options.rate, options.model, options.sha256, options.stall, domain, budget)
         pace = f'rate {options.rate:g}' if options.rate else 'lock step'
         print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
               f'{len(source.attempts)} attempts, {pace}; starting the nodes', flush=True)

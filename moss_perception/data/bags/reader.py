@@ -56,19 +56,24 @@ class Recording(Contents):
             reader.close()
 
     @property
+    def _open(self) -> Reader:
+        assert self._reader is not None  # the context lasts, and nothing is salvaged
+        return self._reader
+
+    @property
     def start_ns(self) -> int:
         """Time of the first message, nanoseconds."""
-        return self._pieces.start_ns if self._pieces else self._reader.start_time
+        return self._pieces.start_ns if self._pieces else self._open.start_time
 
     @property
     def end_ns(self) -> int:
         """Time of the last message, nanoseconds."""
-        return self._pieces.end_ns if self._pieces else self._reader.end_time - 1
+        return self._pieces.end_ns if self._pieces else self._open.end_time - 1
 
     @property
     def message_count(self) -> int:
         """Number of messages according to the metadata."""
-        return self._pieces.count if self._pieces else self._reader.message_count
+        return self._pieces.count if self._pieces else self._open.message_count
 
     @property
     def topics(self) -> dict[str, Topic]:
@@ -78,7 +83,7 @@ class Recording(Contents):
                                 *offered(channel.offers))
                     for name, channel in sorted(self._pieces.channels.items())}
         topics: dict[str, list] = {}
-        for connection in self._reader.connections:
+        for connection in self._open.connections:
             topics.setdefault(connection.topic, []).append(connection)
         return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
 
@@ -96,9 +101,9 @@ class Recording(Contents):
         if self._pieces:
             yield from self._pieces.messages(wanted)
             return
-        connections = [x for x in self._reader.connections if wanted is None or x.topic in wanted]
+        connections = [x for x in self._open.connections if wanted is None or x.topic in wanted]
         expected, found = sum(x.msgcount for x in connections), 0
-        stream = self._reader.messages(connections) if connections else iter(())
+        stream = self._open.messages(connections) if connections else iter(())
         while True:
             try:
                 connection, stamp_ns, raw = next(stream)
@@ -156,30 +161,31 @@ class Recording(Contents):
         if self._pieces:
             known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
             return next((text for form, text in known if form == 'ros2msg'), '')
-        known = (x.msgdef for x in self._reader.connections if x.msgtype == msgtype)
+        known = (x.msgdef for x in self._open.connections if x.msgtype == msgtype)
         return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
 
     def _require_rows(self) -> None:
         """Check that a database has as many messages as ``metadata.yaml`` says."""
         files = told_files(self.path) if self.path.is_dir() else []
-        there, reported = rows_in(files) if files else None, self._reader.message_count
+        there, reported = rows_in(files) if files else None, self._open.message_count
         if there is not None and there < reported:
-            self._reader.close()
+            self._open.close()
             raise BagError('it holds fewer messages than metadata.yaml promises')
 
-    def _save_what_is_there(self, error: Exception) -> None:
+    def _save_what_is_there(self, error: Exception) -> Salvage:
         """Switch to reading the files' records, and record how much is missing."""
         files = told_files(self.path) if self.path.is_dir() else [self.path]
         if not files:
             raise error
         try:
-            self._pieces = salvage(files)
+            self._pieces = pieces = salvage(files)
         except BagError as nothing:
             raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
                            f'{nothing}') from error
-        there, reported = self._pieces.count, told_count(
+        there, reported = pieces.count, told_count(
             self.path if self.path.is_dir() else self.path.parent)
-        self._lose(there, reported, '; '.join(self._pieces.damage) or _line(error))
+        self._lose(there, reported, '; '.join(pieces.damage) or _line(error))
+        return pieces
 
     def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
                expected: int) -> Iterator[tuple[str, str, int, bytes]]:
@@ -187,8 +193,7 @@ class Recording(Contents):
         if found:
             self._lose(found, expected, _line(error))
             return
-        self._save_what_is_there(error)
-        yield from self._pieces.messages(wanted)
+        yield from self._save_what_is_there(error).messages(wanted)
 
     def _lose(self, there: int, reported: int | None, why: str) -> None:
         count = 'how many are missing is not known, since metadata.yaml does not say'

@@ -12,7 +12,7 @@ from moss_perception.data.clips.calibration import Calibration
 from moss_perception.data.clips.disturbance import Disturbance
 from moss_perception.data.clips.rows import Clip, ClipRow
 from moss_perception.data.clips.spool import ClipSpool
-from moss_perception.data.clips.video import LONGEST_SIDE, read_frames
+from moss_perception.data.clips.video import ClipFrame, LONGEST_SIDE, read_frames
 
 # As in recordings of the simulated cell.
 _START_NS = 1_700_000_000 * 10**9
@@ -142,32 +142,34 @@ class _Sequence:
             self._write(clip, spool, times)
 
     def _write(self, clip: Clip, spool: ClipSpool, times: tuple[int, int, int] | None) -> None:
-        start_ns, due = self._next_ns, times is not None
+        start_ns, due = self._next_ns, times
         images = 0
         for time_ns, frame in self._settings.disturbance.apply(spool.frames(), clip.name):
-            if due and time_ns > times[2]:
-                self._outcome(clip, times)
-                due = False
+            if due and time_ns > due[2]:
+                self._outcome(clip, due)
+                due = None
             self._image(start_ns + time_ns, frame)
             images += 1
         if due:
-            self._outcome(clip, times)
+            self._outcome(clip, due)
         self.done.clips += 1
         self.done.images += images
         self.done.dropped += spool.count - images
         end_ns = max(spool.last_ns, times[2] if times else 0)
         self._next_ns = start_ns + end_ns + round(self._settings.pause_s * 1e9)
 
-    def _image(self, stamp_ns: int, frame) -> None:
+    def _image(self, stamp_ns: int, frame: ClipFrame) -> None:
         calibration = self._settings.calibration
         if calibration is not None:
+            width, height = frame.size
             self._writer.camera_info(
-                stamp_ns, *frame.size, calibration.scaled(*frame.size), calibration.distortion,
-                calibration.model)
+                stamp_ns, width, height, calibration.scaled(width, height),
+                calibration.distortion, calibration.model)
         self._writer.image(stamp_ns, frame.jpeg)
 
     def _outcome(self, clip: Clip, times: tuple[int, int, int]) -> None:
         row, done = clip.row, self.done
+        assert row is not None  # which the times are of
         domain = self._settings.disturbance.label(row.domain or self._settings.domain)
         done.attempts += 1
         done.successes += row.success

@@ -144,8 +144,9 @@ def _row(place: str, values: dict) -> ClipRow:
         if first > second:
             raise BagError(f'{place}: {earlier} {first / 1e9:g} s is after {later} '
                            f'{second / 1e9:g} s')
-    return ClipRow(Path(values['clip']).as_posix(), success, *times, values.get('domain', ''),
-                   values.get('object', ''))
+    start_ns, decision_ns, end_ns = times
+    return ClipRow(Path(values['clip']).as_posix(), success, start_ns, decision_ns, end_ns,
+                   values.get('domain', ''), values.get('object', ''))
 
 
 def _time(place: str, name: str, text: str) -> int | None:

@@ -111,10 +111,11 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
     found = []
     for one in summaries[0].domains:
         pairs = [(domain_of(each, reference), domain_of(each, one.name)) for each in summaries]
-        if one.reference or any(x is None or y is None for x, y in pairs):
+        known = [(x, y) for x, y in pairs if x is not None and y is not None]
+        if one.reference or len(known) < len(pairs):
             continue
-        for measure in _ranked([x for pair in pairs for x in pair]):
-            values = np.array([[_value(x, measure), _value(y, measure)] for x, y in pairs])
+        for measure in _ranked([x for pair in known for x in pair]):
+            values = np.array([[_value(x, measure), _value(y, measure)] for x, y in known])
             found.append(Ranking(one.name, measure, values[:, 0], values[:, 1],
                                  agreement(values[:, 0], values[:, 1])))
     return found

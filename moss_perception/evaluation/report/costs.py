@@ -18,7 +18,7 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
     intervals = dict(one.measures)
     for name in GAPS:
         intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
-    intervals['novelty_auroc'] = one.novelty.auroc if one.novelty else Interval(
+    intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
         why='the checkpoint has no training distribution, or there is no reference domain')
     found: dict[str, tuple[float, str]] = {}
     for name, of in intervals.items():
@@ -32,7 +32,7 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
     at_its_grasp = one.counts.scored - one.counts.elsewhere
     found['scored_share'] = (at_its_grasp / one.counts.attempts if one.counts.attempts
                              else float('nan'), 'there are no attempts')
-    alarms = one.novelty.false_alarms if one.novelty else intervals['novelty_auroc']
+    alarms = one.ood.false_alarms if one.ood else intervals['ood_auroc']
     found['false_alarm_rate'] = (alarms.value, alarms.why)
     return found
 

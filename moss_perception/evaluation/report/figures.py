@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 import io
+from typing import Any
 
 import matplotlib
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D, blended_transform_factory
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
 from moss_perception.evaluation.intervals import Interval
@@ -48,7 +51,8 @@ def svg(draw, *arguments) -> bytes:
     :param arguments: for it.
     :returns: an SVG file.
     """
-    with matplotlib.rc_context(_RC):
+    settings: Any = _RC
+    with matplotlib.rc_context(settings):
         written = io.BytesIO()
         draw(*arguments).savefig(written, format='svg', metadata={'Date': None})
     return written.getvalue()
@@ -117,16 +121,15 @@ def distribution(one: Domain, threshold: float) -> Figure:
     axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=':')
     axes.set(xlim=(0, 1), ylim=(-1.3 * top, 1.3 * top), xlabel='score at the decision',
              ylabel='attempts')
-    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f'{abs(value):.0f}')
     return figure
 
 
 def _mixed(axes):
     """Place along the data's x, and from -1 to 1 over the height."""
-    half = matplotlib.transforms.Affine2D().scale(1, 0.5).translate(0, 0.5)
-    return matplotlib.transforms.blended_transform_factory(axes.transData,
-                                                           half + axes.transAxes)
+    half = Affine2D().scale(1, 0.5).translate(0, 0.5)
+    return blended_transform_factory(axes.transData, half + axes.transAxes)
 
 
 def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
@@ -181,18 +184,18 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
                       color=INK)
     axes.set(ylim=(min(0.3, axes.get_ylim()[0]), 1.02), ylabel=label)
     below.set(xlabel=axis, ylabel='attempts', ylim=(0, None))
-    below.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(2, integer=True))
+    below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     if left:
         below.invert_xaxis()
     figure.legend(*axes.get_legend_handles_labels(), loc='outside upper center', ncols=3)
     return figure
 
 
-def novelties(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figure:
+def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figure:
     """
-    Draw what share of attempts is stranger than a novelty.
+    Draw what share of attempts is above each OOD score.
 
-    :param rows: domain, novelty of its attempts, number of the colour.
+    :param rows: domain, OOD scores of its attempts, number of the colour.
     :param level: alarm from here on.
     """
     figure, axes = _new(3.3)
@@ -202,7 +205,7 @@ def novelties(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Figu
         axes.step(np.r_[ordered[:1], ordered], np.linspace(1, 0, len(ordered) + 1), where='post',
                   color=colour_of(number), linewidth=1.8, label=name,
                   linestyle=_DASHES[number % len(_DASHES)])
-    axes.set(xlabel='novelty', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
+    axes.set(xlabel='OOD score', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
     axes.legend(loc='upper right')
     return figure
 

@@ -32,7 +32,7 @@ from moss_perception.evaluation.thresholds import Verdict
 # Different from the format of record_files.py.
 FORMAT = 'moss_perception.report/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
-           'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'novelty',
+           'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'ood_score',
            'predicted', 'correct', 'scored_s', 'motion', 'object')
 
 
@@ -56,7 +56,8 @@ def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str
 def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
     of = summary.evaluation
     return {'model': of.model, 'sha256': of.sha256, 'temperature': of.temperature,
-            'engine': of.engine, 'threads': of.threads, 'orders': of.orders,
+            'engine': of.engine, 'threads': of.threads, 'model_type': of.model_type,
+            'budget_level': of.budget_level,
             'fitted_temperature': asdict(summary.temperature) if summary.temperature else None,
             'domains': {one.name: _domain(one, summary, first) for one in summary.domains},
             'recordings': [_recording(bag) for bag in of.bags]}
@@ -72,7 +73,7 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
                                     if name != 'scores'}
                              for kind, of in one.calibration.items()},
              'since_decision': asdict(one.since_decision), 'to_outcome': asdict(one.to_outcome),
-             'novelty': asdict(one.novelty) if one.novelty else None,
+             'ood': asdict(one.ood) if one.ood else None,
              'costs': costs(one.pool.bags)}
     other = domain_of(first, one.name)
     if summary is not first and other is not None:
@@ -113,7 +114,7 @@ def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord, scaled: float
     times = [f'{stamp // 10**9}.{stamp % 10**9:09d}' if stamp is not None else '' for stamp in (
         attempt.start_ns, attempt.decision_ns, attempt.end_ns, attempt.scored_ns)]
     numbers = ['' if not math.isfinite(value) else f'{value:.9g}' for value in (
-        attempt.score, scaled, attempt.uncertainty, attempt.novelty)]
+        attempt.score, scaled, attempt.uncertainty, attempt.ood_score)]
     return [summary.evaluation.model, summary.evaluation.sha256, name_of(bag), bag.path,
             attempt.attempt, *times[:3], int(attempt.executed), int(attempt.success),
             attempt.source, *numbers, int(says) if known else '',

@@ -50,7 +50,7 @@ class Pool:
                       self.labels[known], self.episodes[known])
 
     def values(self, name: str) -> np.ndarray:
-        """Return ``uncertainty`` or ``novelty`` of each attempt with a score."""
+        """Return ``uncertainty`` or ``ood_score`` of each attempt with a score."""
         return np.array([getattr(one, name) for one in self.attempts], float)[self.known]
 
 

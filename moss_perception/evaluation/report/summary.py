@@ -20,7 +20,7 @@ from moss_perception.evaluation.report.pooling import factor_of, Pool, pool
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
-# A novelty that is given is in units of the checkpoint's own limit.
+# An OOD score is in units of the checkpoint's own limit.
 ALARM = 1.0
 # Checkpoints are compared at this rate of false alarms in the reference domain.
 FALSE_ALARMS = 0.05
@@ -84,12 +84,11 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Novelty:
+class OodDetection:
     """
     How well OOD scores separate a domain from the reference.
 
-    :ivar auroc: how often an attempt of the domain has a higher OOD score than one of the
-        reference.
+    :ivar auroc: how often the OOD score of an attempt of the domain is above one of the reference.
     :ivar false_alarms: share of the reference's attempts above the checkpoint's limit.
     :ivar found: share of the domain's attempts above this limit.
     :ivar level: OOD score that one in twenty attempts of the reference exceeds.
@@ -114,7 +113,7 @@ class Domain:
     :ivar gaps: this domain minus the reference, by measure; empty for the reference.
     :ivar calibration: ``before``; ``after`` if a temperature was fitted; ``undone`` if the
         checkpoint has a temperature.
-    :ivar novelty: ``None`` for the reference, or if the checkpoint has no OOD scores.
+    :ivar ood: ``None`` for the reference, or if the checkpoint has no OOD scores.
     """
 
     pool: Pool
@@ -125,7 +124,7 @@ class Domain:
     calibration: dict[str, Calibration]
     since_decision: early.Curve
     to_outcome: early.Curve
-    novelty: Novelty | None
+    ood: OodDetection | None
 
     @property
     def name(self) -> str:
@@ -169,7 +168,7 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
     pools = pool(evaluation, reference)
     base = pools[0] if pools and pools[0].name == reference else None
     temperature = reliability.reference_temperature(base.scored, reference) if base else None
-    domains, base_draws, first = [], {}, None
+    domains, base_draws, first = [], {}, {}
     for number, one in enumerate(pools):
         counts = _count(one, threshold)
         found, draws = _measure(one, counts, threshold, number, repeats)
@@ -180,7 +179,7 @@ def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float =
             _gaps(found, draws, first, base_draws) if base and one is not base else {},
             _calibrate(one, found, temperature, evaluation.temperature, repeats),
             early.since_decision(one.attempts), early.to_outcome(one.attempts),
-            _novelty(one, base, repeats) if base and one is not base else None))
+            _ood(one, base, repeats) if base and one is not base else None))
     return Summary(evaluation, reference, threshold, temperature, tuple(domains))
 
 
@@ -264,19 +263,20 @@ def _calibration(sample: Scored, repeats: int,
                        reliability.chance_ece(sample.scores))
 
 
-def _novelty(one: Pool, base: Pool, repeats: int) -> Novelty | None:
-    usual, strange = (x[np.isfinite(x)] for x in (base.values('novelty'), one.values('novelty')))
+def _ood(one: Pool, base: Pool, repeats: int) -> OodDetection | None:
+    usual, strange = (x[np.isfinite(x)] for x in (
+        pooled.values('ood_score') for pooled in (base, one)))
     if not len(usual) or not len(strange):
         return None
     level = float(np.quantile(usual, 1 - FALSE_ALARMS))
     both = np.concatenate([strange, usual])
     of = np.repeat([True, False], [len(strange), len(usual)])
     episodes = np.concatenate([
-        one.episodes[one.known][np.isfinite(one.values('novelty'))] + len(base.episodes),
-        base.episodes[base.known][np.isfinite(base.values('novelty'))]])
+        one.episodes[one.known][np.isfinite(one.values('ood_score'))] + len(base.episodes),
+        base.episodes[base.known][np.isfinite(base.values('ood_score'))]])
     area = bootstrap_interval(measures.auroc, Scored(both, of, episodes), repeats=repeats)
-    return Novelty(area, _share(usual > ALARM), _share(strange > ALARM), level,
-                   _share(strange > level))
+    return OodDetection(area, _share(usual > ALARM), _share(strange > ALARM), level,
+                        _share(strange > level))
 
 
 def _share(which: np.ndarray) -> Interval:

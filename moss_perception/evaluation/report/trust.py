@@ -47,18 +47,18 @@ def early(summary: Summary) -> dict[str, Any]:
             if left else []}
 
 
-def novelty(summary: Summary) -> dict[str, Any]:
+def ood(summary: Summary) -> dict[str, Any]:
     """Return how well OOD scores detect each domain, and the rate of false alarms."""
-    watched = [one for one in summary.domains if one.novelty]
-    if not watched:
+    watched = [one for one in summary.domains if one.ood]
+    first = watched[0].ood if watched else None
+    if first is None:
         return {'why_not': _why_not(summary)}
-    first = watched[0].novelty
-    curves = [(one.name, one.pool.values('novelty'), number)
+    curves = [(one.name, one.pool.values('ood_score'), number)
               for number, one in enumerate(summary.domains)
-              if number == 0 or one.novelty and not factor_of(one.name)]
+              if number == 0 or one.ood and not factor_of(one.name)]
     return {'why_not': '', 'alarm': ALARM, 'rate': FALSE_ALARMS, 'base': summary.domains[0].name,
             'false_alarms': first.false_alarms, 'level': first.level, 'domains': watched,
-            'svg': figures.svg(figures.novelties, [
+            'svg': figures.svg(figures.ood_scores, [
                 (name, values[np.isfinite(values)], number)
                 for name, values, number in curves], ALARM)}
 
@@ -67,7 +67,7 @@ def _why_not(summary: Summary) -> str:
     """Return why OOD detection can't be evaluated."""
     if summary.temperature is None:
         return f'there is no recording of {summary.reference}'
-    if not any(np.isfinite(one.pool.values('novelty')).any() for one in summary.domains):
+    if not any(np.isfinite(one.pool.values('ood_score')).any() for one in summary.domains):
         return ('the OOD scores of these frames are unknown: the checkpoint has no training '
                 'distribution, or a live run was not scored again')
     return f'there is no other domain than {summary.reference}'

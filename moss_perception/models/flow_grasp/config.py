@@ -5,24 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from moss_perception.models.config import ModelConfig
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.layers.config import TemporalConfig
 
 
 @dataclass(frozen=True)
-class FlowGraspConfig(GraspConfig):
+class FlowGraspConfig(TemporalConfig):
     """
     Optical flow as a second stream beside the backbone.
 
-    :ivar temporal_channels: inside of the flow's layers and of the residual blocks.
     :ivar stacked_flows: how many flows, the newest among them, a map sees.
     """
 
-    temporal_channels: int = 32
     stacked_flows: int = 3
 
     def __post_init__(self):
         super().__post_init__()
-        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
         self._expect('stacked_flows', 1 <= self.stacked_flows < self.window_frames,
                      '1 to window_frames - 1')
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @register('flow_grasp')
-class FlowGrasp(FlowGraphModel):
+class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
     """Scores grasps by the backbone's maps and maps of optical flow."""
 
     Config = FlowGraspConfig

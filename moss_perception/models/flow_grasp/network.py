@@ -19,7 +19,7 @@ class TwoStream(Spatial):
 
     def __init__(self, config: FlowGraspConfig, channels: int):
         super().__init__(config, channels)
-        self.stream = FlowStream(config, channels)
+        self.stream = FlowStream(config, channels, config.stacked_flows)
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
         return super().maps(clip + self.stream(images), images)
@@ -32,7 +32,7 @@ class FlowStep(nn.Module):
     :param network: its weights are shared.
     """
 
-    def __init__(self, network: ClipNetwork):
+    def __init__(self, network: ClipNetwork[FlowGraspConfig, TwoStream]):
         super().__init__()
         self.network = network
         self.valid = (network.config.stacked_flows, *short_flows(network.config))

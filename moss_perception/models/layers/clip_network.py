@@ -1,13 +1,17 @@
 """A network of backbone, a module that sees a clip of maps, and head."""
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.config import GraspConfig
-from moss_perception.models.layers.reading import GraspReader
+from moss_perception.models.layers.reading import GraspReader, R
 from moss_perception.models.layers.temporal import Temporal
 from torch import Tensor
 
+T = TypeVar('T', bound=Temporal)
 
-class ClipNetwork(GraspReader):
+
+class ClipNetwork(GraspReader[R], Generic[R, T]):
     """
     Scores grasps at the last frame of a clip.
 
@@ -16,7 +20,7 @@ class ClipNetwork(GraspReader):
         number of the maps' channels.
     """
 
-    def __init__(self, config: GraspConfig, temporal: type[Temporal]):
+    def __init__(self, config: R, temporal: Callable[[R, int], T]):
         super().__init__()
         self.config = config
         self.backbone = Backbone(config.channels)

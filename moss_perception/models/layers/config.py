@@ -73,6 +73,21 @@ class GraspConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
+class TemporalConfig(GraspConfig):
+    """
+    A model with layers of its own over time.
+
+    :ivar temporal_channels: inside of these layers.
+    """
+
+    temporal_channels: int = 32
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
+
+
+@dataclass(frozen=True)
 class MossConfig(GraspConfig):
     """
     A model with a MOSS block.

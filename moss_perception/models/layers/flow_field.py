@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 import cv2
-from moss_perception.models.base import InputSpec
+from moss_perception.models.base import InputSpec, Runner
 from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
 import numpy as np
 
+if TYPE_CHECKING:
+    from moss_perception.models.flow_grasp.config import FlowGraspConfig
+    from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
+
+F = TypeVar('F', bound='FlowGraspConfig | MossFlowGraspConfig')
 # So that a motion of a few pixels is a number of about 1.
 _UNIT_PIXELS = 4.0
 
@@ -17,7 +22,9 @@ class FlowField:
     """Computes the flow from one image to the next."""
 
     def __init__(self):
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # OpenCV's annotations know only a newer name of it.
+        create = cv2.DISOpticalFlow_create  # pyright: ignore[reportAttributeAccessIssue]
+        self._search = create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         # The images are small: go down to single pixels.
         self._search.setFinestScale(0)
 
@@ -49,14 +56,14 @@ class FlowHistory:
     flows: tuple[np.ndarray, ...]
 
 
-class FlowGraphModel(GraphModel):
+class FlowGraphModel(GraphModel[F, Any], Generic[F]):
     """
     A model whose graph also takes optical flow, which no graph can compute.
 
     The configuration has ``stacked_flows``: how many flows, the newest among them, a map sees.
     """
 
-    def __init__(self, config, runner=None):
+    def __init__(self, config: F, runner: Runner | None = None):
         super().__init__(config, runner)
         self._field = FlowField()
 
@@ -73,7 +80,7 @@ class FlowGraphModel(GraphModel):
         return feeds, FlowHistory(image, flows)
 
 
-def flow_inputs(config) -> dict[str, InputSpec]:
+def flow_inputs(config: 'FlowGraspConfig | MossFlowGraspConfig') -> dict[str, InputSpec]:
     """Describe the inputs of a graph that takes flow: ``flow`` holds the newest ones stacked."""
     side = config.image_size
     return image_inputs(config) | {'flow': InputSpec((1, 2 * config.stacked_flows, side, side))}

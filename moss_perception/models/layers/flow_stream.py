@@ -1,6 +1,6 @@
 """Optical flow as maps of the backbone's size, for clips and for streams."""
 
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.layers.config import TemporalConfig
 from moss_perception.models.layers.flow_field import FlowField, grey
 import numpy as np
 import torch
@@ -32,12 +32,13 @@ class FlowStream(nn.Sequential):
     The flows that led to the last few frames are stacked, as many as lie between two temporal
     taps, so that no motion is missed. The flow is computed from the images and has no gradient.
 
-    :param config: sizes, window and ``stacked_flows``.
+    :param config: sizes and window.
     :param channels: of the maps.
+    :param stacked: how many flows, the newest among them, a map sees.
     """
 
-    def __init__(self, config: GraspConfig, channels: int):
-        self.stacked = config.stacked_flows
+    def __init__(self, config: TemporalConfig, channels: int, stacked: int):
+        self.stacked = stacked
         wide = config.temporal_channels
         sizes = [2 * self.stacked, wide // 2, wide, channels]
         if config.map_stride == 4:
@@ -48,17 +49,17 @@ class FlowStream(nn.Sequential):
                        nn.BatchNorm2d(other), nn.ReLU()]
         super().__init__(*layers)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of Sequential's
         """
         Make the map of each frame of a clip.
 
-        :param images: uint8, shape ``(B, T, S, S, 3)``.
+        :param input: images, uint8, shape ``(B, T, S, S, 3)``.
         :returns: shape ``(B, T, C, H, W)``.
         """
-        flow = clip_flow(images)
+        flow = clip_flow(input)
         before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
         stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
-        return super().forward(stacked.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return super().forward(stacked.flatten(0, 1)).unflatten(0, input.shape[:2])
 
     def encode(self, stacked: Tensor, valid: tuple[int, ...]) -> Tensor:
         """
@@ -74,8 +75,3 @@ class FlowStream(nn.Sequential):
         oldest = torch.arange(self.stacked, 0, -1, device=stacked.device).repeat_interleave(2)
         used = torch.stack([oldest <= n for n in valid])
         return super().forward(stacked * used[..., None, None])
-
-
-def valid_flows(window_index: int, stacked: int) -> int:
-    """Return how many of the stacked flows lie within a window, at its frame of this number."""
-    return min(window_index, stacked)

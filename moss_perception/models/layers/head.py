@@ -1,6 +1,8 @@
 """The head of the grasp-success network, which reads features at grasp points."""
 
+from collections.abc import Iterable
 import math
+from typing import cast
 
 import torch
 from torch import nn, Tensor
@@ -26,6 +28,9 @@ class GraspHead(nn.Module):
     :param ensemble: number of independent heads.
     :param depth: the usual depth of a grasp, metres.
     """
+
+    places: Tensor
+    pairs: Tensor
 
     def __init__(self, channels: int, ensemble: int, depth: float):
         super().__init__()
@@ -82,10 +87,15 @@ class Members(nn.Module):
         self.first = nn.Linear(inputs, members * widths[0])
         sizes = zip(widths, (*widths[1:], 1), strict=True)
         self.others = nn.ModuleList(nn.Linear(a, members * b) for a, b in sizes)
-        for n, layer in enumerate(self.others):
+        for n, layer in enumerate(cast(Iterable[nn.Linear], self.others)):
             own = torch.eye(members).repeat_interleave(layer.out_features // members, dim=0)
             own = own.repeat_interleave(layer.in_features, dim=1)
             self.register_buffer(f'own_{n}', own, persistent=False)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The last layer of all members."""
+        return cast(nn.Linear, self.others[-1])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn ``(…, inputs)`` into ``(…, M)``."""
@@ -102,7 +112,7 @@ class Members(nn.Module):
         return x
 
     def _layer(self, n: int, x: Tensor) -> Tensor:
-        own, layer = getattr(self, f'own_{n}'), self.others[n]
+        own, layer = getattr(self, f'own_{n}'), cast(nn.Linear, self.others[n])
         weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
         return F.linear(F.relu(x), weight, layer.bias)
 

@@ -1,5 +1,7 @@
 """MOSS on a clip of maps: of any orders, at any stride, of features or of optical flow."""
 
+from typing import TYPE_CHECKING
+
 from moss_perception.models.layers.config import MossConfig
 from moss_perception.models.layers.flow_stream import FlowStream
 from moss_perception.models.layers.temporal import Temporal
@@ -7,6 +9,9 @@ from moss_perception.moss import MOSS
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
 
 
 class MossClip(Temporal):
@@ -21,6 +26,7 @@ class MossClip(Temporal):
 
     def __init__(self, config: MossConfig, channels: int, lowest: int = 1, causal: bool = True):
         self.causal = causal
+        self.length = config.moss_window[0]
         self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
         super().__init__(config, channels)
         self.moss = MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window,
@@ -37,7 +43,7 @@ class MossClip(Temporal):
             return super().looks
         # Frames from the first full window to the last.
         first = self.delay + 1 - self.config.window_frames
-        full = range(-self.delay, first - 1, -self.config.moss_window[0])
+        full = range(-self.delay, first - 1, -self.length)
         return tuple(sorted({*full, 0}))
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
@@ -72,9 +78,9 @@ class MossFlow(MossClip):
 
     needs_images = True
 
-    def __init__(self, config: MossConfig, channels: int):
+    def __init__(self, config: 'MossFlowGraspConfig', channels: int):
         super().__init__(config, channels)
-        self.stream = FlowStream(config, channels)
+        self.stream = FlowStream(config, channels, config.stacked_flows)
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
         flow = self.stream(images)

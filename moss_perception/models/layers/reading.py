@@ -1,25 +1,38 @@
 """What the models share: how pixels come in, and how grasps are read from maps."""
 
+from typing import TypeVar
+
+from moss_perception.models.layers.backbone import Backbone
 from moss_perception.models.layers.config import GraspConfig
 from moss_perception.models.layers.head import GraspHead
+from moss_perception.models.network import Network
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+R = TypeVar('R', bound=GraspConfig)
 
-class GraspReader(nn.Module):
+
+class GraspReader(Network[R]):
     """
     What all networks share, however they look over time: how pixels come in, and how grasps are
     read from the newest frame's fine map and a map of what happened.
     """
 
-    needs_images = False
-    """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
+    backbone: Backbone
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
+        return False
 
     def freeze(self, stages: int) -> None:
         """Keep the first stages of the backbone as they are, whatever is trained."""
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
-        self.backbone.to(memory_format=torch.channels_last)
+        self.backbone.to(  # pyright: ignore[reportCallIssue]  torch documents it
+            memory_format=torch.channels_last)
         self.backbone.freeze(stages)
 
     def add_reading(self, config: GraspConfig) -> None:

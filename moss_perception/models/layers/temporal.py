@@ -1,6 +1,7 @@
 """Modules between backbone and head that see a clip of maps and give the head one map."""
 
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.layers.backbone import Backbone
+from moss_perception.models.layers.config import GraspConfig, TemporalConfig
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ class Temporal(nn.Module):
         """How many of the newest frames the backbone has to see."""
         return self.config.window_frames
 
-    def features(self, backbone: nn.Module, fine: Tensor) -> Tensor:
+    def features(self, backbone: Backbone, fine: Tensor) -> Tensor:
         """
         Run the backbone's last stage on a clip.
 
@@ -70,7 +71,7 @@ class Spatial(Temporal):
     Every model variant has as many, so none gains by seeing further within a frame.
     """
 
-    def __init__(self, config: GraspConfig, channels: int):
+    def __init__(self, config: TemporalConfig, channels: int):
         super().__init__(config, channels)
         wide = config.temporal_channels
         self.blocks = nn.ModuleList(nn.Sequential(

@@ -2,22 +2,12 @@
 
 from dataclasses import dataclass
 
-from moss_perception.models.layers.config import MossConfig
+from moss_perception.models.layers.config import MossConfig, TemporalConfig
 
 
 @dataclass(frozen=True)
-class MossFlowGraspConfig(MossConfig):
-    """
-    MOSS on maps of optical flow.
-
-    :ivar temporal_channels: inside of the flow's layers.
-    """
-
-    temporal_channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
+class MossFlowGraspConfig(TemporalConfig, MossConfig):
+    """MOSS on maps of optical flow."""
 
     @property
     def stacked_flows(self) -> int:

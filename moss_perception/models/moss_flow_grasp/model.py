@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @register('moss_flow_grasp')
-class MossFlowGrasp(FlowGraphModel):
+class MossFlowGrasp(FlowGraphModel[MossFlowGraspConfig]):
     """
     Runs MOSS anew over the window's maps of flow at each sample.
 

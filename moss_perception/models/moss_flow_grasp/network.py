@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.moss_clip import MossFlow
 from moss_perception.models.layers.reading import ensemble_probability
+from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
 import torch
 from torch import nn, Tensor
 
@@ -15,7 +17,7 @@ class MossFlowStep(nn.Module):
     :param network: its weights are shared.
     """
 
-    def __init__(self, network: ClipNetwork):
+    def __init__(self, network: ClipNetwork[MossFlowGraspConfig, MossFlow]):
         super().__init__()
         self.network = network
         self.valid = tuple(range(network.config.stacked_flows + 1))

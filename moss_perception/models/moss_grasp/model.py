@@ -57,7 +57,7 @@ class ActiveOrders:
 
 
 @register('moss_grasp')
-class MossGrasp(GraphModel):
+class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
     """Scores grasps by the backbone's maps and their self-similarities; looks back only."""
 
     Config = MossGraspConfig

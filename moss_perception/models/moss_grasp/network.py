@@ -1,7 +1,8 @@
 """The grasp-success network: backbone, MOSS, and what reads grasps from their maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import cast
 
 from moss_perception.models.layers.backbone import Backbone
 from moss_perception.models.layers.reading import ensemble_probability, GraspReader
@@ -12,7 +13,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 
-class MossGraspNetwork(GraspReader):
+class MossGraspNetwork(GraspReader[MossGraspConfig]):
     """
     Scores grasps in a clip, or one frame at a time; at the last frame both give the same.
 
@@ -112,7 +113,8 @@ class MossGraspNetwork(GraspReader):
     def _prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
         """Build each prefix's map, ``(N, R)``, of the features and encodings at N positions."""
         maps, summed = [], self.look(coarse)
-        for share, encoding in zip(self.shares, encodings, strict=False):
+        shares = cast(Iterable[nn.Linear], self.shares)
+        for share, encoding in zip(shares, encodings, strict=False):
             summed = torch.addmm(summed, encoding, share.weight.T)
             maps.append(F.relu(summed))
         return maps
@@ -177,7 +179,7 @@ class GraspStep(nn.Module):
             finite, else NaN; each cache's newest map; and this sample's map of each prefix.
         """
         network, kept = self.network, self.network.config.moss_window[0] - 1
-        caches = (*(state[n * kept:(n + 1) * kept] for n in range(self.orders)),
+        caches: MossState = (*(tuple(state[n * kept:(n + 1) * kept]) for n in range(self.orders)),
                   *network.initial_state(1)[0][self.orders:])
         features = network.backbone(network.normalise(image))
         logits, encodings, caches, maps = network.step(

@@ -2,19 +2,9 @@
 
 from dataclasses import dataclass
 
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.layers.config import TemporalConfig
 
 
 @dataclass(frozen=True)
-class RecurrentGraspConfig(GraspConfig):
-    """
-    A convolutional GRU on the backbone's maps.
-
-    :ivar temporal_channels: of its hidden state.
-    """
-
-    temporal_channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
+class RecurrentGraspConfig(TemporalConfig):
+    """A convolutional GRU on the backbone's maps; its state has ``temporal_channels``."""

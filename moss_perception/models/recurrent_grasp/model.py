@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @register('recurrent_grasp')
-class RecurrentGrasp(GraphModel):
+class RecurrentGrasp(GraphModel[RecurrentGraspConfig, 'ClipNetwork']):
     """
     Runs the recurrence anew over the window's maps at each sample.
 

@@ -13,7 +13,10 @@ from torch import nn, Tensor
 class Recurrent(Temporal):
     """A convolutional GRU over the maps; the head gets its last hidden state."""
 
-    looks = (0,)
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The newest frame alone."""
+        return (0,)
 
     def __init__(self, config: RecurrentGraspConfig, channels: int):
         super().__init__(config, channels)
@@ -56,7 +59,7 @@ class RecurrentStep(nn.Module):
     :param network: its weights are shared.
     """
 
-    def __init__(self, network: ClipNetwork):
+    def __init__(self, network: ClipNetwork[RecurrentGraspConfig, Recurrent]):
         super().__init__()
         self.network = network
 

@@ -6,7 +6,7 @@ import math
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
@@ -21,6 +21,9 @@ import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+
+if TYPE_CHECKING:
+    from moss_perception.simulation.live_config import LiveConfig
 
 _BEAT_S = 1.0
 _POLL_S = 0.05
@@ -164,7 +167,7 @@ class SimCell(Node):
         self._diagnostics.publish(array)
 
 
-def _config(settings: CellSettings) -> Any:
+def _config(settings: CellSettings) -> 'LiveConfig':
     from moss_perception.simulation.cells import cell_named
     from moss_perception.simulation.domains import domain_named
     from moss_perception.simulation.live_config import LiveConfig

@@ -13,6 +13,7 @@ from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.common.spinning import acknowledged
 from moss_perception.simulation.sensor import encode
 import numpy as np
+from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -29,7 +30,7 @@ class CellTopics:
     :param with_clock: whether ``/clock`` is published.
     """
 
-    def __init__(self, node: Any, frame_id: str, compressed: bool, with_clock: bool):
+    def __init__(self, node: Node, frame_id: str, compressed: bool, with_clock: bool):
         self._frame_id, self._compressed = frame_id, compressed
         make = node.create_publisher
         # The resolved name, so that remapping image moves image/compressed too.

@@ -128,7 +128,7 @@ class Health:
     :ivar problem: a QoS or type mismatch, or a hint where to look for images; or empty.
     :ivar last_refusal: the last refused frame, in words.
     :ivar failure: the last unexpected exception, while it is recent; or empty.
-    :ivar strangeness: the median novelty of the newest samples, while they are out of
+    :ivar ood_score: the median OOD score of the newest samples, while they are out of
         distribution; else ``None``.
     """
 
@@ -140,7 +140,7 @@ class Health:
     problem: str = ''
     last_refusal: str = ''
     failure: str = ''
-    strangeness: float | None = None
+    ood_score: float | None = None
 
 
 def judge(health: Health, before: DiagnosticsSample, now: DiagnosticsSample,
@@ -171,8 +171,8 @@ def judge(health: Health, before: DiagnosticsSample, now: DiagnosticsSample,
         return WARN, f'overloaded: dropped {dropped} of {frames} frames'
     if health.problem:
         return WARN, health.problem
-    if health.strangeness is not None:
-        return WARN, (f'out of distribution: novelty {health.strangeness:.2f}, expected at most '
+    if health.ood_score is not None:
+        return WARN, (f'out of distribution: OOD score {health.ood_score:.2f}, expected at most '
                       '1; do not trust the scores for what the camera shows')
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -40,7 +41,7 @@ class MatchedSubscription:
     :param raw: whether the callback takes serialised messages, CDR bytes.
     """
 
-    def __init__(self, node: Any, message_type: Any, topic: str, callback: Callable[[Any], None],
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
                  raw: bool = False):
         self.topic = topic
@@ -97,10 +98,14 @@ class MatchedSubscription:
             incompatible_qos=lambda _: None, incompatible_type=lambda _: None)
         member = _Subscription(self._depth)
         self._subscriptions.append(member)
+
+        def receive(message: Any, info: Any) -> None:
+            self._receive(message, info, member)
+        # rclpy passes the information to who takes it, but its annotations do not follow that.
+        callback: Any = receive
         member.subscription = self._node.create_subscription(
-            self.message_type, self.topic,
-            lambda message, info: self._receive(message, info, member), self.qos,
-            event_callbacks=events, raw=self._raw)
+            self.message_type, self.topic, callback, self.qos, event_callbacks=events,
+            raw=self._raw)
 
     def problem(self) -> str:
         """Describe a publisher that cannot be received, with a remedy; empty if there is none."""

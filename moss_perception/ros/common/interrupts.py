@@ -41,7 +41,8 @@ def handled() -> Iterator[None]:
     Record SIGINT and SIGTERM within the context; a second one, 3 s later, ends the process.
 
     The earlier handlers are restored afterwards, unless there was a signal: then the process is
-    about to end, and the same Ctrl-C may arrive again. Only the main thread can set handlers.
+    about to end, and ignores SIGINT, because the same Ctrl-C may arrive again. Only the main
+    thread can set handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -49,7 +50,8 @@ def handled() -> Iterator[None]:
     _state.since_s, _state.anywhere = None, False
     for number in _SIGNALS:
         handler = signal.signal(number, _on_signal)
-        if handler is not _on_signal:
+        # After a node that a signal ended, they are this module's own.
+        if number not in _state.before or handler not in (_on_signal, signal.SIG_IGN):
             _state.before[number] = handler
     try:
         yield
@@ -57,6 +59,10 @@ def handled() -> Iterator[None]:
         if _state.since_s is None:
             for number, handler in _state.before.items():
                 signal.signal(number, handler)
+        else:
+            # Python's own end takes a quarter of a second and begins with the default handler,
+            # under which a second SIGINT would kill the process and replace its exit status.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def check() -> None:

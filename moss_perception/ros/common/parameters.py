@@ -5,11 +5,12 @@ Each node has one dataclass with a field for each parameter, made by :func:`sett
 that combine several parameters into its ``__post_init__``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, Field, field, fields, replace
 from enum import Enum
 import math
 import re
+from types import MappingProxyType
 from typing import Any, cast, Generic, TypeVar
 
 from moss_perception.core.errors import ConfigError
@@ -187,15 +188,18 @@ class NodeParameters(Generic[Settings]):
     :param is_configured: returns whether the node has been configured.
     :param validate: raises ConfigError for settings that the node cannot use now.
     :param apply: called with the old and the new settings after a change.
+    :param renamed: new names of parameters by their old ones, which are refused at the start.
     :ivar values: the current settings.
-    :raises ConfigError: if a value given at the start is not allowed.
+    :raises ConfigError: if a value or an old name given at the start is not allowed.
     """
 
     def __init__(self, node: Node, kind: type[Settings], *,
                  is_configured: Callable[[], bool] = lambda: False,
                  validate: Callable[[Settings], None] = lambda _: None,
-                 apply: Callable[[Settings, Settings], None] = lambda *_: None):
+                 apply: Callable[[Settings, Settings], None] = lambda *_: None,
+                 renamed: Mapping[str, str] = MappingProxyType({})):
         self._is_configured, self._validate_more, self._apply_more = is_configured, validate, apply
+        _refuse_old_names(node, renamed)
         self.values = kind(**{
             item.name: _declare(node, item) for item in fields(cast(Any, kind))})
         validate(self.values)
@@ -224,6 +228,17 @@ def read_settings(node: Node, kind: type[Settings]) -> Settings:
     :raises ConfigError: if a value given at the start is not allowed.
     """
     return NodeParameters(node, kind).values
+
+
+def _refuse_old_names(node: Node, renamed: Mapping[str, str]) -> None:
+    # rclpy ignores a start value that no parameter takes, and shows it only to a declaration.
+    anything = ParameterDescriptor(dynamic_typing=True)
+    for old, new in renamed.items():
+        given = node.declare_parameter(old, None, anything)
+        node.undeclare_parameter(old)
+        if given.value is not None:
+            raise ConfigError(f'parameter {old}={given.value!r} is not allowed: expected the '
+                              f'parameter {new}, which replaces it')
 
 
 def _declare(node: Node, item: 'Field[Any]') -> Any:

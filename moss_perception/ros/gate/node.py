@@ -71,6 +71,7 @@ class GraspGate(Node):
         self._explain(decision, rows, (now_ns - stamp_ns) / 1e9)
         self._publish_state(decision.state)
         if decision.state == SELECTED:
+            assert decision.index is not None  # of the selected candidate
             self._selected.publish(
                 PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
 

@@ -6,6 +6,7 @@ from typing import Any
 from geometry_msgs.msg import PoseArray
 from moss_perception.ros.common.image_subscription import MatchedSubscription, type_name
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 SMALL_DEPTH = 10
@@ -22,7 +23,7 @@ class Inputs:
     :param on_image: called with each image, raw or compressed.
     """
 
-    def __init__(self, node: Any, chosen: PredictorParameters,
+    def __init__(self, node: Node, chosen: PredictorParameters,
                  on_candidates: Callable[[Any], None], on_camera_info: Callable[[Any], None],
                  on_image: Callable[[Any], None]):
         self._node = node

@@ -61,7 +61,7 @@ class Monitor:
         # Between decisions the gripper is in the image, but nothing uses the scores. If a
         # planner sends candidates, only images during its choice count.
         if len(prediction.points) or not self._has_candidates:
-            self._shift.add(prediction.novelty)
+            self._shift.add(prediction.ood_score)
         self._durations['decode'].add(prediction.decode_s)
         self._durations['inference'].add(prediction.inference_s)
         if age_s is not None:
@@ -97,7 +97,7 @@ class Monitor:
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
-            strangeness=self._shift.median if self._shift.out else None)
+            ood_score=self._shift.median if self._shift.out else None)
         elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
@@ -123,7 +123,7 @@ class Monitor:
         if self._last is not None:
             scores = self._last.scores if len(self._last.points) else [self._last.score]
             values['score'] = self._last.score
-            values['novelty'] = self._last.novelty
+            values['ood_score'] = self._last.ood_score
             values['out_of_distribution'] = 'yes' if self._shift.out else 'no'
             values['good_grasps'] = int(np.sum(np.asarray(scores) >= threshold))
         return values

@@ -63,7 +63,8 @@ class GraspPredictor(ManagedNode):
         self._published = 0
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
-            validate=self._check_orders, apply=self._on_change)
+            validate=self._check_budget, apply=self._on_change,
+            renamed={'orders': 'budget'})
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
@@ -79,7 +80,7 @@ class GraspPredictor(ManagedNode):
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap)
-        self._apply_orders()
+        self._apply_budget()
         self._seen_resets = Counter()
         self._monitor = Monitor()
         self._outputs = Outputs(self, chosen.publish_features)
@@ -227,16 +228,16 @@ class GraspPredictor(ManagedNode):
         """The model's levels of the budget, and the lowest that it was trained for."""
         return self.predictor.levels, self.predictor.engine.lowest_level
 
-    def _check_orders(self, settings: PredictorParameters) -> None:
+    def _check_budget(self, settings: PredictorParameters) -> None:
         if self._predictor is not None:
             settings.level(*self._levels)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
-        if self._predictor is not None and (before.orders, before.latency_budget) != (
-                after.orders, after.latency_budget):
-            self._apply_orders()
+        if self._predictor is not None and (before.budget, before.latency_budget) != (
+                after.budget, after.latency_budget):
+            self._apply_budget()
 
-    def _apply_orders(self) -> None:
+    def _apply_budget(self) -> None:
         level = self.settings.level(*self._levels)
         self.predictor.set_level(level, self.settings.latency_budget)
 
@@ -343,8 +344,8 @@ class GraspPredictor(ManagedNode):
         levels = predictor.levels
         costs = {f'cost_ms/{name}': 1e3 * cost
                  for name, cost in zip(levels, engine.costs, strict=False)}
-        return {'model': predictor.config.model, 'orders': levels[predictor.level - 1],
-                'orders_wanted': levels[predictor.target_level - 1], **costs,
+        return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
+                'budget_target': levels[predictor.target_level - 1], **costs,
                 'engine': engine.name,
                 'threads': self.settings.threads, 'device': self.settings.device,
                 'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,

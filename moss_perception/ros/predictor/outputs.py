@@ -7,6 +7,7 @@ from moss_perception.ros.common import conversions
 from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.predictor.overlay import Overlay
 from moss_perception.runtime.frame_status import FrameStatus
+from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Float32, Header
@@ -24,7 +25,7 @@ class Outputs:
     :param with_features: whether ``~/motion_features`` is published.
     """
 
-    def __init__(self, node: Any, with_features: bool):
+    def __init__(self, node: LifecycleNode, with_features: bool):
         self._node = node
         self._overlay = Overlay()
         self._scores = node.create_lifecycle_publisher(

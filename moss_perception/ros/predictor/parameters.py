@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
+from moss_perception.core.errors import ConfigError
 from moss_perception.models.layers.config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
-from moss_perception.runtime.budget import parse_level
+from moss_perception.runtime.budget import level_name, parse_level
 from moss_perception.runtime.engine import ENGINES
 from moss_perception.runtime.predictor import MAX_GAP_S
 
 TRANSPORTS = ('raw', 'compressed')
 RELIABILITIES = ('match', 'best_effort', 'reliable')
 HIGHEST_ORDER = 4
+_LEVEL_NAME = re.compile(r'\s*[A-Za-z_][\w.-]*\s*')
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class PredictorParameters:
     """
     All parameters of grasp_predictor.
 
-    :raises ConfigError: if ``orders`` is neither ``auto`` nor a prefix of the orders.
+    :raises ConfigError: if ``budget`` is neither ``auto`` nor the name of a level.
     """
 
     model_path: str = setting(
@@ -59,32 +61,36 @@ class PredictorParameters:
         low=0.0, high=1.0, change=Change.ANY_TIME)
     stride: int = setting(
         1, 'Publish every n-th sample.', low=1, high=1000, change=Change.ANY_TIME)
-    orders: object = setting(
-        'auto', 'Compute level: auto, or with MOSS a prefix of the orders such as [1, 2].',
-        any_type=True, change=Change.ANY_TIME)
+    budget: object = setting(
+        'auto', 'Level of the model to run: auto, or its name, for MOSS a prefix of the orders '
+        'such as 1,2.', any_type=True, change=Change.ANY_TIME)
     latency_budget: float = setting(
-        0.05, 'Highest duration of a step, in seconds, if orders is auto.',
+        0.05, 'Time that a step may take, in seconds, if budget is auto.',
         low=0.001, high=10.0, change=Change.ANY_TIME)
 
     def __post_init__(self):
-        """Reject orders that no checkpoint has."""
-        if not isinstance(self.orders, str) or re.search('[^a-z_]', self.orders):
-            self.level(order_names(HIGHEST_ORDER))
+        """Refuse what is a level of no model; which levels a model has is known with it."""
+        name = self._level_name()
+        named = isinstance(self.budget, str) and _LEVEL_NAME.fullmatch(name)
+        if not named and level_name(name) not in order_names(HIGHEST_ORDER):
+            raise ConfigError(
+                f"budget {name!r} is not allowed: expected 'auto' or the name of a level of the "
+                f"model, for MOSS a prefix of its orders such as '1' or '1,2'")
 
     def level(self, levels: Sequence[str], lowest: int = 1) -> int | None:
         """
-        Read the parameter ``orders``.
+        Read the parameter ``budget``.
 
         :param levels: names of the model's compute levels, the cheapest first.
         :param lowest: the lowest level that the checkpoint was trained for.
-        :returns: the level, counted from 1, or ``None`` to choose it by latency.
-        :raises ConfigError: if ``orders`` is neither ``auto`` nor such a level.
+        :returns: the level, counted from 1, or ``None`` to choose it by the latency.
+        :raises ConfigError: if ``budget`` is neither ``auto`` nor such a level.
         """
-        return parse_level('orders', self._level_name(), levels, lowest)
+        return parse_level('budget', self._level_name(), levels, lowest)
 
     def _level_name(self) -> str:
-        if isinstance(self.orders, str):
-            return self.orders
-        # The type may change: ROS also passes single numbers, arrays of any type, and None.
-        return (','.join(map(str, self.orders)) if isinstance(self.orders, Sequence)
-                else str(self.orders))
+        if isinstance(self.budget, str):
+            return self.budget
+        # The type may change: ROS also sends single numbers, arrays of any type, and None.
+        return (','.join(map(str, self.budget)) if isinstance(self.budget, Sequence)
+                else str(self.budget))

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 import threading
-from typing import Any
+from typing import Generic, TypeVar
 
 from moss_perception.ros.predictor.backlog import Backlog
 
+T = TypeVar('T')
 
-class Worker:
+
+class Worker(Generic[T]):
     """
     Handles items one by one, in order, in its own thread.
 
@@ -16,19 +18,19 @@ class Worker:
     :param capacity: items that may wait; beyond that the oldest is dropped.
     """
 
-    def __init__(self, handle: Callable[[Any], None],
-                 on_failure: Callable[[Any, Exception], None], capacity: int = 2):
+    def __init__(self, handle: Callable[[T], None],
+                 on_failure: Callable[[T, Exception], None], capacity: int = 2):
         self._handle = handle
         self._on_failure = on_failure
-        self._backlog: Backlog[Any] = Backlog(capacity)
+        self._backlog: Backlog[T] = Backlog(capacity)
         self._thread = threading.Thread(target=self._run, name='predictor', daemon=True)
         self._thread.start()
 
-    def put(self, item: Any) -> Any | None:
+    def put(self, item: T) -> T | None:
         """Hand over an item; see :meth:`Backlog.put` for what is returned."""
         return self._backlog.put(item)
 
-    def stop(self, timeout_s: float = 30.0) -> tuple[list[Any], bool]:
+    def stop(self, timeout_s: float = 30.0) -> tuple[list[T], bool]:
         """
         Finish the current item and end the thread.
 

@@ -20,6 +20,7 @@ from moss_perception.ros.predictor.outputs import PROCESSED_QOS
 from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.ros.recorder.subscriptions import RawSubscriptions
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
@@ -95,7 +96,8 @@ class AttemptRecorder(Node):
         self.get_logger().info(f'recorded {self.processed} images and {self.outcomes} outcomes '
                                f'in {path}')
 
-    def _subscribe(self, kind, topic: str, callback: Callable, qos=1000):
+    def _subscribe(self, kind, topic: str, callback: Callable,
+                   qos: QoSProfile | int = 1000):
         """Subscribe to the topics that the recorder itself reads, recorded or not."""
         resolved, name = self.resolve_topic_name(topic), type_name(kind)
         recorded = self.settings.outputs
@@ -159,7 +161,7 @@ class AttemptRecorder(Node):
 
     def _watch(self, spin: Spin) -> None:
         """Record until the camera has stopped or all outcomes were received."""
-        self._wait(spin, lambda: self._has_camera() or self.processed,
+        self._wait(spin, lambda: self._has_camera() or self.processed > 0,
                    f'nobody publishes {" or ".join(self._images)}',
                    'a camera, sim_cell or bag_player')
         self._progressed_at = time.monotonic()

@@ -13,6 +13,7 @@ from moss_perception.evaluation.outputs import (
 )
 from moss_perception.ros.predictor.outputs import PROCESSED_QOS
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -61,7 +62,7 @@ class Observer:
         return NodeOutputs(list(self.scores), list(self.statuses), list(self.diagnostics))
 
     def __enter__(self) -> 'Observer':
-        self._context = rclpy.Context()
+        self._context = Context()
         # Signals are the command's own business.
         rclpy.init(args=[], context=self._context, domain_id=self._domain_id,
                    signal_handler_options=SignalHandlerOptions.NO)
@@ -87,7 +88,10 @@ class Observer:
             subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
             subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        subscribe(String, f'{self._gate}/state', lambda m: self.states.append(m.data), latched)
+        subscribe(String, f'{self._gate}/state', self._on_state, latched)
+
+    def _on_state(self, message: String) -> None:
+        self.states.append(message.data)
 
     def _spin(self) -> None:
         try:

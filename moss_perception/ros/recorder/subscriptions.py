@@ -43,8 +43,9 @@ class RawSubscriptions:
     def reliable(self, kind: Any, topic: str, qos: Any = _DEPTH) -> Any:
         """Subscribe to a topic with reliable publishers."""
         name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
-        return self._node.create_subscription(
-            kind, topic, lambda raw: self._sink(resolved, name, bytes(raw)), qos, raw=True)
+        def receive(raw: Any) -> None:
+            self._sink(resolved, name, bytes(raw))
+        return self._node.create_subscription(kind, topic, receive, qos, raw=True)
 
     def follow(self, kind: Any, topic: str) -> None:
         """Subscribe to a topic with the QoS that its publishers offer."""

@@ -29,10 +29,11 @@ def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray
     :returns: of the decision's frame, the head's map at each of the budget's levels, float32,
         shape ``(h, w, R)``; and the motion features, shape ``(h, w, D)``.
     """
-    config, state = engine.config, engine.initial_state()
+    config, state, result = engine.config, engine.initial_state(), None
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
         fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
         result, state = engine.step({'rgb': fitted}, NO_GRASP, state, len(config.levels))
+    assert result is not None  # a window has frames
     return result.maps, result.motion_features
 
 

@@ -1,4 +1,4 @@
-"""What a scorer reaches that never looks: the figure that a model has to be held against."""
+"""A baseline without images, to compare a model with."""
 
 from importlib.util import find_spec
 
@@ -8,12 +8,12 @@ import numpy as np
 
 def require() -> None:
     """
-    Check that scikit-learn is there.
+    Check that scikit-learn is installed.
 
     :raises MossError: if it is missing.
     """
     if find_spec('sklearn') is None:
-        raise MossError('scikit-learn is missing, which the yardstick without images needs: '
+        raise MossError('scikit-learn is missing, which the baseline without images needs: '
                         'pip install scikit-learn')
 
 
@@ -26,8 +26,8 @@ def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndar
 
     :param candidates: float, shape ``(N, 4)``: x, y, z in metres and yaw in radians.
     :param labels: bool, shape ``(N,)``.
-    :param groups: shape ``(N,)``: what has to stay together, such as a scene.
-    :param folds: of the cross-validation.
+    :param groups: shape ``(N,)``: group of each grasp, such as its scene.
+    :param folds: number of folds of the cross-validation.
     :returns: float64, shape ``(N,)``, in [0, 1].
     :raises MossError: if scikit-learn is missing.
     """
@@ -38,6 +38,6 @@ def candidates_alone(candidates: np.ndarray, labels: np.ndarray, groups: np.ndar
                               np.sin(2 * candidates[:, 3])])
     model = GradientBoostingClassifier(n_estimators=100, random_state=0)
     folds = min(folds, len(np.unique(groups)))
-    probabilities = cross_val_predict(model, inputs, labels, groups=groups,
-                                      cv=GroupKFold(folds), method='predict_proba')
+    probabilities = np.asarray(cross_val_predict(
+        model, inputs, labels, groups=groups, cv=GroupKFold(folds), method='predict_proba'))
     return probabilities[:, 1]

@@ -13,7 +13,7 @@ from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import fit_distribution, read_distribution
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.derive import refuse_existing, write_derived
-from moss_perception.training.novelty import gather, halves, learn_distribution
+from moss_perception.training.ood import gather, halves, learn_distribution
 import numpy as np
 import pytest
 import torch
@@ -72,12 +72,12 @@ def test_a_derived_checkpoint_keeps_it_and_its_graphs_run(tmp_path):
     torch.manual_seed(0)
     network, out = MossGraspNetwork(TINY).eval(), tmp_path / 'mine.safetensors'
     features = np.random.default_rng(0).normal(size=(100, 2 * TINY.head_channels))
-    novelty = fit_distribution(features, features)
-    digest = write_derived(out, network, {'lineage': ['one']}, novelty)
+    distribution = fit_distribution(features, features)
+    digest = write_derived(out, network, {'lineage': ['one']}, distribution)
     assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
     assert load_checkpoint(out, digest).config == TINY
     np.testing.assert_array_equal(
-        read_distribution(out, TINY.head_channels).factor, novelty.factor)
+        read_distribution(out, TINY.head_channels).factor, distribution.factor)
     # The same map by either engine, up to rounding.
     by_graph, by_torch = (gather(engine, [scene(5)]) for engine in (
         load_engine(str(out)), TorchEngine(network)))

@@ -1,7 +1,7 @@
-"""The yardstick learns what coordinates tell, and nothing else."""
+"""The baseline without images learns from coordinates only."""
 
+from moss_perception.evaluation.baseline import candidates_alone
 from moss_perception.evaluation.metrics import auroc
-from moss_perception.evaluation.yardstick import candidates_alone
 import numpy as np
 import pytest
 

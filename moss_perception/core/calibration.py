@@ -1,0 +1,32 @@
+"""Temperature scaling: the one number that makes probabilities match frequencies."""
+
+from moss_perception.core.errors import ShapeError
+import numpy as np
+
+TEMPERATURE_BOUNDS = (0.05, 20.0)
+
+
+def fit_temperature(logits: np.ndarray, outcomes: np.ndarray) -> float:
+    """
+    Find the temperature of least cross-entropy.
+
+    :param logits: float, shape ``(N, M)``: of each member of an ensemble, whose probabilities
+        are averaged; at least one row.
+    :param outcomes: 0 or 1, shape ``(N,)``.
+    :returns: in :data:`TEMPERATURE_BOUNDS`; divide the logits by it.
+    :raises ShapeError: if the lengths differ.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+    logits, outcomes = np.asarray(logits, float), np.asarray(outcomes, float)
+    if logits.ndim != 2 or outcomes.shape != logits.shape[:1] or not len(outcomes):
+        raise ShapeError(f'expected logits (N, M) and outcomes (N,), got {logits.shape} and '
+                         f'{outcomes.shape}')
+    signs = np.where(outcomes > 0.5, -1.0, 1.0)[:, None]
+
+    def loss(log_temperature: float) -> float:
+        each = -np.logaddexp(0, signs * logits / np.exp(log_temperature))
+        return float(np.log(logits.shape[1]) - np.mean(logsumexp(each, axis=1)))
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_BOUNDS)), method='bounded')
+    return float(np.exp(found.x))
