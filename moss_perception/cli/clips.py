@@ -87,8 +87,8 @@ def tell(path: Path, done, window_s: float) -> None:
                   f'; {count} in {name}' for name, count in sorted(done.domains.items())))
     if done.guessed:
         _LOG.warning('%d attempts have no decision time in the CSV file: their end is used '
-                     'instead, '
-                     'so their scores may use images that already show the outcome', done.guessed)
+                     'instead, so their scores may use images that already show the '
+                     'outcome', done.guessed)
     if done.early:
         _LOG.warning('%d decisions are earlier than %g s after the first image, the time that the '
                      'shipped model needs before its first score: %s', len(done.early), window_s,

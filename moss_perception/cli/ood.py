@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     actions = parser.add_subparsers(dest='action', required=True)
     fit = actions.add_parser('fit', help='fit the distribution of the training images and store '
-                                         'it in '
-                                         'a new checkpoint (moss train does so already)')
+                                         'it in a new checkpoint (moss train does so already)')
     fit.add_argument('--out', required=True, help='checkpoint to write (.safetensors)')
     fit.add_argument('--replace', action='store_true', help='allow --out to overwrite a file')
     measure = actions.add_parser('measure', help='compare OOD features and distances')

@@ -16,16 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.description = (parser.description or '') + (
         ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
-        '..., '
-        'with --folder instead of --run, which is an option of torchrun.')
+        '..., with --folder instead of --run, which is an option of torchrun.')
     parser.add_argument('--data', required=True, help='folder of scenes, made by moss record '
                                                       '--out')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML of a model variant, such as study/variants/moss_123.yaml; '
                              'options given here take precedence')
     parser.add_argument('--out', help='checkpoint to write (default: named after the variant, or '
-                                      'grasp, in '
-                                      'the folder of --run); not in the folder of shipped models')
+                                      'grasp, in the folder of --run); not in the folder of '
+                                      'shipped models')
     # --run is also an option of torchrun.
     parser.add_argument('--run', '--folder', help='folder for the log and the resumable state '
                                                   '(default: runs/train, with --config '

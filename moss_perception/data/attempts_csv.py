@@ -1,4 +1,4 @@
-"""Outcomes of grasp attempts from a table, for recordings that hold none."""
+"""Outcomes of grasp attempts from a CSV file, for recordings without outcomes."""
 
 import csv
 from pathlib import Path
@@ -21,8 +21,8 @@ def read_attempts(path: Path | str) -> list[Outcome]:
     as ``success`` is), ``candidate`` (the executed grasp's index in the PoseArray of candidates,
     or nothing), ``motion``, ``object`` and ``domain``.
 
-    :returns: in the order of the file.
-    :raises BagError: if it can't be read, lacks a column, or a value can't be used.
+    :returns: outcomes in the order of the file.
+    :raises BagError: if the file can't be read, lacks a column or has an invalid value.
     """
     path = Path(path)
     try:

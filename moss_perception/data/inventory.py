@@ -1,4 +1,4 @@
-"""What a folder of scenes is to hold, and what was left out, so that nothing lacks silently."""
+"""The expected contents of a folder of scenes, and the scenes left out, to find missing ones."""
 
 from collections import Counter
 import json
@@ -15,7 +15,7 @@ SKIPPED = 'skipped.json'
 
 def load_dataset(folder) -> dict:
     """
-    Read what a folder of scenes is to hold; empty if it does not say.
+    Read the expected contents of a folder of scenes; empty if unknown.
 
     :raises SimulationError: if the file is damaged.
     """
@@ -24,9 +24,9 @@ def load_dataset(folder) -> dict:
 
 def load_skipped(folder) -> dict:
     """
-    Read which scenes were left out.
+    Read the scenes that were left out.
 
-    :returns: for each seed its reason and message.
+    :returns: reason and message by seed.
     :raises SimulationError: if the file is damaged.
     """
     stored = _load(Path(folder) / SKIPPED)
@@ -34,15 +34,15 @@ def load_skipped(folder) -> dict:
 
 
 def save_dataset(folder, values: dict):
-    """Write what a folder of scenes is to hold, whole or not at all."""
+    """Write the expected contents of a folder of scenes, as a whole or not at all."""
     _save(Path(folder) / DATASET, values)
 
 
 def save_skipped(folder, skipped: dict):
     """
-    Write which scenes were left out, and how many for each reason.
+    Write the scenes that were left out, and their number for each reason.
 
-    :param skipped: for each seed its reason and message.
+    :param skipped: reason and message by seed.
     """
     _save(Path(folder) / SKIPPED, {
         'reasons': count_reasons(skipped),
@@ -65,11 +65,11 @@ def seeds_of(path) -> list:
 
 def check_complete(folder):
     """
-    Refuse a folder that lacks some of the scenes that its ``dataset.json`` promises.
+    Check that a folder has all scenes of its ``dataset.json``.
 
-    Folders that promise nothing, as those of format 2, pass.
+    Folders without this file, such as those of format 2, pass.
 
-    :raises SimulationError: naming how many are missing.
+    :raises SimulationError: if scenes are missing.
     """
     dataset = load_dataset(folder)
     if not dataset:
@@ -81,7 +81,7 @@ def check_complete(folder):
     if missing:
         raise SimulationError(
             f'{folder} is unfinished: {len(missing)} of {count} scenes are missing, such as '
-            f'seed {missing[0]}; go on with moss record, or say that unfinished data will do')
+            f'seed {missing[0]}; continue with moss record, or allow unfinished data')
     foreign = sorted(there - expected)
     if foreign:
         raise SimulationError(f'{folder} holds {len(foreign)} scenes that are not of its data set '

@@ -13,12 +13,12 @@ _FLAGS = {'true': True, 'false': False}
 @dataclass(frozen=True)
 class Outcome:
     """
-    The outcome of a grasp attempt; times are of the recording's clock, nanoseconds.
+    The outcome of a grasp attempt, with times in header stamps, nanoseconds.
 
-    :ivar attempt: its number in the recording.
-    :ivar decision_ns: header stamp of the newest frame that the decision was made on.
-    :ivar success: whether the grasp held the object; false where no grasp was executed.
-    :ivar decision_guessed: whether the decision was not recorded, and the end stands for it.
+    :ivar attempt: number of the attempt in the recording.
+    :ivar decision_ns: stamp of the newest frame before the decision.
+    :ivar success: whether the grasp held the object; false if no grasp was executed.
+    :ivar decision_guessed: whether the decision was not recorded, so that the end is used.
     :ivar executed: whether a grasp was executed. An attempt without one is not a failed grasp.
     :ivar candidate: index of the executed grasp in the PoseArray that was scored at the decision;
         ``None`` where it is not known.

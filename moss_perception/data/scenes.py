@@ -23,7 +23,7 @@ def write_shard(path, scenes: list, matrix: np.ndarray):
     :param scenes: samples with a seed, a track and a label for each candidate; at least one, all
         with the same number of candidates.
     :param matrix: the camera's, shape ``(3, 3)``, pixels, of scenes that have none of their own.
-    :raises DataError: if a sample lacks what a shard holds.
+    :raises DataError: if a sample lacks a field of the shards.
     :raises SimulationError: if it can't be written.
     """
     for scene in scenes:
@@ -106,7 +106,7 @@ def read_shards(folder, unfinished: bool = False) -> Iterator[Sample]:
     """
     Read all scenes of a folder, in the order of the shards' names.
 
-    :param unfinished: also read a folder that lacks some of what its ``dataset.json`` promises.
+    :param unfinished: whether scenes of ``dataset.json`` may be missing.
     :returns: an iterator of :class:`moss_perception.data.schema.Sample`.
     :raises SimulationError: if there are none, one can't be read, or some are missing.
     """
@@ -126,10 +126,10 @@ def shard_path(folder, first_seed: int) -> Path:
 
 def in_view(samples: Iterable[Sample], limit: Optional[int] = None) -> list[Sample]:
     """
-    Choose the samples whose labelled candidates all lie in the image, and log how many do not.
+    Choose the samples with all labelled candidates in the image, and log the number of others.
 
-    :param samples: with a camera matrix each.
-    :param limit: at most so many.
+    :param samples: samples with a camera matrix.
+    :param limit: highest number of samples.
     :raises DataError: if a sample has no camera matrix.
     """
     chosen, outside = [], 0
@@ -148,11 +148,11 @@ def in_view(samples: Iterable[Sample], limit: Optional[int] = None) -> list[Samp
 
 def load_scenes(folder, limit: Optional[int] = None, unfinished: bool = False) -> list[Sample]:
     """
-    Read the scenes of a folder whose labelled candidates all lie in the image.
+    Read the scenes of a folder with all labelled candidates in the image.
 
-    :param folder: of shards.
-    :param limit: read at most so many.
-    :param unfinished: also read a folder that lacks some of what it promises.
+    :param folder: folder of shards.
+    :param limit: highest number of scenes.
+    :param unfinished: whether scenes of ``dataset.json`` may be missing.
     :raises SimulationError: if there are none, one can't be read, or some are missing.
     """
     return in_view(read_shards(folder, unfinished), limit)

@@ -12,16 +12,16 @@ from moss_perception.core.images import decode
 from moss_perception.data.phases import GRIP_S
 import numpy as np
 
-_PERIOD_NS = 100_000_000  # of images whose stamps were not kept
+_PERIOD_NS = 100_000_000  # of images without stored stamps
 
 
 @dataclass(frozen=True)
 class Observation:
     """
-    What the sensors saw at one moment.
+    The sensors' data at one time.
 
-    :ivar stamp_ns: nanoseconds, on the clock of its source.
-    :ivar arrays: by the name of a network's input: ``rgb`` is uint8, shape ``(H, W, 3)``.
+    :ivar stamp_ns: nanoseconds on the source's clock.
+    :ivar arrays: arrays by the name of the network's input: ``rgb`` is uint8, shape ``(H, W, 3)``.
     """
 
     stamp_ns: int
@@ -31,7 +31,7 @@ class Observation:
 @dataclass(frozen=True)
 class Attempt:
     """
-    A grasp that was executed, and what the camera saw of it until its motion was over.
+    An executed grasp, and the camera's images until its motion was over.
 
     :ivar candidate: index of the sample's candidate that was executed.
     :ivar success: whether the object was held at the end.
@@ -126,7 +126,7 @@ class Sample:
             if values.shape != (count,):
                 raise ShapeError(f'{self.title}: {what} of shape {values.shape}: expected one '
                                  f'value for each of {count} candidates')
-        # A frozen dataclass takes what it normalises of itself this way only.
+        # A frozen dataclass can only set its own fields like this.
         object.__setattr__(self, 'labels', labels)
         object.__setattr__(self, 'mask', mask)
 
@@ -220,10 +220,10 @@ class Sample:
 
     def window(self, count: int, rate_hz: float) -> np.ndarray:
         """
-        Choose images by stamp, as the predictor does; the one before stands for a missing one.
+        Choose images by stamp, as the predictor does; a missing one is replaced by the one before.
 
-        :param count: of images to choose.
-        :param rate_hz: at which to choose them, at most that of the images.
+        :param count: number of images to choose.
+        :param rate_hz: rate of the chosen images, at most that of all images.
         :returns: indices into ``jpegs``, shape ``(count,)``.
         :raises ShapeError: if the images span fewer than ``count`` periods.
         """
@@ -240,11 +240,11 @@ class Sample:
 
     def during(self, index: int) -> 'Sample':
         """
-        Return the sample as it stands at an image of its attempt.
+        Return the sample up to an image of its attempt.
 
-        Its images end there, and the executed grasp is its only candidate.
+        Its last image is this one, and the executed grasp is its only candidate.
 
-        :param index: of the attempt's image, from 0.
+        :param index: index of the attempt's image, from 0.
         :raises DataError: if there is no attempt, or no such image.
         """
         attempt = self.attempt

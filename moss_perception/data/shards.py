@@ -14,7 +14,7 @@ _TEXTS = ('motion', 'shape', 'domain', 'family', 'cell', 'split')
 
 def pack(scenes: list, size: tuple) -> dict:
     """
-    Lay scenes out as arrays.
+    Convert scenes to arrays.
 
     The images of all scenes follow one another; those of a scene's attempt come last in it.
 
@@ -91,7 +91,7 @@ def read_arrays(path, names: tuple = ()) -> dict:
     """
     Read a file's arrays.
 
-    :param names: only these; empty for all.
+    :param names: arrays to read; empty for all.
     :raises SimulationError: if it is missing, damaged or of another format.
     """
     try:

@@ -1,4 +1,4 @@
-"""Tell whether an adapted checkpoint scores attempts better that its fit has not seen."""
+"""Compare an adapted checkpoint with the original on held-out attempts."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _EDGE = 1e-6
 
 def log_losses(scores: np.ndarray, successes: np.ndarray) -> np.ndarray:
     """
-    Return each attempt's negative log likelihood, nats.
+    Return each attempt's negative log likelihood in nats.
 
     :param scores: probabilities of success, shape ``(n,)``.
     :param successes: bool, shape ``(n,)``.
@@ -25,10 +25,10 @@ def compare_adaptation(before: np.ndarray, rounds: list[np.ndarray], successes: 
     Compare the scores of a checkpoint with those of adapted ones, on the same attempts.
 
     :param before: the checkpoint's scores, shape ``(n,)``.
-    :param rounds: scores by fits that have not seen the attempt, one array for each
-        cross-validation; their losses are averaged.
+    :param rounds: scores by fits without the attempt, one array for each cross-validation; their
+        losses are averaged.
     :param successes: bool, shape ``(n,)``.
-    :param seed: of the interval's draws.
+    :param seed: random seed of the interval.
     :returns: ``before`` and ``after`` with ``log_loss``, ``brier``, ``ece`` and ``auroc``;
         ``change`` of the log loss with its 95 % interval ``low`` to ``high``; ``verdict``:
         ``helps``, ``harms`` or ``cannot be told``.

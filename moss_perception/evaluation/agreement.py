@@ -1,4 +1,4 @@
-"""Do two domains rank checkpoints alike: Pearson's correlation and MMRV, as SIMPLER has them."""
+"""Agreement of two rankings of checkpoints: Pearson's correlation and MMRV, as in SIMPLER."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,12 @@ import numpy as np
 @dataclass(frozen=True)
 class Agreement:
     """
-    How far a ranking in simulation foretells that in another domain.
+    How well the ranking in simulation predicts the ranking in another domain.
 
     :ivar pearson: correlation in [-1, 1]; NaN for fewer than three checkpoints.
-    :ivar mmrv: mean maximum rank violation, in the measure's own unit, 0 at best; NaN for fewer
+    :ivar mmrv: mean maximum rank violation, in the unit of the measure, at best 0; NaN for fewer
         than two.
-    :ivar why: what is undefined, and why; else empty.
+    :ivar why: why a value is undefined; else empty.
     """
 
     pearson: float
@@ -25,13 +25,13 @@ class Agreement:
 
 def mean_maximum_rank_violation(simulated: np.ndarray, real: np.ndarray) -> float:
     """
-    Compute MMRV (arXiv 2405.05941): how much is lost in reality by pairs ranked wrongly.
+    Compute MMRV (arXiv 2405.05941): the loss of performance by wrongly ranked pairs.
 
-    Each checkpoint counts with its worst pair: the difference of the two in reality, where
-    simulation orders them the other way.
+    Each checkpoint contributes the largest real difference to a checkpoint that simulation ranks
+    in the opposite order.
 
     :param simulated: performance in simulation, shape ``(N,)``.
-    :param real: of the same checkpoints in reality.
+    :param real: performance of the same checkpoints in reality.
     :raises ShapeError: if the lengths differ.
     """
     simulated, real = np.asarray(simulated, float), np.asarray(real, float)
@@ -49,7 +49,7 @@ def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
     Compare two rankings of checkpoints.
 
     :param simulated: performance in simulation, shape ``(N,)``, more is better.
-    :param real: of the same checkpoints in another domain.
+    :param real: performance of the same checkpoints in another domain.
     """
     from scipy import stats
     simulated, real = np.asarray(simulated, float), np.asarray(real, float)
@@ -59,9 +59,9 @@ def agreement(simulated: np.ndarray, real: np.ndarray) -> Agreement:
     mmrv = mean_maximum_rank_violation(simulated, real)
     if len(real) < 3:
         return Agreement(float('nan'), mmrv, "Pearson's r of two checkpoints is always 1 or -1: "
-                         'three are the least')
+                         'expected at least three')
     if not (np.ptp(simulated) and np.ptp(real)):
         return Agreement(float('nan'), mmrv, "Pearson's r is undefined: all checkpoints perform "
-                         'alike in one of the domains')
+                         'equally in one of the domains')
     correlation: Any = stats.pearsonr(simulated, real)
     return Agreement(float(correlation.statistic), mmrv)

@@ -1,4 +1,4 @@
-"""Scores of recorded attempts, by the very predictor that the node drives."""
+"""Scores of recorded attempts, by the same predictor as in the node."""
 
 from collections.abc import Iterable
 
@@ -18,9 +18,9 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
     :param predictor: its window is reset before each scene.
     :param scenes: of :class:`moss_perception.data.schema.Sample`, with at least as many
         frames as the window.
-    :param frozen: repeat each scene's last frame in place of the others: nothing moves.
-    :returns: float64, one score a candidate, in [0, 1], scene after scene; NaN for candidates
-        outside the image.
+    :param frozen: replace all frames of a scene by its last one, so that nothing moves.
+    :returns: float64, one score per candidate, in [0, 1], in the order of the scenes; NaN for
+        candidates outside the image.
     """
     period_ns = round(1e9 / predictor.config.frame_rate_hz)
     begin_ns, scores = period_ns, []
@@ -37,7 +37,7 @@ def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -
             stamp_ns = begin_ns + int(time_ns)
             predictor.set_candidates(Candidates.from_yaws(
                 stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
-            # Of two frames within one sample's time, only the first is scored.
+            # If two frames fall into one sample period, only the first is scored.
             prediction = predictor.push(Frame(
                 stamp_ns, _FRAME_ID, CompressedImage(data=jpeg, format='jpeg'))) or prediction
         if prediction is None:

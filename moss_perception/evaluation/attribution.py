@@ -23,15 +23,14 @@ class RecordedScores:
     """
     Finds executed grasps among the scores of frames.
 
-    Where the outcome names the candidate, it is that row of all scores whose candidates are those
-    of the executed grasp: scores carry the stamp of the PoseArray that was scored. Elsewhere it is
-    the candidate nearest to the executed grasp, within the tolerances of
-    :mod:`moss_perception.core.grasp_match`, and marked as such.
+    If the outcome names the candidate, its row is used in all scores of the same PoseArray, which
+    is identified by its stamp. Otherwise the candidate nearest to the executed grasp is used,
+    within the tolerances of :mod:`moss_perception.core.grasp_match`, and marked as ``nearest``.
 
-    :param scores: of all frames.
-    :param attempts: with their executed grasps.
-    :param candidate_stamps: of the recorded messages of candidates, nanoseconds; they tell which
-        candidates were current where the frame of a selection has no recorded scores.
+    :param scores: scores of all frames.
+    :param attempts: attempts with their executed grasps.
+    :param candidate_stamps: stamps of the recorded candidate messages, nanoseconds; they identify
+        the current candidates if the frame of a selection has no recorded scores.
     """
 
     def __init__(self, scores: Sequence[FrameScores], attempts: Sequence[Attempt],
@@ -58,7 +57,7 @@ class RecordedScores:
 
     def sample(self, frame: FrameScores, during: Sequence[Attempt],
                ood_score: float = math.nan) -> ScoredSample:
-        """Return what a frame says of the attempts that last at its stamp."""
+        """Return a frame's scores for the attempts in progress at its stamp."""
         found = [(attempt, self.of(frame, attempt)) for attempt in during]
         default = frame.scores.default
         return ScoredSample(
@@ -66,7 +65,7 @@ class RecordedScores:
             [(attempt, score) for attempt, score in found if score is not None])
 
     def give(self, frame: FrameScores, matcher: Matcher, ood_score: float = math.nan) -> None:
-        """Give a frame to the attempts that last at its stamp."""
+        """Add a frame's scores to the attempts in progress at its stamp."""
         matcher.take(self.sample(frame, matcher.during(frame.stamp_ns), ood_score))
 
     def _named(self, frame: FrameScores, attempt: Attempt) -> int | None:

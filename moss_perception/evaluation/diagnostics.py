@@ -1,4 +1,4 @@
-"""Summarise a predictor's diagnostics of a whole run: durations, and the time spent OOD."""
+"""Summarise a predictor's diagnostics over a whole run: durations and the OOD share."""
 
 from collections.abc import Mapping, Sequence
 import math
@@ -15,11 +15,11 @@ def summarise_diagnostics(samples: Sequence[Mapping[str, str]],
     """
     Summarise diagnostics samples, which come once a second.
 
-    :param samples: values by key, in order; those since which no frame was scored do not count.
-    :param aged: whether the frames' stamps are of the node's own clock: a recording's are not.
-    :returns: each of :data:`DURATIONS`, the median over the samples, each of which is about the
-        newest 200 frames, milliseconds; and :data:`OUT`, the share of the samples that called
-        the camera's images out of distribution, in [0, 1]. NaN where no sample says.
+    :param samples: values by key, in order; samples without newly scored frames do not count.
+    :param aged: whether the frames have stamps of the node's clock, unlike a recording's frames.
+    :returns: for each of :data:`DURATIONS` the median over the samples, milliseconds (a sample
+        covers the newest 200 frames); for :data:`OUT` the share of samples that report the
+        images as out of distribution, in [0, 1]. NaN if no sample has the value.
     """
     newer, before = [], 0
     for sample in samples:

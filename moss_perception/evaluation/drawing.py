@@ -1,9 +1,9 @@
-"""Where matplotlib's figures come from, without a warning that concerns nothing here."""
+"""Import matplotlib's Figure without an irrelevant warning."""
 
 import warnings
 
 with warnings.catch_warnings():
-    # pip's matplotlib finds apt's mpl_toolkits where both are installed; nothing here needs 3D.
+    # If both are installed, pip's matplotlib finds apt's mpl_toolkits. We do not need 3D plots.
     warnings.filterwarnings('ignore', 'Unable to import Axes3D')
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""How early a score tells the outcome: by time since the decision, and by time to the outcome."""
+"""How early a score predicts the outcome, by time since the decision and to the outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 _MEASURES = (auroc, balanced_accuracy)
 _STEPS = 32
 _SMALLEST_STEP_S = 0.1
-# A score that is older than this tells nothing of now.
+# An older score says nothing about the present.
 _FRESH_S = 0.35
 _LEAST_OF_EACH = 4
 # Stamps are nanoseconds; sums of decimal seconds are off by less than this.
@@ -26,9 +26,9 @@ class Curve:
 
     :ivar times_s: float64, shape ``(K,)``, ascending; seconds since the decision, or seconds
         left until the outcome.
-    :ivar auroc: one for each time.
-    :ivar balanced_accuracy: likewise, at the decision threshold.
-    :ivar attempts: how many count at each time, shape ``(K,)``.
+    :ivar auroc: AUROC at each time.
+    :ivar balanced_accuracy: balanced accuracy at each time, at a threshold of 0.5.
+    :ivar attempts: number of attempts at each time, shape ``(K,)``.
     """
 
     times_s: np.ndarray
@@ -38,14 +38,14 @@ class Curve:
 
 
 def since_decision(attempts: Sequence[AttemptRecord]) -> Curve:
-    """Follow attempts from their start on; at each time count those that have not ended."""
+    """Compute the curve over the time since the decision, of attempts that have not ended."""
     ends = np.array([_lasts_s(one) for one in attempts])
     return _curve(attempts, _steps([one.times_s[_counts(one)] for one in attempts]),
                   lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
 
 
 def to_outcome(attempts: Sequence[AttemptRecord]) -> Curve:
-    """Follow attempts back from their outcome: at each lead time, what had been scored by then."""
+    """Compute the curve over the lead time, the time left to the outcome."""
     ends = np.array([_lasts_s(one) for one in attempts])
     return _curve(attempts, _steps([_lasts_s(one) - one.times_s[_counts(one)]
                                     for one in attempts]), lambda lead: ends - lead)
@@ -56,12 +56,12 @@ def _lasts_s(attempt: AttemptRecord) -> float:
 
 
 def _counts(attempt: AttemptRecord) -> np.ndarray:
-    """Tell which samples have a score and were taken before the outcome was known."""
+    """Return which samples have a score and precede the outcome."""
     return np.isfinite(attempt.scores) & (attempt.times_s <= _lasts_s(attempt) + _SAME_S)
 
 
 def _steps(times: list[np.ndarray]) -> np.ndarray:
-    """Choose when to look: even steps over what most attempts cover."""
+    """Choose evenly spaced times over the range that most attempts cover."""
     times = [of for of in times if len(of)]
     if not times:
         return np.zeros(0)
@@ -75,7 +75,7 @@ def _curve(attempts: Sequence[AttemptRecord], times_s: np.ndarray, moments) -> C
     """
     Measure the scores at several times.
 
-    :param moments: gives, for one of ``times_s``, seconds since the decision of each attempt.
+    :param moments: returns seconds since each attempt's decision for one of ``times_s``.
     """
     labels = np.array([one.success for one in attempts], bool)
     rows = []

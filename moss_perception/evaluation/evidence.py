@@ -1,4 +1,4 @@
-"""The last layer's inputs for recorded attempts, from the predictor that the node runs."""
+"""The last layer's inputs for recorded attempts, from the same predictor as in the node."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +18,12 @@ from torch import Tensor
 
 class Recorder:
     """
-    Keeps the inputs of each member's last layer, for each sample that was scored.
+    Keeps the inputs of each member's last layer for each scored sample.
 
-    :param network: in evaluation mode.
-    :ivar hidden: float64, shape ``(K, M, H)``, by the stamp of the frame, nanoseconds; row 0 is
-        the default grasp's.
-    :ivar rows: of the executed grasp, by stamp and number of the attempt.
+    :param network: network in evaluation mode.
+    :ivar hidden: float64, shape ``(K, M, H)``, by the stamp of the frame, nanoseconds; row 0
+        belongs to the default grasp.
+    :ivar rows: row of the executed grasp, by stamp and number of the attempt.
     """
 
     def __init__(self, network: GraspReader):
@@ -39,13 +39,13 @@ class Recorder:
 
     @torch.inference_mode()
     def keep(self, prediction: Prediction) -> None:
-        """Keep the newest inputs: they are this prediction's."""
+        """Keep the newest inputs, which belong to this prediction."""
         assert self._inputs is not None  # the network has just scored
         hidden = self._members.hidden(self._inputs).cpu().double()
         self.hidden[prediction.stamp_ns] = hidden.unflatten(-1, (self._ensemble, -1))
 
     def executed(self, stamp_ns: int, attempt: Attempt, row: int) -> None:
-        """Note in which row the executed grasp of an attempt was scored."""
+        """Store the row of an attempt's executed grasp."""
         self.rows[stamp_ns, attempt.outcome.attempt] = row
 
     def of(self, attempt: AttemptRecord) -> Tensor | None:
@@ -66,11 +66,11 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
     """
     Replay recordings, and keep the last layer's inputs for each attempt at its decision.
 
-    :param network: in evaluation mode.
-    :param paths: of the recordings.
-    :param threads: of torch; 0 leaves them as they are.
-    :param options: for :func:`moss_perception.evaluation.replay.replay`.
-    :returns: the evidence of all attempts that have a score, and the evaluated recordings.
+    :param network: network in evaluation mode.
+    :param paths: paths of the recordings.
+    :param threads: threads of torch; 0 leaves the number unchanged.
+    :param options: further arguments of :func:`moss_perception.evaluation.replay.replay`.
+    :returns: the evidence of all attempts with a score, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
     shape, records, hidden, outcomes = Readout.of(network).weight.shape, [], [], []
@@ -89,5 +89,5 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
                 hidden.append(row)
                 outcomes.append(float(attempt.success))
     stacked = torch.stack(hidden) if hidden else torch.zeros(0, *shape, dtype=torch.float64)
-    # Inference tensors take no part in what is to be fitted.
+    # Autograd does not accept inference tensors.
     return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64)), records

@@ -14,12 +14,14 @@ class InputCheck:
     """
     One pass over the messages, in the order of recording.
 
-    :param recording: open.
-    :param images: topic of the images; ``candidates`` and ``camera`` likewise, empty for none.
+    :param recording: an open recording.
+    :param images: topic of the images; empty for none.
+    :param candidates: topic of the candidates; empty for none.
+    :param camera: topic of the calibration; empty for none.
     :param received: header stamps of the images that the predictor received; ``None`` for all.
-    :ivar seen: what an offline evaluation of these images finds.
-    :ivar stamps: of the images, in order, received or not, nanoseconds.
-    :ivar candidate_stamps: of the messages of candidates, nanoseconds.
+    :ivar seen: the same findings as of an offline evaluation of these images.
+    :ivar stamps: stamps of all images, in order, nanoseconds.
+    :ivar candidate_stamps: stamps of the candidate messages, nanoseconds.
     """
 
     def __init__(self, recording: Recording, images: str, candidates: str, camera: str,
@@ -36,7 +38,7 @@ class InputCheck:
         """
         Read the recording.
 
-        :param topics: to read; ``None`` for all, so that all damage shows.
+        :param topics: topics to read; ``None`` for all, which finds all damage.
         """
         for topic, kind, recorded_ns, raw in self._recording.messages(topics):
             if topic in self._handlers:
@@ -62,7 +64,7 @@ class InputCheck:
             self.seen.candidates_refused(problem)
 
     def _camera(self, kind: str, _: int, raw: bytes) -> None:
-        # Each image has its calibration, and usually only the stamp differs.
+        # Each image has a calibration message, and usually only the stamps differ.
         if raw[STAMP_END:] != self._calibration:
             self._calibration, self._refused = raw[STAMP_END:], ''
             try:

@@ -1,9 +1,9 @@
 """
-Intervals and a paired test: how sure a figure is, and whether two differ.
+Confidence intervals, and a paired test of two models.
 
-One function for each kind: :func:`bootstrap_interval` bounds a measure of scores,
-:func:`mean_interval` a mean over scenes and :func:`statistic_interval` any statistic of scenes,
-all by the same draws with replacement; :func:`wilson` bounds a share and
+There is one function for each kind of value. :func:`bootstrap_interval` bounds a measure of
+scores, :func:`mean_interval` a mean over scenes and :func:`statistic_interval` any statistic of
+scenes; all three use the bootstrap. :func:`wilson` bounds a share, and
 :func:`difference_of_shares` the difference of two independent shares.
 """
 
@@ -17,19 +17,19 @@ import numpy as np
 
 REPEATS = 2000
 LEVEL = 0.95
-# So many numbers in one array of draws keep memory small whatever the number of attempts.
+# Largest number of values in an array of draws, to limit memory.
 _BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
 class Interval:
     """
-    A figure with its interval.
+    A value with its interval.
 
-    :ivar value: NaN where it is undefined.
-    :ivar low: lower end of the 95 % interval, NaN likewise.
-    :ivar high: upper end.
-    :ivar why: in words, why it is undefined, or what limits the interval; else empty.
+    :ivar value: NaN if undefined.
+    :ivar low: lower bound of the 95 % interval; NaN if undefined.
+    :ivar high: upper bound; NaN if undefined.
+    :ivar why: why the value is undefined or the interval limited; else empty.
     """
 
     value: float = float('nan')
@@ -39,18 +39,18 @@ class Interval:
 
     @property
     def defined(self) -> bool:
-        """Whether there is a figure."""
+        """Whether the value is defined."""
         return bool(np.isfinite(self.value))
 
 
 def require() -> None:
     """
-    Check that SciPy is there.
+    Check that SciPy is installed.
 
     :raises MossError: if it is missing.
     """
     if find_spec('scipy') is None:
-        raise MossError('SciPy is missing; intervals and tests need it: pip install scipy')
+        raise MossError('SciPy is missing, which intervals and tests need: pip install scipy')
 
 
 def draw(sample: Scored, measures: Mapping[str, Measure], *, repeats: int = REPEATS,
@@ -58,10 +58,10 @@ def draw(sample: Scored, measures: Mapping[str, Measure], *, repeats: int = REPE
     """
     Compute measures of episodes drawn with replacement.
 
-    The same episodes and seed give the same draws: differences of two checkpoints on the same
-    attempts are paired.
+    The same episodes and seed give the same draws, so that differences of two checkpoints on the
+    same attempts are paired.
 
-    :returns: by name, float64, shape ``(repeats,)``, NaN where a draw leaves one undefined.
+    :returns: by name, float64, shape ``(repeats,)``; NaN if a draw leaves the measure undefined.
     """
     found: dict[str, list] = {name: [] for name in measures}
     if not len(sample):
@@ -87,11 +87,11 @@ def _weights(episodes: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarr
 
 def percentile_interval(value: float, drawn: np.ndarray, why: str = '') -> Interval:
     """
-    Make a percentile interval of draws.
+    Compute a percentile interval of draws.
 
-    :param value: of the attempts themselves.
-    :param drawn: shape ``(R,)``; draws that are undefined are left out.
-    :param why: why ``value`` is undefined, should it be.
+    :param value: value of the measure on the original attempts.
+    :param drawn: shape ``(R,)``; undefined draws are left out.
+    :param why: reason to give if ``value`` is undefined.
     """
     if not np.isfinite(value):
         return Interval(why=why)
@@ -99,7 +99,7 @@ def percentile_interval(value: float, drawn: np.ndarray, why: str = '') -> Inter
     if len(known) < len(drawn) / 2:
         return Interval(value, why='too few attempts for an interval')
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    # A perfect order stays perfect in every draw, which makes nothing certain.
+    # A perfect ranking stays perfect in every draw, which does not make it certain.
     note = 'no draw differs, so the interval is too narrow' if low == high else ''
     return Interval(float(value), float(low), float(high), note)
 
@@ -107,11 +107,11 @@ def percentile_interval(value: float, drawn: np.ndarray, why: str = '') -> Inter
 def bootstrap_interval(measure: Measure, sample: Scored, why: str = '', *,
                        repeats: int = REPEATS, seed: int = 0) -> Interval:
     """
-    Bound a measure of scores: episodes are drawn with replacement.
+    Bound a measure of scores by drawing episodes with replacement.
 
-    :param why: why the measure is undefined, should it be.
+    :param why: reason to give if the measure is undefined.
     :param repeats: number of draws.
-    :param seed: of the draws; see :func:`draw`.
+    :param seed: random seed; see :func:`draw`.
     """
     drawn = draw(sample, {'it': measure}, repeats=repeats, seed=seed)['it']
     return percentile_interval(value_of(measure, sample), drawn, why)
@@ -119,17 +119,17 @@ def bootstrap_interval(measure: Measure, sample: Scored, why: str = '', *,
 
 def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) -> Interval:
     """
-    Bound a mean over scenes: scenes are drawn with replacement.
+    Bound a mean over scenes by drawing scenes with replacement.
 
-    :param values: one a scene, shape ``(N,)``; over several seeds their mean.
+    :param values: one value per scene, shape ``(N,)``, averaged over training seeds if several.
     :param repeats: number of draws.
-    :param seed: of the draws.
-    :returns: without ends for fewer than two scenes.
+    :param seed: random seed.
+    :returns: the mean, without bounds for fewer than two scenes.
     """
     values = np.asarray(values, float)
     if len(values) < 2:
         return Interval(float(values.mean()) if len(values) else float('nan'),
-                        why='two scenes are the least for an interval')
+                        why='an interval needs at least two scenes')
     drawn = np.concatenate([weights @ values / len(values)
                             for weights in _weights(np.arange(len(values)), repeats, seed)])
     return percentile_interval(float(values.mean()), drawn)
@@ -138,12 +138,12 @@ def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) 
 def statistic_interval(statistic: Callable[[np.ndarray], float], count: int, *,
                        repeats: int = 1000, seed: int = 0) -> Interval:
     """
-    Bound any statistic of scenes: scenes are drawn with replacement.
+    Bound any statistic of scenes by drawing scenes with replacement.
 
-    :param statistic: takes the indices of the scenes that are drawn, int, shape ``(count,)``.
+    :param statistic: takes the indices of the drawn scenes, int, shape ``(count,)``.
     :param count: number of scenes, at least 2.
     :param repeats: number of draws.
-    :param seed: of the draws.
+    :param seed: random seed.
     """
     scenes = np.arange(count)
     drawn = np.array([statistic(np.repeat(scenes, row.astype(int)))
@@ -155,8 +155,8 @@ def wilson(count: int, total: int) -> Interval:
     """
     Bound a share by Wilson's interval.
 
-    :param count: of those that count, 0 to ``total``.
-    :param total: of all; of none the share is undefined.
+    :param count: numerator, 0 to ``total``.
+    :param total: denominator; the share is undefined if it is 0.
     """
     from scipy import stats
     if not total:
@@ -169,7 +169,7 @@ def difference_of_shares(first: Interval, second: Interval) -> Interval:
     """
     Bound the difference of two independent shares (Newcombe's hybrid of Wilson intervals).
 
-    :returns: first less second.
+    :returns: first minus second.
     """
     if not (first.defined and second.defined):
         return Interval(why=first.why or second.why)
@@ -184,13 +184,13 @@ def paired_test(ours: np.ndarray, theirs: np.ndarray, *, repeats: int = 9999,
     """
     Compare two models on the same scenes.
 
-    :param ours: one value a scene, shape ``(N,)``, or one a training seed and scene, ``(S, N)``:
-        seeds are averaged first, so that scenes are what is drawn.
-    :param theirs: of the same shape.
+    :param ours: one value per scene, shape ``(N,)``, or per training seed and scene, ``(S, N)``;
+        the test first averages over seeds, then draws scenes.
+    :param theirs: values of the other model, of the same shape.
     :param repeats: number of draws.
-    :param seed: of the draws.
+    :param seed: random seed.
     :returns: ``difference`` of the means, its 95 % interval ``low`` to ``high`` (paired
-        bootstrap), and ``p`` (two-sided, the signs of the differences flipped at random).
+        bootstrap), and ``p`` (two-sided sign-flip permutation test).
     :raises ShapeError: if the shapes differ.
     """
     from scipy import stats

@@ -1,4 +1,4 @@
-"""Which score belongs to an attempt: the one home of that decision."""
+"""Match scores with attempts."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
 
 EXECUTED, NEAREST, DEFAULT, NONE = 'executed', 'nearest', 'default', 'none'
-"""What was scored: see :attr:`moss_perception.evaluation.records.AttemptRecord.source`."""
+"""Kinds of scored grasps; see :attr:`moss_perception.evaluation.records.AttemptRecord.source`."""
 
 NO_PLACE = (ScoreReason.NO_CALIBRATION, ScoreReason.FRAME_UNKNOWN)
-"""Reasons for which the default grasp point counts: the grasp has no place in the image at all."""
+"""Reasons to use the default grasp point: the grasp can't be projected into the image."""
 
-# Some notes give only the time at which a grasp began: it was decided then, on what was seen
-# just before.
+# Some CSV files give only the start of a grasp, which is then also the time of the decision. The
+# decision was based on the images just before it.
 LOOK_BACK_NS = 1_000_000_000
 _COPIED = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
            'decision_guessed', 'executed')
-# Which sources count first at a decision.
+# Sources by precedence at a decision.
 _ORDER = (EXECUTED, NEAREST, DEFAULT)
 
 
@@ -36,11 +36,11 @@ class Attempt:
     """
     A recorded grasp attempt and the grasp that was executed.
 
-    :ivar outcome: what happened.
-    :ivar position: shape ``(3,)``, metres, or ``None`` where the executed grasp is not known.
-    :ivar yaw: the direction in which the gripper closes, radians about the optical axis.
-    :ivar frame_id: in which these are.
-    :ivar stamp_ns: of the frame on whose scores the grasp was selected, nanoseconds.
+    :ivar outcome: recorded outcome.
+    :ivar position: shape ``(3,)``, metres, or ``None`` if the executed grasp is unknown.
+    :ivar yaw: closing direction of the gripper, radians about the optical axis.
+    :ivar frame_id: frame of position and yaw.
+    :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
     """
 
     outcome: Outcome
@@ -55,13 +55,13 @@ class ExecutedScore:
     """
     The score of an attempt's executed grasp in one frame.
 
-    :ivar score: in [0, 1]; NaN where the grasp can't be scored.
-    :ivar uncertainty: in [0, 0.5]; NaN likewise.
-    :ivar source: ``executed``, or ``nearest`` where only position and orientation tell which of
-        the candidates it is.
-    :ivar proposed: whether the grasp was a candidate of this frame. A score from before the
-        decision is on the attempt's curve only if it was: where the object moves, the grasp meets
-        nothing there.
+    :ivar score: in [0, 1]; NaN if the grasp can't be scored.
+    :ivar uncertainty: in [0, 0.5]; NaN if the grasp can't be scored.
+    :ivar source: ``executed``, or ``nearest`` if the candidate was found only by its position and
+        orientation.
+    :ivar proposed: whether the grasp was a candidate of this frame. The attempt's curve has a
+        score from before the decision only if it was: a moving object may not have reached the
+        place of the grasp yet.
     """
 
     score: float
@@ -73,13 +73,13 @@ class ExecutedScore:
 @dataclass(frozen=True)
 class ScoredSample:
     """
-    What one scored frame says of the attempts, whether recorded or replayed.
+    The scores of one recorded or replayed frame.
 
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
-    :ivar default: score of the default grasp point; NaN if unknown. ``default_uncertainty``
-        likewise.
-    :ivar ood_score: of the frame; NaN if unknown.
-    :ivar executed: attempts and the scores of their executed grasps, as far as there are any.
+    :ivar default: score of the default grasp point; NaN if unknown.
+    :ivar default_uncertainty: its uncertainty; NaN if unknown.
+    :ivar ood_score: OOD score of the frame; NaN if unknown.
+    :ivar executed: attempts with the scores of their executed grasps, if available.
     """
 
     stamp_ns: int
@@ -91,7 +91,7 @@ class ScoredSample:
 
 @dataclass(frozen=True)
 class _Sample:
-    """What a sample says of one attempt."""
+    """The scores of one frame for one attempt."""
 
     stamp_ns: int
     source: str
@@ -119,14 +119,14 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     """
     Find the grasp that was executed in each attempt.
 
-    That is the recorded selection nearest to the decision, within the attempt; without one, the
-    candidate that the outcome names, of the newest candidates at the decision. An attempt in
-    which none was executed has none.
+    This is the recorded selection within the attempt that is nearest to the decision. Without a
+    selection, it is the candidate that the outcome names, among the newest candidates at the
+    decision. An attempt may have no executed grasp.
 
     :param outcomes: the attempts.
-    :param topic: of the executed grasps; ``None`` for ``/selected_grasp``, if it is there.
-    :param candidates_topic: of the candidates; ``None`` or empty for none.
-    :raises BagError: if a topic that was named isn't there, or a message can't be read.
+    :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
+    :param candidates_topic: topic of the candidates; ``None`` or empty for none.
+    :raises BagError: if a given topic is missing, or a message can't be read.
     """
     grasps = recording.executed(topic)
     attempts = []
@@ -144,7 +144,7 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
 
 def _with_named_candidates(recording: Recording, attempts: list[Attempt],
                            topic: str | None) -> list[Attempt]:
-    """Take the executed grasp from the candidates where the outcome alone says which it is."""
+    """Look up executed grasps among the candidates if only the outcome names them."""
     wanted = [n for n, x in enumerate(attempts)
               if x.position is None and x.outcome.candidate is not None]
     if not (wanted and topic):
@@ -170,16 +170,15 @@ def _with_named_candidates(recording: Recording, attempts: list[Attempt],
 
 class Matcher:
     """
-    Gives each scored sample to the attempts that it is part of, as the samples come.
+    Assigns scored samples to attempts, in the order of the samples.
 
-    What counts for an attempt is its executed grasp's score in the newest scores at or before the
-    decision that have one; without any, the default grasp point's in the newest scores. Samples
-    count from the attempt's start on; where that is the decision as well, from a second before.
-    Scores older than a gap that empties the window do not count. An attempt without an executed
-    grasp has no score.
+    The score of an attempt is the newest score of its executed grasp at or before the decision,
+    or else the newest score of the default grasp point. Samples count from the attempt's start
+    on, or from a second earlier if the decision is at the start. Scores older than ``max_gap_ns``
+    do not count. An attempt without an executed grasp has no score.
 
-    :param attempts: in any order; they may overlap.
-    :param max_gap_ns: of the predictor, nanoseconds.
+    :param attempts: attempts in any order; they may overlap.
+    :param max_gap_ns: longest gap between samples before the predictor resets, nanoseconds.
     """
 
     def __init__(self, attempts: Sequence[Attempt], max_gap_ns: int = round(MAX_GAP_S * 1e9)):
@@ -187,34 +186,34 @@ class Matcher:
         self._given = [_Entry(attempt) for attempt in attempts]
         self._entries = sorted(self._given, key=lambda e: e.begin_ns)
         self._starts = [e.begin_ns for e in self._entries]
-        # How far back an attempt may begin and still last.
+        # The latest end of all attempts up to each, to find those that began long ago.
         self._ends = list(accumulate((e.attempt.outcome.end_ns for e in self._entries), max))
 
     def during(self, stamp_ns: int) -> list[Attempt]:
-        """Return the attempts that last at a stamp."""
+        """Return the attempts in progress at a stamp."""
         return [entry.attempt for entry in self._open(stamp_ns)]
 
     def see(self, stamp_ns: int) -> None:
-        """Note that there is an image of a stamp, scored or not."""
+        """Record an image, whether it was scored or not."""
         for entry in self._open(stamp_ns):
             entry.met = True
 
     def take(self, sample: ScoredSample) -> None:
-        """Take the scores of a frame."""
+        """Add the scores of a frame."""
         for entry in self._open(sample.stamp_ns):
             entry.met = True
             entry.samples.append(_of_attempt(entry.attempt, sample))
 
     def records(self) -> tuple[AttemptRecord, ...]:
-        """Return the attempts of which there are images, in the order given."""
+        """Return the attempts with images, in the order given."""
         return tuple(_record(entry, self._max_gap_ns) for entry in self._given if entry.met)
 
     def unmet(self) -> list[Attempt]:
-        """Return the attempts of which there is not one image."""
+        """Return the attempts without any image."""
         return [entry.attempt for entry in self._given if not entry.met]
 
     def overlaps(self) -> list[tuple[int, int]]:
-        """Return the numbers of attempts that begin before the one before them has ended."""
+        """Return pairs of consecutive attempts that overlap in time, by their numbers."""
         pairs = zip(self._entries, self._entries[1:], strict=False)
         return [(a.attempt.outcome.attempt, b.attempt.outcome.attempt) for a, b in pairs
                 if b.attempt.outcome.start_ns < a.attempt.outcome.end_ns]
@@ -235,7 +234,7 @@ def _of_attempt(attempt: Attempt, sample: ScoredSample) -> _Sample:
             on_curve = found.proposed or stamp_ns > attempt.outcome.decision_ns
             return _Sample(stamp_ns, found.source, found.score, found.uncertainty,
                            sample.ood_score, on_curve)
-    # Where nothing says which grasp was executed, it is taken to be the default one throughout.
+    # If the executed grasp is unknown, the default grasp point is used throughout.
     known = attempt.position is not None or attempt.outcome.candidate is not None
     return _Sample(stamp_ns, DEFAULT, sample.default, sample.default_uncertainty,
                    sample.ood_score, not known)
@@ -260,7 +259,7 @@ def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
 
 
 def _decided(samples: Sequence[_Sample], decision_ns: int, max_gap_ns: int) -> _Sample | None:
-    """Return the sample that counts at the decision; ``None`` if nothing was known then."""
+    """Return the sample that counts at the decision; ``None`` if there is no fresh one."""
     fresh = [sample for sample in samples
              if 0 <= decision_ns - sample.stamp_ns <= max_gap_ns]
     for source in _ORDER:

@@ -1,4 +1,4 @@
-"""Measures of scores against outcomes, for many weightings of the attempts at once."""
+"""Measures of scores against outcomes, vectorised over weightings of the attempts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ def auroc(sample: Scored, weights: np.ndarray) -> np.ndarray:
     """
     Compute areas under the ROC curve.
 
-    :param weights: how often each attempt counts, shape ``(R, N)``.
-    :returns: float64, shape ``(R,)``; ties count half, NaN where only one class is left.
+    :param weights: weight of each attempt, shape ``(R, N)``.
+    :returns: float64, shape ``(R,)``; ties count half; NaN if only one class has weight.
     """
     won, lost = _by_score(sample, weights)
     below = np.cumsum(lost, axis=1) - lost
@@ -54,8 +54,8 @@ def auprc(sample: Scored, weights: np.ndarray) -> np.ndarray:
     Compute average precision: the area under the steps of the precision-recall curve.
 
     :param weights: shape ``(R, N)``.
-    :returns: float64, shape ``(R,)``; NaN where only one class is left: without failures it is 1
-        for any scores.
+    :returns: float64, shape ``(R,)``; NaN if only one class has weight, since it is 1 without
+        failures for any scores.
     """
     won, lost = (part[:, ::-1] for part in _by_score(sample, weights))
     true, false = np.cumsum(won, axis=1), np.cumsum(lost, axis=1)
@@ -78,7 +78,7 @@ def ece(sample: Scored, weights: np.ndarray) -> np.ndarray:
 
 
 def balanced_accuracy(sample: Scored, weights: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Compute the mean of the shares of successes and of failures that are classified rightly."""
+    """Compute the mean of the true positive rate and the true negative rate."""
     predicted = sample.scores >= threshold
     shares = [_ratio(weights[:, of] @ (predicted[of] == outcome), weights[:, of].sum(axis=1))
               for outcome, of in ((True, sample.labels), (False, ~sample.labels))]
@@ -87,7 +87,7 @@ def balanced_accuracy(sample: Scored, weights: np.ndarray, threshold: float = 0.
 
 MEASURES: dict[str, Measure] = {'auroc': auroc, 'auprc': auprc, 'brier': brier, 'ece': ece,
                                 'balanced_accuracy': balanced_accuracy}
-# These compare successes with failures.
+# Measures that need successes and failures.
 NEED_BOTH = ('auroc', 'auprc', 'balanced_accuracy')
 
 
@@ -107,7 +107,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def value_of(measure: Measure, sample: Scored) -> float:
-    """Compute a measure of the attempts themselves; NaN where it is undefined."""
+    """Compute a measure with equal weights; NaN if it is undefined."""
     if not len(sample):
         return float('nan')
     return float(measure(sample, np.ones((1, len(sample))))[0])

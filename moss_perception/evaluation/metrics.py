@@ -15,7 +15,7 @@ def _check(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     """
-    Return the area under the ROC curve: how often a success outscores a failure.
+    Return the AUROC, the probability that a success has a higher score than a failure.
 
     :param scores: shape ``(N,)``; ties count half.
     :param labels: bool, shape ``(N,)``.
@@ -60,7 +60,7 @@ def auroc_interval(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, *
 
 def error_detection(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:
     """
-    Return how well an uncertainty tells wrong decisions from right ones, as an area (AUROC).
+    Return the AUROC of finding wrong decisions by their uncertainty.
 
     :param uncertainty: shape ``(N,)``, larger where less is known.
     :param scores: probabilities, shape ``(N,)``; above 0.5 a success is expected.

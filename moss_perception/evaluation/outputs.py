@@ -1,4 +1,4 @@
-"""The outputs of grasp_predictor: as a recording holds them, or as a command has received them."""
+"""The outputs of grasp_predictor, from a recording or received over topics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +17,7 @@ from moss_perception.evaluation.records import LIVE
 SCORES, PROCESSED = '/grasp_scores', '/processed'
 DIAGNOSTICS_TOPIC = '/diagnostics'
 RUN = 'moss_perception.run'
-"""Name under which attempt_recorder keeps :class:`RunNotes` in a recording."""
+"""Name under which attempt_recorder stores :class:`RunNotes` in a recording."""
 
 # Keys of diagnostics in older recordings, and what they are called now.
 _RENAMED = {'orders': 'budget_level', 'orders_wanted': 'budget_target', 'novelty': 'ood_score'}
@@ -27,16 +27,16 @@ _SCORES_TYPE = 'sensor_msgs/msg/PointCloud2'
 @dataclass(frozen=True)
 class RunNotes:
     """
-    How a recording of a run came about.
+    The conditions of a recorded run.
 
     :ivar pace: ``lock step``, ``1x`` (or another rate) or ``live``.
-    :ivar closed_loop: whether the grasps were selected by these scores, and executed.
-    :ivar played: the recording that was played, which has the inputs; empty where this recording
-        has them itself.
-    :ivar timing_log: the player's CSV file of that name; empty for none.
-    :ivar clock_offset_ns: of the recorder's clock before the monotonic one, nanoseconds.
+    :ivar closed_loop: whether the grasps selected by these scores were executed.
+    :ivar played: path of the played recording, which has the inputs; empty if this recording
+        has them.
+    :ivar timing_log: path of the player's timing log; empty for none.
+    :ivar clock_offset_ns: the recorder's clock minus the monotonic clock, nanoseconds.
     :ivar simulated: whether the stamps are of simulated time.
-    :ivar complete: whether the recorder was there before the first frame, so that all scores are
+    :ivar complete: whether recording began before the first frame, so that all scores are
         expected.
     """
 
@@ -49,20 +49,20 @@ class RunNotes:
     complete: bool = False
 
     def text(self) -> str:
-        """Write them as JSON."""
+        """Return the notes as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> 'RunNotes':
         """
-        Read what :meth:`text` wrote.
+        Read the output of :meth:`text`.
 
-        :raises BagError: if it is something else.
+        :raises BagError: if it can't be read.
         """
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise BagError(f'notes of attempt_recorder are not readable: {error}') from error
+            raise BagError(f"the notes of attempt_recorder can't be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class FrameScores:
 
     :ivar stamp_ns: the frame's header stamp, nanoseconds.
     :ivar frame_id: the camera's optical frame.
-    :ivar received_ns: when they were received, on the monotonic clock, nanoseconds.
-    :ivar scores: of the candidates and the default grasp point.
+    :ivar received_ns: time of reception on the monotonic clock, nanoseconds.
+    :ivar scores: scores of the candidates and the default grasp point.
     """
 
     stamp_ns: int
@@ -85,13 +85,13 @@ class FrameScores:
 @dataclass(frozen=True)
 class NodeOutputs:
     """
-    What a predictor has published.
+    The messages that a predictor has published.
 
-    :ivar scores: of each scored frame, in order of arrival.
-    :ivar statuses: stamp and ``scored``, ``stored``, ``skipped`` or ``refused`` of each image
-        that it received; ``None`` where ``~/processed`` was not recorded.
-    :ivar diagnostics: its values by key, of each diagnostics message, in order.
-    :ivar run: how the recording came about.
+    :ivar scores: scores of each scored frame, in order of arrival.
+    :ivar statuses: stamp and status (``scored``, ``stored``, ``skipped`` or ``refused``) of each
+        received image; ``None`` if ``~/processed`` was not recorded.
+    :ivar diagnostics: values by key of each diagnostics message, in order.
+    :ivar run: conditions of the run.
     """
 
     scores: Sequence[FrameScores]
@@ -101,7 +101,7 @@ class NodeOutputs:
 
     @property
     def newest(self) -> Mapping[str, str]:
-        """Return the values of the last diagnostics message; empty without one."""
+        """Return the values of the last diagnostics message; empty if there is none."""
         return self.diagnostics[-1] if self.diagnostics else {}
 
 
@@ -110,9 +110,9 @@ def read_outputs(path: Path | str, scores_topic: str | None = None) -> NodeOutpu
     Read a predictor's outputs from a recording.
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file.
-    :param scores_topic: of the scores; ``None`` for the only one. What else the predictor
-        publishes is beside it.
-    :raises BagError: if it can't be read, or the scores are not there, or several are.
+    :param scores_topic: topic of the scores; ``None`` for the only one. The predictor's other
+        topics are in the same namespace.
+    :raises BagError: if the recording can't be read, or does not have one topic of scores.
     """
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     run = RunNotes.parse(custom_data(folder).get(RUN, '{}'))
@@ -139,7 +139,7 @@ def values_of(message: Any, predictor: str) -> list[dict[str, str]]:
     """
     Read a predictor's values from a diagnostics message.
 
-    :param message: with the fields of diagnostic_msgs/DiagnosticArray.
+    :param message: a message with the fields of diagnostic_msgs/DiagnosticArray.
     :param predictor: full name of the node.
     """
     return [{str(_RENAMED.get(pair.key, pair.key)): pair.value for pair in status.values}
@@ -150,9 +150,9 @@ def frame_scores(message: Any, received_ns: int) -> FrameScores:
     """
     Read a message of scores.
 
-    :param message: with the fields of sensor_msgs/PointCloud2.
-    :param received_ns: when it was received, monotonic nanoseconds.
-    :raises ScoresError: if it is no message of scores.
+    :param message: a message with the fields of sensor_msgs/PointCloud2.
+    :param received_ns: time of reception on the monotonic clock, nanoseconds.
+    :raises ScoresError: if the message has no scores.
     """
     return FrameScores(stamp_to_ns(message.header.stamp), message.header.frame_id, received_ns,
                        GraspScores.of(read_scores(message)))
@@ -171,7 +171,7 @@ def _scores_topic(recording: Recording, name: str | None) -> str:
     wanted = there if name is None else ['/' + name.strip('/')]
     if len(wanted) != 1 or wanted[0] not in there:
         expected = f'one of {", ".join(there)}' if there else (
-            f'a topic whose name ends with {SCORES}, as grasp_predictor publishes it')
+            f'a topic of grasp_predictor with a name that ends with {SCORES}')
         raise BagError(f'{recording.path}: ' + (
             f'no scores on {wanted[0]}: ' if name else 'several topics of scores: ' if there
             else 'no recorded scores: ') + f'expected {expected}')
@@ -179,5 +179,5 @@ def _scores_topic(recording: Recording, name: str | None) -> str:
 
 
 def with_run(outputs: NodeOutputs, **notes: Any) -> NodeOutputs:
-    """Return the outputs with other notes of their run."""
+    """Return the outputs with changed notes of their run."""
     return replace(outputs, run=replace(outputs.run, **notes))

@@ -15,8 +15,8 @@ from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.window import Sampler
 import numpy as np
 
-# Windows that are stepped before the first image that counts: a change of the camera's frame,
-# which only the messages show, may move the samples by one.
+# Windows to step before the first image that counts. One would do, but a change of the camera's
+# frame, which only shows in the messages, may shift the samples by one.
 _WARM_UP = 2
 
 
@@ -25,11 +25,11 @@ class Part:
     """
     The images that one process scores, by their number in the recording.
 
-    A score depends on the last window alone, so a part can begin a little before its own images.
+    A score depends on the last window only, so a part starts a little before its first image.
 
-    :ivar warm_up: the first image that is decoded and stepped; its scores belong to another part.
-    :ivar first: the first image that counts.
-    :ivar end: the first image that no longer counts.
+    :ivar warm_up: the first image to decode and step; its scores belong to another part.
+    :ivar first: the first image of this part.
+    :ivar end: the first image after this part.
     """
 
     warm_up: int
@@ -41,7 +41,7 @@ class Part:
         return self.warm_up <= image < self.end
 
     def owns(self, image: int) -> bool:
-        """Return whether an image counts in this part."""
+        """Return whether an image belongs to this part."""
         return self.first <= image < self.end
 
 
@@ -49,15 +49,15 @@ def split(path: Path | str, image_topic: str, config: ModelConfig, count: int) -
     """
     Split a recording's images into parts of about equal length.
 
-    :param path: of the recording.
-    :param config: of the checkpoint: its rate and window.
-    :param count: of parts; fewer where the recording is too short.
+    :param path: path of the recording.
+    :param config: configuration of the checkpoint, for its rate and window.
+    :param count: number of parts; a short recording gets fewer.
     :raises BagError: if the recording can't be read.
     """
     sampler, samples = Sampler(config.frame_rate_hz), []
     with Recording(path, salvage=True) as recording:
         for image, (_, _, _, raw) in enumerate(recording.messages([image_topic])):
-            # A refused stamp makes no sample.
+            # A frame with a refused stamp is not a sample.
             with suppress(FrameError):
                 if sampler.admit(stamp_of(raw), '').index is not None:
                     samples.append(image)
@@ -66,7 +66,7 @@ def split(path: Path | str, image_topic: str, config: ModelConfig, count: int) -
     cuts = [len(samples) * n // count for n in range(count)]
     firsts = [samples[cut] if cut else 0 for cut in cuts] if samples else [0]
     warm_ups = [samples[max(cut - window, 0)] if cut else 0 for cut in cuts] if samples else [0]
-    # The last part has no end: a damaged recording may give more images than it gave now.
+    # The last part is open-ended: a damaged recording may yield more images the next time.
     return [Part(warm_up, first, end) for warm_up, first, end in zip(
         warm_ups, firsts, [*firsts[1:], 2**62], strict=True)]
 
@@ -75,7 +75,7 @@ def merge(parts: Sequence[BagRecord]) -> BagRecord:
     """
     Merge the records of the parts of a recording.
 
-    :param parts: in order.
+    :param parts: records in order.
     """
     first = parts[0]
     if len(parts) == 1:
@@ -83,7 +83,7 @@ def merge(parts: Sequence[BagRecord]) -> BagRecord:
     attempts = tuple(_merge(same) for same in zip(*(part.attempts for part in parts), strict=True))
     summed = {name: dict(sum((Counter(getattr(part, name)) for part in parts), Counter()))
               for name in ('refused', 'resets')}
-    # A part calls scores old that the next part has newer ones for.
+    # A part may report scores as too old although the next part has newer ones.
     early = findings.of_attempts(first.attempts)
     return replace(
         first, **summed, attempts=attempts,
@@ -98,7 +98,7 @@ def merge(parts: Sequence[BagRecord]) -> BagRecord:
 
 
 def _merge(same: Sequence[AttemptRecord]) -> AttemptRecord:
-    # The newest scores at or before the decision count, whichever part has them.
+    # The newest scores at or before the decision count, in whichever part they are.
     newest = max(same, key=lambda one: -1 if one.scored_ns is None else one.scored_ns)
     return replace(newest, times_s=np.concatenate([one.times_s for one in same]),
                    scores=np.concatenate([one.scores for one in same]))

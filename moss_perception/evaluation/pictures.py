@@ -1,4 +1,4 @@
-"""Small pictures of frames, for pages."""
+"""Thumbnails of frames, for the report."""
 
 import cv2
 import numpy as np
@@ -8,10 +8,10 @@ WIDEST = 320
 
 def to_jpeg(image: np.ndarray) -> bytes:
     """
-    Make a small picture.
+    Encode an image as a thumbnail.
 
     :param image: uint8, RGB, shape ``(H, W, 3)``; wider images are scaled to 320 pixels.
-    :returns: a JPEG file, some 10 to 20 kB.
+    :returns: a JPEG file of about 10 to 20 kB.
     """
     factor = WIDEST / image.shape[1]
     if factor < 1:

@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Conversion of values for JSON."""
 
 from collections.abc import Mapping
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Turn mappings, sequences and arrays into what JSON has; what is not finite into null."""
+    """Convert mappings, sequences and arrays to JSON types, and non-finite numbers to null."""
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

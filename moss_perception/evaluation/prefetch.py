@@ -1,4 +1,4 @@
-"""Prefetch a recording in a thread: read its messages, and decode the frames that are samples."""
+"""Prefetch a recording in a thread: read its messages and decode the samples."""
 
 from collections.abc import Container, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from moss_perception.runtime.window import Sampler
 
 _DEPTH = 8
 _POLL_S = 0.1
-# Handing one message from thread to thread costs more than reading it.
+# Passing a single message between threads costs more than reading it.
 _BATCH = 32
 
 
@@ -29,12 +29,12 @@ class Received:
     """
     A message of a recording.
 
-    :ivar stamp_ns: when it was recorded, nanoseconds.
-    :ivar message: with the fields of the ROS type; ``None`` for images. Calibrations that differ
-        only in their stamps are the same object.
-    :ivar frame: only of images: decoded and fitted if it is a sample, else checked; as recorded
-        if it can't be used; ``None`` if it is not wanted.
-    :ivar decode_s: seconds that decoding and fitting took.
+    :ivar stamp_ns: time of recording, nanoseconds.
+    :ivar message: object with the fields of the ROS type; ``None`` for images. Calibrations that
+        differ only in their stamps are the same object.
+    :ivar frame: only for images: decoded and fitted if it is a sample, else checked; as recorded
+        if it can't be used; ``None`` if it is not in ``received``.
+    :ivar decode_s: duration of decoding and fitting, seconds.
     """
 
     topic: str
@@ -50,13 +50,13 @@ def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, conf
     """
     Read messages in another thread, a few samples ahead, in the order of recording.
 
-    Headers alone decide which frames become samples, so this is known before the window moves.
+    The headers alone decide which frames become samples, so this is known in advance.
 
-    :param recording: open; nobody else reads it meanwhile.
-    :param topics: to read, with that of the images.
-    :param config: of the model: its rate and the size of its input.
-    :param received: header stamps of the images that are wanted; ``None`` for all.
-    :param part: only its images are decoded; ``None`` for all.
+    :param recording: an open recording that nothing else reads meanwhile.
+    :param topics: topics to read, including the image topic.
+    :param config: configuration of the model, for its rate and input size.
+    :param received: header stamps of the images to return; ``None`` for all.
+    :param part: the part with the images to decode; ``None`` for all.
     :raises BagError: if the recording is damaged.
     """
     waiting: queue.Queue = queue.Queue(_DEPTH)
@@ -78,7 +78,7 @@ def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, conf
                 if over.is_set():
                     return
             put(None)
-        except BaseException as error:  # noqa: BLE001, it is raised where the items are taken
+        except BaseException as error:  # noqa: BLE001, the consumer raises it
             put(error)
 
     thread = threading.Thread(target=read, name='prefetch', daemon=True)
@@ -94,7 +94,7 @@ def prefetch(recording: Recording, topics: Iterable[str], image_topic: str, conf
 
 
 def _batches(messages: Iterator[Received]) -> Iterator[list[Received]]:
-    """Put a sample and the messages before it into one list."""
+    """Combine each sample with the messages before it."""
     waiting: list[Received] = []
     for one in messages:
         waiting.append(one)
@@ -110,7 +110,7 @@ def _messages(recording: Recording, topics: Iterable[str], image_topic: str, con
     sampler, images, camera = Sampler(config.frame_rate_hz), 0, (b'', None)
     for topic, kind, stamp_ns, raw in recording.messages(topics):
         if kind == CAMERA_TYPE:
-            # Each image has its calibration, and usually only the stamp differs.
+            # Each image has a calibration message, and usually only the stamps differ.
             if raw[STAMP_END:] != camera[0]:
                 camera = raw[STAMP_END:], recording.deserialize(raw, kind)
             yield Received(topic, stamp_ns, camera[1])
@@ -133,10 +133,10 @@ def _image(topic: str, stamp_ns: int, message: Any, sampler: Sampler,
     try:
         checked = check(frame.image)
         is_sample = sampler.admit(frame.stamp_ns, frame.frame_id).index is not None
-        # An image that will not be decoded need not wait in memory.
+        # Do not keep an image in memory that will not be decoded.
         image = fit(checked, side) if is_sample and side is not None else Checked()
     except FrameError:
-        # The predictor refuses it as well, and counts it.
+        # The predictor also refuses and counts it.
         return Received(topic, stamp_ns, frame=frame)
     return Received(topic, stamp_ns, frame=Frame(frame.stamp_ns, frame.frame_id, image),
                    decode_s=time.perf_counter() - started)

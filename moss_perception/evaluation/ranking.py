@@ -1,23 +1,23 @@
-"""What a planner would have got: the outcome of the grasp that scores best in each scene."""
+"""The outcome of the grasp that a planner would choose: the best-scored one of each scene."""
 
 from moss_perception.core.errors import ShapeError
 import numpy as np
 
 
 def starts_of(groups: np.ndarray) -> np.ndarray:
-    """Return where each run of equal numbers begins: attempts stand scene after scene."""
+    """Return the start of each run of equal numbers; attempts are sorted by scene."""
     groups = np.asarray(groups)
     return np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else groups
 
 
 def chosen_success(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """
-    Look up what became of each scene's best candidate.
+    Return the outcome of each scene's best candidate.
 
-    :param scores: shape ``(N,)``; of equals the first is chosen, NaN never.
+    :param scores: shape ``(N,)``; the first of equal scores is chosen, NaN never.
     :param labels: bool, shape ``(N,)``.
-    :param groups: shape ``(N,)``: the scene of each, scene after scene.
-    :returns: bool, one a scene, in their order.
+    :param groups: shape ``(N,)``: the scene of each attempt, sorted by scene.
+    :returns: bool, one per scene, in order.
     :raises ShapeError: if the lengths differ.
     """
     scores, groups = np.asarray(scores, float), np.asarray(groups)
@@ -33,14 +33,14 @@ def chosen_success(scores: np.ndarray, labels: np.ndarray, groups: np.ndarray) -
 
 def baselines(scenes: list) -> dict[str, np.ndarray]:
     """
-    Tell what choosing without a model would have reached in each scene.
+    Return the success of choices without a model in each scene.
 
     :param scenes: of :class:`moss_perception.data.schema.Sample`.
-    :returns: expected success, float64, one a scene: ``random`` takes any candidate, ``centre``
-        the one nearest to where the object is now, ``constant_velocity`` that nearest to where it
-        would be when the fingers close, went it on as at the decision, ``true_motion`` that
-        nearest to where it will be, ``oracle`` one that succeeds if there is one. NaN for
-        ``constant_velocity`` where the scene does not say what it takes.
+    :returns: expected success, float64, one per scene. ``random`` takes any candidate; ``centre``
+        the candidate nearest to the object's present position; ``constant_velocity`` the one
+        nearest to its position when the fingers close, extrapolated at constant velocity;
+        ``true_motion`` the one nearest to its true position then; ``oracle`` a successful one if
+        there is any. ``constant_velocity`` is NaN if the scene lacks velocity or offsets.
     """
     return {'random': np.array([scene.outcomes.mean() for scene in scenes]),
             'centre': np.array([_nearest(scene, scene.track[0]) for scene in scenes]),
@@ -55,7 +55,7 @@ def _nearest(scene, place: np.ndarray) -> float:
 
 
 def _at_constant_velocity(scene) -> float:
-    """Return the outcome of the candidate whose lead along the belt is nearest to the way."""
+    """Return the outcome of the candidate nearest to the extrapolated position."""
     if scene.offsets is None or np.isnan(scene.velocity):
         return float('nan')
     gaps = np.linalg.norm(scene.offsets[:, :2] - (scene.constant_velocity_lead, 0.0), axis=1)

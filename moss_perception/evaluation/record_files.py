@@ -1,4 +1,4 @@
-"""Evaluations as files, so that one process can report what several have found."""
+"""Evaluations as files, so that one process can report the results of several."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
@@ -23,14 +23,14 @@ _ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores')
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """
-    Write an evaluation as JSON, as a whole or not at all; numbers come back bit by bit.
+    Write an evaluation as JSON, as a whole or not at all, without rounding numbers.
 
     :raises MossError: if it can't be written.
     """
     partial = path.with_name(path.name + '.partial')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # NaN stays NaN, which Python's JSON reads back.
+        # Python's JSON writes and reads NaN.
         partial.write_text(json.dumps({'format': FORMAT, **asdict(evaluation)}, default=_plain))
         partial.replace(path)
     except OSError as error:
@@ -41,9 +41,9 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 def read_evaluation(path: Path) -> Evaluation:
     """
-    Read what :func:`write_evaluation` wrote.
+    Read a file of :func:`write_evaluation`.
 
-    :raises MossError: if it is not there, or something else.
+    :raises MossError: if the file is missing or has different contents.
     """
     try:
         values = json.loads(path.read_text())
@@ -62,9 +62,9 @@ def read_evaluation(path: Path) -> Evaluation:
 
 def merge(evaluations: list[Evaluation]) -> Evaluation:
     """
-    Put the recordings of several evaluations with one checkpoint into one.
+    Merge evaluations of several recordings with the same checkpoint.
 
-    :raises MossError: if they are not of one checkpoint.
+    :raises MossError: if the checkpoints differ.
     """
     first = evaluations[0]
     for other in evaluations[1:]:
@@ -77,7 +77,7 @@ def merge(evaluations: list[Evaluation]) -> Evaluation:
 
 
 def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Put the recordings of each checkpoint together, in the order in which they first come."""
+    """Merge the evaluations of each checkpoint, in the order of its first one."""
     found: dict[str, list[Evaluation]] = {}
     for one in evaluations:
         found.setdefault(one.sha256, []).append(one)
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unmatched(written: dict[str, Any] | str) -> UnmatchedOutcome:
-    # Files of before have a sentence only.
+    # Older files contain only a sentence.
     return UnmatchedOutcome(None, written) if isinstance(written, str) else UnmatchedOutcome(
         **written)
 

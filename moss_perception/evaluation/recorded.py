@@ -1,4 +1,4 @@
-"""Evaluate the scores that a recording holds, as the node published them: no predictor needed."""
+"""Evaluate the published scores in a recording, without running a predictor."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ STATUSES = ('scored', 'stored', 'skipped', 'refused')
 @dataclass(frozen=True)
 class Verification:
     """
-    What a replay of exactly the received frames has found.
+    The result of replaying the received frames.
 
-    :ivar line: in words.
+    :ivar line: the result in one line.
     :ivar agrees: whether all scores are equal.
-    :ivar ood_scores: of the frames, by stamp: topics do not carry them.
+    :ivar ood_scores: OOD scores of the frames by stamp, which the topics do not contain.
     """
 
     line: str = ''
@@ -48,7 +48,8 @@ class _Inputs:
     The inputs of a run.
 
     :ivar received: stamps of the images that the predictor received, in order.
-    :ivar damage: of the recording of the inputs, with its ``lost_share``.
+    :ivar lost_share: share of the input recording that can't be read, in [0, 1].
+    :ivar damage: damage of the input recording; empty for none.
     """
 
     path: Path
@@ -70,15 +71,15 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     """
     Compare recorded scores with the outcomes of the attempts.
 
-    The parameters are those of :func:`moss_perception.evaluation.replay.replay`; further ones:
+    Most parameters are those of :func:`moss_perception.evaluation.replay.replay`.
 
-    :param path: the recording of the outputs. Where attempt_recorder has noted which recording
-        was played, the inputs and outcomes are taken from that one.
-    :param scores_topic: ``None`` for the only one whose name ends with ``/grasp_scores``.
-    :param outputs: what ``path`` holds, if it has been read already.
-    :param verification: what a replay has found; see
+    :param path: the recording of the outputs. If attempt_recorder has stored the path of a played
+        recording in it, the inputs and outcomes are read from there.
+    :param scores_topic: ``None`` for the only one with a name that ends with ``/grasp_scores``.
+    :param outputs: the outputs in ``path``, if already read.
+    :param verification: the result of a replay; see
         :func:`moss_perception.evaluation.verification.verify`.
-    :raises MossError: if a recording can't be used, or scores were not recorded.
+    :raises MossError: if a recording can't be used, or scores are missing.
     """
     started = time.perf_counter()
     outputs = outputs or read_outputs(path, scores_topic)
@@ -97,7 +98,7 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
 def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
           candidate_stamps: Sequence[int] = (),
           ood_scores: Mapping[int, float] | None = None) -> Matcher:
-    """Give all recorded scores to the attempts."""
+    """Match all recorded scores with the attempts."""
     gap_s = float(outputs.newest.get('max_gap', MAX_GAP_S))
     matcher = Matcher(attempts, round(gap_s * 1e9))
     scores = RecordedScores(outputs.scores, attempts, candidate_stamps)
@@ -109,15 +110,15 @@ def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
 
 
 def _lacking(outputs: NodeOutputs) -> str:
-    """Say how many scores are not there that the predictor has published; empty if none."""
+    """Return how many published scores are missing, in words; empty if none."""
     scored = Counter(stamp for stamp, status in outputs.statuses or () if status == 'scored')
     stamps = [frame.stamp_ns for frame in outputs.scores]
     missing = scored - Counter(stamps)
     if outputs.run.pace == LIVE:
-        # A camera goes on after the recording has ended: the newest scores may not be in it.
+        # A camera continues after the recording has ended, so the newest scores may be missing.
         missing = Counter({x: n for x, n in missing.items() if x <= max(stamps, default=0)})
     if not outputs.run.complete:
-        # Statuses are kept for late subscribers, scores are not.
+        # Late subscribers receive earlier statuses, but not earlier scores.
         missing = Counter({x: n for x, n in missing.items() if x >= min(stamps, default=0)})
     return (f'{sum(missing.values())} of {sum(scored.values())} scores were not recorded'
             if missing else '')
@@ -137,14 +138,14 @@ def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
         check = InputCheck(recording, images, grasps, camera, set(received))
-        # What was scored had what it takes, recorded or not.
+        # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)
         if scored and not grasps:
             check.seen.candidates_topic = None
         if not (camera or scored):
             check.seen.calibrations = recording.camera_info_topics(images)
-        # Damage within a file shows only where all of it is read.
+        # Only reading the whole file finds damage inside it.
         doubtful = recording.damage or (
             images and len(received) < recording.topics[images].count)
         check.run(None if doubtful else [x for x in (images, grasps, camera) if x])
@@ -159,16 +160,16 @@ def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
 
 
 def _image_topic(recording: Recording, name: str | None) -> str:
-    """Find the images; a run may be recorded without them."""
+    """Find the image topic; empty if the run was recorded without images."""
     return recording.image_topic(name).name if recording.image_topics() else ''
 
 
 def _candidates_topic(recording: Recording, name: str | None, played: bool) -> str:
-    """Find the candidates that the predictor has scored; empty for none, or if it is not clear."""
+    """Find the topic of the scored candidates; empty if there is none or it is not clear."""
     if name:
         return recording.candidates_topic(name) or ''
     found = recording.candidates_topics()
-    # What is played under another name does not reach the predictor.
+    # The predictor does not receive candidates played under a different name.
     clear = len(found) == 1 and (found[0] == CANDIDATES_TOPIC or not played)
     return found[0] if clear else ''
 
@@ -214,7 +215,7 @@ def _latency_ms(outputs: NodeOutputs) -> np.ndarray:
 
 
 def read_timing(path: Any) -> dict[int, int]:
-    """Read a player's timing log: when each image was published, by stamp; empty without one."""
+    """Read the publication time of each image by stamp from a timing log; empty without one."""
     if not path or not Path(path).is_file():
         return {}
     with Path(path).open(newline='') as file:
@@ -226,7 +227,7 @@ def _notes(outputs: NodeOutputs, not_received: int, frames: int) -> list[str]:
     notes, values = [], outputs.newest
     if outputs.statuses is None and not_received:
         notes.append(f'{not_received} of {frames} images have no scores, and the recording has no '
-                     '~/processed that says what became of them')
+                     '~/processed with their status')
     elif not_received:
         notes.append(f'played at {outputs.run.pace}: {not_received} of {frames} frames did not '
                      'arrive')
@@ -236,7 +237,8 @@ def _notes(outputs: NodeOutputs, not_received: int, frames: int) -> list[str]:
         notes.append('the recording has no diagnostics of the predictor: durations, missing '
                      'samples and resets are not known')
     if dropped := int(values.get('dropped', 0)):
-        notes.append(f'{dropped} frames were dropped: they came faster than they could be scored')
+        notes.append(f'{dropped} frames were dropped: they arrived faster than they could be '
+                     'scored')
     if failures := int(values.get('failures', 0)):
-        notes.append(f'the predictor had {failures} internal errors: its log has them')
+        notes.append(f'the predictor had {failures} internal errors: see its log')
     return notes

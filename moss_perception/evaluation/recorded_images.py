@@ -1,4 +1,4 @@
-"""Images of recordings, by their stamps: for pages and pictures."""
+"""Images of recordings by their stamps, for reports."""
 
 from collections.abc import Collection
 import logging
@@ -17,15 +17,15 @@ _LOG = logging.getLogger(__name__)
 
 def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.ndarray]:
     """
-    Find images of an evaluated recording: those kept in the record, else the recording's.
+    Return images of an evaluated recording, from its record or else from the recording.
 
-    :param stamps: their header stamps, nanoseconds.
-    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp; none where the recording is gone or has
-        no images.
+    :param stamps: header stamps of the images, nanoseconds.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp; empty if the recording is gone or has no
+        images.
     """
     kept = {stamp: decode(CompressedImage(record.pictures[stamp]))
             for stamp in stamps if stamp in record.pictures}
-    # Records of live runs from before they were recorded have no path.
+    # Older records of live runs have no path.
     if kept or record.path == LIVE or not (record.image_topic and Path(record.path).exists()):
         return kept
     return read_images(record.path, record.image_topic, stamps)
@@ -33,10 +33,10 @@ def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.
 
 def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[int, np.ndarray]:
     """
-    Read chosen images of a recording; those that can't be decoded are left out.
+    Read chosen images of a recording, except those that can't be decoded.
 
-    :param topic: as recorded.
-    :param stamps: their header stamps, nanoseconds.
+    :param topic: topic as recorded.
+    :param stamps: header stamps of the images, nanoseconds.
     :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
     left, images = set(stamps), {}

@@ -1,4 +1,4 @@
-"""What an evaluation of recordings finds: plain values, from which every report is made."""
+"""The results of evaluating recordings, as plain values for every report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,29 +14,29 @@ class AttemptRecord:
     """
     One grasp attempt of a recording, and its score.
 
-    :ivar attempt: its number in the recording.
-    :ivar start_ns: when it began, on the recording's header stamps, nanoseconds.
-    :ivar decision_ns: stamp of the newest frame that the decision was made on.
-    :ivar end_ns: when it ended.
-    :ivar success: its outcome.
-    :ivar motion: kind of motion, empty if not recorded; ``object`` likewise.
-    :ivar scored_ns: stamp of the frame whose scores count for the decision: the newest scored one
+    :ivar attempt: number of the attempt in the recording.
+    :ivar start_ns: start in header stamps, nanoseconds.
+    :ivar decision_ns: stamp of the newest frame before the decision, nanoseconds.
+    :ivar end_ns: end in header stamps, nanoseconds.
+    :ivar success: outcome.
+    :ivar motion: kind of motion; empty if not recorded.
+    :ivar object: name of the object; empty if not recorded.
+    :ivar scored_ns: stamp of the frame with the score that counts: the newest scored frame
         from ``start_ns`` to ``decision_ns``; ``None`` if there is none, or it is older than the
-        predictor's gap.
-    :ivar score: of the executed grasp there, in [0, 1]; of the default grasp point where the
-        executed grasp is not known, or was not scored; NaN if there is none.
-    :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN likewise.
-    :ivar ood_score: how far the frame's features are from those of training; NaN if the checkpoint
-        does not say.
-    :ivar source: what was scored: ``executed``, the executed grasp; ``nearest``, the candidate
-        nearest to it, where a recording of scores does not say which candidate was executed;
+        predictor's maximum gap.
+    :ivar score: score of the executed grasp in this frame, in [0, 1]; score of the default grasp
+        point if the executed grasp is unknown or was not scored; NaN if there is none.
+    :ivar uncertainty: standard deviation over the ensemble, in [0, 0.5]; NaN without a score.
+    :ivar ood_score: OOD score of the frame; NaN if the checkpoint has no training distribution.
+    :ivar source: the scored grasp: ``executed``, the executed grasp; ``nearest``, the candidate
+        nearest to it, if the recorded scores do not identify the executed candidate;
         ``default``, the default grasp point; or ``none``.
-    :ivar times_s: of each scored sample of the attempt, seconds since the decision, negative
-        before it: float64, shape ``(T,)``.
-    :ivar scores: of the executed grasp at each of them, NaN where unknown: float64, ``(T,)``.
+    :ivar times_s: time of each scored sample, seconds since the decision, negative before it:
+        float64, shape ``(T,)``.
+    :ivar scores: score of the executed grasp in each sample, NaN if unknown: float64, ``(T,)``.
     :ivar executed: whether a grasp was executed. Without one the attempt has no score and is not
         a failure.
-    :ivar decision_guessed: whether the decision was not recorded, and the end stands for it.
+    :ivar decision_guessed: whether the decision was not recorded, so that the end is used.
     """
 
     attempt: int
@@ -59,10 +59,10 @@ class AttemptRecord:
     @property
     def scored_elsewhere(self) -> bool:
         """
-        Tell whether the default grasp point was scored although the executed pose is known.
+        Whether the default grasp point was scored although the executed pose is known.
 
-        ``scores`` then has no value at the decision, as the executed grasp was not scored there;
-        where no pose was recorded, the default grasp point's score stands in it.
+        In this case ``scores`` is NaN at the decision, because the executed grasp was not scored.
+        If no pose was recorded, ``scores`` has the score of the default grasp point.
         """
         decided = np.flatnonzero(self.times_s <= 0)
         if self.source != 'default' or not len(decided):
@@ -73,10 +73,10 @@ class AttemptRecord:
 @dataclass(frozen=True)
 class UnmatchedOutcome:
     """
-    A recorded outcome of which the recording has no images.
+    A recorded outcome without images.
 
-    :ivar attempt: its number in the recording; ``None`` where a record of before does not say.
-    :ivar why: why no image is within it.
+    :ivar attempt: number of the attempt in the recording; ``None`` in older records.
+    :ivar why: why there is no image.
     """
 
     attempt: int | None
@@ -91,34 +91,34 @@ class BagRecord:
     """
     One recording, evaluated with one checkpoint.
 
-    :ivar path: as it was given.
-    :ivar domain: what the recording is called in tables: ``sim``, ``real``, ``shifted`` …
-    :ivar image_topic: as recorded.
-    :ivar duration_s: of the recording, seconds.
-    :ivar frames: images in it.
-    :ivar fates: of these, by what became of them: ``scored``, ``stored``, ``skipped`` or
-        ``refused``; they add up to ``frames``.
-    :ivar refused: refused images by reason.
-    :ivar missing: samples that repeat the one before, since theirs was lost.
-    :ivar resets: of the window, by reason.
-    :ivar elapsed_s: time that the evaluation took, seconds.
-    :ivar decode_ms: of each sample, float64, shape ``(N,)``; ``inference_ms`` likewise.
-    :ivar attempts: in the order of the recording.
-    :ivar unmatched: outcomes that match no part of the recording.
-    :ivar notes: what else the reader of a report has to know, such as how much is missing.
-    :ivar lost_share: share of the recording that a damaged file no longer gives, in [0, 1].
-    :ivar not_arrived: of ``frames``, how many never reached the node; only where the recording
-        was played in time. With them the fates add up.
-    :ivar pace: how the images came: ``offline``, ``lock step``, ``1x`` (or another rate), or
-        ``live``.
-    :ivar closed_loop: whether the grasps were selected by these scores, and executed.
-    :ivar latency_ms: from an image's publication to its scores, each one that is known, where
-        played in time: float64, shape ``(M,)``.
-    :ivar verified: what a comparison with an offline replay of exactly the frames that arrived
-        has found, in words; empty without one.
-    :ivar pictures: of a run that no recording has the images of, JPEG files of the frames that
-        film strips show, by header stamp, as far as they were kept.
-    :ivar told: of a run over topics, what the node's diagnostics told of it, by name; see
+    :ivar path: path as given.
+    :ivar domain: domain for the tables, such as ``sim``, ``real`` or ``shifted``.
+    :ivar image_topic: topic as recorded.
+    :ivar duration_s: duration of the recording, seconds.
+    :ivar frames: number of images.
+    :ivar fates: number of frames by status: ``scored``, ``stored``, ``skipped`` or ``refused``;
+        together with ``not_arrived`` they add up to ``frames``.
+    :ivar refused: number of refused frames by reason.
+    :ivar missing: number of samples without an image, which repeat the sample before.
+    :ivar resets: number of resets of the window by reason.
+    :ivar elapsed_s: duration of the evaluation, seconds.
+    :ivar decode_ms: decoding time of each sample, float64, shape ``(N,)``.
+    :ivar inference_ms: inference time of each sample, float64, shape ``(N,)``.
+    :ivar attempts: attempts in the order of the recording.
+    :ivar unmatched: outcomes without images.
+    :ivar notes: further findings for the reader of a report.
+    :ivar lost_share: share of the recording that can't be read, in [0, 1].
+    :ivar not_arrived: number of frames that the node did not receive when the recording was
+        played in real time.
+    :ivar pace: ``offline``, ``lock step``, ``1x`` (or another rate) or ``live``.
+    :ivar closed_loop: whether the grasps selected by these scores were executed.
+    :ivar latency_ms: times from an image's publication to its scores, if played in real time:
+        float64, shape ``(M,)``.
+    :ivar verified: result of comparing the scores with an offline replay of the received frames,
+        in words; empty without a comparison.
+    :ivar pictures: JPEG files of the frames in film strips by header stamp, for runs without
+        recorded images.
+    :ivar told: summary of the node's diagnostics for a run over topics, by name; see
         :func:`moss_perception.evaluation.diagnostics.summarise_diagnostics`.
     """
 
@@ -153,12 +153,13 @@ class Evaluation:
     Recordings, evaluated with one checkpoint.
 
     :ivar model: name of the checkpoint's file.
-    :ivar sha256: its digest.
-    :ivar temperature: by which the checkpoint divides its logits.
-    :ivar engine: what ran it, and ``threads``.
+    :ivar sha256: digest of the checkpoint.
+    :ivar temperature: divisor of the checkpoint's logits.
+    :ivar engine: engine that ran the network.
+    :ivar threads: threads of the engine.
     :ivar model_type: the registered name of the model, such as ``moss_grasp``; empty if unknown.
-    :ivar budget_level: the level of its budget, by the model's name for it; empty if unknown.
-    :ivar bags: the recordings, in the order in which they were given.
+    :ivar budget_level: name of the model's budget level; empty if unknown.
+    :ivar bags: the recordings, in the order given.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Whether scores are probabilities: bins of a reliability diagram, and temperature scaling."""
+"""Calibration of scores: reliability diagrams and temperature scaling."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from moss_perception.evaluation.intervals import Interval, wilson
 from moss_perception.evaluation.measures import ece, Scored, value_of
 import numpy as np
 
-# So many of each outcome are the least that a temperature is fitted to.
+# Fewest attempts of each outcome for fitting a temperature.
 LEAST_OF_EACH = 5
 _FOLDS = 5
 _MANY = 100
@@ -18,11 +18,11 @@ _EDGE = 1e-6
 @dataclass(frozen=True)
 class Bin:
     """
-    Attempts of about the same score.
+    Attempts with similar scores.
 
-    :ivar score: their mean score.
-    :ivar held: share of successes, with Wilson's interval.
-    :ivar count: how many they are.
+    :ivar score: mean score.
+    :ivar held: success rate with Wilson's interval.
+    :ivar count: number of attempts.
     """
 
     score: float
@@ -33,11 +33,11 @@ class Bin:
 @dataclass(frozen=True)
 class Temperature:
     """
-    One number by which a score's logit is divided.
+    A divisor of the scores' logits.
 
-    :ivar value: above 1 it makes scores less sure, below 1 surer; NaN if it was not fitted.
-    :ivar domain: whose attempts it was fitted to.
-    :ivar attempts: how many they are.
+    :ivar value: above 1 scores become less confident, below 1 more; NaN if not fitted.
+    :ivar domain: domain of the attempts that it was fitted to.
+    :ivar attempts: number of these attempts.
     :ivar why: why it was not fitted; else empty.
     """
 
@@ -48,7 +48,7 @@ class Temperature:
 
     @property
     def fitted(self) -> bool:
-        """Whether the attempts allowed to fit it."""
+        """Whether the temperature was fitted."""
         return bool(np.isfinite(self.value))
 
 
@@ -84,7 +84,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative log likelihood of the outcomes, in nats; NaN of none."""
+    """Return the mean negative log likelihood of the outcomes, in nats; NaN without any."""
     if not len(scores):
         return float('nan')
     clipped = np.clip(scores, _EDGE, 1 - _EDGE)
@@ -93,33 +93,33 @@ def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def reference_temperature(sample: Scored, domain: str) -> Temperature:
     """
-    Fit a temperature to a domain's attempts, if they allow it.
+    Fit a temperature to a domain's attempts, if there are enough.
 
-    :param sample: attempts of simulation, whose outcomes cost nothing.
-    :param domain: what they are called.
+    :param sample: attempts of the domain, usually of the simulation.
+    :param domain: name of the domain.
     """
     held, total = int(sample.labels.sum()), len(sample)
     if min(held, total - held) < LEAST_OF_EACH:
         return Temperature(float('nan'), domain, total,
                            f'{domain} has {held} successes and {total - held} '
-                           f'failures with a score, and {LEAST_OF_EACH} of each are the least')
+                           f'failures with a score: expected at least {LEAST_OF_EACH} of each')
     value = fit_temperature(_logit(sample.scores)[:, None], sample.labels)
     lowest, highest = TEMPERATURE_BOUNDS
     if value < lowest * 1.01 or value > highest / 1.01:
         return Temperature(float('nan'), domain, total,
                            f'on {domain} the best temperature lies outside '
-                           f'{lowest:g} to {highest:g}, as when the score separates all '
-                           'outcomes, or tells nothing of them')
+                           f'{lowest:g} to {highest:g}, for example because the '
+                           'scores separate all outcomes, or none')
     return Temperature(value, domain, total)
 
 
 def scale_across(sample: Scored) -> np.ndarray:
     """
-    Scale each episode by the temperature of the others.
+    Scale each episode by a temperature fitted to other episodes (cross-validation).
 
-    On the attempts to which one temperature was fitted it would flatter itself.
+    A temperature looks too good on the attempts that it was fitted to.
 
-    :returns: scores, shape ``(N,)``; unchanged where the others have only one outcome.
+    :returns: scores, shape ``(N,)``; unchanged if the others have only one outcome.
     """
     episodes = np.unique(sample.episodes)
     folds = np.random.default_rng(0).permutation(len(episodes)) % _FOLDS
@@ -135,10 +135,10 @@ def scale_across(sample: Scored) -> np.ndarray:
 
 def chance_ece(scores: np.ndarray, repeats: int = 500) -> tuple[float, float]:
     """
-    Tell what calibration error perfectly calibrated scores would show by chance.
+    Compute the calibration error (ECE) that perfectly calibrated scores have by chance.
 
-    :param scores: shape ``(N,)``: outcomes are drawn with these probabilities.
-    :returns: mean, and the value that 95 % stay below; NaN of no scores.
+    :param scores: shape ``(N,)``; outcomes are drawn with these probabilities.
+    :returns: mean and 95th percentile; NaN without scores.
     """
     if not len(scores):
         return float('nan'), float('nan')

@@ -1,4 +1,4 @@
-"""Replay a recording through the predictor that the node drives: in order, without ROS."""
+"""Replay a recording through the same predictor as in the node, in order and without ROS."""
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ import numpy as np
 _WHOLE = Part(0, 0, 2**62)
 
 OnExecuted = Callable[[int, Attempt, int], None]
-"""Takes a frame's stamp, an attempt and the row of its executed grasp among the network's."""
+"""Called with a frame's stamp, an attempt and the network's row of its executed grasp."""
 
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
@@ -46,33 +46,33 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     """
     Score a recording, and compare the scores with its outcomes.
 
-    Messages are fed in the order of recording, as the node receives them in lock step; only
-    frames that become samples are decoded. During an attempt its executed grasp is scored beside
-    the candidates, so that nothing has to find it among them.
+    Messages are processed in the order of recording, as in lock step; only frames that become
+    samples are decoded. During an attempt its executed grasp is scored in addition to the
+    candidates, so that it need not be found among them.
 
-    :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; of a damaged one, what is
-        there.
+    :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; if it is damaged, the
+        readable part is used.
     :param predictor: its engine, gap and target level are used; the predictor itself does not
         change.
-    :param domain: what to call the recording; empty to take it from the outcomes.
-    :param image_topic: with or without ``/compressed``; ``None`` for the only one in colour.
+    :param domain: domain of the recording; empty to take it from the outcomes.
+    :param image_topic: with or without ``/compressed``; ``None`` for the only colour images.
     :param camera_info_topic: ``None`` for the one beside the images, or the only one.
     :param candidates_topic: ``None`` for ``/grasp_candidates``, or else the only one of its type;
         empty for none.
-    :param outcome_topic: ``None`` for ``/grasp_outcome``, if it is there.
-    :param executed_topic: ``None`` for ``/selected_grasp``, if it is there.
-    :param attempts_csv: outcomes from there, and not from ``outcome_topic``; see
+    :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
+    :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
+    :param attempts_csv: file of outcomes to use instead of ``outcome_topic``; see
         :func:`moss_perception.data.attempts_csv.read_attempts`.
     :param with_attempts: whether to read outcomes and score executed grasps.
-    :param progress: called with the images done and all of them.
-    :param received: where the recording was played in time: the status of each image that the
-        node received, by header stamp. The other images are left out, and what the node skipped
-        is skipped. ``None`` for all images.
+    :param progress: called with the number of processed images and of all images.
+    :param received: status of each image that the node received when the recording was played
+        in real time, by header stamp. Other images are left out, and images that the node
+        skipped are skipped. ``None`` for all images.
     :param on_prediction: called with each prediction.
     :param on_executed: called with each score of an executed grasp.
     :param part: score these images only; see :func:`moss_perception.evaluation.parts.merge`.
         ``None`` for all.
-    :raises BagError: if the recording can't be read, or lacks a topic that was named.
+    :raises BagError: if the recording can't be read, or lacks a given topic.
     """
     with Recording(path, salvage=True) as recording:
         image = recording.image_topic(image_topic)
@@ -105,7 +105,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
 
 class _Run:
-    """One recording on its way through a predictor of its own."""
+    """The replay of one recording through a new predictor."""
 
     def __init__(self, predictor: Predictor, attempts: Sequence[Attempt],
                  received: Mapping[int, str] | None,
@@ -181,7 +181,7 @@ class _Run:
         return self._predictor.advance(admitted).prediction
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
-        """Let the predictor score the grasps that are executed in the attempts of a frame."""
+        """Make the predictor score the executed grasps of the attempts in progress."""
         placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
                   if x.position is not None and x.frame_id == frame_id]
         self._watched = [x for x, _ in placed]
@@ -221,7 +221,7 @@ class _Run:
         return counted
 
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
-        """Return what was found."""
+        """Return the results."""
         counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
@@ -237,5 +237,5 @@ class _Run:
 
 
 def _as_published(value: float) -> float:
-    """Round as the topic does, so that recorded and replayed scores are the same numbers."""
+    """Round to float32 as on the topic, so that recorded and replayed scores are equal."""
     return float(np.float32(value))

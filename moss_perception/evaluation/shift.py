@@ -1,4 +1,4 @@
-"""How well features and distances tell one domain from another."""
+"""How well features and distances separate one domain from another."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,12 +45,12 @@ def flagging(usual: np.ndarray, strange: np.ndarray, limit: float) -> dict[str, 
     """
     Measure how well a distance flags a domain.
 
-    :param usual: of samples of the domain of training, shape ``(n,)``.
-    :param strange: of samples of the other one.
-    :param limit: above it a sample is flagged.
-    :returns: ``auroc``; ``false_alarms`` and ``found``, the shares of usual and strange samples
-        above the limit; and as multiples of the limit ``median``, of the strange ones, and
-        ``largest``, of the usual ones.
+    :param usual: distances of in-distribution samples, shape ``(n,)``.
+    :param strange: distances of OOD samples, shape ``(m,)``.
+    :param limit: samples above this distance are flagged.
+    :returns: ``auroc``; ``false_alarms`` and ``found``, the flagged shares of in-distribution and
+        OOD samples; the ``median`` OOD distance and the ``largest`` in-distribution distance as
+        multiples of the limit.
     """
     labels = np.repeat([False, True], [len(usual), len(strange)])
     return {'auroc': metrics.auroc(np.concatenate([usual, strange]), labels),
@@ -65,9 +65,9 @@ def compare_measures(sets: dict[str, dict[str, np.ndarray]],
     Measure every feature with every distance.
 
     :param sets: features by name, shape ``(n, F)``, of ``fitted``, ``held_out``, ``usual`` and
-        ``strange`` samples; limits are set on those held out.
-    :param false_alarms: share of these that lie above the limit.
-    :returns: ``feature``, ``width``, ``distance`` and what :func:`flagging` gives, best first.
+        ``strange`` (OOD) samples; ``held_out`` sets the limits.
+    :param false_alarms: share of the held-out samples above the limit.
+    :returns: ``feature``, ``width``, ``distance`` and the results of :func:`flagging`, best first.
     """
     rows = []
     for feature, fitted in sets['fitted'].items():

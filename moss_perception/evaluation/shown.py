@@ -1,4 +1,4 @@
-"""Which attempts a report shows in film strips, and at which of their frames."""
+"""Choose the attempts and the frames of a report's film strips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ _FRAMES = 6
 @dataclass(frozen=True)
 class Choice:
     """
-    One attempt that is shown.
+    A chosen attempt.
 
     :ivar kind: ``Best``, ``Worst`` or ``Most uncertain``.
-    :ivar why: what it was chosen for.
-    :ivar index: its place among the attempts that were given.
+    :ivar why: reason of the choice.
+    :ivar index: index in the given attempts.
     """
 
     kind: str
@@ -26,14 +26,13 @@ class Choice:
 
 def choose(attempts: Sequence[AttemptRecord]) -> list[Choice]:
     """
-    Choose attempts, each for one reason only.
+    Choose three attempts: the best, the worst and the most uncertain one.
 
-    The best and the worst are those whose score is nearest to the outcome and furthest from it;
-    the most uncertain has the widest spread over the ensemble, or else the score nearest to 0.5.
-    One that was not chosen among some is not chosen among these and more.
+    The best has the score nearest to its outcome, and the worst the score furthest from it. The
+    most uncertain has the largest spread over the ensemble, or else the score nearest to 0.5.
+    Adding attempts never makes one of the others chosen that was not chosen before.
 
-    :param attempts: those without a score, and those in which no grasp was executed, are passed
-        over.
+    :param attempts: attempts without a score or without an executed grasp are ignored.
     """
     there = [n for n, one in enumerate(attempts) if one.executed and np.isfinite(one.score)]
     spread = any(np.isfinite(attempts[n].uncertainty) for n in there)
@@ -53,10 +52,10 @@ def choose(attempts: Sequence[AttemptRecord]) -> list[Choice]:
 
 def moments(attempt: AttemptRecord) -> list[int]:
     """
-    Choose the samples that are shown: even steps over the attempt, the decision among them.
+    Choose the samples to show: evenly spaced over the attempt, including the decision.
 
-    Those in which the executed grasp was scored, if there are enough of them. Where candidates
-    move it is one of them at its decision alone, and then all samples are chosen from.
+    Only samples with a score of the executed grasp are used if there are enough. If the
+    candidates move, it is one of them only at the decision, and all samples are used.
 
     :returns: indices of ``attempt.times_s``, ascending, at most six.
     """
@@ -80,5 +79,5 @@ def stamps_of(attempt: AttemptRecord) -> np.ndarray:
 
 
 def stamps_shown(attempt: AttemptRecord) -> list[int]:
-    """Return the header stamps of the frames that are shown, nanoseconds, ascending."""
+    """Return the header stamps of the frames to show, nanoseconds, ascending."""
     return stamps_of(attempt)[moments(attempt)].tolist()

@@ -1,4 +1,4 @@
-"""What an evaluation must reach: expressions such as ``auroc>=0.8``, parsed and checked."""
+"""Requirements on an evaluation, such as ``auroc>=0.8``: parse and check them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from moss_perception.core.tables import lay_out
 
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')
-# What may be asked for; those with an interval may also be asked for by its ends.
+# The metrics. Those with an interval also have the metrics ``…_low`` and ``…_high``.
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
                  'brier', 'ece', 'error_auroc', 'ood_auroc', 'auroc_gap', 'auprc_gap',
                  'accuracy_gap', 'balanced_accuracy_gap', 'success_gap', 'brier_gap', 'ece_gap')
 PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
-# These compare a domain with the reference, and so say nothing of the reference itself.
+# Metrics that compare a domain with the reference; undefined for the reference.
 COMPARING = ('ood_auroc', 'false_alarm_rate',
              *(name for name in WITH_INTERVAL if name.endswith('_gap')))
 NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
@@ -28,11 +28,11 @@ NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
 @dataclass(frozen=True)
 class Requirement:
     """
-    One thing that must hold.
+    A requirement on a metric.
 
-    :ivar text: as it was given.
+    :ivar text: text as given.
     :ivar metric: one of ``NAMES``.
-    :ivar domain: where; empty for each domain.
+    :ivar domain: domain; empty for every domain.
     :ivar comparison: ``>=``, ``<=``, ``>`` or ``<``.
     :ivar bound: the number on the right.
     """
@@ -44,7 +44,7 @@ class Requirement:
     bound: float
 
     def holds(self, value: float) -> bool:
-        """Compare a value; what is undefined never holds."""
+        """Return whether a value meets the requirement; NaN never does."""
         return bool(_OPERATORS[self.comparison](value, self.bound))
 
 
@@ -53,12 +53,12 @@ class Row:
     """
     A requirement in one domain.
 
-    :ivar expression: as it was given.
-    :ivar domain: where it was checked.
-    :ivar metric: which figure.
-    :ivar value: what it is; NaN if undefined.
-    :ivar required: such as ``>= 0.8``.
-    :ivar met: whether it holds.
+    :ivar expression: text as given.
+    :ivar domain: checked domain.
+    :ivar metric: checked metric.
+    :ivar value: value of the metric; NaN if undefined.
+    :ivar required: bound, such as ``>= 0.8``.
+    :ivar met: whether the requirement is met.
     :ivar reason: why the value is undefined; else empty.
     """
 
@@ -74,10 +74,10 @@ class Row:
 @dataclass(frozen=True)
 class Verdict:
     """
-    Whether all requirements hold.
+    The result of all requirements.
 
-    :ivar met: ``True`` also where nothing was required.
-    :ivar rows: each requirement in each domain it is about.
+    :ivar met: whether all are met; ``True`` without requirements.
+    :ivar rows: each requirement in each of its domains.
     """
 
     met: bool
@@ -87,7 +87,7 @@ class Verdict:
         """
         Lay out the rows for a terminal.
 
-        :param short_only: only those that fell short.
+        :param short_only: only unmet requirements.
         """
         rows = [row for row in self.rows if not (short_only and row.met)]
         return lay_out([(
@@ -97,19 +97,19 @@ class Verdict:
 
 
 def show(value: float) -> str:
-    """Write a figure in four digits; what is undefined in words."""
+    """Format a value with four digits, or as ``undefined``."""
     return 'undefined' if not math.isfinite(value) else f'{value:.4g}'
 
 
 PASSES = 0.5
-"""Scores from here on say that a grasp will hold, unless another threshold is asked for."""
+"""Default threshold: a score of at least this predicts a success."""
 
 
 def score_threshold(text: str | None) -> float:
     """
-    Read the threshold of scores; :data:`PASSES` without one.
+    Parse the threshold of scores; ``None`` gives :data:`PASSES`.
 
-    :raises ConfigError: if it is no number in [0, 1].
+    :raises ConfigError: if it is not a number in [0, 1].
     """
     if not text:
         return PASSES
@@ -124,10 +124,10 @@ def score_threshold(text: str | None) -> float:
 
 def parse(text: str) -> Requirement:
     """
-    Read a requirement: a metric, ``@`` and a domain if only one is meant, and a bound.
+    Parse a requirement: a metric, an optional ``@domain``, and a bound.
 
     :param text: such as ``auroc>=0.8``, ``auroc_low@real>0.6`` or ``auroc_gap<=0.1``.
-    :raises ConfigError: if it has another form, or the metric is unknown.
+    :raises ConfigError: if it has a different form, or the metric is unknown.
     """
     match = _FORM.fullmatch(text)
     if not match:
@@ -135,9 +135,9 @@ def parse(text: str) -> Requirement:
                           "'auroc>=0.8' or 'auroc_low@real>0.6'")
     metric, domain, comparison, number = match.groups()
     if metric not in NAMES:
-        raise ConfigError(f'requirement {text!r} asks for {metric!r}, which is not measured: '
-                          f'expected one of {", ".join((*PLAIN, *WITH_INTERVAL))}, the latter '
-                          'also with _low or _high for an end of its interval')
+        raise ConfigError(f'requirement {text!r} has the unknown metric {metric!r}: expected '
+                          f'one of {", ".join((*PLAIN, *WITH_INTERVAL))}; from {WITH_INTERVAL[0]} '
+                          'on also with _low or _high, the bounds of its interval')
     try:
         bound = float(number)
     except ValueError:
@@ -150,15 +150,15 @@ def parse(text: str) -> Requirement:
 def check(requirements: Sequence[Requirement | str],
           figures: Mapping[str, Mapping[str, tuple[float, str]]], reference: str) -> Verdict:
     """
-    Compare what was found with what is required.
+    Check requirements.
 
     A requirement that names no domain is checked in each, and none may fall short. A figure that
     is undefined falls short, with the reason.
 
-    :param requirements: parsed or as text.
-    :param figures: by domain and metric: the value and, where it is NaN, the reason.
+    :param requirements: parsed requirements or their texts.
+    :param figures: by domain and metric: the value and, if it is NaN, the reason.
     :param reference: the domain that others are compared with.
-    :raises ConfigError: if a domain is not among those evaluated, or a text is not understood.
+    :raises ConfigError: if a domain was not evaluated, or a text can't be parsed.
     """
     rows = []
     for one in requirements:
@@ -170,12 +170,12 @@ def check(requirements: Sequence[Requirement | str],
 def _domains(need: Requirement, figures: Mapping, reference: str) -> list[str]:
     if need.domain and need.domain not in figures:
         raise ConfigError(f'requirement {need.text!r} names domain {need.domain!r}: expected one '
-                          f'that was evaluated: {", ".join(figures)}')
+                          f'of the evaluated domains {", ".join(figures)}')
     if need.domain:
         return [need.domain]
     compares = need.metric.removesuffix('_low').removesuffix('_high') in COMPARING
     found = [name for name in figures if not (compares and name == reference)]
-    # A gap that nothing is compared over must not pass for want of a second domain.
+    # A requirement on a gap must fail if there is no second domain.
     return found or list(figures)
 
 

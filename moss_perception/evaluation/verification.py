@@ -1,4 +1,4 @@
-"""Verify recorded scores: score exactly the received frames once more, and compare."""
+"""Verify recorded scores: score the received frames again, and compare."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _VALUES = ('score', 'uncertainty')
 @dataclass(frozen=True)
 class Comparison:
     """
-    Recorded scores beside those of an offline replay of the frames that were received.
+    Comparison of recorded scores with an offline replay of the received frames.
 
-    :ivar frames: with recorded scores.
-    :ivar replayed: that were scored offline.
-    :ivar equal: frames of which all scores are equal, bit by bit.
-    :ivar other_candidates: frames that were scored at other candidates, or none. Two topics keep
-        no order between them, so played in time some candidates come too late.
+    :ivar frames: number of frames with recorded scores.
+    :ivar replayed: number of frames with replayed scores.
+    :ivar equal: number of frames with equal scores, bit by bit.
+    :ivar other_candidates: number of frames with different candidates. Messages of two topics
+        have no order, so some candidates arrive too late if played in real time.
     :ivar largest: largest difference of a score; NaN without a frame to compare.
     """
 
@@ -36,29 +36,29 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether every score that can be compared is equal, and none is missing."""
+        """Whether all comparable scores are equal and none is missing."""
         return self.frames == self.replayed == self.equal + self.other_candidates
 
     def line(self) -> str:
-        """Put it in words."""
-        late = f' ({self.other_candidates} of them scored at candidates that came earlier or ' \
-            'later, with an equal score of the default grasp)' if self.other_candidates else ''
+        """Return the result in one line."""
+        late = f' ({self.other_candidates} of them with candidates that arrived earlier or ' \
+            'later, and an equal score of the default grasp)' if self.other_candidates else ''
         if self.agrees:
             return (f'the scores of all {self.frames} frames equal those of an offline replay of '
-                    f'exactly the frames that arrived, bit for bit{late}')
-        return (f'the scores DIFFER from those of an offline replay of exactly the frames that '
-                f'arrived: of {self.frames} frames {self.equal} are equal{late}, '
-                f'{self.replayed} were scored offline, the largest difference is '
-                f'{self.largest:.3g}; with one engine, threads and budget level expected none')
+                    f'the received frames, bit for bit{late}')
+        return (f'the scores DIFFER from those of an offline replay of the received frames: '
+                f'of {self.frames} frames {self.equal} are equal{late}, {self.replayed} were '
+                f'scored offline, and the largest difference is {self.largest:.3g}; expected '
+                'equal scores with the same engine, threads and budget level')
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
            candidates_topic: str | None = None,
            camera_info_topic: str | None = None) -> Verification:
     """
-    Replay exactly the frames that were received, and compare the scores.
+    Replay the received frames, and compare the scores.
 
-    :param outputs: of the predictor, whose engine, threads and budget level are used.
+    :param outputs: outputs of the predictor; the replay uses its engine, threads and level.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
     :raises MossError: if the recording or the checkpoint can't be used.
@@ -67,7 +67,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
     if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
         return Verification('nothing was scored' if not outputs.scores else
-                            'the recording does not say which frames were received')
+                            'the recording has no status of the received frames')
     values, found, ood_scores = outputs.newest, {}, {}
     predictor = Predictor.load(
         str(model), values.get('model_sha256', ''), values['engine'],
@@ -81,7 +81,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
 
     with Recording(bag, salvage=True) as recording:
         name = candidates_topic or CANDIDATES_TOPIC
-        # The predictor did not subscribe to another topic, though it may hold candidates.
+        # The predictor did not subscribe to other topics with candidates.
         topic = name if '/' + name.strip('/') in recording.topics else ''
     replay(bag, predictor, image_topic=values['topic'], candidates_topic=topic,
            camera_info_topic=camera_info_topic, with_attempts=False,
@@ -94,7 +94,7 @@ def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Compar
     """
     Compare scores frame by frame.
 
-    :param replayed: by stamp.
+    :param replayed: replayed scores by stamp.
     """
     equal = other = 0
     largest = [] if outputs.scores else [np.nan]

@@ -1,1 +1,1 @@
-"""ROS 2 nodes: wiring only, one file a node; nothing here imports torch at import time."""
+"""ROS 2 nodes: one package per node; importing them does not import torch."""

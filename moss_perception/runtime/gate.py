@@ -104,8 +104,8 @@ class Gate:
         :param stamp_ns: the frame's stamp, nanoseconds; one below the last starts again.
         :param now_ns: the time by the same clock, nanoseconds.
         :param positions: of the candidates, shape ``(K, 3)``, metres.
-        :param scores: shape ``(K,)``, in [0, 1]; NaN where a candidate has none.
-        :param uncertainties: shape ``(K,)``, in [0, 0.5]; NaN likewise.
+        :param scores: shape ``(K,)``, in [0, 1]; NaN for a candidate without one.
+        :param uncertainties: shape ``(K,)``, in [0, 0.5]; NaN for a candidate without one.
         """
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.reset()

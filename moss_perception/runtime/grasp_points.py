@@ -1,4 +1,4 @@
-"""The grasps that a frame is scored at: the default grasp point, and the planner's candidates."""
+"""The grasps to score in a frame: the default grasp point and the planner's candidates."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class GraspPoints:
     :ivar stamp_ns: of the candidates, nanoseconds; 0 for none.
     :ivar positions: float64, shape ``(K, 3)``: the candidates', in the camera's frame, metres;
         NaN for candidates of another frame.
-    :ivar orientations: float64, shape ``(K, 4)``, quaternions x y z w; NaN likewise.
+    :ivar orientations: float64, shape ``(K, 4)``, quaternions x y z w; NaN as in positions.
     :ivar pixels: float64, shape ``(K, 2)``: where the camera sees them; NaN if it does not.
     :ivar reasons: uint8, shape ``(K,)``: why a candidate can't be scored.
     :ivar encoded: float32, shape ``(1 + M, 5)``: the default grasp, then the candidates that can

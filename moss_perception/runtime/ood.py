@@ -1,4 +1,4 @@
-"""Whether features are out of the training's distribution (OOD); with NumPy alone."""
+"""Detect features outside the training distribution (OOD), with NumPy only."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ FALSE_ALARMS = 0.05
 
 FEWEST = 20
 
-# Far outside, an uncertainty cannot fall below this: grasp_gate's limit, unless it is set.
+# Lowest uncertainty far out of distribution: the default limit of grasp_gate.
 _MOST_ADDED = 0.25
-# A channel that training hardly moved must not decide alone.
+# A channel that hardly varied in training must not decide alone.
 _LEAST_SPREAD = 0.05
 
 
@@ -37,9 +37,9 @@ class TrainingDistribution:
 
     def __post_init__(self):
         """
-        Refuse what does not fit together.
+        Check shapes and values.
 
-        :raises ShapeError: saying what was expected.
+        :raises ShapeError: if they are not as described.
         """
         width = self.mean.size
         if self.mean.shape != (width,) or self.factor.shape != (width, width) or (
@@ -69,10 +69,10 @@ class TrainingDistribution:
 
     def check(self, channels: int) -> None:
         """
-        Check that it belongs to a network.
+        Check that the distribution fits a network.
 
-        :param channels: of the head's maps.
-        :raises ShapeError: if it has another number of features.
+        :param channels: channels of the head's maps.
+        :raises ShapeError: if the number of features differs.
         """
         if self.mean.shape != (2 * channels,):
             raise ShapeError(f'training distribution: expected mean ({2 * channels},), got '
@@ -81,7 +81,7 @@ class TrainingDistribution:
 
 def describe(context: np.ndarray) -> np.ndarray:
     """
-    Sum a map up: the mean and the standard deviation of each channel over the positions.
+    Summarise a map by the mean and standard deviation of each channel over the positions.
 
     :param context: shape ``(h, w, R)``.
     :returns: float64, shape ``(2 * R,)``.
@@ -97,9 +97,9 @@ def fit_distribution(features: np.ndarray, held_out: np.ndarray,
     """
     Fit the distribution of training.
 
-    :param features: of samples that were trained on, shape ``(n, F)``.
-    :param held_out: of samples that were not, likewise: they set the limit.
-    :param false_alarms: share of these that lie beyond 1.
+    :param features: features of training samples, shape ``(n, F)``.
+    :param held_out: features of held-out samples, shape ``(m, F)``, which set the limit.
+    :param false_alarms: share of the held-out samples with an OOD score above 1.
     :raises ShapeError: if there are fewer than 20 of either.
     """
     if min(len(features), len(held_out)) < FEWEST:
@@ -112,10 +112,9 @@ def fit_distribution(features: np.ndarray, held_out: np.ndarray,
 
 def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Fit a normal distribution whose covariance is drawn towards that of independent features.
+    Fit a normal distribution with a shrunk covariance (Ledoit and Wolf, 2004; scikit-learn).
 
-    The features are divided by their spread first; how much is drawn is estimated from the
-    samples (Ledoit and Wolf, 2004; scikit-learn).
+    The features are first divided by their standard deviations.
 
     :param features: shape ``(n, F)``.
     :returns: mean, shape ``(F,)``, and factor, shape ``(F, F)``, as in
@@ -178,8 +177,8 @@ class ShiftWatch:
     """
     Decides from the newest samples whether a stream is out of distribution.
 
-    It begins where at least ``begin`` of the last ``size`` samples lie beyond 1, and ends where
-    at most ``end`` of them do: so single samples neither begin nor end it.
+    It begins when at least ``begin`` of the last ``size`` samples have an OOD score above 1, and
+    ends when at most ``end`` of them do. So single samples neither begin nor end it.
 
     :param size: number of samples.
     :param begin: share in (0, 1].

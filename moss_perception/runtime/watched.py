@@ -1,4 +1,4 @@
-"""The grasps that are scored beside the candidates, such as the one being executed."""
+"""Grasps to score in addition to the candidates, such as the one being executed."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,17 @@ from moss_perception.core.scores import ScoreReason
 from moss_perception.runtime.grasp_points import GraspPoints
 import numpy as np
 
-# What the network is given is in units of half an image, metres and gripper widths: less than
-# this is the rounding of a pose that has travelled as float32, and moves a score by less than its
-# last digits.
+# Inputs of the network are in units of half an image, metres and gripper widths. Smaller
+# differences come from rounding poses to float32 and do not change a score noticeably.
 _SAME_GRASP = 1e-5
-# An object at rest still settles by tenths of a millimetre while its candidates follow it.
+# Candidates follow an object at rest, which still settles by tenths of a millimetre.
 _STILL_PROPOSED = 3e-4
 
 
 @dataclass(frozen=True)
 class WatchedRows:
     """
-    Where the watched grasps are among those that the network scores.
+    The rows of the watched grasps among the network's inputs.
 
     :ivar encoded: float32, shape ``(N, 5)``: the default grasp, the visible candidates, then the
         watched grasps that no candidate repeats.
@@ -34,9 +33,10 @@ class WatchedRows:
 
     def spread(self, scores: np.ndarray, uncertainties: np.ndarray) -> WatchedScores:
         """
-        Give each watched grasp its score.
+        Return the scores of the watched grasps.
 
-        :param scores: of all rows, shape ``(N,)``; ``uncertainties`` likewise.
+        :param scores: scores of all rows, shape ``(N,)``.
+        :param uncertainties: uncertainties of all rows, shape ``(N,)``.
         """
         seen = self.rows >= 0
         return WatchedScores(
@@ -52,8 +52,8 @@ def add_watched(points: GraspPoints, watched: GraspPoints | None) -> WatchedRows
     A watched grasp that is among the candidates is not scored a second time, so that it has the
     candidate's score to the last bit, whatever the engine's rounding.
 
-    :param points: of the default grasp and the candidates.
-    :param watched: of the watched grasps; ``None`` for none.
+    :param points: the default grasp and the candidates.
+    :param watched: the watched grasps; ``None`` for none.
     """
     if watched is None:
         nothing = np.zeros(0, int)

@@ -90,7 +90,7 @@ def test_auroc_of_few_attempts_says_so():
     result = summarise_auroc(scored((0.9, True), (0.2, False), (0.1, True), (math.nan, True)))
     assert result['auroc'] == 0.5 and 'illustration on 3 attempts' in result['note']
     result = summarise_auroc(scored((0.9, True), (0.2, True)))
-    assert result['auroc'] is None and 'of 2 scored attempts 2 succeeded' in result['note']
+    assert result['auroc'] is None and '2 of 2 scored attempts succeeded' in result['note']
     assert 'no outcomes' in summarise_auroc([])['note']
 
 

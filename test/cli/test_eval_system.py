@@ -136,7 +136,7 @@ def test_a_live_cell_may_stand_beside_a_recording(tmp_path, bag):
 @pytest.mark.parametrize('values, line', [
     ({'sim_bag': 'none', 'real_bag': 'none'}, 'expected a source for at least one of them'),
     ({'sim_bag': '/nowhere'}, "'bag' is '/nowhere': there is no such file"),
-    ({'closed_loop': 'true', 'sim_bag': '/x'}, 'nothing can be grasped in a recording'),
+    ({'closed_loop': 'true', 'sim_bag': '/x'}, 'no grasp can be executed in a recording'),
     ({'closed_loop': 'true', 'attempts': '0'}, "'attempts' is '0': expected a whole number"),
     ({'real_outcomes': '/no.csv'}, "'real_outcomes' is '/no.csv': there is no such file"),
     ({'lock_step': 'false', 'bag_rate': 'fast'}, "'bag_rate' is 'fast': expected a number"),

@@ -45,7 +45,7 @@ def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--outcomes',
                  str(tmp_path / 'wall.csv')]
     assert moss(['evaluate', *arguments]) == 0
-    assert 'none of the 2 outcomes is within the images' in capsys.readouterr().out
+    assert 'none of the 2 outcomes overlaps the images in time' in capsys.readouterr().out
     assert moss(['evaluate', *arguments, '--require', 'attempts>=1']) == 3
 
 
@@ -172,7 +172,7 @@ def test_of_several_topics_of_candidates_one_is_asked_for(
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))
     assert moss(['evaluate', *arguments]) == 0
-    assert 'note: the grasp candidates are those on /near' in capsys.readouterr().out
+    assert 'note: the grasp candidates are read from /near' in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert moss(['evaluate', *arguments]) == 1
     assert 'several topics of grasp candidates: name one' in caplog.text
@@ -185,8 +185,9 @@ def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
     bag = make_bag([factory.image(factory.START_NS, side=40), *(
         factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
     arguments = [str(bag), '--model', str(tiny_checkpoint)]
-    told = ('calibrations are on /far/camera_info, /near/camera_info, none of them beside the '
-            'images, and none was named: only the default grasp point can be scored')
+    told = ('calibrations are on /far/camera_info, /near/camera_info, but none is in the '
+            'namespace of the images, and no topic was given: only the default grasp point can '
+            'be scored')
     monkeypatch.setattr('sys.stdin', io.StringIO())
     assert moss(['evaluate', *arguments]) == 0 and told in capsys.readouterr().out
     monkeypatch.setattr('sys.stdin', Terminal('2\n'))

@@ -116,7 +116,7 @@ def test_recording_is_not_there_before_its_end(tmp_path):
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / 'bag').mkdir()
-    with pytest.raises(BagError, match='is there already'):
+    with pytest.raises(BagError, match='exists already'):
         RecordingWriter(tmp_path / 'bag')
 
 

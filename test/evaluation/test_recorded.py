@@ -166,7 +166,7 @@ def test_a_recorder_that_was_there_from_the_start_has_to_have_all_scores(record)
 
 
 def test_scores_that_are_not_there_or_of_an_older_node_are_named(record, tmp_path):
-    with pytest.raises(BagError, match='no recorded scores: expected a topic whose name ends'):
+    with pytest.raises(BagError, match='no recorded scores: expected a topic of grasp_predictor'):
         evaluate_recorded(record(scored=()))
     with pytest.raises(BagError, match='no scores on /typo: expected one of /grasp_predictor'):
         evaluate_recorded(record('other'), scores_topic='typo')
@@ -216,7 +216,7 @@ def test_candidates_that_came_too_late_are_told_apart():
     other[at(2)] = replace(other[at(2)], candidates=rows)
     found = compare(outputs, other)
     assert found.agrees and (found.equal, found.other_candidates) == (2, 1)
-    assert '1 of them scored at candidates that came earlier or later' in found.line()
+    assert '1 of them with candidates that arrived earlier or later' in found.line()
 
 
 def test_outputs_are_read_with_the_notes_of_their_run(record):

@@ -147,7 +147,7 @@ def test_outcomes_of_a_table_are_scored_by_the_default_grasp(record, predictor, 
     (attempt,) = found.attempts
     assert (attempt.success, found.domain) == (False, 'real')
     assert attempt.scored_ns == START_NS + 19 * RATE_NS and attempt.source == 'default'
-    assert any('no grasp candidates on /grasp_candidates: where the executed' in x
+    assert any('no grasp candidates on /grasp_candidates: if the executed' in x
                for x in found.notes)
     (one,) = found.unmatched
     assert str(one).startswith('attempt 2: it ends') and 'before the first image' in one.why
@@ -206,7 +206,7 @@ def test_clocks_that_differ_are_told(record, predictor, tmp_path):
     table.write_text('start,end,success\n5,6,yes\n7,8,no\n')
     found = replay(record(), predictor, attempts_csv=table)
     assert found.attempts == () and len(found.unmatched) == 2
-    assert any('one clock' in note for note in found.notes)
+    assert any('stamps of the same clock' in note for note in found.notes)
 
 
 def test_what_is_named_has_to_be_there(record, predictor):

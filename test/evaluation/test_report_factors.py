@@ -66,8 +66,8 @@ def test_what_chance_does_not_explain_is_said(made_up, bags):
     assert re.search(r'Alone, colours \(−0\.\d\d\)(, light \(−0\.\d\d\))? costs? AUROC beyond '
                      r'chance\.', text)
     alone = TAG.sub('', section(made_up, bags[0], bags[1]))
-    assert 'Of no factor alone can these attempts tell its gap of AUROC from chance.' in alone
-    assert 'There is no recording of shifted, which has all of them together.' in alone
+    assert 'No single factor alone reduces the AUROC beyond chance.' in alone
+    assert 'There is no recording of shifted, which combines all factors.' in alone
 
 
 def test_each_measure_is_drawn_with_every_factor(made_up, bags, monkeypatch):

@@ -112,7 +112,7 @@ def test_names_from_outside_are_escaped(both):
 
 def test_the_success_definition_and_counts_are_stated(both):
     page, values, _ = both[4]
-    assert 'both fingers still hold the object after lift and shake' in page.text
+    assert 'both fingers still hold the object after lifting and shaking' in page.text
     counts = values['checkpoints'][0]['domains']['sim']['counts']
     attempts = both[0][0].bags[0].attempts
     assert counts['attempts'] == 40
@@ -197,7 +197,7 @@ def test_paired_differences_are_those_of_the_same_attempts(made_up, tmp_path):
     assert gap['value'] == pytest.approx(0.5 - first['measures']['auroc']['value'])
     # The other does not vary, so the paired interval is that of the first alone.
     assert gap['low'] == pytest.approx(0.5 - first['measures']['auroc']['high'])
-    assert 'takes recordings of sim and of another domain' in page.text
+    assert 'needs recordings of sim and of another domain' in page.text
 
 
 def test_one_class_only_is_said_and_falls_short(made_up, tmp_path):
@@ -222,7 +222,7 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
                              unmatched=(UnmatchedOutcome(4, 'it lies outside the recording'),))]
     write_report([made_up.make_evaluation(*bags)], tmp_path)
     page, _, rows = read(tmp_path)
-    assert 'No recording of the domain “sim” was given' in page.text
+    assert 'There is no recording of the domain “sim”' in page.text
     assert '6 of 6 attempts have no score' in page.text
     assert 'attempt 4: it lies outside the recording.' in page.text
     assert 'it has no attempt with an outcome' in page.text
@@ -237,7 +237,7 @@ def test_guessed_decisions_are_said_before_the_figures(made_up, tmp_path):
     write_report([made_up.make_evaluation(bag)], tmp_path)
     page, values, _ = read(tmp_path)
     head = page.text[:page.text.index('What was counted')]
-    assert 'of 5 of 12 attempts the decision was not recorded' in head
+    assert 'the decisions of 5 of 12 attempts were not recorded' in head
     assert values['checkpoints'][0]['recordings'][0]['decisions_guessed'] == 5
 
 
@@ -280,7 +280,7 @@ def test_a_file_in_the_way_and_wrong_arguments_are_refused(made_up, tmp_path):
         publish(tmp_path / 'file', {'report.html': ''})
     with pytest.raises(ConfigError, match='at least one evaluation'):
         write_report([], tmp_path)
-    with pytest.raises(ConfigError, match='not measured'):
+    with pytest.raises(ConfigError, match='unknown metric'):
         write_report([evaluation], tmp_path, requirements=['aurok>1'])
     with pytest.raises(ConfigError, match='threshold=1.5'):
         write_report([evaluation], tmp_path, threshold=1.5)
@@ -335,9 +335,9 @@ def test_scores_of_one_moment_alone_make_no_curve_and_an_unknown_ood_score_is_ex
         bags.append(type(bag)(**{**vars(bag), 'attempts': tuple(attempts)}))
     write_report([made_up.make_evaluation(*bags)], tmp_path)
     page, _, _ = read(tmp_path)
-    assert 'too few attempts whose scores were followed over time' in page.text
+    assert 'too few attempts with scores over time' in page.text
     assert not any('against time' in image['alt'] for image in page.images)
-    assert 'a live run was not scored once more' in page.text
+    assert 'a live run was not scored again' in page.text
 
 
 def test_the_default_needs_no_images_and_scores_stay_numbers(made_up, tmp_path):

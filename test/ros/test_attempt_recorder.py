@@ -135,7 +135,7 @@ def test_scores_in_time_equal_an_offline_replay_of_exactly_what_arrived(
         str(recording), FRAMES, len(LOST))
     assert sum(record.fates.values()) == FRAMES - len(LOST)
     assert 'played at 1x: 4 of 70 frames did not arrive' in record.notes
-    assert 'exactly the frames that arrived, bit for bit' in record.verified, record
+    assert 'the received frames, bit for bit' in record.verified, record
     assert f'the scores of all {record.fates["scored"]} frames' in record.verified
     # What arrived is not what was recorded: all of it would have given other scores.
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
@@ -196,7 +196,7 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     ({'namespace': 'void', 'out': 'r', 'start_delay': 1.0},
      'nobody publishes /void/grasp_predictor/grasp_scores'),
     ({}, 'parameter out is empty'),
-    ({'out': '.'}, 'is there already; recordings are not overwritten'),
+    ({'out': '.'}, 'exists already; recordings are not overwritten'),
     ({'out': 'r', 'outputs': False, 'inputs': False, 'images': False},
      'name nothing to record'),
     ({'out': 'r', 'qos_reliability': 'perhaps'}, 'qos_reliability')])

@@ -14,26 +14,26 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='DIR',
-                        help='where to leave the results (default: %(default)s)')
+                        help='folder for the results (default: %(default)s)')
     played = parser.add_mutually_exclusive_group()
     played.add_argument('--bag', type=Path, metavar='PATH',
                         help='a rosbag2: folder, .mcap or .db3 file (default: the sample)')
     played.add_argument('--video', type=Path, metavar='FILE', help='a video, such as an .mp4')
     parser.add_argument('--image-topic', metavar='NAME',
-                        help='which images of the recording (default: the only ones)')
+                        help='topic of the images in the recording (default: the only one)')
     parser.add_argument('--rate', type=_rate, metavar='R',
-                        help='play in time, 1.0 is as recorded (default: in lock step, as '
-                             'fast as the machine goes, without losing a frame)')
+                        help='playback speed, 1.0 is as recorded (default: in lock step, as '
+                             'fast as possible without losing a frame)')
     parser.add_argument('--model', default='', metavar='PATH',
                         help='checkpoint (default: the shipped one)')
     parser.add_argument('--sha256', default='', metavar='HEX',
-                        help="the checkpoint's digest (default: from SHA256SUMS beside it)")
+                        help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
     parser.add_argument('--domain-id', type=_domain, metavar='N',
-                        help='ROS_DOMAIN_ID of the run, 0 to 101 (default: one of its own)')
+                        help='ROS_DOMAIN_ID of the run, 0 to 101 (default: from the process id)')
     parser.add_argument('--stall', type=float, default=60.0, metavar='S',
-                        help='give up after so many seconds without progress '
+                        help='give up after this many seconds without progress '
                              '(default: %(default)s)')
-    parser.add_argument('--verbose', action='store_true', help='show what the nodes say')
+    parser.add_argument('--verbose', action='store_true', help='show the log lines of the nodes')
 
 
 def _rate(text: str) -> float:
@@ -56,13 +56,13 @@ def run(options: argparse.Namespace) -> int:
     """
     Play, watch and write the results.
 
-    :raises UsageError: if arguments do not go together.
+    :raises UsageError: if the arguments contradict one another.
     :raises MossError: if an input can't be used, or no frame was scored.
     """
     if options.video and options.image_topic:
         raise UsageError('--image-topic goes with --bag: a video has no topics')
     from moss_perception.cli.demo.session import show
-    # The terminal shows the table and the figures; only what goes wrong is logged beside them.
+    # The terminal shows the table and the results; only warnings and errors are logged.
     logging.getLogger().setLevel(logging.WARNING)
     for number in _ENDS:
         # A command started with nohup outlives its terminal.
@@ -75,6 +75,6 @@ def run(options: argparse.Namespace) -> int:
 def _end(number: int, _: object) -> None:
     """Turn a signal into an exception, which ends the nodes and removes unfinished files."""
     for other in _ENDS:
-        # A terminal that closes sends it more than once.
+        # A closing terminal sends it more than once.
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)

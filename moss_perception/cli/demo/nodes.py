@@ -1,4 +1,4 @@
-"""Play a recording through the nodes, each in a process of its own, and watch them."""
+"""Play a recording through the nodes, each in its own process, and watch them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,14 +17,14 @@ from moss_perception.ros.recorder.observer import Observer
 from moss_perception.ros.system import JOB, Process
 
 _COMPRESSED = '/compressed'
-# The player's highest rate: in lock step the predictor sets the pace.
+# The player's highest rate: in lock step the predictor's speed sets the pace.
 _FASTEST = 100.0
 _POLL_S = 0.1
 _CONNECT_S = 10.0
 # Diagnostics come once a second.
 _SETTLE_S = 3.0
 _LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
-# The gate is left out: in lock step the clock may run ahead of it, and its warning means nothing.
+# Without the gate: in lock step the clock may run ahead of it, which makes it warn needlessly.
 _WARNING = re.compile(r'\[WARN\] \[[\d.]+\] \[((?:grasp_predictor|bag_player)[^\]]*)\]: (.*)')
 _PLAIN_ERROR = re.compile(r'(\w+): (.*\b(expected|error)\b.*)', re.IGNORECASE)
 
@@ -32,12 +32,12 @@ _PLAIN_ERROR = re.compile(r'(\w+): (.*\b(expected|error)\b.*)', re.IGNORECASE)
 @dataclass(frozen=True)
 class RunSettings:
     """
-    How to play.
+    The settings of a run.
 
-    :ivar rate: 1.0 is as recorded; ``None`` for lock step, as fast as the machine goes.
+    :ivar rate: 1.0 is as recorded; ``None`` for lock step, as fast as possible.
     :ivar model: checkpoint; empty for the shipped one.
-    :ivar sha256: its expected digest; empty to take it from beside the file.
-    :ivar stall_s: seconds without progress after which the run is given up.
+    :ivar sha256: expected digest of the checkpoint; empty to read SHA256SUMS beside it.
+    :ivar stall_s: seconds without progress before giving up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
     :ivar budget: level of the model's budget, such as ``1,2``; empty: as the time allows.
     """
@@ -59,9 +59,9 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
     """
     Describe the processes of a run.
 
-    :param source: what is played.
-    :param settings: how.
-    :param timing_log: CSV that the player writes.
+    :param source: recording to play.
+    :param settings: settings of the run.
+    :param timing_log: CSV file for the player to write.
     :raises ConfigError: if a setting is not allowed.
     """
     values = {
@@ -87,10 +87,10 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
 
 class _Nodes(Supervisor):
     """
-    Wait before the recording is played, and for a moment after it has ended well.
+    A supervisor that waits before the recording is played and after it has ended.
 
-    :param ready: is called before the jobs start.
-    :param settle: is called once, at the end.
+    :param ready: called before the jobs start.
+    :param settle: called once at the end, after a success.
     """
 
     def __init__(self, processes: list[Process], ready: Callable[[], None],
@@ -123,7 +123,7 @@ class Log:
         """Keep a line; may be called from any thread."""
         self.lines.append((name, line))
         if self._show is not None:
-            # The terminal may be gone, and the nodes still have to be ended.
+            # The terminal may be gone, but the nodes still have to be stopped.
             with suppress(OSError):
                 self._show(f'[{name}] {line}')
 
@@ -133,7 +133,7 @@ class Log:
         return list(dict.fromkeys(f'{x[1]}: {x[2]}' for x in found if x))
 
     def reason(self) -> str:
-        """Return the first error that a node logged, or what else is known."""
+        """Return the first logged error of a node, or else the last lines."""
         spoken = [(name, line) for name, line in self.lines if name != 'run']
         for pattern, node, text in ((_LOG_LINE, 2, 3), (_PLAIN_ERROR, 1, 2)):
             for _, line in spoken:
@@ -141,21 +141,21 @@ class Log:
                     return f'{found[node]}: {found[text]}'
         ends = [line for name, line in self.lines if name == 'run']
         last = [f'{name}: {line}' for name, line in spoken if line.strip()]
-        return '; '.join(ends[:1] + last[-1:]) or 'the nodes ended without a word'
+        return '; '.join(ends[:1] + last[-1:]) or 'the nodes ended without a message'
 
 
 def play(source: Source, settings: RunSettings, timing_log: Path, observer: Observer,
          on_tick: Callable[[], None], log: Log) -> None:
     """
-    Play a recording through the nodes to its end; all of them have ended when this returns.
+    Play a recording through the nodes, and stop all nodes at its end.
 
-    :param observer: is already subscribed.
-    :param on_tick: is called several times a second.
-    :param log: keeps the log lines of the nodes.
+    :param observer: observer that is already subscribed.
+    :param on_tick: called several times a second.
+    :param log: collects the log lines of the nodes.
     :raises MossError: if a node failed, or no frame was processed for too long.
     """
     def ready() -> None:
-        # A short recording ends before discovery does, and its scores would be missed.
+        # A short recording could end before discovery does, so that its scores would be lost.
         deadline = time.monotonic() + _CONNECT_S
         while not observer.connected and time.monotonic() < deadline:
             time.sleep(_POLL_S / 2)

@@ -1,4 +1,4 @@
-"""The demo's pictures: scores over time, and the frames that were scored."""
+"""The demo's plots: scores over time, and a contact sheet of scored frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ import numpy as np
 HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'
 _MAP = matplotlib.colormaps['RdYlGn']
 _TILES, _COLUMNS = 12, 4
-# A longer silence than this is a gap, and no line is drawn across it.
+# A longer time without scores is a gap, and no line is drawn across it.
 _GAP_S = 0.6
-# Half of the gripper's opening, as it is drawn.
+# Half of the gripper's opening in the drawing.
 _FINGER_M = 0.04
 _CAPTION = 'dots: grasp points, from red for a low score to green for a high one; bar: '
 
@@ -32,10 +32,10 @@ _CAPTION = 'dots: grasp points, from red for a low score to green for a high one
 @dataclass(frozen=True)
 class Tile:
     """
-    One moment of the contact sheet.
+    One frame of the contact sheet.
 
-    :ivar scores: of the frame that is shown.
-    :ivar attempt: the attempt that was decided there, or ``None``.
+    :ivar scores: scores of the frame.
+    :ivar attempt: the attempt with its decision at this frame, or ``None``.
     """
 
     scores: FrameScores
@@ -45,9 +45,9 @@ class Tile:
 def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
                 attempts: Sequence[AttemptRecord]) -> None:
     """
-    Plot the scores over time, with their uncertainty, and how the attempts ended.
+    Plot the scores with their uncertainty over time, and the outcomes of the attempts.
 
-    :param path: the PNG to write.
+    :param path: PNG file to write.
     :param frames: at least one.
     """
     figure = Figure(figsize=(14, 4.6), layout='constrained')
@@ -70,11 +70,11 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
                        attempts: Sequence[AttemptRecord],
                        default_point: tuple[float, float]) -> None:
     """
-    Draw frames that were scored, with their grasps and what came of them.
+    Draw scored frames with their grasps and outcomes.
 
-    :param path: the PNG to write.
+    :param path: PNG file to write.
     :param frames: at least one.
-    :param default_point: of the checkpoint, in [0, 1] of the image.
+    :param default_point: default grasp point of the checkpoint, in [0, 1] of the image.
     """
     tiles = choose_tiles(frames, attempts)
     images = read_images(source, {tile.scores.stamp_ns for tile in tiles})
@@ -94,7 +94,7 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
 
 def choose_tiles(frames: Sequence[FrameScores], attempts: Sequence[AttemptRecord]) -> list[Tile]:
     """
-    Choose at most twelve moments: decisions of attempts, or else evenly spaced ones.
+    Choose at most twelve frames: at the decisions of attempts, or else evenly spaced.
 
     :param frames: at least one.
     """
@@ -147,9 +147,9 @@ def _legend(labelled: bool, frames: Sequence[FrameScores]) -> list:
     if labelled:
         handles += [
             Line2D([], [], color=HELD, marker='o', linestyle='--',
-                   label='decision: score of the executed grasp, which held'),
+                   label='decision: score of the executed grasp, a success'),
             Line2D([], [], color=DROPPED, marker='X', linestyle='--',
-                   label='decision: score of the executed grasp, which failed'),
+                   label='decision: score of the executed grasp, a failure'),
             Patch(color='0.8', label='numbered: attempts, green held, red failed')]
     return handles
 
@@ -187,7 +187,7 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
 
 
 def _executed(tile: Tile, source: Source) -> Attempt | None:
-    """Return the executed grasp of a tile's attempt, where it is known and was a candidate."""
+    """Return the executed grasp of a tile's attempt if it is known and was a candidate."""
     if tile.attempt is None or tile.attempt.source not in (EXECUTED, NEAREST):
         return None
     return next((x for x in source.attempts if x.outcome.attempt == tile.attempt.attempt
@@ -224,7 +224,7 @@ def _draw_bar(axes: Axes, score: float, spread: float, size: tuple[int, int]) ->
 
 
 def _rows(frame: FrameScores) -> np.ndarray:
-    """Return the candidates of a frame, or the default grasp point where there are none."""
+    """Return the candidates of a frame, or else the default grasp point."""
     found = frame.scores
     return found.candidates if len(found.candidates) else np.array([found.default])
 

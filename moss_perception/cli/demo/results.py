@@ -1,4 +1,4 @@
-"""The demo's results: the figures of a run, and the folder that they are written to."""
+"""The demo's results: the values of a run, and the folder for them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class OutputFolder:
     """
     Write results all at once or not at all: a context manager.
 
-    :param path: the folder; made if it isn't there, and removed again if nothing is written.
-    :raises MossError: on entry, if nothing can be written there.
+    :param path: the folder; created if missing, and removed again if nothing is written.
+    :raises MossError: on entry, if the folder can't be written.
     """
 
     def __init__(self, path: Path):
@@ -44,7 +44,7 @@ class OutputFolder:
         except OSError as error:
             self._unmake()
             raise MossError(f'cannot write to --out {self.path}: {error.strerror}: '
-                            'expected a folder, or a place where one can be made') from error
+                            'expected a writable folder') from error
         (self._partial / 'results').mkdir()
         return self
 
@@ -53,18 +53,18 @@ class OutputFolder:
         self._unmake()
 
     def result(self, name: str) -> Path:
-        """Return where to write a result."""
+        """Return the path at which to write a result."""
         return self._partial / 'results' / name
 
     def scratch(self, name: str) -> Path:
-        """Return where to write a temporary file."""
+        """Return the path of a temporary file."""
         return self._partial / name
 
     def publish(self) -> list[Path]:
         """
-        Move the results to their place and replace older ones.
+        Move the results to their final paths, replacing older ones.
 
-        :raises MossError: if that can't be done.
+        :raises MossError: if one can't be moved.
         """
         written = sorted((self._partial / 'results').iterdir())
         for path in written:
@@ -87,7 +87,7 @@ def count_frames(outputs: NodeOutputs, source: Source) -> dict[str, int | None]:
     """
     Count the frames by their status.
 
-    :returns: counts by name; ``None`` for what only diagnostics tell, if there were none.
+    :returns: counts by name; ``None`` for those from diagnostics if there were none.
     """
     statuses = outputs.statuses
     assert statuses is not None  # an observer hears them
@@ -103,7 +103,7 @@ def summarise_auroc(attempts: Sequence[AttemptRecord]) -> dict[str, Any]:
     """
     Compute how well the scores rank the attempts.
 
-    :returns: value or ``None``, the number of attempts it is of, and what to think of it.
+    :returns: AUROC or ``None``, the number of attempts, and a note.
     """
     scored = [a for a in attempts if math.isfinite(a.score)]
     labels = np.array([a.success for a in scored], bool)
@@ -113,7 +113,7 @@ def summarise_auroc(attempts: Sequence[AttemptRecord]) -> dict[str, Any]:
     if not attempts:
         result['note'] = 'null: the recording has no outcomes'
     elif not 0 < held < len(scored):
-        result['note'] = (f'null: of {len(scored)} scored attempts {held} succeeded, and it takes '
+        result['note'] = (f'null: {held} of {len(scored)} scored attempts succeeded: expected '
                           'successes and failures')
     else:
         result['auroc'] = round(float(auroc(np.array([a.score for a in scored]), labels)), 4)
@@ -124,9 +124,9 @@ def summarise_latency(timing_log: Path, scores: Sequence[FrameScores]) -> dict[s
     """
     Compute the time from an image's publication to the arrival of its scores.
 
-    :param timing_log: what the player wrote.
-    :param scores: what arrived; matched by stamp.
-    :returns: p50 and p95 in milliseconds, ``None`` without any, and of how many frames.
+    :param timing_log: the player's CSV file.
+    :param scores: received scores; matched by stamp.
+    :returns: p50 and p95 in milliseconds, ``None`` without any, and the number of frames.
     """
     published = read_timing(timing_log)
     times_ms = [(s.received_ns - published[s.stamp_ns]) / 1e6
@@ -148,7 +148,7 @@ def describe_attempt(record: AttemptRecord, domain: str) -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return a description of this machine."""
     return {'cpu': cpu_name(), 'cores': os.cpu_count(), 'system': platform.platform(),
             'python': platform.python_version(), 'ros_distro': os.environ.get('ROS_DISTRO'),
             'versions': {name: found for name in _PACKAGES if (found := _version(name))}}
@@ -157,12 +157,12 @@ def describe_machine() -> dict[str, Any]:
 def summarise(source: Source, outputs: NodeOutputs, states: Sequence[str],
               attempts: Sequence[AttemptRecord], timing_log: Path, pace: str) -> dict[str, Any]:
     """
-    Put a run in figures.
+    Summarise a run.
 
-    :param outputs: of the predictor.
-    :param states: of the gate.
-    :param pace: how it was played, in words.
-    :returns: what summary.json holds.
+    :param outputs: outputs of the predictor.
+    :param states: states of the gate.
+    :param pace: pace in words.
+    :returns: the contents of summary.json.
     """
     ranking, values = summarise_auroc(attempts), outputs.newest
     domains = {x.outcome.attempt: x.outcome.domain for x in source.attempts}

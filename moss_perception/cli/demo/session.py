@@ -1,4 +1,4 @@
-"""One run of the demo: what is played, what is watched, and what is written."""
+"""One run of the demo: open the source, play it, and write the results."""
 
 import argparse
 import json
@@ -34,7 +34,7 @@ def show(options: argparse.Namespace) -> None:
         source = find_source(options, folder)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
-        # In lock step the scores must not depend on how busy the machine is.
+        # In lock step the scores must not depend on the load of the machine.
         budget = '' if options.rate else model.levels[-1]
         settings = RunSettings(
             options.rate, options.model, options.sha256, options.stall, domain, budget)
@@ -54,9 +54,9 @@ def watch(source: Source, settings: RunSettings, model: ModelConfig, log: Log,
     Play a recording, show the scores, and write the results.
 
     :param model: the checkpoint's configuration.
-    :param pace: how it is played, in words.
-    :returns: what summary.json holds.
-    :raises MossError: if it wasn't played to the end, or no frame was scored.
+    :param pace: pace in words.
+    :returns: the contents of summary.json.
+    :raises MossError: if playing failed, or no frame was scored.
     """
     timing_log = folder.scratch('timing.csv')
     with Observer(settings.domain_id) as observer:
@@ -70,7 +70,7 @@ def watch(source: Source, settings: RunSettings, model: ModelConfig, log: Log,
             progress.close()
     print('writing the results', flush=True)
     outputs = observer.outputs
-    # Anew: the last scores of an attempt may have come after its line was shown.
+    # Match again: the last scores of an attempt may have arrived after its line was shown.
     attempts = match(outputs, source.attempts).records()
     summary = summarise(source, outputs, observer.states, attempts, timing_log, pace)
     folder.result('summary.json').write_text(
@@ -82,7 +82,7 @@ def watch(source: Source, settings: RunSettings, model: ModelConfig, log: Log,
 
 
 def find_source(options: argparse.Namespace, folder: OutputFolder) -> Source:
-    """Open what is to be played; a video is turned into a recording first."""
+    """Open the recording; convert a video to a recording first."""
     if options.video is None:
         path = options.bag or share_directory() / SAMPLE
         return open_source(path, options.image_topic)

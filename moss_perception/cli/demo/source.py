@@ -1,4 +1,4 @@
-"""What the demo plays: a recording or a video, its topics and its attempts."""
+"""The source of the demo: a recording or a video, its topics and its attempts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
-# Any stamp above 0 does.
+# Any stamp above 0 is valid.
 _VIDEO_START_NS = 1_000_000_000
 
 
@@ -25,15 +25,15 @@ class Source:
     A recording to be played.
 
     :ivar path: the rosbag2.
-    :ivar shown: what to call it.
-    :ivar image_topic: as recorded.
-    :ivar compressed: whether it carries CompressedImage.
-    :ivar camera_topic: of the camera's calibration, or ``None``.
-    :ivar topics: all that is to be played.
-    :ivar frames: how many images there are.
-    :ivar start_ns: when the recording begins.
-    :ivar camera: the calibration, or ``None`` where there is none that can be used.
-    :ivar attempts: in order; empty without labels.
+    :ivar shown: name to show.
+    :ivar image_topic: topic as recorded.
+    :ivar compressed: whether the type is CompressedImage.
+    :ivar camera_topic: topic of the camera calibration, or ``None``.
+    :ivar topics: topics to play.
+    :ivar frames: number of images.
+    :ivar start_ns: start of the recording, nanoseconds.
+    :ivar camera: the calibration, or ``None`` if there is no usable one.
+    :ivar attempts: attempts in order; empty without labels.
     """
 
     path: Path
@@ -50,11 +50,11 @@ class Source:
 
 def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
     """
-    Look into a recording.
+    Open a recording, and find its topics and attempts.
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file.
     :param image_topic: with or without ``/compressed``; ``None`` for the only one.
-    :param shown: what to call it; empty for its path.
+    :param shown: name to show; empty for its path.
     :raises BagError: if it can't be read, or has no such images.
     """
     with Recording(path) as recording:
@@ -102,5 +102,5 @@ def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera |
     try:
         return name, to_camera(recording.deserialize(raw, kind))
     except ConfigError:
-        # The predictor says what is wrong with it, and scores the default grasp point.
+        # The predictor reports the error, and scores the default grasp point.
         return name, None

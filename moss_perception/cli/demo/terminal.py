@@ -1,4 +1,4 @@
-"""What the demo prints: its progress, the table of attempts, and the figures."""
+"""The terminal output of the demo: progress, the table of attempts, and results."""
 
 import math
 from pathlib import Path
@@ -13,16 +13,16 @@ from moss_perception.ros.recorder.observer import Observer
 from tqdm import tqdm
 
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
-# Without a terminal: a line each tenth.
+# Without a terminal, print ten lines of progress.
 _LINES = 10
 
 
 class Progress:
     """
-    Show a bar on a terminal and lines elsewhere, and each attempt as soon as it has ended.
+    Shows a progress bar (lines without a terminal), and each attempt when it has ended.
 
-    :param source: what is played.
-    :param observer: holds what the nodes published.
+    :param source: the played recording.
+    :param observer: collects the nodes' messages.
     """
 
     def __init__(self, source: Source, observer: Observer):
@@ -82,13 +82,13 @@ def table_row(attempt: AttemptRecord) -> str:
 
 
 def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
-    """Say why no frame was scored."""
+    """Return why no frame was scored."""
     kinds = [kind for _, kind in observer.statuses]
     values = observer.outputs.newest
     counts = ', '.join(f'{kinds.count(kind)} {kind}' for kind in dict.fromkeys(kinds))
     dropped = values.get('dropped', '0')
     if dropped != '0':
-        counts += f'; {dropped} dropped, being too fast for this machine: lower --rate'
+        counts += f'; {dropped} dropped, too fast for this machine: lower --rate'
     refusal = values.get('last_refusal')
     if refusal and set(kinds) == {'refused'}:
         return f'{source.shown}: all {len(kinds)} frames were refused, the last: {refusal}'
@@ -100,7 +100,7 @@ def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
 
 
 def report(summary: dict[str, Any], written: list[Path]) -> None:
-    """Print the figures and where the results are."""
+    """Print the results and the paths of the files."""
     frames, latency = summary['frames'], summary['latency']
     print('frames: ' + ', '.join(
         f'{count} {kind}' for kind, count in frames.items() if count is not None))

@@ -1,4 +1,4 @@
-"""What is asked of a recording, whatever reads it: its images, its attempts and their grasps."""
+"""The contents of a recording: images, calibration, candidates, attempts and grasps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class ExecutedGrasp:
     A grasp that was executed.
 
     :ivar stamp_ns: header stamp, nanoseconds.
-    :ivar frame_id: in which the pose is.
+    :ivar frame_id: frame of the pose.
     :ivar position: float64, shape ``(3,)``, metres.
     :ivar quaternion: float64, shape ``(4,)``, x y z w.
     """
@@ -43,7 +43,7 @@ class Contents(ABC):
     """
     A recording by its topics and messages.
 
-    :ivar path: as it was given.
+    :ivar path: path as given.
     """
 
     path: Path
@@ -64,21 +64,21 @@ class Contents(ABC):
         """Turn CDR bytes into a message with the fields of the ROS type."""
 
     def image_topics(self) -> list[Topic]:
-        """List the topics that carry images, raw or compressed, and have messages."""
+        """List the topics with images, raw or compressed."""
         return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
 
     def colour_topics(self) -> list[Topic]:
-        """List the topics that carry images in colour; where all carry depth, these."""
+        """List the topics with colour images; if all have depth images, list these."""
         images = self.image_topics()
-        # One alone is not looked into: it is meant, whatever it holds.
+        # A single topic is used without checking its encoding.
         return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
 
     def image_topic(self, name: str | None = None) -> Topic:
         """
         Find the camera's topic.
 
-        :param name: with or without ``/compressed``; None for the only one in colour.
-        :raises BagError: if it isn't there, holds no images, or there are several.
+        :param name: with or without ``/compressed``; ``None`` for the only colour images.
+        :raises BagError: if the topic is missing, has no images, or several fit.
         """
         images = {topic.name: topic for topic in self.image_topics()}
         if name:
@@ -96,7 +96,7 @@ class Contents(ABC):
         return next(iter(images.values()))
 
     def camera_info_topics(self, images: str) -> list[str]:
-        """List what may be the camera's calibration: the one beside the images, or all."""
+        """List the possible calibration topics: the one in the images' namespace, or all."""
         there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
         beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
         return [beside] if beside in there else there
@@ -108,8 +108,8 @@ class Contents(ABC):
         :param images: topic of the images.
         :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
             convention, or else the only one.
-        :returns: ``None`` if there is none, or it can't be told which.
-        :raises BagError: if a topic that was named isn't there.
+        :returns: ``None`` if there is none, or several fit.
+        :raises BagError: if a given topic is missing.
         """
         if name:
             there = [x.name for x in self.topics.values() if x.type == CAMERA_TYPE and x.count]
@@ -122,7 +122,7 @@ class Contents(ABC):
         return found[0] if len(found) == 1 else None
 
     def candidates_topics(self) -> list[str]:
-        """List what may hold grasp candidates: the topic of that name, or all of their type."""
+        """List the possible topics of grasp candidates: the default one, or all of the type."""
         if CANDIDATES_TOPIC in self.topics:
             return [CANDIDATES_TOPIC]
         return [x.name for x in self.topics.values() if x.type == CANDIDATES_TYPE and x.count]
@@ -131,10 +131,10 @@ class Contents(ABC):
         """
         Find the grasp candidates.
 
-        :param name: their topic; ``None`` for the one of the interface's name, or else the only
-            one of its type; empty for none of them.
+        :param name: topic; ``None`` for the default topic, or else the only one of its type; empty
+            to use none.
         :returns: ``None`` if there are none.
-        :raises BagError: if a topic that was named isn't there, it holds something else, or there
+        :raises BagError: if a given topic is missing or has a different type, or there
             are several.
         """
         if name:
@@ -184,7 +184,7 @@ class Contents(ABC):
         return grasps
 
     def _named(self, name: str, msgtype: str, what: str) -> str:
-        """Return a topic that was named, as recorded; it has to be there, and of this type."""
+        """Return a given topic as recorded, after checking its type."""
         name = '/' + name.strip('/')
         found = self.topics.get(name)
         if found is None:
@@ -205,7 +205,7 @@ class Contents(ABC):
             yield self.deserialize(raw, msgtype)
 
     def _is_depth(self, topic: Topic) -> bool:
-        """Tell by the first message's encoding; drivers name their topics as they like."""
+        """Decide by the first message's encoding, since topic names of drivers vary."""
         stream = self.messages([topic.name])
         _, msgtype, _, raw = next(stream)
         message = self.deserialize(raw, msgtype)

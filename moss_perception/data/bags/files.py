@@ -1,4 +1,4 @@
-"""The files of a rosbag2, and what its metadata says of them."""
+"""The files of a rosbag2 and its metadata."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ SUFFIXES = ('.mcap', '.db3')
 
 def storage_of(path: Path) -> Path:
     """
-    Find what is to be opened: the folder, or a file where there is no metadata.
+    Return the path to open: the folder, or a file if there is no metadata.
 
-    :raises BagError: if it is no recording.
+    :raises BagError: if it is not a recording.
     """
     if not path.exists():
         raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
@@ -33,7 +33,7 @@ def storage_of(path: Path) -> Path:
 
 
 def told_count(folder: Path) -> int | None:
-    """Return how many messages ``metadata.yaml`` promises; ``None`` if it does not say."""
+    """Return the number of messages according to ``metadata.yaml``; ``None`` if unknown."""
     try:
         values = yaml.safe_load((folder / 'metadata.yaml').read_text())
         return int(values['rosbag2_bagfile_information']['message_count'])
@@ -42,7 +42,7 @@ def told_count(folder: Path) -> int | None:
 
 
 def told_files(folder: Path) -> list[Path]:
-    """Return a recording's files: as ``metadata.yaml`` lists them, or those that are there."""
+    """Return a recording's files, as listed in ``metadata.yaml`` or else as found."""
     try:
         values = yaml.safe_load((folder / 'metadata.yaml').read_text())
         names = values['rosbag2_bagfile_information']['relative_file_paths']
@@ -52,7 +52,7 @@ def told_files(folder: Path) -> list[Path]:
 
 
 def custom_data(folder: Path) -> dict[str, str]:
-    """Return the texts that the recorder has kept in ``metadata.yaml``; empty without any."""
+    """Return the ``custom_data`` of ``metadata.yaml``; empty if there is none."""
     try:
         values = yaml.safe_load((folder / 'metadata.yaml').read_text())
         found = values['rosbag2_bagfile_information'].get('custom_data') or {}

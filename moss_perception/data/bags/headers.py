@@ -1,10 +1,10 @@
-"""What the bytes of a message say without being deserialised."""
+"""Read headers of serialised messages without deserialising them."""
 
 import struct
 
 from moss_perception.core.errors import BagError
 
-# Where the stamp ends that a std_msgs/Header begins with.
+# End of the stamp at the beginning of a std_msgs/Header, in bytes.
 STAMP_END = 12
 
 

@@ -1,10 +1,10 @@
 """
-Read an MCAP file from front to back, as far as it goes, without its index.
+Read the intact part of an MCAP file from front to back, without its index.
 
-The package ``mcap`` parses the records. Its own readers are not used for the framing: where a file
-is cut within a record they give what is left of a message as if it were whole, and of a chunk that
-is cut or damaged they give no message at all. Here a record counts only if it is whole, and a
-chunk gives the messages up to the damage, decompressed piece by piece.
+The package ``mcap`` parses the records, but we do not use its readers: they return an incomplete
+message at the end of a truncated file as if it were complete, and no messages of a damaged chunk.
+Here only complete records count, and a damaged chunk is decompressed piece by piece, up to the
+damage.
 """
 
 from collections.abc import Iterator
@@ -22,25 +22,25 @@ from mcap.records import Channel, Chunk, Message, Schema
 from zstandard import ZstdDecompressor
 
 MAGIC = b'\x89MCAP0\r\n'
-# No message is larger; a length beyond it is that of a damaged record.
+# A record with a larger length is damaged.
 _LARGEST = 2**31
 _PIECE = 1 << 16
-# Of a chunk, the bytes before its data, without the name of its compression.
+# Bytes of a chunk before its data, without the name of its compression.
 _CHUNK_HEAD = 40
-# What the parsers raise of bytes that make no sense, some of it by way of the standard library.
+# Exceptions of the parsers for invalid bytes, some from the standard library.
 _NONSENSE = (McapError, struct.error, UnicodeDecodeError, KeyError, ValueError)
 
 
 class CutError(Exception):
-    """A file ends, or makes no sense from here on."""
+    """A file is truncated or damaged."""
 
 
 def read_mcap(file: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
     """
     Yield channel, time of recording in nanoseconds and bytes of each message, as written.
 
-    :param file: whole, cut off or damaged.
-    :raises CutError: where it can be read no further.
+    :param file: intact, truncated or damaged file.
+    :raises CutError: at the position from which it can't be read.
     """
     messages = _Messages()
     with file.open('rb') as stream:
@@ -73,18 +73,18 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _open_chunk(body: bytes) -> tuple[BinaryIO, bool]:
-    """Return a chunk's records, and whether they are all there."""
+    """Return a chunk's records, and whether they are complete."""
     try:
         chunk = Chunk.read(ReadDataStream(io.BytesIO(body)))
     except _NONSENSE as error:
         raise CutError('is cut off within a chunk') from error
-    # All that follows the head, whatever the length that is written in it.
+    # Everything after the head, ignoring the stored length.
     raw = _decompress(body[_CHUNK_HEAD + len(chunk.compression.encode()):], chunk.compression)
     return io.BytesIO(raw[:chunk.uncompressed_size]), len(raw) >= chunk.uncompressed_size
 
 
 def _decompress(data: bytes, compression: str) -> bytes:
-    """Decompress as much as is there."""
+    """Decompress data up to its end or its damage."""
     if not compression:
         return data
     if compression not in ('lz4', 'zstd'):
@@ -92,7 +92,7 @@ def _decompress(data: bytes, compression: str) -> bytes:
     stream = (LZ4FrameDecompressor() if compression == 'lz4'
               else ZstdDecompressor().decompressobj())
     parts = []
-    # What is damaged raises something of the library's own; what came before stays.
+    # The libraries raise their own exceptions for damaged data; keep the pieces before.
     with suppress(Exception):
         for at in range(0, len(data), _PIECE):
             parts.append(stream.decompress(data[at:at + _PIECE]))
@@ -100,7 +100,7 @@ def _decompress(data: bytes, compression: str) -> bytes:
 
 
 class _WholeReads(ReadDataStream):
-    """A record's bytes; a text that is longer than its record is an error, and not cut."""
+    """A record's bytes; reading beyond its end is an error."""
 
     def read(self, length: int) -> bytes:
         """
@@ -125,7 +125,7 @@ class _Messages:
         """
         Yield channel, time and bytes of each message among records.
 
-        :raises CutError: at a record that makes no sense.
+        :raises CutError: at an invalid record.
         """
         for kind, body in records:
             stream = _WholeReads(io.BytesIO(body))

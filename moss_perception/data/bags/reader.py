@@ -1,4 +1,4 @@
-"""Read rosbag2 recordings, sqlite3 or MCAP: the only home of reading them."""
+"""Read rosbag2 recordings, sqlite3 or MCAP."""
 
 from collections.abc import Iterable, Iterator
 import functools
@@ -21,10 +21,10 @@ class Recording(Contents):
     A rosbag2, open while the context lasts; messages are read as they are asked for.
 
     :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
-    :param salvage: of a damaged or cut off recording, give what is there; see ``damage``.
-    :ivar damage: what is wrong with it, in a line; empty if nothing is known to be.
-    :ivar lost_share: share of the messages that it no longer gives, in [0, 1], as far as is known.
-    :raises BagError: if it is missing, no rosbag2, damaged or incomplete.
+    :param salvage: read the intact part of a damaged or truncated recording; see ``damage``.
+    :ivar damage: description of the damage in one line; empty if none is known.
+    :ivar lost_share: share of the messages that can't be read, in [0, 1], as far as known.
+    :raises BagError: if it is missing, not a rosbag2, damaged or incomplete.
     """
 
     def __init__(self, path: Path | str, salvage: bool = False):
@@ -62,17 +62,17 @@ class Recording(Contents):
 
     @property
     def start_ns(self) -> int:
-        """When the first message was recorded."""
+        """Time of the first message, nanoseconds."""
         return self._pieces.start_ns if self._pieces else self._open.start_time
 
     @property
     def end_ns(self) -> int:
-        """When the last message was recorded."""
+        """Time of the last message, nanoseconds."""
         return self._pieces.end_ns if self._pieces else self._open.end_time - 1
 
     @property
     def message_count(self) -> int:
-        """How many messages the recording says it holds."""
+        """Number of messages according to the metadata."""
         return self._pieces.count if self._pieces else self._open.message_count
 
     @property
@@ -95,7 +95,7 @@ class Recording(Contents):
 
         :param topics: names; None for all.
         :returns: topic, type, time of recording in nanoseconds and CDR bytes of each.
-        :raises BagError: if the recording is damaged or holds no such message.
+        :raises BagError: if the recording is damaged or has no such message.
         """
         wanted = None if topics is None else set(topics)
         if self._pieces:
@@ -138,13 +138,13 @@ class Recording(Contents):
                 f'{self.path}: {len(raw)} bytes are no {msgtype}: {_line(error)}') from error
 
     def _store_of(self, msgtype: str) -> Any:
-        """Return a store that knows the type, by the recording's own definition if it has one."""
+        """Return a store with the type, from the recording's definition if it has one."""
         if msgtype not in self._stores:
             self._stores[msgtype] = self._make_store(msgtype)
         return self._stores[msgtype]
 
     def _make_store(self, msgtype: str) -> Any:
-        # One store a type: a definition that can't be parsed then spoils no other type.
+        # One store per type, so that an invalid definition does not affect other types.
         if definition := self._definition(msgtype):
             try:
                 return _store_by(definition, msgtype)
@@ -165,15 +165,15 @@ class Recording(Contents):
         return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
 
     def _require_rows(self) -> None:
-        """Find out whether a database that opens holds what ``metadata.yaml`` promises."""
+        """Check that a database has as many messages as ``metadata.yaml`` says."""
         files = told_files(self.path) if self.path.is_dir() else []
-        there, told = rows_in(files) if files else None, self._open.message_count
-        if there is not None and there < told:
+        there, reported = rows_in(files) if files else None, self._open.message_count
+        if there is not None and there < reported:
             self._open.close()
             raise BagError('it holds fewer messages than metadata.yaml promises')
 
     def _save_what_is_there(self, error: Exception) -> Salvage:
-        """Read by the files' own records from now on, and say how much is missing."""
+        """Switch to reading the files' records, and record how much is missing."""
         files = told_files(self.path) if self.path.is_dir() else [self.path]
         if not files:
             raise error
@@ -182,30 +182,30 @@ class Recording(Contents):
         except BagError as nothing:
             raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
                            f'{nothing}') from error
-        there, told = pieces.count, told_count(
+        there, reported = pieces.count, told_count(
             self.path if self.path.is_dir() else self.path.parent)
-        self._lose(there, told, '; '.join(pieces.damage) or _line(error))
+        self._lose(there, reported, '; '.join(pieces.damage) or _line(error))
         return pieces
 
     def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
                expected: int) -> Iterator[tuple[str, str, int, bytes]]:
-        """Give the rest of a recording whose damage shows only now, as far as that goes."""
+        """Yield the intact rest of a recording after finding damage while reading."""
         if found:
             self._lose(found, expected, _line(error))
             return
         yield from self._save_what_is_there(error).messages(wanted)
 
-    def _lose(self, there: int, told: int | None, why: str) -> None:
+    def _lose(self, there: int, reported: int | None, why: str) -> None:
         count = 'how many are missing is not known, since metadata.yaml does not say'
-        if told is not None:
-            self.lost_share = max(self.lost_share, 1 - min(there / max(told, 1), 1.0))
-            count = f'of {told} messages {there} are there, {self.lost_share:.1%} are missing'
+        if reported is not None:
+            self.lost_share = max(self.lost_share, 1 - min(there / max(reported, 1), 1.0))
+            count = f'of {reported} messages {there} are there, {self.lost_share:.1%} are missing'
         self.damage = f'the recording is damaged or cut off ({why}): {count}'
 
 
 @functools.lru_cache(maxsize=64)
 def _store_by(definition: str, msgtype: str) -> Any:
-    """Make a store of one type; parsing takes as long as reading seconds of a recording."""
+    """Create a store of one type; parsing is slow."""
     store = get_typestore(Stores.EMPTY)
     store.register(get_types_from_msg(definition, msgtype))
     return store

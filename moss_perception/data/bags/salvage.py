@@ -1,4 +1,4 @@
-"""What a damaged or cut off rosbag2 still gives: its files are read from front to back."""
+"""Read the intact part of a damaged or truncated rosbag2 from front to back."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -19,9 +19,9 @@ class Channel:
     """
     A topic of one file.
 
-    :ivar id: its number in the file.
-    :ivar definition: encoding and text of its type; empty if the file does not say.
-    :ivar offers: the recorded QoS, as the file writes it.
+    :ivar id: number of the channel in the file.
+    :ivar definition: encoding and text of the message definition; empty if unknown.
+    :ivar offers: recorded QoS as in the file.
     """
 
     id: int
@@ -34,13 +34,14 @@ class Channel:
 @dataclass
 class Salvage:
     """
-    What is there of a recording.
+    The intact part of a recording.
 
-    :ivar files: those that give something, in order.
-    :ivar channels: by topic.
-    :ivar counts: messages by topic.
-    :ivar start_ns: when the first message was recorded, ``end_ns`` the last.
-    :ivar damage: what is wrong with each file that is not whole.
+    :ivar files: files with intact messages, in order.
+    :ivar channels: channels by topic.
+    :ivar counts: number of messages by topic.
+    :ivar start_ns: time of the first message, nanoseconds.
+    :ivar end_ns: time of the last message, nanoseconds.
+    :ivar damage: description of each file's damage.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Salvage:
 
     @property
     def count(self) -> int:
-        """How many messages there are."""
+        """Number of messages."""
         return sum(self.counts.values())
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[tuple]:
@@ -71,7 +72,7 @@ def salvage(files: Collection[Path]) -> Salvage:
     Look through files, and note what they still give.
 
     :param files: ``.mcap`` or ``.db3``, in order; some may be missing.
-    :raises BagError: if they give nothing.
+    :raises BagError: if no message can be read.
     """
     found = Salvage()
     for file in files:
@@ -94,7 +95,7 @@ def salvage(files: Collection[Path]) -> Salvage:
 
 
 def rows_in(files: Collection[Path]) -> int | None:
-    """Count the messages in databases; ``None`` if one is none, or can't be asked."""
+    """Count the messages in databases; ``None`` if one can't be read."""
     if not all(file.suffix == '.db3' and file.is_file() for file in files):
         return None
     total = 0
@@ -117,9 +118,9 @@ def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
 
 
 def _read_database(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
-    """Read rows in the order of their numbers: an index may lie in the part that is lost."""
+    """Read rows in the order of their numbers, since an index may be lost."""
     with _database(file) as database:
-        # Otherwise SQLite reads nothing of a file that is shorter than its first page says.
+        # Otherwise SQLite refuses a file that is shorter than its first page says.
         database.execute('PRAGMA writable_schema=ON')
         channels = _channels(database)
         for number, stamp_ns, raw in database.execute(
@@ -145,7 +146,7 @@ def _database(file: Path) -> Iterator[sqlite3.Connection]:
 def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
     rows = _table(database, 'topics', ('id', 'name', 'type', 'offered_qos_profiles'))
     known: dict[str, tuple[str, str]] = {}
-    # Recordings of Humble have no such table.
+    # Recordings of ROS 2 Humble do not have this table.
     with suppress(sqlite3.OperationalError):
         known = {name: (encoding, text) for name, encoding, text in _table(
             database, 'message_definitions',
@@ -155,7 +156,7 @@ def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
 
 
 def _told_channels(file: Path) -> list[Channel]:
-    """List a database's topics; also one of which all messages are gone is among them."""
+    """List a database's topics, including those without any intact message."""
     if file.suffix == '.db3' and file.is_file():
         with suppress(CutError), _database(file) as database:
             return list(_channels(database).values())

@@ -10,7 +10,7 @@ CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
 CANDIDATES_TYPE = 'geometry_msgs/msg/PoseArray'
 OUTCOME_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 EXECUTED_TYPE = 'geometry_msgs/msg/PoseStamped'
-# As the interface has them.
+# The topics of the interface.
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 EXECUTED_TOPIC = '/selected_grasp'
 
@@ -21,8 +21,8 @@ class Topic:
     A recorded topic.
 
     :ivar type: such as ``sensor_msgs/msg/Image``.
-    :ivar reliable: what every recorded publisher offered; None if the recording doesn't say.
-    :ivar transient_local: likewise.
+    :ivar reliable: whether all recorded publishers were reliable; ``None`` if unknown.
+    :ivar transient_local: whether all were transient local; ``None`` if unknown.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Topic:
 
 def offered(text: str) -> tuple[bool | None, bool | None]:
     """
-    Read what the recorded publishers of a topic offered.
+    Parse the QoS of a topic's recorded publishers.
 
-    :param text: YAML, as the files of a rosbag2 have it.
-    :returns: whether all were reliable, and whether all were transient local; ``None`` each where
-        the text does not say.
+    :param text: YAML from a rosbag2.
+    :returns: whether all were reliable, and whether all were transient local; each ``None`` if
+        unknown.
     """
     try:
         profiles: list[dict[str, Any]] = yaml.safe_load(text) or []

@@ -1,4 +1,4 @@
-"""Writing recordings of grasp attempts: the only home of writing rosbag2."""
+"""Write recordings of grasp attempts as rosbag2."""
 
 import math
 from pathlib import Path
@@ -28,7 +28,7 @@ TOPICS = {
     '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
 }
 _STORAGE = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-# The format of ROS 2 Humble's rosbag2, which every later one reads too.
+# The format of ROS 2 Humble's rosbag2, which later versions can also read.
 _VERSION = 8
 _FOREVER = QosTime(9223372036, 854775807)
 _RELIABLE = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability.VOLATILE,
@@ -40,7 +40,7 @@ class RecordingWriter:
     Writes the contract's topics into a rosbag2, with ROS 2 Jazzy's types.
 
     A context manager. The recording is written under a temporary name next to its place and
-    moved there when the block ends well; when it does not, nothing is left. A message's time in
+    moved to its path when the block succeeds; otherwise it is removed. A message's time in
     the recording is its header stamp.
     """
 
@@ -49,20 +49,20 @@ class RecordingWriter:
         """
         Name the recording; nothing is written before the block is entered.
 
-        :param path: the folder to make.
-        :param frame_id: of every header.
+        :param path: the folder to create.
+        :param frame_id: frame of every header.
         :param storage: ``mcap`` or ``sqlite3``.
-        :param topics: those that the recording is to have, of :data:`TOPICS`.
-        :param source: what the outcomes name as their hardware.
-        :param notes: texts by name, kept as ``custom_data`` in ``metadata.yaml``.
-        :raises BagError: if something is there already, or the storage is unknown.
+        :param topics: topics of the recording, from :data:`TOPICS`.
+        :param source: hardware ID of the outcomes.
+        :param notes: texts by name, stored as ``custom_data`` in ``metadata.yaml``.
+        :raises BagError: if the path exists, or the storage is unknown.
         """
         self.path = Path(path)
         self.frame_id = frame_id
         if storage not in _STORAGE:
             raise BagError(f'unknown storage {storage!r}, expected mcap or sqlite3')
         if self.path.exists():
-            raise BagError(f'{self.path} is there already; recordings are not overwritten')
+            raise BagError(f'{self.path} exists already; recordings are not overwritten')
         self._storage = _STORAGE[storage]
         self._topics = tuple(topics)
         self._source = source
@@ -134,15 +134,15 @@ class RecordingWriter:
         self._write('/grasp_candidates', stamp_ns, poses=[self._pose(grasp) for grasp in grasps])
 
     def selected(self, stamp_ns: int, grasp: np.ndarray):
-        """Write the grasp that is executed, shape ``(4,)``, on ``/selected_grasp``."""
+        """Write the executed grasp, shape ``(4,)``, on ``/selected_grasp``."""
         self._write('/selected_grasp', stamp_ns, pose=self._pose(grasp))
 
     def outcome(self, message: str, **fields):
         """
-        Write how an attempt ended on ``/grasp_outcome``, at its end.
+        Write the outcome of an attempt on ``/grasp_outcome``, at its end.
 
-        :param message: in words.
-        :param fields: those of :class:`moss_perception.data.outcomes.Outcome`.
+        :param message: outcome in words.
+        :param fields: fields of :class:`moss_perception.data.outcomes.Outcome`.
         """
         outcome = Outcome(**fields)
         status = self._new(
@@ -154,7 +154,7 @@ class RecordingWriter:
 
     def serialised(self, topic: str, kind: str, recorded_ns: int, data: bytes):
         """
-        Write a message that is serialised already, on any topic.
+        Write a serialised message on any topic.
 
         :param kind: its type, such as ``std_msgs/msg/Header``, one of ROS 2 Jazzy's.
         :param recorded_ns: time of the recording, nanoseconds.

@@ -1,4 +1,4 @@
-"""A camera's calibration, as ROS's tools write it into a YAML file."""
+"""Camera calibrations in the YAML format of ROS's camera_calibration."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ class Calibration:
     """
     A calibrated camera, of the unrectified image.
 
-    :ivar width: of the calibrated image, pixels; ``height`` likewise.
+    :ivar width: width of the calibrated image, pixels.
+    :ivar height: height of the calibrated image, pixels.
     :ivar matrix: float64, shape ``(3, 3)``, pixels.
     :ivar distortion: float64, shape ``(N,)``.
-    :ivar model: of the distortion, ``plumb_bob``, ``rational_polynomial`` or ``equidistant``.
+    :ivar model: distortion model, ``plumb_bob``, ``rational_polynomial`` or ``equidistant``.
     """
 
     width: int
@@ -30,9 +31,9 @@ class Calibration:
 
     def check(self, width: int, height: int) -> None:
         """
-        Make sure that a clip is of this camera's shape.
+        Check the aspect ratio of a clip.
 
-        :raises ClipError: if its sides have another ratio.
+        :raises ClipError: if it differs from that of the calibration.
         """
         if abs(width * self.height / (height * self.width) - 1) > _SAME_SHAPE:
             raise ClipError(f'images of {width} x {height} pixels: the calibration is of '

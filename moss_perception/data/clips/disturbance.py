@@ -1,4 +1,4 @@
-"""Stamps that jitter and images that are lost: a clip as a worse camera would have sent it."""
+"""Simulate a worse camera: jitter of stamps and loss of images."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.data.clips.video import ClipFrame
 import numpy as np
 
-# Two images that move towards each other by so much of their distance do not meet.
+# Below one half, so that stamps keep their order.
 _FARTHEST = 0.4
 
 
 @dataclass(frozen=True)
 class Disturbance:
     """
-    What is done to the images of a clip; its first and its last one are left alone.
+    Jitter and losses of a clip's images, except the first and the last one.
 
     :ivar jitter_s: standard deviation of the stamps about their true times, seconds; no stamp is
         off by more than 0.4 of the distance to its neighbour.
     :ivar drops: probability that an image is lost, 0 up to but not including 1.
-    :ivar seed: of both.
+    :ivar seed: random seed.
     """
 
     jitter_s: float = 0.0
@@ -42,7 +42,7 @@ class Disturbance:
             raise ConfigError(f'seed {self.seed}: expected 0 or more')
 
     def label(self, domain: str) -> str:
-        """Name a domain that was disturbed so, such as ``real.jitter_0.02.drops_0.05``."""
+        """Return a domain's name with this disturbance: ``real.jitter_0.02.drops_0.05``."""
         said = [f'{name}_{value:g}' for name, value in (
             ('jitter', self.jitter_s), ('drops', self.drops)) if value]
         return '.'.join([domain, *said])
@@ -51,7 +51,7 @@ class Disturbance:
         """
         Move and drop images.
 
-        :param name: of the clip; what becomes of it depends on it and the seed, not on others.
+        :param name: name of the clip; the result depends only on it and on the seed.
         :returns: time since the clip's first image, nanoseconds, rising, and image.
         """
         rng = np.random.default_rng([self.seed, 22, zlib.crc32(name.encode())])

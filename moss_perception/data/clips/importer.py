@@ -1,4 +1,4 @@
-"""Clips one after another in a recording: each is a grasp attempt of its own."""
+"""Convert clips to a recording; each clip is one grasp attempt."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from moss_perception.data.clips.video import ClipFrame, LONGEST_SIDE, read_frame
 
 # As in recordings of the simulated cell.
 _START_NS = 1_700_000_000 * 10**9
-# The predictor's max_gap: only a longer pause makes its window start anew with each clip.
+# The predictor's max_gap: only a longer pause resets its window between clips.
 MAX_GAP_S = 0.5
 _LOG = logging.getLogger(__name__)
 
@@ -24,16 +24,16 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ClipSettings:
     """
-    How clips become a recording.
+    Settings for converting clips.
 
-    :ivar domain: of clips whose row names none.
-    :ivar pause_s: from the end of a clip to the next one, seconds, above the predictor's gap.
-    :ivar clip_hz: see :func:`moss_perception.data.clips.video.read_frames`; ``rate_hz`` and
-        ``side`` likewise.
+    :ivar domain: domain of clips without one in the CSV file.
+    :ivar pause_s: pause between clips, seconds, longer than the predictor's gap.
+    :ivar clip_hz: see :func:`moss_perception.data.clips.video.read_frames`, also for
+        ``rate_hz`` and ``side``.
     :ivar disturbance: jitter and drops.
-    :ivar calibration: of the camera, or ``None``.
-    :ivar window_s: what a model has to have seen before it scores, seconds; only to count the
-        decisions that come sooner.
+    :ivar calibration: camera calibration, or ``None``.
+    :ivar window_s: length of the model's window, seconds; only used to count earlier
+        decisions.
     """
 
     domain: str = 'real'
@@ -65,15 +65,17 @@ class ClipSettings:
 @dataclass
 class Written:
     """
-    What a recording of clips holds.
+    The contents of a recording of clips.
 
-    :ivar clips: that are in it, and ``images`` of them.
-    :ivar attempts: that have an outcome, and ``successes`` among them.
-    :ivar guessed: attempts without a decision of their own: their end stands for it.
-    :ivar early: clips whose decision comes before a model's window is full.
-    :ivar dropped: images that were left out as lost.
-    :ivar left_out: names of clips that could not be used.
-    :ivar domains: attempts by the domain's label.
+    :ivar clips: number of clips.
+    :ivar images: number of images.
+    :ivar attempts: number of attempts with an outcome.
+    :ivar successes: number of successes.
+    :ivar guessed: number of attempts without a decision time, for which the end is used.
+    :ivar early: names of clips with a decision before the model's window is full.
+    :ivar dropped: number of dropped images.
+    :ivar left_out: names of unusable clips.
+    :ivar domains: number of attempts by domain.
     """
 
     clips: int = 0
@@ -90,11 +92,11 @@ class Written:
 def write_bag(path: Path, clips: list[Clip], settings: ClipSettings,
               progress: Callable[[Iterable[Clip]], Iterable[Clip]] = iter) -> Written:
     """
-    Make a recording of clips; it is there as a whole or not at all.
+    Write a recording of clips, as a whole or not at all.
 
-    :param path: the rosbag2 to make, MCAP.
-    :param progress: wraps the clips, to show how far it is.
-    :raises BagError: if it can't be written, or none of the clips can be used.
+    :param path: the rosbag2 (MCAP) to write.
+    :param progress: wraps the clips, to show the progress.
+    :raises BagError: if it can't be written, or no clip is usable.
     """
     topics = ['/image/compressed']
     if settings.calibration is not None:
@@ -115,7 +117,7 @@ def write_bag(path: Path, clips: list[Clip], settings: ClipSettings,
 
 
 class _Sequence:
-    """Clips on one clock."""
+    """Writes clips one after another."""
 
     def __init__(self, writer: RecordingWriter, settings: ClipSettings):
         self.done = Written()
@@ -124,7 +126,7 @@ class _Sequence:
         self._next_ns = _START_NS
 
     def add(self, clip: Clip) -> None:
-        """Write a clip, or tell why it is left out."""
+        """Write a clip, or log why it is left out."""
         settings = self._settings
         with ClipSpool(self._writer.path.parent) as spool:
             try:
@@ -185,16 +187,16 @@ class _Sequence:
 
 def _times(row: ClipRow, spool: ClipSpool) -> tuple[int, int, int]:
     """
-    Find when the attempt starts, is decided and ends, nanoseconds since the first image.
+    Return start, decision and end of the attempt, nanoseconds since the first image.
 
-    :raises ClipError: if one of them is beyond the clip.
+    :raises ClipError: if one of them is after the clip's end.
     """
     start_ns = row.start_ns or 0
     end_ns = row.end_ns
     if end_ns is None:
         end_ns = max(spool.last_ns, start_ns, row.decision_ns or 0)
     decision_ns = end_ns if row.decision_ns is None else row.decision_ns
-    # People give a clip's duration as its end, and that is one image after the last one.
+    # Users may give the clip's duration as its end, one image period after the last image.
     period_ns = spool.last_ns / max(spool.count - 1, 1)
     for name, time_ns in (('start', start_ns), ('decision', decision_ns), ('end', end_ns)):
         if time_ns > spool.last_ns + period_ns + 1:

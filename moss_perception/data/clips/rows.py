@@ -1,4 +1,4 @@
-"""What a CSV says of video clips, and which clip each of its rows is of."""
+"""Labels of video clips from a CSV file, matched with the clips."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _NEEDED = ('clip', 'success')
 _TIMES = ('start', 'decision', 'end')
 COLUMNS = (*_NEEDED, *_TIMES, 'domain', 'object')
 _TRUTH = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
-# So many names an error lists; it counts the others.
+# Number of names in an error message, which only counts the others.
 _NAMED = 10
 _LOG = logging.getLogger(__name__)
 
@@ -23,15 +23,15 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class ClipRow:
     """
-    What is known of the attempt that a clip shows.
+    The labels of a clip's attempt.
 
     :ivar clip: the clip's file, relative to the folder of clips.
     :ivar success: the attempt's outcome.
-    :ivar start_ns: since the clip's first image, nanoseconds; ``None`` for that image.
-    :ivar decision_ns: likewise; ``None`` for the end.
-    :ivar end_ns: likewise; ``None`` for the clip's last image.
-    :ivar domain: what its recording is called in tables; empty if the row does not say.
-    :ivar object: empty likewise.
+    :ivar start_ns: start since the clip's first image, nanoseconds; ``None`` for this image.
+    :ivar decision_ns: decision since the first image, nanoseconds; ``None`` for the end.
+    :ivar end_ns: end since the first image, nanoseconds; ``None`` for the last image.
+    :ivar domain: domain of the attempt; empty if unknown.
+    :ivar object: name of the object; empty if unknown.
     """
 
     clip: str
@@ -48,8 +48,8 @@ class Clip:
     """
     A clip of a folder.
 
-    :ivar name: relative to the folder.
-    :ivar row: what is known of it, or ``None``.
+    :ivar name: path relative to the folder.
+    :ivar row: labels, or ``None``.
     """
 
     name: str
@@ -84,9 +84,9 @@ def match_clips(folder: Path, rows: Sequence[ClipRow], unlabelled: bool = False)
     """
     Find the clip of each row, and the row of each clip.
 
-    :param folder: is searched with all folders in it.
-    :param unlabelled: whether clips without a row are wanted too.
-    :returns: in the order of the rows; those without a row come last, by name.
+    :param folder: folder to search recursively.
+    :param unlabelled: whether to include clips without a row.
+    :returns: clips in the order of the rows, then those without a row by name.
     :raises BagError: if there are no clips, a row has no clip, or a clip has no row.
     """
     if not folder.is_dir():
@@ -113,7 +113,7 @@ def match_clips(folder: Path, rows: Sequence[ClipRow], unlabelled: bool = False)
 
 
 def shorten(names: Sequence[str]) -> str:
-    """Write the first names of a list, and how many more there are."""
+    """Return the first names of a list and the number of the others."""
     more = len(names) - _NAMED
     return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
 

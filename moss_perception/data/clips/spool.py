@@ -1,4 +1,4 @@
-"""Images of one clip on disk: a clip is used whole or not at all, however long it is."""
+"""Images of one clip on disk, so that clips of any length are used as a whole or not at all."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,7 +16,8 @@ class ClipSpool:
     """
     Holds a clip's images in a file that vanishes with it.
 
-    :ivar count: of images; ``last_ns``: time of the last one, nanoseconds since the first.
+    :ivar count: number of images.
+    :ivar last_ns: time of the last image, nanoseconds since the first.
     :ivar filmed: width and height of the clip, pixels.
     """
 
@@ -24,7 +25,7 @@ class ClipSpool:
         """
         Say where; nothing is made before the block is entered.
 
-        :param folder: in which the file is, unseen.
+        :param folder: folder for the hidden file.
         """
         self.count, self.last_ns = 0, 0
         self.filmed = (0, 0)
@@ -43,13 +44,13 @@ class ClipSpool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What could not be flushed is not needed any more.
+        # Data that could not be flushed is no longer needed.
         with suppress(OSError):
             self._file.close()
 
     def fill(self, frames: Iterable[ClipFrame]) -> None:
         """
-        Take a clip in.
+        Store a clip.
 
         :raises ClipError: if it can't be read to its end.
         :raises BagError: if the disk is full.
@@ -66,7 +67,7 @@ class ClipSpool:
 
     def frames(self) -> Iterator[ClipFrame]:
         """
-        Give the images back in their order.
+        Yield the images in order.
 
         :raises BagError: if they can't be written or read.
         """

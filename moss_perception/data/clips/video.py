@@ -1,4 +1,4 @@
-"""Video clips, image by image, by the clip's own clock."""
+"""Read video clips image by image, with the clip's timestamps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from moss_perception.core.errors import ClipError
 import numpy as np
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
-# Far above what the model sees (128 pixels), and small enough for a long film.
+# Much more than the model's input (128 pixels), and small enough for long clips.
 LONGEST_SIDE = 640
 _QUALITY = 90
 _USUAL_HZ = 30.0
 # Containers that count images by duration and rate are off by one or two.
 _UNCERTAIN_IMAGES, _UNCERTAIN_SHARE = 2, 0.05
-# As the predictor's window does: an image that comes a little early still is its sample's.
+# As in the predictor's window: an image may be a little early for its sample.
 _EARLY = 0.25
 
 
@@ -24,9 +24,9 @@ class ClipFrame:
     """
     One image of a clip.
 
-    :ivar time_ns: since the clip's first image, nanoseconds.
+    :ivar time_ns: time since the clip's first image, nanoseconds.
     :ivar jpeg: the image as JPEG.
-    :ivar size: width and height of it, pixels.
+    :ivar size: width and height of the image, pixels.
     :ivar filmed: width and height in the clip, pixels.
     """
 
@@ -41,11 +41,11 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
     """
     Read a clip; one image is in memory at a time.
 
-    :param path: anything that OpenCV opens.
-    :param clip_hz: images a second at which the clip was filmed, where its own clock is wrong;
-        0 for the clip's own clock.
-    :param rate_hz: at most so many images a second are given, each with its own time; 0 for all.
-    :param side: images whose longest side has more pixels are scaled down to it.
+    :param path: any file that OpenCV can read.
+    :param clip_hz: actual frame rate of the clip if its timestamps are wrong; 0 to use its
+        timestamps.
+    :param rate_hz: highest number of images per second to keep; 0 for all.
+    :param side: longest side in pixels; larger images are scaled down.
     :param whole: whether a clip that ends before its announced end is an error.
     :returns: the images in order, their times rising from 0.
     :raises ClipError: if there is no such file, no image in it, or it is cut off.
@@ -60,7 +60,7 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
             if rate_hz and time_ns < due_ns - _EARLY * 1e9 / rate_hz:
                 continue
             if rate_hz:
-                # The next one that is due: a gap in the clip is no reason to catch up.
+                # Do not catch up after a gap in the clip.
                 due_ns = (int(time_ns * rate_hz / 1e9 + _EARLY) + 1) * 1e9 / rate_hz
             yield _frame(time_ns, image, side)
         announced = video.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -85,7 +85,7 @@ def _pictures(video: cv2.VideoCapture, clip_hz: float) -> Iterator[tuple[int, np
         position_ms = video.get(cv2.CAP_PROP_POS_MSEC)
         first_ms = position_ms if first_ms is None else first_ms
         own_ms = position_ms - first_ms
-        # Some containers give no times: then the frame rate has to do.
+        # Some containers have no timestamps: use the frame rate.
         by_clock = not clip_hz and own_ms > last_ms
         last_ms = own_ms if by_clock else last_ms + period_ms
         yield round(last_ms * 1e6), image

@@ -1,4 +1,4 @@
-"""Several checkpoints: their differences on the same attempts, and whether domains agree."""
+"""Comparison of checkpoints: differences on the same attempts, and rankings by domain."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
 @dataclass(frozen=True)
 class Ranking:
     """
-    How checkpoints perform in the reference and in another domain.
+    The performance of checkpoints in the reference and in another domain.
 
-    :ivar domain: the other one.
-    :ivar measure: one of :data:`MEASURES`; of success only where each checkpoint made attempts
-        of its own.
-    :ivar simulated: one value a checkpoint; ``real`` likewise.
+    :ivar domain: name of the other domain.
+    :ivar measure: one of :data:`MEASURES`; success only if each checkpoint made its own attempts.
+    :ivar simulated: value in the reference for each checkpoint.
+    :ivar real: value in the other domain for each checkpoint.
     """
 
     domain: str
@@ -42,7 +42,7 @@ class Ranking:
 
 
 def names_of(summaries: Sequence[Summary]) -> list[str]:
-    """Name the checkpoints, by their digest too where names are the same."""
+    """Return the checkpoints' names, with their digests if names are equal."""
     names = [one.evaluation.model for one in summaries]
     return [name if names.count(name) == 1 else f'{name} ({one.evaluation.sha256[:8]})'
             for name, one in zip(names, summaries, strict=True)]
@@ -62,7 +62,7 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
     """
     Compare the AUROC of two checkpoints on the attempts that both have scored.
 
-    :returns: the other less the first, with its paired interval.
+    :returns: the other minus the first, with a paired interval.
     """
     mine, theirs = first.pool, other.pool
     if _keys(mine) != _keys(theirs):
@@ -71,7 +71,7 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
                       pool.episodes[both]) for pool in (mine, theirs)]
     before, after = (value_of(auroc, one) for one in samples)
-    # Both with the same episodes drawn, so that the difference is paired.
+    # Both use the same draws of episodes, so that the difference is paired.
     drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
     return percentile_interval(
         after - before, drawn[1] - drawn[0],
@@ -79,20 +79,20 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
 
 
 def task_success(one: Domain) -> Interval:
-    """Tell how often an attempt succeeded; those in which nothing was executed did not."""
+    """Return the success rate; attempts without an executed grasp count as failures."""
     return wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)
 
 
 def is_closed_loop(domains: Iterable[Domain]) -> bool:
-    """Tell whether all grasps were selected by the scores, so that success is theirs."""
+    """Return whether the scores selected all grasps (closed loop)."""
     return all(bag.closed_loop for one in domains for bag in one.pool.bags)
 
 
 def success_less_first(first: Domain, other: Domain) -> Interval | None:
     """
-    Compare how often executed grasps succeeded; each checkpoint has attempts of its own.
+    Compare the success rates of executed grasps, with separate attempts of each checkpoint.
 
-    :returns: the other less the first, not paired; ``None`` where success was not theirs.
+    :returns: the other minus the first, not paired; ``None`` without a closed loop.
     """
     if not is_closed_loop((first, other)):
         return None
@@ -103,7 +103,7 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
     """
     Compare the ranking of checkpoints in the reference with that in each other domain.
 
-    :returns: none for a single checkpoint, or where the reference is missing.
+    :returns: empty for a single checkpoint, or if the reference is missing.
     """
     if len(summaries) < 2:
         return []
@@ -122,7 +122,7 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
 
 
 def _ranked(domains: list[Domain]) -> list[str]:
-    # On recorded attempts success was not the checkpoints': others selected the grasps.
+    # On recorded attempts, success does not depend on the checkpoint.
     if not is_closed_loop(domains):
         return ['auroc']
     declined = any(one.pool.not_executed for one in domains)
@@ -134,7 +134,7 @@ def _value(one: Domain, measure: str) -> float:
 
 
 def values(summaries: Sequence[Summary]) -> dict[str, Any]:
-    """Give the template what tells checkpoints apart; nothing for a single one."""
+    """Return the template's values; empty for a single checkpoint."""
     if len(summaries) < 2:
         return {}
     names, found = names_of(summaries), rankings(summaries)
@@ -158,7 +158,7 @@ def values(summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def _success(name: str, first: Domain | None, mine: Domain) -> dict[str, Any]:
-    """Give the outcomes of grasps that a checkpoint selected itself."""
+    """Return a row of the outcomes of grasps that a checkpoint selected."""
     return {'name': name, 'domain': mine.name,
             'attempts': mine.counts.attempts + mine.pool.not_executed,
             'executed': mine.counts.attempts, 'success': mine.measures['success'],

@@ -1,4 +1,4 @@
-"""Latency and losses of recordings, and what a requirement may ask for."""
+"""Latency and losses of recordings, and all metrics for requirements."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def figures_of(summary: Summary) -> dict[str, dict[str, tuple[float, str]]]:
-    """List by domain what a requirement may ask for: each value, and why it is undefined."""
+    """Return all metrics by domain and name, each with the reason if it is undefined."""
     return {one.name: _figures(one) for one in summary.domains}
 
 
@@ -19,7 +19,7 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
     for name in GAPS:
         intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
     intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
-        why='the checkpoint gives no OOD score, or there is no reference domain')
+        why='the checkpoint has no training distribution, or there is no reference domain')
     found: dict[str, tuple[float, str]] = {}
     for name, of in intervals.items():
         for suffix, value in (('', of.value), ('_low', of.low), ('_high', of.high)):
@@ -28,7 +28,7 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
         found[name] = (value, 'nothing was scored')
     found['attempts'] = (one.counts.attempts, '')
     found['scored_attempts'] = (one.counts.scored, '')
-    # A score away from the executed grasp says nothing sure of the attempt's outcome.
+    # A score at a different point than the executed grasp may not fit the outcome.
     at_its_grasp = one.counts.scored - one.counts.elsewhere
     found['scored_share'] = (at_its_grasp / one.counts.attempts if one.counts.attempts
                              else float('nan'), 'there are no attempts')
@@ -39,12 +39,12 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
 
 def costs(bags: Sequence[BagRecord]) -> dict[str, float]:
     """
-    Sum up latency and losses.
+    Compute latency and losses.
 
-    :returns: percentiles of decoding and inference, milliseconds a sample (over topics as the
-        node's diagnostics told, of several runs the slowest); ``missing_share``,
-        samples that repeat the one before, of all samples; ``lost_share``, of the recordings,
-        what damaged files no longer give. NaN where nothing was scored.
+    :returns: percentiles of decoding and inference, milliseconds per sample (from diagnostics for
+        runs over topics, the slowest of several runs); ``missing_share``, the share of samples
+        without an image; ``lost_share``, the share of the recordings that can't be read. NaN if
+        nothing was scored.
     """
     found = {}
     for kind in ('decode', 'inference'):

@@ -1,4 +1,4 @@
-"""What each single factor of a shift costs, beside all of them together."""
+"""The effect of each single factor of a shift, and of all together."""
 
 from collections.abc import Sequence
 import math
@@ -19,9 +19,9 @@ _DRAWN = ('auroc', 'success', 'accuracy', 'brier')
 
 def values(summary: Summary) -> dict[str, Any]:
     """
-    Give the template how much each factor alone, and all together, change what is measured.
+    Return the template's values: the gaps of each factor and of all together.
 
-    :returns: nothing where no domain shifts a single factor.
+    :returns: empty if no domain shifts a single factor.
     """
     whole, single = split(summary.domains)
     if not single:
@@ -39,7 +39,7 @@ def values(summary: Summary) -> dict[str, Any]:
 
 
 def _sorted(domains: Sequence[Domain]) -> list[Domain]:
-    """Put first what costs most AUROC, and last those whose cost is undefined."""
+    """Sort by the gap of the AUROC, the largest loss first and undefined gaps last."""
     def cost(one: Domain) -> float:
         gap = one.gaps.get('auroc', Interval())
         return gap.value if gap.defined else math.inf
@@ -65,7 +65,7 @@ def _name(one: Domain) -> str:
 
 
 def _words(summary: Summary, shift: str, single: list[Domain], together: bool) -> list[str]:
-    """Say which factors alone cost AUROC beyond chance, and what is missing."""
+    """Describe which single factors reduce the AUROC significantly, and what is missing."""
     gaps = {_name(one): one.gaps['auroc'] for one in single
             if one.gaps and one.gaps['auroc'].defined}
     lines = []
@@ -73,10 +73,9 @@ def _words(summary: Summary, shift: str, single: list[Domain], together: bool) -
         sure = [f'{name} ({number(of.value, 2, sign=True)})' for name, of in gaps.items()
                 if of.high < 0]
         lines.append(f'Alone, {", ".join(sure)} cost{"s" * (len(sure) == 1)} AUROC beyond chance.'
-                     if sure else 'Of no factor alone can these attempts tell its gap of AUROC '
-                     'from chance.')
+                     if sure else 'No single factor alone reduces the AUROC beyond chance.')
     if not together:
-        lines.append(f'There is no recording of {shift}, which has all of them together.')
+        lines.append(f'There is no recording of {shift}, which combines all factors.')
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The report's plots, each a small SVG that can still be read on a phone."""
+"""The report's plots: small SVG files, legible on a phone."""
 
 from collections.abc import Sequence
 import io
@@ -34,7 +34,7 @@ _RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 1
 _WIDTH = 4.6
 _MANY = 100
 _BINS = np.linspace(0, 1, 21)
-# So that lines can be told apart without their colours.
+# Lines differ in their dashes too, for readers who can't see the colours.
 _DASHES = ('-', '--', '-.', ':')
 
 
@@ -64,9 +64,9 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float,
     Draw figures with their intervals, one below the other.
 
     :param rows: name, figure and number of the colour.
-    :param label: of the axis.
-    :param line: where there is nothing: chance, or no gap.
-    :param hollow: whether what can't be told from that is left unfilled.
+    :param label: label of the axis.
+    :param line: value of no effect: chance, or no gap.
+    :param hollow: whether a marker is hollow if its interval includes ``line``.
     """
     figure, axes = _new(0.95 + 0.36 * len(rows))
     axes.axvline(line, color=MUTED, linewidth=1, linestyle=':')
@@ -88,7 +88,7 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float,
 
 
 def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
-    """Draw the ROC curves of domains, each given with the number of its colour."""
+    """Draw the ROC curves of domains, given with their colours' numbers."""
     from sklearn.metrics import roc_curve
     figure, axes = _new(3.9)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
@@ -106,7 +106,7 @@ def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
 
 
 def distribution(one: Domain, threshold: float) -> Figure:
-    """Draw the scores of what held upwards, and of what failed downwards."""
+    """Draw histograms of the scores: successes upwards, failures downwards."""
     figure, axes = _new(2.7)
     sample = one.pool.scored
     top = 1
@@ -145,7 +145,7 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         x = np.array([one.score for one in of.bins])
         held = np.array([[one.held.value, one.held.low, one.held.high] for one in of.bins])
         axes.vlines(x + aside, held[:, 1], held[:, 2], color=colour, linewidth=1, alpha=0.55)
-        # A line through a few uncertain shares would show a shape that is not there.
+        # A line through a few uncertain shares would suggest a false shape.
         line = dash if len(of.scores) >= _MANY else 'none'
         axes.plot(x + aside, held[:, 0], linestyle=line, marker=marker, markersize=4,
                   color=colour, linewidth=1, label=name)

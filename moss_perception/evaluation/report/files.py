@@ -1,4 +1,4 @@
-"""The report's files: JSON and CSV, and a folder that is filled at once or not at all."""
+"""The report's files: JSON and CSV, written all at once or not at all."""
 
 from collections.abc import Mapping, Sequence
 import csv
@@ -29,7 +29,7 @@ from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
-# Not that of record_files.py: the two files hold different things.
+# Different from the format of record_files.py.
 FORMAT = 'moss_perception.report/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
            'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'ood_score',
@@ -38,9 +38,9 @@ COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'deci
 
 def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
     """
-    Write the report's values; what is undefined is ``null``.
+    Return the report's values as JSON, with ``null`` for undefined values.
 
-    :param written: when, in words.
+    :param written: date and time in words.
     """
     first = summaries[0]
     content = {
@@ -93,7 +93,7 @@ def _recording(bag: BagRecord) -> dict[str, Any]:
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
-    """Write one line an attempt and checkpoint; what is undefined is an empty cell."""
+    """Return a CSV with a line per attempt and checkpoint, and empty undefined values."""
     written = io.StringIO()
     lines = csv.writer(written, lineterminator='\n')
     lines.writerow(COLUMNS)
@@ -126,10 +126,10 @@ def publish(folder: Path, files: Mapping[str, str]) -> None:
     """
     Write files into a folder, all of them or none.
 
-    They are written whole under temporary names, flushed to the disk, and only then named.
+    They are written under temporary names, flushed to the disk, and then renamed.
 
-    :param folder: made if missing, and taken away again if nothing comes of it.
-    :raises MossError: if they can't be written, such as on a full disk; what was there stays.
+    :param folder: created if missing, and removed again after an error.
+    :raises MossError: if they can't be written, such as on a full disk; existing files stay.
     """
     folder = Path(folder).absolute()
     made = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -1,4 +1,4 @@
-"""Figures as the page writes them."""
+"""Number formats of the page."""
 
 import math
 
@@ -24,7 +24,7 @@ def number(value: float, digits: int = 3, percent: bool = False, sign: bool = Fa
 
 
 def ends(of: Interval, digits: int = 3, percent: bool = False, sign: bool = False) -> str:
-    """Write the ends of an interval; nothing where it has none."""
+    """Format the bounds of an interval; empty if it has none."""
     if not (of.defined and math.isfinite(of.low)):
         return ''
     return (f'{number(of.low, digits, percent, sign, unit=False)} to '
@@ -32,5 +32,5 @@ def ends(of: Interval, digits: int = 3, percent: bool = False, sign: bool = Fals
 
 
 def known(value: float, percent: bool = False) -> str:
-    """Write a figure; a dash where it is not known."""
+    """Format a value; a dash if it is unknown."""
     return number(value, 1, percent) if math.isfinite(value) else '–'

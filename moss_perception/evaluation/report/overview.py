@@ -1,4 +1,4 @@
-"""The head of the page: each domain's main figures, and what to know before relying on them."""
+"""The head of the page: each domain's main values and their limitations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +8,18 @@ from moss_perception.evaluation.report.colours import colour_of
 from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import Domain, split, Summary
 
-# Below this an interval is wider than most differences that matter.
+# With fewer attempts, an interval is wider than most relevant differences.
 _MANY = 100
 
 
 @dataclass(frozen=True)
 class Caution:
     """
-    Something that limits the figures.
+    A limitation of the values.
 
     :ivar text: a sentence.
-    :ivar domain: the domain that it is about, empty for none; ``recording`` likewise.
+    :ivar domain: domain concerned; empty for none.
+    :ivar recording: recording concerned; empty for none.
     """
 
     text: str
@@ -27,18 +28,18 @@ class Caution:
 
 
 def values(summary: Summary) -> dict[str, Any]:
-    """Give the template the domains with their colours, and what limits their figures."""
+    """Return the template's values: domains with their colours, and limitations."""
     return {'whole': [(one, colour_of(number)) for one, number in split(summary.domains)[0]],
             'reference': summary.reference, 'lines': cautions(summary)}
 
 
 def cautions(summary: Summary) -> list[Caution]:
-    """List what limits the figures; nothing if nothing does."""
+    """List the limitations of the values."""
     found = []
     if summary.temperature is None:
         found.append(Caution(
-            f'No recording of the domain “{summary.reference}” was given, so there is nothing to '
-            'compare with: no gap, no fitted temperature, and no figures of the shift monitor.'))
+            f'There is no recording of the domain “{summary.reference}” to compare with, so there '
+            'are no gaps, no fitted temperature and no values of the shift monitor.'))
     elif not summary.temperature.fitted:
         found.append(Caution(f'Temperature not fitted: {summary.temperature.why}.'))
     found += [Caution(line, domain=one.name) for one in summary.domains for line in _limits(one)]
@@ -50,8 +51,8 @@ def cautions(summary: Summary) -> list[Caution]:
 def _limits(one: Domain) -> list[str]:
     counts, found = one.counts, []
     if one.pool.not_executed:
-        found.append(f'in {one.pool.not_executed} more attempts no grasp was executed; they count '
-                     'nowhere here, as there is no outcome of a grasp.')
+        found.append(f'in {one.pool.not_executed} more attempts no grasp was executed; they '
+                     'are not included, because they have no outcome of a grasp.')
     if not counts.attempts:
         return [*found, 'there are no attempts with an outcome, so nothing can be measured.']
     if counts.one_class:
@@ -64,16 +65,16 @@ def _limits(one: Domain) -> list[str]:
     default = sum(attempt.source == 'default' for attempt in one.pool.attempts)
     if default:
         known = (f' The executed pose of {counts.elsewhere} of these is known, so their scores '
-                 'may be of a place where the gripper never closed; scored_share does not count '
-                 'them.' if counts.elsewhere else '')
+                 'may belong to a place where the gripper never closed; scored_share does not '
+                 'count them.' if counts.elsewhere else '')
         found.append(f'for {default} of {counts.attempts} attempts the default grasp point was '
-                     f'scored, as the executed grasp is not known or was not scored.{known}')
+                     f'scored, because the executed grasp is unknown or was not scored.{known}')
     if counts.episodes < counts.attempts:
         found.append(f'some attempts overlap in time; {counts.attempts} attempts are '
-                     f'{counts.episodes} episodes, which is what intervals are drawn from.')
+                     f'{counts.episodes} episodes, from which the intervals are drawn.')
     if 0 < counts.scored < _MANY and not factor_of(one.name):
         found.append(f'{counts.scored} scored attempts are few: look at the intervals, not only '
-                     'at the figures.')
+                     'at the values.')
     return found
 
 
@@ -84,8 +85,9 @@ def _damage(bag: BagRecord) -> list[str]:
     found += [f'{outcome}.' for outcome in bag.unmatched]
     guessed = sum(attempt.decision_guessed for attempt in bag.attempts)
     if guessed:
-        found.append(f'of {guessed} of {len(bag.attempts)} attempts the decision was not '
-                     'recorded: the end stands for it, so their scores may have seen the outcome.')
+        found.append(f'the decisions of {guessed} of {len(bag.attempts)} attempts were not '
+                     'recorded: their ends are used instead, so their scores may use images that '
+                     'already show the outcome.')
     if not bag.attempts:
         found.append('it has no attempt with an outcome.')
     refused = sum(bag.refused.values())

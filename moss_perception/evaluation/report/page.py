@@ -1,4 +1,4 @@
-"""The page: jinja2 templates, filled with what each section's module gives."""
+"""The page: jinja2 templates with the values of each section's module."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ class Section:
     """
     A section of the page.
 
-    :ivar place: its anchor.
-    :ivar link: its name in the page's navigation.
-    :ivar html: rendered.
+    :ivar place: anchor.
+    :ivar link: name in the page's navigation.
+    :ivar html: rendered HTML.
     """
 
     place: str
@@ -41,7 +41,7 @@ class Section:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return where templates come from: everything is escaped, and nothing may be undefined."""
+    """Return the jinja2 environment, which escapes all values and rejects undefined ones."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader('moss_perception.evaluation.report'), autoescape=True,
         undefined=jinja2.StrictUndefined)
@@ -52,25 +52,25 @@ def environment() -> jinja2.Environment:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Write a picture as a link that holds it; ``kind`` such as ``svg+xml`` or ``jpeg``."""
+    """Return an image as a data URI; ``kind`` is such as ``svg+xml`` or ``jpeg``."""
     return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
 def fill(template: str, values: Mapping[str, Any]) -> Markup:
-    """Fill a template, which is named without its ending."""
+    """Render a template; ``name`` is without its suffix."""
     return Markup(environment().get_template(f'{template}.html.j2').render(values).strip())
 
 
 def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
            images: strips.Images | None = None, success_definition: str = '') -> str:
     """
-    Make the page.
+    Render the page.
 
-    :param summaries: of the same recordings, one a checkpoint; the page is about the first.
-    :param written: when, in words.
-    :param images: fetches frames; see :func:`moss_perception.evaluation.report.write_report`.
-    :param success_definition: what counts as a success; empty for the usual sentence.
-    :returns: one HTML document that needs nothing else.
+    :param summaries: one per checkpoint, of the same recordings; the page is about the first.
+    :param written: date and time in words.
+    :param images: reads frames; see :func:`moss_perception.evaluation.report.write_report`.
+    :param success_definition: definition of a success; empty for the default.
+    :returns: a self-contained HTML document.
     """
     first = summaries[0]
     style_sheet = files('moss_perception.evaluation.report').joinpath('report.css').read_text(
@@ -85,7 +85,7 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
 
 def _sections(summaries: Sequence[Summary], images: strips.Images | None,
               success_definition: str) -> list[Section]:
-    """Make the sections that there is something to say in, in their order."""
+    """Render all sections that have values, in order."""
     first, bags = summaries[0], summaries[0].evaluation.bags
     every = (
         ('counted', 'counts', {'domains': first.domains, 'threshold': first.threshold,

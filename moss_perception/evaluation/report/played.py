@@ -1,4 +1,4 @@
-"""How recordings came: over topics or offline, frames lost, latency, and the closed loop."""
+"""How recordings were evaluated: over topics or offline, losses, latency and closed loop."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _FATES = ('scored', 'stored', 'skipped', 'refused')
 
 
 def values(bags: Sequence[BagRecord]) -> dict[str, Any]:
-    """Give the template what arrived over topics; nothing where all was read offline."""
+    """Return the template's values of runs over topics; empty if there are none."""
     over_topics = [bag for bag in bags if bag.pace != 'offline']
     if not over_topics:
         return {}
@@ -24,14 +24,14 @@ def values(bags: Sequence[BagRecord]) -> dict[str, Any]:
         rows.append({'bag': bag, 'p50': p50, 'p95': p95,
                      'lost': None if bag.pace == 'live' else bag.not_arrived})
     return {'rows': rows, 'verified': [bag for bag in over_topics if bag.verified],
-            # Records from before diagnostics were kept have none.
+            # Older records have no diagnostics.
             'diagnostics': [(bag, [bag.told.get(name, np.nan) for name in DURATIONS],
                              bag.told.get(OUT, np.nan)) for bag in over_topics if bag.told],
             'durations': [name.removesuffix('_ms').replace('_', ' ') for name in DURATIONS]}
 
 
 def closed_loop(bags: Sequence[BagRecord]) -> dict[str, Any]:
-    """Give the outcomes of grasps that the scores selected; nothing without any."""
+    """Return the outcomes of grasps that the scores selected; empty without any."""
     rows = []
     for bag in bags:
         if bag.closed_loop and bag.pace != 'offline':
@@ -41,7 +41,7 @@ def closed_loop(bags: Sequence[BagRecord]) -> dict[str, Any]:
 
 
 def recordings(bags: Sequence[BagRecord]) -> dict[str, Any]:
-    """Give the template each recording's frames by their status, and its latency."""
+    """Return the template's values: frames by status and latency of each recording."""
     return {'rows': [{
         'bag': bag, 'domain': name_of(bag), 'fates': [bag.fates.get(name, 0) for name in _FATES],
         'resets': ', '.join(f'{count} {name.replace("_", " ")}'
@@ -52,7 +52,7 @@ def recordings(bags: Sequence[BagRecord]) -> dict[str, Any]:
 
 
 def executed(bag: BagRecord) -> dict[str, Any]:
-    """Count what was executed, and how often it succeeded, with Wilson's interval."""
+    """Count executed grasps and successes, with Wilson's interval."""
     done = [one for one in bag.attempts if one.executed]
     held = sum(one.success for one in done)
     of = wilson(held, len(done))
@@ -61,7 +61,7 @@ def executed(bag: BagRecord) -> dict[str, Any]:
 
 
 def as_values(bag: BagRecord) -> dict[str, Any]:
-    """List what the JSON says of how a recording came."""
+    """Return the JSON values of how a recording was evaluated."""
     p50, p95 = _percentiles(bag)
     return {'pace': bag.pace, 'not_arrived': bag.not_arrived, 'verified': bag.verified,
             'published_to_scored_p50_ms': p50, 'published_to_scored_p95_ms': p95,

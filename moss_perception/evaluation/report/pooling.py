@@ -17,13 +17,12 @@ class Pool:
     """
     One domain's recordings.
 
-    :ivar name: of the domain.
-    :ivar bags: its recordings, in the order given.
-    :ivar attempts: theirs, recording after recording; without those in which no grasp was
-        executed, of which nothing can be said.
-    :ivar episodes: which attempts belong together, shape ``(N,)``: those of one recording that
-        overlap in time share frames, and so are drawn together.
-    :ivar not_executed: attempts in which no grasp was executed.
+    :ivar name: name of the domain.
+    :ivar bags: recordings, in the order given.
+    :ivar attempts: all attempts with an executed grasp, in the order of the recordings.
+    :ivar episodes: group of each attempt, shape ``(N,)``. Attempts of a recording that overlap in
+        time share frames, so they are drawn together.
+    :ivar not_executed: number of attempts without an executed grasp.
     """
 
     name: str
@@ -51,16 +50,15 @@ class Pool:
                       self.labels[known], self.episodes[known])
 
     def values(self, name: str) -> np.ndarray:
-        """Return a number of each attempt that has a score: ``uncertainty`` or ``ood_score``."""
+        """Return ``uncertainty`` or ``ood_score`` of each attempt with a score."""
         return np.array([getattr(one, name) for one in self.attempts], float)[self.known]
 
 
 def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
     """
-    Gather recordings by domain.
+    Group recordings by domain.
 
-    :param reference: comes first; then domains, then single factors of a shift, as they were
-        given.
+    :param reference: domain to put first, before other domains and single factors of a shift.
     """
     names = list(dict.fromkeys(name_of(bag) for bag in evaluation.bags))
     names.sort(key=lambda name: (name != reference, bool(factor_of(name))))
@@ -70,9 +68,9 @@ def pool(evaluation: Evaluation, reference: str) -> list[Pool]:
 
 def factor_of(domain: str) -> str:
     """
-    Return the factor of a domain that shifts one alone, as ``shifted.motion_blur`` does.
+    Return the factor of a domain that shifts only one, such as ``shifted.motion_blur``.
 
-    :returns: empty for a domain of its own, whatever dots and numbers its name has.
+    :returns: empty for all other domains, even if their names contain dots and numbers.
     """
     found = _FACTOR.fullmatch(domain)
     return found[1] if found else ''
@@ -84,7 +82,7 @@ def shift_of(domain: str) -> str:
 
 
 def name_of(bag: BagRecord) -> str:
-    """Name a recording's domain, even if nobody else did."""
+    """Return the name of a recording's domain, with a default if it is unknown."""
     return bag.domain or 'unnamed'
 
 
@@ -108,7 +106,7 @@ def overlapping(attempts: Sequence[AttemptRecord]) -> np.ndarray:
     """
     Number groups of attempts that overlap in time.
 
-    :returns: one number an attempt, from 0 on; attempts that share time share a number.
+    :returns: one number per attempt, from 0; overlapping attempts have the same number.
     """
     groups = np.zeros(len(attempts), int)
     group, until = -1, None

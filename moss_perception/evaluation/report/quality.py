@@ -1,4 +1,4 @@
-"""How good the score is: measures side by side with their gaps, and ROC curves."""
+"""Quality of the scores: measures of each domain with their gaps, and ROC curves."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +10,11 @@ from moss_perception.evaluation.report.summary import split, Summary
 @dataclass(frozen=True)
 class Shown:
     """
-    A measure as the page shows it.
+    A measure on the page.
 
-    :ivar name: in ``Domain.measures``.
-    :ivar title: what the page calls it, and ``hint``, what it says.
+    :ivar name: key in ``Domain.measures``.
+    :ivar title: name on the page.
+    :ivar hint: explanation on the page.
     :ivar percent: whether it is shown as a percentage.
     """
 
@@ -24,22 +25,23 @@ class Shown:
 
 
 MEASURES = {one.name: one for one in (
-    Shown('auroc', 'AUROC', 'how often a held grasp outscores a failed one; 0.5 is guessing'),
+    Shown('auroc', 'AUROC', 'how often a success scores higher than a failure; 0.5 is '
+                            'guessing'),
     Shown('auprc', 'AUPRC', 'average precision; guessing gives the success rate'),
-    Shown('accuracy', 'accuracy', 'decisions that were right', True),
+    Shown('accuracy', 'accuracy', 'share of right decisions', True),
     Shown('balanced_accuracy', 'balanced accuracy',
-          'mean share of held and of failed grasps that were classified rightly'),
+          'mean of the shares of successful and of failed grasps that are classified correctly'),
     Shown('success', 'success rate', 'of all attempts, whatever their score', True),
     Shown('passed_success', 'success of accepted grasps',
           'of attempts at or above the threshold', True),
     Shown('brier', 'Brier score', 'mean squared error of the probability; lower is better'),
     Shown('ece', 'ECE', 'calibration error over ten bins; lower is better'),
     Shown('error_auroc', 'uncertainty finds errors',
-          'AUROC of wrong decisions by the spread; 0.5 is guessing'))}
+          'AUROC of finding wrong decisions by the spread; 0.5 is guessing'))}
 
 
 def values(summary: Summary) -> dict[str, Any]:
-    """Give the template measures by domain, the gap to the reference, and ROC curves."""
+    """Return the template's values: measures and gaps by domain, and ROC curves."""
     whole, _ = split(summary.domains)
     columns = []
     for one, _ in whole:

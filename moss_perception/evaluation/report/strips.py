@@ -1,4 +1,4 @@
-"""Film strips: the best, the worst and the most uncertain attempt of each domain, as seen."""
+"""Film strips of the best, the worst and the most uncertain attempt of each domain."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Images = Callable[[BagRecord, set[int]], Mapping[int, np.ndarray]]
 @dataclass(frozen=True)
 class Strip:
     """
-    One attempt that is shown.
+    A chosen attempt.
 
     :ivar kind: ``Best``, ``Worst`` or ``Most uncertain``.
-    :ivar why: what it was chosen for.
+    :ivar why: reason of the choice.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Strip:
 
 
 def choose(one: Domain) -> list[Strip]:
-    """Choose a domain's attempts, of all its recordings together."""
+    """Choose attempts among all recordings of a domain."""
     there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts]
     return [Strip(x.kind, x.why, *there[x.index])
             for x in shown.choose([attempt for _, attempt in there])]
@@ -38,9 +38,9 @@ def choose(one: Domain) -> list[Strip]:
 
 def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarray]:
     """
-    Get the frames of all strips, each recording opened once.
+    Read the frames of all strips, opening each recording once.
 
-    :returns: by identity of the recording and stamp.
+    :returns: frames by identity of the recording and stamp.
     """
     wanted: dict[int, tuple[BagRecord, set[int]]] = {}
     for strip in strips:
@@ -51,7 +51,7 @@ def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarr
 
 
 def values(summary: Summary, images: Images | None) -> dict[str, Any]:
-    """Give the template the strips of each domain; nothing where no attempt has a score."""
+    """Return the template's values: the strips of each domain; empty without scores."""
     domains = []
     for one, _ in split(summary.domains)[0]:
         chosen = choose(one)
@@ -63,7 +63,7 @@ def values(summary: Summary, images: Images | None) -> dict[str, Any]:
 
 def _strip(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
            threshold: float) -> dict[str, Any]:
-    """Give a strip's frames with their scores, and the plot of the scores over time."""
+    """Return a strip's frames with their scores, and a plot of the scores over time."""
     attempt, known = strip.attempt, np.isfinite(strip.attempt.scores)
     first = next((frame for (key, _), frame in frames.items() if key == id(strip.bag)), None)
     course = None

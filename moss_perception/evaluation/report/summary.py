@@ -29,15 +29,16 @@ FALSE_ALARMS = 0.05
 @dataclass(frozen=True)
 class Counts:
     """
-    What was counted in a domain.
+    Counts of a domain.
 
-    :ivar attempts: in which a grasp was executed; ``held`` of them were successes.
-    :ivar episodes: attempts that overlap count as one.
-    :ivar scored: those with a score; ``scored_held`` of them were successes.
-    :ivar elsewhere: of these, scored at the default grasp point although the executed pose is
+    :ivar attempts: attempts with an executed grasp; ``held`` of them were successes.
+    :ivar episodes: groups of overlapping attempts.
+    :ivar scored: attempts with a score; ``scored_held`` of them were successes.
+    :ivar elsewhere: attempts scored at the default grasp point although the executed pose is
         known.
-    :ivar sources: attempts by what was scored: ``executed``, ``default`` or ``none``.
-    :ivar passed: attempts whose score reaches the threshold; ``passed_held`` of them held.
+    :ivar sources: attempts by scored grasp: ``executed``, ``nearest``, ``default`` or ``none``.
+    :ivar passed: attempts with a score of at least the threshold; ``passed_held`` of them were
+        successes.
     """
 
     attempts: int
@@ -52,7 +53,7 @@ class Counts:
 
     @property
     def one_class(self) -> str:
-        """Say that all scored attempts had one outcome; else empty."""
+        """Why AUROC is undefined: all scored attempts have the same outcome; else empty."""
         if not self.scored:
             return 'no attempt has a score'
         if self.scored_held in (0, self.scored):
@@ -64,12 +65,14 @@ class Counts:
 @dataclass(frozen=True)
 class Calibration:
     """
-    How far scores are probabilities, for one way of scaling them.
+    Calibration of the scores, for one temperature.
 
-    :ivar scores: of the domain's scored attempts.
-    :ivar brier: with interval; ``ece`` likewise; ``cross_entropy`` in nats.
-    :ivar bins: of the reliability diagram.
-    :ivar chance_ece: mean, and what 95 % stay below, if the scores were perfectly calibrated.
+    :ivar scores: scores of the domain's scored attempts.
+    :ivar brier: Brier score with interval.
+    :ivar ece: expected calibration error with interval.
+    :ivar cross_entropy: mean cross-entropy, nats.
+    :ivar bins: bins of the reliability diagram.
+    :ivar chance_ece: mean and 95th percentile of the ECE of perfectly calibrated scores.
     """
 
     scores: np.ndarray
@@ -83,13 +86,13 @@ class Calibration:
 @dataclass(frozen=True)
 class OodDetection:
     """
-    How the shift monitor tells a domain from the reference.
+    How well OOD scores separate a domain from the reference.
 
     :ivar auroc: how often the OOD score of an attempt of the domain is above one of the reference.
     :ivar false_alarms: share of the reference's attempts above the checkpoint's limit.
-    :ivar found: share of the domain's attempts above it.
-    :ivar level: which one in twenty attempts of the reference exceeds.
-    :ivar found_at_equal: share of the domain's attempts that exceed it.
+    :ivar found: share of the domain's attempts above this limit.
+    :ivar level: OOD score that one in twenty attempts of the reference exceeds.
+    :ivar found_at_equal: share of the domain's attempts above ``level``.
     """
 
     auroc: Interval
@@ -104,13 +107,13 @@ class Domain:
     """
     One domain, evaluated with one checkpoint.
 
-    :ivar measures: by name: those of ``measures.MEASURES`` by episodes drawn with replacement;
+    :ivar measures: by name: ``measures.MEASURES`` with bootstrap intervals over episodes;
         ``accuracy``, ``success`` and ``passed_success`` with Wilson's interval; ``error_auroc``,
         how well the uncertainty finds wrong decisions.
-    :ivar gaps: this domain less the reference, by measure; empty for the reference.
-    :ivar calibration: ``before`` and, where a temperature was fitted, ``after``; ``undone`` where
-        the checkpoint has a temperature of its own.
-    :ivar ood: ``None`` where the checkpoint gives none, and for the reference.
+    :ivar gaps: this domain minus the reference, by measure; empty for the reference.
+    :ivar calibration: ``before``; ``after`` if a temperature was fitted; ``undone`` if the
+        checkpoint has a temperature.
+    :ivar ood: ``None`` for the reference, or if the checkpoint has no OOD scores.
     """
 
     pool: Pool
@@ -132,11 +135,11 @@ class Domain:
 @dataclass(frozen=True)
 class Summary:
     """
-    One checkpoint's evaluation, measured.
+    All measures of one checkpoint's evaluation.
 
     :ivar reference: name of the domain that others are compared with.
-    :ivar threshold: scores from here on say that a grasp will hold.
-    :ivar temperature: fitted to the reference only; ``None`` where that was not evaluated.
+    :ivar threshold: lowest score that predicts a success.
+    :ivar temperature: temperature fitted to the reference; ``None`` if that was not evaluated.
     """
 
     evaluation: Evaluation
@@ -147,7 +150,7 @@ class Summary:
 
 
 def split(domains: Sequence[Domain]) -> tuple[list[tuple[Domain, int]], list[tuple[Domain, int]]]:
-    """Part whole domains from single factors of a shift, each with its colour's number."""
+    """Separate whole domains from single factors of a shift, with their colours' numbers."""
     numbered = [(one, number) for number, one in enumerate(domains)]
     return ([pair for pair in numbered if not factor_of(pair[0].name)],
             [pair for pair in numbered if factor_of(pair[0].name)])
@@ -156,12 +159,11 @@ def split(domains: Sequence[Domain]) -> tuple[list[tuple[Domain, int]], list[tup
 def summarise(evaluation: Evaluation, reference: str = 'sim', threshold: float = 0.5,
               repeats: int = REPEATS) -> Summary:
     """
-    Measure everything that a report shows of one checkpoint.
+    Compute all values of a checkpoint for the report.
 
-    :param reference: the simulated domain: others are compared with it, and the temperature is
-        fitted to it alone.
-    :param threshold: scores from here on say that a grasp will hold, in [0, 1].
-    :param repeats: draws of episodes.
+    :param reference: the simulated domain, to compare others with and to fit the temperature to.
+    :param threshold: lowest score that predicts a success, in [0, 1].
+    :param repeats: number of bootstrap draws.
     """
     pools = pool(evaluation, reference)
     base = pools[0] if pools and pools[0].name == reference else None

@@ -1,4 +1,4 @@
-"""Whether the score may be trusted: calibration, distributions, how early, the shift monitor."""
+"""Reliability of the scores: calibration, distributions, earliness and OOD detection."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from moss_perception.evaluation.report.pooling import factor_of
 from moss_perception.evaluation.report.summary import ALARM, FALSE_ALARMS, split, Summary
 import numpy as np
 
-# In the order in which they are shown.
+# In the order of the page.
 _KINDS = ('undone', 'before', 'after')
 
 
 def calibration(summary: Summary) -> dict[str, Any]:
-    """Give calibration before and after a temperature that was fitted to the reference only."""
+    """Return the calibration before and after scaling by the reference's temperature."""
     scored = [one for one, _ in split(summary.domains)[0] if one.counts.scored]
     return {'own': summary.evaluation.temperature, 'temperature': summary.temperature,
             'reference': summary.reference,
@@ -25,14 +25,14 @@ def calibration(summary: Summary) -> dict[str, Any]:
 
 
 def distributions(summary: Summary) -> dict[str, Any]:
-    """Give the scores of what held and of what failed; nothing without scores."""
+    """Return plots of the scores of successful and failed grasps; empty without scores."""
     plots = [(one.name, figures.svg(figures.distribution, one, summary.threshold))
              for one, _ in split(summary.domains)[0] if one.counts.scored]
     return {'plots': plots} if plots else {}
 
 
 def early(summary: Summary) -> dict[str, Any]:
-    """Give quality over time: since the decision, and by the time left to the outcome."""
+    """Return plots of the quality over time since the decision and to the outcome."""
     whole = split(summary.domains)[0]
     since = [(one.name, one.since_decision, number) for one, number in whole
              if len(one.since_decision.times_s) > 1]
@@ -48,7 +48,7 @@ def early(summary: Summary) -> dict[str, Any]:
 
 
 def ood(summary: Summary) -> dict[str, Any]:
-    """Give how well the shift monitor flags each domain, and at what false-alarm rate."""
+    """Return how well OOD scores detect each domain, and the rate of false alarms."""
     watched = [one for one in summary.domains if one.ood]
     first = watched[0].ood if watched else None
     if first is None:
@@ -64,10 +64,10 @@ def ood(summary: Summary) -> dict[str, Any]:
 
 
 def _why_not(summary: Summary) -> str:
-    """Say why no domain can be told from the reference by its distance from training."""
+    """Return why OOD detection can't be evaluated."""
     if summary.temperature is None:
         return f'there is no recording of {summary.reference}'
     if not any(np.isfinite(one.pool.values('ood_score')).any() for one in summary.domains):
-        return ('how far these frames are from training is not known: the checkpoint does not say '
-                'what is in distribution, or a live run was not scored once more')
-    return f'there is no domain beside {summary.reference}'
+        return ('the OOD scores of these frames are unknown: the checkpoint has no training '
+                'distribution, or a live run was not scored again')
+    return f'there is no other domain than {summary.reference}'

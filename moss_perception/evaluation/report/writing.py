@@ -1,4 +1,4 @@
-"""From evaluations to files: measure, check what is required, draw, write."""
+"""Write the report: measure, check the requirements, draw, and write the files."""
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -15,13 +15,13 @@ _NEEDS = {'scipy': 'scipy', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib
 
 def require() -> None:
     """
-    Check that what a report takes is installed.
+    Check that the packages for a report are installed.
 
-    :raises MossError: naming what is missing.
+    :raises MossError: if one is missing.
     """
     missing = [package for module, package in _NEEDS.items() if find_spec(module) is None]
     if missing:
-        raise MossError(f'a report needs {", ".join(missing)}, which is missing here: '
+        raise MossError(f'a report needs {", ".join(missing)}, which is not installed: '
                         f'pip install {" ".join(missing)}')
 
 
@@ -29,24 +29,24 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
                  requirements: Sequence[Requirement | str] = (), images=None,
                  threshold: float = 0.5, success_definition: str = '') -> Verdict:
     """
-    Write ``report.html``, ``report.json`` and ``attempts.csv``: all three or none.
+    Write ``report.html``, ``report.json`` and ``attempts.csv``: either all three or none.
 
-    :param evaluations: one a checkpoint, of the same recordings, or of attempts of its own; the
-        first is the one that the page is about, and the one that is required of.
-    :param folder: made if missing; files of other names in it stay.
-    :param reference_domain: the simulated one, with which others are compared.
+    :param evaluations: one per checkpoint, of the same recordings or of separate attempts. The
+        page and the requirements apply to the first.
+    :param folder: created if missing; other files in it are kept.
+    :param reference_domain: the simulated domain, to compare others with.
     :param requirements: such as ``auroc>=0.8``; see :mod:`moss_perception.evaluation.thresholds`.
     :param images: ``images(bag, stamps) -> {stamp_ns: uint8 RGB array}`` fetches frames for the
         film strips; ``None`` leaves the frames out.
-    :param threshold: scores from here on say that a grasp will hold, in [0, 1].
-    :param success_definition: what counts as a success, in a sentence; empty for the usual one.
-    :returns: whether all requirements hold, and each of them.
+    :param threshold: lowest score that predicts a success, in [0, 1].
+    :param success_definition: definition of a success in one sentence; empty for the default.
+    :returns: the result of the requirements.
     :raises ConfigError: if a requirement can't be understood, or there is no evaluation.
-    :raises MossError: if SciPy, scikit-learn, matplotlib or jinja2 is missing, or nothing can be
-        written.
+    :raises MossError: if SciPy, scikit-learn, matplotlib or jinja2 is missing, or a
+        file can't be written.
     """
     require()
-    # These load what require() has just looked for.
+    # These modules import the packages that require() checks.
     from moss_perception.evaluation.report import files
     from moss_perception.evaluation.report.costs import figures_of
     from moss_perception.evaluation.report.page import render

@@ -1,1 +1,1 @@
-"""What the nodes share."""
+"""Common code of the nodes."""

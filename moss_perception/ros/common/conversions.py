@@ -1,4 +1,4 @@
-"""Between ROS messages and the predictor's plain data."""
+"""Conversions between ROS messages and the predictor's plain data."""
 
 import array
 
@@ -32,7 +32,7 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 
 def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     """
-    Write grasp scores as a cloud: one point a candidate, in order, then the default grasp point.
+    Write grasp scores as a cloud: a point per candidate, in order, then the default grasp point.
 
     A candidate without a score has NaN there, and the reason; see docs/planner.md.
     """

@@ -127,12 +127,12 @@ def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) ->
 def activate(names: Sequence[str], timeout_s: float, heard: str | None,
              ros_args: Sequence[str]) -> int:
     """
-    Activate nodes in their order, in a process of its own.
+    Activate nodes in order, in a new process.
 
-    :param names: of the lifecycle nodes.
+    :param names: names of the lifecycle nodes.
     :param timeout_s: seconds that each transition may take.
     :param heard: a topic that must have a subscriber after that; ``None`` for none.
-    :param ros_args: ``--ros-args`` and what ROS reads.
+    :param ros_args: ``--ros-args`` and the arguments for ROS.
     :returns: 0 if all are active, 1 after a known error, 130 if interrupted.
     """
     def work(node: Node) -> None:

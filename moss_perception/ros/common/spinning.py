@@ -1,4 +1,4 @@
-"""Run a node in a process, wait in it, and end it: when it is done, by an error, by a signal."""
+"""Run a node in a process until it is done, fails or receives a signal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,7 +105,7 @@ def acknowledged(publisher: Publisher, timeout_s: float) -> bool:
 def run_node(name: str, make: Callable[[], AnyNode], work: Callable[[AnyNode], None] = spin,
              args: list[str] | None = None, interrupted: int = 0) -> int:
     """
-    Run one node in a process of its own.
+    Run one node as the only one of this process.
 
     :param name: name of the executable, for its error message.
     :param make: creates the node, once rclpy is initialised.

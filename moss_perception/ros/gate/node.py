@@ -117,10 +117,10 @@ def _reasons(rows: np.ndarray) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """
-    Run the node until it is told to stop.
+    Run the node until it is interrupted.
 
-    :param args: command line, for ROS; ``None`` for the process's own.
-    :returns: exit status: 0, or 1 where a parameter is not allowed.
+    :param args: command line with ROS arguments; ``None`` takes the process's own.
+    :returns: exit status: 0, or 1 if a parameter given at the start is not allowed.
     """
     return run_node('grasp_gate', GraspGate, args=args)
 

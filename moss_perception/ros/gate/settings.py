@@ -38,7 +38,7 @@ class GateSettings:
         low=0.0, high=1.0, change=Change.ANY_TIME)
 
     def __post_init__(self):
-        """Refuse combinations that the gate refuses."""
+        """Reject combinations that the gate does not allow."""
         self.config()
 
     def config(self) -> GateConfig:

@@ -58,8 +58,8 @@ class Monitor:
         self._last = prediction
         self._has_candidates |= len(prediction.points) > 0
         self._unscored.update(prediction.reasons[prediction.reasons > 0].tolist())
-        # Between decisions the gripper is in the picture, which no score depends on: where a
-        # planner gives candidates, only what is seen while it chooses counts.
+        # Between decisions the gripper is in the image, but nothing uses the scores. If a
+        # planner sends candidates, only images during its choice count.
         if len(prediction.points) or not self._has_candidates:
             self._shift.add(prediction.ood_score)
         self._durations['decode'].add(prediction.decode_s)
@@ -84,7 +84,7 @@ class Monitor:
         :param topic: the image topic.
         :param enabled: whether ``~/enable`` lets images through.
         :param problem: why images cannot be received; or empty.
-        :param threshold: scores from here on are good.
+        :param threshold: lowest score that counts as good.
         :returns: level, message and values.
         """
         now_s, counters = time.monotonic(), predictor.counters

@@ -1,4 +1,4 @@
-"""What grasp_predictor publishes."""
+"""The publishers of grasp_predictor."""
 
 from typing import Any
 
@@ -57,8 +57,8 @@ class Outputs:
         """
         Publish one prediction; images only while someone subscribes.
 
-        :param prediction: what the predictor said.
-        :param threshold: scores from here on are drawn as good.
+        :param prediction: prediction to publish.
+        :param threshold: lowest score that is drawn as good.
         """
         self._scores.publish(conversions.scores_to_cloud(prediction))
         self._score.publish(Float32(data=prediction.score))

@@ -36,8 +36,8 @@ class Overlay:
         """
         Draw one prediction over a copy of its image.
 
-        :param prediction: what was scored.
-        :param threshold: scores from here on are drawn as good.
+        :param prediction: prediction to draw.
+        :param threshold: lowest score that is drawn as good.
         :returns: uint8, RGB, shape ``(n * H, n * W, 3)``, enlarged by a whole number ``n`` where
             the image is small.
         """
@@ -108,7 +108,7 @@ def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float,
     scale = max(scale, SMALLEST_FONT)
     thickness = max(1, round(scale * 1.5))
     (width, height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
-    # Glyphs may reach beyond the size that OpenCV tells.
+    # Glyphs may be larger than the size that OpenCV returns.
     pad = height // 2 + 2 * thickness + 2
     left, top = max(0, at[0] - pad), max(0, at[1] - height - pad)
     part = image[top:max(0, at[1] + baseline + pad), left:max(0, at[0] + width + pad)]

@@ -11,7 +11,7 @@ T = TypeVar('T')
 
 class Worker(Generic[T]):
     """
-    Handles items one by one, in order, in a thread of its own.
+    Handles items one by one, in order, in its own thread.
 
     :param handle: called with each item; its exceptions go to ``on_failure``.
     :param on_failure: called with the item and the exception; the worker goes on.

@@ -29,18 +29,18 @@ Spin = Callable[[float], None]
 
 _PREDICTOR = 'grasp_predictor'
 _POLL_S = 0.05
-# A reader is known here a little before its node knows of our own; DDS has no way to ask.
+# We discover a node's endpoints shortly before it discovers ours; DDS cannot tell us when.
 _SETTLE_S = 0.25
 _QUIET_S = 1.0
-# Diagnostics come once a second, and later from a machine that is busy.
+# Diagnostics are published once a second, and later on a busy machine.
 _LAST_DIAGNOSTICS_S = 10.0
-# Diagnostics that were on their way may not have counted the last frames.
+# Diagnostics that were sent earlier may not include the last frames.
 _IN_FLIGHT_S = 0.1
 
 
 class AttemptRecorder(Node):
     """
-    Records until the camera has gone, or enough outcomes have come.
+    Records until the camera has stopped or all expected outcomes were received.
 
     :raises ConfigError: if a parameter given at start is not allowed.
     """
@@ -66,7 +66,7 @@ class AttemptRecorder(Node):
 
     @property
     def notes(self) -> RunNotes:
-        """Return what the recording says of its run."""
+        """Return the notes on this run for the recording."""
         of = self.settings
         return RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
                         of.simulated, complete=of.outputs)
@@ -75,7 +75,7 @@ class AttemptRecorder(Node):
         """
         Record a run.
 
-        :param spin: serves callbacks for so many seconds at most.
+        :param spin: serves callbacks for at most the given seconds.
         :raises MossError: if a node or the camera is missing, or too little was recorded.
         """
         path, interrupted = Path(self.settings.out), None
@@ -88,7 +88,7 @@ class AttemptRecorder(Node):
                 self._connect(spin)
                 self._watch(spin)
             except KeyboardInterrupt as error:
-                # What has been recorded by then is kept.
+                # Keep the messages recorded so far.
                 interrupted = error
         self._writer = None
         if interrupted is not None:
@@ -98,11 +98,11 @@ class AttemptRecorder(Node):
 
     def _subscribe(self, kind, topic: str, callback: Callable,
                    qos: QoSProfile | int = 1000):
-        """Subscribe to what the recorder itself has to read, recorded or not."""
+        """Subscribe to the topics that the recorder itself reads, recorded or not."""
         resolved, name = self.resolve_topic_name(topic), type_name(kind)
         recorded = self.settings.outputs
         if recorded:
-            # A run without a score has the topic all the same.
+            # The recording has the topic even if there are no scores.
             self._output_topics[resolved] = name
 
         def receive(raw: bytes) -> None:
@@ -137,7 +137,7 @@ class AttemptRecorder(Node):
                 self.get_logger().warning(f'{status.name!r} is no outcome: {error}')
 
     def _connect(self, spin: Spin) -> None:
-        """Subscribe; the outcomes last, since that tells others that the recorder is ready."""
+        """Subscribe, to outcomes last: this subscription shows that the recorder is ready."""
         if self.settings.inputs:
             for kind, topic in ((CameraInfo, 'camera_info'), (PoseArray, 'grasp_candidates'),
                                 (PoseStamped, 'selected_grasp')):
@@ -160,7 +160,7 @@ class AttemptRecorder(Node):
                                f'{self._images[0]}')
 
     def _watch(self, spin: Spin) -> None:
-        """Record until the camera has gone or all outcomes have come."""
+        """Record until the camera has stopped or all outcomes were received."""
         self._wait(spin, lambda: self._has_camera() or self.processed > 0,
                    f'nobody publishes {" or ".join(self._images)}',
                    'a camera, sim_cell or bag_player')
@@ -183,15 +183,15 @@ class AttemptRecorder(Node):
     def _is_over(self) -> bool:
         if self.settings.attempts and self.outcomes >= self.settings.attempts:
             return True
-        # An image that has just arrived may be known to the predictor alone.
+        # The status of an image that has just arrived may not be published yet.
         quiet_s = time.monotonic() - self._progressed_at
         return quiet_s > _QUIET_S and not self._has_camera()
 
     def _await_last_diagnostics(self, spin: Spin) -> None:
-        """Wait for the diagnostics after the last frame, which say how many frames there were."""
+        """Wait for the diagnostics after the last frame, which count all frames."""
         ended = time.monotonic()
         while True:
-            # A robot's camera goes on when all outcomes have come.
+            # A robot's camera continues after the last outcome.
             since = ended if self._has_camera() else max(ended, self._progressed_at)
             said = self._diagnosed_at > since + _IN_FLIGHT_S
             if said and self._frames <= self.processed:

@@ -26,19 +26,19 @@ _DEPTH = 1000
 
 class Observer:
     """
-    A node in a thread of its own; a context manager.
+    A node in its own thread; a context manager.
 
-    Its lists may be read while it runs: they only grow.
+    You may read its lists while it runs: they only grow.
 
-    :param domain_id: ROS_DOMAIN_ID; discovery is as the environment says.
+    :param domain_id: ROS_DOMAIN_ID; the environment sets the discovery range.
     :param predictor: the predictor's full name.
     :param gate: the gate's full name.
-    :ivar scores: of each scored frame, in order of arrival.
+    :ivar scores: scores of each scored frame, in order of arrival.
     :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
     :ivar diagnostics: the predictor's values by key, of each message.
-    :ivar diagnosed_at: when the newest of them arrived, monotonic seconds; 0 before.
+    :ivar diagnosed_at: arrival of the newest diagnostics, monotonic seconds; 0 before any.
     :ivar states: the gate's states, in order.
-    :ivar progressed_at: when a frame's status last arrived, monotonic seconds.
+    :ivar progressed_at: arrival of the newest status, monotonic seconds.
     """
 
     def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
@@ -53,7 +53,7 @@ class Observer:
 
     @property
     def connected(self) -> bool:
-        """Whether the observer would receive what the predictor publishes of a frame."""
+        """Whether the observer is connected to all publishers of the predictor."""
         return all(x.get_publisher_count() for x in self._of_frames)
 
     @property

@@ -14,9 +14,9 @@ class RecorderSettings:
     :raises ConfigError: if ``out`` is empty, or there is nothing to record.
     """
 
-    out: str = setting('', 'Folder of the recording (rosbag2, MCAP) to make.')
-    overwrite: bool = setting(False, 'Replace a recording that is there already.')
-    outputs: bool = setting(True, 'Record what grasp_predictor publishes: scores, the status of '
+    out: str = setting('', 'Folder of the recording (rosbag2, MCAP) to write.')
+    overwrite: bool = setting(False, 'Replace an existing recording.')
+    outputs: bool = setting(True, 'Record the outputs of grasp_predictor: scores, the status of '
                                   'each image, diagnostics.')
     inputs: bool = setting(True, 'Record camera_info, grasp_candidates, selected_grasp and '
                                  'grasp_outcome.')
@@ -26,12 +26,12 @@ class RecorderSettings:
         'match', 'Reliability of subscriptions to inputs; match: as the publishers offer.',
         allowed=one_of('match', 'reliable', 'best_effort'))
     attempts: int = setting(
-        0, 'How many outcomes are expected; 0: until the camera has gone.',
+        0, 'Number of outcomes to record; 0: record until the camera has stopped.',
         low=0, high=2**31 - 1)
     start_delay: float = setting(
-        120.0, 'How long to wait for the predictor, and for a camera.', low=1.0, high=3600.0)
+        120.0, 'Longest wait for the predictor and a camera, in seconds.', low=1.0, high=3600.0)
     stall: float = setting(
-        60.0, 'Without a processed image for so long, while there is a camera, it gives up.',
+        60.0, 'Longest time without a processed image while a camera is present, in seconds.',
         low=1.0, high=86400.0)
     pace: str = setting('live', 'Pace of the run, stored in the recording: lock step, 1x, live.')
     closed_loop: bool = setting(
@@ -45,7 +45,7 @@ class RecorderSettings:
                                   "recording.")
 
     def __post_init__(self):
-        """Refuse a recording without a place or a topic."""
+        """Reject a recording without a folder or a topic."""
         if not self.out:
             raise ConfigError('parameter out is empty: expected the folder of the recording')
         if not (self.outputs or self.inputs or self.images or self.topics):

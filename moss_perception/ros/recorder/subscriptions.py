@@ -1,4 +1,4 @@
-"""Subscriptions that hand on messages as they are, serialised, for a recording."""
+"""Subscriptions that pass on serialised messages, for a recording."""
 
 from collections.abc import Callable, Sequence
 import time
@@ -19,7 +19,7 @@ _IMAGES = {type_name(kind): kind for kind in (Image, CompressedImage)}
 
 class RawSubscriptions:
     """
-    Subscriptions whose topics, types and QoS follow the graph; :meth:`check` keeps them up.
+    Subscriptions that follow topics, types and QoS in the graph; call :meth:`check` regularly.
 
     :param node: an rclpy node.
     :param sink: takes each message.
@@ -41,7 +41,7 @@ class RawSubscriptions:
         return not self._images
 
     def reliable(self, kind: Any, topic: str, qos: Any = _DEPTH) -> Any:
-        """Subscribe to a topic whose publishers are known to be reliable."""
+        """Subscribe to a topic with reliable publishers."""
         name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
         def receive(raw: Any) -> None:
             self._sink(resolved, name, bytes(raw))
@@ -55,7 +55,7 @@ class RawSubscriptions:
             self._reliability, _DEPTH, raw=True))
 
     def follow_when_there(self, topic: str) -> None:
-        """Subscribe to a topic as soon as a publisher says of which type it is."""
+        """Subscribe to a topic when its first publisher shows its type."""
         self._untyped.append(self._node.resolve_topic_name(topic))
 
     def follow_images(self, topics: Sequence[str], reader: str) -> None:
@@ -64,7 +64,7 @@ class RawSubscriptions:
 
         A camera that waits for a subscriber must not take the recorder for the predictor.
 
-        :param topics: resolved names, on one of which the images come.
+        :param topics: resolved names of the possible image topics.
         :param reader: full name of the other node.
         """
         self._images, self._reader = topics, reader
