@@ -21,10 +21,9 @@ from moss_perception.evaluation.input_check import InputCheck
 from moss_perception.evaluation.matching import Attempt, executed_grasps, Matcher
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
 from moss_perception.evaluation.records import BagRecord, LIVE
+from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
-
-STATUSES = ('scored', 'stored', 'skipped', 'refused')
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,8 @@ def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
 
 def _lacking(outputs: NodeOutputs) -> str:
     """Return how many published scores are missing, in words; empty if none."""
-    scored = Counter(stamp for stamp, status in outputs.statuses or () if status == 'scored')
+    scored = Counter(stamp for stamp, status in outputs.statuses or ()
+                     if status == FrameStatus.SCORED)
     stamps = [frame.stamp_ns for frame in outputs.scores]
     missing = scored - Counter(stamps)
     if outputs.run.pace == LIVE:
@@ -182,7 +182,7 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
             matcher.see(stamp_ns)
     statuses = Counter(status for _, status in outputs.statuses or ())
     if outputs.statuses is None:
-        statuses['scored'] = len(outputs.scores)
+        statuses[FrameStatus.SCORED.value] = len(outputs.scores)
     frames = max(len(check.stamps), len(inputs.received))
     attempts, not_received = matcher.records(), frames - len(inputs.received)
     return BagRecord(

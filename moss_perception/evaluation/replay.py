@@ -25,6 +25,7 @@ from moss_perception.evaluation.matching import (
 from moss_perception.evaluation.parts import Part
 from moss_perception.evaluation.prefetch import prefetch, Received
 from moss_perception.evaluation.records import BagRecord
+from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
 
@@ -174,7 +175,7 @@ class _Run:
         admitted = self._predictor.admit(frame)
         if not isinstance(admitted, Sample) or not step:
             return None
-        if self._received is not None and self._received[frame.stamp_ns] == 'skipped':
+        if self._received is not None and self._received[frame.stamp_ns] == FrameStatus.SKIPPED:
             self._predictor.drop(admitted)
             return None
         self._watch(frame.stamp_ns, frame.frame_id)
@@ -225,8 +226,7 @@ class _Run:
         counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
-            fates={'scored': counters.scored, 'stored': counters.stored,
-                   'skipped': counters.skipped, 'refused': sum(counters.refused.values())},
+            fates=counters.by_status(),
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,

@@ -21,6 +21,10 @@ class FrameStatus(str, Enum):
     """The frame cannot be used; see :class:`moss_perception.core.errors.FrameError`."""
 
 
+STATUSES = tuple(status.value for status in FrameStatus)
+"""The values of :class:`FrameStatus`, in their order."""
+
+
 class SkipReason(str, Enum):
     """Why a frame was skipped."""
 
@@ -97,6 +101,11 @@ class Counters:
     missing: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     resets: Counter[str] = field(default_factory=Counter)
+
+    def by_status(self) -> dict[str, int]:
+        """Return how many frames have each value of :class:`FrameStatus`."""
+        counts = (self.scored, self.stored, self.skipped, sum(self.refused.values()))
+        return dict(zip(STATUSES, counts, strict=True))
 
     def copy(self) -> 'Counters':
         """Return the counts as they are now."""

@@ -18,6 +18,7 @@ from moss_perception.evaluation.metrics import auroc
 from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.recorded import read_timing
 from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.runtime.frame_status import STATUSES
 import numpy as np
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
@@ -95,7 +96,7 @@ def count_frames(outputs: NodeOutputs, source: Source) -> dict[str, int | None]:
     values = {name: outputs.newest.get(name) for name in ('dropped', 'missing')}
     return {
         'in_recording': source.frames, 'in': len(statuses),
-        **{kind: kinds[kind] for kind in ('scored', 'stored', 'skipped', 'refused')},
+        **{kind: kinds[kind] for kind in STATUSES},
         **{name: None if value is None else int(value) for name, value in values.items()}}
 
 

@@ -10,6 +10,7 @@ from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.recorder.observer import Observer
+from moss_perception.runtime.frame_status import FrameStatus
 from tqdm import tqdm
 
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
@@ -62,7 +63,8 @@ class Progress:
         self._bar.close()
 
     def _show_attempt(self) -> None:
-        for record in match(self._observer.outputs, [self._waiting.pop(0)]).records():
+        for record in match(self._observer.outputs, [self._waiting.pop(0)],
+                            self._source.candidate_stamps).records():
             if not self._shown:
                 self.write(HEADER)
             self._shown += 1
@@ -90,7 +92,7 @@ def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
     if dropped != '0':
         counts += f'; {dropped} dropped, too fast for this machine: lower --rate'
     refusal = values.get('last_refusal')
-    if refusal and set(kinds) == {'refused'}:
+    if refusal and set(kinds) == {FrameStatus.REFUSED.value}:
         return f'{source.shown}: all {len(kinds)} frames were refused, the last: {refusal}'
     if refusal:
         counts += f'; the last refusal: {refusal}'

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
+from moss_perception.runtime.frame_status import FrameStatus
 import numpy as np
 
 
@@ -54,8 +55,8 @@ def costs(bags: Sequence[BagRecord]) -> dict[str, float]:
             told = [bag.told[name] for bag in bags if np.isfinite(bag.told.get(name, np.nan))]
             found[name] = (float(np.percentile(times, share)) if len(times)
                            else max(told, default=float('nan')))
-    samples = sum(bag.fates.get('scored', 0) + bag.fates.get('stored', 0) + bag.missing
-                  for bag in bags)
+    of_samples = FrameStatus.SCORED.value, FrameStatus.STORED.value
+    samples = sum(sum(bag.fates.get(one, 0) for one in of_samples) + bag.missing for bag in bags)
     found['missing_share'] = (sum(bag.missing for bag in bags) / samples if samples
                               else float('nan'))
     length = sum(bag.duration_s for bag in bags)

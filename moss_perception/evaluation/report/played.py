@@ -8,9 +8,8 @@ from moss_perception.evaluation.intervals import wilson
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.pooling import name_of
+from moss_perception.runtime.frame_status import STATUSES
 import numpy as np
-
-_FATES = ('scored', 'stored', 'skipped', 'refused')
 
 
 def values(bags: Sequence[BagRecord]) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def closed_loop(bags: Sequence[BagRecord]) -> dict[str, Any]:
 def recordings(bags: Sequence[BagRecord]) -> dict[str, Any]:
     """Return the template's values: frames by status and latency of each recording."""
     return {'rows': [{
-        'bag': bag, 'domain': name_of(bag), 'fates': [bag.fates.get(name, 0) for name in _FATES],
+        'bag': bag, 'domain': name_of(bag), 'fates': [bag.fates.get(name, 0) for name in STATUSES],
         'resets': ', '.join(f'{count} {name.replace("_", " ")}'
                             for name, count in sorted(bag.resets.items())) or '0',
         'costs': costs([bag]),
