@@ -104,9 +104,10 @@ def test_no_network(machine):
 @pytest.mark.parametrize(('words', 'lists'), [
     (['demo'], [{'demo.txt', 'bare.txt'}]),
     (['demo', '--torch-index', 'file:///wheels'], [{'demo.txt', 'bare.txt'}]),
-    (['test'], [{'demo.txt', 'torch.txt', 'test.txt', 'bare.txt'}, {'hosts.txt'}]),
+    (['test'], [{'demo.txt', 'torch.txt', 'test.txt', 'docs.txt', 'bare.txt'}, {'hosts.txt'}]),
     (['test', '--torch-index', 'file:///wheels'], [
-        {'torch.txt'}, {'demo.txt', 'torch.txt', 'test.txt', 'bare.txt'}, {'hosts.txt'}])])
+        {'torch.txt'}, {'demo.txt', 'torch.txt', 'test.txt', 'docs.txt', 'bare.txt'},
+        {'hosts.txt'}])])
 def test_only_the_tests_install_torch(machine, words, lists):
     put(machine, 'python', 'exit 0')
     script = f"""
