@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--timeout', type=float, default=60.0, metavar='S',
                         help='seconds that a transition may take (%(default)g)')
     parser.add_argument('--heard', metavar='TOPIC',
-                        help='first wait until a node subscribes to this topic')
+                        help='also wait until a node subscribes to this topic')
     parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
                         help='arguments for ROS, such as -r __ns:=/arm')
 

@@ -131,17 +131,16 @@ def activate(names: Sequence[str], timeout_s: float, heard: str | None,
 
     :param names: names of the lifecycle nodes.
     :param timeout_s: seconds that each transition may take.
-    :param heard: a topic that must have a subscriber before that, so that a recorder receives
-        what the nodes publish from the start; ``None`` for none.
+    :param heard: a topic that must have a subscriber after that; ``None`` for none.
     :param ros_args: ``--ros-args`` and the arguments for ROS.
     :returns: 0 if all are active, 1 after a known error, 130 if interrupted.
     """
     def work(node: Node) -> None:
         with serving(node) as spin:
-            if heard:
-                wait_for_subscriber(node, spin, heard, timeout_s)
             for name in names:
                 Autostart(node, spin, name, timeout_s).run()
+            if heard:
+                wait_for_subscriber(node, spin, heard, timeout_s)
 
     return run_node('activate', lambda: Node('lifecycle_starter'), work,
                     ['activate', *ros_args], interrupted=130)
