@@ -23,8 +23,6 @@ REMARKS = {
         '~/grasp_scores': (OUT, 'one point for each candidate, then the default grasp point: see '
                                 '[Write a planner](../planner.md)'),
         '~/grasp_score': (OUT, 'score of the default grasp point, for plots; it has no stamp'),
-        '~/grasp_markers': (OUT, 'the scored grasps for RViz and Foxglove, while someone '
-                                 'subscribes'),
         '~/motion_features': (OUT, 'the motion map, encoding `32FC<D>`, while someone subscribes'),
         '~/debug_image': (OUT, 'overlay, rendered while someone subscribes'),
         '~/processed': (OUT, "each image's stamp; `frame_id` is its status: `scored`, `stored`, "

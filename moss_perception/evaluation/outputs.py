@@ -1,7 +1,7 @@
 """The outputs of grasp_predictor, from a recording or received over topics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 import json
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,3 @@ def _scores_topic(recording: Recording, name: str | None) -> str:
             f'no scores on {wanted[0]}: ' if name else 'several topics of scores: ' if there
             else 'no recorded scores: ') + f'expected {expected}')
     return wanted[0]
-
-
-def with_run(outputs: NodeOutputs, **notes: Any) -> NodeOutputs:
-    """Return the outputs with changed notes of their run."""
-    return replace(outputs, run=replace(outputs.run, **notes))
