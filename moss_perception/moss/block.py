@@ -2,18 +2,26 @@
 
 from collections.abc import Iterable
 from typing import Any, cast
-import warnings
 
-from moss_perception.core.errors import ConfigError, NotFiniteWarning, ShapeError
-from moss_perception.moss.kernels import holds_numbers
-from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning
-from moss_perception.moss.similarity import check_window, pad_frames
+from moss_perception.core.errors import ConfigError, ShapeError
+from moss_perception.moss.checks import (
+    check_features,
+    check_orders,
+    check_state,
+    check_times,
+    check_window,
+    choose_lags,
+)
+from moss_perception.moss.displacement import Search
+from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning, NORM
+from moss_perception.moss.readout import elapsed_times, Frame, READOUT, Readout, run_clip
+from moss_perception.moss.similarity import pad_frames
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-# One cache an order, shape (B, L - 1, H, W, P): the last normalised maps, oldest first; or these
-# maps one by one, each (B, H * W, P).
+# One cache an order, shape (B, L - 1, H, W, K): what it keeps of the last frames, oldest first; or
+# these maps one by one, each (B, H * W, K).
 MossState = tuple[Tensor | tuple[Tensor, ...], ...]
 
 
@@ -22,9 +30,9 @@ class MOSS(nn.Module):
     Multi-Order Self-Similarity, to be inserted after any stage of a video backbone.
 
     Order 1 compares the features with their space-time neighbours; order ``n`` compares the
-    encoding of order ``n - 1``. The orders are fused and added to the features through an output
-    layer that starts at zero, so inserting the block changes nothing at first.
-    Source: arXiv 2604.20760.
+    encoding of order ``n - 1``, or how its displacements change. The orders are fused and added
+    to the features through an output layer that starts at zero, so inserting the block changes
+    nothing at first. Source: arXiv 2604.20760.
 
     :param in_channels: channels ``C`` of the host's features.
     :param orders: the orders to fuse, ascending, each at least 1; lower ones are computed anyway.
@@ -37,19 +45,33 @@ class MOSS(nn.Module):
     :param hidden: channels of the encoding of one temporal offset.
     :param learning: how the offsets become one map, see :class:`Learning`.
     :param fusion: ``sum`` or ``concat``.
+    :param readout: what is read of the similarities: a learnt ``encoding``, the ``displacement``
+        of each position, or ``both``.
+    :param lags: compare with frames so many back only, ascending, such as ``(1, 2, 4, 7)``; at
+        most ``L - 1``. ``None``: with all, the frame itself among them for the encoding alone.
+    :param norm: of the encoding: ``None``, ``layer`` or ``group``, see
+        :func:`~moss_perception.moss.learning.make_norm`.
+    :param patch: of displacements, as the following; see
+        :class:`~moss_perception.moss.displacement.Search`.
+    :param similarity: ``cosine`` or, for displacements and lags, ``ssd``.
+    :param refinement: number of Gauss-Newton steps.
+    :param borders: keep the borders of what moves.
     :raises ConfigError: if a value is not allowed.
     """
 
     def __init__(self, in_channels: int, orders: tuple[int, ...] = (1, 2, 3),
                  window: tuple[int, int, int] = (5, 9, 9), causal: bool = True, *,
                  channels: int = 64, projection: int = 64, rank: int | None = None,
-                 hidden: int = 32, learning: str = 'conv', fusion: str = 'sum'):
+                 hidden: int = 32, learning: str = 'conv', fusion: str = 'sum',
+                 readout: str = 'encoding', lags: tuple[int, ...] | None = None,
+                 norm: str | None = None, patch: int = 7, similarity: str = 'cosine',
+                 refinement: int = 0, borders: bool = False):
         super().__init__()
-        self.orders = _check_orders(orders)
-        if learning not in LEARNING:
-            raise ConfigError(f'learning={learning!r} is not allowed: expected one of {LEARNING}')
-        if fusion not in FUSION:
-            raise ConfigError(f'fusion={fusion!r} is not allowed: expected one of {FUSION}')
+        self.orders = check_orders(orders)
+        for name, choice, choices in (('learning', learning, LEARNING), ('fusion', fusion, FUSION),
+                                      ('readout', readout, READOUT), ('norm', norm, NORM)):
+            if choice not in choices:
+                raise ConfigError(f'{name}={choice!r} is not allowed: expected one of {choices}')
         # One projected channel, centred, would be nothing.
         for name, size, least in (('in_channels', in_channels, 1), ('channels', channels, 1),
                                   ('projection', projection, 2), ('hidden', hidden, 1)):
@@ -61,14 +83,26 @@ class MOSS(nn.Module):
         self.window = check_window(window, causal)
         self.causal = causal
         self.channels = channels
-        self.compared = rank or projection
         self.fusion = fusion
-        depth = range(self.orders[-1])
-        self.extraction = nn.ModuleList(
-            Extraction(channels if n else in_channels, projection, rank, hidden, self.window)
-            for n in depth)
+        self.readout = readout
+        search = Search(*self.window[1:], patch, similarity, refinement, borders)
+        # All similarities of the window, in whole clips, or those at some lags, frame by frame.
+        self.lags = None
+        if readout != 'encoding' or lags is not None:
+            self.lags = choose_lags(lags, self.window[0], causal)
+        elif similarity != 'cosine':
+            raise ConfigError(f'similarity={similarity!r} needs a readout of displacements, or '
+                              'lags: expected cosine')
+        sizes, stages = [in_channels] + [channels] * (self.orders[-1] - 1), []
+        for order, size in enumerate(sizes, start=1):
+            stages.append(
+                Extraction(size, projection, rank, hidden, self.window, norm)
+                if self.lags is None else
+                Readout(order, readout, size, projection, rank, hidden, self.lags, search, norm))
+        self.extraction = nn.ModuleList(stages)
         self.learning = nn.ModuleList(
-            Learning(self.window[0], hidden, channels, learning) for _ in depth)
+            Learning(len(self.lags.places) if self.lags else self.window[0], hidden, channels,
+                     learning) for _ in sizes)
         self.out = nn.Linear(self.motion_channels, in_channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
@@ -81,32 +115,43 @@ class MOSS(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Number of frames that an output depends on."""
-        return self.orders[-1] * (self.window[0] - 1) + 1
+        return self.orders[-1] * self._reach * (1 if self.causal else 2) + 1
 
     @property
     def delay(self) -> int:
         """How many frames after its own an output depends on: 0 if causal."""
-        return 0 if self.causal else self.orders[-1] * (self.window[0] // 2)
+        return 0 if self.causal else self.orders[-1] * self._reach
 
-    def forward(self, features: Tensor) -> Tensor:
+    @property
+    def _reach(self) -> int:
+        """How many frames one order looks back, and ahead if centred."""
+        if self.lags is not None:
+            return self.lags.frames[-1]
+        return self.window[0] - 1 if self.causal else self.window[0] // 2
+
+    def forward(self, features: Tensor, times: Tensor | None = None) -> Tensor:
         """
         Add what the orders see to the features of a clip.
 
         :param features: float tensor, shape ``(B, T, C, H, W)``.
+        :param times: of the frames, seconds, shape ``(B, T)``: displacements become velocities,
+            in cells a second; else they are what moved in a lag, in cells.
         :returns: the same shape.
-        :raises ShapeError: if the features do not fit.
+        :raises ShapeError: if features or times do not fit.
+        :raises ConfigError: if the times do not increase, or nothing is read that they concern.
         """
-        motion = self.motion(features)
+        motion = self.motion(features, times=times)
         return features + self.out(motion.movedim(2, -1)).movedim(-1, 2)
 
-    def motion(self, features: Tensor, used: int | None = None,
-               last: int | None = None) -> Tensor:
+    def motion(self, features: Tensor, used: int | None = None, last: int | None = None,
+               times: Tensor | None = None) -> Tensor:
         """
         Fuse the orders of a clip, before the output layer.
 
         :param features: float tensor, shape ``(B, T, C, H, W)``.
         :param used: compute orders up to this one only; the others count as 0.
         :param last: compute what the last so many frames need, and return these.
+        :param times: see :meth:`forward`.
         :returns: float tensor, shape ``(B, T, D, H, W)``, ``D`` = :attr:`motion_channels`; ``T``
             is ``last`` where that is given and smaller.
         :raises ShapeError: if the features do not fit.
@@ -118,6 +163,13 @@ class MOSS(nn.Module):
         if last is not None and last < 1:
             raise ConfigError(f'last={last} is not allowed: expected 1 or more frames')
         wanted = min(last or frames, frames)
+        if not frames:
+            return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:])
+        if self.lags is not None:
+            found = self._clip(features, stages, wanted, times)
+            return self.fuse([torch.stack([frame.features for frame in order], 1).movedim(-1, 2)
+                              for order in found])
+        self._check_times(times, (batch, frames))
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
             reach = wanted + (len(stages) - n) * (self.window[0] - 1)
@@ -128,6 +180,35 @@ class MOSS(nn.Module):
             current = learning(encoded.flatten(0, 1)).unflatten(0, (batch, needed))
             encodings.append(current[:, -wanted:].movedim(-1, 2))
         return self.fuse(encodings)
+
+    def displacements(self, features: Tensor, times: Tensor | None = None) -> list[Tensor]:
+        """
+        Return what a clip's displacements are, before anything learnt reads them.
+
+        :param features: float tensor, shape ``(B, T, C, H, W)``, of one frame or more.
+        :param times: see :meth:`forward`.
+        :returns: for each order, shape ``(B, T, L', 4, H, W)``, of ``L'`` lags: right, down,
+            similarity and curvature; of order 2 and above, the change of the first two.
+        :raises ConfigError: if the block reads no displacements.
+        """
+        if self.readout == 'encoding':
+            raise ConfigError("readout='encoding' finds no displacements: expected "
+                              "readout='displacement' or 'both'")
+        self._check_features(features, '(B, T, {}, H, W)')
+        found = self._clip(features, self._stages(None, ''), features.shape[1], times)
+        return [torch.stack([frame.values for frame in order if frame.values is not None],
+                            1).permute(0, 1, 4, 5, 2, 3) for order in found]
+
+    def _clip(self, features: Tensor, stages: list, wanted: int,
+              times: Tensor | None) -> list[list[Frame]]:
+        """Run orders at the lags over a clip; return the last frames that are wanted of each."""
+        self._check_times(times, features.shape[:2])
+        elapsed = None if times is None else [
+            elapsed_times(times, [t - lag for lag in self.lags.frames], t)
+            for t in range(features.shape[1])]
+        frames = [Frame(frame) for frame in features.movedim(2, -1).unbind(1)]
+        return run_clip(frames, stages, wanted, self._reach if self.causal else len(frames),
+                        elapsed)
 
     def initial_state(self, batch: int, height: int, width: int, *,
                       apart: bool = False) -> MossState:
@@ -152,21 +233,29 @@ class MOSS(nn.Module):
         length, zeros = self.window[0] - 1, self.out.weight.new_zeros
         if apart:
             # A tensor of its own for each: an exporter takes one that is given twice for one.
-            return tuple(tuple(zeros(batch, height * width, self.compared) for _ in range(length))
-                         for _ in self.extraction)
-        return tuple(zeros(batch, length, height, width, self.compared) for _ in self.extraction)
+            return tuple(tuple(zeros(batch, height * width, kept) for _ in range(length))
+                         for kept in self._kept)
+        return tuple(zeros(batch, length, height, width, kept) for kept in self._kept)
 
-    def step(self, x: Tensor, state: MossState) -> tuple[Tensor, MossState]:
+    @property
+    def _kept(self) -> list[int]:
+        """Channels of the maps that each order keeps."""
+        return [stage.kept for stage in cast(Iterable[Extraction | Readout], self.extraction)]
+
+    def step(self, x: Tensor, state: MossState,
+             times: Tensor | None = None) -> tuple[Tensor, MossState]:
         """
         Take one frame of a stream; equals :meth:`forward` on the whole clip at that frame.
 
         :param x: float tensor, shape ``(B, C, H, W)``.
         :param state: from :meth:`initial_state` or the step before; not changed.
+        :param times: of the last ``L`` frames, this one last, seconds, shape ``(B, L)``; NaN for
+            those before the first. See :meth:`forward`.
         :returns: the features with what the orders see added, same shape; and the new state, its
             maps together or apart as they were given.
         :raises ShapeError: if frame and state do not fit.
         """
-        encodings, state = self.encode_step(x, state)
+        encodings, state = self.encode_step(x, state, times=times)
         motion = self.fuse(encodings)
         if torch.onnx.is_in_onnx_export() and self.learning[0].convolves:
             # What comes from convolutions and goes into a sum is best left in their layout.
@@ -174,26 +263,35 @@ class MOSS(nn.Module):
             return x + F.conv2d(motion, weight, self.out.bias), state
         return x + self.out(motion.movedim(1, -1)).movedim(-1, 1), state
 
-    def encode_step(self, x: Tensor, state: MossState,
-                    computed: int | None = None) -> tuple[list[Tensor], MossState]:
+    def encode_step(self, x: Tensor, state: MossState, computed: int | None = None,
+                    times: Tensor | None = None) -> tuple[list[Tensor], MossState]:
         """
         Encode the orders of one frame of a stream, before they are fused.
 
         :param x: float tensor, shape ``(B, C, H, W)``.
         :param state: from :meth:`initial_state` or the step before; not changed.
         :param computed: run orders up to this one only; the state of the others becomes zero.
+        :param times: see :meth:`step`.
         :returns: one map an order that was run, shape ``(B, D', H, W)``; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
         self._check_features(x, '(B, {}, H, W)')
-        self._check_state(x, state)
-        current, encodings, caches = x.movedim(1, -1), [], []
-        for cache, (extraction, learning) in zip(state, self._stages(computed, 'computed'),
-                                                   strict=False):
-            encoded, cache = extraction.step(extraction.maps(current), cache)
+        check_state(state, x, self.window[0] - 1, self._kept)
+        self._check_times(times, (x.shape[0], self.window[0]))
+        elapsed = None if times is None else elapsed_times(times, self.lags.places)
+        frame, encodings, caches = Frame(x.movedim(1, -1)), [], []
+        for cache, (stage, learning) in zip(state, self._stages(computed, 'computed'),
+                                            strict=False):
+            if isinstance(stage, Readout):
+                kept = stage.keep(frame)
+                keys, cache = stage.window(kept, cache)
+                encoded, *found = stage(kept, keys, frame, elapsed)
+            else:
+                encoded, cache = stage.step(stage.maps(frame.features), cache)
+                found = ()
             caches.append(cache)
-            current = learning(encoded)
-            encodings.append(current.movedim(-1, 1))
+            frame = Frame(learning(encoded), *found)
+            encodings.append(frame.features.movedim(-1, 1))
         caches += [torch.zeros_like(cache) if isinstance(cache, Tensor)
                    else tuple(map(torch.zeros_like, cache)) for cache in state[len(caches):]]
         return encodings, tuple(caches)
@@ -211,77 +309,20 @@ class MOSS(nn.Module):
         there += [torch.zeros_like(encodings[0])] * (len(self.orders) - len(there))
         return torch.cat(there, dim=-3)
 
-    def _stages(self, highest: int | None, name: str) -> list[tuple[Extraction, Learning]]:
+    def _stages(self, highest: int | None, name: str) -> list[tuple[Any, Learning]]:
         if highest is not None and not 1 <= highest <= self.orders[-1]:
             raise ConfigError(f'{name}={highest} is not allowed: expected an order of the block, '
                               f'1 to {self.orders[-1]}')
-        stages = zip(cast(Iterable[Extraction], self.extraction),
-                     cast(Iterable[Learning], self.learning), strict=True)
+        stages = zip(self.extraction, cast(Iterable[Learning], self.learning), strict=True)
         return list(stages)[:highest]
 
+    def _check_times(self, times: Tensor | None, shape: tuple[int, ...]) -> None:
+        if times is not None and self.readout == 'encoding':
+            raise ConfigError("readout='encoding' does not use times: expected "
+                              "readout='displacement' or 'both'")
+        if times is not None:
+            check_times(times, shape)
+
     def _check_features(self, features: Tensor, expected: str) -> None:
-        axes = expected.count(',') + 1
-        if features.dim() != axes or features.shape[-3] != self.in_channels:
-            raise ShapeError(f'expected features {expected.format(self.in_channels)}, '
-                             f'got {tuple(features.shape)}')
-        if torch.compiler.is_compiling():
-            return
-        _check_kind('features', features, 'the block', self.out.weight)
-        # A sum is far cheaper than a look at each number, and not finite if one of them is not.
-        wide = torch.promote_types(features.dtype, torch.float32)
-        if holds_numbers(features) and not features.detach().sum(dtype=wide).isfinite():
-            warnings.warn(f'features {tuple(features.shape)} hold NaN or infinity: so does what '
-                          'depends on them', NotFiniteWarning, stacklevel=3)
-
-    def _check_state(self, x: Tensor, state: MossState) -> None:
-        expected = (x.shape[0], self.window[0] - 1, *x.shape[2:], self.compared)
-        one = (x.shape[0], x.shape[2] * x.shape[3], self.compared)
-        count = len(self.extraction)
-        if not isinstance(state, (tuple, list)):
-            raise ShapeError(f'expected a state of {count} tensors {expected}, '
-                             f'such as initial_state() gives, got {type(state).__name__}')
-        found = [_shape_of(cache) for cache in state]
-        if len(found) != count or any(
-                shape not in (expected, [one] * (self.window[0] - 1)) for shape in found):
-            raise ShapeError(f'expected a state of {count} tensors {expected}, or of as many '
-                             f'sequences of {self.window[0] - 1} tensors {one}, got {found}')
-        if not torch.compiler.is_compiling():
-            for cache in state:
-                for tensor in [cache] if isinstance(cache, Tensor) else cache:
-                    _check_kind('state', tensor, 'features', x)
-
-
-def _shape_of(cache: Any) -> Any:
-    """Describe a cache: its shape, a list of shapes, or the type's name where it is neither."""
-    if isinstance(cache, Tensor):
-        return tuple(cache.shape)
-    if isinstance(cache, (tuple, list)):
-        return [_shape_of(one) for one in cache]
-    return type(cache).__name__
-
-
-def _check_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        found = tuple(orders)
-        if found and found[0] >= 1 and all(
-                a < b for a, b in zip(found, found[1:], strict=False)) and all(
-                isinstance(n, int) and not isinstance(n, bool) for n in found):
-            return found
-    except TypeError:
-        pass
-    raise ConfigError('orders must be whole numbers that ascend from 1 or more, such as '
-                      f'(1, 2, 3), got {orders!r}')
-
-
-def autocasts(device: torch.device) -> bool:
-    """Tell whether autocast is on for a device; those that have none may not even be asked."""
-    return (torch.amp.is_autocast_available(device.type)
-            and torch.is_autocast_enabled(device.type))
-
-
-def _check_kind(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
-    if tensor.device == like.device and autocasts(tensor.device):
-        return
-    if (tensor.device, tensor.dtype) != (like.device, like.dtype):
-        raise ShapeError(f'{name} and {other} must be of one device and dtype: expected '
-                         f'{like.dtype} on {like.device}, got {tensor.dtype} on {tensor.device}')
+        check_features(features, expected.format(self.in_channels), self.in_channels,
+                       self.out.weight)

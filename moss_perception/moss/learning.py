@@ -9,15 +9,16 @@ import torch.nn.functional as F
 
 LEARNING = ('conv', 'shared', 'depthwise', 'mlp')
 FUSION = ('sum', 'concat')
+NORM = (None, 'layer', 'group')
 
 # Mean square, in units of the LayerNorm's, below which a position counts as blank: dividing by
 # a vanishing contrast would blow rounding up until steps and clip differ.
 _CONTRAST_FLOOR = 1e-3
 
 
-class Extraction(nn.Module):
+class Projection(nn.Module):
     """
-    From a feature map to the encoding of its similarity with each temporal offset.
+    From features to maps that are compared.
 
     Features are centred over the channels (LayerNorm) and over the frame before they are
     compared: after a ReLU all cosines are near 1 otherwise, and the maps show nothing. Neither
@@ -27,14 +28,10 @@ class Extraction(nn.Module):
     :param in_channels: channels of the features.
     :param projection: channels they are projected to.
     :param rank: channels that are compared, ``None`` for all of them.
-    :param hidden: channels ``D'`` of the encoding of one offset.
-    :param window: ``(L, U, V)``.
     """
 
-    def __init__(self, in_channels: int, projection: int, rank: int | None, hidden: int,
-                 window: tuple[int, int, int]):
+    def __init__(self, in_channels: int, projection: int, rank: int | None):
         super().__init__()
-        self.window = window
         self.norm = nn.LayerNorm(in_channels, elementwise_affine=False)
         self.project = nn.Linear(in_channels, projection, bias=False)
         self.compress = nn.Identity()
@@ -42,8 +39,6 @@ class Extraction(nn.Module):
             self.compress = nn.Linear(projection, rank, bias=False)
             # Orthonormal rows scaled so that the mean of a product stays what it was.
             nn.init.orthogonal_(self.compress.weight, gain=(projection / rank) ** 0.5)
-        self.contrast = nn.Parameter(torch.tensor(5.0))
-        self.encode = nn.Linear(window[1] * window[2], hidden)
 
     def maps(self, features: Tensor) -> Tensor:
         """Turn ``(…, H, W, C)`` into vectors of length sqrt(P), shorter if blank."""
@@ -53,6 +48,28 @@ class Extraction(nn.Module):
         centred = positions - positions.new_full((1, count), 1 / max(count, 1)) @ positions
         maps = self.compress(F.layer_norm(centred, centred.shape[-1:], eps=_CONTRAST_FLOOR))
         return maps.unflatten(-2, features.shape[-3:-1])
+
+
+class Extraction(Projection):
+    """
+    From a feature map to the encoding of its similarity with each temporal offset.
+
+    :param in_channels: channels of the features.
+    :param projection: channels they are projected to.
+    :param rank: channels that are compared, ``None`` for all of them.
+    :param hidden: channels ``D'`` of the encoding of one offset.
+    :param window: ``(L, U, V)``.
+    :param norm: of the encoding, see :func:`make_norm`.
+    """
+
+    def __init__(self, in_channels: int, projection: int, rank: int | None, hidden: int,
+                 window: tuple[int, int, int], norm: str | None = None):
+        super().__init__(in_channels, projection, rank)
+        self.window = window
+        self.kept = rank or projection
+        self.contrast = nn.Parameter(torch.tensor(5.0))
+        self.encode = nn.Linear(window[1] * window[2], hidden)
+        self.encoded = make_norm(norm, hidden)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """
@@ -78,8 +95,34 @@ class Extraction(nn.Module):
 
     def _encode(self, products: Tensor) -> Tensor:
         # The lengths are taken out here, where there is least to multiply.
-        scale = self.contrast / self.project.out_features
-        return _linear_relu(products, self.encode.weight * scale, self.encode.bias)
+        weight = self.encode.weight * (self.contrast / self.project.out_features)
+        if isinstance(self.encoded, nn.Identity):
+            return _linear_relu(products, weight, self.encode.bias)
+        return F.relu(self.encoded(F.linear(products, weight, self.encode.bias)))
+
+
+class FrameGroupNorm(nn.GroupNorm):
+    """A group norm of each frame and offset by itself: nothing is averaged over time."""
+
+    def forward(self, encodings: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Normalise ``(…, H, W, L, D')`` over the positions and the channels of a group."""
+        each = encodings.movedim((-2, -1), (-4, -3))
+        return super().forward(each.flatten(0, -4)).view_as(each).movedim((-4, -3), (-2, -1))
+
+
+def make_norm(kind: str | None, channels: int) -> nn.Module:
+    """
+    Make the normalisation that stands before the ReLU of an encoding.
+
+    :param kind: one of :data:`NORM`: ``None``; ``layer``, over the channels of each position; or
+        ``group``, over the positions of a frame and a quarter of the channels.
+    :param channels: ``D'``.
+    """
+    if kind == 'layer':
+        return nn.LayerNorm(channels)
+    if kind == 'group':
+        return FrameGroupNorm(4 if channels % 4 == 0 else 1, channels)
+    return nn.Identity()
 
 
 class Learning(nn.Module):

@@ -3,7 +3,8 @@
 from typing import Any
 
 from moss_perception.core.errors import ConfigError, MossError, ShapeError
-from moss_perception.moss.block import autocasts, MOSS, MossState
+from moss_perception.moss.block import MOSS, MossState
+from moss_perception.moss.checks import autocasts
 from moss_perception.moss.layouts import find_layout
 import torch
 from torch import Tensor

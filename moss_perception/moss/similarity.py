@@ -1,33 +1,10 @@
 """Space-time self-similarity: how alike each position is to its neighbours in space and time."""
 
-import operator
-
-from moss_perception.core.errors import ConfigError, ShapeError
+from moss_perception.core.errors import ShapeError
+from moss_perception.moss.checks import check_window
 from moss_perception.moss.kernels import window_products
 from torch import Tensor
 import torch.nn.functional as F
-
-
-def check_window(window: tuple[int, int, int], causal: bool) -> tuple[int, int, int]:
-    """
-    Check a similarity window.
-
-    :param window: ``(L, U, V)``: temporal, vertical and horizontal size.
-    :param causal: ``L`` may be even only for a causal window.
-    :returns: the window, as a tuple of ints.
-    :raises ConfigError: if a size is below 1, or even where it has to be centred.
-    """
-    try:
-        length, height, width = (operator.index(size) for size in window)
-    except (TypeError, ValueError):
-        length = height = width = 0
-    if length < 1 or height < 1 or width < 1:
-        raise ConfigError(f'window must be three whole numbers (L, U, V) above 0, got {window!r}')
-    if height % 2 == 0 or width % 2 == 0:
-        raise ConfigError(f'window (L, U, V) needs odd U and V to be centred, got {window!r}')
-    if not causal and length % 2 == 0:
-        raise ConfigError(f'a centred window (L, U, V) needs an odd L, got {window!r}')
-    return length, height, width
 
 
 def correlate(query: Tensor, keys: Tensor, height: int, width: int) -> Tensor:
