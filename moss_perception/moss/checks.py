@@ -173,7 +173,7 @@ def check_state(state: Any, x: Tensor, length: int, kept: list[int]) -> None:
     together = [(batch, length, rows, columns, channels) for channels in kept]
     single = [(batch, rows * columns, channels) for channels in kept]
     # Of one shape in most blocks: then it is said once.
-    expected, one = (', '.join(map(str, dict.fromkeys(shapes))) for shapes in (together, single))
+    expected, one = (', '.join(dict.fromkeys(map(str, shapes))) for shapes in (together, single))
     if not isinstance(state, (tuple, list)):
         raise ShapeError(f'expected a state of {len(kept)} tensors {expected}, '
                          f'such as initial_state() gives, got {type(state).__name__}')

@@ -105,7 +105,7 @@ def displacements(query: Tensor, keys: Tensor, search: Search) -> Tensor:
              else nullcontext())
     with whole:
         query, keys = query.to(wide), keys.to(wide)
-        found = _read_peaks(_similarities(query, keys, search), search)
+        found = _read_peaks(*_similarities(query, keys, search), search)
         if search.refinement or search.borders:
             found = _improve(query, keys, found, search)
     return torch.cat([-found[..., :2], found[..., 2:]], -1)
@@ -150,8 +150,13 @@ def _line_sum(x: Tensor, side: int, axis: int) -> Tensor:
         length *= 2
 
 
-def _similarities(query: Tensor, keys: Tensor, search: Search) -> Tensor:
-    """Compare patches: shape ``(B, H, W, L, U * V)``, 1 for equal ones, 0 for a blank."""
+def _similarities(query: Tensor, keys: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+    """
+    Compare patches.
+
+    :returns: shape ``(B, H, W, L, U * V)``, and what to divide it by, ``(B, H, W, 1, 1)``, for 1
+        where patches are equal and 0 where one is blank.
+    """
     if search.similarity == 'ssd':
         # -|q - k|^2 = 2 q k - |k|^2 - |q|^2, of which the last is the same in the whole window.
         energy = query.square().sum(-1, keepdim=True)
@@ -161,10 +166,10 @@ def _similarities(query: Tensor, keys: Tensor, search: Search) -> Tensor:
     else:
         size = box_sum(torch.ones_like(query[..., :1]), search.patch, (1, 2))
     products = window_products(query[:, None], keys, search.height, search.width)[:, 0]
-    return box_sum(products, search.patch, (1, 2)) / size[..., None]
+    return box_sum(products, search.patch, (1, 2)), size[..., None]
 
 
-def _read_peaks(similar: Tensor, search: Search) -> Tensor:
+def _read_peaks(similar: Tensor, size: Tensor, search: Search) -> Tensor:
     """Read offset, height and curvature of each maximum: shape ``(B, H, W, L, 4)``."""
     height, width = search.height, search.width
     like = {'device': similar.device, 'dtype': similar.dtype}
@@ -172,13 +177,15 @@ def _read_peaks(similar: Tensor, search: Search) -> Tensor:
     right = torch.arange(width, **like) - width // 2
     distance = (down.square() + right.square()).flatten()
     corner = max((height // 2) ** 2 + (width // 2) ** 2, 1)
-    best = (similar.detach() - distance * (_NEAREST / corner)).argmax(-1, keepdim=True)
+    with torch.no_grad():
+        best = torch.addcmul(similar, size, distance * (-_NEAREST / corner)).argmax(-1, True)
     row, column = best // width, best % width
     inner_x = (column > 0) & (column < width - 1)
     inner_y = (row > 0) & (row < height - 1)
     step_x, step_y = inner_x.to(best.dtype), inner_y.to(best.dtype) * width
     around = torch.cat([best, best - step_x, best + step_x, best - step_y, best + step_y], -1)
-    peak, left, after, above, below = similar.gather(-1, around).unbind(-1)
+    # The division comes where there is least to divide.
+    peak, left, after, above, below = (similar.gather(-1, around) / size).unbind(-1)
     bend_x, more_x = _parabola(left, peak, after)
     bend_y, more_y = _parabola(above, peak, below)
     x = (column - width // 2)[..., 0].to(similar.dtype) + more_x
@@ -243,20 +250,15 @@ def _gauss_newton(maps: Tensor, others: Tensor, offset: Tensor, slope_x: Tensor,
 
 
 def _keep_borders(maps: Tensor, others: Tensor, found: Tensor, reach: int) -> Tensor:
-    """Take the displacement of the neighbour that explains 3 x 3 positions best, or one's own."""
+    """Take the displacement of a neighbour, to the four corners, that explains 3 x 3 better."""
+    padded = F.pad(found.movedim(-1, 1), (reach,) * 4, mode='replicate').movedim(1, -1)
     rows, columns = found.shape[1:3]
-    like = {'device': found.device}
-    row, column = torch.arange(rows, **like), torch.arange(columns, **like)
-    chosen, least = found, None
     # A tie is the position's own, which comes first.
-    for down, right in [(0, 0)] + [(y, x) for y in (-reach, 0, reach) for x in (-reach, 0, reach)
-                                   if (y, x) != (0, 0)]:
-        there = found[:, (row + down).clamp(0, rows - 1)]
-        there = there[:, :, (column + right).clamp(0, columns - 1)]
-        with torch.no_grad():
-            cost = (sample(others, there[..., :2]) - maps).square().sum(1)
-            cost = box_sum(cost, min(3, 2 * reach + 1), (1, 2))[..., None]
-            better = None if least is None else cost < least
-            least = cost if better is None else torch.where(better, cost, least)
-        chosen = there if better is None else torch.where(better, there, chosen)
-    return chosen
+    there = torch.stack([found] + [padded[:, y:y + rows, x:x + columns]
+                                   for y in (0, 2 * reach) for x in (0, 2 * reach)])
+    with torch.no_grad():
+        count = len(there)
+        cost = sample(others.repeat(count, 1, 1, 1), there[..., :2].flatten(0, 1))
+        cost = (cost.unflatten(0, (count, -1)) - maps).square().sum(2)
+        best = box_sum(cost, min(3, 2 * reach + 1), (2, 3)).argmin(0)
+    return there.gather(0, best[None, ..., None].expand(1, *found.shape))[0]

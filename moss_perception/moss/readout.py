@@ -13,9 +13,9 @@ import torch.nn.functional as F
 
 READOUT = ('encoding', 'displacement', 'both')
 
-# A frame scaled to energy 1 keeps its blankness: below this share of the energy it had before it
-# was centred, its contrast is rounding.
-_CONTRAST_FLOOR = 1e-3
+# Contrast of a frame, as a share of its size before it was centred, below which it counts as
+# blank: dividing by what rounding leaves of it would make motion of nothing.
+_CONTRAST_FLOOR = 1e-2
 
 
 class Frame(NamedTuple):

@@ -116,7 +116,7 @@ def test_frames_before_the_first_give_zeros(randomise):
 
 
 @pytest.mark.parametrize('similarity, refinement, borders, most', [
-    ('ssd', 0, False, 0.1), ('ssd', 2, False, 0.02), ('ssd', 2, True, 0.02),
+    ('ssd', 0, False, 0.1), ('ssd', 2, False, 0.03), ('ssd', 2, True, 0.03),
     ('cosine', 0, False, 0.1)])
 @pytest.mark.parametrize('right, down', [(0.0, 0.0), (1.3, -2.4), (-3.5, 0.7), (2.0, 3.0)])
 def test_motion_is_found_to_fractions_of_a_cell(similarity, refinement, borders, most, right,
