@@ -55,7 +55,7 @@ class MOSS(nn.Module):
         :class:`~moss_perception.moss.displacement.Search`.
     :param similarity: ``cosine`` or, for displacements and lags, ``ssd``.
     :param refinement: number of Gauss-Newton steps.
-    :param borders: keep the borders of what moves.
+    :param borders: number of passes that keep the borders of what moves.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -65,7 +65,7 @@ class MOSS(nn.Module):
                  hidden: int = 32, learning: str = 'conv', fusion: str = 'sum',
                  readout: str = 'encoding', lags: tuple[int, ...] | None = None,
                  norm: str | None = None, patch: int = 7, similarity: str = 'cosine',
-                 refinement: int = 0, borders: bool = False):
+                 refinement: int = 0, borders: int = 0):
         super().__init__()
         self.orders = check_orders(orders)
         for name, choice, choices in (('learning', learning, LEARNING), ('fusion', fusion, FUSION),

@@ -41,8 +41,9 @@ class Search:
     :ivar patch: side of the square that similarities are summed over, odd.
     :ivar similarity: ``cosine`` (of each position's features) or ``ssd`` (squared distance).
     :ivar refinement: number of Gauss-Newton steps.
-    :ivar borders: let each position take the displacement of the neighbour half a patch away that
-        explains it best, which keeps the borders of what moves.
+    :ivar borders: so often let each position take the displacement of a neighbour, half a patch
+        away and then half of that, if it explains the position better. This keeps the borders of
+        what moves.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -51,7 +52,7 @@ class Search:
     patch: int = 7
     similarity: str = 'cosine'
     refinement: int = 0
-    borders: bool = False
+    borders: int = 0
 
     def __post_init__(self):
         if not _is_whole(self.patch) or self.patch < 1 or self.patch % 2 == 0:
@@ -60,9 +61,10 @@ class Search:
         if self.similarity not in SIMILARITY:
             raise ConfigError(f'similarity={self.similarity!r} is not allowed: expected one of '
                               f'{SIMILARITY}')
-        if not _is_whole(self.refinement) or self.refinement < 0:
-            raise ConfigError(f'refinement={self.refinement!r} is not allowed: expected a number '
-                              'of steps, 0 or more')
+        for name, count in (('refinement', self.refinement), ('borders', self.borders)):
+            if not _is_whole(count) or count < 0:
+                raise ConfigError(f'{name}={count!r} is not allowed: expected a number of times, '
+                                  '0 or more')
 
     def check_map(self, rows: int, columns: int) -> None:
         """
@@ -213,8 +215,8 @@ def _improve(query: Tensor, keys: Tensor, found: Tensor, search: Search) -> Tens
         offset = torch.where(
             known, _gauss_newton(maps, others, offset, slope_x, slope_y, search.patch), offset)
     found = torch.cat([offset, rest], -1)
-    if search.borders:
-        found = _keep_borders(maps, others, found, search.patch // 2)
+    for n in range(search.borders):
+        found = _keep_borders(maps, others, found, max(search.patch // 2 >> n, 1))
     return found.unflatten(0, (-1, length)).movedim(1, 3)
 
 
@@ -260,5 +262,5 @@ def _keep_borders(maps: Tensor, others: Tensor, found: Tensor, reach: int) -> Te
         count = len(there)
         cost = sample(others.repeat(count, 1, 1, 1), there[..., :2].flatten(0, 1))
         cost = (cost.unflatten(0, (count, -1)) - maps).square().sum(2)
-        best = box_sum(cost, min(3, 2 * reach + 1), (2, 3)).argmin(0)
+        best = box_sum(cost, 3, (2, 3)).argmin(0)
     return there.gather(0, best[None, ..., None].expand(1, *found.shape))[0]

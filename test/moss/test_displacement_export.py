@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 EXACT = {'rtol': 1e-5, 'atol': 1e-5}
 SIZE = (6, 11)
 BOTH = {'readout': 'both', 'lags': (1, 3), 'norm': 'group', 'refinement': 1}
-DISPLACEMENT = {'readout': 'displacement', 'similarity': 'ssd', 'refinement': 2, 'borders': True,
+DISPLACEMENT = {'readout': 'displacement', 'similarity': 'ssd', 'refinement': 2, 'borders': 2,
                 'norm': 'layer'}
 
 
@@ -44,6 +44,8 @@ def clip():
 
 
 def test_an_exported_clip_equals_the_block_for_any_batch(block, clip):
+    # The graph holds each frame by itself.
+    clip = clip[:, :3]
     batch = torch.export.Dim('batch', min=1, max=64)
     exported = torch.export.export(block, (clip,), dynamic_shapes=({0: batch},)).module()
     with torch.no_grad():
@@ -66,7 +68,7 @@ def test_an_exported_step_equals_the_clip_for_any_batch(block, clip):
 
 
 def test_the_graph_is_whole_and_has_the_same_gradient(block, clip):
-    block, clip = block.double(), clip.double()
+    block, clip = block.double(), clip[:, :3].double()
     weights = tuple(block.parameters())
     whole = torch.compile(block, backend='eager', fullgraph=True)(clip)
     torch.testing.assert_close(whole, block(clip))
@@ -84,11 +86,10 @@ def test_shapes_can_be_worked_out_without_numbers():
         assert y.shape == (2, 6, 7, 13) and len(state) == 2
 
 
-@pytest.mark.parametrize('apart', [False, True])
-def test_steps_by_onnx_runtime_equal_the_clip(apart, block, clip, tmp_path):
+def test_steps_by_onnx_runtime_equal_the_clip(block, clip, tmp_path):
     runtime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
-    clip, path = clip[:1], tmp_path / 'step.onnx'
+    clip, path, apart = clip[:1], tmp_path / 'step.onnx', block.readout == 'both'
     state = block.initial_state(1, *SIZE, apart=apart)
     times = torch.arange(10.0)[None] * 0.5
     torch.onnx.export((StepApart if apart else Step)(block).eval(),

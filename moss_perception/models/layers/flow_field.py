@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 F = TypeVar('F', bound='FlowGraspConfig | MossFlowGraspConfig')
 # So that a motion of a few pixels is a number of about 1.
-_UNIT_PIXELS = 4.0
+UNIT_PIXELS = 4.0
 
 
 class FlowField:
@@ -35,7 +35,7 @@ class FlowField:
         :param before: uint8, shape ``(S, S)``, from :func:`grey`; so is ``now``.
         :returns: float32, shape ``(2, S, S)``: right and down, in units of 4 pixels.
         """
-        return self._search.calc(before, now, None).transpose(2, 0, 1) / _UNIT_PIXELS
+        return self._search.calc(before, now, None).transpose(2, 0, 1) / UNIT_PIXELS
 
 
 def grey(image: np.ndarray) -> np.ndarray:
