@@ -4,14 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.moss.checks import (
-    check_features,
-    check_orders,
-    check_state,
-    check_times,
-    check_window,
-    choose_lags,
-)
+from moss_perception.moss import checks
 from moss_perception.moss.displacement import Search
 from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning, NORM
 from moss_perception.moss.readout import elapsed_times, Frame, READOUT, Readout, run_clip
@@ -67,29 +60,22 @@ class MOSS(nn.Module):
                  norm: str | None = None, patch: int = 7, similarity: str = 'cosine',
                  refinement: int = 0, borders: int = 0):
         super().__init__()
-        self.orders = check_orders(orders)
-        for name, choice, choices in (('learning', learning, LEARNING), ('fusion', fusion, FUSION),
-                                      ('readout', readout, READOUT), ('norm', norm, NORM)):
-            if choice not in choices:
-                raise ConfigError(f'{name}={choice!r} is not allowed: expected one of {choices}')
+        self.orders = checks.check_orders(orders)
+        checks.check_choices(learning=(learning, LEARNING), fusion=(fusion, FUSION),
+                             readout=(readout, READOUT), norm=(norm, NORM))
         # One projected channel, centred, would be nothing.
-        for name, size, least in (('in_channels', in_channels, 1), ('channels', channels, 1),
-                                  ('projection', projection, 2), ('hidden', hidden, 1)):
-            if size < least:
-                raise ConfigError(f'{name}={size} is not allowed: expected {least} or more')
+        checks.check_sizes(in_channels=(in_channels, 1), channels=(channels, 1),
+                           projection=(projection, 2), hidden=(hidden, 1))
         if rank is not None and not 1 <= rank <= projection:
             raise ConfigError(f'rank={rank} is not allowed: expected 1 to projection={projection}')
-        self.in_channels = in_channels
-        self.window = check_window(window, causal)
-        self.causal = causal
-        self.channels = channels
-        self.fusion = fusion
-        self.readout = readout
+        self.in_channels, self.channels = in_channels, channels
+        self.window, self.causal = checks.check_window(window, causal), causal
+        self.readout, self.fusion = readout, fusion
         search = Search(*self.window[1:], patch, similarity, refinement, borders)
         # All similarities of the window, in whole clips, or those at some lags, frame by frame.
         self.lags = None
         if readout != 'encoding' or lags is not None:
-            self.lags = choose_lags(lags, self.window[0], causal)
+            self.lags = checks.choose_lags(lags, self.window[0], causal)
         elif similarity != 'cosine':
             raise ConfigError(f'similarity={similarity!r} needs a readout of displacements, or '
                               'lags: expected cosine')
@@ -99,6 +85,7 @@ class MOSS(nn.Module):
                 Extraction(size, projection, rank, hidden, self.window, norm)
                 if self.lags is None else
                 Readout(order, readout, size, projection, rank, hidden, self.lags, search, norm))
+        self.kept = [stage.kept for stage in stages]
         self.extraction = nn.ModuleList(stages)
         self.learning = nn.ModuleList(
             Learning(len(self.lags.places) if self.lags else self.window[0], hidden, channels,
@@ -157,7 +144,7 @@ class MOSS(nn.Module):
         :raises ShapeError: if the features do not fit.
         :raises ConfigError: if there is no such order, or no frame is wanted.
         """
-        self._check_features(features, '(B, T, {}, H, W)')
+        checks.check_features(features, '(B, T, {}, H, W)', self.out)
         batch, frames = features.shape[:2]
         stages = self._stages(used, 'used')
         if last is not None and last < 1:
@@ -169,7 +156,7 @@ class MOSS(nn.Module):
             found = self._clip(features, stages, wanted, times)
             return self.fuse([torch.stack([frame.features for frame in order], 1).movedim(-1, 2)
                               for order in found])
-        self._check_times(times, (batch, frames))
+        checks.check_times(times, (batch, frames), self.readout)
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
             reach = wanted + (len(stages) - n) * (self.window[0] - 1)
@@ -194,7 +181,7 @@ class MOSS(nn.Module):
         if self.readout == 'encoding':
             raise ConfigError("readout='encoding' finds no displacements: expected "
                               "readout='displacement' or 'both'")
-        self._check_features(features, '(B, T, {}, H, W)')
+        checks.check_features(features, '(B, T, {}, H, W)', self.out)
         found = self._clip(features, self._stages(None, ''), features.shape[1], times)
         return [torch.stack([frame.values for frame in order if frame.values is not None],
                             1).permute(0, 1, 4, 5, 2, 3) for order in found]
@@ -202,7 +189,7 @@ class MOSS(nn.Module):
     def _clip(self, features: Tensor, stages: list, wanted: int,
               times: Tensor | None) -> list[list[Frame]]:
         """Run orders at the lags over a clip; return the last frames that are wanted of each."""
-        self._check_times(times, features.shape[:2])
+        checks.check_times(times, features.shape[:2], self.readout)
         elapsed = None if times is None else [
             elapsed_times(times, [t - lag for lag in self.lags.frames], t)
             for t in range(features.shape[1])]
@@ -234,13 +221,8 @@ class MOSS(nn.Module):
         if apart:
             # A tensor of its own for each: an exporter takes one that is given twice for one.
             return tuple(tuple(zeros(batch, height * width, kept) for _ in range(length))
-                         for kept in self._kept)
-        return tuple(zeros(batch, length, height, width, kept) for kept in self._kept)
-
-    @property
-    def _kept(self) -> list[int]:
-        """Channels of the maps that each order keeps."""
-        return [stage.kept for stage in cast(Iterable[Extraction | Readout], self.extraction)]
+                         for kept in self.kept)
+        return tuple(zeros(batch, length, height, width, kept) for kept in self.kept)
 
     def step(self, x: Tensor, state: MossState,
              times: Tensor | None = None) -> tuple[Tensor, MossState]:
@@ -275,9 +257,9 @@ class MOSS(nn.Module):
         :returns: one map an order that was run, shape ``(B, D', H, W)``; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
-        self._check_features(x, '(B, {}, H, W)')
-        check_state(state, x, self.window[0] - 1, self._kept)
-        self._check_times(times, (x.shape[0], self.window[0]))
+        checks.check_features(x, '(B, {}, H, W)', self.out)
+        checks.check_state(state, x, self.window[0] - 1, self.kept)
+        checks.check_times(times, (x.shape[0], self.window[0]), self.readout)
         elapsed = None if times is None else elapsed_times(times, self.lags.places)
         frame, encodings, caches = Frame(x.movedim(1, -1)), [], []
         for cache, (stage, learning) in zip(state, self._stages(computed, 'computed'),
@@ -315,14 +297,3 @@ class MOSS(nn.Module):
                               f'1 to {self.orders[-1]}')
         stages = zip(self.extraction, cast(Iterable[Learning], self.learning), strict=True)
         return list(stages)[:highest]
-
-    def _check_times(self, times: Tensor | None, shape: tuple[int, ...]) -> None:
-        if times is not None and self.readout == 'encoding':
-            raise ConfigError("readout='encoding' does not use times: expected "
-                              "readout='displacement' or 'both'")
-        if times is not None:
-            check_times(times, shape)
-
-    def _check_features(self, features: Tensor, expected: str) -> None:
-        check_features(features, expected.format(self.in_channels), self.in_channels,
-                       self.out.weight)

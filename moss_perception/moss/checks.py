@@ -8,7 +8,7 @@ import warnings
 from moss_perception.core.errors import ConfigError, NotFiniteWarning, ShapeError
 from moss_perception.moss.kernels import holds_numbers
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,44 @@ def check_window(window: tuple[int, int, int], causal: bool) -> tuple[int, int, 
     return length, height, width
 
 
-def check_times(times: Tensor, shape: tuple[int, int]) -> None:
+def check_choices(**given: tuple[Any, tuple]) -> None:
+    """
+    Check settings, each with its choices.
+
+    :raises ConfigError: if one is none of them.
+    """
+    for name, (choice, choices) in given.items():
+        if choice not in choices:
+            raise ConfigError(f'{name}={choice!r} is not allowed: expected one of {choices}')
+
+
+def check_sizes(**given: tuple[int, int]) -> None:
+    """
+    Check sizes, each with the least that is allowed.
+
+    :raises ConfigError: if one is smaller.
+    """
+    for name, (size, least) in given.items():
+        if size < least:
+            raise ConfigError(f'{name}={size} is not allowed: expected {least} or more')
+
+
+def check_times(times: Tensor | None, shape: tuple[int, ...], readout: str) -> None:
     """
     Check the stamps of frames; NaN stands for a frame that is missing.
 
-    :param times: seconds, expected shape ``(B, T)``.
+    :param times: seconds, expected shape ``(B, T)``, or ``None``.
     :param shape: that shape.
+    :param readout: of the block, which may not use times.
     :raises ShapeError: if the shape is another.
-    :raises ConfigError: if they do not increase. What a compiler traces is not checked.
+    :raises ConfigError: if they do not increase, or are not used. What a compiler traces is not
+        checked.
     """
+    if times is None:
+        return
+    if readout == 'encoding':
+        raise ConfigError("readout='encoding' does not use times: expected "
+                          "readout='displacement' or 'both'")
     if tuple(times.shape) != tuple(shape) or not times.is_floating_point():
         raise ShapeError(f'expected times of floating point, {tuple(shape)}, as there are streams '
                          f'and frames, got {times.dtype}, {tuple(times.shape)}')
@@ -137,21 +166,22 @@ def check_kind(name: str, tensor: Tensor, other: str, like: Tensor) -> None:
                          f'{like.dtype} on {like.device}, got {tensor.dtype} on {tensor.device}')
 
 
-def check_features(features: Tensor, expected: str, channels: int, weight: Tensor) -> None:
+def check_features(features: Tensor, expected: str, out: nn.Linear) -> None:
     """
     Check features, and warn of what is not finite.
 
     :param features: to be checked.
-    :param expected: their shape in words.
-    :param channels: channels ``C`` on the third axis from the end.
-    :param weight: of the block.
+    :param expected: their shape in words, the number of channels left open.
+    :param out: the block's last layer, which gives such features.
     :raises ShapeError: if they do not fit.
     """
-    if features.dim() != expected.count(',') + 1 or features.shape[-3] != channels:
-        raise ShapeError(f'expected features {expected}, got {tuple(features.shape)}')
+    axes = expected.count(',') + 1
+    if features.dim() != axes or features.shape[-3] != out.out_features:
+        raise ShapeError(f'expected features {expected.format(out.out_features)}, '
+                         f'got {tuple(features.shape)}')
     if torch.compiler.is_compiling():
         return
-    check_kind('features', features, 'the block', weight)
+    check_kind('features', features, 'the block', out.weight)
     # A sum is far cheaper than a look at each number, and not finite if one of them is not.
     wide = torch.promote_types(features.dtype, torch.float32)
     if holds_numbers(features) and not features.detach().sum(dtype=wide).isfinite():
