@@ -47,14 +47,24 @@ def test_errors_are_distances_where_both_images_show_the_same():
     assert errors(wrong, scene) == pytest.approx({'objects': 5.0, 'everywhere': 5.0}, abs=1e-5)
 
 
-def test_every_method_finds_the_motion_with_the_sign_of_the_truth():
-    scenes = [make_scene(seed, 64) for seed in range(3)]
-    still = np.mean([errors(np.zeros_like(scene.motion), scene)['everywhere']
-                     for scene in scenes])
+def test_every_method_finds_motion_with_the_sign_of_the_truth():
+    before = make_scene(8, 128).now
+    now = np.roll(before, (-1, 2), (0, 1))
+    readout = MossMotion(SETTINGS)
+    found = {name: method(before, now) for name, method in flows().items()}
+    found['MOSS'] = readout.find(readout.keep(before), now)
+    for name, motion in found.items():
+        middle = np.median(motion[32:-32, 32:-32].reshape(-1, 2), 0)
+        assert middle == pytest.approx([2, -1], abs=0.3), name
+
+
+def test_all_methods_are_measured_alike():
+    scenes = [make_scene(seed, 64) for seed in range(2)]
     found = measure({'sim': scenes}, {'MOSS': SETTINGS})
     assert set(found) == {'MOSS', *flows()} and DIS in found
-    for method, one in found.items():
-        assert one['sim']['everywhere']['value'] < (0.7 if method in ('MOSS', DIS) else 0.95) * still
+    for one in found.values():
+        everywhere = one['sim']['everywhere']
+        assert 0 < everywhere['low'] <= everywhere['value'] <= everywhere['high']
         assert one['ms'] > 0
 
 
