@@ -46,7 +46,7 @@ def make_scene(seed: int, size: int = 128, largest: float = 6.0,
     background = _texture(generator, size * _FINER)
     # Half of the backgrounds stand still, the others move as a belt does.
     drift = generator.uniform(-largest, largest, 2) / 2 * (generator.random() < 0.5)
-    layers = [(None, background, drift)]
+    layers: list[tuple] = [(None, background, drift)]
     for _ in range(generator.integers(2, 6)):
         outline = _outline(generator, size)
         layers.append((outline, _texture(generator, size * _FINER),

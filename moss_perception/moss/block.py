@@ -191,7 +191,7 @@ class MOSS(nn.Module):
         """Run orders at the lags over a clip; return the last frames that are wanted of each."""
         checks.check_times(times, features.shape[:2], self.readout)
         elapsed = None if times is None else [
-            elapsed_times(times, [t - lag for lag in self.lags.frames], t)
+            elapsed_times(times, [t - lag for lag in stages[0][0].lags.frames], t)
             for t in range(features.shape[1])]
         frames = [Frame(frame) for frame in features.movedim(2, -1).unbind(1)]
         return run_clip(frames, stages, wanted, self._reach if self.causal else len(frames),
@@ -260,13 +260,13 @@ class MOSS(nn.Module):
         checks.check_features(x, '(B, {}, H, W)', self.out)
         checks.check_state(state, x, self.window[0] - 1, self.kept)
         checks.check_times(times, (x.shape[0], self.window[0]), self.readout)
-        elapsed = None if times is None else elapsed_times(times, self.lags.places)
         frame, encodings, caches = Frame(x.movedim(1, -1)), [], []
         for cache, (stage, learning) in zip(state, self._stages(computed, 'computed'),
                                             strict=False):
             if isinstance(stage, Readout):
                 kept = stage.keep(frame)
                 keys, cache = stage.window(kept, cache)
+                elapsed = None if times is None else elapsed_times(times, stage.lags.places)
                 encoded, *found = stage(kept, keys, frame, elapsed)
             else:
                 encoded, cache = stage.step(stage.maps(frame.features), cache)

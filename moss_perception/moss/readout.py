@@ -52,6 +52,8 @@ class Readout(nn.Module):
     :param norm: of the encoding, see :func:`~moss_perception.moss.learning.make_norm`.
     """
 
+    scale: Tensor
+
     def __init__(self, order: int, kind: str, in_channels: int, projection: int,
                  rank: int | None, hidden: int, lags: Lags, search: Search, norm: str | None):
         super().__init__()

@@ -339,7 +339,8 @@ def test_a_box_sum_is_the_sum_over_a_square(side):
     ({'window': (1, 3, 3)}, 'L=1'), ({'patch': 4}, 'patch=4.*odd'), ({'patch': -1}, 'patch=-1'),
     ({'patch': 2.5}, 'patch=2.5'), ({'similarity': 'l1'}, "similarity='l1'.*ssd"),
     ({'readout': 'flow'}, "readout='flow'.*displacement"), ({'refinement': -1}, 'refinement=-1'),
-    ({'refinement': True}, 'refinement=True'), ({'borders': -1}, 'borders=-1'), ({'norm': 'batch'}, "norm='batch'.*layer"),
+    ({'refinement': True}, 'refinement=True'), ({'borders': -1}, 'borders=-1'),
+    ({'norm': 'batch'}, "norm='batch'.*layer"),
     ({'readout': 'encoding', 'similarity': 'ssd'}, "similarity='ssd' needs")], ids=str)
 def test_settings_that_make_no_sense_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
