@@ -35,6 +35,10 @@ FEATURES = 'grey', 'gradient', 'both'
 DIS = 'DIS, as the flow variant'
 # Pixels, of either axis.
 _LARGEST = 6.0
+# By name: Gauss-Newton steps, passes for borders, and spacing.
+VARIANTS = {'parabola': (0, 0, 1), 'parabola, sparse': (0, 0, 2), 'Gauss-Newton': (1, 0, 1),
+            'borders': (0, 3, 1), 'Gauss-Newton, borders': (1, 3, 1),
+            'Gauss-Newton, borders, sparse': (1, 2, 2)}
 # Seeds of the scenes that choose settings begin here, those of the results at 0.
 _CHOOSING = 1_000_000
 
@@ -134,17 +138,16 @@ def errors(motion: np.ndarray, scene: MovingScene) -> dict[str, float]:
             'everywhere': float(error[scene.known].mean())}
 
 
-def candidates(stride: int, refinement: int, borders: int) -> Iterator[MossSettings]:
-    """Yield the settings that are tried for one stride and kind of read-out."""
+def candidates(stride: int, variant: str) -> Iterator[MossSettings]:
+    """Yield the settings that are tried for one stride and one of :data:`VARIANTS`."""
     side = 2 * (math.ceil(_LARGEST / stride) + 1) + 1
     patches = {1: (7, 9, 13), 2: (5, 7, 9), 4: (3, 5, 7)}[stride]
     for features, similarity, patch in itertools.product(FEATURES, ('ssd', 'cosine'), patches):
-        yield MossSettings(stride, features, Search(side, side, patch, similarity, refinement,
-                                                    borders))
+        yield MossSettings(stride, features, Search(side, side, patch, similarity,
+                                                    *VARIANTS[variant]))
 
 
-def choose(stride: int, refinement: int, borders: int,
-           sets: dict[str, list[MovingScene]]) -> MossSettings:
+def choose(stride: int, variant: str, sets: dict[str, list[MovingScene]]) -> MossSettings:
     """Choose the settings of the least mean error on objects, over both sets alike."""
     def loss(settings: MossSettings) -> float:
         method = MossMotion(settings)
@@ -152,7 +155,7 @@ def choose(stride: int, refinement: int, borders: int,
             errors(method.find(method.keep(scene.before), scene.now), scene)['objects']
             for scenes in sets.values() for scene in scenes)
 
-    return min(candidates(stride, refinement, borders), key=loss)
+    return min(candidates(stride, variant), key=loss)
 
 
 def measure(sets: dict[str, list[MovingScene]],
@@ -221,12 +224,10 @@ def run(arguments: argparse.Namespace) -> int:
     cv2.setNumThreads(arguments.threads)
     sets = _scenes(_CHOOSING + arguments.seed, arguments.choose, arguments.size)
     moss = {}
-    for stride, refinement, borders in itertools.product(arguments.strides, (0, 2), (0, 3)):
-        name = f'MOSS, stride {stride}'
-        name += ', Gauss-Newton' if refinement else ', parabola'
-        name += ', borders' if borders else ''
-        moss[name] = choose(stride, refinement, borders, sets)
-        log.info('%s: %s', name, moss[name].describe())
+    for stride, variant in itertools.product(arguments.strides, VARIANTS):
+        name = f'MOSS, stride {stride}: {variant}'
+        moss[name] = choose(stride, variant, sets)
+        log.info('%s (%s)', name, moss[name].describe())
     # The first scenes warm up what is measured next.
     measure({name: scenes[:2] for name, scenes in sets.items()}, moss)
     found = measure(_scenes(arguments.seed, arguments.scenes, arguments.size), moss)

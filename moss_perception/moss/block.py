@@ -49,6 +49,7 @@ class MOSS(nn.Module):
     :param similarity: ``cosine`` or, for displacements and lags, ``ssd``.
     :param refinement: number of Gauss-Newton steps.
     :param borders: number of passes that keep the borders of what moves.
+    :param spacing: 2 to look for them at every second position of every second row.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -58,7 +59,7 @@ class MOSS(nn.Module):
                  hidden: int = 32, learning: str = 'conv', fusion: str = 'sum',
                  readout: str = 'encoding', lags: tuple[int, ...] | None = None,
                  norm: str | None = None, patch: int = 7, similarity: str = 'cosine',
-                 refinement: int = 0, borders: int = 0):
+                 refinement: int = 0, borders: int = 0, spacing: int = 1):
         super().__init__()
         self.orders = checks.check_orders(orders)
         checks.check_choices(learning=(learning, LEARNING), fusion=(fusion, FUSION),
@@ -71,7 +72,7 @@ class MOSS(nn.Module):
         self.in_channels, self.channels = in_channels, channels
         self.window, self.causal = checks.check_window(window, causal), causal
         self.readout, self.fusion = readout, fusion
-        search = Search(*self.window[1:], patch, similarity, refinement, borders)
+        search = Search(*self.window[1:], patch, similarity, refinement, borders, spacing)
         # All similarities of the window, in whole clips, or those at some lags, frame by frame.
         self.lags = None
         if readout != 'encoding' or lags is not None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from moss_perception.moss.checks import Lags
-from moss_perception.moss.displacement import displacements, sample, Search, VALUES
+from moss_perception.moss.displacement import displacements, Search, VALUES
 from moss_perception.moss.kernels import window_products
 from moss_perception.moss.learning import Learning, make_norm, Projection
+from moss_perception.moss.refinement import sample
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F

@@ -5,7 +5,8 @@ import itertools
 
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss import attach, MOSS, streaming
-from moss_perception.moss.displacement import box_sum, displacements, Search
+from moss_perception.moss.displacement import displacements, Search
+from moss_perception.moss.refinement import box_sum
 import pytest
 import torch
 from torch import nn
@@ -69,6 +70,8 @@ def test_steps_equal_the_clip_whatever_is_chosen(readout, similarity, refinement
     {'readout': 'encoding', 'lags': (1, 3), 'similarity': 'ssd', 'norm': 'group'},
     {'rank': 3, 'readout': 'both'}, {'rank': 3, 'similarity': 'ssd'}, {'fusion': 'concat'},
     {'learning': 'conv'}, {'learning': 'shared'}, {'learning': 'depthwise', 'readout': 'both'},
+    {'spacing': 2}, {'spacing': 2, 'patch': 5, 'refinement': 1, 'borders': 2, 'similarity': 'ssd'},
+    {'spacing': 2, 'readout': 'both', 'window': (4, 3, 9)},
     {'patch': 1}, {'window': (8, 3, 3), 'lags': (1, 2, 4, 7)}, {'window': (2, 9, 9)},
     {'window': (3, 1, 1), 'refinement': 1}], ids=str)
 def test_steps_equal_the_clip_with_every_other_option(options, randomise, stream):
@@ -95,7 +98,7 @@ def test_steps_equal_the_clip_where_many_maxima_are_nearly_equal(seed, size, ran
 @pytest.mark.parametrize('similarity', ['cosine', 'ssd'])
 @pytest.mark.parametrize('value', [0.0, 1.0, -37.5])
 def test_a_constant_image_does_not_move(similarity, value, randomise, stream):
-    block = randomise(small(similarity=similarity, refinement=1, borders=2))
+    block = randomise(small(similarity=similarity, refinement=1, borders=2, spacing=2))
     clip = torch.full((1, 6, 6, 8, 8), value) * torch.linspace(-1, 2, 6)[:, None, None]
     by_steps, by_clip = pairs(block, clip, stream)
     torch.testing.assert_close(by_steps, by_clip, **EXACT)
@@ -130,6 +133,17 @@ def test_motion_is_found_to_fractions_of_a_cell(similarity, refinement, borders,
     error = (inner[..., :2] - torch.tensor([right, down], dtype=torch.float64)).norm(dim=-1)
     assert error.mean() < most
     assert inner[..., 2].mean() > 0.8 and inner[..., 3].min() > 0
+
+
+@pytest.mark.parametrize('window', [(9, 9), (5, 7), (3, 1), (7, 5)], ids=str)
+@pytest.mark.parametrize('size', [(9, 11), (8, 8)], ids=str)
+def test_looking_at_every_second_position_finds_what_looking_at_all_does_there(window, size):
+    query, keys = torch.randn(1, *size, 4), torch.randn(1, 2, *size, 4)
+    every, second = (displacements(query, keys, Search(*window, 1, spacing=spacing))
+                     for spacing in (1, 2))
+    # The others take what their neighbour found.
+    assert torch.equal(second[:, ::2, ::2], every[:, ::2, ::2])
+    assert torch.equal(second[:, 1::2], second[:, :-1:2])
 
 
 def test_what_is_wrong_by_whole_cells_is_not_mended_but_seen_in_the_similarity():
@@ -340,7 +354,7 @@ def test_a_box_sum_is_the_sum_over_a_square(side):
     ({'patch': 2.5}, 'patch=2.5'), ({'similarity': 'l1'}, "similarity='l1'.*ssd"),
     ({'readout': 'flow'}, "readout='flow'.*displacement"), ({'refinement': -1}, 'refinement=-1'),
     ({'refinement': True}, 'refinement=True'), ({'borders': -1}, 'borders=-1'),
-    ({'norm': 'batch'}, "norm='batch'.*layer"),
+    ({'spacing': 3}, 'spacing=3'), ({'norm': 'batch'}, "norm='batch'.*layer"),
     ({'readout': 'encoding', 'similarity': 'ssd'}, "similarity='ssd' needs")], ids=str)
 def test_settings_that_make_no_sense_are_named(options, message):
     with pytest.raises(ConfigError, match=message):

@@ -10,7 +10,7 @@ EXACT = {'rtol': 1e-5, 'atol': 1e-5}
 SIZE = (6, 11)
 BOTH = {'readout': 'both', 'lags': (1, 3), 'norm': 'group', 'refinement': 1}
 DISPLACEMENT = {'readout': 'displacement', 'similarity': 'ssd', 'refinement': 2, 'borders': 2,
-                'norm': 'layer'}
+                'norm': 'layer', 'spacing': 2}
 
 
 class Step(nn.Module):

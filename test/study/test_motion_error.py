@@ -76,16 +76,16 @@ def test_the_read_out_of_a_stream_is_that_of_its_two_images():
 
 
 def test_the_command_prints_and_stores_a_table(tmp_path, capsys, monkeypatch):
-    few = list(command.candidates(4, 0, 0))[:2]
+    few = list(command.candidates(4, 'parabola'))[:2]
     monkeypatch.setattr(command, 'candidates', lambda *_: iter(few))
     out = tmp_path / 'error.json'
     assert command.main(['--scenes', '2', '--choose', '1', '--size', '64', '--strides', '4',
                          '--out', str(out)]) == 0
     printed = capsys.readouterr().out
-    assert 'Farneback' in printed and 'MOSS, stride 4, Gauss-Newton, borders' in printed
+    assert 'Farneback' in printed and 'MOSS, stride 4: Gauss-Newton, borders, sparse' in printed
     stored = json.loads(out.read_text())
     assert stored['methods'][DIS]['sim']['objects']['low'] <= 10
-    assert stored['settings']['MOSS, stride 4, parabola']['stride'] == 4
+    assert stored['settings']['MOSS, stride 4: parabola']['stride'] == 4
 
 
 @pytest.mark.parametrize('arguments, message', [
