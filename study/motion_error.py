@@ -253,17 +253,17 @@ def _scenes(first: int, count: int, size: int) -> dict[str, list[MovingScene]]:
 def table(found: dict[str, dict[str, Any]], moss: dict[str, MossSettings]) -> str:
     """Lay out what :func:`measure` returns; times and errors also as shares of those of DIS."""
     reference = found[DIS]
+    columns = [(name, where) for name in SETS for where in ('objects', 'everywhere')]
     rows = []
     for method, one in found.items():
         shares = [one['ms'] / reference['ms'], *(
-            one[name]['everywhere']['value'] / reference[name]['everywhere']['value']
-            for name in SETS)]
+            one[name][where]['value'] / reference[name][where]['value']
+            for name, where in columns)]
         rows.append([method, moss[method].describe() if method in moss else '-',
-                     *(_figure(one[name][where]) for name in SETS
-                       for where in ('objects', 'everywhere')),
-                     f'{one["ms"]:.2f}', ' / '.join(f'{share:.2f}' for share in shares)])
-    head = [f'{name}, {where}' for name in SETS for where in ('objects', 'everywhere')]
-    return markdown(['method', 'chosen', *head, 'ms', 'time / error sim / shifted, of DIS'], rows)
+                     *(_figure(one[name][where]) for name, where in columns), f'{one["ms"]:.2f}',
+                     ', '.join(f'{share:.2f}' for share in shares)])
+    head = [f'{name}, {where}' for name, where in columns]
+    return markdown(['method', 'chosen', *head, 'ms', 'of DIS: time, errors'], rows)
 
 
 def _figure(found: dict[str, float]) -> str:
