@@ -280,9 +280,9 @@ def tell(evaluation: Evaluation, reference: str) -> None:
 
 
 def _describe(record: BagRecord) -> str:
-    fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items() if count)
+    statuses = ', '.join(f'{count} {kind}' for kind, count in record.by_status.items() if count)
     rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
-    images = f'{record.frames} images on {record.image_topic or "no topic"} ({fates})'
+    images = f'{record.frames} images on {record.image_topic or "no topic"} ({statuses})'
     if record.pace != 'offline':
         return f'{images}, recorded scores, {record.pace}'
     return (f'{images}, {record.duration_s:.1f} s in {record.elapsed_s:.1f} s, '

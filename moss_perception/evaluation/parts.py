@@ -89,7 +89,8 @@ def merge(parts: Sequence[BagRecord]) -> BagRecord:
         first, **summed, attempts=attempts,
         notes=(*(x for x in first.notes if x not in early), *findings.of_attempts(attempts)),
         frames=sum(part.frames for part in parts),
-        fates={kind: sum(part.fates[kind] for part in parts) for kind in first.fates},
+        by_status={status: sum(part.by_status[status] for part in parts)
+                   for status in first.by_status},
         missing=sum(part.missing for part in parts),
         not_arrived=sum(part.not_arrived for part in parts),
         elapsed_s=max(part.elapsed_s for part in parts),

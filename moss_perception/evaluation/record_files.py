@@ -18,6 +18,8 @@ from moss_perception.evaluation.records import (
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
+# Keys of older files, and what they are called now.
+_RENAMED = {'novelty': 'ood_score', 'fates': 'by_status', 'told': 'diagnostics'}
 _ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores')
 
 
@@ -110,8 +112,5 @@ def _without_orders(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restored(values: dict[str, Any]) -> dict[str, Any]:
-    # Older files call the OOD score novelty.
-    if 'novelty' in values:
-        values['ood_score'] = values.pop('novelty')
-    return {name: np.array(value, float) if name in _ARRAYS else value
+    return {_RENAMED.get(name, name): np.array(value, float) if name in _ARRAYS else value
             for name, value in values.items()}

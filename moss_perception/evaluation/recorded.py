@@ -188,7 +188,7 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
     return BagRecord(
         path=str(inputs.path), domain=domain or domains_of(x.outcome for x in inputs.attempts),
         image_topic=inputs.image_topic, duration_s=inputs.duration_s, frames=frames,
-        fates={status: statuses[status] for status in STATUSES},
+        by_status={status: statuses[status] for status in STATUSES},
         refused=_counts(values, 'refused/'), missing=int(values.get('missing', 0)),
         resets=_counts(values, 'resets/'), elapsed_s=elapsed_s, decode_ms=np.zeros(0),
         inference_ms=np.zeros(0), attempts=attempts,
@@ -199,7 +199,7 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
         unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
         not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
         lost_share=inputs.lost_share,
-        told=summarise_diagnostics(outputs.diagnostics, aged=not run.played),
+        diagnostics=summarise_diagnostics(outputs.diagnostics, aged=not run.played),
         latency_ms=_latency_ms(outputs))
 
 

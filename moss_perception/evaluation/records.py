@@ -96,7 +96,7 @@ class BagRecord:
     :ivar image_topic: topic as recorded.
     :ivar duration_s: duration of the recording, seconds.
     :ivar frames: number of images.
-    :ivar fates: number of frames by status: ``scored``, ``stored``, ``skipped`` or ``refused``;
+    :ivar by_status: number of frames that were ``scored``, ``stored``, ``skipped`` or ``refused``;
         together with ``not_arrived`` they add up to ``frames``.
     :ivar refused: number of refused frames by reason.
     :ivar missing: number of samples without an image, which repeat the sample before.
@@ -118,7 +118,7 @@ class BagRecord:
         in words; empty without a comparison.
     :ivar pictures: JPEG files of the frames in film strips by header stamp, for runs without
         recorded images.
-    :ivar told: summary of the node's diagnostics for a run over topics, by name; see
+    :ivar diagnostics: summary of the node's diagnostics for a run over topics, by name; see
         :func:`moss_perception.evaluation.diagnostics.summarise_diagnostics`.
     """
 
@@ -127,7 +127,7 @@ class BagRecord:
     image_topic: str
     duration_s: float
     frames: int
-    fates: dict[str, int]
+    by_status: dict[str, int]
     refused: dict[str, int]
     missing: int
     resets: dict[str, int]
@@ -144,7 +144,7 @@ class BagRecord:
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
     pictures: Mapping[int, bytes] = field(default_factory=dict)
-    told: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ class _Run:
         counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
-            fates=counters.by_status(),
+            by_status=counters.by_status(),
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,

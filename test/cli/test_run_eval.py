@@ -112,9 +112,9 @@ def test_played_in_time_the_report_says_what_arrived_and_how_late_it_was_scored(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert (found.pace, found.frames) == ('2x', 2 * FRAMES)
-    assert sum(found.fates.values()) + found.not_arrived == found.frames
+    assert sum(found.by_status.values()) + found.not_arrived == found.frames
     # Of each attempt 16 samples fill the window; what arrived is scored as offline.
-    assert len(found.latency_ms) == found.fates['scored'] > 0 and found.latency_ms.min() > 0
+    assert len(found.latency_ms) == found.by_status['scored'] > 0 and found.latency_ms.min() > 0
     assert 'the received frames, bit for bit' in found.verified, found
     assert [x.source for x in found.attempts] == ['executed', 'executed']
     assert (tmp_path / 'out' / 'report' / 'report.html').is_file()
@@ -133,7 +133,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert FRAMES < found.frames == offline.frames < 2 * FRAMES and found.not_arrived == 0
-    assert found.fates == offline.fates
+    assert found.by_status == offline.by_status
     assert 0 < found.lost_share == offline.lost_share
     assert 'are missing' in found.notes[0] and found.notes[0] == offline.notes[0]
     assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]

@@ -85,6 +85,16 @@ def test_a_file_from_before_budget_levels_and_ood_scores_is_read(
     assert [one.ood_score for one in found.bags[0].attempts] == [0.5, 0.5]
 
 
+def test_a_file_with_the_former_names_of_frame_statuses_and_diagnostics_is_read(
+        evaluation, tmp_path):
+    write_evaluation(tmp_path / 'x.json', evaluation)
+    values = json.loads((tmp_path / 'x.json').read_text())
+    bag = values['bags'][0]
+    bag['fates'], bag['told'] = bag.pop('by_status'), bag.pop('diagnostics')
+    (tmp_path / 'x.json').write_text(json.dumps(values))
+    assert_same(evaluation, read_evaluation(tmp_path / 'x.json'))
+
+
 @pytest.mark.parametrize('text', [
     '', '[]', '{}', '{"format": "other"}', '{"format": "moss_perception.evaluation/1"}'])
 def test_another_file_is_refused_by_its_name(tmp_path, text):

@@ -52,11 +52,13 @@ def costs(bags: Sequence[BagRecord]) -> dict[str, float]:
         times = np.concatenate([getattr(bag, f'{kind}_ms') for bag in bags]) if bags else []
         for share in (50, 95):
             name = f'{kind}_p{share}_ms'
-            told = [bag.told[name] for bag in bags if np.isfinite(bag.told.get(name, np.nan))]
+            summaries = [value for value in (bag.diagnostics.get(name, np.nan) for bag in bags)
+                         if np.isfinite(value)]
             found[name] = (float(np.percentile(times, share)) if len(times)
-                           else max(told, default=float('nan')))
+                           else max(summaries, default=float('nan')))
     of_samples = FrameStatus.SCORED.value, FrameStatus.STORED.value
-    samples = sum(sum(bag.fates.get(one, 0) for one in of_samples) + bag.missing for bag in bags)
+    samples = sum(sum(bag.by_status.get(one, 0) for one in of_samples) + bag.missing
+                  for bag in bags)
     found['missing_share'] = (sum(bag.missing for bag in bags) / samples if samples
                               else float('nan'))
     length = sum(bag.duration_s for bag in bags)

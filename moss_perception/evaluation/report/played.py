@@ -24,8 +24,9 @@ def values(bags: Sequence[BagRecord]) -> dict[str, Any]:
                      'lost': None if bag.pace == 'live' else bag.not_arrived})
     return {'rows': rows, 'verified': [bag for bag in over_topics if bag.verified],
             # Older records have no diagnostics.
-            'diagnostics': [(bag, [bag.told.get(name, np.nan) for name in DURATIONS],
-                             bag.told.get(OUT, np.nan)) for bag in over_topics if bag.told],
+            'diagnostics': [(bag, [bag.diagnostics.get(name, np.nan) for name in DURATIONS],
+                             bag.diagnostics.get(OUT, np.nan))
+                            for bag in over_topics if bag.diagnostics],
             'durations': [name.removesuffix('_ms').replace('_', ' ') for name in DURATIONS]}
 
 
@@ -42,7 +43,8 @@ def closed_loop(bags: Sequence[BagRecord]) -> dict[str, Any]:
 def recordings(bags: Sequence[BagRecord]) -> dict[str, Any]:
     """Return the template's values: frames by status and latency of each recording."""
     return {'rows': [{
-        'bag': bag, 'domain': name_of(bag), 'fates': [bag.fates.get(name, 0) for name in STATUSES],
+        'bag': bag, 'domain': name_of(bag),
+        'by_status': [bag.by_status.get(name, 0) for name in STATUSES],
         'resets': ', '.join(f'{count} {name.replace("_", " ")}'
                             for name, count in sorted(bag.resets.items())) or '0',
         'costs': costs([bag]),
@@ -64,7 +66,7 @@ def as_values(bag: BagRecord) -> dict[str, Any]:
     p50, p95 = _percentiles(bag)
     return {'pace': bag.pace, 'not_arrived': bag.not_arrived, 'verified': bag.verified,
             'published_to_scored_p50_ms': p50, 'published_to_scored_p95_ms': p95,
-            'diagnostics': dict(bag.told) or None,
+            'diagnostics': dict(bag.diagnostics) or None,
             'closed_loop': executed(bag) if bag.closed_loop else None}
 
 
