@@ -302,7 +302,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     """Write the report, check the requirements and return the exit status."""
     reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
-        from moss_perception.evaluation.recorded_images import recorded_images
+        from moss_perception.evaluation.pictures import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,

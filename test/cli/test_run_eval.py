@@ -10,10 +10,9 @@ import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.pictures import recorded_images, stamps_shown
 from moss_perception.evaluation.record_files import read_evaluation
-from moss_perception.evaluation.recorded_images import recorded_images
 from moss_perception.evaluation.replay import replay
-from moss_perception.evaluation.shown import stamps_shown
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest

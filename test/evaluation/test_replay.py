@@ -6,7 +6,7 @@ from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
-from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor
 import numpy as np

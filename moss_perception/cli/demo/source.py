@@ -10,7 +10,7 @@ from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.video import read_frames
-from moss_perception.evaluation import recorded_images
+from moss_perception.evaluation import pictures
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 import numpy as np
 
@@ -81,7 +81,7 @@ def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
     :param stamps: their header stamps, nanoseconds.
     :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
-    return recorded_images.read_images(source.path, source.image_topic, stamps)
+    return pictures.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from moss_perception.evaluation import shown
-from moss_perception.evaluation.pictures import to_jpeg
+from moss_perception.evaluation import pictures
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.summary import Domain, split, Summary
@@ -33,7 +32,7 @@ def choose(one: Domain) -> list[Strip]:
     """Choose attempts among all recordings of a domain."""
     there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts]
     return [Strip(x.kind, x.why, *there[x.index])
-            for x in shown.choose([attempt for _, attempt in there])]
+            for x in pictures.choose([attempt for _, attempt in there])]
 
 
 def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarray]:
@@ -45,7 +44,7 @@ def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarr
     wanted: dict[int, tuple[BagRecord, set[int]]] = {}
     for strip in strips:
         wanted.setdefault(id(strip.bag), (strip.bag, set()))[1].update(
-            shown.stamps_shown(strip.attempt))
+            pictures.stamps_shown(strip.attempt))
     return {(key, stamp): image for key, (bag, stamps) in wanted.items() if stamps
             for stamp, image in images(bag, stamps).items()}
 
@@ -77,14 +76,14 @@ def _strip(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
             'what': what[:1].upper() + what[1:], 'recording': strip.bag.path,
             'aspect': f'{first.shape[1]} / {first.shape[0]}' if first is not None else '1 / 1',
             'stills': [_still(attempt, n, frames.get(
-                (id(strip.bag), int(shown.stamps_of(attempt)[n]))))
-                for n in shown.moments(attempt)] if frames else [], 'course': course}
+                (id(strip.bag), int(pictures.stamps_of(attempt)[n]))))
+                for n in pictures.moments(attempt)] if frames else [], 'course': course}
 
 
 def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict[str, Any]:
     score = float(attempt.scores[index])
     return {'time_s': float(attempt.times_s[index]),
             'score': score if np.isfinite(score) else None,
-            'decision': shown.stamps_of(attempt)[index] == (
+            'decision': pictures.stamps_of(attempt)[index] == (
                 attempt.scored_ns or attempt.decision_ns),
-            'jpeg': None if image is None else to_jpeg(image)}
+            'jpeg': None if image is None else pictures.to_jpeg(image)}
