@@ -254,7 +254,7 @@ def _evaluation(path: Path, records: list[BagRecord],
 def tell(evaluation: Evaluation, reference: str) -> None:
     """Print the results of each domain."""
     from moss_perception.evaluation.intervals import bootstrap_interval
-    from moss_perception.evaluation.measures import auroc
+    from moss_perception.evaluation.metrics import auroc
     from moss_perception.evaluation.report.pooling import pool
     print(', '.join(filter(None, (
         evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,

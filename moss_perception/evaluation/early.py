@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moss_perception.evaluation.intervals import bootstrap_interval, Interval
-from moss_perception.evaluation.measures import auroc, balanced_accuracy, Scored
+from moss_perception.evaluation.metrics import auroc, balanced_accuracy, Scored
 from moss_perception.evaluation.records import AttemptRecord
 import numpy as np
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from moss_perception.core.errors import MossError, ShapeError
-from moss_perception.evaluation.measures import Measure, Scored, value_of
+from moss_perception.evaluation.metrics import Measure, Scored, value_of
 import numpy as np
 
 REPEATS = 2000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from moss_perception.core.calibration import fit_temperature, TEMPERATURE_BOUNDS
 from moss_perception.evaluation.intervals import Interval, wilson
-from moss_perception.evaluation.measures import ece, Scored, value_of
+from moss_perception.evaluation.metrics import ece, Scored, value_of
 import numpy as np
 
 # Fewest attempts of each outcome for fitting a temperature.

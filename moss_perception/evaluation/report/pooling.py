@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
-from moss_perception.evaluation.measures import Scored
+from moss_perception.evaluation.metrics import Scored
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
 
