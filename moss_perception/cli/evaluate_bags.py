@@ -70,7 +70,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     for evaluation in evaluations:
         tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
-        from moss_perception.evaluation.record_files import write_evaluation
+        from moss_perception.evaluation.records import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
     return conclude(evaluations, arguments, requirements)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import cv2
 from moss_perception.core.errors import FrameError
-from moss_perception.core.image_messages import CompressedImage
 from moss_perception.core.images import decode
 from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.evaluation.records import AttemptRecord, BagRecord, LIVE
+from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 
 _LOG = logging.getLogger(__name__)
@@ -94,17 +93,13 @@ def stamps_shown(attempt: AttemptRecord) -> list[int]:
 
 def recorded_images(record: BagRecord, stamps: Collection[int]) -> dict[int, np.ndarray]:
     """
-    Return images of an evaluated recording, from its record or else from the recording.
+    Return images of an evaluated recording; none if it is gone or has no images.
 
     :param stamps: header stamps of the images, nanoseconds.
-    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp; empty if the recording is gone or has no
-        images.
+    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
-    kept = {stamp: decode(CompressedImage(record.pictures[stamp]))
-            for stamp in stamps if stamp in record.pictures}
-    # Older records of live runs have no path.
-    if kept or record.path == LIVE or not (record.image_topic and Path(record.path).exists()):
-        return kept
+    if not (record.image_topic and Path(record.path).exists()):
+        return {}
     return read_images(record.path, record.image_topic, stamps)
 
 

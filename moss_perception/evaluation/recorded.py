@@ -16,10 +16,9 @@ from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attribution import RecordedScores
-from moss_perception.evaluation.diagnostics import summarise_diagnostics
 from moss_perception.evaluation.input_check import InputCheck
 from moss_perception.evaluation.matching import Attempt, executed_grasps, Matcher
-from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
+from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S

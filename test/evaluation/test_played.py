@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from moss_perception.evaluation.diagnostics import summarise_diagnostics
+from moss_perception.evaluation.outputs import summarise_diagnostics
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.page import fill

@@ -13,8 +13,7 @@ import tempfile
 from typing import Any
 
 from moss_perception.core.errors import MossError
-from moss_perception.evaluation.plain import plain
-from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
 from moss_perception.evaluation.report import played
 from moss_perception.evaluation.report.checkpoints import (
     difference,
@@ -29,7 +28,7 @@ from moss_perception.evaluation.report.pooling import name_of
 from moss_perception.evaluation.report.summary import Domain, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
-# Different from the format of record_files.py.
+# Different from the format of evaluation records.
 FORMAT = 'moss_perception.report/1'
 # Values of a recording that the format names differently.
 _KEYS = {'by_status': 'fates'}

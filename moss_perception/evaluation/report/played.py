@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from moss_perception.evaluation.diagnostics import DURATIONS, OUT
 from moss_perception.evaluation.intervals import wilson
+from moss_perception.evaluation.outputs import DURATIONS, OUT
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.pooling import name_of
