@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.frames import Frame
 from moss_perception.core.messages import to_camera, to_candidates
-from moss_perception.data.bags.headers import header_of, STAMP_END, stamp_of
+from moss_perception.data.bags.headers import header_of, STAMP_END
 from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation.findings import Seen
 
@@ -21,14 +21,12 @@ class InputCheck:
     :param received: header stamps of the images that the predictor received; ``None`` for all.
     :ivar seen: the same findings as of an offline evaluation of these images.
     :ivar stamps: stamps of all images, in order, nanoseconds.
-    :ivar candidate_stamps: stamps of the candidate messages, nanoseconds.
     """
 
     def __init__(self, recording: Recording, images: str, candidates: str, camera: str,
                  received: Container[int] | None):
         self.seen = Seen(candidates_topic=candidates)
         self.stamps: list[int] = []
-        self.candidate_stamps: list[int] = []
         self._recording, self._received = recording, received
         self._handlers = {images: self._image, candidates: self._candidates, camera: self._camera}
         self._calibration = b''
@@ -55,7 +53,6 @@ class InputCheck:
         message = self._recording.deserialize(raw, kind)
         self.seen.candidates += 1
         self.seen.candidates_frame = message.header.frame_id
-        self.candidate_stamps.append(stamp_of(raw))
         try:
             problem = to_candidates(message).problem()
         except CandidateError as error:

@@ -1,17 +1,16 @@
 """Match scores with attempts."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 import math
 
-from moss_perception.core.errors import CandidateError
-from moss_perception.core.messages import to_candidates
+from moss_perception.core.frames import yaws_from_orientations
+from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.bags.headers import stamp_of
-from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
@@ -29,25 +28,6 @@ _COPIED = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 
            'decision_guessed', 'executed')
 # Sources by precedence at a decision.
 _ORDER = (EXECUTED, NEAREST, DEFAULT)
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """
-    A recorded grasp attempt and the grasp that was executed.
-
-    :ivar outcome: recorded outcome.
-    :ivar position: shape ``(3,)``, metres, or ``None`` if the executed grasp is unknown.
-    :ivar yaw: closing direction of the gripper, radians about the optical axis.
-    :ivar frame_id: frame of position and yaw.
-    :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
-    """
-
-    outcome: Outcome
-    position: np.ndarray | None = None
-    yaw: float = 0.0
-    frame_id: str = ''
-    stamp_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,60 +92,6 @@ class _Entry:
         outcome = self.attempt.outcome
         early = outcome.decision_ns == outcome.start_ns
         return outcome.start_ns - LOOK_BACK_NS * early
-
-
-def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
-                    candidates_topic: str | None = None) -> list[Attempt]:
-    """
-    Find the grasp that was executed in each attempt.
-
-    This is the recorded selection within the attempt that is nearest to the decision. Without a
-    selection, it is the candidate that the outcome names, among the newest candidates at the
-    decision. An attempt may have no executed grasp.
-
-    :param outcomes: the attempts.
-    :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
-    :param candidates_topic: topic of the candidates; ``None`` or empty for none.
-    :raises BagError: if a given topic is missing, or a message can't be read.
-    """
-    grasps = recording.executed(topic)
-    attempts = []
-    for outcome in outcomes:
-        found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
-        if not (found and outcome.executed):
-            attempts.append(Attempt(outcome, stamp_ns=outcome.decision_ns))
-            continue
-        grasp = min(found, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
-        x, y, z, w = grasp.quaternion
-        yaw = math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
-        attempts.append(Attempt(outcome, grasp.position, yaw, grasp.frame_id, grasp.stamp_ns))
-    return _with_named_candidates(recording, attempts, candidates_topic)
-
-
-def _with_named_candidates(recording: Recording, attempts: list[Attempt],
-                           topic: str | None) -> list[Attempt]:
-    """Look up executed grasps among the candidates if only the outcome names them."""
-    wanted = [n for n, x in enumerate(attempts)
-              if x.position is None and x.outcome.candidate is not None]
-    if not (wanted and topic):
-        return attempts
-    newest: dict[int, tuple[int, str, bytes]] = {}
-    for _, kind, _, raw in recording.messages([topic]):
-        stamp_ns = stamp_of(raw)
-        for n in wanted:
-            if newest.get(n, (0,))[0] <= stamp_ns <= attempts[n].outcome.decision_ns:
-                newest[n] = stamp_ns, kind, raw
-    for n, (_, kind, raw) in newest.items():
-        outcome = attempts[n].outcome
-        try:
-            listed = to_candidates(recording.deserialize(raw, kind))
-        except CandidateError:
-            continue
-        index = outcome.candidate
-        if index is not None and index < len(listed.positions):
-            attempts[n] = Attempt(outcome, listed.positions[index], float(listed.yaws[index]),
-                                  listed.frame_id, outcome.decision_ns)
-    return attempts
 
 
 class Matcher:
@@ -267,3 +193,46 @@ def _decided(samples: Sequence[_Sample], decision_ns: int, max_gap_ns: int) -> _
         if found:
             return max(found, key=lambda sample: sample.stamp_ns)
     return None
+
+
+def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
+                  ood_scores: Mapping[int, float]) -> None:
+    """
+    Add the scores that a node published to the attempts in progress.
+
+    If the outcome names the executed candidate, its row is used in all scores of the same
+    PoseArray, which is identified by its stamp. Otherwise the candidate nearest to the executed
+    grasp is used, within the tolerances of :mod:`moss_perception.core.grasp_match`, and marked as
+    ``nearest``.
+
+    :param frames: scores of all frames.
+    :param ood_scores: OOD scores by stamp, if known.
+    """
+    stamps = {frame.stamp_ns: frame.scores.candidates_stamp_ns for frame in frames}
+    for frame in frames:
+        executed = []
+        for attempt in matcher.during(frame.stamp_ns):
+            # The candidates that were scored in the frame of the selection, or else recorded.
+            current = stamps.get(attempt.stamp_ns, attempt.candidates_stamp_ns)
+            score = _executed_score(frame, attempt, current)
+            if score is not None:
+                executed.append((attempt, score))
+        default = frame.scores.default
+        matcher.take(ScoredSample(
+            frame.stamp_ns, float(default['score']), float(default['uncertainty']),
+            ood_scores.get(frame.stamp_ns, math.nan), executed))
+
+
+def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> ExecutedScore | None:
+    """Find the executed grasp among the scores of a frame; ``None`` if it is not there."""
+    scores, index, source = frame.scores, attempt.outcome.candidate, EXECUTED
+    if (index is None or index >= len(scores.candidates)
+            or not 0 < current == scores.candidates_stamp_ns):
+        index, source = None, NEAREST
+        if attempt.position is not None and attempt.frame_id == frame.frame_id:
+            index = nearest_grasp(scores.positions, yaws_from_orientations(scores.orientations),
+                                  attempt.position, attempt.yaw)
+    if index is None or scores.candidates[index]['reason'] in NO_PLACE:
+        return None
+    row = scores.candidates[index]
+    return ExecutedScore(float(row['score']), float(row['uncertainty']), source)

@@ -15,9 +15,9 @@ from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
-from moss_perception.evaluation.attribution import RecordedScores
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.input_check import InputCheck
-from moss_perception.evaluation.matching import Attempt, executed_grasps, Matcher
+from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
@@ -87,23 +87,19 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
                           camera_info_topic, candidates_topic, outcome_topic, executed_topic,
                           attempts_csv)
     verification = verification or Verification()
-    matcher = match(outputs, inputs.attempts, inputs.check.candidate_stamps,
-                    verification.ood_scores)
+    matcher = match(outputs, inputs.attempts, verification.ood_scores)
     return _record(outputs, inputs, matcher, verification, domain,
                    time.perf_counter() - started)
 
 
 def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
-          candidate_stamps: Sequence[int] = (),
           ood_scores: Mapping[int, float] | None = None) -> Matcher:
     """Match all recorded scores with the attempts."""
     gap_s = float(outputs.newest.get('max_gap', MAX_GAP_S))
     matcher = Matcher(attempts, round(gap_s * 1e9))
-    scores = RecordedScores(outputs.scores, attempts, candidate_stamps)
     for stamp_ns, _ in outputs.statuses or ():
         matcher.see(stamp_ns)
-    for frame in outputs.scores:
-        scores.give(frame, matcher, (ood_scores or {}).get(frame.stamp_ns, float('nan')))
+    take_recorded(matcher, outputs.scores, ood_scores or {})
     return matcher
 
 

@@ -14,14 +14,8 @@ from moss_perception.data.attempts_csv import read_attempts
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
-from moss_perception.evaluation.matching import (
-    Attempt,
-    executed_grasps,
-    ExecutedScore,
-    Matcher,
-    NO_PLACE,
-    ScoredSample,
-)
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.matching import ExecutedScore, Matcher, NO_PLACE, ScoredSample
 from moss_perception.evaluation.parts import Part
 from moss_perception.evaluation.prefetch import prefetch, Received
 from moss_perception.evaluation.records import BagRecord

@@ -1,13 +1,9 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
 from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.findings import of_attempts
-from moss_perception.evaluation.matching import (
-    Attempt,
-    ExecutedScore,
-    Matcher,
-    ScoredSample,
-)
+from moss_perception.evaluation.matching import ExecutedScore, Matcher, ScoredSample
 import numpy as np
 
 PLACE = np.array([0.1, 0.0, 0.6])

@@ -3,7 +3,7 @@
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.core.scores import GraspScores, rows_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.evaluation.matching import executed_grasps
+from moss_perception.evaluation.attempts import executed_grasps
 from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import compare
