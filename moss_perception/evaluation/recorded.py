@@ -16,7 +16,6 @@ from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.input_check import InputCheck
 from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
@@ -53,7 +52,7 @@ class _Inputs:
     path: Path
     image_topic: str
     attempts: Sequence[Attempt]
-    check: InputCheck
+    check: findings.InputCheck
     received: Sequence[int]
     duration_s: float
     lost_share: float
@@ -132,7 +131,7 @@ def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
-        check = InputCheck(recording, images, grasps, camera, set(received))
+        check = findings.InputCheck(recording, images, grasps, camera, set(received))
         # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)
@@ -189,8 +188,8 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
         inference_ms=np.zeros(0), attempts=attempts,
         notes=(*filter(None, (inputs.damage,)),
                *([] if verification.agrees else [verification.line]),
-               *_notes(outputs, not_received, frames), *findings.notes(matcher, check.seen, ''),
-               *findings.of_attempts(attempts)),
+               *_notes(outputs, not_received, frames),
+               *findings.notes(matcher, check.seen, attempts)),
         unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
         not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
         lost_share=inputs.lost_share,

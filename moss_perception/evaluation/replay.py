@@ -134,7 +134,7 @@ class _Run:
                 self._predictor.set_camera(None)
                 self._camera_refused = str(error)
         if self._camera_refused:
-            self._seen.camera_refused(self._camera_refused)
+            self._seen.refuse('camera_info', self._camera_refused)
 
     def candidates(self, one: Received) -> None:
         self._seen.candidates += 1
@@ -143,10 +143,10 @@ class _Run:
             candidates = to_candidates(one.message)
         except CandidateError as error:
             self._predictor.forget_candidates()
-            self._seen.candidates_refused(str(error))
+            self._seen.refuse('candidates', str(error))
             return
         if problem := candidates.problem():
-            self._seen.candidates_refused(problem)
+            self._seen.refuse('candidates', problem)
         self._predictor.set_candidates(candidates)
 
     def image(self, one: Received) -> None:
@@ -226,8 +226,8 @@ class _Run:
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            notes=(*findings.notes(self._matcher, self._seen, damage),
-                   *findings.of_attempts(attempts)),
+            notes=(*filter(None, (damage,)),
+                   *findings.notes(self._matcher, self._seen, attempts)),
             lost_share=lost_share, not_arrived=self._not_received)
 
 
