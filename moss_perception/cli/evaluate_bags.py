@@ -15,7 +15,7 @@ from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.parallel import in_order
 from moss_perception.core.resources import model_path
-from moss_perception.evaluation.parts import merge, Part, split
+from moss_perception.evaluation.parts import merge, Part, split, WHOLE
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.thresholds import parse, Requirement, score_threshold, Verdict
 from moss_perception.models.manifest import read_header, verify
@@ -34,7 +34,7 @@ class Task:
 
     :ivar topics: the topics given by the user, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :ivar part: part of the recording; ``None`` for the whole.
+    :ivar part: part of the recording.
     """
 
     bag: str
@@ -45,7 +45,7 @@ class Task:
     sha256: str
     engine: str
     threads: int
-    part: Part | None = None
+    part: Part = WHOLE
 
 
 def evaluate_bags(arguments: argparse.Namespace) -> int:

@@ -16,14 +16,11 @@ from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import ExecutedScore, Matcher, NO_PLACE, ScoredSample
-from moss_perception.evaluation.parts import Part
-from moss_perception.evaluation.prefetch import prefetch, Received
+from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
-
-_WHOLE = Part(0, 0, 2**62)
 
 OnExecuted = Callable[[int, Attempt, int], None]
 """Called with a frame's stamp, an attempt and the network's row of its executed grasp."""
@@ -37,7 +34,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
            on_prediction: Callable[[Prediction], None] | None = None,
-           on_executed: OnExecuted | None = None, part: Part | None = None) -> BagRecord:
+           on_executed: OnExecuted | None = None, part: Part = WHOLE) -> BagRecord:
     """
     Score a recording, and compare the scores with its outcomes.
 
@@ -66,7 +63,6 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param on_prediction: called with each prediction.
     :param on_executed: called with each score of an executed grasp.
     :param part: score these images only; see :func:`moss_perception.evaluation.parts.merge`.
-        ``None`` for all.
     :raises BagError: if the recording can't be read, or lacks a given topic.
     """
     with Recording(path, salvage=True) as recording:
@@ -77,12 +73,14 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
             recording.outcomes(outcome_topic) if attempts_csv is None
             else read_attempts(attempts_csv))
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
-        run = _Run(predictor, attempts, received, on_prediction, on_executed, part or _WHOLE)
-        run.expect(grasps_topic, camera_topic, recording.camera_info_topics(image.name))
-        wanted = {x for x in (camera_topic, grasps_topic) if x}
+        seen = findings.Seen(
+            candidates_topic=grasps_topic or '',
+            calibrations=None if camera_topic else recording.camera_info_topics(image.name))
+        run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
+        topics = {image.name} | {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
-        with closing(prefetch(recording, {image.name, *wanted}, image.name,
-                              predictor.config, received, part)) as messages:
+        with closing(prefetch(recording, topics, image.name, predictor.config, received,
+                              part)) as messages:
             for message in messages:
                 if message.topic == image.name:
                     run.image(message)
@@ -102,7 +100,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 class _Run:
     """The replay of one recording through a new predictor."""
 
-    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt],
+    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt], seen: findings.Seen,
                  received: Mapping[int, str] | None,
                  on_prediction: Callable[[Prediction], None] | None,
                  on_executed: OnExecuted | None, part: Part):
@@ -117,13 +115,8 @@ class _Run:
         self._received = received
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
-        self._seen = findings.Seen()
+        self._seen = seen
         self.images = self._not_received = 0
-
-    def expect(self, candidates_topic: str | None, camera_topic: str | None,
-               calibrations: Sequence[str]) -> None:
-        self._seen.candidates_topic = candidates_topic or ''
-        self._seen.calibrations = None if camera_topic else calibrations
 
     def camera(self, one: Received) -> None:
         if one.message is not self._camera:
