@@ -31,14 +31,14 @@ _ORDER = (EXECUTED, NEAREST, DEFAULT)
 
 
 @dataclass(frozen=True)
-class ExecutedScore:
+class GraspScore:
     """
-    The score of an attempt's executed grasp in one frame.
+    The score of a grasp in one frame: of an attempt's executed grasp, or of the default one.
 
     :ivar score: in [0, 1]; NaN if the grasp can't be scored.
     :ivar uncertainty: in [0, 0.5]; NaN if the grasp can't be scored.
-    :ivar source: ``executed``, or ``nearest`` if the candidate was found only by its position and
-        orientation.
+    :ivar source: ``executed``; ``nearest`` if the candidate was found only by its position and
+        orientation; or ``default``.
     :ivar proposed: whether the grasp was a candidate of this frame. The attempt's curve has a
         score from before the decision only if it was: a moving object may not have reached the
         place of the grasp yet.
@@ -51,34 +51,12 @@ class ExecutedScore:
 
 
 @dataclass(frozen=True)
-class ScoredSample:
-    """
-    The scores of one recorded or replayed frame.
-
-    :ivar stamp_ns: the frame's header stamp, nanoseconds.
-    :ivar default: score of the default grasp point; NaN if unknown.
-    :ivar default_uncertainty: its uncertainty; NaN if unknown.
-    :ivar ood_score: OOD score of the frame; NaN if unknown.
-    :ivar executed: attempts with the scores of their executed grasps, if available.
-    """
-
-    stamp_ns: int
-    default: float = math.nan
-    default_uncertainty: float = math.nan
-    ood_score: float = math.nan
-    executed: Sequence[tuple[Attempt, ExecutedScore]] = ()
-
-
-@dataclass(frozen=True)
 class _Sample:
     """The scores of one frame for one attempt."""
 
     stamp_ns: int
-    source: str
-    score: float
-    uncertainty: float
+    grasp: GraspScore
     ood_score: float
-    on_curve: bool
 
 
 @dataclass
@@ -124,11 +102,21 @@ class Matcher:
         for entry in self._open(stamp_ns):
             entry.met = True
 
-    def take(self, sample: ScoredSample) -> None:
-        """Add the scores of a frame."""
-        for entry in self._open(sample.stamp_ns):
+    def take(self, stamp_ns: int, default: GraspScore,
+             executed: Sequence[tuple[Attempt, GraspScore]] = (),
+             ood_score: float = math.nan) -> None:
+        """
+        Add the scores of a frame.
+
+        :param stamp_ns: the frame's header stamp, nanoseconds.
+        :param default: score of the default grasp point.
+        :param executed: attempts with the scores of their executed grasps, if available.
+        :param ood_score: OOD score of the frame; NaN if unknown.
+        """
+        for entry in self._open(stamp_ns):
             entry.met = True
-            entry.samples.append(_of_attempt(entry.attempt, sample))
+            found = (score for attempt, score in executed if attempt is entry.attempt)
+            entry.samples.append(_Sample(stamp_ns, next(found, default), ood_score))
 
     def records(self) -> tuple[AttemptRecord, ...]:
         """Return the attempts with images, in the order given."""
@@ -153,46 +141,37 @@ class Matcher:
         return found
 
 
-def _of_attempt(attempt: Attempt, sample: ScoredSample) -> _Sample:
-    stamp_ns = sample.stamp_ns
-    for other, found in sample.executed:
-        if other is attempt:
-            on_curve = found.proposed or stamp_ns > attempt.outcome.decision_ns
-            return _Sample(stamp_ns, found.source, found.score, found.uncertainty,
-                           sample.ood_score, on_curve)
-    # If the executed grasp is unknown, the default grasp point is used throughout.
-    known = attempt.position is not None or attempt.outcome.candidate is not None
-    return _Sample(stamp_ns, DEFAULT, sample.default, sample.default_uncertainty,
-                   sample.ood_score, not known)
-
-
 def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
-    outcome = entry.attempt.outcome
+    outcome, samples = entry.attempt.outcome, entry.samples
     values = {name: getattr(outcome, name) for name in _COPIED}
     values['times_s'] = np.array(
-        [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in entry.samples], float)
+        [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in samples], float)
     if not outcome.executed:
-        return AttemptRecord(**values, scores=np.full(len(entry.samples), math.nan))
-    decided = _decided(entry.samples, outcome.decision_ns, max_gap_ns)
-    values['scores'] = np.array(
-        [sample.score if sample.on_curve else math.nan for sample in entry.samples], float)
-    if decided is not None:
-        known = decided.source != DEFAULT or not math.isnan(decided.score)
-        values |= {'scored_ns': decided.stamp_ns, 'score': decided.score,
-                   'uncertainty': decided.uncertainty, 'ood_score': decided.ood_score,
-                   'source': decided.source if known else NONE}
+        return AttemptRecord(**values, scores=np.full(len(samples), math.nan))
+    values['scores'] = np.array([sample.grasp.score if _is_on_curve(entry.attempt, sample)
+                                 else math.nan for sample in samples], float)
+    if decided := _decided(samples, outcome.decision_ns, max_gap_ns):
+        grasp = decided.grasp
+        known = grasp.source != DEFAULT or not math.isnan(grasp.score)
+        values |= {'scored_ns': decided.stamp_ns, 'score': grasp.score,
+                   'uncertainty': grasp.uncertainty, 'ood_score': decided.ood_score,
+                   'source': grasp.source if known else NONE}
     return AttemptRecord(**values)
+
+
+def _is_on_curve(attempt: Attempt, sample: _Sample) -> bool:
+    if sample.grasp.source == DEFAULT:
+        # If the executed grasp is unknown, the default grasp point is used throughout.
+        return attempt.position is None and attempt.outcome.candidate is None
+    return sample.grasp.proposed or sample.stamp_ns > attempt.outcome.decision_ns
 
 
 def _decided(samples: Sequence[_Sample], decision_ns: int, max_gap_ns: int) -> _Sample | None:
     """Return the sample that counts at the decision; ``None`` if there is no fresh one."""
     fresh = [sample for sample in samples
              if 0 <= decision_ns - sample.stamp_ns <= max_gap_ns]
-    for source in _ORDER:
-        found = [sample for sample in fresh if sample.source == source]
-        if found:
-            return max(found, key=lambda sample: sample.stamp_ns)
-    return None
+    return max(fresh, default=None, key=lambda sample: (
+        -_ORDER.index(sample.grasp.source), sample.stamp_ns))
 
 
 def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
@@ -217,13 +196,11 @@ def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
             score = _executed_score(frame, attempt, current)
             if score is not None:
                 executed.append((attempt, score))
-        default = frame.scores.default
-        matcher.take(ScoredSample(
-            frame.stamp_ns, float(default['score']), float(default['uncertainty']),
-            ood_scores.get(frame.stamp_ns, math.nan), executed))
+        matcher.take(frame.stamp_ns, _of_row(frame.scores.default, DEFAULT), executed,
+                     ood_scores.get(frame.stamp_ns, math.nan))
 
 
-def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> ExecutedScore | None:
+def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> GraspScore | None:
     """Find the executed grasp among the scores of a frame; ``None`` if it is not there."""
     scores, index, source = frame.scores, attempt.outcome.candidate, EXECUTED
     if (index is None or index >= len(scores.candidates)
@@ -234,5 +211,8 @@ def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> Execu
                                   attempt.position, attempt.yaw)
     if index is None or scores.candidates[index]['reason'] in NO_PLACE:
         return None
-    row = scores.candidates[index]
-    return ExecutedScore(float(row['score']), float(row['uncertainty']), source)
+    return _of_row(scores.candidates[index], source)
+
+
+def _of_row(row: np.void, source: str) -> GraspScore:
+    return GraspScore(float(row['score']), float(row['uncertainty']), source)

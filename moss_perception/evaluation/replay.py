@@ -15,7 +15,7 @@ from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.matching import ExecutedScore, Matcher, NO_PLACE, ScoredSample
+from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
 from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.runtime.frame_status import FrameStatus
@@ -181,22 +181,21 @@ class _Run:
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
         self._inference_ms.append(1e3 * prediction.inference_s)
-        self._matcher.take(ScoredSample(
-            prediction.stamp_ns, _as_published(prediction.score),
-            _as_published(prediction.uncertainty), prediction.ood_score,
-            self._executed(prediction)))
+        default = _as_published(prediction.score, prediction.uncertainty, DEFAULT)
+        self._matcher.take(prediction.stamp_ns, default, self._executed(prediction),
+                           prediction.ood_score)
         if self._on_prediction is not None:
             self._on_prediction(prediction)
 
-    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, ExecutedScore]]:
+    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, GraspScore]]:
         found, watched = [], prediction.watched
         if watched is None:
             return found
         for index, attempt in enumerate(self._watched):
             if watched.reasons[index] in NO_PLACE:
                 continue
-            found.append((attempt, ExecutedScore(
-                _as_published(watched.scores[index]), _as_published(watched.uncertainties[index]),
+            found.append((attempt, _as_published(
+                watched.scores[index], watched.uncertainties[index],
                 proposed=bool(watched.listed[index]))))
             if self._on_executed is not None:
                 self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
@@ -224,6 +223,7 @@ class _Run:
             lost_share=lost_share, not_arrived=self._not_received)
 
 
-def _as_published(value: float) -> float:
+def _as_published(score: float, uncertainty: float, source: str = EXECUTED,
+                  proposed: bool = True) -> GraspScore:
     """Round to float32 as on the topic, so that recorded and replayed scores are equal."""
-    return float(np.float32(value))
+    return GraspScore(float(np.float32(score)), float(np.float32(uncertainty)), source, proposed)
