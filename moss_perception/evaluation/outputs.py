@@ -131,14 +131,16 @@ def read_outputs(path: Path | str, scores_topic: str | None = None) -> NodeOutpu
                 {topic, processed, DIAGNOSTICS_TOPIC} & recording.topics.keys()):
             if name == topic:
                 message = recording.deserialize(raw, kind)
-                scores.append(_frame_scores(
-                    path, message, recorded_ns - run.clock_offset_ns))
+                try:
+                    scores.append(frame_scores(message, recorded_ns - run.clock_offset_ns))
+                except ScoresError as error:
+                    raise BagError(f'{path}: {error}') from error
             elif name == processed:
                 statuses.append(header_of(raw))
             else:
                 diagnostics += values_of(recording.deserialize(raw, kind), predictor)
-        there = processed in recording.topics
-    return NodeOutputs(scores, statuses if there else None, diagnostics, run)
+        return NodeOutputs(scores, statuses if processed in recording.topics else None,
+                           diagnostics, run)
 
 
 def values_of(message: Any, predictor: str) -> list[dict[str, str]]:
@@ -162,13 +164,6 @@ def frame_scores(message: Any, received_ns: int) -> FrameScores:
     """
     return FrameScores(stamp_to_ns(message.header.stamp), message.header.frame_id, received_ns,
                        GraspScores.of(read_scores(message)))
-
-
-def _frame_scores(path: Path | str, message: Any, received_ns: int) -> FrameScores:
-    try:
-        return frame_scores(message, received_ns)
-    except ScoresError as error:
-        raise BagError(f'{path}: {error}') from error
 
 
 def _scores_topic(recording: Recording, name: str | None) -> str:
