@@ -15,7 +15,7 @@ from moss_perception.evaluation.intervals import (
 )
 from moss_perception.evaluation.measures import auroc, Scored, value_of
 from moss_perception.evaluation.report import figures
-from moss_perception.evaluation.report.pooling import executed, factor_of, Pool
+from moss_perception.evaluation.report.recordings import executed, factor_of, Pool
 from moss_perception.evaluation.report.summary import Domain, split, Summary
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The report's plots: small SVG files, legible on a phone."""
+"""The report's plots, small SVG files that are legible on a phone, and its colours."""
 
 from collections.abc import Sequence
 import io
@@ -10,22 +10,20 @@ from matplotlib.transforms import Affine2D, blended_transform_factory
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.report.colours import (
-    colour_of,
-    DOMAINS,
-    FAILED,
-    HELD,
-    INK,
-    LINE,
-    MUTED,
-    PAPER,
-)
 from moss_perception.evaluation.report.summary import Calibration, Domain
 import numpy as np
 
+HELD, FAILED, WARN = '#1c7c54', '#b8352c', '#8a5a00'
+INK, MUTED, LINE, PAPER = '#1b2530', '#5a6776', '#d8dee6', '#ffffff'
+# The first is the reference's. They differ in lightness too, and so in grey.
+DOMAINS = ('#1d4f91', '#d9822b', '#6b3fa0', '#0f8b8d', '#a03a5c', '#6d7b1e', '#4a4a4a')
+# By name, as the style sheet has them.
+PAGE = {'ink': INK, 'muted': MUTED, 'line': LINE, 'paper': PAPER, 'held': HELD, 'failed': FAILED,
+        'accent': DOMAINS[0], 'warn': WARN}
+
 # Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed
 # salt and no date give the same bytes for the same values.
-_RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
+_RC: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
        'font.family': 'sans-serif', 'text.color': INK, 'axes.edgecolor': MUTED,
        'axes.labelcolor': INK, 'xtick.color': MUTED, 'ytick.color': MUTED, 'axes.titlesize': 11,
        'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.spines.top': False,
@@ -34,8 +32,17 @@ _RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 1
 _WIDTH = 4.6
 _MANY = 100
 _BINS = np.linspace(0, 1, 21)
-# Lines differ in their dashes too, for readers who can't see the colours.
 _DASHES = ('-', '--', '-.', ':')
+
+
+def colour_of(number: int) -> str:
+    """Choose a domain's colour by its place; the reference stands first."""
+    return DOMAINS[number % len(DOMAINS)]
+
+
+def _line(number: int) -> dict[str, str]:
+    # Lines differ in their dashes too, for readers who can't see the colours.
+    return {'color': colour_of(number), 'linestyle': _DASHES[number % len(_DASHES)]}
 
 
 def _new(height: float, width: float = _WIDTH, **options):
@@ -47,12 +54,10 @@ def svg(draw, *arguments) -> bytes:
     """
     Draw a plot.
 
-    :param draw: one of this module's functions.
-    :param arguments: for it.
+    :param draw: one of this module's functions; ``arguments`` are for it.
     :returns: an SVG file.
     """
-    settings: Any = _RC
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(_RC):
         written = io.BytesIO()
         draw(*arguments).savefig(written, format='svg', metadata={'Date': None})
     return written.getvalue()
@@ -97,8 +102,7 @@ def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
             continue
         sample = one.pool.scored
         false, true, _ = roc_curve(sample.labels, sample.scores, drop_intermediate=True)
-        axes.plot(false, true, color=colour_of(number), linewidth=1.8,
-                  linestyle=_DASHES[number % len(_DASHES)], label=one.name)
+        axes.plot(false, true, linewidth=1.8, label=one.name, **_line(number))
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal',
              xlabel='failures that are accepted', ylabel='successes that are accepted')
     axes.legend(loc='lower right')
@@ -171,13 +175,11 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
     figure, (axes, below) = _new(3.3, 3.9, nrows=2, sharex=True, height_ratios=(4, 1))
     axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=':')
     for name, of, number in lines:
-        colour, values = colour_of(number), getattr(of, measure)
-        dash = _DASHES[number % len(_DASHES)]
+        values, line = getattr(of, measure), _line(number)
         axes.fill_between(of.times_s, [one.low for one in values], [one.high for one in values],
-                          color=colour, alpha=0.13, linewidth=0)
-        axes.plot(of.times_s, [one.value for one in values], dash, color=colour, linewidth=1.8,
-                  label=name)
-        below.plot(of.times_s, of.attempts, dash, color=colour, linewidth=1.3)
+                          color=line['color'], alpha=0.13, linewidth=0)
+        axes.plot(of.times_s, [one.value for one in values], linewidth=1.8, label=name, **line)
+        below.plot(of.times_s, of.attempts, linewidth=1.3, **line)
     if not left:
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.annotate(' decision', (0, 0.02), xycoords=('data', 'axes fraction'), fontsize=9,
@@ -203,8 +205,7 @@ def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Fig
     for name, values, number in rows:
         ordered = np.sort(values)
         axes.step(np.r_[ordered[:1], ordered], np.linspace(1, 0, len(ordered) + 1), where='post',
-                  color=colour_of(number), linewidth=1.8, label=name,
-                  linestyle=_DASHES[number % len(_DASHES)])
+                  linewidth=1.8, label=name, **_line(number))
     axes.set(xlabel='OOD score', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
     axes.legend(loc='upper right')
     return figure
@@ -229,8 +230,7 @@ def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
 def course(times_s: np.ndarray, scores: np.ndarray, end_s: float, success: bool,
            threshold: float) -> Figure:
     """Draw one attempt's score over time; the line ends in its outcome."""
-    figure = Figure(figsize=(3.6, 1.7), layout='constrained')
-    axes = figure.subplots()
+    figure, axes = _new(1.7, 3.6)
     axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=':')
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.plot(times_s, scores, '.-', color=DOMAINS[0], linewidth=1.6, markersize=5)

@@ -1,4 +1,4 @@
-"""The report's files: JSON and CSV, written all at once or not at all."""
+"""The report's values for requirements, JSON and CSV; files written all at once or not at all."""
 
 from collections.abc import Mapping, Sequence
 import csv
@@ -13,9 +13,9 @@ import tempfile
 from typing import Any
 
 from moss_perception.core.errors import MossError
+from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.evaluation.report import played
 from moss_perception.evaluation.report.checkpoints import (
     difference,
     domain_of,
@@ -24,9 +24,8 @@ from moss_perception.evaluation.report.checkpoints import (
     success_less_first,
     task_success,
 )
-from moss_perception.evaluation.report.costs import costs
-from moss_perception.evaluation.report.pooling import name_of
-from moss_perception.evaluation.report.summary import Domain, Summary
+from moss_perception.evaluation.report.recordings import costs, name_of, played_values
+from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
 # Different from the format of record_files.py.
@@ -34,6 +33,35 @@ FORMAT = 'moss_perception.report/1'
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
            'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'ood_score',
            'predicted', 'correct', 'scored_s', 'motion', 'object')
+
+
+def figures_of(summary: Summary) -> dict[str, dict[str, tuple[float, str]]]:
+    """Return all metrics by domain and name, each with the reason if it is undefined."""
+    return {one.name: _figures(one) for one in summary.domains}
+
+
+def _figures(one: Domain) -> dict[str, tuple[float, str]]:
+    nothing = Interval(why='there is no reference domain to compare with')
+    intervals = dict(one.measures)
+    for name in GAPS:
+        intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
+    intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
+        why='the checkpoint has no training distribution, or there is no reference domain')
+    found: dict[str, tuple[float, str]] = {}
+    for name, of in intervals.items():
+        for suffix, value in (('', of.value), ('_low', of.low), ('_high', of.high)):
+            found[name + suffix] = (value, of.why)
+    for name, value in costs(one.pool.bags).items():
+        found[name] = (value, 'nothing was scored')
+    found['attempts'] = (one.counts.attempts, '')
+    found['scored_attempts'] = (one.counts.scored, '')
+    # A score at a different point than the executed grasp may not fit the outcome.
+    at_its_grasp = one.counts.scored - one.counts.elsewhere
+    found['scored_share'] = (at_its_grasp / one.counts.attempts if one.counts.attempts
+                             else math.nan, 'there are no attempts')
+    alarms = one.ood.false_alarms if one.ood else intervals['ood_auroc']
+    found['false_alarm_rate'] = (alarms.value, alarms.why)
+    return found
 
 
 def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
@@ -89,7 +117,7 @@ def _recording(bag: BagRecord) -> dict[str, Any]:
     return {**{name: getattr(bag, name) for name in names},
             'unmatched': [str(one) for one in bag.unmatched], 'attempts': len(bag.attempts),
             'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),
-            'latency': costs([bag]), **played.as_values(bag)}
+            'latency': costs([bag]), **played_values(bag)}
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
