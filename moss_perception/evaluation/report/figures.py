@@ -50,13 +50,16 @@ def _new(height: float, width: float = _WIDTH, **options):
     return figure, figure.subplots(**options)
 
 
-def svg(draw, *arguments) -> bytes:
-    """
-    Draw a plot.
+def _square():
+    """Start a plot of shares with a dotted diagonal."""
+    figure, axes = _new(3.9)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    axes.set_aspect('equal')
+    return figure, axes
 
-    :param draw: one of this module's functions; ``arguments`` are for it.
-    :returns: an SVG file.
-    """
+
+def svg(draw, *arguments) -> bytes:
+    """Return the plot as an SVG file that one of this module's functions draws."""
     with matplotlib.rc_context(_RC):
         written = io.BytesIO()
         draw(*arguments).savefig(written, format='svg', metadata={'Date': None})
@@ -95,16 +98,15 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float,
 def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
     """Draw the ROC curves of domains, given with their colours' numbers."""
     from sklearn.metrics import roc_curve
-    figure, axes = _new(3.9)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    figure, axes = _square()
     for one, number in domains:
         if one.counts.one_class:
             continue
         sample = one.pool.scored
         false, true, _ = roc_curve(sample.labels, sample.scores, drop_intermediate=True)
         axes.plot(false, true, linewidth=1.8, label=one.name, **_line(number))
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal',
-             xlabel='failures that are accepted', ylabel='successes that are accepted')
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel='failures that are accepted',
+             ylabel='successes that are accepted')
     axes.legend(loc='lower right')
     return figure
 
@@ -112,15 +114,17 @@ def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
 def distribution(one: Domain, threshold: float) -> Figure:
     """Draw histograms of the scores: successes upwards, failures downwards."""
     figure, axes = _new(2.7)
-    sample = one.pool.scored
-    top = 1
+    sample, top = one.pool.scored, 1
+    # Along the data's x, and from -1 to 1 over the height.
+    half = Affine2D().scale(1, 0.5).translate(0, 0.5)
+    mixed = blended_transform_factory(axes.transData, half + axes.transAxes)
     for labels, sign, colour, name in ((True, 1, HELD, 'held'), (False, -1, FAILED, 'failed')):
         counts, _ = np.histogram(sample.scores[sample.labels == labels], _BINS)
         top = max(top, int(counts.max()))
         axes.bar(_BINS[:-1] + 0.025, sign * counts, 0.044, color=colour)
         axes.text(0.015, sign * 0.98, f'{int(counts.sum())} {name}', color=colour, ha='left',
                   va='top' if sign > 0 else 'bottom', fontsize=10, fontweight='bold',
-                  transform=_mixed(axes))
+                  transform=mixed)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=':')
     axes.set(xlim=(0, 1), ylim=(-1.3 * top, 1.3 * top), xlabel='score at the decision',
@@ -130,20 +134,9 @@ def distribution(one: Domain, threshold: float) -> Figure:
     return figure
 
 
-def _mixed(axes):
-    """Place along the data's x, and from -1 to 1 over the height."""
-    half = Affine2D().scale(1, 0.5).translate(0, 0.5)
-    return blended_transform_factory(axes.transData, half + axes.transAxes)
-
-
 def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
-    """
-    Draw how often grasps held, by their score, before and after scaling.
-
-    :param kinds: name and calibration of each line.
-    """
-    figure, axes = _new(3.9)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    """Draw how often grasps held, by their score; each line has a name and a calibration."""
+    figure, axes = _square()
     looks = (('o', '-', DOMAINS[0], -0.006), ('D', '--', DOMAINS[1], 0.006))
     for (name, of), (marker, dash, colour, aside) in zip(kinds, looks, strict=False):
         x = np.array([one.score for one in of.bins])
@@ -156,7 +149,7 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
                                              for one in of.bins],
                      marker=marker, color=colour, zorder=3)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal', xlabel='mean score',
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel='mean score',
              ylabel='share that held')
     figure.legend(loc='outside upper center', ncols=2)
     return figure
@@ -213,11 +206,7 @@ def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Fig
 
 def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
             axes_of: tuple[str, str], measure: str) -> Figure:
-    """
-    Draw checkpoints by their performance in two domains.
-
-    :param axes_of: the two domains.
-    """
+    """Draw checkpoints by their performance in two domains, which ``axes_of`` names."""
     figure, axes = _new(3.6)
     for number, (name, x, y) in enumerate(zip(names, simulated, real, strict=True)):
         axes.plot(x, y, 'o', color=colour_of(number), markersize=7)
