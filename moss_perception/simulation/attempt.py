@@ -9,8 +9,7 @@ from moss_perception.data.schema import Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell
-from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.monitoring import choose, monitor_grasp
+from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
 from moss_perception.simulation.sensor import encode, schedule
@@ -97,15 +96,15 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     if spec.cell.monitor if monitor is None else monitor:
         cell.restore(saved)
         monitored = monitor_grasp(cell, lambda: _take_frame(cell, renderer), grasps,
-                                  choose(spec.seed, np.array(outcomes)))
+                                  choose_monitored(spec.seed, np.array(outcomes)))
     return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
         labels=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
         motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=matrix,
-        domain=spec.domain.name, family=spec.object.family,
+        domain=spec.domain.name, family=spec.object.shape,
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
-        split='held_out' if spec.object.family in spec.cell.held_out else '',
+        split='held_out' if spec.object.shape in spec.cell.held_out else '',
         offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored)
 
 

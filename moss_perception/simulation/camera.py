@@ -1,8 +1,9 @@
 """The work cell's camera: intrinsics, mounting, and grasps in its optical frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 
+from moss_perception.simulation.cells import Domain
 import numpy as np
 
 WIDTH = 128
@@ -10,6 +11,8 @@ HEIGHT = 128
 # The view is 0.38 m across at the belt from 0.6 m above it.
 MOUNT_HEIGHT_M = 0.6
 FOCAL_PX = 128 * MOUNT_HEIGHT_M / 0.38
+# Without the domain's shifts, in the world frame.
+MOUNT_M = (0.03, 0.0, MOUNT_HEIGHT_M)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,27 @@ class Mount:
             return self.turn - yaw
         along = change @ np.stack([np.cos(yaw), np.sin(yaw)])
         return np.arctan2(along[1], along[0])
+
+
+def sample_lens(domain: Domain, rng: np.random.Generator) -> Lens:
+    """Draw the intrinsics of the cell ``full``."""
+    return Lens(FOCAL_PX * (1 + rng.uniform(-1, 1) * domain.focal),
+                tuple(rng.uniform(-1, 1, 2) * domain.centre))
+
+
+def sample_level_mount(domain: Domain, rng: np.random.Generator) -> Mount:
+    """Draw the pose of the camera of the cell ``belt``, without tilt."""
+    turn = rng.uniform(-1, 1) * domain.camera_turn
+    return Mount(tuple(MOUNT_M + rng.uniform(-1, 1, 3) * domain.camera_shift), turn)
+
+
+def sample_mount(domain: Domain, rng: np.random.Generator) -> Mount:
+    """Draw the pose of the camera of the cell ``full``; it looks at the same place of the belt."""
+    level = sample_level_mount(domain, rng)
+    tilted = Mount(level.position, level.turn, tuple(rng.uniform(-1, 1, 2) * domain.camera_tilt))
+    position, forward = np.array(level.position), tilted.rotation[:, 2]
+    position[:2] += forward[:2] / forward[2] * position[2]
+    return replace(tilted, position=tuple(position))
 
 
 def half_turn(angle):

@@ -1,5 +1,6 @@
-"""Execute one grasp: approach, descend, close, lift, shake; physics decides the outcome."""
+"""Execute a grasp (approach, descend, close, lift, shake) and record it; physics decides."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import math
 
@@ -8,12 +9,16 @@ from moss_perception.data.phases import (
     APPROACH_S,
     CLOSE_S,
     DESCEND_S,
+    DURATION_S,
     LIFT_S,
     PHASES,
     SHAKE_S,
 )
-from moss_perception.simulation import mjcf
+from moss_perception.data.schema import Attempt
+from moss_perception.simulation.arena import PAD_HALF_HEIGHT_M
 from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
+from moss_perception.simulation.scene import FRAME_RATE_HZ
+from moss_perception.simulation.sensor import schedule
 import numpy as np
 
 CLEARANCE_M = 0.1  # height at which the pads pass over the object
@@ -62,7 +67,7 @@ class Execution:
         self._stopped = None
         start = cell.wrist
         goal = np.array(grasp, dtype=np.float64)
-        goal[2] = max(goal[2], mjcf.PAD_HALF_HEIGHT_M + 0.002)
+        goal[2] = max(goal[2], PAD_HALF_HEIGHT_M + 0.002)
         above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
         top = goal + (0.0, 0.0, LIFT_M, 0.0)
         steps = (
@@ -145,3 +150,79 @@ class Execution:
         if self.cell.object_position[2] < HELD_HEIGHT_M:
             return 'lost while shaking'
         return 'not held by both fingers' if done and not all(self.cell.touching()) else ''
+
+
+def choose_monitored(seed: int, outcomes: np.ndarray) -> int:
+    """
+    Choose the grasp to monitor: a successful one in half of the scenes, if there is a choice.
+
+    :param seed: seed of the scene.
+    :param outcomes: bool, shape ``(K,)``.
+    :returns: index of the grasp.
+    """
+    rng = np.random.default_rng([seed, 31])
+    fitting = np.flatnonzero(outcomes == (rng.uniform() < 0.5))
+    return int(rng.choice(fitting if len(fitting) else len(outcomes)))
+
+
+def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
+                  candidate: int) -> Attempt:
+    """
+    Execute a grasp and record it until its motion is over, even if it fails before.
+
+    :param cell: the cell at the decision.
+    :param take: returns an image of the cell as JPEG.
+    :param grasps: candidates, shape ``(K, 4)``, in the world frame.
+    :param candidate: index of the grasp to execute.
+    """
+    delay_s = cell.spec.physics.latency_s
+    execution = Execution(cell, grasps[candidate], delay_s)
+    loss = _Loss(execution)
+    jpegs, stamps, phases, positions = [], [], [], []
+    for time_s in _frame_times(cell, DURATION_S + delay_s):
+        while cell.time_s < time_s - TICK_S / 2:
+            execution.tick()
+            loss.update()
+        phases.append(execution.phase)
+        jpegs.append(take())
+        stamps.append(round(cell.time_s * 1e9))
+        positions.append(cell.spec.mount.to_optical(cell.object_position))
+    while not execution.finished:
+        execution.tick()
+        loss.update()
+    assert execution.outcome is not None  # it is finished
+    to_loss_s = loss.time_s - np.array(stamps) / 1e9
+    return Attempt(candidate, execution.outcome.success, tuple(jpegs),
+                   np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),
+                   np.array(positions, np.float32))
+
+
+def _frame_times(cell: WorkCell, duration_s: float) -> list:
+    """Return the times of the frames after the decision that arrive, on the scene's clock."""
+    spec = cell.spec
+    count = math.floor(duration_s * FRAME_RATE_HZ + 1e-6)
+    plan = schedule(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ, TICK_S)
+    return list(cell.time_s + plan.times_s[1:][plan.arrives[1:]])
+
+
+class _Loss:
+    """
+    Finds the time at which the object is lost.
+
+    :ivar time_s: time of the last contact of both fingers, or else of the failure, on the
+        scene's clock; NaN for a grasp that holds.
+    """
+
+    def __init__(self, execution: Execution):
+        self.time_s = math.nan
+        self._execution = execution
+        self._touched_s = math.nan
+
+    def update(self):
+        """Update with the current tick."""
+        execution, cell = self._execution, self._execution.cell
+        if execution.outcome is None:
+            if all(cell.touching()):
+                self._touched_s = cell.time_s
+        elif math.isnan(self.time_s) and not execution.outcome.success:
+            self.time_s = cell.time_s if math.isnan(self._touched_s) else self._touched_s

@@ -183,5 +183,5 @@ class Attempt:
             NONE_SELECTED if outcome is None else outcome.reason, attempt=number,
             start_ns=self._start_ns, decision_ns=decision_ns, end_ns=self.now_ns,
             success=success, domain=spec.domain.name, motion=spec.motion.name,
-            object=spec.object.family or spec.object.shape, executed=outcome is not None,
+            object=spec.object.shape, executed=outcome is not None,
             candidate=self._index(selected))

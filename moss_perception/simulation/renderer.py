@@ -6,10 +6,8 @@ import sys
 from typing import Any
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.simulation import stage
 from moss_perception.simulation.camera import HEIGHT, WIDTH
-from moss_perception.simulation.cell import WorkCell
-from moss_perception.simulation.physics import mujoco
+from moss_perception.simulation.cell import mujoco, WorkCell
 from moss_perception.simulation.sensor import develop, expose
 import numpy as np
 
@@ -83,7 +81,7 @@ class Renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX,
                      mujoco.mjtRndFlag.mjRND_HAZE):
             self._scene.flags[flag] = 0
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = stage.shadow_map(cell.spec.look) > 0
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = cell.spec.look.shadows
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED

@@ -75,12 +75,12 @@ OFF = Lens(FOCAL_PX * 1.1, (5.0, -8.0))
     ((-0.02, 0.0, 0.08), -0.2, (0.08, 0.1), OFF)])
 def test_known_world_point_is_rendered_where_it_projects(renderer, point, turn, tilt, lens):
     from moss_perception.simulation.cell import WorkCell
-    from moss_perception.simulation.domains import Domain
-    from moss_perception.simulation.motions import Still
+    from moss_perception.simulation.cells import BELT
+    from moss_perception.simulation.motions import Constant
     from moss_perception.simulation.scene import ObjectSpec, SceneSpec
     mount = Mount((0.03, 0.0, MOUNT_HEIGHT_M), turn, tilt)
     thing = ObjectSpec('box', (0.01, 0.01, 0.01), 0.1, 0.8, -1.0, 0.0, 0.0)
-    cell = WorkCell(SceneSpec(0, Domain('sim'), Still(), thing, mount=mount,
+    cell = WorkCell(SceneSpec(0, BELT.domain('sim'), Constant(0.0, 'still'), thing, mount=mount,
                               lens=lens), marker=point)
     image = renderer.render(cell).astype(float)
     magenta = np.clip(np.minimum(image[..., 0], image[..., 2]) - image[..., 1] - 60, 0, None)

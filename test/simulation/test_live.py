@@ -9,7 +9,6 @@ from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import cell_named
-from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.live import LiveCell, MAX_FAILURES
 from moss_perception.simulation.live_config import LiveConfig
@@ -62,7 +61,7 @@ class Planner:
 
 def config(domain='sim', cell='belt', **values):
     values = {'attempts': 1, 'real_time': False, 'rate': 10.0, **values}
-    return LiveConfig(domain_named(domain, cell), cell_named(cell), **values)
+    return LiveConfig(cell_named(cell).domain(domain), cell_named(cell), **values)
 
 
 def run(planner, settings):
