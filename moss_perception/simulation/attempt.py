@@ -12,7 +12,7 @@ from moss_perception.simulation.cells import BELT, Cell
 from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
-from moss_perception.simulation.sensor import encode, schedule
+from moss_perception.simulation.sensor import schedule
 import numpy as np
 
 
@@ -95,7 +95,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     monitored = None
     if spec.cell.monitor if monitor is None else monitor:
         cell.restore(saved)
-        monitored = monitor_grasp(cell, lambda: _take_frame(cell, renderer), grasps,
+        monitored = monitor_grasp(cell, lambda: renderer.render_jpeg(cell), grasps,
                                   choose_monitored(spec.seed, np.array(outcomes)))
     return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
@@ -108,10 +108,6 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
         offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored)
 
 
-def _take_frame(cell: WorkCell, renderer: Renderer) -> bytes:
-    return encode(renderer.render(cell), cell.spec.domain.jpeg_quality)
-
-
 def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     """Play to the decision; return the compressed frames that arrive, and their stamps."""
     spec = cell.spec
@@ -120,7 +116,7 @@ def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     for time_s, arrives in zip(plan.times_s, plan.arrives, strict=True):
         cell.wait(time_s)
         if arrives:
-            jpegs.append(_take_frame(cell, renderer))
+            jpegs.append(renderer.render_jpeg(cell))
             stamps.append(round(cell.time_s * 1e9))
     return tuple(jpegs), np.array(stamps, np.int64)
 

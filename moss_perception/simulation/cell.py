@@ -32,6 +32,7 @@ mujoco = _load()
 # MuJoCo would write MUJOCO_LOG.TXT into the working directory. Such scenes are refused here.
 mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
 TICK_S = 0.01
+TICK_NS = round(TICK_S * 1e9)
 _STEPS = round(TICK_S / arena.TIMESTEP_S)
 HOVER = (0.03, 0.12, 0.13, 0.0)
 OPEN = 0.0

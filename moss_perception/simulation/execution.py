@@ -30,7 +30,7 @@ HELD_HEIGHT_M = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GraspResult:
     """
     Outcome of a grasp.
 
@@ -44,12 +44,12 @@ class Outcome:
 
 class Execution:
     """
-    A grasp in execution; call :meth:`tick` until ``outcome`` is set.
+    A grasp in execution; call :meth:`tick` until ``result`` is set.
 
     To record frames, tick on until ``finished``: a failed grasp then completes its motion, so that
     the length of the recording does not reveal the outcome.
 
-    :ivar outcome: the outcome; ``None`` until it is known.
+    :ivar result: the outcome; ``None`` until it is known.
     :ivar finished: whether the whole motion is over.
     """
 
@@ -62,7 +62,7 @@ class Execution:
         :param delay_s: time for which the gripper waits before it starts, seconds.
         """
         self.cell = cell
-        self.outcome: Outcome | None = None
+        self.result: GraspResult | None = None
         self.finished = False
         self._stopped = None
         start = cell.wrist
@@ -71,8 +71,8 @@ class Execution:
         above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
         top = goal + (0.0, 0.0, LIFT_M, 0.0)
         steps = (
-            (None, delay_s, start, start, self._nothing),
-            ('approach', APPROACH_S, start, above, self._nothing),
+            (None, delay_s, start, start, lambda done: ''),
+            ('approach', APPROACH_S, start, above, lambda done: ''),
             ('descend', DESCEND_S, above, goal, self._not_blocked),
             ('close', CLOSE_S, goal, goal, self._gripped),
             ('lift', LIFT_S, goal, top, self._lifted),
@@ -88,7 +88,7 @@ class Execution:
 
     def tick(self):
         """
-        Advance by 10 ms; sets ``outcome`` at the end, or as soon as the grasp has failed.
+        Advance by 10 ms; sets ``result`` at the end, or as soon as the grasp has failed.
 
         :raises SimulationError: if the motion is over.
         """
@@ -100,16 +100,16 @@ class Execution:
         done = self._elapsed == count
         wrist, finger = self._command(name, begin, end, self._elapsed / count)
         self.cell.tick(wrist, finger)
-        reason = '' if self.outcome else check(done=done)
+        reason = '' if self.result else check(done)
         if reason:
-            self.outcome = Outcome(False, reason)
+            self.result = GraspResult(False, reason)
             # A finger must not press on the object: hold the wrist where it was stopped.
             self._stopped = wrist if name == 'descend' else None
         if done:
             del self._steps[0]
             self._elapsed, self.finished = 0, not self._steps
-        if self.finished and self.outcome is None:
-            self.outcome = Outcome(True, 'held after lift and shake')
+        if self.finished and self.result is None:
+            self.result = GraspResult(True, 'held after lift and shake')
 
     def _command(self, name: str | None, begin: np.ndarray, end: np.ndarray,
                  part: float) -> tuple[np.ndarray, float]:
@@ -125,14 +125,11 @@ class Execution:
             return wrist, OPEN
         return wrist, CLOSED * min(1.0, part / 0.6 + (name != 'close'))
 
-    def run(self) -> Outcome:
+    def run(self) -> GraspResult:
         """Tick until the outcome is known, and return it."""
-        while self.outcome is None:
+        while self.result is None:
             self.tick()
-        return self.outcome
-
-    def _nothing(self, done: bool) -> str:
-        return ''
+        return self.result
 
     def _not_blocked(self, done: bool) -> str:
         return 'stopped: a finger came down on the object' \
@@ -190,9 +187,9 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
     while not execution.finished:
         execution.tick()
         loss.update()
-    assert execution.outcome is not None  # it is finished
+    assert execution.result is not None  # it is finished
     to_loss_s = loss.time_s - np.array(stamps) / 1e9
-    return Attempt(candidate, execution.outcome.success, tuple(jpegs),
+    return Attempt(candidate, execution.result.success, tuple(jpegs),
                    np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),
                    np.array(positions, np.float32))
 
@@ -221,8 +218,8 @@ class _Loss:
     def update(self):
         """Update with the current tick."""
         execution, cell = self._execution, self._execution.cell
-        if execution.outcome is None:
+        if execution.result is None:
             if all(cell.touching()):
                 self._touched_s = cell.time_s
-        elif math.isnan(self.time_s) and not execution.outcome.success:
+        elif math.isnan(self.time_s) and not execution.result.success:
             self.time_s = cell.time_s if math.isnan(self._touched_s) else self._touched_s

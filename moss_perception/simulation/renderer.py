@@ -1,5 +1,6 @@
 """Rendering without a display, with the first OpenGL back end that works."""
 
+from functools import cache
 import importlib
 import os
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import mujoco, WorkCell
-from moss_perception.simulation.sensor import develop, expose
+from moss_perception.simulation.sensor import develop, encode, expose
 import numpy as np
 
 BACKENDS = ('egl', 'osmesa')
@@ -106,6 +107,10 @@ class Renderer:
         return develop(light, spec.look, spec.sensor,
                        np.random.default_rng([spec.seed, 2, cell.ticks]))
 
+    def render_jpeg(self, cell: WorkCell) -> bytes:
+        """Render a frame and compress it as the scene's domain does."""
+        return encode(self.render(cell), cell.spec.domain.jpeg_quality)
+
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
         """Render an image without sensor effects, at a time relative to the cell's."""
         view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)
@@ -133,3 +138,9 @@ class Renderer:
             self._context.free()
             self._context = None
         self._gl.free()
+
+
+@cache
+def process_renderer() -> Renderer:
+    """Return the one renderer of this process, created by the first call."""
+    return Renderer()

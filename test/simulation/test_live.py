@@ -4,7 +4,7 @@ from collections import defaultdict
 import threading
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
-from moss_perception.simulation import live_attempt
+from moss_perception.simulation import live as module
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
@@ -153,7 +153,7 @@ def broken(monkeypatch, seeds):
             if self.spec.seed in seeds:
                 raise SceneError('unstable', f'the physics of seed {self.spec.seed} is unstable')
             super().tick(*command)
-    monkeypatch.setattr(live_attempt, 'WorkCell', Bursting)
+    monkeypatch.setattr(module, 'WorkCell', Bursting)
 
 
 def test_a_scene_that_bursts_is_skipped_and_counted(monkeypatch):
