@@ -2,7 +2,7 @@
 
 import math
 
-from moss_perception.simulation.camera import field_of_view_y, HEIGHT, Lens, WIDTH
+from moss_perception.simulation.camera import FIELD_OF_VIEW_Y, HEIGHT, Lens, WIDTH
 from moss_perception.simulation.cells import Gripper
 from moss_perception.simulation.look import belt_texture, cover_texture, Look
 from moss_perception.simulation.objects import ObjectSpec, Part
@@ -38,7 +38,7 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="5"
           iterations="20" ls_iterations="20"/>
   <visual>
-    <global offwidth="{WIDTH}" offheight="{HEIGHT}" fovy="{math.degrees(field_of_view_y())}"/>
+    <global offwidth="{WIDTH}" offheight="{HEIGHT}" fovy="{math.degrees(FIELD_OF_VIEW_Y)}"/>
     <quality shadowsize="{shadows}" offsamples="4" {spec.cell.mesh_quality}/>
     <headlight active="0"/>
     <map znear="0.05" zfar="5" shadowclip="{_SHADOW_CLIP}"/>
@@ -217,7 +217,7 @@ def _lamp(direction, diffuse, ambient: float, shadow: bool) -> str:
 def _camera(spec: SceneSpec) -> str:
     """Write the camera."""
     rotation, lens = spec.mount.rotation, spec.lens
-    view = f'fovy="{math.degrees(field_of_view_y()):.9g}"'
+    view = f'fovy="{math.degrees(FIELD_OF_VIEW_Y):.9g}"'
     if lens != Lens():
         # MuJoCo measures the principal point from the middle, left and up.
         view = (f'sensorsize="{_SENSOR_M} {_SENSOR_M * HEIGHT / WIDTH}" '

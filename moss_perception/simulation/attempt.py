@@ -4,9 +4,12 @@ import math
 from typing import Optional
 
 from moss_perception.core.errors import SceneError
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
+from moss_perception.core.scores import ScoreReason
 from moss_perception.data.phases import GRIP_S
 from moss_perception.data.schema import Sample
-from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
+from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell
 from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
@@ -84,9 +87,8 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     offsets = sample_offsets(spec.seed, count, spec.cell)
     grasps = candidates(cell, offsets)
     listed = spec.mount.grasps_to_optical(grasps)
-    matrix = spec.lens.matrix
     track = object_track(cell)
-    _require_view(spec, np.concatenate([track[:1], listed[:, :3]]), matrix)
+    _require_view(spec, np.concatenate([track[:1], listed[:, :3]]))
     velocity = (cell.foresee(TICK_S) - cell.object_position)[0] / TICK_S
     outcomes = []
     for grasp in grasps:
@@ -100,7 +102,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
         labels=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
-        motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=matrix,
+        motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=spec.lens.matrix,
         domain=spec.domain.name, family=spec.object.shape,
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
@@ -121,10 +123,10 @@ def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     return tuple(jpegs), np.array(stamps, np.int64)
 
 
-def _require_view(spec: SceneSpec, points: np.ndarray, matrix: np.ndarray):
+def _require_view(spec: SceneSpec, points: np.ndarray):
     """Refuse a scene if the object, or every candidate, lies outside the image."""
-    pixels = project(points, matrix)
-    seen = np.all((pixels >= -0.5) & (pixels < (WIDTH - 0.5, HEIGHT - 0.5)), axis=1)
+    _, reasons = project(points, Camera(WIDTH, HEIGHT, spec.lens.matrix))
+    seen = reasons == ScoreReason.SCORED
     for what, inside in (('the object', seen[0]), ('every candidate', seen[1:].any())):
         if not inside:
             raise SceneError('out_of_view', f'scene {spec.seed}: {what} is outside the image at '

@@ -11,6 +11,7 @@ HEIGHT = 128
 # The view is 0.38 m across at the belt from 0.6 m above it.
 MOUNT_HEIGHT_M = 0.6
 FOCAL_PX = 128 * MOUNT_HEIGHT_M / 0.38
+FIELD_OF_VIEW_Y = 2 * math.atan(HEIGHT / 2 / FOCAL_PX)  # radians
 # Without the domain's shifts, in the world frame.
 MOUNT_M = (0.03, 0.0, MOUNT_HEIGHT_M)
 
@@ -29,24 +30,10 @@ class Lens:
 
     @property
     def matrix(self) -> np.ndarray:
-        """
-        Return the intrinsics; integer coordinates are pixel centres.
-
-        :returns: float64, shape ``(3, 3)``, pixels.
-        """
+        """Return the intrinsics, ``(3, 3)``, pixels; integer coordinates are pixel centres."""
         return np.array([[self.focal_px, 0.0, (WIDTH - 1) / 2 + self.centre[0]],
                          [0.0, self.focal_px, (HEIGHT - 1) / 2 + self.centre[1]],
                          [0.0, 0.0, 1.0]])
-
-
-def camera_matrix() -> np.ndarray:
-    """Return the intrinsics of the nominal lens: float64, shape ``(3, 3)``, pixels."""
-    return Lens().matrix
-
-
-def field_of_view_y() -> float:
-    """Return the vertical field of view of the nominal lens, radians."""
-    return 2 * math.atan(HEIGHT / 2 / FOCAL_PX)
 
 
 @dataclass(frozen=True)
@@ -135,15 +122,3 @@ def sample_mount(domain: Domain, rng: np.random.Generator) -> Mount:
 def half_turn(angle):
     """Wrap angles of a parallel gripper, which repeat every pi, into (-pi/2, pi/2]."""
     return np.pi / 2 - (np.pi / 2 - np.asarray(angle)) % np.pi
-
-
-def project(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """
-    Project optical points to pixels.
-
-    :param points: shape ``(K, 3)``, metres, z above 0.
-    :param matrix: intrinsics, shape ``(3, 3)``.
-    :returns: columns and rows, shape ``(K, 2)``.
-    """
-    homogeneous = np.asarray(points) @ np.asarray(matrix).T
-    return homogeneous[:, :2] / homogeneous[:, 2:]

@@ -178,15 +178,13 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
     jpegs, stamps, phases, positions = [], [], [], []
     for time_s in _frame_times(cell, DURATION_S + delay_s):
         while cell.time_s < time_s - TICK_S / 2:
-            execution.tick()
-            loss.update()
+            loss.tick()
         phases.append(execution.phase)
         jpegs.append(take())
         stamps.append(round(cell.time_s * 1e9))
         positions.append(cell.spec.mount.to_optical(cell.object_position))
     while not execution.finished:
-        execution.tick()
-        loss.update()
+        loss.tick()
     assert execution.result is not None  # it is finished
     to_loss_s = loss.time_s - np.array(stamps) / 1e9
     return Attempt(candidate, execution.result.success, tuple(jpegs),
@@ -211,13 +209,13 @@ class _Loss:
     """
 
     def __init__(self, execution: Execution):
-        self.time_s = math.nan
+        self.time_s = self._touched_s = math.nan
         self._execution = execution
-        self._touched_s = math.nan
 
-    def update(self):
-        """Update with the current tick."""
+    def tick(self):
+        """Advance the execution by 10 ms."""
         execution, cell = self._execution, self._execution.cell
+        execution.tick()
         if execution.result is None:
             if all(cell.touching()):
                 self._touched_s = cell.time_s

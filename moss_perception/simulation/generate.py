@@ -16,7 +16,7 @@ from moss_perception.data.scenes import shard_path, write_shard
 from moss_perception.data.schema import Sample
 from moss_perception.data.shards import FORMAT
 from moss_perception.simulation.attempt import play
-from moss_perception.simulation.camera import camera_matrix
+from moss_perception.simulation.camera import Lens
 from moss_perception.simulation.renderer import process_renderer
 from moss_perception.simulation.scene import BELT_SIM, Source
 from tqdm import tqdm
@@ -145,7 +145,7 @@ class _Run:
         inventory.save_skipped(self._folder, self._skipped)
         scenes = [item for item in played if isinstance(item, Sample)]
         if scenes:
-            write_shard(shard_path(self._folder, shard[0]), scenes, camera_matrix())
+            write_shard(shard_path(self._folder, shard[0]), scenes, Lens().matrix)
         else:
             shard_path(self._folder, shard[0]).unlink(missing_ok=True)
 

@@ -14,23 +14,20 @@ class Motion(Protocol):
     """
     A motion of the belt along +x.
 
+    At a time in seconds it has a velocity, m/s, an acceleration, m/s^2, and the distance travelled
+    since time 0, metres.
+
     :ivar name: name in recordings and data sets.
     """
 
     @property
     def name(self) -> str: ...
 
-    def velocity(self, time_s: float) -> float:
-        """Return the belt's velocity, m/s."""
-        ...
+    def velocity(self, time_s: float) -> float: ...
 
-    def travel(self, time_s: float) -> float:
-        """Return the distance travelled since time 0, metres."""
-        ...
+    def travel(self, time_s: float) -> float: ...
 
-    def acceleration(self, time_s: float) -> float:
-        """Return the belt's acceleration, m/s^2."""
-        ...
+    def acceleration(self, time_s: float) -> float: ...
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from dataclasses import fields, replace
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
 from moss_perception.simulation.attempt import candidates
-from moss_perception.simulation.camera import project
+from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, FACTORS, FULL, SHIFT, VISUAL
 from moss_perception.simulation.execution import Execution
@@ -110,7 +112,7 @@ def test_the_object_is_in_view_at_the_decision(domain, least):
     for seed in range(60):
         spec = scene(domain, seed, motion='')
         point = spec.mount.to_optical([[spec.object.x, spec.object.y, 0.02]])
-        column, row = project(point, spec.lens.matrix)[0]
+        column, row = project(point, Camera(WIDTH, HEIGHT, spec.lens.matrix))[0][0]
         assert least < min(column, row) and max(column, row) < 127 - least, seed
 
 
