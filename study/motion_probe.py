@@ -20,8 +20,7 @@ from moss_perception.models.layers.clip_network import ClipNetwork
 from moss_perception.models.layers.config import GraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.training.dataset import collate, GraspClips
-from moss_perception.training.decoded import decode_clips
+from moss_perception.training.dataset import collate, decode_clips, GraspClips
 import numpy as np
 import torch
 from torch import Tensor
