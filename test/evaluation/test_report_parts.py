@@ -12,8 +12,7 @@ from moss_perception.evaluation.comparison import (
 )
 from moss_perception.evaluation.metrics import Scored
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.report import pooling
-from moss_perception.evaluation.report.pooling import factor_of
+from moss_perception.evaluation.report.recordings import factor_of, overlapping
 from moss_perception.evaluation.report.summary import summarise
 import numpy as np
 import pytest
@@ -144,7 +143,7 @@ def test_stale_and_unknown_scores_do_not_count():
 def test_attempts_that_overlap_are_one_episode():
     spans = [(0, 10), (5, 12), (11, 15), (20, 30), (1, 2)]
     attempts = [AttemptRecord(n, a, a, b, True) for n, (a, b) in enumerate(spans)]
-    assert pooling.overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
+    assert overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize('text, expected', [
