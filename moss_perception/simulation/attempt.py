@@ -1,7 +1,6 @@
 """Play a scene to its decision, and find the outcome of each candidate grasp from there."""
 
 import math
-from typing import Optional
 
 from moss_perception.core.errors import SceneError
 from moss_perception.core.frames import Camera
@@ -70,13 +69,11 @@ def object_track(cell: WorkCell) -> np.ndarray:
     return spec.mount.to_optical(np.stack([position, later])).astype(np.float32)
 
 
-def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
-         monitor: Optional[bool] = None) -> Sample:
+def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
     """
     Play a scene to its decision, then execute each candidate from that same state.
 
     :param count: number of candidates; 0 for the cell's number.
-    :param monitor: whether to record frames of one grasp; ``None`` for the cell's setting.
     :returns: 20 frames, except for lost ones, the candidates at the decision and their outcomes.
     :raises SceneError: if the scene cannot be used.
     """
@@ -95,7 +92,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
         cell.restore(saved)
         outcomes.append(Execution(cell, grasp, spec.physics.latency_s).run().success)
     monitored = None
-    if spec.cell.monitor if monitor is None else monitor:
+    if spec.cell.monitor:
         cell.restore(saved)
         monitored = monitor_grasp(cell, lambda: renderer.render_jpeg(cell), grasps,
                                   choose_monitored(spec.seed, np.array(outcomes)))
@@ -115,11 +112,10 @@ def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     spec = cell.spec
     plan = schedule(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ, TICK_S)
     jpegs, stamps = [], []
-    for time_s, arrives in zip(plan.times_s, plan.arrives, strict=True):
+    for time_s in plan.arriving_s:
         cell.wait(time_s)
-        if arrives:
-            jpegs.append(renderer.render_jpeg(cell))
-            stamps.append(round(cell.time_s * 1e9))
+        jpegs.append(renderer.render_jpeg(cell))
+        stamps.append(round(cell.time_s * 1e9))
     return tuple(jpegs), np.array(stamps, np.int64)
 
 

@@ -197,7 +197,7 @@ def _frame_times(cell: WorkCell, duration_s: float) -> list:
     spec = cell.spec
     count = math.floor(duration_s * FRAME_RATE_HZ + 1e-6)
     plan = schedule(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ, TICK_S)
-    return list(cell.time_s + plan.times_s[1:][plan.arrives[1:]])
+    return list(cell.time_s + plan.arriving_s[1:])
 
 
 class _Loss:

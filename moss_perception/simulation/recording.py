@@ -187,7 +187,7 @@ class _RecordedAttempt:
     def _times(self, count: int, rate_hz: float) -> np.ndarray:
         """Return the times of the frames that arrive; the first and the last are on time."""
         plan = schedule(self._spec.seed, self._spec.sensor, count, rate_hz, TICK_S)
-        return plan.times_s[plan.arrives]
+        return plan.arriving_s
 
     def _choose(self, grasps: np.ndarray, success_wanted: bool) -> int:
         saved, chosen = self._cell.save(), 0

@@ -135,6 +135,11 @@ class Schedule:
     times_s: np.ndarray
     arrives: np.ndarray
 
+    @property
+    def arriving_s(self) -> np.ndarray:
+        """Return the times of the frames that arrive, seconds."""
+        return self.times_s[self.arrives]
+
 
 def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: float) -> Schedule:
     """

@@ -151,8 +151,8 @@ def test_the_belt_cell_draws_what_it_drew_before_there_were_others():
     spec = sample_scene(7, BELT.domain('shifted'))
     look = spec.look
     np.testing.assert_allclose(
-        [look.belt, look.belt_contrast, look.light, look.ambient, look.noise, look.blur,
-         look.gains[2], look.floor[1], spec.mount.turn, spec.object.color[2]],
+        [look.belt, look.belt_contrast, look.lamps[0].diffuse[0], look.ambient, look.noise,
+         look.blur, look.gains[2], look.floor[1], spec.mount.turn, spec.object.color[2]],
         [0.680166142886228, 0.07278435881166204, 0.24249785304995636, 0.1370515135978636,
          13.812451338344573, 0.5535079574662877, 1.1593177666327639, 0.1643362442829113,
          -0.062180453340574496, 0.16484536498145425], rtol=1e-12)
