@@ -101,7 +101,7 @@ class Look:
         return any(lamp.shadow for lamp in self.lamps)
 
 
-def sample_plain_look(rng: np.random.Generator, domain: Domain) -> Look:
+def sample_plain_look(domain: Domain, rng: np.random.Generator) -> Look:
     """Draw the look of a scene of the belt cell."""
     direction = np.append(rng.normal(0, 0.35, 2), -1.0)
     return Look(
