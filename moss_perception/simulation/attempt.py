@@ -9,12 +9,12 @@ from moss_perception.core.scores import ScoreReason
 from moss_perception.data.phases import GRIP_S
 from moss_perception.data.schema import Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
-from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.cells import BELT, Cell
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import BELT, Cell, TICK_S
 from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 
@@ -110,9 +110,8 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
 def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     """Play to the decision; return the compressed frames that arrive, and their stamps."""
     spec = cell.spec
-    plan = schedule(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ, TICK_S)
     jpegs, stamps = [], []
-    for time_s in plan.arriving_s:
+    for time_s in frame_times(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ):
         cell.wait(time_s)
         jpegs.append(renderer.render_jpeg(cell))
         stamps.append(round(cell.time_s * 1e9))

@@ -13,13 +13,14 @@ from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
 from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.cell import TICK_NS, TICK_S, WorkCell
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import TICK_NS, TICK_S
 from moss_perception.simulation.execution import Execution, GraspResult
 from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import SceneSpec
 from moss_perception.simulation.selection import Selected, Selections
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 # If this many scenes fail in a row, the seeds are not the cause.
@@ -153,8 +154,8 @@ class _LiveAttempt:
         longest_s = config.timeout_s + spec.physics.latency_s + DURATION_S
         # Two more, so that there is always a next frame.
         frames = math.ceil(longest_s * config.rate) + 3
-        plan = schedule(spec.seed, spec.sensor, frames, config.rate, TICK_S)
-        return deque(np.round(plan.arriving_s[1:] / TICK_S).astype(int).tolist())
+        times = frame_times(spec.seed, spec.sensor, frames, config.rate)
+        return deque(np.round(times[1:] / TICK_S).astype(int).tolist())
 
     def _wait(self) -> Selected | None:
         """Wait until a grasp is selected, the time is over, or the cell is stopped."""
