@@ -4,7 +4,7 @@ from collections.abc import Callable
 from statistics import median
 import time
 
-from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
         return [(lambda: network.step(network.backbone(network.normalise(images[:, -1])), grasps,
                                       caches, recent), 1)]
     fine, maps = network.encode(images)
-    return [(lambda: network.encode(images), network.temporal.frames),
+    return [(lambda: network.encode(images), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps), 1)]
 
 

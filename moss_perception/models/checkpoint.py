@@ -32,7 +32,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> 'Network':
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
-    :returns: the :class:`moss_perception.models.base.TrainableModel` in evaluation mode; its
+    :returns: the :class:`moss_perception.models.network.Network` in evaluation mode; its
         attribute ``sha256`` is the file's digest.
     :raises CheckpointError: if the file is missing, damaged, foreign, or another one.
     """

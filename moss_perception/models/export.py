@@ -10,12 +10,11 @@ from typing import Any
 import warnings
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.base import InputSpec, Manifest, model_type
+from moss_perception.models.base import InputSpec, model_type
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
 from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
-from moss_perception.models.network import Network
-from moss_perception.models.torch_runner import TorchRunner
+from moss_perception.models.network import Network, TorchRunner
 import numpy as np
 import torch
 from torch import nn
@@ -50,7 +49,7 @@ def export_graphs(path: str | Path, sha256: str = '',
     try:
         # In the same folder, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.export_', dir=path.parent) as folder:
-            made = model.export(Path(folder), network, path.stem, progress).graphs
+            made = model.export(Path(folder), network, path.stem, progress)
             targets = {path.with_name(file.name): file for file in made}
             replace_files(targets, set(graphs_beside(path)) - set(targets))
     except OSError as error:
@@ -60,7 +59,7 @@ def export_graphs(path: str | Path, sha256: str = '',
 
 
 def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
-                 progress: Callable[[str], None]) -> Manifest:
+                 progress: Callable[[str], None]) -> list[Path]:
     """
     Write all graphs of a model; see :meth:`StreamingModel.export`.
 
@@ -81,7 +80,7 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
         compare(network, number, data, file.name)
         file.write_bytes(data)
         files.append(file)
-    return Manifest(tuple(files))
+    return files
 
 
 def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.base import config_from_dict, model_type
+from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
 from safetensors import safe_open, SafetensorError
 
@@ -142,7 +142,7 @@ def config_from_header(metadata: Mapping[str, str]) -> ModelConfig:
     """
     values = json.loads(metadata['config'])
     if 'model' in metadata:
-        return config_from_dict(metadata['model'], values)
+        return model_type(metadata['model']).Config.from_dict(values)
     return model_type(f'{values.get("temporal", "moss")}_grasp').Config.from_grasp2(values)
 
 

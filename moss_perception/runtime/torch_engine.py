@@ -6,7 +6,7 @@ from typing import Any, TYPE_CHECKING
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.graph_model import GraphModel
-from moss_perception.models.torch_runner import TorchRunner
+from moss_perception.models.network import TorchRunner
 from moss_perception.runtime.engine import Engine
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class TorchEngine(Engine):
     """
     Runs a network in torch; what its model keeps of earlier samples stays on the device.
 
-    :param network: a :class:`moss_perception.models.base.TrainableModel`, which is moved to
+    :param network: a :class:`moss_perception.models.network.Network`, which is moved to
         ``device`` and set to evaluation.
     :param device: a device that torch knows.
     :param threads: torch's threads in this process; 0 leaves them as they are.

@@ -30,7 +30,7 @@ class Trainer:
     """
     Trains a network, and writes its state after each epoch so that it can be resumed.
 
-    :param network: a :class:`moss_perception.models.base.TrainableModel`, trained in place.
+    :param network: a :class:`moss_perception.models.network.Network`, trained in place.
     :param recipe: how.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param device: a device that torch knows.

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TYPE_CHECKING, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 from moss_perception.models.base import InputSpec, Runner
+from moss_perception.models.config import GraspConfig
 from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
 import numpy as np
 
-if TYPE_CHECKING:
-    from moss_perception.models.flow_grasp.config import FlowGraspConfig
-    from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
-
-F = TypeVar('F', bound='FlowGraspConfig | MossFlowGraspConfig')
+F = TypeVar('F', bound=GraspConfig)
 # So that a motion of a few pixels is a number of about 1.
 _UNIT_PIXELS = 4.0
 
@@ -60,7 +57,7 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
     """
     A model whose graph also takes optical flow, which no graph can compute.
 
-    The configuration has ``stacked_flows``: how many flows, the newest among them, a map sees.
+    A map sees the newest flows, as many as lie between two temporal taps: so none is missed.
     """
 
     def __init__(self, config: F, runner: Runner | None = None):
@@ -72,7 +69,7 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
         """Compute the flow that led to this image; it is 0 at the first of a stream."""
         feeds, _ = super().prepare(observation, state)
         image, side = grey(observation['rgb']), self.config.image_size
-        known, stacked = state.extra, self.config.stacked_flows
+        known, stacked = state.extra, self.config.tap_stride
         nothing = np.zeros((2, side, side), np.float32)
         flow = self._field.between(known.image, image) if known else nothing
         flows = (*(known.flows if known else (nothing,) * stacked), flow)[-stacked:]
@@ -80,7 +77,7 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
         return feeds, FlowHistory(image, flows)
 
 
-def flow_inputs(config: 'FlowGraspConfig | MossFlowGraspConfig') -> dict[str, InputSpec]:
+def flow_inputs(config: GraspConfig) -> dict[str, InputSpec]:
     """Describe the inputs of a graph that takes flow: ``flow`` holds the newest ones stacked."""
     side = config.image_size
-    return image_inputs(config) | {'flow': InputSpec((1, 2 * config.stacked_flows, side, side))}
+    return image_inputs(config) | {'flow': InputSpec((1, 2 * config.tap_stride, side, side))}

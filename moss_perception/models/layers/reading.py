@@ -1,9 +1,8 @@
-"""What the models share: how pixels come in, and how grasps are read from maps."""
+"""What all networks share: how pixels come in, and how grasps are read from maps."""
 
 from typing import TypeVar
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.config import GraspConfig
 from moss_perception.models.layers.head import GraspHead
 from moss_perception.models.network import Network
 import torch
@@ -13,23 +12,82 @@ import torch.nn.functional as F
 R = TypeVar('R', bound=GraspConfig)
 
 
+class Backbone(nn.Module):
+    """
+    Three stages of 3 x 3 convolutions, at strides 2, 4 and 8, that see each frame by itself.
+
+    :param channels: output channels of the three stages.
+    :ivar frozen: how many of the first stages are frozen, see :meth:`freeze`.
+    """
+
+    def __init__(self, channels: tuple[int, int, int]):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
+        self.frozen = 0
+
+    def freeze(self, count: int) -> None:
+        """
+        Keep the first stages as they are during training, statistics included.
+
+        :param count: how many stages.
+        """
+        self.frozen = count
+        for stage in self.stages[:count]:
+            stage.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Set the mode of all but the frozen stages; see :meth:`freeze`."""
+        super().train(mode)
+        for stage in self.stages[:self.frozen]:
+            stage.eval()
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Compute the features of each frame by itself.
+
+        :param images: float tensor, normalised RGB, shape ``(N, 3, S, S)``.
+        :returns: features at stride 4 and at stride 8.
+        """
+        fine = self.early(images)
+        return fine, self.late(fine)
+
+    def early(self, images: Tensor) -> Tensor:
+        """Compute the features at stride 4."""
+        return self.stages[1](self.stages[0](images))
+
+    def late(self, fine: Tensor) -> Tensor:
+        """Compute those at stride 8 from them."""
+        return self.stages[2](fine)
+
+
+def _stage(in_channels: int, out_channels: int, convolutions: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n in range(convolutions):
+        layers += [nn.Conv2d(out_channels if n else in_channels, out_channels, 3,
+                             stride=1 if n else 2, padding=1, bias=False),
+                   nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
 class GraspReader(Network[R]):
     """
-    What all networks share, however they look over time: how pixels come in, and how grasps are
-    read from the newest frame's fine map and a map of what happened.
+    A network with this package's backbone and head, however it looks over time.
+
+    Grasps are read from the newest frame's fine map and a map of what happened.
+
+    :ivar needs_images: whether it looks at the images themselves, as optical flow does, and not
+        only at :meth:`fine_maps`.
     """
 
     backbone: Backbone
     mean: Tensor
     std: Tensor
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
-        return False
+    needs_images: bool = False
 
     def freeze(self, stages: int) -> None:
-        """Keep the first stages of the backbone as they are, whatever is trained."""
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
         self.backbone.to(  # pyright: ignore[reportCallIssue]  torch documents it
             memory_format=torch.channels_last)
@@ -57,10 +115,7 @@ class GraspReader(Network[R]):
         :param fine: of stride 4, shape ``(N, C, H, W)``.
         :param deep: of stride 8, shape ``(N, C', H / 2, W / 2)``.
         """
-        if self.merge is None:
-            return deep
-        return fine + F.interpolate(self.merge(deep), scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
+        return deep if self.merge is None else fine + _doubled(self.merge(deep))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
@@ -88,11 +143,14 @@ class GraspReader(Network[R]):
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
         if context.shape[-1] != fine.shape[-1]:
-            context = F.interpolate(context, scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
+            context = _doubled(context)
         features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
         logits, located = self.head(features, grasps)
         return logits / self.config.temperature, located
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    return F.interpolate(maps, scale_factor=2.0, mode='bilinear', align_corners=False)
 
 
 def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,15 @@
-"""Modules between backbone and head that see a clip of maps and give the head one map."""
+"""Networks that see a clip: a backbone, a module that looks over its maps, and a head."""
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.config import GraspConfig, TemporalConfig
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from moss_perception.models.config import GraspConfig, TemporalConfig
+from moss_perception.models.layers.reading import (
+    Backbone,
+    ensemble_probability,
+    GraspReader,
+    R,
+)
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -17,10 +25,12 @@ class Temporal(nn.Module):
     :param channels: of the clip's maps.
     """
 
+    needs_images = False
+    """Whether it needs the images themselves, and not only the backbone's maps."""
+
     def __init__(self, config: GraspConfig, channels: int):
         super().__init__()
         self.config = config
-        self.channels = channels
         self.look = nn.Linear(channels, config.head_channels)
         self.over_time = nn.Linear(len(self.looks) * config.head_channels, config.head_channels)
 
@@ -29,14 +39,6 @@ class Temporal(nn.Module):
         """The head's temporal taps, counted back from the newest frame: 0 or less, ascending."""
         last = self.config.head_receptive_field - 1
         return tuple(n - last for n in self.config.temporal_taps)
-
-    needs_images = False
-    """Whether it needs the images themselves, and not only the backbone's maps."""
-
-    @property
-    def frames(self) -> int:
-        """How many of the newest frames the backbone has to see."""
-        return self.config.window_frames
 
     def features(self, backbone: Backbone, fine: Tensor) -> Tensor:
         """
@@ -86,3 +88,79 @@ class Spatial(Temporal):
     def mixed(self, clip: Tensor) -> Tensor:
         """Return what a block sees of a clip."""
         return clip
+
+
+T = TypeVar('T', bound=Temporal)
+
+
+class ClipNetwork(GraspReader[R], Generic[R, T]):
+    """
+    Scores grasps at the last frame of a clip.
+
+    :param config: sizes, window and preprocessing.
+    :param temporal: makes the module between backbone and head, from the configuration and the
+        number of the maps' channels.
+    """
+
+    def __init__(self, config: R, temporal: Callable[[R, int], T]):
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.channels)
+        self.add_merging(config)
+        self.temporal = temporal(config, config.map_channels)
+        self.needs_images = self.temporal.needs_images
+        self.add_reading(config)
+
+    def forward(self, images: Tensor, grasps: Tensor,
+                used: int | None = None) -> tuple[Tensor, Tensor]:
+        """
+        Score grasps at the last frame of a clip.
+
+        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`.
+        :param grasps: float tensor, shape ``(B, K, 5)``.
+        :param used: self-similarity orders up to this one only, where there are any.
+        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
+        """
+        fine, maps = self.encode(images, used)
+        return self.read(fine, self.temporal.context(maps), grasps)
+
+    def encode(self, images: Tensor, used: int | None = None) -> tuple[Tensor, Tensor]:
+        """
+        Compute what depends on no grasp.
+
+        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`,
+            but for optical flow, which needs the images themselves.
+        :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
+        """
+        images = images[:, -self.config.frames_seen:]
+        fine = self.fine_maps(images)
+        deep = self.temporal.features(self.backbone, fine)
+        clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
+        return fine[:, -1], self.temporal.maps(clip, images, used)
+
+
+class StreamStep(nn.Module, Generic[R, T]):
+    """
+    One step of a stream of a :class:`ClipNetwork`, as a graph holds it.
+
+    A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
+    float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
+    earlier samples kept. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
+    later samples need.
+
+    :param network: its weights are shared.
+    """
+
+    def __init__(self, network: ClipNetwork[R, T]):
+        super().__init__()
+        self.network = network
+
+    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the frame's fine map, and the map that the temporal module takes."""
+        fine, deep = self.network.backbone(self.network.normalise(image))
+        return fine, self.network.merged(fine, deep)
+
+    def score(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
+        logits, _ = self.network.read(fine, context, grasps)
+        return ensemble_probability(logits.squeeze(0))

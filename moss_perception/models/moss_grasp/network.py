@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import cast
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.reading import ensemble_probability, GraspReader
-from moss_perception.models.moss_grasp.config import MossGraspConfig
+from moss_perception.models.layers.reading import Backbone, ensemble_probability, GraspReader
+from moss_perception.models.moss_grasp.model import MossGraspConfig
 from moss_perception.moss import MOSS, MossState
 import torch
 from torch import nn, Tensor
