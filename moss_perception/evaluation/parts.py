@@ -12,7 +12,7 @@ from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.models.config import ModelConfig
-from moss_perception.runtime.window import Sampler
+from moss_perception.runtime.sampling import Sampler
 import numpy as np
 
 # Windows to step before the first image that counts. One would do, but a change of the camera's

@@ -15,8 +15,7 @@ from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CAMERA_TYPE
 from moss_perception.evaluation.parts import Part
 from moss_perception.models.config import ModelConfig
-from moss_perception.runtime.fitting import check, Checked, fit, Fitted
-from moss_perception.runtime.window import Sampler
+from moss_perception.runtime.sampling import check, Checked, fit, Fitted, Sampler
 
 _DEPTH = 8
 _POLL_S = 0.1
