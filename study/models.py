@@ -108,7 +108,7 @@ class LastFrameConfig(TemporalConfig):
 class LastFrame(Spatial):
     """Sees the newest frame and no other."""
 
-    looks = (0,)
+    taps = (0,)
 
 
 @register('last_grasp')
@@ -126,7 +126,7 @@ class PoolingConfig(TemporalConfig):
 class Pooling(Spatial):
     """Sees every frame by itself, and takes the mean over time."""
 
-    looks = (0,)
+    taps = (0,)
 
     def context(self, maps: Tensor) -> Tensor:
         """Average before the mixing, so that the order of the frames is lost."""

@@ -144,7 +144,7 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
     described = kind(network.config)
     assert isinstance(described, GraphModel)  # or it would have no graphs
     torch_runner = TorchRunner(described, network)
-    runners = _Keeping(torch_runner), _Keeping(_Session(data, number, torch_runner))
+    runners = _KeepingRunner(torch_runner), _KeepingRunner(torch_runner, number, data)
     models = [kind(network.config, runner) for runner in runners]
     states, largest = [model.initial_state() for model in models], 0.0
     config = network.config
@@ -166,37 +166,34 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
     return largest
 
 
-class _Session:
-    """Runs one graph in ONNX Runtime, and the model's others in torch."""
+class _KeepingRunner:
+    """
+    Runs a model's graphs in torch, or one of them in ONNX Runtime, and keeps the newest results.
 
-    def __init__(self, data: bytes, number: int, others: TorchRunner):
-        import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(data, options,
-                                                     providers=['CPUExecutionProvider'])
-        self._number, self._others = number, others
+    :param torch_runner: runs all graphs, or all others.
+    :param number: of the graph that ONNX Runtime runs; ``None`` for none.
+    :param data: that graph as an ONNX model.
+    """
 
-    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
-        if graph == self._number:
-            return self._session.run(None, dict(feeds))
-        return [self.numpy(one) for one in self._others.run(graph, feeds)]
-
-    def numpy(self, array: Any) -> np.ndarray:
-        return np.asarray(array)
-
-
-class _Keeping:
-    """Keeps the results of a runner's newest run."""
-
-    def __init__(self, runner: Any):
-        self._runner, self.numpy = runner, runner.numpy
+    def __init__(self, torch_runner: TorchRunner, number: int | None = None, data: bytes = b''):
+        self._torch, self._number = torch_runner, number
         self.results: list[np.ndarray] = []
+        if number is not None:
+            import onnxruntime
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            self._session = onnxruntime.InferenceSession(data, options,
+                                                         providers=['CPUExecutionProvider'])
 
-    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
-        results = self._runner.run(graph, feeds)
-        self.results = [self.numpy(one) for one in results]
-        return results
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
+        if graph == self._number:
+            self.results = self._session.run(None, dict(feeds))
+        else:
+            self.results = [self._torch.numpy(one) for one in self._torch.run(graph, feeds)]
+        return self.results
+
+    def numpy(self, array: np.ndarray) -> np.ndarray:
+        return array
 
 
 def _require() -> None:

@@ -118,7 +118,7 @@ def test_moss_on_flow_compares_the_flow_alone():
 
 def test_centred_windows_end_with_the_clip():
     made = network('moss_centred')
-    assert made.temporal.delay == 3 and made.temporal.looks == (-12, -9, -6, -3, 0)
+    assert made.temporal.delay == 3 and made.temporal.taps == (-12, -9, -6, -3, 0)
     with torch.no_grad():
         before = made.encode(clip())[1]
         made.temporal.share.weight.zero_()

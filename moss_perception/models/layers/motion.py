@@ -10,6 +10,13 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 
+def make_moss(config: MossConfig, channels: int, lowest: int = 1, causal: bool = True) -> MOSS:
+    """Make the block that a configuration describes, on maps of so many channels."""
+    return MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window, causal,
+                channels=config.moss_channels, projection=config.projection_channels,
+                hidden=config.moss_channels // 2, learning=config.learning, fusion='concat')
+
+
 class MossClip(Temporal):
     """
     MOSS on the maps of a clip.
@@ -25,18 +32,14 @@ class MossClip(Temporal):
         self.length = config.moss_window[0]
         self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
         super().__init__(config, channels)
-        self.moss = MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window,
-                         causal, channels=config.moss_channels,
-                         projection=config.projection_channels,
-                         hidden=config.moss_channels // 2, learning=config.learning,
-                         fusion='concat')
+        self.moss = make_moss(config, channels, lowest, causal)
         self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
 
     @property
-    def looks(self) -> tuple[int, ...]:
+    def taps(self) -> tuple[int, ...]:
         """As the head does; if centred, at the last frames whose windows are full, and now."""
         if self.causal:
-            return super().looks
+            return super().taps
         # Frames from the first full window to the last.
         first = self.delay + 1 - self.config.window_frames
         full = range(-self.delay, first - 1, -self.length)

@@ -32,10 +32,10 @@ class Temporal(nn.Module):
         super().__init__()
         self.config = config
         self.look = nn.Linear(channels, config.head_channels)
-        self.over_time = nn.Linear(len(self.looks) * config.head_channels, config.head_channels)
+        self.over_time = nn.Linear(len(self.taps) * config.head_channels, config.head_channels)
 
     @property
-    def looks(self) -> tuple[int, ...]:
+    def taps(self) -> tuple[int, ...]:
         """The head's temporal taps, counted back from the newest frame: 0 or less, ascending."""
         last = self.config.head_receptive_field - 1
         return tuple(n - last for n in self.config.temporal_taps)
@@ -62,7 +62,7 @@ class Temporal(nn.Module):
 
     def context(self, maps: Tensor) -> Tensor:
         """Turn the maps into the head's context, shape ``(B, R, H, W)``."""
-        seen = torch.cat([maps[:, n - 1] for n in self.looks], dim=-1)
+        seen = torch.cat([maps[:, n - 1] for n in self.taps], dim=-1)
         return self.over_time(seen).movedim(-1, 1)
 
 

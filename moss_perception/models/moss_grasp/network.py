@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import cast
 
+from moss_perception.models.layers.motion import make_moss
 from moss_perception.models.layers.reading import Backbone, ensemble_probability, GraspReader
 from moss_perception.models.moss_grasp.model import MossGraspConfig
-from moss_perception.moss import MOSS, MossState
+from moss_perception.moss import MossState
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -29,10 +30,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         coarse, wide = config.map_channels, config.head_channels
         self.backbone = Backbone(config.channels)
         self.add_merging(config)
-        self.moss = MOSS(coarse, tuple(range(1, config.orders + 1)), config.moss_window,
-                         channels=config.moss_channels, projection=config.projection_channels,
-                         hidden=config.moss_channels // 2, learning=config.learning,
-                         fusion='concat')
+        self.moss = make_moss(config, coarse)
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
@@ -59,8 +57,8 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         maps = self._prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
         maps = maps.view(*coarse.shape[:-1], -1)
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
-        looks = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
-        return self._score(fine[:, -1], looks, grasps)
+        taps = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
+        return self._score(fine[:, -1], taps, grasps)
 
     def initial_state(self, batch: int = 1) -> tuple[MossState, tuple[Tensor, ...]]:
         """

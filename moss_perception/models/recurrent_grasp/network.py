@@ -11,7 +11,10 @@ from torch import nn, Tensor
 class Recurrent(Temporal):
     """A convolutional GRU over the maps; the head gets its last hidden state."""
 
-    looks = (0,)
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The newest frame alone."""
+        return (0,)
 
     def __init__(self, config: RecurrentGraspConfig, channels: int):
         super().__init__(config, channels)
