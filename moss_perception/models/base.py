@@ -14,7 +14,7 @@ from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
-    from moss_perception.models.network import Network
+    from moss_perception.models.checkpoint import Network
     from torch import nn
 
 C = TypeVar('C', bound=ModelConfig)
@@ -123,7 +123,7 @@ class StreamingModel(ABC, Generic[C]):
     @classmethod
     @abstractmethod
     def build(cls, config: C) -> 'nn.Module':
-        """Build the :class:`moss_perception.models.network.Network` with random weights."""
+        """Build the :class:`moss_perception.models.checkpoint.Network` with random weights."""
 
     @abstractmethod
     def initial_state(self) -> Any:

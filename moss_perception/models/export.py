@@ -11,10 +11,9 @@ import warnings
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.base import InputSpec, model_type
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
 from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
-from moss_perception.models.network import Network, TorchRunner
 import numpy as np
 import torch
 from torch import nn

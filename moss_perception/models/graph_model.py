@@ -12,7 +12,7 @@ from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
-    from moss_perception.models.network import Network
+    from moss_perception.models.checkpoint import Network
     from torch import nn
 
 N = TypeVar('N', bound='nn.Module')

@@ -10,9 +10,8 @@ from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
-from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.checkpoint import Network, save_checkpoint
 from moss_perception.models.export import export_graphs
-from moss_perception.models.network import Network
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
 from moss_perception.training.decoded import decode_clips

@@ -2,9 +2,9 @@
 
 from typing import TypeVar
 
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.config import GraspConfig
 from moss_perception.models.layers.head import GraspHead
-from moss_perception.models.network import Network
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
