@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any, Generic
 
-from moss_perception.core.errors import CheckpointError
 from moss_perception.models.base import build, C
 from moss_perception.models.graph_model import GraphModel
 from moss_perception.models.manifest import (
@@ -14,12 +13,12 @@ from moss_perception.models.manifest import (
     header,
     misfit,
     OOD_PREFIX,
+    opened,
     read_header,
     replace_files,
     verify,
 )
 import numpy as np
-from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
@@ -68,12 +67,9 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> Network:
     path = Path(path).expanduser()
     digest = verify(path, sha256)
     config, _ = read_header(path)
-    try:
-        with safe_open(path, framework='pt') as file:
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())
-                       if not name.startswith(OOD_PREFIX)}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
+    with opened(path, 'pt') as file:
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())
+                   if not name.startswith(OOD_PREFIX)}
     try:
         network = build(config)
         network.load_state_dict(tensors)

@@ -54,7 +54,7 @@ class TrainingDistribution:
         """
         Measure one sample.
 
-        :param context: float32, shape ``(h, w, R)``: the head's map of the lowest level of the budget.
+        :param context: float32, shape ``(h, w, R)``: the head's map at the lowest level.
         :returns: the OOD score; above 1 for one in twenty held-out samples of the training.
         """
         return float(self.of_features(describe(context)[None])[0])

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from moss_perception.models.flow_grasp.model import FlowGraspConfig
 from moss_perception.models.layers.motion import FlowStream
-from moss_perception.models.layers.temporal import ClipNetwork, Spatial, StreamStep
+from moss_perception.models.layers.reading import StreamStep
+from moss_perception.models.layers.temporal import ClipNetwork, Spatial
 import torch
 from torch import Tensor
 
@@ -22,7 +23,7 @@ class TwoStream(Spatial):
         return super().maps(clip + self.stream(images), images)
 
 
-class FlowStep(StreamStep[FlowGraspConfig, TwoStream]):
+class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
     """One step of a stream; motion features are the flow's map."""
 
     def __init__(self, network: ClipNetwork[FlowGraspConfig, TwoStream]):
@@ -46,6 +47,6 @@ class FlowStep(StreamStep[FlowGraspConfig, TwoStream]):
         maps = [one.flatten(0, -2) for one in made.unbind(0)]
         context = temporal.over_time(torch.cat([*state, maps[0]], dim=-1))
         context = context.view(1, side, side, -1).movedim(-1, 1)
-        scores = self.score(fine, context, grasps)
+        scores = self.scores(fine, context, grasps)
         motion = streams[0].movedim(0, -1).flatten(0, 1)
         return *scores, motion, made.sum() * 0, *maps

@@ -1,7 +1,6 @@
 """Optical flow between two images, by OpenCV's dense inverse search (DIS); without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import cv2
@@ -40,19 +39,6 @@ def grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-@dataclass(frozen=True)
-class FlowHistory:
-    """
-    What the flow of the next sample needs.
-
-    :ivar image: the newest image, grey.
-    :ivar flows: the newest flows, oldest first, shape ``(2, S, S)`` each.
-    """
-
-    image: np.ndarray
-    flows: tuple[np.ndarray, ...]
-
-
 class FlowGraphModel(GraphModel[F, Any], Generic[F]):
     """
     A model whose graph also takes optical flow, which no graph can compute.
@@ -65,16 +51,20 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
         self._field = FlowField()
 
     def prepare(self, observation: Mapping[str, np.ndarray],
-                state: StreamState) -> tuple[dict[str, Any], FlowHistory]:
-        """Compute the flow that led to this image; it is 0 at the first of a stream."""
+                state: StreamState) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+        """
+        Compute the flow that led to this image; it is 0 at the first of a stream.
+
+        :returns: the graph's inputs; and the newest flows, oldest first, ``(2, S, S)`` each.
+        """
         feeds, _ = super().prepare(observation, state)
-        image, side = grey(observation['rgb']), self.config.image_size
-        known, stacked = state.extra, self.config.tap_stride
+        side, stacked, before = self.config.image_size, self.config.tap_stride, state.observation
         nothing = np.zeros((2, side, side), np.float32)
-        flow = self._field.between(known.image, image) if known else nothing
-        flows = (*(known.flows if known else (nothing,) * stacked), flow)[-stacked:]
+        flow = nothing if before is None else self._field.between(
+            grey(before['rgb']), grey(observation['rgb']))
+        flows = (*(state.extra or (nothing,) * stacked), flow)[-stacked:]
         feeds['flow'] = np.concatenate(flows, dtype=np.float32)[None]
-        return feeds, FlowHistory(image, flows)
+        return feeds, flows
 
 
 def flow_inputs(config: GraspConfig) -> dict[str, InputSpec]:

@@ -1,6 +1,6 @@
 """What all networks share: how pixels come in, and how grasps are read from maps."""
 
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from moss_perception.models.checkpoint import Network
 from moss_perception.models.config import GraspConfig
@@ -76,7 +76,9 @@ class GraspReader(Network[R]):
     """
     A network with this package's backbone and head, however it looks over time.
 
-    Grasps are read from the newest frame's fine map and a map of what happened.
+    Grasps are read from the newest frame's fine map and a map of what happened. Instead of
+    images, ``forward`` also takes what :meth:`fine_maps` made of them, unless it
+    :attr:`needs_images`; it returns where the object is seen as :class:`GraspHead` does.
 
     :ivar needs_images: whether it looks at the images themselves, as optical flow does, and not
         only at :meth:`fine_maps`.
@@ -164,3 +166,33 @@ def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
     probabilities = torch.sigmoid(logits)
     mean = probabilities.mean(dim=-1)
     return mean, (probabilities - mean[..., None]).square().mean(dim=-1).sqrt()
+
+
+N = TypeVar('N', bound=GraspReader)
+
+
+class StreamStep(nn.Module, Generic[N]):
+    """
+    One step of a stream, as a graph holds it.
+
+    A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
+    float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
+    earlier samples kept. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
+    later samples need.
+
+    :param network: its weights are shared.
+    """
+
+    def __init__(self, network: N):
+        super().__init__()
+        self.network = network
+
+    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the frame's fine map, and the map that the network looks over."""
+        fine, deep = self.network.backbone(self.network.normalise(image))
+        return fine, self.network.merged(fine, deep)
+
+    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
+        logits, _ = self.network.read(fine, context, grasps)
+        return ensemble_probability(logits.squeeze(0))

@@ -4,12 +4,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from moss_perception.models.config import GraspConfig, TemporalConfig
-from moss_perception.models.layers.reading import (
-    Backbone,
-    ensemble_probability,
-    GraspReader,
-    R,
-)
+from moss_perception.models.layers.reading import Backbone, GraspReader, R
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -113,14 +108,7 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
-        """
-        Score grasps at the last frame of a clip.
-
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
-        :param used: self-similarity orders up to this one only, where there are any.
-        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
-        """
+        """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         fine, maps = self.encode(images, used)
         return self.read(fine, self.temporal.context(maps), grasps)
 
@@ -128,8 +116,7 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
         """
         Compute what depends on no grasp.
 
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`,
-            but for optical flow, which needs the images themselves.
+        :param images: as in :meth:`forward`.
         :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
         """
         images = images[:, -self.config.frames_seen:]
@@ -137,30 +124,3 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
         deep = self.temporal.features(self.backbone, fine)
         clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
         return fine[:, -1], self.temporal.maps(clip, images, used)
-
-
-class StreamStep(nn.Module, Generic[R, T]):
-    """
-    One step of a stream of a :class:`ClipNetwork`, as a graph holds it.
-
-    A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
-    float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
-    earlier samples kept. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
-    later samples need.
-
-    :param network: its weights are shared.
-    """
-
-    def __init__(self, network: ClipNetwork[R, T]):
-        super().__init__()
-        self.network = network
-
-    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the frame's fine map, and the map that the temporal module takes."""
-        fine, deep = self.network.backbone(self.network.normalise(image))
-        return fine, self.network.merged(fine, deep)
-
-    def score(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
-        logits, _ = self.network.read(fine, context, grasps)
-        return ensemble_probability(logits.squeeze(0))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from moss_perception.models.layers.motion import FlowStream, MossClip
-from moss_perception.models.layers.temporal import ClipNetwork, StreamStep
+from moss_perception.models.layers.reading import StreamStep
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_flow_grasp.model import MossFlowGraspConfig
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class MossFlow(MossClip):
         return self.joined(clip + flow, flow, used)
 
 
-class MossFlowStep(StreamStep[MossFlowGraspConfig, MossFlow]):
+class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
     """One step of a stream; motion features are MOSS's."""
 
     def __init__(self, network: ClipNetwork[MossFlowGraspConfig, MossFlow]):
@@ -57,7 +58,7 @@ class MossFlowStep(StreamStep[MossFlowGraspConfig, MossFlow]):
         features = torch.stack([*state[before:], clip], dim=1)
         maps = temporal.mapped(features + window[:, first + taps], motion[:, taps])
         context = temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1)
-        scores = self.score(fine, context, grasps)
+        scores = self.scores(fine, context, grasps)
         health = (maps[:, -1].sum() + clip.sum() + sum(one.sum() for one in streams)) * 0
         return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
                 maps[0, -1].flatten(0, 1), clip, *streams)

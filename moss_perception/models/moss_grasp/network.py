@@ -5,7 +5,12 @@ from itertools import chain
 from typing import cast
 
 from moss_perception.models.layers.motion import make_moss
-from moss_perception.models.layers.reading import Backbone, ensemble_probability, GraspReader
+from moss_perception.models.layers.reading import (
+    Backbone,
+    ensemble_probability,
+    GraspReader,
+    StreamStep,
+)
 from moss_perception.models.moss_grasp.model import MossGraspConfig
 from moss_perception.moss import MossState
 import torch
@@ -39,14 +44,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
-        """
-        Score grasps at the last frame of a clip.
-
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
-        :param used: use self-similarity orders up to this one only.
-        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
-        """
+        """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         fine = self.fine_maps(images)
         flat = fine.flatten(0, 1)
         coarse = self.merged(flat, self.backbone.late(flat)).unflatten(0, fine.shape[:2])
@@ -88,9 +86,9 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         return self.read(fine, context, grasps)
 
 
-class GraspStep(nn.Module):
+class GraspStep(StreamStep[MossGraspNetwork]):
     """
-    One step of a stream with a fixed prefix of orders, as a graph holds it.
+    One step of a stream with a fixed prefix of orders.
 
     A step gives the newest map of each cache and the map of each prefix; who steps keeps the
     queues and gives back the maps of the prefix that counts. So the score at a frame is that of
@@ -101,8 +99,7 @@ class GraspStep(nn.Module):
     """
 
     def __init__(self, network: MossGraspNetwork, orders: int):
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.orders = orders
 
     def initial_state(self) -> tuple[Tensor, ...]:
@@ -120,22 +117,18 @@ class GraspStep(nn.Module):
     def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """
-        Take one sample.
+        Take one sample; see :class:`StreamStep`.
 
-        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
-        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
         :param used: int64, shape ``(1,)``: orders 1 to this one count.
         :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
             caches' maps, and those of the prefix in use at the samples before, oldest first.
-        :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
-            run, shape ``(h * w, N * D')``; ``health``, a scalar, 0 if what is new in the state is
-            finite, else NaN; each cache's newest map; and this sample's map of each prefix.
+        :returns: the results, of which the motion features are the encodings of the orders that
+            are run; each cache's newest map; and this sample's map of each prefix.
         """
         network, kept = self.network, self.network.config.moss_window[0] - 1
         caches: MossState = (*(tuple(state[n * kept:(n + 1) * kept]) for n in range(self.orders)),
                              *self._empty_caches()[self.orders:])
-        fine, deep = network.backbone(network.normalise(image))
-        coarse = network.merged(fine, deep)
+        fine, coarse = self.see(image)
         encodings, caches = network.moss.encode_step(coarse, caches, self.orders)
         # As matrices from here on: ONNX Runtime would copy what it reshapes and gives.
         coarse, *encodings = (x.movedim(1, -1).flatten(0, -2) for x in (coarse, *encodings))

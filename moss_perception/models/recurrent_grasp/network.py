@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.temporal import StreamStep, Temporal
+from moss_perception.models.layers.reading import StreamStep
+from moss_perception.models.layers.temporal import ClipNetwork, Temporal
 from moss_perception.models.recurrent_grasp.model import RecurrentGraspConfig
 import torch
 from torch import nn, Tensor
@@ -50,7 +51,7 @@ class Recurrent(Temporal):
         return state + update * (new - state)
 
 
-class RecurrentStep(StreamStep[RecurrentGraspConfig, Recurrent]):
+class RecurrentStep(StreamStep[ClipNetwork[RecurrentGraspConfig, Recurrent]]):
     """One step of a stream; motion features are the hidden state."""
 
     def forward(self, image: Tensor, grasps: Tensor,
@@ -68,5 +69,5 @@ class RecurrentStep(StreamStep[RecurrentGraspConfig, Recurrent]):
         for frame in (*state, seen):
             hidden = temporal.advance(frame.view(1, side, side, -1).movedim(-1, 1), hidden)
         context = temporal.over_time(hidden.movedim(1, -1)).movedim(-1, 1)
-        scores = self.score(fine, context, grasps)
+        scores = self.scores(fine, context, grasps)
         return *scores, hidden.movedim(1, -1).flatten(0, -2), seen.sum() * 0, seen
