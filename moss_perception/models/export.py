@@ -176,7 +176,7 @@ class _KeepingRunner:
 
     def __init__(self, torch_runner: TorchRunner, number: int | None = None, data: bytes = b''):
         self._torch, self._number = torch_runner, number
-        self.results: list[np.ndarray] = []
+        self.results: Sequence[Any] = ()
         if number is not None:
             import onnxruntime
             options = onnxruntime.SessionOptions()
@@ -184,7 +184,7 @@ class _KeepingRunner:
             self._session = onnxruntime.InferenceSession(data, options,
                                                          providers=['CPUExecutionProvider'])
 
-    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
         if graph == self._number:
             self.results = self._session.run(None, dict(feeds))
         else:
