@@ -80,14 +80,21 @@ class GraspReader(Network[R]):
     images, ``forward`` also takes what :meth:`fine_maps` made of them, unless it
     :attr:`needs_images`; it returns where the object is seen as :class:`GraspHead` does.
 
+    :param config: sizes, window and preprocessing.
     :ivar needs_images: whether it looks at the images themselves, as optical flow does, and not
         only at :meth:`fine_maps`.
     """
 
-    backbone: Backbone
     mean: Tensor
     std: Tensor
     needs_images: bool = False
+
+    def __init__(self, config: R):
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.channels)
+        self.merge = (None if config.map_stride == 8 else
+                      nn.Conv2d(config.channels[2], config.channels[1], 1))
 
     def freeze(self, stages: int) -> None:
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
@@ -95,20 +102,15 @@ class GraspReader(Network[R]):
             memory_format=torch.channels_last)
         self.backbone.freeze(stages)
 
-    def add_reading(self, config: GraspConfig) -> None:
+    def add_reading(self) -> None:
         """Make the layers of the reading; last, since the order of weights is an optimizer's."""
-        wide = config.head_channels
+        config, wide = self.config, self.config.head_channels
         self.lateral = nn.Conv2d(config.channels[1], wide, 1)
         self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
                                     nn.Conv2d(wide, wide, 1))
         self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
-
-    def add_merging(self, config: GraspConfig) -> None:
-        """Make what brings the backbone's deepest layers to maps of stride 4."""
-        self.merge = (None if config.map_stride == 8 else
-                      nn.Conv2d(config.channels[2], config.channels[1], 1))
 
     def merged(self, fine: Tensor, deep: Tensor) -> Tensor:
         """

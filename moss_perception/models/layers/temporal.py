@@ -98,13 +98,10 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
     """
 
     def __init__(self, config: R, temporal: Callable[[R, int], T]):
-        super().__init__()
-        self.config = config
-        self.backbone = Backbone(config.channels)
-        self.add_merging(config)
+        super().__init__(config)
         self.temporal = temporal(config, config.map_channels)
         self.needs_images = self.temporal.needs_images
-        self.add_reading(config)
+        self.add_reading()
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:

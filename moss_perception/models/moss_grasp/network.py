@@ -6,7 +6,6 @@ from typing import cast
 
 from moss_perception.models.layers.motion import make_moss
 from moss_perception.models.layers.reading import (
-    Backbone,
     ensemble_probability,
     GraspReader,
     StreamStep,
@@ -30,17 +29,14 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
     """
 
     def __init__(self, config: MossGraspConfig):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         coarse, wide = config.map_channels, config.head_channels
-        self.backbone = Backbone(config.channels)
-        self.add_merging(config)
         self.moss = make_moss(config, coarse)
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
         self.over_time = nn.Linear(len(config.temporal_taps) * wide, wide)
-        self.add_reading(config)
+        self.add_reading()
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
