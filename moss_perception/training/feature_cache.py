@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import GraspReader
-from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, GraspClips
 import numpy as np
 import torch

@@ -7,9 +7,9 @@ from pathlib import Path
 import time
 
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
-from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
 from moss_perception.training.processes import Group
@@ -30,7 +30,7 @@ class Trainer:
     """
     Trains a network, and writes its state after each epoch so that it can be resumed.
 
-    :param network: a :class:`moss_perception.models.base.TrainableModel`, trained in place.
+    :param network: a :class:`moss_perception.models.checkpoint.Network`, trained in place.
     :param recipe: how to train.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
     :param group: the processes that train together, and this one's device; ``None`` to train in
