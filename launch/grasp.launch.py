@@ -14,9 +14,9 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from moss_perception.cli.topics import system_of
 from moss_perception.core.resources import executable
-from moss_perception.ros.system import grasp_arguments, JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 PACKAGE = 'moss_perception'
 
@@ -34,7 +34,7 @@ def generate_launch_description():
     return LaunchDescription([
         *(DeclareLaunchArgument(
             argument.name, default_value=argument.default, description=argument.description,
-            choices=list(argument.choices) or None) for argument in grasp_arguments()),
+            choices=list(argument.choices) or None) for argument in GRASP_ARGUMENTS),
         OpaqueFunction(function=make_system),
     ])
 
@@ -47,8 +47,8 @@ def make_system(context):
     :returns: actions: handlers first, then services and starters; jobs follow the starters.
     """
     values = {argument.name: LaunchConfiguration(argument.name).perform(context)
-              for argument in grasp_arguments()}
-    processes = system_of(values)
+              for argument in GRASP_ARGUMENTS}
+    processes = grasp_system(values)
     nodes = [(process, make_node(process)) for process in processes]
     starters = [node for process, node in nodes if process.role == STARTER]
     jobs = [node for process, node in nodes if process.role == JOB]

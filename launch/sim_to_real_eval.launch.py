@@ -15,8 +15,8 @@ from launch.event_handlers import OnProcessExit
 from launch.events import matches_action, Shutdown
 from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration
-from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS, evaluation_runs
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 _spec = spec_from_file_location('grasp_launch', Path(__file__).with_name('grasp.launch.py'))
 grasp_launch = module_from_spec(_spec)
@@ -33,7 +33,7 @@ def generate_launch_description():
     return LaunchDescription([
         *(DeclareLaunchArgument(
             argument.name, default_value=argument.default, description=argument.description,
-            choices=list(argument.choices) or None) for argument in evaluation_arguments()),
+            choices=list(argument.choices) or None) for argument in EVALUATION_ARGUMENTS),
         OpaqueFunction(function=make_runs),
     ])
 
@@ -46,7 +46,7 @@ def make_runs(context):
     :returns: actions of the first run; the others follow one another.
     """
     values = {argument.name: LaunchConfiguration(argument.name).perform(context)
-              for argument in evaluation_arguments()}
+              for argument in EVALUATION_ARGUMENTS}
     runs = [[(process, grasp_launch.make_node(process)) for process in run]
             for run in evaluation_runs(values)]
     return Run(runs).actions()

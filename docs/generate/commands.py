@@ -3,9 +3,9 @@
 import argparse
 import os
 
-from moss_perception.cli.eval_system import evaluation_arguments
 from moss_perception.cli.main import build_parser, COMMANDS
-from moss_perception.ros.system import grasp_arguments
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
 from tables import code, sentence, table
 
 # What argparse shows as one text of names and values; the page has a table of them.
@@ -28,8 +28,8 @@ def launch_markdown():
     """Write the arguments of both systems."""
     parts = []
     for title, arguments in (
-            ('grasp.launch.py and moss run grasp', grasp_arguments()),
-            ('sim_to_real_eval.launch.py and moss run eval', evaluation_arguments())):
+            ('grasp.launch.py and moss run grasp', GRASP_ARGUMENTS),
+            ('sim_to_real_eval.launch.py and moss run eval', EVALUATION_ARGUMENTS)):
         parts += [f'## {title}', table(['argument', 'default', 'values', 'meaning'], [
             [code(one.name), code(one.default),
              ', '.join(map(code, one.choices)) or 'any', sentence(one.description)]

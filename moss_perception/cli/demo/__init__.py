@@ -11,8 +11,9 @@ from moss_perception.cli.common import UsageError
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command line."""
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss demo``."""
+    parser.set_defaults(handler=run)
     parser.add_argument('--out', type=Path, default=Path('out/demo'), metavar='DIR',
                         help='folder for the results (default: %(default)s)')
     played = parser.add_mutually_exclusive_group()

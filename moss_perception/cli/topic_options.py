@@ -18,7 +18,7 @@ _OPTIONS = {
 TOPICS = tuple(_OPTIONS)
 
 
-def add_topics(group) -> None:
+def add_topic_options(group) -> None:
     """Add an option for each topic."""
     for name, (what, without) in _OPTIONS.items():
         group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '
