@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from moss_perception.cli.common import STATUSES
 from moss_perception.cli.main import build_parser, COMMANDS
 from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
@@ -13,15 +14,23 @@ _WORDS = 'words'
 
 
 def markdown():
-    """Write a section a subcommand."""
+    """Write the exit statuses, and a section for each subcommand."""
     os.environ['COLUMNS'] = '88'
-    parts = []
+    parts = ['## Exit statuses', table(['status', 'meaning', 'where'], _statuses())]
     for name, command in COMMANDS.items():
         parser = _children(build_parser(name))[name]
         parts += [f'## moss {name}', sentence(parser.description),
-                  _fenced('\n'.join(command.examples)), *_describe(parser),
-                  f'Exit status: {sentence(command.status)}']
+                  _fenced('\n'.join(command.examples)), *_describe(parser)]
     return '\n\n'.join(parts)
+
+
+def _statuses():
+    """Return a row for each status of all subcommands, and for each that has another meaning."""
+    rows = [(status, meaning, 'every subcommand') for status, meaning in STATUSES.items()]
+    rows += [(status, meaning, code(f'moss {name}')) for name, command in COMMANDS.items()
+             for status, meaning in command.statuses.items()]
+    return [[str(status), sentence(meaning), where]
+            for status, meaning, where in sorted(rows, key=lambda row: row[0])]
 
 
 def launch_markdown():
