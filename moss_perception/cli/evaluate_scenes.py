@@ -26,6 +26,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     :returns: exit status.
     """
     from moss_perception.data.scenes import in_view
+    from moss_perception.evaluation.baseline import candidates_alone, require
     from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
@@ -33,7 +34,6 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
     if arguments.baseline:
-        from moss_perception.evaluation.baseline import candidates_alone, require
         require()
     scenes = in_view(_scenes(arguments))
     if not scenes:

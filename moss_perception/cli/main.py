@@ -39,7 +39,7 @@ class Command:
 
 COMMANDS = {
     'demo': Command(
-        'demo', 'play a recording or a video through the nodes, and show the scores',
+        'demo.session', 'play a recording or a video through the nodes, and show the scores',
         ('moss demo', 'moss demo --bag my_bag/ --out out/mine')),
     'run': Command(
         'run', 'run the grasp system, or an evaluation over topics, without ros2 launch',

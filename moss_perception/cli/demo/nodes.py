@@ -47,6 +47,11 @@ class RunSettings:
     domain_id: int = 0
     budget: str = ''
 
+    @property
+    def pace(self) -> str:
+        """The playback speed in words."""
+        return f'rate {self.rate:g}' if self.rate else 'lock step'
+
 
 def choose_domain() -> int:
     """Choose a ROS domain that other systems on this machine are unlikely to use."""
@@ -183,5 +188,3 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     on_tick()
     if status != 0:
         raise MossError(log.reason())
-
-

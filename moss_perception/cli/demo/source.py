@@ -10,9 +10,7 @@ from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.video import read_frames
-from moss_perception.evaluation import recorded_images
 from moss_perception.evaluation.matching import Attempt, executed_grasps
-import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
@@ -72,16 +70,6 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
                 if CANDIDATES_TOPIC in recording.topics else None),
             tuple(stamp_of(raw) for *_, raw in recording.messages([CANDIDATES_TOPIC]))
             if CANDIDATES_TOPIC in recording.topics else ())
-
-
-def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
-    """
-    Read chosen images of a recording.
-
-    :param stamps: their header stamps, nanoseconds.
-    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
-    """
-    return recorded_images.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:
