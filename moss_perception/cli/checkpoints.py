@@ -35,7 +35,7 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--folds', type=int, default=5, metavar='N',
                         help='number of cross-validation folds (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
-    parser.add_argument('--anyway', action='store_true',
+    parser.add_argument('--force', action='store_true',
                         help='write the checkpoint even if cross-validation shows no improvement')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
                         help='export graphs for ONNX Runtime (default: yes)')
@@ -71,8 +71,8 @@ def adapt(arguments: argparse.Namespace) -> int:
     result = {'model_sha256': network.sha256, 'refitted': refitted, **found}
     print(json.dumps(result, indent=2))
     log.info('%s: %s', refitted, _in_words(found))
-    if found['change'] >= 0 and not arguments.anyway:
-        log.warning('nothing was written: expected a lower log loss, or --anyway')
+    if found['change'] >= 0 and not arguments.force:
+        log.warning('nothing was written: expected a lower log loss, or --force')
         return NOT_WRITTEN
     made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
     notes['lineage'] = [*notes.get('lineage', []), {

@@ -101,8 +101,8 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
                         help='actual frame rate of the clips, if their timestamps are wrong')
     parser.add_argument('--pause', type=float, default=1.2, metavar='S',
                         help='pause between two clips in seconds (default: %(default)s)')
-    parser.add_argument('--side', type=int, default=640, metavar='PIXELS',
-                        help='longest side of the images; larger ones are scaled down '
+    parser.add_argument('--max-side', type=int, default=640, metavar='PIXELS',
+                        help='scale larger images down to this longest side '
                              '(default: %(default)s)')
     parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
                         help="calibration of the camera, as written by ROS's camera_calibration")
@@ -133,7 +133,7 @@ def write_clips(arguments: argparse.Namespace) -> int:
     model, _ = read_header(model_path(''))
     settings = ClipSettings(
         domain=arguments.domain, pause_s=arguments.pause, clip_hz=arguments.clip_rate,
-        rate_hz=arguments.rate, side=arguments.side,
+        rate_hz=arguments.rate, side=arguments.max_side,
         disturbance=Disturbance(arguments.jitter, arguments.drops, arguments.seed),
         calibration=arguments.calibration and read_calibration(arguments.calibration),
         window_s=(model.window_frames - 1) / model.frame_rate_hz)

@@ -32,7 +32,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Describe the command line of ``moss evaluate``."""
     parser.set_defaults(handler=evaluate)
     parser.description = (parser.description or '') + (
-        ' The inputs are recordings (rosbag2) with outcomes, or scenes of moss record that the '
+        ' The inputs are recordings (rosbag2) with outcomes, or scenes from moss record that the '
         'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))

@@ -128,7 +128,7 @@ def add_activate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nodes', nargs='+', metavar='NODE',
                         help='names of lifecycle nodes, in the order to activate them')
     parser.add_argument('--timeout', type=float, default=60.0, metavar='S',
-                        help='time limit of each transition in seconds (%(default)g)')
+                        help='time limit of each transition in seconds (default: %(default)g)')
     parser.add_argument('--wait-for-subscriber', metavar='TOPIC',
                         help='then wait until a node subscribes to this topic')
     parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',

@@ -1,4 +1,4 @@
-"""The plain runner: exit statuses by role, with real processes."""
+"""The supervisor and ``moss run``: exit statuses by role, with real processes."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The runs of an evaluation, compared with what was worked out by hand."""
+"""The description of an evaluation over topics, compared with expected processes."""
 
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import share_directory

@@ -1,4 +1,4 @@
-"""Which images of a recording the system hears, where it is not told."""
+"""The image topic of a recording: found by default, or named."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The description of the system, held against what was worked out by hand."""
+"""The description of the grasp system, compared with expected processes."""
 
 from pathlib import Path
 
