@@ -161,10 +161,11 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.ood import halves, spread_out
+    from moss_perception.training.dataset import split
+    from moss_perception.training.ood import spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
-    fitted, held_out = halves(_training_scenes(arguments.scenes, path)[0])
+    fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
     for name, folder in (('usual', arguments.in_distribution), ('strange', arguments.shifted)):
         chosen[name] = spread_out(load_scenes(folder), most)
@@ -179,11 +180,11 @@ def measure_ood(arguments: argparse.Namespace) -> int:
 def _features(engine, scenes) -> dict:
     """Compute several features of scenes: of the head's map, the MOSS map and the pixels."""
     from moss_perception.runtime.ood import describe
-    from moss_perception.training.ood import see
+    from moss_perception.training.ood import step_window
     import numpy as np
     found: dict[str, list] = {}
     for scene in scenes:
-        maps, motion = see(engine, scene)
+        maps, motion = step_window(engine, scene)
         head, moss = describe(maps[-1]), describe(motion)
         each = {"head's map, mean": head[:len(head) // 2], "head's map, mean and spread": head,
                 "order 1 of the head's map, mean and spread": describe(maps[0]),

@@ -26,7 +26,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
-    from moss_perception.evaluation.report.pooling import name_of
+    from moss_perception.evaluation.report.recordings import name_of
     requirements = prepare(arguments)
     paths = [Path(name).expanduser().absolute() for name in arguments.records]
     if len(set(paths)) < len(paths):
@@ -67,7 +67,7 @@ def prepare(arguments: argparse.Namespace) -> list[Requirement]:
 
 def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> None:
     """Print the results of each recording and of each domain."""
-    from moss_perception.evaluation.report.pooling import pool
+    from moss_perception.evaluation.report.recordings import pool
     for evaluation in evaluations:
         print(', '.join(filter(None, (
             evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
@@ -94,8 +94,8 @@ def _describe(record: BagRecord) -> str:
 
 
 def _closed_loop(record: BagRecord) -> str:
-    from moss_perception.evaluation.report.played import executed
-    of = executed(record)
+    from moss_perception.evaluation.report.recordings import count_executed
+    of = count_executed(record)
     share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
              if of['executed'] else '')
     return f'{of["succeeded"]} of {of["executed"]} executed grasps succeeded{share}'
@@ -132,7 +132,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
                                success_definition=arguments.success_definition or '')
         print(f'report: {folder / "report.html"}')
     elif requirements:
-        from moss_perception.evaluation.report.costs import figures_of
+        from moss_perception.evaluation.report.files import figures_of
         from moss_perception.evaluation.report.summary import summarise
         verdict = check(requirements, figures_of(summarise(evaluations[0], reference, threshold)),
                         reference)
