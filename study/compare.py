@@ -16,7 +16,7 @@ from moss_perception.cli.common import (
     write_text,
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.evaluation.plain import plain
+from moss_perception.evaluation.records import plain
 from moss_perception.models.base import model_type
 from moss_perception.models.manifest import read_header
 

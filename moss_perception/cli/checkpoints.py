@@ -45,7 +45,7 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
 
 def adapt(arguments: argparse.Namespace) -> int:
     """Cross-validate, refit to all attempts and write the new checkpoint."""
-    from moss_perception.evaluation.adaptation import compare_adaptation
+    from moss_perception.evaluation.comparison import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout, with_head
@@ -159,7 +159,7 @@ def fit_ood(arguments: argparse.Namespace) -> int:
 def measure_ood(arguments: argparse.Namespace) -> int:
     """Print how well each feature and distance separates the shifted scenes from the others."""
     from moss_perception.data.scenes import load_scenes
-    from moss_perception.evaluation.shift import compare_measures
+    from moss_perception.evaluation.comparison import compare_features
     from moss_perception.runtime.engine import load_engine
     from moss_perception.training.dataset import split
     from moss_perception.training.ood import spread_out
@@ -167,13 +167,14 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     engine = load_engine(str(path), arguments.sha256, threads=1)
     fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
-    for name, folder in (('usual', arguments.in_distribution), ('strange', arguments.shifted)):
+    for name, folder in (('in_distribution', arguments.in_distribution),
+                         ('ood', arguments.shifted)):
         chosen[name] = spread_out(load_scenes(folder), most)
     sets = {name: _features(engine, tqdm(some, desc=name, unit='scene', disable=None))
             for name, some in chosen.items()}
     print_json({'model_sha256': verify(path, arguments.sha256),
                 'scenes': {name: len(some) for name, some in chosen.items()},
-                'rows': compare_measures(sets)}, arguments.out)
+                'rows': compare_features(sets)}, arguments.out)
     return 0
 
 

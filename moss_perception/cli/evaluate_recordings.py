@@ -12,9 +12,15 @@ from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
-from moss_perception.evaluation.record_files import by_checkpoint, write_evaluation
-from moss_perception.evaluation.recorded import evaluate_recorded, Verification
-from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.evaluation.recorded import evaluate_recorded
+from moss_perception.evaluation.records import (
+    BagRecord,
+    by_checkpoint,
+    Evaluation,
+    write_evaluation,
+)
+from moss_perception.evaluation.verification import Verification
+from moss_perception.evaluation.verification import verify as verify_scores
 from moss_perception.models.manifest import read_header, verify
 
 log = logging.getLogger('evaluate')
@@ -166,7 +172,6 @@ def _temperature(bag: str, model: Path | None) -> float:
 
 def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> Verification:
     """Score the received images again, and compare the scores."""
-    from moss_perception.evaluation.verification import verify as verify_scores
     if model is None:
         raise CheckpointError(
             f'{one.path}: --verify needs the checkpoint '

@@ -25,7 +25,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
-    from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
+    from moss_perception.evaluation.records import by_checkpoint, read_evaluation
     from moss_perception.evaluation.report.recordings import name_of
     requirements = prepare(arguments)
     paths = [Path(name).expanduser().absolute() for name in arguments.records]
@@ -84,7 +84,7 @@ def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> N
 
 
 def _describe(record: BagRecord) -> str:
-    counts = ', '.join(f'{count} {kind}' for kind, count in record.fates.items() if count)
+    counts = ', '.join(f'{count} {kind}' for kind, count in record.by_status.items() if count)
     rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
     images = f'{record.frames} images on {record.image_topic or "no topic"} ({counts})'
     if record.pace != 'offline':
@@ -103,7 +103,7 @@ def _closed_loop(record: BagRecord) -> str:
 
 def _describe_domain(domain, seed: int) -> str:
     from moss_perception.evaluation.intervals import bootstrap_interval
-    from moss_perception.evaluation.measures import auroc
+    from moss_perception.evaluation.metrics import auroc
     sample = domain.scored
     line = (f'{domain.labels.sum()} of {len(domain.attempts)} attempts succeeded, '
             f'{len(sample)} scored')
@@ -123,7 +123,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     reference = arguments.reference or DEFAULT_REFERENCE
     threshold = score_threshold(arguments.threshold)
     if arguments.report:
-        from moss_perception.evaluation.recorded_images import recorded_images
+        from moss_perception.evaluation.pictures import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,

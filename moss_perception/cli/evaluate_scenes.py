@@ -26,7 +26,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     :returns: exit status.
     """
     from moss_perception.data.scenes import in_view
-    from moss_perception.evaluation.baseline import candidates_alone, require
+    from moss_perception.evaluation.scene_scores import candidates_alone, require_baseline
     from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
@@ -34,7 +34,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
     if arguments.baseline:
-        require()
+        require_baseline()
     scenes = in_view(_scenes(arguments))
     if not scenes:
         raise ConfigError('no scene has all its candidates in the image: expected at least one')
@@ -90,14 +90,14 @@ def _scenes(arguments: argparse.Namespace) -> list:
 def _chosen(scores, labels, groups) -> dict[str, float]:
     """Return the success rate of each scene's best grasp."""
     from moss_perception.evaluation.intervals import mean_interval
-    from moss_perception.evaluation.ranking import chosen_success
+    from moss_perception.evaluation.scene_scores import chosen_success
     mean = mean_interval(chosen_success(scores, labels, groups))
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
 
 
 def _chosen_by_baselines(scenes: list) -> dict[str, float]:
     """Return the success rates of the choices without a model, where they are known."""
-    from moss_perception.evaluation.ranking import baselines
+    from moss_perception.evaluation.scene_scores import baselines
     rates = {name: float(values.mean()) for name, values in baselines(scenes).items()}
     return {name: rate for name, rate in rates.items() if not math.isnan(rate)}
 
@@ -109,7 +109,7 @@ def _variant_name(levels: Sequence[str], level: int) -> str:
 
 def _score_variants(predictor, scenes: list) -> dict:
     """Stream all scenes at each level that was trained, and once more with nothing moving."""
-    from moss_perception.evaluation.attempts import score_scenes
+    from moss_perception.evaluation.scene_scores import score_scenes
     highest = len(predictor.levels)
     variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
@@ -149,11 +149,12 @@ def refuse_training_scenes(scenes: list, notes: dict) -> None:
 
 
 def _measure(scores, labels, groups) -> dict:
-    from moss_perception.evaluation import metrics
-    low, high = metrics.auroc_interval(scores, labels, groups)
-    return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
-            'brier': metrics.brier(scores, labels),
-            'ece': metrics.expected_calibration_error(scores, labels)}
+    from moss_perception.evaluation.intervals import bootstrap_interval
+    from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
+    sample = Scored.of(scores, labels, groups)
+    area = bootstrap_interval(auroc, sample)
+    return {'auroc': area.value, 'auroc_low': area.low, 'auroc_high': area.high,
+            'brier': value_of(brier, sample), 'ece': value_of(ece, sample)}
 
 
 def _check_auroc(result: dict, required: float | None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.parallel import in_order
-from moss_perception.evaluation.parts import merge, Part, split
+from moss_perception.evaluation.parts import merge, Part, split, WHOLE
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.manifest import read_header, verify
@@ -43,7 +43,7 @@ class _Task:
     sha256: str
     engine: str
     threads: int
-    part: Part | None = None
+    part: Part = WHOLE
 
     @property
     def name(self) -> str:

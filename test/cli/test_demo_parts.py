@@ -15,7 +15,7 @@ from moss_perception.cli.demo.source import open_source, record_video
 from moss_perception.core.errors import BagError, MossError
 from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
-from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
 from node_outputs import rows_of
 import numpy as np

@@ -15,7 +15,7 @@ from typing import Any
 from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo.source import Source
 from moss_perception.core.errors import MossError
-from moss_perception.evaluation.metrics import auroc
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.recorded import match, read_timing
 from moss_perception.evaluation.records import AttemptRecord
@@ -125,7 +125,8 @@ def summarise_auroc(attempts: Sequence[AttemptRecord]) -> dict[str, Any]:
         result['note'] = (f'null: {held} of {len(scored)} scored attempts succeeded: expected '
                           'successes and failures')
     else:
-        result['auroc'] = round(float(auroc(np.array([a.score for a in scored]), labels)), 4)
+        sample = Scored.of(np.array([a.score for a in scored]), labels)
+        result['auroc'] = round(value_of(auroc, sample), 4)
     return result
 
 
@@ -244,8 +245,7 @@ class Progress:
         self._bar.close()
 
     def _show_attempt(self) -> None:
-        for record in match(self._observer.outputs, [self._waiting.pop(0)],
-                            self._source.candidate_stamps).records():
+        for record in match(self._observer.outputs, [self._waiting.pop(0)]).records():
             if not self._shown:
                 self.write(HEADER)
             self._shown += 1

@@ -149,7 +149,7 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: 'Output
     print('writing the results', flush=True)
     outputs = observer.outputs
     # Match again: the last scores of an attempt may have arrived after its line was shown.
-    attempts = match(outputs, source.attempts, source.candidate_stamps).records()
+    attempts = match(outputs, source.attempts).records()
     summary = summarise(source, outputs, observer.states, attempts, timing_log, settings.pace)
     folder.result('summary.json').write_text(
         json.dumps(summary, indent=2, allow_nan=False) + '\n')

@@ -1,6 +1,6 @@
 """What diagnostics tell of a run, once a second, becomes a few numbers."""
 
-from moss_perception.evaluation.diagnostics import DURATIONS, OUT, summarise_diagnostics
+from moss_perception.evaluation.outputs import DURATIONS, OUT, summarise_diagnostics
 import numpy as np
 import pytest
 

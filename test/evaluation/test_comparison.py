@@ -1,12 +1,12 @@
-"""How well features and distances tell one domain from another."""
+"""How well features and distances separate OOD samples."""
 
-from moss_perception.evaluation.shift import compare_measures, flagging
+from moss_perception.evaluation.comparison import compare_features, flagging
 import numpy as np
 import pytest
 
 
 def correlated(count, seed, away=0.0):
-    """Draw two features that go together; what is strange breaks that, and nothing else."""
+    """Draw two correlated features; OOD samples break the correlation and nothing else."""
     generator = np.random.default_rng(seed)
     common = generator.normal(size=count)
     other = common if not away else generator.normal(size=count)
@@ -15,8 +15,8 @@ def correlated(count, seed, away=0.0):
 
 def test_what_only_breaks_a_correlation_is_found_by_mahalanobis_alone():
     sets = {'fitted': correlated(800, 0), 'held_out': correlated(400, 1),
-            'usual': correlated(400, 2), 'strange': correlated(400, 3, away=1.0)}
-    rows = {row['distance']: row for row in compare_measures(
+            'in_distribution': correlated(400, 2), 'ood': correlated(400, 3, away=1.0)}
+    rows = {row['distance']: row for row in compare_features(
         {name: {'both': values} for name, values in sets.items()})}
     assert rows['Mahalanobis']['auroc'] > 0.9 and rows['Mahalanobis']['found'] > 0.8
     assert rows['Mahalanobis']['false_alarms'] == pytest.approx(0.05, abs=0.03)
@@ -26,11 +26,11 @@ def test_what_only_breaks_a_correlation_is_found_by_mahalanobis_alone():
 
 def test_the_best_comes_first():
     generator = np.random.default_rng(4)
-    names = ('fitted', 'held_out', 'usual', 'strange')
+    names = ('fitted', 'held_out', 'in_distribution', 'ood')
     sets = {name: {'blind': generator.normal(size=(200, 3)),
-                   'sighted': generator.normal(size=(200, 3)) + 4 * (name == 'strange')}
+                   'sighted': generator.normal(size=(200, 3)) + 4 * (name == 'ood')}
             for name in names}
-    rows = compare_measures(sets)
+    rows = compare_features(sets)
     assert rows[0]['feature'] == 'sighted' and rows[-1]['feature'] == 'blind'
     assert [row['auroc'] for row in rows] == sorted((row['auroc'] for row in rows), reverse=True)
 
