@@ -8,7 +8,7 @@ from moss_perception.core.errors import ConfigError
 
 # By the argument of evaluation.replay: the contents of the topic, and the default.
 _OPTIONS = {
-    'image_topic': ('images', 'the only colour images'),
+    'image_topic': ('images', 'the only one with colour images'),
     'camera_info_topic': ('the camera calibration', 'the only one of its type'),
     'candidates_topic': ('grasp candidates',
                          '/grasp_candidates, or else the only one of its type'),
@@ -18,7 +18,7 @@ _OPTIONS = {
 TOPICS = tuple(_OPTIONS)
 
 
-def add_topics(group) -> None:
+def add_topic_options(group) -> None:
     """Add an option for each topic."""
     for name, (what, without) in _OPTIONS.items():
         group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '

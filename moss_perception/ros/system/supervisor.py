@@ -1,7 +1,8 @@
 """Run the processes of a system, and end them together; works without ROS."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 import os
 from pathlib import Path
 import queue
@@ -12,18 +13,13 @@ import threading
 import time
 
 from moss_perception.core.resources import executable
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 _INTERRUPTED = ''
 
 
 def print_line(name: str, line: str) -> None:
-    """
-    Show one line of a process's output.
-
-    :param name: the process's name.
-    :param line: the line, without its end.
-    """
+    """Print a line of a process's output after the process's name."""
     sys.stdout.write(f'[{name}] {line}\n')
     sys.stdout.flush()
 
@@ -33,7 +29,6 @@ class _Running:
     process: Process
     popen: subprocess.Popen
     reader: threading.Thread
-    threads: list[threading.Thread] = field(default_factory=list)
 
 
 class Supervisor:
@@ -43,7 +38,7 @@ class Supervisor:
     Services, early jobs and starters start at once; jobs start when every starter has succeeded.
     The system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
 
-    :param processes: as :func:`moss_perception.ros.system.grasp_system` returns them.
+    :param processes: as :func:`moss_perception.ros.system.grasp.grasp_system` returns them.
     :param show: takes each line of output, with the process's name; from other threads.
     :param environment: variables added to those of this process.
     :param find: turns an executable's name into a path.
@@ -68,11 +63,7 @@ class Supervisor:
         self._stopping = threading.Event()
 
     def start(self) -> 'Supervisor':
-        """
-        Start services and starters, and the jobs if there is no starter to wait for.
-
-        :returns: itself.
-        """
+        """Start services and starters, and the jobs if there is no starter to wait for."""
         try:
             self._start_role(SERVICE)
             self._start_role(STARTER)
@@ -84,11 +75,7 @@ class Supervisor:
         return self
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
-        """
-        Tell :meth:`wait` to end the system; may be called from a signal handler.
-
-        :param number: the signal that is the reason.
-        """
+        """Let :meth:`wait` end the system because of a signal; signal handlers may call it."""
         self._ends.put((_INTERRUPTED, int(number)))
 
     def wait(self, timeout_s: float | None = None) -> int | None:
@@ -127,7 +114,8 @@ class Supervisor:
                 _send(running.popen, number)
             deadline = time.monotonic() + self._patience_s
             for running in alive:
-                _wait(running.popen, deadline)
+                with suppress(subprocess.TimeoutExpired):
+                    running.popen.wait(timeout=max(0.01, deadline - time.monotonic()))
         for running in self._running.values():
             # What a process left behind in its group must not outlive the system.
             _send(running.popen, signal.SIGKILL)
@@ -165,12 +153,12 @@ class Supervisor:
             return 128 + code if self._has_jobs() else 0
         role = self._running[name].process.role
         self._running[name].reader.join(timeout=1.0)
-        said = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
+        ended = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
         if role == SERVICE:
-            self._verdict = f'error: {name} ended early with {said}'
+            self._verdict = f'error: {name} ended early with {ended}'
             return 1
         if code != 0:
-            self._verdict = f'error: {name} failed with {said}'
+            self._verdict = f'error: {name} failed with {ended}'
             return 1 if role == STARTER else code if code > 0 else 128 - code
         if role == STARTER and not self._alive(STARTER):
             self._start_role(JOB)
@@ -199,14 +187,5 @@ def _without_interrupts(
 
 
 def _send(popen: subprocess.Popen, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(popen.pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
-
-
-def _wait(popen: subprocess.Popen, deadline: float) -> None:
-    try:
-        popen.wait(timeout=max(0.01, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return

@@ -1,13 +1,13 @@
-"""Which images of a recording the system hears, where it is not told."""
+"""The image topic of a recording: found by default, or named."""
 
 import json
 import subprocess
 import sys
 
-from moss_perception.cli import topics
 from moss_perception.cli.main import main as moss
-from moss_perception.cli.topics import find_images, system_of
 from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.ros.system import grasp
+from moss_perception.ros.system.grasp import find_images, grasp_system
 import pytest
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_recorded_is_refused(factory, make_bag, recorded, name, tran
 
 def test_the_system_is_told_the_images_of_the_recording(factory, make_bag):
     bag = str(make_bag(images(factory, '/eye/jpeg*')))
-    predictor, gate, _, player = system_of({'bag': bag})
+    predictor, gate, _, player = grasp_system({'bag': bag})
     assert predictor.parameters['image_transport'] == 'compressed'
     assert predictor.remappings == (
         ('image', '/eye/jpeg'), ('/eye/jpeg/compressed', '/eye/jpeg'))
@@ -64,9 +64,9 @@ def test_the_system_is_told_the_images_of_the_recording(factory, make_bag):
 
 
 def test_a_live_system_is_described_without_a_recording():
-    assert 'image_transport' not in system_of({})[0].parameters
+    assert 'image_transport' not in grasp_system({})[0].parameters
     with pytest.raises(ConfigError, match='unknown argument'):
-        system_of({'bagg': 'x'})
+        grasp_system({'bagg': 'x'})
 
 
 def test_without_rosbags_the_installed_executable_is_asked(
@@ -75,14 +75,14 @@ def test_without_rosbags_the_installed_executable_is_asked(
     script = tmp_path / 'moss'
     script.write_text(f'#!{sys.executable}\n{programs.start("moss")}\n')
     script.chmod(0o755)
-    monkeypatch.setattr(topics, 'executable', lambda name: script)
+    monkeypatch.setattr(grasp, 'executable', lambda name: script)
     monkeypatch.setitem(sys.modules, 'moss_perception.data.bags.reader', None)
-    assert system_of({'bag': bag})[0].parameters['image_transport'] == 'compressed'
+    assert grasp_system({'bag': bag})[0].parameters['image_transport'] == 'compressed'
     with pytest.raises(BagError, match='no images on /b'):
-        system_of({'bag': bag, 'image_topic': '/b'})
+        grasp_system({'bag': bag, 'image_topic': '/b'})
     script.write_text('#!/bin/sh\necho broken >&2\nexit 3\n')
     with pytest.raises(BagError, match='broken'):
-        system_of({'bag': bag})
+        grasp_system({'bag': bag})
 
 
 def test_the_answer_is_json(factory, make_bag, capsys, programs, tmp_path):

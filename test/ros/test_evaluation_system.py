@@ -1,9 +1,9 @@
-"""The runs of an evaluation, compared with what was worked out by hand."""
+"""The description of an evaluation over topics, compared with expected processes."""
 
-from moss_perception.cli.eval_system import evaluation_runs
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import share_directory
-from moss_perception.ros.system import JOB, SERVICE, STARTER
+from moss_perception.ros.system.evaluation import evaluation_runs
+from moss_perception.ros.system.processes import JOB, SERVICE, STARTER
 import pytest
 
 
@@ -84,7 +84,7 @@ def test_the_recorder_is_there_before_anything_is_played(tmp_path):
     recorder = sim['attempt_recorder']
     assert recorder.role == JOB and recorder.starts_with == SERVICE
     assert sim['lifecycle_starter'].arguments == (
-        'activate', 'grasp_predictor', '--heard', 'grasp_outcome')
+        'activate', 'grasp_predictor', '--wait-for-subscriber', 'grasp_outcome')
 
 
 def test_what_another_predictor_said_is_not_played(tmp_path):

@@ -3,7 +3,7 @@
 import io
 import json
 
-from moss_perception.cli.evaluate_bags import _domain_of
+from moss_perception.cli.evaluate_recordings import domain_of
 from moss_perception.cli.main import main as moss
 from moss_perception.core.resources import share_directory
 import pytest
@@ -83,9 +83,9 @@ def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
     strange = tmp_path / 'a:b'
     strange.mkdir()
-    assert _domain_of('real:/data/bag') == ('real', '/data/bag')
-    assert _domain_of(str(strange)) == ('', str(strange))
-    assert _domain_of('/data/x:y') == ('', '/data/x:y')
+    assert domain_of('real:/data/bag') == ('real', '/data/bag')
+    assert domain_of(str(strange)) == ('', str(strange))
+    assert domain_of('/data/x:y') == ('', '/data/x:y')
 
 
 @pytest.mark.parametrize('arguments', [
