@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from moss_perception.cli.common import run_command, set_up_logging, STATUS, write_bytes
+from moss_perception.cli.common import run_command, set_up_logging, write_bytes
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import in_view, read_shards
@@ -19,7 +19,7 @@ from moss_perception.evaluation.intervals import require
 from moss_perception.models.checkpoint import load_checkpoint
 import numpy as np
 
-from study.compare import named_folders
+from study.compare import named_folders, STATUS
 import study.models  # noqa: F401, registers the variants
 from study.similarity_maps import (
     centre,
@@ -46,8 +46,9 @@ _MINUS = '\N{MINUS SIGN}'
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.draw_similarities',
-                                     description=__doc__, epilog=STATUS)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.draw_similarities', epilog=STATUS,
+        description='Draw the similarities that MOSS finds at an object.')
     parser.add_argument('--model', default='',
                         help='checkpoint of a model with MOSS (default: the shipped model)')
     parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',

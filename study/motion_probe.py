@@ -27,7 +27,7 @@ from torch import Tensor
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from study.compare import find_checkpoints, named_folders
+from study.compare import find_checkpoints, named_folders, STATUS
 
 log = logging.getLogger('motion_probe')
 # The object's position, and one cell of the map to each side.
@@ -162,7 +162,9 @@ def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.motion_probe', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.motion_probe', epilog=STATUS,
+        description='Predict the motion of the object from feature maps by linear probes.')
     parser.add_argument('--runs', nargs='+', required=True, metavar='DIR',
                         help='folders to search for checkpoints of moss train --config')
     parser.add_argument('--fit', required=True, metavar='DIR',

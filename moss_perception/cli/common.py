@@ -9,9 +9,6 @@ import platform
 
 from moss_perception.core.errors import MossError
 
-# Of commands that write something.
-STATUS = 'Exit status: 0 written, 1 an error, 2 wrong arguments, 130 interrupted.'
-
 
 class UsageError(MossError):
     """The arguments contradict one another, or one is missing: exit status 2."""
