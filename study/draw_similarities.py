@@ -46,8 +46,9 @@ _MINUS = '\N{MINUS SIGN}'
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.draw_similarities',
-                                     description=__doc__, epilog=status_line())
+    parser = argparse.ArgumentParser(
+        prog='python -m study.draw_similarities', epilog=status_line(),
+        description='Draw the similarities that MOSS finds at an object.')
     parser.add_argument('--model', default='',
                         help='checkpoint of a model with MOSS (default: the shipped model)')
     parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',

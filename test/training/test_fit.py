@@ -10,7 +10,7 @@ from moss_perception.models.manifest import read_header
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.fit import fit, Plan
 from moss_perception.training.settings import Recipe, Settings
-from moss_perception.training.trainer import label_loss, place_loss, predict, Trainer
+from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import pytest
 from spots import MATRIX, scene, TINY
@@ -88,22 +88,6 @@ def test_the_label_of_an_unlabelled_candidate_changes_nothing(samples, tmp_path)
     assert all(torch.equal(values, others[name]) for name, values in weights.items())
     flipped = [replace(s, labels=np.where(s.mask, 1 - s.labels, s.labels)) for s in samples[:4]]
     assert one_step(flipped, tmp_path / 'flipped')[0] != loss
-
-
-def test_losses_count_what_is_known():
-    logits = torch.tensor([[[2.0], [50.0]]])
-    labels, weights = torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0], [0.0]]])
-    expected = torch.nn.functional.softplus(torch.tensor(-2.0))
-    torch.testing.assert_close(label_loss(logits, labels, weights), expected)
-    located = torch.zeros(1, 3, 4, requires_grad=True)
-    # One is near, one is too far away, and one is unknown.
-    places = torch.stack([torch.full((4,), 2.0), torch.full((4,), 9.0),
-                          torch.full((4,), float('nan'))])[None]
-    loss = place_loss(located, places, 4.0)
-    assert loss.item() == pytest.approx(4 * 1.5)
-    loss.backward()
-    assert located.grad.isfinite().all() and not located.grad[0, 1:].any()
-    assert place_loss(located[:, 1:], places[:, 1:], 4.0) == 0
 
 
 def test_unlabelled_candidates_outside_the_image_are_left_out(samples):

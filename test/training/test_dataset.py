@@ -1,13 +1,16 @@
-"""Clips that end during a grasp, and clips of a camera that jitters and loses frames."""
+"""Samples become clips: decoded or not, with lost frames, and ending during a grasp."""
 
 from dataclasses import replace
 
 import cv2
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.data.scenes import in_view
 from moss_perception.data.schema import Attempt, Sample
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.training.dataset import GraspClips
+from moss_perception.training.dataset import decode_clips, GraspClips
 import numpy as np
+import pytest
+from tiny import as_model
 
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
 TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(5, 3, 3), moss_channels=4,
@@ -82,3 +85,31 @@ def test_scenes_with_candidates_outside_the_image_are_counted(caplog):
     outside.candidates[0, 0] = 5.0
     assert len(in_view([scene(), outside, scene(), scene()], limit=2)) == 2
     assert '1 of 3 scenes have candidates outside the image' in caplog.text
+
+
+@pytest.mark.parametrize('limit', [1 << 30, 1])
+def test_decoded_scenes_train_as_recorded_ones(scenes, tmp_path, limit):
+    decoded = decode_clips(scenes, TINY, file=tmp_path / 'frames.npy', limit=limit)
+    assert (tmp_path / 'frames.npy').exists() == (limit == 1)
+    for one, other in zip(GraspClips(scenes, TINY), GraspClips(scenes, TINY, decoded),
+                          strict=True):
+        assert (one[0] == other[0]).all()
+        for kept, expected in zip(other[1:], one[1:], strict=True):
+            # The candidates are projected into the fitted image, not fitted after.
+            np.testing.assert_allclose(kept, expected, atol=1e-5)
+    assert (decoded.cameras[3].width, decoded.cameras[3].height) == (32, 32)
+
+
+def test_what_cannot_be_decoded_is_refused(scenes):
+    with pytest.raises(ConfigError, match='expected at most 10, or a file'):
+        decode_clips(scenes, TINY, limit=10)
+    with pytest.raises(ShapeError):
+        decode_clips(scenes, MossGraspConfig(window_frames=24))
+
+
+def test_what_sees_one_frame_is_given_one(scenes):
+    for decoded in (None, decode_clips(scenes, TINY)):
+        one = GraspClips(scenes, as_model(TINY, 'last_grasp'), decoded)[3][0]
+        window = GraspClips(scenes, TINY, decoded)[3][0]
+        assert len(window) == TINY.window_frames
+        np.testing.assert_array_equal(one, window[-1:])

@@ -1,23 +1,15 @@
-"""A checkpoint learns what was usual in its training, and keeps it with its weights."""
+"""The distribution of the training scenes is fitted, and its limit set on held-out ones."""
 
 from types import SimpleNamespace
 
 import cv2
-from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
-from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.manifest import read_manifest
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.runtime.engine import load_engine
-from moss_perception.runtime.ood import fit_distribution, read_distribution
-from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.dataset import split
-from moss_perception.training.derive import refuse_existing, write_derived
 from moss_perception.training.ood import describe_scenes, learn_distribution
 import numpy as np
 import pytest
-import torch
 
 TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
                    projection_channels=4, head_channels=8, ensemble=2, orders=1)
@@ -67,22 +59,3 @@ def test_the_limit_is_set_on_what_training_held_out():
 def test_too_few_scenes_are_refused():
     with pytest.raises(ConfigError, match='expected at least 200'):
         learn_distribution(Eyes(), [scene(n) for n in range(100)])
-
-
-def test_a_derived_checkpoint_keeps_it_and_its_graphs_run(tmp_path):
-    torch.manual_seed(0)
-    network, out = MossGraspNetwork(TINY).eval(), tmp_path / 'mine.safetensors'
-    features = np.random.default_rng(0).normal(size=(100, 2 * TINY.head_channels))
-    distribution = fit_distribution(features, features)
-    digest = write_derived(out, network, {'lineage': ['one']}, distribution)
-    assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
-    assert load_checkpoint(out, digest).config == TINY
-    np.testing.assert_array_equal(
-        read_distribution(out, TINY.head_channels).factor, distribution.factor)
-    # The same map by either engine, up to rounding.
-    by_graph, by_torch = (describe_scenes(engine, [scene(5)]) for engine in (
-        load_engine(str(out)), TorchEngine(network)))
-    np.testing.assert_allclose(by_graph, by_torch, atol=1e-4)
-    with pytest.raises(CheckpointError, match='is there already, and is never overwritten'):
-        refuse_existing(out)
-    assert not [p for p in tmp_path.iterdir() if p.name.startswith('.new_')]

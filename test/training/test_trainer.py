@@ -1,5 +1,6 @@
 """Training: it learns, it goes on where it stopped, and prepares data as the predictor does."""
 
+
 import csv
 import json
 from pathlib import Path
@@ -13,13 +14,17 @@ from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes, write_shard
 from moss_perception.data.schema import Sample
+from moss_perception.models.base import build
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.training.dataset import Clip, collate, GraspClips
-from moss_perception.training.trainer import predict, Recipe, Trainer
+from moss_perception.training.settings import Recipe
+from moss_perception.training.trainer import label_loss, place_loss, predict, Trainer
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 import torch
 
 MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
@@ -203,3 +208,48 @@ def test_orders_are_dropped_as_often_as_the_recipe_says(tmp_path):
     assert abs(drawn.count(1) / 2000 - 0.2) < 0.045
     trainer = Trainer(network, Recipe(full_orders=1.0), tmp_path)
     assert {trainer._draw_level(generator) for _ in range(50)} == {3}
+
+
+def test_a_state_of_an_older_version_is_resumed(tmp_path):
+    Trainer(build(TINY), Recipe(), tmp_path)._save()
+    path = tmp_path / 'state.safetensors'
+    with safe_open(path, framework='pt') as file:
+        metadata, tensors = file.metadata(), {n: file.get_tensor(n) for n in list(file.keys())}
+    config, recipe = json.loads(metadata['config']), json.loads(metadata['recipe'])
+    # Of the format before: a field named the model, and fields that came later are not there.
+    config['temporal_channels'] = 32
+    del config['map_stride']
+    del recipe['monitor']
+    recipe['kept_stages'] = recipe.pop('frozen_stages')
+    save_file(tensors, path, {'epoch': '1', 'config': json.dumps(config),
+                              'recipe': json.dumps(recipe)})
+    assert Trainer(build(TINY), Recipe(), tmp_path).resume()
+
+
+def test_frozen_stages_stay_to_the_bit_and_the_others_learn(scenes, tmp_path):
+    torch.manual_seed(0)
+    network = build(TINY)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    trainer = Trainer(network, Recipe(epochs=1, batch=4, frozen_stages=2), tmp_path)
+    trainer.fit(GraspClips(scenes, TINY, augment=True), GraspClips(scenes[:3], TINY))
+    changed = {name for name, values in network.state_dict().items()
+               if not torch.equal(values, before[name])}
+    kept = ('backbone.stages.0.', 'backbone.stages.1.')
+    assert not [name for name in changed if name.startswith(kept)]
+    assert {'backbone.stages.2.0.weight', 'backbone.stages.2.1.running_mean'} <= changed
+
+
+def test_losses_count_what_is_known():
+    logits = torch.tensor([[[2.0], [50.0]]])
+    labels, weights = torch.tensor([[1.0, 0.0]]), torch.tensor([[[1.0], [0.0]]])
+    expected = torch.nn.functional.softplus(torch.tensor(-2.0))
+    torch.testing.assert_close(label_loss(logits, labels, weights), expected)
+    located = torch.zeros(1, 3, 4, requires_grad=True)
+    # One is near, one is too far away, and one is unknown.
+    places = torch.stack([torch.full((4,), 2.0), torch.full((4,), 9.0),
+                          torch.full((4,), float('nan'))])[None]
+    loss = place_loss(located, places, 4.0)
+    assert loss.item() == pytest.approx(4 * 1.5)
+    loss.backward()
+    assert located.grad.isfinite().all() and not located.grad[0, 1:].any()
+    assert place_loss(located[:, 1:], places[:, 1:], 4.0) == 0
