@@ -9,7 +9,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-from moss_perception.core.errors import MossError
+from moss_perception.core.errors import CheckpointError, MossError
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
 """Meaning of the exit statuses of all commands."""
@@ -40,6 +40,19 @@ def add_sha256(parser, default: str | None = '') -> None:
     """Add the option for the digest of the checkpoint."""
     parser.add_argument('--sha256', default=default, metavar='HEX',
                         help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
+
+
+def training_seeds(notes: dict[str, Any]) -> tuple[int, int]:
+    """
+    Return the first and last seed of the scenes that a checkpoint was trained on.
+
+    :raises CheckpointError: if its notes do not name them.
+    """
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not name its training scenes: '
+                              "expected 'seeds' in its notes")
+    first, last = notes['seeds']
+    return first, last
 
 
 def print_json(result: Any, path: str | None) -> None:
