@@ -15,6 +15,7 @@ from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.cell.topics import CellTopics
 from moss_perception.ros.common.conversions import to_candidates
 from moss_perception.ros.common.diagnostics import OK, status, WARN
+from moss_perception.ros.common.image_subscription import unconnected
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import run_node, serving, spin_until
 import numpy as np
@@ -70,7 +71,7 @@ class SimCell(Node):
         self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
 
     def start(self) -> None:
-        """Start the cell; it runs as soon as its images have a subscriber."""
+        """Start the cell; it runs as soon as its subscribers are there."""
         self._thread.start()
 
     def finish(self) -> None:
@@ -106,7 +107,7 @@ class SimCell(Node):
             from moss_perception.simulation.renderer import Renderer
             renderer = Renderer()
             try:
-                self._wait_for_subscriber()
+                self._wait_for_subscribers()
                 self.live.run(renderer)
             finally:
                 renderer.close()
@@ -115,13 +116,20 @@ class SimCell(Node):
         finally:
             self.done.set()
 
-    def _wait_for_subscriber(self) -> None:
-        deadline = time.monotonic() + self._settings.start_delay
-        while not self._topics.is_seen and not self.live.stopped:
+    def _wait_for_subscribers(self) -> None:
+        expected, waited_s = self._settings.wait_for_nodes, self._settings.start_delay
+        deadline = time.monotonic() + waited_s
+        while not self.live.stopped:
+            missing = unconnected(self, expected)
+            if not expected and not self._topics.is_seen:
+                missing = [f'nobody subscribes to {self._topics.image_topic}']
+            if not missing:
+                break
             if time.monotonic() >= deadline:
-                self.get_logger().warning(
-                    f'nobody subscribes to {self._topics.image_topic} after '
-                    f'{self._settings.start_delay:g} s: starting anyway')
+                problem = f'{" and ".join(missing)} after {waited_s:g} s'
+                if expected:
+                    raise MossError(f'{problem}: expected every node of wait_for_nodes')
+                self.get_logger().warning(f'{problem}: starting anyway')
                 return
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)

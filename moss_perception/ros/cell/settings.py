@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
-from moss_perception.ros.common.parameters import setting
+from moss_perception.ros.common.parameters import check_subscribers, setting
 
 
 @dataclass(frozen=True)
 class CellSettings:
-    """All parameters of sim_cell; durations in seconds."""
+    """
+    All parameters of sim_cell; durations in seconds.
+
+    :raises ConfigError: if ``wait_for_nodes`` has a bad entry.
+    """
 
     cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
     domain: str = setting('sim', 'Look of the scenes: sim, shifted, or one factor of the shift.')
@@ -29,5 +33,12 @@ class CellSettings:
     frame_id: str = setting('camera_optical_frame', "Name of the camera's optical frame.")
     publish_clock: bool = setting(False, 'Publish the simulated time on /clock.')
     start_delay: float = setting(
-        10.0, 'Longest wait for a subscriber of the images at the start, in seconds.',
-        low=0.0, high=3600.0)
+        10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
+    wait_for_nodes: tuple[str, ...] = setting(
+        (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
+        'a node that subscribes to several topics, the last one. Empty: wait for any subscriber '
+        'of the images, and start without one after start_delay.')
+
+    def __post_init__(self):
+        """Refuse what names no subscriber."""
+        check_subscribers(self.wait_for_nodes)

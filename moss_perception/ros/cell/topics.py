@@ -17,7 +17,8 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-_DEPTH = 10
+# The first messages must still be there when a subscriber that discovers us late asks for them.
+_DEPTH = 100
 
 
 class CellTopics:

@@ -1,7 +1,7 @@
 """Subscriptions that adapt their QoS to the publishers, and report a mismatch."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -19,6 +19,38 @@ def type_name(message_type: Any) -> str:
     """Return a message class's name as the graph has it, such as ``sensor_msgs/msg/Image``."""
     package = message_type.__module__.split('.')[0]
     return f'{package}/msg/{message_type.__name__}'
+
+
+def subscriptions_of(node: Node, name: str, topic: str) -> list[Any]:
+    """
+    Return what the graph knows of another node's subscriptions to a topic.
+
+    :param name: full name of the other node.
+    :param topic: resolved name.
+    """
+    return [info for info in node.get_subscriptions_info_by_topic(topic)
+            if f'{info.node_namespace.rstrip("/")}/{info.node_name}' == name]
+
+
+def unconnected(node: Node, expected: Iterable[str]) -> list[str]:
+    """
+    List the expected subscribers that would miss a message.
+
+    The number of subscribers is not enough: an unrelated node counts too, and a
+    :class:`MatchedSubscription` counts twice while it changes its QoS.
+
+    :param node: the node that publishes.
+    :param expected: subscribers as ``NODE=TOPIC``, absolute names. DDS announces a node's
+        subscriptions in the order of their creation, so name the last one.
+    :returns: for each that is missing, what is wrong; empty if all are connected.
+    """
+    matched = {p.topic_name: p.get_subscription_count() for p in node.publishers}
+    missing = []
+    for pair in expected:
+        name, _, topic = pair.partition('=')
+        if not subscriptions_of(node, name, topic) or not matched.get(topic, 1):
+            missing.append(f'{name} does not subscribe to {topic}')
+    return missing
 
 
 class MatchedSubscription:

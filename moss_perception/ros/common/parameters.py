@@ -83,6 +83,18 @@ def matching(pattern: str, expected: str) -> Allowed:
     return Allowed(expected, lambda value: re.fullmatch(pattern, value) is not None)
 
 
+def check_subscribers(pairs: Iterable[str]) -> None:
+    """
+    Check the parameter ``wait_for_nodes``.
+
+    :raises ConfigError: if one of the pairs is not ``NODE=TOPIC``.
+    """
+    for pair in pairs:
+        if not re.fullmatch(r'/[^=]+=/[^=]+', pair):
+            raise ConfigError(f'parameter wait_for_nodes has {pair!r}: expected NODE=TOPIC, '
+                              'absolute names such as /attempt_recorder=/grasp_outcome')
+
+
 def setting(default: T, description: str, *, low: float | None = None, high: float | None = None,
             allowed: Allowed | None = None, change: Change = Change.NEVER,
             any_type: bool = False) -> T:

@@ -12,6 +12,7 @@ from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
 from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
+from moss_perception.ros.common.image_subscription import unconnected
 from moss_perception.ros.common.interrupts import check, interruptible
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (
@@ -115,7 +116,7 @@ class BagPlayer:
             found, topic.name, profile_of(topic, self._settings))
 
     def _wait_for_peers(self) -> None:
-        """Wait for the chosen subscribers, and in lock step for the predictor's reports."""
+        """Wait for the expected subscribers, and in lock step for the predictor's reports."""
         named = self._settings.wait_for_subscribers or sorted(self._stepped)
         chosen = [x for x in named if x in self._publishers]
 
@@ -124,21 +125,28 @@ class BagPlayer:
                 return [x for x in chosen if not self._subscribers(x)]
             return [] if any(map(self._subscribers, self._images)) else sorted(self._images)
 
+        def missing_nodes() -> list[str]:
+            return unconnected(self._node, self._settings.wait_for_nodes)
+
         def has_reports() -> bool:
             return self._processed is None or self._processed.get_publisher_count() > 0
 
-        if not spin_until(self._spin, lambda: not missing() and has_reports(),
-                          self._settings.start_delay, POLL_S):
-            self._give_up(missing(), has_reports())
-        elif self._processed is not None:
+        if not spin_until(
+                self._spin, lambda: not missing() and not missing_nodes() and has_reports(),
+                self._settings.start_delay, POLL_S):
+            self._give_up(missing(), missing_nodes(), has_reports())
+        elif self._processed is not None or self._settings.wait_for_nodes:
             spin_for(self._spin, SETTLE_S)
 
-    def _give_up(self, missing: list[str], has_reports: bool) -> None:
+    def _give_up(self, missing: list[str], missing_nodes: list[str], has_reports: bool) -> None:
         waited = f'after {self._settings.start_delay:g} s'
         if not has_reports:
             raise MossError(
                 f'nobody publishes {self._settings.processed_topic} {waited}: '
                 'lock step expects an active predictor')
+        if missing_nodes:
+            raise MossError(f'{" and ".join(missing_nodes)} {waited}: expected every node of '
+                            'wait_for_nodes')
         if self._settings.lock_step or not self._settings.play_unheard:
             expected = 'lock step expects an active predictor' if self._settings.lock_step else \
                 'expected a subscriber, such as an active predictor of the same image_transport ' \

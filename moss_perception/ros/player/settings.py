@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.ros.common.parameters import one_of, setting
+from moss_perception.ros.common.parameters import check_subscribers, one_of, setting
 
 RELIABILITIES = ('recorded', 'reliable', 'best_effort')
 
@@ -13,7 +13,8 @@ class PlayerSettings:
     """
     All parameters of bag_player; durations in seconds.
 
-    :raises ConfigError: if ``bag`` is empty, or lock step is to be best effort.
+    :raises ConfigError: if ``bag`` is empty, ``wait_for_nodes`` has a bad entry, or lock step is
+        to be best effort.
     """
 
     bag: str = setting('', 'Recording: a rosbag2 folder, or an .mcap or .db3 file.')
@@ -31,6 +32,9 @@ class PlayerSettings:
         10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
     wait_for_subscribers: tuple[str, ...] = setting(
         (), 'Topics that need a subscriber before the start; empty: one image topic.')
+    wait_for_nodes: tuple[str, ...] = setting(
+        (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
+        'a node that subscribes to several topics, the last one.')
     play_unheard: bool = setting(
         False, 'Play after start_delay even without these subscribers; not with lock_step.')
     processed_topic: str = setting(
@@ -47,6 +51,7 @@ class PlayerSettings:
         """Refuse an empty path and a lock step that may lose images."""
         if not self.bag:
             raise ConfigError('parameter bag is empty: expected the path of a recording')
+        check_subscribers(self.wait_for_nodes)
         if self.lock_step and self.qos_reliability == 'best_effort':
             raise ConfigError(
                 'parameter lock_step needs every image to arrive: '

@@ -137,7 +137,7 @@ class AttemptRecorder(Node):
                 self.get_logger().warning(f'{status.name!r} is no outcome: {error}')
 
     def _connect(self, spin: Spin) -> None:
-        """Subscribe, to outcomes last: this subscription shows that the recorder is ready."""
+        """Subscribe, to outcomes last: sim_cell and bag_player wait for this subscription."""
         if self.settings.inputs:
             for kind, topic in ((CameraInfo, 'camera_info'), (PoseArray, 'grasp_candidates'),
                                 (PoseStamped, 'selected_grasp')):

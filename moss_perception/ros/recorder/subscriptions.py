@@ -4,7 +4,11 @@ from collections.abc import Callable, Sequence
 import time
 from typing import Any
 
-from moss_perception.ros.common.image_subscription import MatchedSubscription, type_name
+from moss_perception.ros.common.image_subscription import (
+    MatchedSubscription,
+    subscriptions_of,
+    type_name,
+)
 from moss_perception.ros.player.topics import message_class
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
@@ -89,8 +93,7 @@ class RawSubscriptions:
 
     def _find_images(self) -> tuple[Any, str] | None:
         for topic in self._images:
-            for info in self._node.get_subscriptions_info_by_topic(topic):
-                name = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
-                if name == self._reader and info.topic_type in _IMAGES:
+            for info in subscriptions_of(self._node, self._reader, topic):
+                if info.topic_type in _IMAGES:
                     return _IMAGES[info.topic_type], topic
         return None
