@@ -19,8 +19,8 @@ def bag_player() -> int:
 
 
 def grasp_gate() -> int:
-    """Run :mod:`moss_perception.ros.gate.node`."""
-    return _run('gate.node')
+    """Run :mod:`moss_perception.ros.gate`."""
+    return _run('gate')
 
 
 def grasp_predictor() -> int:

@@ -12,7 +12,7 @@ from moss_perception.evaluation.outputs import read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import verify
-from moss_perception.ros.player.topics import message_class
+from moss_perception.ros.player.settings import message_class
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from moss_perception.core.resources import share_directory
 from moss_perception.models.layers.config import order_names
-from moss_perception.ros.cell.settings import CellSettings
+from moss_perception.ros.cell.node import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
-from moss_perception.ros.gate.settings import GateSettings
+from moss_perception.ros.gate import GateSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.runtime.budget import parse_level
 import pytest

@@ -13,7 +13,7 @@ from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.cli.supervisor import Supervisor
 from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import MossError
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.ros.system import JOB, Process
 
 _COMPRESSED = '/compressed'

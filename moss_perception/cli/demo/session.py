@@ -16,7 +16,7 @@ from moss_perception.core.resources import model_path, share_directory
 from moss_perception.evaluation.recorded import match
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.manifest import read_header
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from tqdm import tqdm
 
 SAMPLE = 'samples/sim_20'

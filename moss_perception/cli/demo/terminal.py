@@ -9,7 +9,7 @@ from moss_perception.cli.demo.source import Source
 from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.models.config import ModelConfig
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.runtime.frame_status import FrameStatus
 from tqdm import tqdm
 

@@ -9,9 +9,9 @@ from typing import TextIO
 
 from builtin_interfaces.msg import Time
 from moss_perception.core.errors import BagError, ConfigError, MossError
+from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
-from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
 from moss_perception.ros.common.image_subscription import unconnected
 from moss_perception.ros.common.interrupts import check, interruptible
 from moss_perception.ros.common.parameters import read_settings
@@ -23,13 +23,14 @@ from moss_perception.ros.common.spinning import (
     spin_for,
     spin_until,
 )
-from moss_perception.ros.player.settings import PlayerSettings
-from moss_perception.ros.player.topics import (
+from moss_perception.ros.player.settings import (
     choose_stepped,
     choose_topics,
     message_class,
+    PlayerSettings,
     profile_of,
-    stamp_of,
+    quick_acknowledgement,
+    user_profile,
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher

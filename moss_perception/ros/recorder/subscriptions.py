@@ -9,7 +9,7 @@ from moss_perception.ros.common.image_subscription import (
     subscriptions_of,
     type_name,
 )
-from moss_perception.ros.player.topics import message_class
+from moss_perception.ros.player.settings import message_class
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
