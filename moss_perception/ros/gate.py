@@ -8,7 +8,7 @@ from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
 from moss_perception.ros.common.parameters import Change, NodeParameters, setting
-from moss_perception.ros.common.spinning import run_node
+from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.runtime.gate import (
     BELOW_THRESHOLD,
     Decision,
@@ -19,8 +19,6 @@ from moss_perception.runtime.gate import (
     WAITING,
 )
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -90,9 +88,7 @@ class GraspGate(Node):
         self.create_subscription(
             PointCloud2, 'grasp_scores', self._on_scores,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
-        # Steady: with use_sim_time and no /clock, a timer on the node's clock never fires.
-        self.create_timer(_WATCH_PERIOD_S, self._on_watch,
-                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
         self._publish_state(WAITING)
 
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:

@@ -13,14 +13,16 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
 from moss_perception.ros.cell.topics import CellTopics
-from moss_perception.ros.common.conversions import to_candidates
-from moss_perception.ros.common.diagnostics import OK, status, WARN
-from moss_perception.ros.common.image_subscription import unconnected
+from moss_perception.ros.common.conversions import diagnostics, OK, to_candidates, WARN
 from moss_perception.ros.common.parameters import check_subscribers, read_settings, setting
-from moss_perception.ros.common.spinning import run_node, serving, spin_until
+from moss_perception.ros.common.spinning import (
+    create_steady_timer,
+    run_node,
+    serving,
+    spin_until,
+)
+from moss_perception.ros.common.subscriptions import unconnected
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 if TYPE_CHECKING:
@@ -103,8 +105,7 @@ class SimCell(Node):
         self._error: BaseException | None = None
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # Steady, because with use_sim_time this node itself publishes the clock.
-        self.create_timer(_BEAT_S, self._on_beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        create_steady_timer(self, _BEAT_S, self._on_beat)
         for row in self._topics.rows():
             self.get_logger().info(f'out {row}')
         self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
@@ -208,10 +209,7 @@ class SimCell(Node):
             **{f'refused/{name}': n for name, n in sorted(self.refused.items())},
             'repeated': self._selections.repeated, 'behind_s': pace.behind_s,
             'worst_behind_s': pace.worst_s}
-        array = DiagnosticArray(status=[
-            status(self.get_fully_qualified_name()[1:], level, message, values, 'sim_cell')])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+        self._diagnostics.publish(diagnostics(self, level, message, values, 'sim_cell'))
 
 
 def _config(settings: CellSettings) -> 'LiveConfig':

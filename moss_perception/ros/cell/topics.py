@@ -7,10 +7,16 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.data.outcomes import Outcome, values_of
-from moss_perception.ros.common.conversions import header, ns_to_stamp, rgb_to_image
-from moss_perception.ros.common.diagnostics import OK, status, WARN
-from moss_perception.ros.common.image_subscription import type_name
+from moss_perception.ros.common.conversions import (
+    header,
+    ns_to_stamp,
+    OK,
+    rgb_to_image,
+    status,
+    WARN,
+)
 from moss_perception.ros.common.spinning import acknowledged
+from moss_perception.ros.common.subscriptions import type_name
 from moss_perception.simulation.sensor import encode
 import numpy as np
 from rclpy.node import Node

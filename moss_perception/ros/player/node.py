@@ -12,17 +12,18 @@ from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
-from moss_perception.ros.common.image_subscription import unconnected
-from moss_perception.ros.common.interrupts import check, interruptible
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (
     acknowledged,
+    check_interrupt,
+    interruptible,
     run_node,
     serving,
     Spin,
     spin_for,
     spin_until,
 )
+from moss_perception.ros.common.subscriptions import unconnected
 from moss_perception.ros.player.settings import (
     choose_stepped,
     choose_topics,
@@ -161,7 +162,7 @@ class BagPlayer:
     def _play_once(self) -> None:
         start_s, first_ns, played = time.monotonic(), None, 0
         for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
-            check()
+            check_interrupt()
             first_ns = stamp_ns if first_ns is None else first_ns
             self._keep_time(start_s, first_ns, stamp_ns)
             if topic in self._stepped:

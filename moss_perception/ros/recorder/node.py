@@ -14,10 +14,10 @@ from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
-from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.common.parameters import one_of, read_settings, setting
 from moss_perception.ros.common.spinning import run_node, serving
-from moss_perception.ros.predictor.outputs import PROCESSED_QOS
+from moss_perception.ros.common.subscriptions import type_name
+from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from moss_perception.ros.recorder.subscriptions import RawSubscriptions
 from rclpy.node import Node
 from rclpy.qos import QoSProfile

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 import time
 from typing import Any
 
-from moss_perception.ros.common.image_subscription import (
+from moss_perception.ros.common.subscriptions import (
     MatchedSubscription,
     subscriptions_of,
     type_name,
