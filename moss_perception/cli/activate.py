@@ -22,5 +22,5 @@ def run(arguments: argparse.Namespace) -> int:
     """
     # During the import of rclpy, Python's own handler would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from moss_perception.ros.common.lifecycle_starter import activate
+    from moss_perception.ros.common.lifecycle import activate
     return activate(arguments.nodes, arguments.timeout, ['--ros-args', *arguments.ros_args])

@@ -9,8 +9,8 @@ from moss_perception.core.packages import missing
 
 
 def attempt_recorder() -> int:
-    """Run :mod:`moss_perception.ros.recorder.node`."""
-    return _run('recorder.node')
+    """Run :mod:`moss_perception.ros.recorder`."""
+    return _run('recorder')
 
 
 def bag_player() -> int:

@@ -1,24 +1,24 @@
 """How often the predictor logs what happens to its stream."""
 
-from moss_perception.ros.predictor.log import Tally, Throttle
+from moss_perception.ros.predictor.log import Tally
 
 
-def test_a_throttle_lets_each_kind_through_once_a_period():
+def test_a_burst_of_one_lets_each_kind_through_once_a_period():
     now = [0.0]
-    throttle = Throttle(5.0, lambda: now[0])
-    assert throttle.allows('a') and throttle.allows('b')
+    throttle = Tally(1, 5.0, lambda: now[0])
+    assert throttle.line('a') and throttle.line('b')
     now[0] = 4.9
-    assert not throttle.allows('a')
+    assert not throttle.line('a')
     now[0] = 5.0
-    assert throttle.allows('a') and not throttle.allows('a')
+    assert throttle.line('a') and not throttle.line('a')
 
 
 def test_an_endless_throttle_speaks_once():
     now = [0.0]
-    throttle = Throttle(float('inf'), lambda: now[0])
-    assert throttle.allows('a')
+    throttle = Tally(1, float('inf'), lambda: now[0])
+    assert throttle.line('a')
     now[0] = 1e9
-    assert not throttle.allows('a')
+    assert not throttle.line('a')
 
 
 def test_each_event_is_said_and_a_flood_is_summed_up():

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from moss_perception.core.frames import Prediction
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.monitor import (
-    DiagnosticsSample,
     Health,
     judge,
     Monitor,
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 IN_DISTRIBUTION, OOD = 0.5, 2.5
-BEFORE = DiagnosticsSample(10.0, 100, 80, 3, Counter(step=1))
+BEFORE = Counters(frames=100, scored=80, dropped=3, refused=Counter(step=1))
 
 
 def prediction(ood_score, candidates=0):
@@ -106,10 +105,10 @@ def test_durations_are_told_in_milliseconds(monitor):
 
 
 def judged(frames=0, scored=0, dropped=0, refused=None, **health):
-    now = DiagnosticsSample(
-        12.0, 100 + frames, 80 + scored, 3 + dropped, Counter(step=1, **(refused or {})))
+    now = Counters(frames=100 + frames, scored=80 + scored, dropped=3 + dropped,
+                   refused=Counter(step=1, **(refused or {})))
     values = {'topic': '/image', 'since_frame_s': 0.1, 'fill': 16, 'window': 16, 'enabled': True}
-    return judge(Health(**{**values, **health}), BEFORE, now)
+    return judge(Health(**{**values, **health}), BEFORE, now, 2.0)
 
 
 def test_running_tells_the_rate():

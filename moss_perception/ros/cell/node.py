@@ -14,7 +14,7 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
 from moss_perception.ros.cell.topics import CellTopics
 from moss_perception.ros.common.conversions import diagnostics, OK, to_candidates, WARN
-from moss_perception.ros.common.parameters import check_subscribers, read_settings, setting
+from moss_perception.ros.common.parameters import read_settings, setting, SUBSCRIBERS
 from moss_perception.ros.common.spinning import (
     create_steady_timer,
     run_node,
@@ -42,11 +42,7 @@ _END_S = 10.0
 
 @dataclass(frozen=True)
 class CellSettings:
-    """
-    All parameters of sim_cell; durations in seconds.
-
-    :raises ConfigError: if ``wait_for_nodes`` has a bad entry.
-    """
+    """All parameters of sim_cell; durations in seconds."""
 
     cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
     domain: str = setting('sim', 'Look of the scenes: sim, shifted, or one factor of the shift.')
@@ -72,11 +68,7 @@ class CellSettings:
     wait_for_nodes: tuple[str, ...] = setting(
         (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
         'a node that subscribes to several topics, the last one. Empty: wait for any subscriber '
-        'of the images, and start without one after start_delay.')
-
-    def __post_init__(self):
-        """Refuse what names no subscriber."""
-        check_subscribers(self.wait_for_nodes)
+        'of the images, and start without one after start_delay.', allowed=SUBSCRIBERS)
 
 
 class SimCell(Node):

@@ -83,16 +83,9 @@ def matching(pattern: str, expected: str) -> Allowed:
     return Allowed(expected, lambda value: re.fullmatch(pattern, value) is not None)
 
 
-def check_subscribers(pairs: Iterable[str]) -> None:
-    """
-    Check the parameter ``wait_for_nodes``.
-
-    :raises ConfigError: if one of the pairs is not ``NODE=TOPIC``.
-    """
-    for pair in pairs:
-        if not re.fullmatch(r'/[^=]+=/[^=]+', pair):
-            raise ConfigError(f'parameter wait_for_nodes has {pair!r}: expected NODE=TOPIC, '
-                              'absolute names such as /attempt_recorder=/grasp_outcome')
+# Absolute names, such as /attempt_recorder=/grasp_outcome.
+SUBSCRIBERS = Allowed('a list of NODE=TOPIC, absolute names', lambda pairs: all(
+    re.fullmatch(r'/[^=]+=/[^=]+', pair) for pair in pairs))
 
 
 def setting(default: T, description: str, *, low: float | None = None, high: float | None = None,

@@ -23,11 +23,10 @@ from moss_perception.ros.common.spinning import (
     spin_for,
     spin_until,
 )
-from moss_perception.ros.common.subscriptions import unconnected
+from moss_perception.ros.common.subscriptions import message_class, unconnected
 from moss_perception.ros.player.settings import (
     choose_stepped,
     choose_topics,
-    message_class,
     PlayerSettings,
     profile_of,
     quick_acknowledgement,

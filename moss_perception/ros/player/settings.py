@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-import importlib
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
-from moss_perception.ros.common.parameters import check_subscribers, one_of, setting
+from moss_perception.ros.common.parameters import one_of, setting, SUBSCRIBERS
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 IMAGE_DEPTH, OTHER_DEPTH = 10, 100
@@ -44,8 +42,7 @@ class PlayerSettings:
     """
     All parameters of bag_player; durations in seconds.
 
-    :raises ConfigError: if ``bag`` is empty, ``wait_for_nodes`` has a bad entry, or lock step is
-        to be best effort.
+    :raises ConfigError: if ``bag`` is empty, or lock step is to be best effort.
     """
 
     bag: str = setting('', 'Recording: a rosbag2 folder, or an .mcap or .db3 file.')
@@ -65,7 +62,7 @@ class PlayerSettings:
         (), 'Topics that need a subscriber before the start; empty: one image topic.')
     wait_for_nodes: tuple[str, ...] = setting(
         (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
-        'a node that subscribes to several topics, the last one.')
+        'a node that subscribes to several topics, the last one.', allowed=SUBSCRIBERS)
     play_unheard: bool = setting(
         False, 'Play after start_delay even without these subscribers; not with lock_step.')
     processed_topic: str = setting(
@@ -82,7 +79,6 @@ class PlayerSettings:
         """Refuse an empty path and a lock step that may lose images."""
         if not self.bag:
             raise ConfigError('parameter bag is empty: expected the path of a recording')
-        check_subscribers(self.wait_for_nodes)
         if self.lock_step and self.qos_reliability == 'best_effort':
             raise ConfigError(
                 'parameter lock_step needs every image to arrive: '
@@ -144,15 +140,6 @@ def profile_of(topic: Topic, settings: PlayerSettings) -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient_local
         else DurabilityPolicy.VOLATILE)
-
-
-def message_class(msgtype: str) -> Any | None:
-    """Import the class of a type such as std_msgs/msg/Header; None if it is not installed."""
-    package, _, name = msgtype.partition('/msg/')
-    try:
-        return getattr(importlib.import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError):
-        return None
 
 
 def user_profile() -> str:

@@ -9,29 +9,7 @@ from typing import Any
 
 from moss_perception.core.frames import Camera, Prediction
 from moss_perception.ros.predictor.monitor import Monitor
-import numpy as np
 from rclpy.node import Node
-
-
-class Throttle:
-    """
-    Limits how often a message of each kind is logged.
-
-    :param period_s: shortest time between two messages of a kind, seconds.
-    :param clock: returns seconds that never go back.
-    """
-
-    def __init__(self, period_s: float = 5.0, clock: Callable[[], float] = time.monotonic):
-        self._period_s, self._clock = period_s, clock
-        self._last: dict[str, float] = {}
-
-    def allows(self, kind: str) -> bool:
-        """Return whether a message may be logged now; if so, the next of its kind has to wait."""
-        now = self._clock()
-        if now - self._last.get(kind, -np.inf) < self._period_s:
-            return False
-        self._last[kind] = now
-        return True
 
 
 class Tally:
@@ -76,13 +54,13 @@ class StreamLog:
 
     def __init__(self, node: Node, monitor: Monitor):
         self._node, self._monitor = node, monitor
-        self._throttle, self._tally = Throttle(), Tally()
+        self._warnings, self._resets = Tally(burst=1), Tally()
         self._lock = threading.Lock()
         self._seen_resets: Counter = Counter()
 
     def warn(self, kind: str, text: str) -> None:
         """Log a warning, unless one of this kind was logged a moment ago."""
-        if self._throttle.allows(kind):
+        if self._warnings.line(kind):
             self._node.get_logger().warning(text)
 
     def calibration(self, camera: Camera | None, prediction: Prediction) -> None:
@@ -106,7 +84,7 @@ class StreamLog:
         with self._lock:
             now = Counter(counted)
             for reason, times in (now - self._seen_resets).items():
-                if line := self._tally.line(reason, times):
+                if line := self._resets.line(reason, times):
                     self._node.get_logger().info(f'window reset: {line}')
             self._seen_resets = now
 
@@ -115,7 +93,7 @@ class StreamLog:
         if not self._node.context.ok():
             return
         self._monitor.failure(error)
-        if self._throttle.allows(f'failure {type(error).__name__}'):
+        if self._warnings.line(f'failure {type(error).__name__}'):
             trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
             self._node.get_logger().error(f'internal error while {where}:\n{trace}')
 

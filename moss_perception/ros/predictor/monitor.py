@@ -11,10 +11,12 @@ from moss_perception.core.scores import ScoreReason
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.runtime.ood import ShiftWatch
-from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
 
 FAILURE_SHOWN_S = 5.0
+# Without an image for so long, the results are stale.
+STALE_S = 2.0
 
 
 class Rolling:
@@ -46,21 +48,6 @@ class Rolling:
         return float(np.percentile(values, percent)) * 1e3 if values else float('nan')
 
 
-@dataclass
-class DiagnosticsSample:
-    """
-    Totals at one diagnostics message, to be compared with those at the next.
-
-    :ivar time_s: monotonic seconds.
-    """
-
-    time_s: float
-    frames: int = 0
-    scored: int = 0
-    dropped: int = 0
-    refused: Counter = field(default_factory=Counter)
-
-
 @dataclass(frozen=True)
 class Health:
     """
@@ -89,27 +76,25 @@ class Health:
     ood_score: float | None = None
 
 
-def judge(health: Health, before: DiagnosticsSample, now: DiagnosticsSample,
-          stale_s: float = 2.0) -> tuple[bytes, str]:
+def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> tuple[bytes, str]:
     """
     Reduce the state of an active node to one level and one message.
 
     :param health: the state.
-    :param before: totals at the message before.
-    :param now: totals at present.
-    :param stale_s: seconds without an image after which the results are stale.
+    :param before: counters at the message before.
+    :param now: counters at present.
+    :param elapsed_s: seconds between them.
     :returns: level and message.
     """
     frames, dropped = now.frames - before.frames, now.dropped - before.dropped
     refused = sum((now.refused - before.refused).values())
-    elapsed_s = max(now.time_s - before.time_s, 1e-3)
     if health.failure:
         return ERROR, f'internal error: {health.failure}'
     if not health.enabled:
         return OK, 'paused by ~/enable'
     if health.since_frame_s is None:
         return WARN, f'no frames yet on {health.topic}: {health.problem or "nothing publishes it"}'
-    if health.since_frame_s > stale_s:
+    if health.since_frame_s > STALE_S:
         return STALE, f'no frame on {health.topic} for {health.since_frame_s:.1f} s'
     if refused:
         return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
@@ -146,7 +131,8 @@ class Monitor:
     _unscored: Counter = field(default_factory=Counter)
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
-    _before: DiagnosticsSample = field(default_factory=lambda: DiagnosticsSample(time.monotonic()))
+    _before: Counters = field(default_factory=Counters)
+    _reported_s: float = field(default_factory=time.monotonic)
 
     def frame(self) -> None:
         """Record that an image was received."""
@@ -196,10 +182,9 @@ class Monitor:
         :param threshold: lowest score that counts as good.
         :returns: level, message and values.
         """
-        now_s, counters = time.monotonic(), predictor.counters
-        now = DiagnosticsSample(now_s, counters.frames, counters.scored, counters.dropped,
-                   Counter(counters.refused))
-        before, self._before = self._before, now
+        now_s, now, before = time.monotonic(), predictor.counters.copy(), self._before
+        elapsed_s = max(now_s - self._reported_s, 1e-3)
+        self._before, self._reported_s = now, now_s
         failed_s, failure = self._failure or (-math.inf, '')
         health = Health(
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
@@ -207,10 +192,9 @@ class Monitor:
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
             ood_score=self._shift.median if self._shift.out else None)
-        elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
-        return *judge(health, before, now), rates | self._values(predictor, threshold)
+        return *judge(health, before, now, elapsed_s), rates | self._values(predictor, threshold)
 
     def _values(self, predictor: Predictor, threshold: float) -> dict[str, Any]:
         counters = predictor.counters

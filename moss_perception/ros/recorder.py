@@ -7,6 +7,7 @@ from pathlib import Path
 import shutil
 import sys
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
@@ -15,17 +16,21 @@ from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
 from moss_perception.ros.common.parameters import one_of, read_settings, setting
-from moss_perception.ros.common.spinning import run_node, serving
-from moss_perception.ros.common.subscriptions import type_name
+from moss_perception.ros.common.spinning import (
+    run_node,
+    serving,
+    Spin,
+    spin_for,
+    spin_until,
+)
+from moss_perception.ros.common.subscriptions import RawSubscriptions, type_name
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
-from moss_perception.ros.recorder.subscriptions import RawSubscriptions
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
-
-Spin = Callable[[float], None]
 
 _PREDICTOR = 'grasp_predictor'
 _POLL_S = 0.05
@@ -111,13 +116,6 @@ class AttemptRecorder(Node):
         self._diagnosed_at = 0.0
         self._frames = 0
 
-    @property
-    def notes(self) -> RunNotes:
-        """Return the notes on this run for the recording."""
-        of = self.settings
-        return RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
-                        of.simulated, complete=of.outputs)
-
     def record(self, spin: Spin) -> None:
         """
         Record a run.
@@ -125,10 +123,13 @@ class AttemptRecorder(Node):
         :param spin: serves callbacks for at most the given seconds.
         :raises MossError: if a node or the camera is missing, or too little was recorded.
         """
-        path, interrupted = Path(self.settings.out), None
-        if self.settings.overwrite and path.is_dir():
+        of, interrupted = self.settings, None
+        path = Path(of.out)
+        if of.overwrite and path.is_dir():
             shutil.rmtree(path)
-        with RecordingWriter(path, topics=(), notes={RUN: self.notes.text()}) as self._writer:
+        notes = RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
+                         of.simulated, complete=of.outputs)
+        with RecordingWriter(path, topics=(), notes={RUN: notes.text()}) as self._writer:
             for topic, kind in self._output_topics.items():
                 self._writer.add_topic(topic, kind)
             try:
@@ -143,8 +144,8 @@ class AttemptRecorder(Node):
         self.get_logger().info(f'recorded {self.processed} images and {self.outcomes} outcomes '
                                f'in {path}')
 
-    def _subscribe(self, kind, topic: str, callback: Callable,
-                   qos: QoSProfile | int = 1000):
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[bytes], None],
+                   qos: QoSProfile | int = 1000) -> Subscription:
         """Subscribe to the topics that the recorder itself reads, recorded or not."""
         resolved, name = self.resolve_topic_name(topic), type_name(kind)
         recorded = self.settings.outputs
@@ -198,9 +199,7 @@ class AttemptRecorder(Node):
             self._raw.follow_images(self._images, self._predictor)
             self._wait(spin, lambda: self._raw.has_images, f'{self._predictor} subscribes to '
                        f'none of {" and ".join(self._images)}', 'one that is active')
-        deadline = time.monotonic() + _SETTLE_S
-        while (left := deadline - time.monotonic()) > 0:
-            spin(left)
+        spin_for(spin, _SETTLE_S)
         self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, 1000,
                                  raw=True)
         self.get_logger().info(f'recording to {self.settings.out}; a camera is expected on '
@@ -240,24 +239,22 @@ class AttemptRecorder(Node):
         while True:
             # A robot's camera continues after the last outcome.
             since = ended if self._has_camera() else max(ended, self._progressed_at)
-            said = self._diagnosed_at > since + _IN_FLIGHT_S
-            if said and self._frames <= self.processed:
+            diagnosed = self._diagnosed_at > since + _IN_FLIGHT_S
+            if diagnosed and self._frames <= self.processed:
                 return
             if time.monotonic() > since + _LAST_DIAGNOSTICS_S:
                 break
             spin(_POLL_S)
-        if not said:
+        if not diagnosed:
             raise MossError(f'the predictor published no diagnostics for {_LAST_DIAGNOSTICS_S:g} '
                             's after the last frame: expected one message a second')
 
     def _wait(self, spin: Spin, there: Callable[[], bool], what: str, expected: str) -> None:
-        deadline = time.monotonic() + self.settings.start_delay
-        while not there():
-            spin(_POLL_S)
+        def ready() -> bool:
             self._raw.check()
-            if time.monotonic() >= deadline:
-                raise MossError(
-                    f'{what} after {self.settings.start_delay:g} s: expected {expected}')
+            return there()
+        if not spin_until(spin, ready, self.settings.start_delay, _POLL_S):
+            raise MossError(f'{what} after {self.settings.start_delay:g} s: expected {expected}')
 
     def _has_camera(self) -> bool:
         return any(self.count_publishers(topic) for topic in self._images)
