@@ -1,4 +1,4 @@
-"""The shipped predictor without its MOSS: what the overhead of MOSS is held against."""
+"""The shipped predictor without MOSS, from which the overhead of MOSS is measured."""
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.models.graph_model import RESULTS

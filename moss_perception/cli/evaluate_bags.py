@@ -255,7 +255,7 @@ def tell(evaluation: Evaluation, reference: str) -> None:
     """Print the results of each domain."""
     from moss_perception.evaluation.intervals import bootstrap_interval
     from moss_perception.evaluation.measures import auroc
-    from moss_perception.evaluation.report.pooling import pool
+    from moss_perception.evaluation.report.recordings import pool
     print(', '.join(filter(None, (
         evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
         evaluation.network))))
@@ -290,8 +290,8 @@ def _describe(record: BagRecord) -> str:
 
 
 def _closed_loop(record: BagRecord) -> str:
-    from moss_perception.evaluation.report.played import executed
-    of = executed(record)
+    from moss_perception.evaluation.report.recordings import count_executed
+    of = count_executed(record)
     share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
              if of['executed'] else '')
     return f'{of["succeeded"]} of {of["executed"]} executed grasps succeeded{share}'
@@ -321,7 +321,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
 
 def _check(evaluation: Evaluation, reference: str, threshold: float,
            requirements: list) -> Verdict:
-    from moss_perception.evaluation.report.costs import figures_of
+    from moss_perception.evaluation.report.files import figures_of
     from moss_perception.evaluation.report.summary import summarise
     from moss_perception.evaluation.thresholds import check
     return check(requirements, figures_of(summarise(evaluation, reference, threshold)), reference)

@@ -72,13 +72,14 @@ def measure(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.shift import compare_measures
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.ood import halves, spread_out
+    from moss_perception.training.dataset import split
+    from moss_perception.training.ood import spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     notes = read_header(path)[1]
     scenes = load_scenes(arguments.scenes, notes.get('scenes'))
     _require_training_scenes(scenes, notes)
-    fitted, held_out = halves(scenes)
+    fitted, held_out = split(scenes)
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
     for name, folder in (('usual', arguments.usual), ('strange', arguments.shifted)):
         chosen[name] = spread_out(load_scenes(folder), most)
@@ -97,11 +98,11 @@ def measure(arguments: argparse.Namespace) -> int:
 def _all_features(engine, scenes) -> dict:
     """Compute several descriptions of scenes: the head's map, the MOSS map and the pixels."""
     from moss_perception.runtime.ood import describe
-    from moss_perception.training.ood import see
+    from moss_perception.training.ood import step_window
     import numpy as np
     found: dict[str, list] = {}
     for scene in scenes:
-        maps, motion = see(engine, scene)
+        maps, motion = step_window(engine, scene)
         head, moss = describe(maps[-1]), describe(motion)
         half = len(head) // 2
         each = {"head's map, mean": head[:half], "head's map, mean and spread": head,

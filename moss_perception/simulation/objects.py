@@ -87,9 +87,15 @@ class ObjectSpec:
     rolling_friction: Optional[float] = None
 
     @property
-    def family(self) -> str:
-        """Return its family."""
-        return self.shape
+    def solids(self) -> tuple[Part, ...]:
+        """Return its solids, also of a simple shape."""
+        long, short, high = self.half_sizes
+        return self.parts or ({
+            'box': Part('box', (long, short, high)),
+            'cylinder': Part('cylinder', (long, high)),
+            'capsule': Part('capsule', (short, long - short), euler=LYING),
+            'ellipsoid': Part('ellipsoid', (long, short, high)),
+        }[self.shape],)
 
 
 def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
@@ -135,10 +141,8 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         family in ('cylinder', 'bottle') and not rolls and rng.uniform() < 0.5)
     half_sizes, parts = _MAKERS[family](rng, upright)
     round_ = family in ('capsule', 'ellipsoid') or family in ROLLING and not upright
-    if rolls:
-        yaw = math.pi / 2 + rng.uniform(-0.1, 0.1)
-    else:
-        yaw = rng.uniform(-math.pi / 2, math.pi / 2)
+    yaw = (math.pi / 2 + rng.uniform(-0.1, 0.1) if rolls
+           else rng.uniform(-math.pi / 2, math.pi / 2))
     # An object that does not roll must keep its place on a belt that starts and stops.
     rolling_friction = None
     if rolls or round_:
@@ -148,13 +152,12 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         rng.uniform(-0.04, 0.02), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)), yaw,
         parts=parts, pose='upright' if upright else 'lying',
         ballast=_sample_ballast(rng, half_sizes, round_),
-        rollers=_rollers(half_sizes) if rolls and family != 'capsule' else (),
+        rollers=_rollers(*half_sizes) if rolls and family != 'capsule' else (),
         rolling_friction=rolling_friction)
 
 
-def _rollers(half_sizes: tuple) -> tuple:
+def _rollers(long: float, _, radius: float) -> tuple:
     """Return spheres of a lying cylinder's radius, near its ends."""
-    long, _, radius = half_sizes
     return tuple(Part('sphere', (radius,), (side * 0.8 * long, 0.0, 0.0)) for side in (-1, 1))
 
 

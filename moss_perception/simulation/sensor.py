@@ -1,10 +1,12 @@
 """The image sensor: exposure, rolling shutter, noise, tone curve, and timing of frames."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT
+from moss_perception.simulation.cells import Domain
 from moss_perception.simulation.look import Look
 import numpy as np
 
@@ -65,6 +67,21 @@ class Sensor:
         overlap = np.minimum(edges[1:], end) - np.maximum(edges[:-1], begin)
         overlap = np.maximum(overlap, 0)
         return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def sample_sensor(domain: Domain, draw: Mapping[str, np.random.Generator]) -> Sensor:
+    """
+    Draw a sensor of the cell ``full``.
+
+    :param draw: random generator of each factor of the shift.
+    """
+    exposure, timing = draw['exposure'], draw['timing']
+    return Sensor(
+        gain=exposure.uniform(*domain.gain), gamma=exposure.uniform(*domain.gamma),
+        saturation=exposure.uniform(*domain.saturation), shot=draw['noise'].uniform(*domain.shot),
+        exposure_s=draw['motion_blur'].uniform(*domain.exposure_s),
+        readout_s=draw['rolling_shutter'].uniform(*domain.readout_s),
+        jitter_s=timing.uniform(*domain.jitter_s), drop=timing.uniform(*domain.drop))
 
 
 def expose(pictures: list, sensor: Sensor) -> np.ndarray:

@@ -8,8 +8,7 @@ from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.evaluation import agreement, early, reliability, thresholds
 from moss_perception.evaluation.measures import Scored
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.report import pooling
-from moss_perception.evaluation.report.pooling import factor_of
+from moss_perception.evaluation.report.recordings import factor_of, overlapping
 from moss_perception.evaluation.report.summary import summarise
 import numpy as np
 import pytest
@@ -140,7 +139,7 @@ def test_stale_and_unknown_scores_do_not_count():
 def test_attempts_that_overlap_are_one_episode():
     spans = [(0, 10), (5, 12), (11, 15), (20, 30), (1, 2)]
     attempts = [AttemptRecord(n, a, a, b, True) for n, (a, b) in enumerate(spans)]
-    assert pooling.overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
+    assert overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize('text, expected', [

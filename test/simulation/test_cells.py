@@ -6,7 +6,6 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, cell_named, CELLS, FULL
-from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.motions import FULL_MOTIONS, MOTIONS
 from moss_perception.simulation.objects import FAMILIES, ROLLING
@@ -39,7 +38,7 @@ NOTED = [
 @pytest.mark.parametrize(('seed', 'domain', 'motion', 'travel', 'thing', 'place', 'held'), NOTED)
 def test_belt_scenes_are_those_that_the_shipped_model_was_trained_on(
         seed, domain, motion, travel, thing, place, held):
-    spec = sample_scene(seed, domain_named(domain))
+    spec = sample_scene(seed, BELT.domain(domain))
     assert spec.motion.name == motion
     assert spec.motion.travel(DECISION_S) == pytest.approx(travel, abs=1e-8)
     drawn = spec.object
@@ -59,8 +58,8 @@ def test_belt_scenes_are_those_that_the_shipped_model_was_trained_on(
 
 
 def test_cells_name_motions_and_families_that_there_are():
-    assert BELT.motion_names == MOTIONS
-    assert FULL.motion_names == FULL_MOTIONS
+    assert BELT.motion_names == tuple(MOTIONS)
+    assert FULL.motion_names == tuple(FULL_MOTIONS)
     for cell in CELLS.values():
         assert sum(share for _, share in cell.motions) == pytest.approx(1)
         assert not set(cell.families) & set(cell.held_out)
@@ -75,25 +74,25 @@ def test_unknown_cell_is_refused_by_name():
 
 
 def test_full_scenes_take_every_motion_and_all_but_the_held_out_families():
-    domain = domain_named('sim', FULL)
+    domain = FULL.domain('sim')
     drawn = [sample_scene(seed, domain, cell=FULL) for seed in range(120)]
-    assert {spec.object.family for spec in drawn} == set(FULL.families)
+    assert {spec.object.shape for spec in drawn} == set(FULL.families)
     kinds = Counter(spec.motion.name for spec in drawn)
     # Half of its share at least.
     assert all(kinds[name] >= share * 60 for name, share in FULL.motions)
-    assert all(spec.object.family in ROLLING for spec in drawn if spec.rolling)
+    assert all(spec.object.shape in ROLLING for spec in drawn if spec.rolling)
     assert {spec.motion.name for spec in drawn if spec.rolling} == {'rolling'}
 
 
 def test_held_out_split_takes_only_held_out_families():
-    domain = domain_named('sim', FULL)
+    domain = FULL.domain('sim')
     drawn = [sample_scene(seed, domain, cell=FULL, split='held_out') for seed in range(40)]
-    assert {spec.object.family for spec in drawn} == set(FULL.held_out)
+    assert {spec.object.shape for spec in drawn} == set(FULL.held_out)
     assert 'rolling' not in {spec.motion.name for spec in drawn}
 
 
 def test_object_and_motion_are_the_same_in_every_domain():
-    first, second = (sample_scene(5, domain_named(name, FULL), cell=FULL)
+    first, second = (sample_scene(5, FULL.domain(name), cell=FULL)
                      for name in ('sim', 'shifted'))
     assert (first.motion, first.object.parts, first.object.x, first.rolling) == (
         second.motion, second.object.parts, second.object.x, second.rolling)
@@ -111,4 +110,4 @@ def test_object_and_motion_are_the_same_in_every_domain():
     ({'cell': BELT, 'shape': 'mug'}, "'mug'.*ellipsoid")])
 def test_what_a_cell_can_not_draw_is_refused(arguments, words):
     with pytest.raises(ConfigError, match=words):
-        sample_scene(0, domain_named('sim'), **{'cell': FULL, **arguments})
+        sample_scene(0, BELT.domain('sim'), **{'cell': FULL, **arguments})

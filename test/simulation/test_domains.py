@@ -3,17 +3,17 @@
 from dataclasses import fields, replace
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
 from moss_perception.simulation.attempt import candidates
-from moss_perception.simulation.camera import project
+from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
-from moss_perception.simulation.cells import CELLS
-from moss_perception.simulation.domains import domain_named, domains_of, FACTORS, SHIFT, VISUAL
+from moss_perception.simulation.cells import BELT, FACTORS, FULL, SHIFT, VISUAL
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.scene import DECISION_S, sample_scene
 import numpy as np
 import pytest
 
-FULL = CELLS['full']
 SEED = 3
 # Fields of the scene, or of its look, that a factor may change; all others stay.
 CHANGED = {
@@ -35,7 +35,7 @@ CHANGED = {
 
 
 def scene(domain, seed=SEED, motion='constant'):
-    return sample_scene(seed, domain_named(domain, FULL), motion, cell=FULL)
+    return sample_scene(seed, FULL.domain(domain), motion, cell=FULL)
 
 
 def parts(spec) -> dict:
@@ -46,7 +46,7 @@ def parts(spec) -> dict:
 
 
 def test_the_shift_is_its_factors_and_each_field_belongs_to_one():
-    sim, shifted = domain_named('sim', FULL), domain_named('shifted', FULL)
+    sim, shifted = FULL.domain('sim'), FULL.domain('shifted')
     differing = {field.name for field in fields(sim)
                  if getattr(sim, field.name) != getattr(shifted, field.name)} - {'name'}
     listed = [name for changes in SHIFT.values() for name in changes]
@@ -112,7 +112,7 @@ def test_the_object_is_in_view_at_the_decision(domain, least):
     for seed in range(60):
         spec = scene(domain, seed, motion='')
         point = spec.mount.to_optical([[spec.object.x, spec.object.y, 0.02]])
-        column, row = project(point, spec.lens.matrix)[0]
+        column, row = project(point, Camera(WIDTH, HEIGHT, spec.lens.matrix))[0][0]
         assert least < min(column, row) and max(column, row) < 127 - least, seed
 
 
@@ -148,7 +148,7 @@ def test_what_lies_about_passes_with_the_belt_and_touches_nothing():
 
 
 def test_the_belt_cell_draws_what_it_drew_before_there_were_others():
-    spec = sample_scene(7, domain_named('shifted'))
+    spec = sample_scene(7, BELT.domain('shifted'))
     look = spec.look
     np.testing.assert_allclose(
         [look.belt, look.belt_contrast, look.light, look.ambient, look.noise, look.blur,
@@ -161,9 +161,9 @@ def test_the_belt_cell_draws_what_it_drew_before_there_were_others():
 
 
 def test_domains_are_known_by_cell():
-    assert set(domains_of()) == {'sim', 'shifted'}
-    assert domain_named('sim', 'full') == domain_named('sim', FULL) != domain_named('sim')
+    assert set(BELT.domains) == {'sim', 'shifted'}
+    assert FULL.domain('sim') != BELT.domain('sim')
     with pytest.raises(ConfigError, match=r"'shifted\.light', expected one of sim, shifted$"):
-        domain_named('shifted.light', CELLS['belt'])
+        BELT.domain('shifted.light')
     with pytest.raises(ConfigError, match=r'shifted\.moon.*shifted\.rolling_shutter'):
-        domain_named('shifted.moon', FULL)
+        FULL.domain('shifted.moon')

@@ -16,7 +16,7 @@ import pytest
 
 from study import compare as command
 from study.comparison import by_variant, kinds_of, read_chosen
-from study.goals import difference, goals
+from study.goals import difference, goals, in_points
 from study.monitoring import TIMES_S
 from study.plots import draw
 from study.table import render, tables
@@ -192,6 +192,12 @@ def test_goals_compare_one_variant_with_the_best_of_the_others(stored):
     assert over_all['wanted'] == 'at least 4.7' and not over_all['met']
     assert lost['found'].startswith('0.0 against ') and lost['met']
     assert goals(stored, 'moss') == []
+
+
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    gap = {'difference': -0.0004, 'low': -0.01, 'high': 0.0004, 'p': 1.0}
+    assert in_points(gap) == '0.0 [-1.0, 0.0]'
+    assert in_points({**gap, 'low': None, 'high': None}) == '0.0 [-, -]'
 
 
 def test_an_order_adds_where_its_interval_is_above_nothing(stored):

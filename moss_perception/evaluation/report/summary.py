@@ -16,7 +16,7 @@ from moss_perception.evaluation.intervals import (
 )
 from moss_perception.evaluation.measures import Scored, value_of
 from moss_perception.evaluation.records import Evaluation
-from moss_perception.evaluation.report.pooling import factor_of, Pool, pool
+from moss_perception.evaluation.report.recordings import factor_of, Pool, pool
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')

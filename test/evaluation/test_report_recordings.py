@@ -4,9 +4,14 @@ from dataclasses import replace
 
 from moss_perception.evaluation.diagnostics import summarise_diagnostics
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.evaluation.report.costs import costs
 from moss_perception.evaluation.report.page import fill
-from moss_perception.evaluation.report.played import as_values, closed_loop, executed, values
+from moss_perception.evaluation.report.recordings import (
+    closed_loop,
+    costs,
+    count_executed,
+    over_topics,
+    played_values,
+)
 import numpy as np
 import pytest
 
@@ -23,27 +28,27 @@ def bag():
 
 
 def test_nothing_is_said_of_what_was_read_offline(bag):
-    assert values([replace(bag, pace='offline')]) == {}
+    assert over_topics([replace(bag, pace='offline')]) == {}
 
 
 def test_what_did_not_arrive_is_told_with_latency_and_comparison(bag):
-    text = fill('played', values([bag]))
+    text = fill('played', over_topics([bag]))
     for word in ('1x', '>90<', '>7<', '>20.0<', '>29.0<', 'bit for bit'):
         assert word in text, word
     assert closed_loop([bag]) == {}
 
 
 def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
-    assert 'diagnostics' not in fill('played', values([bag]))
-    assert as_values(bag)['diagnostics'] is None
+    assert 'diagnostics' not in fill('played', over_topics([bag]))
+    assert played_values(bag)['diagnostics'] is None
     told = summarise_diagnostics([{
         'scored': '9', 'ood_score': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
         'inference_p50_ms': '4.50', 'inference_p95_ms': '7.5', 'age_p95_ms': '31.5'}])
     live = replace(bag, pace='live', told=told, latency_ms=np.zeros(0))
-    text = fill('played', values([live]))
+    text = fill('played', over_topics([live]))
     for word in ('the node’s diagnostics', '>4.5<', '>7.5<', '>31.5<', '>0 %<', 'age p95'):
         assert word in text, word
-    assert as_values(live)['diagnostics']['out_of_distribution_share'] == 0
+    assert played_values(live)['diagnostics']['out_of_distribution_share'] == 0
     # The same names as offline, so that a requirement may ask for them.
     assert costs([live])['inference_p95_ms'] == 7.5
     assert costs([live, replace(live, told=told | {'inference_p95_ms': 9.0})])[
@@ -51,8 +56,8 @@ def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
     assert np.isnan(costs([live])['decode_p95_ms'])
 
 
-def test_success_is_of_what_was_executed(bag):
-    found = executed(bag)
+def test_success_is_of_what_was_count_executed(bag):
+    found = count_executed(bag)
     assert (found['attempts'], found['executed'], found['succeeded']) == (4, 3, 2)
     assert found['success'] == pytest.approx(2 / 3)
     # Wilson's interval for 2 of 3, by its formula.
@@ -65,8 +70,8 @@ def test_success_is_of_what_was_executed(bag):
 
 def test_a_closed_loop_has_a_table_of_its_own(bag):
     live = replace(bag, pace='live', closed_loop=True, latency_ms=np.zeros(0), verified='')
-    text = fill('closed_loop', closed_loop([live])) + fill('played', values([live]))
+    text = fill('closed_loop', closed_loop([live])) + fill('played', over_topics([live]))
     assert 'id="closed-loop"' in text and '67 %' in text
     assert 'unknown' in text and '<li>' not in text
-    assert as_values(live)['closed_loop']['executed'] == 3
-    assert as_values(bag)['closed_loop'] is None
+    assert played_values(live)['closed_loop']['executed'] == 3
+    assert played_values(bag)['closed_loop'] is None

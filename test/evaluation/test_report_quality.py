@@ -4,7 +4,7 @@ import json
 import re
 
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.report import factors, write_report
+from moss_perception.evaluation.report import quality, write_report
 from moss_perception.evaluation.report.page import fill
 from moss_perception.evaluation.report.summary import summarise
 import pytest
@@ -25,8 +25,8 @@ def bags(made_up):
 
 
 def section(made_up, *bags):
-    return fill('factors', factors.values(summarise(made_up.make_evaluation(*bags),
-                                                    repeats=REPEATS)))
+    summary = summarise(made_up.make_evaluation(*bags), repeats=REPEATS)
+    return fill('factors', quality.by_factor(summary))
 
 
 def rows_of(page):
@@ -38,7 +38,7 @@ def rows_of(page):
 
 def test_without_single_factors_there_is_no_section(made_up, bags):
     evaluation = made_up.make_evaluation(bags[0], bags[-1])
-    assert factors.values(summarise(evaluation, repeats=REPEATS)) == {}
+    assert quality.by_factor(summarise(evaluation, repeats=REPEATS)) == {}
 
 
 def test_each_gap_stands_with_its_interval_the_worst_first_and_all_together_last(made_up, bags):
@@ -72,12 +72,12 @@ def test_what_chance_does_not_explain_is_said(made_up, bags):
 
 def test_each_measure_is_drawn_with_every_factor(made_up, bags, monkeypatch):
     drawn = []
-    forest = factors.figures.forest
+    forest = quality.figures.forest
 
     def seen(rows, label, *more):
         drawn.append((label, [name for name, *_ in rows], [of for _, of, _ in rows]))
         return forest(rows, label, *more)
-    monkeypatch.setattr(factors.figures, 'forest', seen)
+    monkeypatch.setattr(quality.figures, 'forest', seen)
     page = section(made_up, *bags)
     assert page.count('data:image/svg+xml') == len(drawn) == 4
     assert [label.partition(' − ')[0] for label, *_ in drawn] == [

@@ -6,14 +6,12 @@ from moss_perception.core.errors import SimulationError
 from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
-from moss_perception.simulation.cells import FULL
-from moss_perception.simulation.domains import Domain
-from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.monitoring import choose, monitor_grasp
-from moss_perception.simulation.motions import Still
-from moss_perception.simulation.scene import ObjectSpec, SceneSpec
+from moss_perception.simulation.cells import BELT, FULL
+from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
+from moss_perception.simulation.motions import Constant
+from moss_perception.simulation.objects import ObjectSpec
+from moss_perception.simulation.scene import Physics, SceneSpec
 from moss_perception.simulation.sensor import Sensor
-from moss_perception.simulation.surroundings import Physics
 import numpy as np
 import pytest
 
@@ -23,7 +21,7 @@ OFFSETS = np.array([[0.0, 0, 0, 0], [0.08, 0, 0, 0], [0.0, 0.05, 0, 0]])
 
 def watch(candidate: int, friction: float = 0.8, mass: float = 0.15, **spec):
     thing = ObjectSpec('box', (0.03, 0.015, 0.02), mass, friction, 0.0, 0.0, 0.0)
-    cell = WorkCell(SceneSpec(0, Domain('sim'), Still(), thing, **spec))
+    cell = WorkCell(SceneSpec(0, BELT.domain('sim'), Constant(0.0, 'still'), thing, **spec))
     cell.wait(0.3)
     grasps, saved = candidates(cell, OFFSETS), cell.save()
     outcome = Execution(cell, grasps[candidate], cell.spec.physics.latency_s).run()
@@ -90,7 +88,7 @@ def test_jittering_camera_that_loses_frames_keeps_its_stamps():
 
 def test_execution_that_is_over_is_not_ticked_on():
     thing = ObjectSpec('box', (0.03, 0.015, 0.02), 0.15, 0.8, 0.0, 0.0, 0.0)
-    cell = WorkCell(SceneSpec(0, Domain('sim'), Still(), thing))
+    cell = WorkCell(SceneSpec(0, BELT.domain('sim'), Constant(0.0, 'still'), thing))
     execution, ticks = Execution(cell, candidates(cell, OFFSETS)[1]), 0
     assert execution.phase == 'approach'
     while not execution.finished:
@@ -103,10 +101,10 @@ def test_execution_that_is_over_is_not_ticked_on():
 
 def test_watched_grasps_are_good_ones_half_of_the_time_where_there_is_choice():
     outcomes = np.array([False] * 8 + [True])
-    chosen = np.array([choose(seed, outcomes) for seed in range(400)])
+    chosen = np.array([choose_monitored(seed, outcomes) for seed in range(400)])
     assert 0.4 < outcomes[chosen].mean() < 0.6
     assert len(set(chosen)) == 9
-    assert {choose(seed, np.zeros(3, bool)) for seed in range(40)} == {0, 1, 2}
+    assert {choose_monitored(seed, np.zeros(3, bool)) for seed in range(40)} == {0, 1, 2}
 
 
 def test_leads_of_the_full_cell_cover_what_any_motion_wants():

@@ -3,12 +3,13 @@
 import math
 
 from moss_perception.core.errors import ConfigError, SceneError
-from moss_perception.simulation import mjcf
+from moss_perception.simulation import arena
 from moss_perception.simulation.cell import HOVER, WorkCell
-from moss_perception.simulation.domains import Domain, domain_named
+from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.motions import Constant, Still
-from moss_perception.simulation.scene import ObjectSpec, sample_scene, SceneSpec, SHAPES
+from moss_perception.simulation.motions import Constant
+from moss_perception.simulation.objects import ObjectSpec
+from moss_perception.simulation.scene import sample_scene, SceneSpec
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ SIZES = {'box': (0.03, 0.015, 0.02), 'cylinder': (0.02, 0.02, 0.02),
 
 def cell_with(shape='box', motion=None, yaw=0.0, settled_s=0.3) -> WorkCell:
     thing = ObjectSpec(shape, SIZES[shape], 0.15, 0.8, 0.0, 0.0, yaw)
-    cell = WorkCell(SceneSpec(0, Domain('sim'), motion or Still(), thing))
+    cell = WorkCell(SceneSpec(0, BELT.domain('sim'), motion or Constant(0.0, 'still'), thing))
     cell.wait(settled_s)
     return cell
 
@@ -28,7 +29,7 @@ def grasp_at(cell, lead=0.0, lateral=0.0, yaw=0.0):
     return np.append(cell.object_position + (lead, lateral, 0.0), across)
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('shape', BELT.families)
 @pytest.mark.parametrize('yaw', [0.0, 0.7])
 def test_grasp_squarely_on_a_still_object_holds_it_with_both_fingers(shape, yaw):
     cell = cell_with(shape, yaw=yaw)
@@ -84,7 +85,7 @@ def test_restored_cell_repeats_itself_exactly():
 
 
 def test_object_is_where_the_scene_wants_it_at_the_decision():
-    spec = sample_scene(11, domain_named('sim'), 'accelerating')
+    spec = sample_scene(11, BELT.domain('sim'), 'accelerating')
     cell = WorkCell(spec)
     cell.wait(1.9)
     # It may slip while it settles and gathers speed, by less than the grasp's tolerance.
@@ -107,7 +108,7 @@ def test_burst_physics_is_refused_with_seed_and_time(tmp_path, monkeypatch):
     (0.0, 0.14, None)])
 def test_object_that_touches_the_gripper_at_the_start_is_refused(y, high, words):
     thing = ObjectSpec('box', (0.06, 0.045, high), 0.15, 0.8, HOVER[0], y, 0.0)
-    spec = SceneSpec(7, Domain('sim'), Still(), thing)
+    spec = SceneSpec(7, BELT.domain('sim'), Constant(0.0, 'still'), thing)
     if words is None:
         WorkCell(spec)
         return
@@ -117,13 +118,13 @@ def test_object_that_touches_the_gripper_at_the_start_is_refused(y, high, words)
 
 
 def test_object_that_is_sunk_into_the_belt_is_refused(monkeypatch):
-    monkeypatch.setattr(mjcf, 'rest_height', lambda thing: thing.half_sizes[2] - 0.004)
+    monkeypatch.setattr(arena, 'rest_height', lambda thing: thing.half_sizes[2] - 0.004)
     with pytest.raises(SceneError, match='seed 0 penetrates the belt by 0.0035 m'):
         cell_with()
 
 
 def test_scene_is_the_same_for_a_seed_and_another_for_another():
-    domain = domain_named('sim')
+    domain = BELT.domain('sim')
     assert sample_scene(3, domain) == sample_scene(3, domain)
     assert sample_scene(3, domain) != sample_scene(4, domain)
 
@@ -134,9 +135,9 @@ def test_scene_is_the_same_for_a_seed_and_another_for_another():
     ({'seed': 0, 'shape': 'torus'}, 'torus.*ellipsoid')])
 def test_scene_refuses_what_it_does_not_know(arguments, words):
     with pytest.raises(ConfigError, match=words):
-        sample_scene(domain=domain_named('sim'), **arguments)
+        sample_scene(domain=BELT.domain('sim'), **arguments)
 
 
 def test_unknown_domain_is_refused_by_name():
     with pytest.raises(ConfigError, match="'moon'.*sim"):
-        domain_named('moon')
+        BELT.domain('moon')

@@ -1,6 +1,7 @@
-"""Several processes that train one network: what torchrun started, or a group of one."""
+"""The processes that train one network together, and how each keeps its memory."""
 
 from collections.abc import Sequence
+import ctypes
 from datetime import timedelta
 import os
 
@@ -11,7 +12,10 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 # Rank 0 validates and writes while the others wait.
-_PATIENCE = timedelta(hours=1)
+_TIMEOUT = timedelta(hours=1)
+# Of mallopt, in glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGEST = 2 ** 31 - 1
 
 
 class Group:
@@ -31,7 +35,7 @@ class Group:
     @classmethod
     def join(cls, device: str = 'cpu') -> 'Group':
         """
-        Join the group that the environment describes, as torchrun sets it; or be alone.
+        Join the group that torchrun's environment variables describe, or a group of one.
 
         :param device: a device that torch knows.
         :raises ConfigError: if the environment or the device is not usable.
@@ -47,7 +51,7 @@ class Group:
         usable_device(device)
         if size > 1:
             backend = 'nccl' if device.startswith('cuda') else 'gloo'
-            distributed.init_process_group(backend, timeout=_PATIENCE)
+            distributed.init_process_group(backend, timeout=_TIMEOUT)
         return cls(device, rank, size)
 
     @property
@@ -56,7 +60,7 @@ class Group:
         return self.rank == 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Let the gradients of all processes be averaged, if there are several."""
+        """Average the gradients over the processes, if there are several."""
         if self.size == 1:
             return network
         # A batch that uses a prefix of the orders leaves the others without gradient.
@@ -64,7 +68,7 @@ class Group:
         return DistributedDataParallel(network, ids, find_unused_parameters=True)
 
     def share(self, batch: Sequence[int]) -> list[int]:
-        """Choose this process's items of a batch; none goes without, the last batch apart."""
+        """Return this process's items of a batch, at least one."""
         return list(batch[self.rank::self.size]) or list(batch[:1])
 
     def mean(self, value: float) -> float:
@@ -77,11 +81,27 @@ class Group:
         return total.item() / self.size
 
     def wait(self) -> None:
-        """Wait for the others."""
+        """Wait for the other processes."""
         if self.size > 1:
             distributed.barrier()
 
     def leave(self) -> None:
-        """End the group."""
+        """Leave the group."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def keep_freed_memory() -> bool:
+    """
+    Keep freed memory for the next allocation, in this process.
+
+    glibc returns blocks of over 32 MiB to the system at once and maps new ones for the next
+    step. The page faults of these take up to half of a training's time on the CPU.
+
+    :returns: whether the C library accepted the setting; only glibc has it.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(mallopt(option, _LARGEST) == 1 for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))

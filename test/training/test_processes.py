@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import resource, sys, torch
-from moss_perception.training.memory import keep_freed_memory
+from moss_perception.training.processes import keep_freed_memory
 if sys.argv[1] == 'keep' and not keep_freed_memory():
     sys.exit('not glibc')
 found = []
