@@ -160,7 +160,7 @@ def test_a_named_node_that_does_not_subscribe_is_an_error(peer, start):
 
 
 @pytest.mark.parametrize('parameter, expected', [
-    ('wait_for_nodes:=["/recorder"]', "wait_for_nodes has '/recorder': expected NODE=TOPIC"),
+    ('wait_for_nodes:=["/recorder"]', 'expected a list of NODE=TOPIC'),
     ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
