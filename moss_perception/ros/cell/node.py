@@ -88,17 +88,17 @@ class SimCell(Node):
         from moss_perception.simulation.live import LiveCell
         from moss_perception.simulation.selection import Selections
         self._settings = settings
-        self._topics = CellTopics(
+        self.topics = CellTopics(
             self, settings.frame_id, settings.compressed, settings.publish_clock)
         self._selections = Selections(settings.frame_id)
-        self.live = LiveCell(self._topics, _config(settings), self._selections)
+        self.live = LiveCell(self.topics, _config(settings), self._selections)
         self.refused: Counter = Counter()
         self.done = threading.Event()
         self._error: BaseException | None = None
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         create_steady_timer(self, _BEAT_S, self._on_beat)
-        for row in self._topics.rows():
+        for row in self.topics.rows():
             self.get_logger().info(f'out {row}')
         self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
 
@@ -113,7 +113,8 @@ class SimCell(Node):
         pace = self.live.pace
         line = self.live.progress.summary()
         if refused := sum(self.refused.values()):
-            line += f'; {refused} selected grasps refused ({_listed(self.refused)})'
+            reasons = ', '.join(f'{n} {name}' for name, n in sorted(self.refused.items()))
+            line += f'; {refused} selected grasps refused ({reasons})'
         if pace.real_time:
             line += f'; at most {pace.worst_s:.3f} s behind real time'
         self.get_logger().info(line)
@@ -128,10 +129,6 @@ class SimCell(Node):
             raise self._error
         if skipped := sum(self.live.progress.skipped.values()):
             raise SimulationError(f'{skipped} scenes could not be played to the end')
-
-    def flush(self) -> None:
-        """Wait until the subscribers have received the last outcome."""
-        self._topics.flush(_LAST_ACK_S)
 
     def _run(self) -> None:
         try:
@@ -153,8 +150,8 @@ class SimCell(Node):
         deadline = time.monotonic() + waited_s
         while not self.live.stopped:
             missing = unconnected(self, expected)
-            if not expected and not self._topics.is_seen:
-                missing = [f'nobody subscribes to {self._topics.image_topic}']
+            if not expected and not self.topics.is_seen:
+                missing = [f'nobody subscribes to {self.topics.image_topic}']
             if not missing:
                 break
             if time.monotonic() >= deadline:
@@ -169,11 +166,10 @@ class SimCell(Node):
     def _on_selected(self, message: PoseStamped) -> None:
         try:
             grasp = to_candidates(PoseArray(header=message.header, poses=[message.pose]))
+            if problem := grasp.problem():
+                raise CandidateError(problem)
         except CandidateError as error:
             self._refuse('not_usable', f'selected grasp refused: {error}')
-            return
-        if problem := grasp.problem():
-            self._refuse('not_usable', f'selected grasp refused: {problem}')
             return
         refusal = self._selections.offer(
             grasp.stamp_ns, grasp.frame_id, np.append(grasp.positions[0], grasp.yaws[0]))
@@ -217,17 +213,13 @@ def _config(settings: CellSettings) -> 'LiveConfig':
         settings.real_time, settings.timeout, settings.pause)
 
 
-def _listed(counts: Counter) -> str:
-    return ', '.join(f'{n} {name}' for name, n in sorted(counts.items()))
-
-
 def _work(node: SimCell) -> None:
     """Serve the node until the cell has ended."""
     node.start()
     try:
         with serving(node) as spin:
             spin_until(spin, node.done.is_set, math.inf, _POLL_S)
-            node.flush()
+            node.topics.flush(_LAST_ACK_S)
     except KeyboardInterrupt:
         node.finish()
         try:

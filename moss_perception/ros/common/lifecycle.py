@@ -15,10 +15,8 @@ from moss_perception.ros.common.spinning import (
     spin_until,
     without_place,
 )
-from rclpy.client import Client
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.task import Future
 
 _ASK_AGAIN_S = 3.0
 # A node that is not in a transition answers within this time.
@@ -198,9 +196,8 @@ class Autostart:
         deadline = time.monotonic() + self._timeout_s
         while True:
             left_s = max(0.0, deadline - time.monotonic())
-            answer = self._answer(self._get, GetState.Request(), min(left_s, _ASK_AGAIN_S))
-            if answer is not None:
-                return answer.current_state
+            if (state := self._ask_state(min(left_s, _ASK_AGAIN_S))) is not None:
+                return state
             if left_s <= _ASK_AGAIN_S:
                 raise self._silent('get_state')
 
@@ -209,21 +206,21 @@ class Autostart:
         deadline = time.monotonic() + self._timeout_s
         future = self._change.call_async(
             ChangeState.Request(transition=Transition(id=transition)))
-        while not self._wait(future, min(deadline - time.monotonic(), _ASK_AGAIN_S)):
+        while not spin_until(
+                self._spin, future.done, min(deadline - time.monotonic(), _ASK_AGAIN_S)):
             if time.monotonic() >= deadline:
                 raise self._silent(label)
-            answer = self._answer(self._get, GetState.Request(), _SOON_S)
-            if answer is not None and answer.current_state.id == goal:
+            state = self._ask_state(_SOON_S)
+            if state is not None and state.id == goal:
                 return True
         answer = future.result()
         return answer is not None and answer.success
 
-    def _answer(self, client: Client, request: Any, timeout_s: float) -> Any:
-        future = client.call_async(request)
-        return future.result() if self._wait(future, timeout_s) else None
-
-    def _wait(self, future: Future, timeout_s: float) -> bool:
-        return spin_until(self._spin, future.done, timeout_s)
+    def _ask_state(self, timeout_s: float) -> State | None:
+        future = self._get.call_async(GetState.Request())
+        answered = spin_until(self._spin, future.done, timeout_s)
+        answer = future.result() if answered else None
+        return None if answer is None else answer.current_state
 
     def _silent(self, label: str) -> TransitionError:
         return TransitionError(f'{self._target} did not answer {label} within '

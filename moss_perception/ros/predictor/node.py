@@ -237,7 +237,7 @@ class GraspPredictor(ManagedNode):
             self._report(FrameResult(
                 FrameStatus.REFUSED, sample.frame.stamp_ns, INTERNAL_ERROR, str(error)))
 
-    # ---- reports: both threads
+    # ---- both threads
 
     def _report(self, result: FrameResult) -> None:
         if result.status is FrameStatus.REFUSED:
