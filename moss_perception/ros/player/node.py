@@ -121,7 +121,7 @@ class BagPlayer:
         spin_until(self._spin, lambda: not self._missing()[0], settings.start_delay, POLL_S)
         missing, expected = self._missing()
         problem = f'{missing} after {settings.start_delay:g} s'
-        if missing and (settings.lock_step or not settings.play_unheard):
+        if missing and (settings.lock_step or not settings.play_without_subscribers):
             raise MossError(f'{problem}: {expected}')
         if missing:
             self._log.warning(f'{problem}: playing anyway')
@@ -143,7 +143,7 @@ class BagPlayer:
             return f'nobody subscribes to {" or ".join(unheard)}', predictor \
                 if settings.lock_step else (
                     'expected a subscriber, such as an active predictor of the same '
-                    'image_transport (play_unheard plays anyway)')
+                    'image_transport (play_without_subscribers plays anyway)')
         missing = unconnected(self._node, settings.wait_for_nodes)
         return ' and '.join(missing), 'expected every node of wait_for_nodes'
 

@@ -63,8 +63,8 @@ class PlayerSettings:
     wait_for_nodes: tuple[str, ...] = setting(
         (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
         'a node that subscribes to several topics, the last one.', allowed=SUBSCRIBERS)
-    play_unheard: bool = setting(
-        False, 'Play after start_delay even without these subscribers; not with lock_step.')
+    play_without_subscribers: bool = setting(
+        False, 'Play after start_delay even if one has no subscriber; not with lock_step.')
     processed_topic: str = setting(
         '/grasp_predictor/processed', 'Topic on which the predictor reports each image.')
     lock_step_timeout: float = setting(
