@@ -22,7 +22,7 @@ class Frame:
     :ivar frame_id: the camera's optical frame.
     :ivar image: uint8 array, RGB, shape ``(H, W, 3)``; or anything that
         :func:`moss_perception.core.images.decode` takes (a raw or compressed image message); or
-        what :mod:`moss_perception.runtime.fitting` prepares from these ahead of time.
+        what :mod:`moss_perception.runtime.sampling` prepares from these ahead of time.
     """
 
     stamp_ns: int

@@ -23,8 +23,7 @@ from moss_perception.data.bags.topics import CAMERA_TYPE
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.models.config import ModelConfig
-from moss_perception.runtime.fitting import check, Checked, fit, Fitted
-from moss_perception.runtime.window import Sampler
+from moss_perception.runtime.sampling import check, Checked, fit, Fitted, Sampler
 import numpy as np
 
 # Windows to step before the first image that counts. One would do, but a change of the camera's

@@ -5,10 +5,9 @@ from tempfile import TemporaryDirectory
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.models.checkpoint import load_checkpoint, Network, save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graphs_beside, replace_files
-from moss_perception.models.network import Network
 from moss_perception.runtime.ood import TrainingDistribution
 
 # All variants share these: all layers but the temporal ones.

@@ -1,4 +1,4 @@
-"""An evaluation over real topics by the plain runner: its report and its exit status."""
+"""The command ``moss run eval`` over real topics: its report and its exit status."""
 
 import json
 import re
