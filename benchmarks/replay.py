@@ -13,7 +13,7 @@ from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.parts import merge, split
-from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor

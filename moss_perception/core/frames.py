@@ -171,8 +171,7 @@ class Candidates:
 
         Radians about the optical axis; yaw and yaw + pi are the same grasp.
         """
-        x, y, z, w = self.orientations.T
-        return np.arctan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
+        return yaws_from_orientations(self.orientations)
 
 
 def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
@@ -186,6 +185,17 @@ def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
     return np.stack([zeros, zeros, np.sin(half), np.cos(half)], axis=1)
 
 
+def yaws_from_orientations(orientations: np.ndarray) -> np.ndarray:
+    """
+    Return the directions of the x axis about the optical axis.
+
+    :param orientations: shape ``(K, 4)``, quaternions x y z w.
+    :returns: float64, shape ``(K,)``, radians.
+    """
+    x, y, z, w = np.asarray(orientations, np.float64).T
+    return np.arctan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
+
+
 @dataclass(frozen=True)
 class WatchedScores:
     """
@@ -196,8 +206,8 @@ class WatchedScores:
     :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
         which row 0 is the default grasp; -1 where it can't be scored.
     :ivar reasons: of :class:`moss_perception.core.scores.ScoreReason`, shape ``(W,)``.
-    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too, up to a
-        tenth of a millimetre.
+    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too; see
+        :func:`moss_perception.core.grasp_match.nearest_grasp`.
     """
 
     scores: np.ndarray

@@ -198,20 +198,14 @@ def _materials(look: Look) -> tuple:
 
 
 def _lamps(look: Look) -> str:
-    """Write the lamps."""
-    if not look.lamps:
-        return _lamp(look.lamp, [look.light] * 3, look.ambient, False)
-    return '\n    '.join(
-        _lamp(lamp.direction, lamp.diffuse, look.ambient / len(look.lamps), lamp.shadow)
-        for lamp in look.lamps)
-
-
-def _lamp(direction, diffuse, ambient: float, shadow: bool) -> str:
+    ambient = _numbers([look.ambient / len(look.lamps)] * 3)
     # A shadow map covers what is in front of its lamp, so the lamp must hang behind the scene.
-    place = [-2 * part for part in direction] if shadow else (0, 0, 2)
-    return (f'<light directional="true" pos="{_numbers(place)}" dir="{_numbers(direction)}" '
-            f'castshadow="{str(shadow).lower()}" diffuse="{_numbers(diffuse)}" '
-            f'ambient="{_numbers([ambient] * 3)}" specular="0.2 0.2 0.2"/>')
+    return '\n    '.join(
+        f'<light directional="true" '
+        f'pos="{_numbers([-2 * part for part in lamp.direction] if lamp.shadow else (0, 0, 2))}" '
+        f'dir="{_numbers(lamp.direction)}" castshadow="{str(lamp.shadow).lower()}" '
+        f'diffuse="{_numbers(lamp.diffuse)}" ambient="{ambient}" specular="0.2 0.2 0.2"/>'
+        for lamp in look.lamps)
 
 
 def _camera(spec: SceneSpec) -> str:

@@ -1,7 +1,6 @@
 """Play a scene to its decision, and find the outcome of each candidate grasp from there."""
 
 import math
-from typing import Optional
 
 from moss_perception.core.errors import SceneError
 from moss_perception.core.frames import Camera
@@ -10,12 +9,12 @@ from moss_perception.core.scores import ScoreReason
 from moss_perception.data.phases import GRIP_S
 from moss_perception.data.schema import Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
-from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.cells import BELT, Cell
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import BELT, Cell, TICK_S
 from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 
@@ -70,13 +69,11 @@ def object_track(cell: WorkCell) -> np.ndarray:
     return spec.mount.to_optical(np.stack([position, later])).astype(np.float32)
 
 
-def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
-         monitor: Optional[bool] = None) -> Sample:
+def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
     """
     Play a scene to its decision, then execute each candidate from that same state.
 
     :param count: number of candidates; 0 for the cell's number.
-    :param monitor: whether to record frames of one grasp; ``None`` for the cell's setting.
     :returns: 20 frames, except for lost ones, the candidates at the decision and their outcomes.
     :raises SceneError: if the scene cannot be used.
     """
@@ -95,7 +92,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
         cell.restore(saved)
         outcomes.append(Execution(cell, grasp, spec.physics.latency_s).run().success)
     monitored = None
-    if spec.cell.monitor if monitor is None else monitor:
+    if spec.cell.monitor:
         cell.restore(saved)
         monitored = monitor_grasp(cell, lambda: renderer.render_jpeg(cell), grasps,
                                   choose_monitored(spec.seed, np.array(outcomes)))
@@ -113,13 +110,11 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
 def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     """Play to the decision; return the compressed frames that arrive, and their stamps."""
     spec = cell.spec
-    plan = schedule(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ, TICK_S)
     jpegs, stamps = [], []
-    for time_s, arrives in zip(plan.times_s, plan.arrives, strict=True):
+    for time_s in frame_times(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ):
         cell.wait(time_s)
-        if arrives:
-            jpegs.append(renderer.render_jpeg(cell))
-            stamps.append(round(cell.time_s * 1e9))
+        jpegs.append(renderer.render_jpeg(cell))
+        stamps.append(round(cell.time_s * 1e9))
     return tuple(jpegs), np.array(stamps, np.int64)
 
 

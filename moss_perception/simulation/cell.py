@@ -6,6 +6,7 @@ import os
 
 from moss_perception.core.errors import SceneError, SimulationError
 from moss_perception.simulation import arena
+from moss_perception.simulation.cells import TICK_S
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 import numpy as np
 
@@ -31,8 +32,6 @@ def _load():
 mujoco = _load()
 # MuJoCo would write MUJOCO_LOG.TXT into the working directory. Such scenes are refused here.
 mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
-TICK_S = 0.01
-TICK_NS = round(TICK_S * 1e9)
 _STEPS = round(TICK_S / arena.TIMESTEP_S)
 HOVER = (0.03, 0.12, 0.13, 0.0)
 OPEN = 0.0

@@ -7,6 +7,8 @@ from statistics import NormalDist
 from moss_perception.core.errors import ConfigError
 import numpy as np
 
+TICK_S = 0.01
+TICK_NS = round(TICK_S * 1e9)
 # Travel of objects until the fingers grip, over all motions of the full cell, metres.
 _LEADS = NormalDist(0.05, 0.045)
 

@@ -16,9 +16,10 @@ from moss_perception.data.phases import (
 )
 from moss_perception.data.schema import Attempt
 from moss_perception.simulation.arena import PAD_HALF_HEIGHT_M
-from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
+from moss_perception.simulation.cell import CLOSED, OPEN, WorkCell
+from moss_perception.simulation.cells import TICK_S
 from moss_perception.simulation.scene import FRAME_RATE_HZ
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 CLEARANCE_M = 0.1  # height at which the pads pass over the object
@@ -196,8 +197,8 @@ def _frame_times(cell: WorkCell, duration_s: float) -> list:
     """Return the times of the frames after the decision that arrive, on the scene's clock."""
     spec = cell.spec
     count = math.floor(duration_s * FRAME_RATE_HZ + 1e-6)
-    plan = schedule(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ, TICK_S)
-    return list(cell.time_s + plan.times_s[1:][plan.arrives[1:]])
+    times = frame_times(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ)
+    return list(cell.time_s + times[1:])
 
 
 class _Loss:

@@ -4,7 +4,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 import logging
-import os
 from pathlib import Path
 import time
 from typing import Union
@@ -66,8 +65,6 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     run = _Run(Path(folder), range(seed, seed + scenes), source)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
-    # One rendering thread a worker is faster than all cores for each worker.
-    os.environ.setdefault('LP_NUM_THREADS', '1')
     started = time.monotonic()
     with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
         run.play(missing, workers, bar)

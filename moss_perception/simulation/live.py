@@ -13,13 +13,14 @@ from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
 from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.cell import TICK_NS, TICK_S, WorkCell
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import TICK_NS, TICK_S
 from moss_perception.simulation.execution import Execution, GraspResult
 from moss_perception.simulation.live_config import Feed, LiveConfig, Pace, Progress
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import SceneSpec
 from moss_perception.simulation.selection import Selected, Selections
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 # If this many scenes fail in a row, the seeds are not the cause.
@@ -147,15 +148,14 @@ class _LiveAttempt:
         live.progress.phase = 'waiting'
         self._publish(image, self._listed())
 
-    def _frame_ticks(self, spec: SceneSpec) -> deque:
-        """Return the tick of each frame after the first, and whether the frame arrives."""
+    def _frame_ticks(self, spec: SceneSpec) -> deque[int]:
+        """Return the tick of each frame that arrives after the first."""
         config = self._live.config
         longest_s = config.timeout_s + spec.physics.latency_s + DURATION_S
         # Two more, so that there is always a next frame.
         frames = math.ceil(longest_s * config.rate) + 3
-        plan = schedule(spec.seed, spec.sensor, frames, config.rate, TICK_S)
-        ticks = np.round(plan.times_s / TICK_S).astype(int)
-        return deque(zip(ticks[1:].tolist(), plan.arrives[1:].tolist(), strict=True))
+        times = frame_times(spec.seed, spec.sensor, frames, config.rate)
+        return deque(np.round(times[1:] / TICK_S).astype(int).tolist())
 
     def _wait(self) -> Selected | None:
         """Wait until a grasp is selected, the time is over, or the cell is stopped."""
@@ -190,11 +190,13 @@ class _LiveAttempt:
         return execution.result
 
     def _passed(self, listed: Callable[[], np.ndarray | None]):
-        """Publish the frame of a tick, if one is due and arrives, at its time."""
-        arrives = False
-        while self._due[0][0] <= self._cell.ticks:
-            arrives |= self._due.popleft()[1]
-        image = self._renderer.render(self._cell) if arrives else None
+        """Publish the frame of a tick, if one is due, at its time."""
+        due = False
+        # Two frames may fall on one tick.
+        while self._due[0] <= self._cell.ticks:
+            self._due.popleft()
+            due = True
+        image = self._renderer.render(self._cell) if due else None
         self._live.pace.keep(self.now_ns)
         if image is not None:
             self._publish(image, listed())

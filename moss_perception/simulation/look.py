@@ -64,18 +64,18 @@ class Distractor:
 @dataclass(frozen=True)
 class Look:
     """
-    Look of a scene: belt, light and faults of the camera.
+    Look of a scene: surfaces, light and faults of the camera.
 
     :ivar belt: grey level of the belt, 0 to 1, and ``belt_contrast`` of its texture.
     :ivar texture_seed: seed of the belt's texture.
     :ivar floor: red, green, blue of the floor.
-    :ivar lamp: direction of the lamp's light, and ``light``, ``ambient`` its strengths.
+    :ivar lamps: all lamps.
+    :ivar ambient: strength of the ambient light.
     :ivar gains: of the camera's colour channels, red, green, blue.
     :ivar noise: standard deviation, grey levels; ``blur``: standard deviation, pixels.
     :ivar texture: ``blotches`` or ``photographic``; ``slope``: fall-off of its amplitude.
     :ivar belt_tint: factors of the belt's red, green, blue.
     :ivar floor_contrast: of the floor's texture; ``object_contrast`` of the object's; 0 for none.
-    :ivar lamps: all lamps; if empty, one of ``lamp`` and ``light``, white and without shadows.
     :ivar distractors: all distractors.
     """
 
@@ -83,8 +83,7 @@ class Look:
     belt_contrast: float = 0.3
     texture_seed: int = 0
     floor: tuple = (0.3, 0.3, 0.3)
-    lamp: tuple = (0.0, 0.0, -1.0)
-    light: float = 0.6
+    lamps: tuple[Lamp, ...] = (Lamp((0.0, 0.0, -1.0), (0.6, 0.6, 0.6)),)
     ambient: float = 0.3
     gains: tuple = (1.0, 1.0, 1.0)
     noise: float = 0.0
@@ -94,7 +93,6 @@ class Look:
     belt_tint: tuple = (1.0, 1.0, 1.0)
     floor_contrast: float = 0.0
     object_contrast: float = 0.0
-    lamps: tuple = ()
     distractors: tuple = ()
 
     @property
@@ -103,13 +101,13 @@ class Look:
         return any(lamp.shadow for lamp in self.lamps)
 
 
-def sample_plain_look(rng: np.random.Generator, domain: Domain) -> Look:
+def sample_plain_look(domain: Domain, rng: np.random.Generator) -> Look:
     """Draw the look of a scene of the belt cell."""
-    lamp = np.append(rng.normal(0, 0.35, 2), -1.0)
+    direction = np.append(rng.normal(0, 0.35, 2), -1.0)
     return Look(
         rng.uniform(*domain.belt_brightness), rng.uniform(*domain.belt_contrast),
         int(rng.integers(2 ** 31)), tuple(rng.uniform(0.1, 0.6, 3)),
-        tuple(lamp / np.linalg.norm(lamp)), rng.uniform(*domain.light),
+        (Lamp(_unit(direction), (rng.uniform(*domain.light),) * 3),),
         rng.uniform(*domain.ambient), tuple(1 + rng.uniform(-1, 1, 3) * domain.tint),
         rng.uniform(*domain.noise), rng.uniform(*domain.blur))
 
@@ -166,9 +164,13 @@ def _lamps(domain: Domain, rng: np.random.Generator) -> tuple:
     for index, share in enumerate(shares / shares.sum()):
         direction = np.append(np.clip(rng.normal(0, domain.lamp_slant, 2), -1.8, 1.8), -1.0)
         color = 1 + rng.uniform(-1, 1, 3) * domain.lamp_tint
-        lamps.append(Lamp(tuple(direction / np.linalg.norm(direction)),
-                          tuple(light * share * color), bool(shadow) and index == 0))
+        lamps.append(Lamp(_unit(direction), tuple(light * share * color),
+                          bool(shadow) and index == 0))
     return tuple(lamps), ambient
+
+
+def _unit(vector: np.ndarray) -> tuple:
+    return tuple(vector / np.linalg.norm(vector))
 
 
 def _distractors(domain: Domain, rng: np.random.Generator, clear_m: float) -> tuple:

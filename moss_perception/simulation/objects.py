@@ -64,7 +64,6 @@ class ObjectSpec:
     :ivar color: red, green, blue, 0 to 1.
     :ivar parts: its solids, in the pose at rest; empty for one of the four simple shapes with
         ``half_sizes``.
-    :ivar pose: pose at rest: ``upright`` or ``lying``.
     :ivar ballast: x, y, z, metres, and share of the mass of a point mass that shifts the centre of
         mass; empty for none.
     :ivar rollers: spheres that touch the belt instead of the solids, since MuJoCo's contacts of a
@@ -81,7 +80,6 @@ class ObjectSpec:
     yaw: float
     color: tuple = (0.8, 0.3, 0.2)
     parts: tuple = ()
-    pose: str = 'lying'
     ballast: tuple = ()
     rollers: tuple = ()
     rolling_friction: Optional[float] = None
@@ -99,11 +97,7 @@ class ObjectSpec:
 
 
 def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
-    """
-    Draw one of the four simple shapes, for the cell ``belt``.
-
-    :raises ConfigError: if ``shape`` is unknown.
-    """
+    """Draw one of the four simple shapes, for the cell ``belt``."""
     sizes = {
         'box': lambda: (rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.022),
                         rng.uniform(0.015, 0.03)),
@@ -112,8 +106,6 @@ def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
         'ellipsoid': lambda: (rng.uniform(0.028, 0.045), rng.uniform(0.015, 0.023),
                               rng.uniform(0.014, 0.02)),
     }
-    if shape not in sizes:
-        raise ConfigError(f'unknown shape {shape!r}, expected one of {", ".join(sizes)}')
     color = colorsys.hsv_to_rgb(
         rng.uniform(), rng.uniform(*domain.object_saturation),
         rng.uniform(*domain.object_brightness))
@@ -150,8 +142,7 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
     return ObjectSpec(
         family, half_sizes, rng.uniform(0.03, 0.35), rng.uniform(0.3, 0.9),
         rng.uniform(-0.04, 0.02), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)), yaw,
-        parts=parts, pose='upright' if upright else 'lying',
-        ballast=_sample_ballast(rng, half_sizes, round_),
+        parts=parts, ballast=_sample_ballast(rng, half_sizes, round_),
         rollers=_rollers(*half_sizes) if rolls and family != 'capsule' else (),
         rolling_friction=rolling_friction)
 

@@ -7,45 +7,29 @@ from dataclasses import dataclass, field
 from functools import partial
 import logging
 import math
-import os
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.parallel import in_order
 from moss_perception.data.phases import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
-from moss_perception.simulation.cell import TICK_NS, TICK_S, WorkCell
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import TICK_NS, TICK_S
 from moss_perception.simulation.execution import Execution, GraspResult
 from moss_perception.simulation.renderer import process_renderer, Renderer
 from moss_perception.simulation.scene import BELT_SIM, DECISION_S, FRAME_RATE_HZ, SceneSpec, Source
-from moss_perception.simulation.sensor import schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from moss_perception.data.bags.writer import RecordingWriter
 
 CLOCK_START_NS = 1_700_000_000 * 10**9
 # Longer than a second, so that the window of a predictor is reset between attempts.
 PAUSE_NS = 1_200_000_000
 _LOG = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Receives a recording; stamps in nanoseconds, grasps in the optical frame."""
-
-    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
-        """Receive the calibration of the camera."""
-
-    def candidates(self, stamp_ns: int, grasps: np.ndarray):
-        """Receive the candidates of a frame, shape ``(K, 4)``."""
-
-    def image(self, stamp_ns: int, jpeg: bytes):
-        """Receive a frame."""
-
-    def selected(self, stamp_ns: int, grasp: np.ndarray):
-        """Receive the grasp that is executed, shape ``(4,)``."""
-
-    def outcome(self, message: str, **fields):
-        """Receive the outcome of the attempt."""
 
 
 @dataclass
@@ -67,14 +51,14 @@ class _Played:
     """
     An attempt that starts at time 0.
 
-    :ivar messages: name of a method of :class:`Sink`, its values, and its named values.
+    :ivar messages: name of a method of :class:`RecordingWriter`, its values, and its named values.
     """
 
     success: bool
     end_ns: int
     messages: list[tuple[str, tuple, dict[str, Any]]]
 
-    def replay(self, sink: Sink, start_ns: int) -> None:
+    def replay(self, sink: 'RecordingWriter', start_ns: int) -> None:
         """Send the messages to a sink, shifted to an attempt that starts at ``start_ns``."""
         for name, values, fields in self.messages:
             if name == 'outcome':
@@ -85,7 +69,7 @@ class _Played:
             getattr(sink, name)(*values, **fields)
 
 
-def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
+def record(sink: 'RecordingWriter', renderer: Optional[Renderer], attempts: int, seed: int,
            source: Source = BELT_SIM, rate_hz: float = FRAME_RATE_HZ, progress: bool = True,
            workers: int = 1) -> Recorded:
     """
@@ -132,8 +116,6 @@ def _in_order(play: Callable[..., Union[_Played, SceneError]], items: list[tuple
     if workers == 1:
         yield from (play(item, renderer=renderer) for item in items)
         return
-    # One rendering thread a worker is faster than all cores for each worker.
-    os.environ.setdefault('LP_NUM_THREADS', '1')
     with closing(in_order(play, items, workers, lambda item: f'attempt {item[0] + 1}')) as coming:
         yield from coming
 
@@ -186,8 +168,7 @@ class _RecordedAttempt:
 
     def _times(self, count: int, rate_hz: float) -> np.ndarray:
         """Return the times of the frames that arrive; the first and the last are on time."""
-        plan = schedule(self._spec.seed, self._spec.sensor, count, rate_hz, TICK_S)
-        return plan.times_s[plan.arrives]
+        return frame_times(self._spec.seed, self._spec.sensor, count, rate_hz)
 
     def _choose(self, grasps: np.ndarray, success_wanted: bool) -> int:
         saved, chosen = self._cell.save(), 0

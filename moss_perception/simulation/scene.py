@@ -154,7 +154,7 @@ def _sample_belt(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
     shape = shape or str(rng.choice(families))
     mount = sample_level_mount(domain, rng)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
-                     sample_solid(shape, rng, domain), sample_plain_look(rng, domain), mount)
+                     sample_solid(shape, rng, domain), sample_plain_look(domain, rng), mount)
 
 
 _SAMPLERS = {BELT.name: _sample_belt, FULL.name: _sample_full}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from moss_perception.evaluation.diagnostics import summarise_diagnostics
+from moss_perception.evaluation.outputs import summarise_diagnostics
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report.page import fill
 from moss_perception.evaluation.report.recordings import (
@@ -41,18 +41,18 @@ def test_what_did_not_arrive_is_told_with_latency_and_comparison(bag):
 def test_what_the_node_told_of_itself_is_shown_and_kept(bag):
     assert 'diagnostics' not in fill('played', over_topics([bag]))
     assert played_values(bag)['diagnostics'] is None
-    told = summarise_diagnostics([{
+    diagnostics = summarise_diagnostics([{
         'scored': '9', 'ood_score': '0.5', 'out_of_distribution': 'no', 'decode_p50_ms': '1.25',
         'inference_p50_ms': '4.50', 'inference_p95_ms': '7.5', 'age_p95_ms': '31.5'}])
-    live = replace(bag, pace='live', told=told, latency_ms=np.zeros(0))
+    live = replace(bag, pace='live', diagnostics=diagnostics, latency_ms=np.zeros(0))
     text = fill('played', over_topics([live]))
     for word in ('the node’s diagnostics', '>4.5<', '>7.5<', '>31.5<', '>0 %<', 'age p95'):
         assert word in text, word
     assert played_values(live)['diagnostics']['out_of_distribution_share'] == 0
     # The same names as offline, so that a requirement may ask for them.
     assert costs([live])['inference_p95_ms'] == 7.5
-    assert costs([live, replace(live, told=told | {'inference_p95_ms': 9.0})])[
-        'inference_p95_ms'] == 9.0
+    slower = replace(live, diagnostics=diagnostics | {'inference_p95_ms': 9.0})
+    assert costs([live, slower])['inference_p95_ms'] == 9.0
     assert np.isnan(costs([live])['decode_p95_ms'])
 
 

@@ -111,11 +111,11 @@ def test_a_node_that_does_not_appear_is_named_and_fails(run):
 
 def test_a_topic_must_be_heard_where_asked_for(stage, run, peer):
     stage('agree')
-    status, output = run('stage', '--heard', 'news', '--timeout', '5')
+    status, output = run('stage', '--wait-for-subscriber', 'news', '--timeout', '5')
     assert status == 1
     assert 'nobody subscribes to /arm/news after 5 s' in output
     peer.listen(String, '/arm/news')
-    assert run('stage', '--heard', 'news') == (0, '')
+    assert run('stage', '--wait-for-subscriber', 'news') == (0, '')
 
 
 def test_an_interrupted_wait_ends_without_a_traceback(start):

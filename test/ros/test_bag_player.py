@@ -233,7 +233,8 @@ def test_without_subscribers_it_fails_and_names_the_topic(factory, make_bag, pee
 
 def test_it_plays_without_subscribers_if_told_to_and_says_so(factory, make_bag, start):
     status, output = finish(start(
-        bag=make_bag(factory.camera_run(2)), start_delay=0.2, rate=100.0, play_unheard=True))
+        bag=make_bag(factory.camera_run(2)), start_delay=0.2, rate=100.0,
+        play_without_subscribers=True))
     assert status == 0
     assert 'nobody subscribes to /image after 0.2 s' in output
     assert '2 images played' in output
@@ -244,7 +245,8 @@ def test_rate_scales_the_schedule_without_drift(factory, make_bag, start, tmp_pa
     entries = factory.camera_run(11, period_ns=100_000_000)
     log = tmp_path / 'timing.csv'
     status, _ = finish(start(
-        bag=make_bag(entries), rate=rate, start_delay=0.0, timing_log=log, play_unheard=True))
+        bag=make_bag(entries), rate=rate, start_delay=0.0, timing_log=log,
+        play_without_subscribers=True))
     assert status == 0
     head, *lines = log.read_text().splitlines()
     rows = [tuple(map(int, line.split(','))) for line in lines]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moss_perception.evaluation.agreement import Agreement, agreement
+from moss_perception.evaluation.comparison import Agreement, compare_rankings
 from moss_perception.evaluation.intervals import (
     difference_of_shares,
     draw,
@@ -13,7 +13,7 @@ from moss_perception.evaluation.intervals import (
     REPEATS,
     wilson,
 )
-from moss_perception.evaluation.measures import auroc, Scored, value_of
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.recordings import executed, factor_of
 from moss_perception.evaluation.report.summary import Domain, split, Summary
@@ -107,7 +107,7 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
         for measure in _ranked([x for pair in known for x in pair]):
             values = np.array([[_value(x, measure), _value(y, measure)] for x, y in known])
             found.append(Ranking(one.name, measure, values[:, 0], values[:, 1],
-                                 agreement(values[:, 0], values[:, 1])))
+                                 compare_rankings(values[:, 0], values[:, 1])))
     return found
 
 

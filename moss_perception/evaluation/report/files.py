@@ -14,8 +14,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.plain import plain
-from moss_perception.evaluation.records import AttemptRecord, BagRecord
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
 from moss_perception.evaluation.report.checkpoints import (
     difference,
     domain_of,
@@ -28,8 +27,10 @@ from moss_perception.evaluation.report.recordings import costs, name_of, played_
 from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
-# Different from the format of record_files.py.
+# Different from the format of evaluation records.
 FORMAT = 'moss_perception.report/1'
+# Values of a recording that the format names differently.
+_KEYS = {'by_status': 'fates'}
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
            'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'ood_score',
            'predicted', 'correct', 'scored_s', 'motion', 'object')
@@ -108,9 +109,9 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
 
 
 def _recording(bag: BagRecord) -> dict[str, Any]:
-    names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
+    names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'by_status', 'refused',
              'missing', 'resets', 'elapsed_s', 'notes', 'lost_share')
-    return {**{name: getattr(bag, name) for name in names},
+    return {**{_KEYS.get(name, name): getattr(bag, name) for name in names},
             'unmatched': [str(one) for one in bag.unmatched], 'attempts': len(bag.attempts),
             'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),
             'latency': costs([bag]), **played_values(bag)}

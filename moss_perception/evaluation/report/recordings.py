@@ -6,9 +6,9 @@ import math
 import re
 from typing import Any
 
-from moss_perception.evaluation.diagnostics import DURATIONS, OUT
 from moss_perception.evaluation.intervals import wilson
-from moss_perception.evaluation.measures import Scored
+from moss_perception.evaluation.metrics import Scored
+from moss_perception.evaluation.outputs import DURATIONS, OUT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 import numpy as np
@@ -130,12 +130,13 @@ def costs(bags: Sequence[BagRecord]) -> dict[str, float]:
         times = np.concatenate([getattr(bag, f'{kind}_ms') for bag in bags] or [[]])
         for share in (50, 95):
             name = f'{kind}_p{share}_ms'
-            told = [bag.told[name] for bag in bags if np.isfinite(bag.told.get(name, np.nan))]
+            summaries = [value for value in (bag.diagnostics.get(name, np.nan) for bag in bags)
+                         if np.isfinite(value)]
             found[name] = (float(np.percentile(times, share)) if len(times)
-                           else max(told, default=math.nan))
+                           else max(summaries, default=math.nan))
     of_samples = FrameStatus.SCORED.value, FrameStatus.STORED.value
     missing = sum(bag.missing for bag in bags)
-    samples = missing + sum(bag.fates.get(one, 0) for bag in bags for one in of_samples)
+    samples = missing + sum(bag.by_status.get(one, 0) for bag in bags for one in of_samples)
     found['missing_share'] = missing / samples if samples else math.nan
     lengths = [bag.duration_s for bag in bags]
     found['lost_share'] = float(np.average(
@@ -158,7 +159,7 @@ def played_values(bag: BagRecord) -> dict[str, Any]:
     p50, p95 = _latency(bag)
     return {'pace': bag.pace, 'not_arrived': bag.not_arrived, 'verified': bag.verified,
             'published_to_scored_p50_ms': p50, 'published_to_scored_p95_ms': p95,
-            'diagnostics': dict(bag.told) or None,
+            'diagnostics': dict(bag.diagnostics) or None,
             'closed_loop': count_executed(bag) if bag.closed_loop else None}
 
 
@@ -177,8 +178,9 @@ def over_topics(bags: Sequence[BagRecord]) -> dict[str, Any]:
                       'lost': None if bag.pace == 'live' else bag.not_arrived} for bag in played],
             'verified': [bag for bag in played if bag.verified],
             # Older records have no diagnostics.
-            'diagnostics': [(bag, [bag.told.get(name, np.nan) for name in DURATIONS],
-                             bag.told.get(OUT, np.nan)) for bag in played if bag.told],
+            'diagnostics': [(bag, [bag.diagnostics.get(name, np.nan) for name in DURATIONS],
+                             bag.diagnostics.get(OUT, np.nan))
+                            for bag in played if bag.diagnostics],
             'durations': [name.removesuffix('_ms').replace('_', ' ') for name in DURATIONS]}
 
 
@@ -193,7 +195,8 @@ def closed_loop(bags: Sequence[BagRecord]) -> dict[str, Any]:
 def frames(bags: Sequence[BagRecord]) -> dict[str, Any]:
     """Return the template's values: frames by status and latency of each recording."""
     return {'rows': [{
-        'bag': bag, 'domain': name_of(bag), 'fates': [bag.fates.get(name, 0) for name in STATUSES],
+        'bag': bag, 'domain': name_of(bag),
+        'by_status': [bag.by_status.get(name, 0) for name in STATUSES],
         'resets': ', '.join(f'{count} {name.replace("_", " ")}'
                             for name, count in sorted(bag.resets.items())) or '0',
         'costs': costs([bag]),

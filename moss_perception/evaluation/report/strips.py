@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from moss_perception.evaluation import shown
-from moss_perception.evaluation.pictures import to_jpeg
+from moss_perception.evaluation import pictures
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.summary import split, Summary
@@ -19,7 +18,7 @@ def values(summary: Summary, images: Images | None) -> dict[str, Any]:
     for one, _ in split(summary.domains)[0]:
         there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts]
         chosen = [(choice, *there[choice.index])
-                  for choice in shown.choose([attempt for _, attempt in there])]
+                  for choice in pictures.choose([attempt for _, attempt in there])]
         frames = _fetch([pair for _, *pair in chosen], images) if images else {}
         if chosen:
             domains.append((one.name, [_strip(*x, frames, summary.threshold) for x in chosen]))
@@ -35,12 +34,12 @@ def _fetch(chosen: Sequence[Sequence[Any]], images: Images) -> dict[tuple[int, i
     """
     wanted: dict[int, tuple[BagRecord, set[int]]] = {}
     for bag, attempt in chosen:
-        wanted.setdefault(id(bag), (bag, set()))[1].update(shown.stamps_shown(attempt))
+        wanted.setdefault(id(bag), (bag, set()))[1].update(pictures.stamps_shown(attempt))
     return {(key, stamp): image for key, (bag, stamps) in wanted.items() if stamps
             for stamp, image in images(bag, stamps).items()}
 
 
-def _strip(choice: shown.Choice, bag: BagRecord, attempt: AttemptRecord,
+def _strip(choice: pictures.Choice, bag: BagRecord, attempt: AttemptRecord,
            frames: Mapping[tuple[int, int], np.ndarray], threshold: float) -> dict[str, Any]:
     """Return a strip's frames with their scores, and a plot of the scores over time."""
     known = np.isfinite(attempt.scores)
@@ -56,14 +55,14 @@ def _strip(choice: shown.Choice, bag: BagRecord, attempt: AttemptRecord,
             'what': what[:1].upper() + what[1:], 'recording': bag.path,
             'aspect': f'{first.shape[1]} / {first.shape[0]}' if first is not None else '1 / 1',
             'stills': [_still(attempt, n, frames.get(
-                (id(bag), int(shown.stamps_of(attempt)[n]))))
-                for n in shown.moments(attempt)] if frames else [], 'course': course}
+                (id(bag), int(pictures.stamps_of(attempt)[n]))))
+                for n in pictures.moments(attempt)] if frames else [], 'course': course}
 
 
 def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict[str, Any]:
     score = float(attempt.scores[index])
     return {'time_s': float(attempt.times_s[index]),
             'score': score if np.isfinite(score) else None,
-            'decision': shown.stamps_of(attempt)[index] == (
+            'decision': pictures.stamps_of(attempt)[index] == (
                 attempt.scored_ns or attempt.decision_ns),
-            'jpeg': None if image is None else to_jpeg(image)}
+            'jpeg': None if image is None else pictures.to_jpeg(image)}

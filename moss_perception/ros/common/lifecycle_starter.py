@@ -124,14 +124,14 @@ def wait_for_subscriber(node: Node, spin: Spin, topic: str, timeout_s: float) ->
                               f'{timeout_s:g} s: expected a subscriber')
 
 
-def activate(names: Sequence[str], timeout_s: float, heard: str | None,
+def activate(names: Sequence[str], timeout_s: float, subscribed: str | None,
              ros_args: Sequence[str]) -> int:
     """
     Activate nodes in order, in a new process.
 
     :param names: names of the lifecycle nodes.
     :param timeout_s: seconds that each transition may take.
-    :param heard: a topic that must have a subscriber after that; ``None`` for none.
+    :param subscribed: a topic that must have a subscriber after that; ``None`` for none.
     :param ros_args: ``--ros-args`` and the arguments for ROS.
     :returns: 0 if all are active, 1 after a known error, 130 if interrupted.
     """
@@ -139,8 +139,8 @@ def activate(names: Sequence[str], timeout_s: float, heard: str | None,
         with serving(node) as spin:
             for name in names:
                 Autostart(node, spin, name, timeout_s).run()
-            if heard:
-                wait_for_subscriber(node, spin, heard, timeout_s)
+            if subscribed:
+                wait_for_subscriber(node, spin, subscribed, timeout_s)
 
     return run_node('activate', lambda: Node('lifecycle_starter'), work,
                     ['activate', *ros_args], interrupted=130)

@@ -1,11 +1,17 @@
 """The parameters of grasp_gate."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from moss_perception.ros.common.parameters import Change, setting
-from moss_perception.runtime.gate import GateConfig
+from moss_perception.runtime.gate import GateConfig, RANGES
 
-_DEFAULT = GateConfig()
+
+def _setting(field: str, description: str) -> Any:
+    """Declare a field of :class:`GateConfig` as a parameter, with its default and range."""
+    low, high = RANGES[field]
+    return setting(getattr(GateConfig(), field), description, low=low, high=high,
+                   change=Change.ANY_TIME)
 
 
 @dataclass(frozen=True)
@@ -16,26 +22,18 @@ class GateSettings:
     :raises ConfigError: if ``release_score`` is above ``min_score``.
     """
 
-    min_score: float = setting(
-        _DEFAULT.min_score, 'Lowest acceptable score.', low=0.0, high=1.0,
-        change=Change.ANY_TIME)
-    max_uncertainty: float = setting(
-        _DEFAULT.max_uncertainty, 'Highest acceptable uncertainty (standard deviation).',
-        low=0.0, high=0.5, change=Change.ANY_TIME)
-    hold_time: float = setting(
-        _DEFAULT.hold_time_s,
-        'Time that a candidate must be acceptable before it is selected, in seconds.',
-        low=0.0, high=60.0, change=Change.ANY_TIME)
-    max_age: float = setting(
-        _DEFAULT.max_age_s, 'Age above which scores are stale, in seconds.',
-        low=0.01, high=60.0, change=Change.ANY_TIME)
-    release_score: float = setting(
-        _DEFAULT.release_score, 'Lowest score of a selected candidate; at most min_score.',
-        low=0.0, high=1.0, change=Change.ANY_TIME)
-    switch_margin: float = setting(
-        _DEFAULT.switch_margin,
-        'A selected candidate is replaced by one that scores higher by more than this.',
-        low=0.0, high=1.0, change=Change.ANY_TIME)
+    min_score: float = _setting('min_score', 'Lowest acceptable score.')
+    max_uncertainty: float = _setting(
+        'max_uncertainty', 'Highest acceptable uncertainty (standard deviation).')
+    hold_time: float = _setting(
+        'hold_time_s',
+        'Time that a candidate must be acceptable before it is selected, in seconds.')
+    max_age: float = _setting('max_age_s', 'Age above which scores are stale, in seconds.')
+    release_score: float = _setting(
+        'release_score', 'Lowest score of a selected candidate; at most min_score.')
+    switch_margin: float = _setting(
+        'switch_margin',
+        'A selected candidate is replaced by one that scores higher by more than this.')
 
     def __post_init__(self):
         """Reject combinations that the gate does not allow."""

@@ -139,10 +139,10 @@ class BagPlayer:
             raise MossError(
                 f'nobody publishes {self._settings.processed_topic} {waited}: '
                 'lock step expects an active predictor')
-        if self._settings.lock_step or not self._settings.play_unheard:
+        if self._settings.lock_step or not self._settings.play_without_subscribers:
             expected = 'lock step expects an active predictor' if self._settings.lock_step else \
                 'expected a subscriber, such as an active predictor of the same image_transport ' \
-                '(play_unheard plays anyway)'
+                '(play_without_subscribers plays anyway)'
             raise MossError(f'nobody subscribes to {" or ".join(missing)} {waited}: {expected}')
         self._log.warning(f'nobody subscribes to {" or ".join(missing)} {waited}: playing anyway')
 

@@ -31,8 +31,8 @@ class PlayerSettings:
         10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
     wait_for_subscribers: tuple[str, ...] = setting(
         (), 'Topics that need a subscriber before the start; empty: one image topic.')
-    play_unheard: bool = setting(
-        False, 'Play after start_delay even without these subscribers; not with lock_step.')
+    play_without_subscribers: bool = setting(
+        False, 'Play after start_delay even if one has no subscriber; not with lock_step.')
     processed_topic: str = setting(
         '/grasp_predictor/processed', 'Topic on which the predictor reports each image.')
     lock_step_timeout: float = setting(
