@@ -129,8 +129,6 @@ def add_activate(parser: argparse.ArgumentParser) -> None:
                         help='names of lifecycle nodes, in the order to activate them')
     parser.add_argument('--timeout', type=float, default=60.0, metavar='S',
                         help='time limit of each transition in seconds (default: %(default)g)')
-    parser.add_argument('--wait-for-subscriber', metavar='TOPIC',
-                        help='then wait until a node subscribes to this topic')
     parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
                         help='arguments for ROS, such as -r __ns:=/arm')
 
@@ -139,10 +137,9 @@ def activate(arguments: argparse.Namespace) -> int:
     """
     Activate lifecycle nodes.
 
-    :returns: 0 if all are active and the topic has a subscriber, 1 if not, 130 if interrupted.
+    :returns: 0 if all are active, 1 if not, 130 if interrupted.
     """
     # During the import of rclpy, Python's own handler would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from moss_perception.ros.common.lifecycle_starter import activate as activate_nodes
-    return activate_nodes(arguments.nodes, arguments.timeout, arguments.wait_for_subscriber,
-                          ['--ros-args', *arguments.ros_args])
+    from moss_perception.ros.common.lifecycle import activate as activate_nodes
+    return activate_nodes(arguments.nodes, arguments.timeout, ['--ros-args', *arguments.ros_args])

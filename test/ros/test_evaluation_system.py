@@ -79,12 +79,14 @@ def test_what_cannot_be_evaluated_is_found_before_anything_is_played(tmp_path):
         runs_of(tmp_path, require='beauty>=1')
 
 
-def test_the_recorder_is_there_before_anything_is_played(tmp_path):
-    sim, *_ = runs_of(tmp_path)
+@pytest.mark.parametrize('source, closed_loop', [('bag_player', 'false'), ('sim_cell', 'true')])
+def test_the_source_of_images_waits_for_the_predictor_and_the_recorder(
+        tmp_path, source, closed_loop):
+    sim, *_ = runs_of(tmp_path, closed_loop=closed_loop)
     recorder = sim['attempt_recorder']
     assert recorder.role == JOB and recorder.starts_with == SERVICE
-    assert sim['lifecycle_starter'].arguments == (
-        'activate', 'grasp_predictor', '--wait-for-subscriber', 'grasp_outcome')
+    assert sim[source].parameters['wait_for_nodes'] == [
+        '/grasp_predictor=/image/compressed', '/attempt_recorder=/grasp_outcome']
 
 
 def test_what_another_predictor_said_is_not_played(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.core.errors import MossError
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.ros.system.grasp import grasp_system
 from moss_perception.ros.system.processes import FASTEST, JOB, Process
 from moss_perception.ros.system.supervisor import Supervisor

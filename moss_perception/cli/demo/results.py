@@ -20,7 +20,7 @@ from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.recorded import match, read_timing
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.models.config import ModelConfig
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 import numpy as np
 from tqdm import tqdm

@@ -134,7 +134,7 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: 'Output
     from moss_perception.cli.demo.pictures import draw_contact_sheet, plot_scores
     from moss_perception.cli.demo.results import no_score, Progress, summarise
     from moss_perception.evaluation.recorded import match
-    from moss_perception.ros.recorder.observer import Observer
+    from moss_perception.ros.observer import Observer
     timing_log = folder.scratch('timing.csv')
     model, _ = read_header(model_path(settings.model))
     with Observer(settings.domain_id) as observer:

@@ -230,11 +230,11 @@ class _Run:
     def _adapted(self, process: Process) -> Process:
         """Change the parameters of a process of the grasp system for an evaluation."""
         more: dict[str, Any] = {}
-        if process.role == STARTER:
-            return replace(process, arguments=(
-                *process.arguments, '--wait-for-subscriber', 'grasp_outcome'))
+        if process.executable == 'sim_cell':
+            more = _after_subscriptions('/image/compressed')
         if process.executable == 'bag_player':
-            more = {'exclude_topics': _PREDICTOR_TOPICS, 'start_delay': 60.0}
+            images, = process.parameters['wait_for_subscribers']
+            more = {'exclude_topics': _PREDICTOR_TOPICS, **_after_subscriptions(images)}
             if self._timing_log:
                 more['timing_log'] = self._timing_log
         if process.executable == 'grasp_predictor' and not self._live:
@@ -244,3 +244,10 @@ class _Run:
             if self._lock_step:
                 more['qos_reliability'] = 'reliable'
         return replace(process, parameters={**process.parameters, **more})
+
+
+def _after_subscriptions(images: str) -> dict[str, Any]:
+    """Publish nothing before the predictor and the recorder receive everything."""
+    # Each node creates this subscription last.
+    return {'start_delay': 60.0, 'wait_for_nodes': [
+        f'/grasp_predictor={images}', '/attempt_recorder=/grasp_outcome']}

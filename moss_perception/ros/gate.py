@@ -1,25 +1,26 @@
 """The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
 
 from collections import Counter
+from dataclasses import dataclass
 import sys
+from typing import Any
 
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
-from moss_perception.ros.common.parameters import NodeParameters
-from moss_perception.ros.common.spinning import run_node
-from moss_perception.ros.gate.settings import GateSettings
+from moss_perception.ros.common.parameters import Change, NodeParameters, setting
+from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.runtime.gate import (
     BELOW_THRESHOLD,
     Decision,
     Gate,
+    GateConfig,
+    RANGES,
     SELECTED,
     STALE,
     WAITING,
 )
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -28,6 +29,44 @@ from std_msgs.msg import String
 
 _WATCH_PERIOD_S = 0.1
 _THROTTLE_S = 5.0
+
+
+def _setting(field: str, description: str) -> Any:
+    """Declare a field of :class:`GateConfig` as a parameter, with its default and range."""
+    low, high = RANGES[field]
+    return setting(getattr(GateConfig(), field), description, low=low, high=high,
+                   change=Change.ANY_TIME)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """
+    All parameters of grasp_gate; durations in seconds.
+
+    :raises ConfigError: if ``release_score`` is above ``min_score``.
+    """
+
+    min_score: float = _setting('min_score', 'Lowest acceptable score.')
+    max_uncertainty: float = _setting(
+        'max_uncertainty', 'Highest acceptable uncertainty (standard deviation).')
+    hold_time: float = _setting(
+        'hold_time_s',
+        'Time that a candidate must be acceptable before it is selected, in seconds.')
+    max_age: float = _setting('max_age_s', 'Age above which scores are stale, in seconds.')
+    release_score: float = _setting(
+        'release_score', 'Lowest score of a selected candidate; at most min_score.')
+    switch_margin: float = _setting(
+        'switch_margin',
+        'A selected candidate is replaced by one that scores higher by more than this.')
+
+    def __post_init__(self):
+        """Reject combinations that the gate does not allow."""
+        self.config()
+
+    def config(self) -> GateConfig:
+        """Return the configuration of the gate."""
+        return GateConfig(self.min_score, self.max_uncertainty, self.hold_time, self.max_age,
+                          self.release_score, self.switch_margin)
 
 
 class GraspGate(Node):
@@ -49,9 +88,7 @@ class GraspGate(Node):
         self.create_subscription(
             PointCloud2, 'grasp_scores', self._on_scores,
             QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
-        # Steady: with use_sim_time and no /clock, a timer on the node's clock never fires.
-        self.create_timer(_WATCH_PERIOD_S, self._on_watch,
-                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
         self._publish_state(WAITING)
 
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:

@@ -11,7 +11,7 @@ from moss_perception.evaluation.outputs import (
     NodeOutputs,
     values_of,
 )
-from moss_perception.ros.predictor.outputs import PROCESSED_QOS
+from moss_perception.ros.predictor.topics import PROCESSED_QOS
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor

@@ -1,31 +1,36 @@
 """attempt_recorder: record a run of grasp_predictor, its inputs and the outcomes, to an MCAP."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import logging
 from pathlib import Path
 import shutil
 import sys
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
-from moss_perception.core.errors import MossError
+from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
-from moss_perception.ros.common.image_subscription import type_name
-from moss_perception.ros.common.parameters import read_settings
-from moss_perception.ros.common.spinning import run_node, serving
-from moss_perception.ros.predictor.outputs import PROCESSED_QOS
-from moss_perception.ros.recorder.settings import RecorderSettings
-from moss_perception.ros.recorder.subscriptions import RawSubscriptions
+from moss_perception.ros.common.parameters import one_of, read_settings, setting
+from moss_perception.ros.common.spinning import (
+    run_node,
+    serving,
+    Spin,
+    spin_for,
+    spin_until,
+)
+from moss_perception.ros.common.subscriptions import RawSubscriptions, type_name
+from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
-
-Spin = Callable[[float], None]
 
 _PREDICTOR = 'grasp_predictor'
 _POLL_S = 0.05
@@ -36,6 +41,53 @@ _QUIET_S = 1.0
 _LAST_DIAGNOSTICS_S = 10.0
 # Diagnostics that were sent earlier may not include the last frames.
 _IN_FLIGHT_S = 0.1
+
+
+@dataclass(frozen=True)
+class RecorderSettings:
+    """
+    All parameters of attempt_recorder; durations in seconds.
+
+    :raises ConfigError: if ``out`` is empty, or there is nothing to record.
+    """
+
+    out: str = setting('', 'Folder of the recording (rosbag2, MCAP) to write.')
+    overwrite: bool = setting(False, 'Replace an existing recording.')
+    outputs: bool = setting(True, 'Record the outputs of grasp_predictor: scores, the status of '
+                                  'each image, diagnostics.')
+    inputs: bool = setting(True, 'Record camera_info, grasp_candidates, selected_grasp and '
+                                 'grasp_outcome.')
+    images: bool = setting(True, 'Record the images that grasp_predictor subscribes to.')
+    topics: tuple[str, ...] = setting((), 'Further topics to record, absolute names.')
+    qos_reliability: str = setting(
+        'match', 'Reliability of subscriptions to inputs; match: as the publishers offer.',
+        allowed=one_of('match', 'reliable', 'best_effort'))
+    attempts: int = setting(
+        0, 'Number of outcomes to record; 0: record until the camera has stopped.',
+        low=0, high=2**31 - 1)
+    start_delay: float = setting(
+        120.0, 'Longest wait for the predictor and a camera, in seconds.', low=1.0, high=3600.0)
+    stall: float = setting(
+        60.0, 'Longest time without a processed image while a camera is present, in seconds.',
+        low=1.0, high=86400.0)
+    pace: str = setting('live', 'Pace of the run, stored in the recording: lock step, 1x, live.')
+    closed_loop: bool = setting(
+        False, 'Whether the robot executes the grasps that these scores select; stored in the '
+        'recording.')
+    simulated: bool = setting(False, 'Whether stamps are of simulated time; stored in the '
+                                     'recording.')
+    played: str = setting('', 'Recording that is played and has the inputs; its path is stored in '
+                              'this recording.')
+    timing_log: str = setting('', "Path of the player's timing_log, for latencies; stored in the "
+                                  "recording.")
+
+    def __post_init__(self):
+        """Reject a recording without a folder or a topic."""
+        if not self.out:
+            raise ConfigError('parameter out is empty: expected the folder of the recording')
+        if not (self.outputs or self.inputs or self.images or self.topics):
+            raise ConfigError('parameters outputs, inputs, images and topics name nothing to '
+                              'record: expected at least one topic')
 
 
 class AttemptRecorder(Node):
@@ -64,13 +116,6 @@ class AttemptRecorder(Node):
         self._diagnosed_at = 0.0
         self._frames = 0
 
-    @property
-    def notes(self) -> RunNotes:
-        """Return the notes on this run for the recording."""
-        of = self.settings
-        return RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
-                        of.simulated, complete=of.outputs)
-
     def record(self, spin: Spin) -> None:
         """
         Record a run.
@@ -78,10 +123,13 @@ class AttemptRecorder(Node):
         :param spin: serves callbacks for at most the given seconds.
         :raises MossError: if a node or the camera is missing, or too little was recorded.
         """
-        path, interrupted = Path(self.settings.out), None
-        if self.settings.overwrite and path.is_dir():
+        of, interrupted = self.settings, None
+        path = Path(of.out)
+        if of.overwrite and path.is_dir():
             shutil.rmtree(path)
-        with RecordingWriter(path, topics=(), notes={RUN: self.notes.text()}) as self._writer:
+        notes = RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
+                         of.simulated, complete=of.outputs)
+        with RecordingWriter(path, topics=(), notes={RUN: notes.text()}) as self._writer:
             for topic, kind in self._output_topics.items():
                 self._writer.add_topic(topic, kind)
             try:
@@ -96,8 +144,8 @@ class AttemptRecorder(Node):
         self.get_logger().info(f'recorded {self.processed} images and {self.outcomes} outcomes '
                                f'in {path}')
 
-    def _subscribe(self, kind, topic: str, callback: Callable,
-                   qos: QoSProfile | int = 1000):
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[bytes], None],
+                   qos: QoSProfile | int = 1000) -> Subscription:
         """Subscribe to the topics that the recorder itself reads, recorded or not."""
         resolved, name = self.resolve_topic_name(topic), type_name(kind)
         recorded = self.settings.outputs
@@ -137,7 +185,7 @@ class AttemptRecorder(Node):
                 self.get_logger().warning(f'{status.name!r} is no outcome: {error}')
 
     def _connect(self, spin: Spin) -> None:
-        """Subscribe, to outcomes last: this subscription shows that the recorder is ready."""
+        """Subscribe, to outcomes last: sim_cell and bag_player wait for this subscription."""
         if self.settings.inputs:
             for kind, topic in ((CameraInfo, 'camera_info'), (PoseArray, 'grasp_candidates'),
                                 (PoseStamped, 'selected_grasp')):
@@ -151,9 +199,7 @@ class AttemptRecorder(Node):
             self._raw.follow_images(self._images, self._predictor)
             self._wait(spin, lambda: self._raw.has_images, f'{self._predictor} subscribes to '
                        f'none of {" and ".join(self._images)}', 'one that is active')
-        deadline = time.monotonic() + _SETTLE_S
-        while (left := deadline - time.monotonic()) > 0:
-            spin(left)
+        spin_for(spin, _SETTLE_S)
         self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, 1000,
                                  raw=True)
         self.get_logger().info(f'recording to {self.settings.out}; a camera is expected on '
@@ -193,24 +239,22 @@ class AttemptRecorder(Node):
         while True:
             # A robot's camera continues after the last outcome.
             since = ended if self._has_camera() else max(ended, self._progressed_at)
-            said = self._diagnosed_at > since + _IN_FLIGHT_S
-            if said and self._frames <= self.processed:
+            diagnosed = self._diagnosed_at > since + _IN_FLIGHT_S
+            if diagnosed and self._frames <= self.processed:
                 return
             if time.monotonic() > since + _LAST_DIAGNOSTICS_S:
                 break
             spin(_POLL_S)
-        if not said:
+        if not diagnosed:
             raise MossError(f'the predictor published no diagnostics for {_LAST_DIAGNOSTICS_S:g} '
                             's after the last frame: expected one message a second')
 
     def _wait(self, spin: Spin, there: Callable[[], bool], what: str, expected: str) -> None:
-        deadline = time.monotonic() + self.settings.start_delay
-        while not there():
-            spin(_POLL_S)
+        def ready() -> bool:
             self._raw.check()
-            if time.monotonic() >= deadline:
-                raise MossError(
-                    f'{what} after {self.settings.start_delay:g} s: expected {expected}')
+            return there()
+        if not spin_until(spin, ready, self.settings.start_delay, _POLL_S):
+            raise MossError(f'{what} after {self.settings.start_delay:g} s: expected {expected}')
 
     def _has_camera(self) -> bool:
         return any(self.count_publishers(topic) for topic in self._images)

@@ -3,8 +3,8 @@
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import ConfigError
 from moss_perception.ros.common.lifecycle import ManagedNode
-from moss_perception.ros.predictor.inputs import Inputs
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.topics import Inputs
 import pytest
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn

@@ -1,7 +1,7 @@
 """What a subscriber receives that comes after the image."""
 
 from moss_perception.ros.common.lifecycle import ManagedNode
-from moss_perception.ros.predictor.outputs import Outputs, PROCESSED_QOS
+from moss_perception.ros.predictor.topics import Outputs, PROCESSED_QOS
 from moss_perception.runtime.frame_status import FrameStatus
 import pytest
 import rclpy

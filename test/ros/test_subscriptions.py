@@ -4,7 +4,7 @@ import threading
 import time
 
 from moss_perception.ros.common import conversions
-from moss_perception.ros.common.image_subscription import MatchedSubscription
+from moss_perception.ros.common.subscriptions import MatchedSubscription
 import numpy as np
 import pytest
 import rclpy

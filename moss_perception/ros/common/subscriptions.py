@@ -1,9 +1,12 @@
-"""Subscriptions that adapt their QoS to the publishers, and report a mismatch."""
+"""Subscriptions that follow topics, types and QoS in the graph, and report a mismatch."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import importlib
+import time
 from typing import Any
 
+from moss_perception.data.bags.topics import IMAGE_TYPES
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -13,12 +16,55 @@ TRANSIENT, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATIL
 # Messages remembered to recognise duplicates, and the largest delay between two subscriptions.
 _REMEMBERED = 1000
 _LATE_NS = 1_000_000_000
+_RAW_DEPTH = 1000
+_SEARCH_S, _FOLLOW_S = 0.1, 0.5
 
 
 def type_name(message_type: Any) -> str:
     """Return a message class's name as the graph has it, such as ``sensor_msgs/msg/Image``."""
     package = message_type.__module__.split('.')[0]
     return f'{package}/msg/{message_type.__name__}'
+
+
+def message_class(msgtype: str) -> Any | None:
+    """Import the class of a type such as std_msgs/msg/Header; None if it is not installed."""
+    package, _, name = msgtype.partition('/msg/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), name)
+    except (ImportError, AttributeError):
+        return None
+
+
+def subscriptions_of(node: Node, name: str, topic: str) -> list[Any]:
+    """
+    Return what the graph knows of another node's subscriptions to a topic.
+
+    :param name: full name of the other node.
+    :param topic: resolved name.
+    """
+    return [info for info in node.get_subscriptions_info_by_topic(topic)
+            if f'{info.node_namespace.rstrip("/")}/{info.node_name}' == name]
+
+
+def unconnected(node: Node, expected: Iterable[str]) -> list[str]:
+    """
+    List the expected subscribers that would miss a message.
+
+    The number of subscribers is not enough: an unrelated node counts too, and a
+    :class:`MatchedSubscription` counts twice while it changes its QoS.
+
+    :param node: the node that publishes.
+    :param expected: subscribers as ``NODE=TOPIC``, absolute names. DDS announces a node's
+        subscriptions in the order of their creation, so name the last one.
+    :returns: for each that is missing, what is wrong; empty if all are connected.
+    """
+    matched = {p.topic_name: p.get_subscription_count() for p in node.publishers}
+    missing = []
+    for pair in expected:
+        name, _, topic = pair.partition('=')
+        if not subscriptions_of(node, name, topic) or not matched.get(topic, 1):
+            missing.append(f'{name} does not subscribe to {topic}')
+    return missing
 
 
 class MatchedSubscription:
@@ -185,3 +231,69 @@ class _Subscription:
     def publishers(self) -> int:
         """Number of matched publishers."""
         return self.subscription.get_publisher_count()
+
+
+class RawSubscriptions:
+    """
+    Subscriptions that follow topics, types and QoS in the graph; call :meth:`check` regularly.
+
+    :param node: an rclpy node.
+    :param sink: takes the topic, type and CDR bytes of each message.
+    :param reliability: of subscriptions whose QoS follows the publishers, see
+        :class:`MatchedSubscription`.
+    """
+
+    def __init__(self, node: Node, sink: Callable[[str, str, bytes], None], reliability: str):
+        self._node, self._sink, self._reliability = node, sink, reliability
+        self._followed: list[MatchedSubscription] = []
+        self._untyped: list[str] = []
+        self._images: Sequence[str] = ()
+        self._reader = ''
+        self._due_s = 0.0
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images are subscribed to, where they are to be recorded."""
+        return not self._images
+
+    def follow(self, kind: Any, topic: str) -> None:
+        """Subscribe to a topic with the QoS that its publishers offer."""
+        name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
+        self._followed.append(MatchedSubscription(
+            self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
+            self._reliability, _RAW_DEPTH, raw=True))
+
+    def follow_when_there(self, topic: str) -> None:
+        """Subscribe to a topic when its first publisher shows its type."""
+        self._untyped.append(self._node.resolve_topic_name(topic))
+
+    def follow_images(self, topics: Sequence[str], reader: str) -> None:
+        """
+        Subscribe to images as soon as another node has.
+
+        A camera that waits for a subscriber must not take the recorder for the predictor.
+
+        :param topics: resolved names of the possible image topics.
+        :param reader: full name of the other node.
+        """
+        self._images, self._reader = topics, reader
+
+    def check(self) -> None:
+        """Look at the graph, now and then; call it often, from the thread that spins."""
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return
+        searching = bool(self._images or self._untyped)
+        self._due_s = now_s + (_SEARCH_S if searching else _FOLLOW_S)
+        for subscription in self._followed:
+            subscription.check()
+        for topic in list(self._untyped):
+            kinds = {x.topic_type for x in self._node.get_publishers_info_by_topic(topic)}
+            if len(kinds) == 1 and (kind := message_class(kinds.pop())) is not None:
+                self._untyped.remove(topic)
+                self.follow(kind, topic)
+        if found := [(message_class(info.topic_type), topic) for topic in self._images
+                     for info in subscriptions_of(self._node, self._reader, topic)
+                     if info.topic_type in IMAGE_TYPES]:
+            self._images = ()
+            self.follow(*found[0])
