@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Callable
-from contextlib import suppress
 import logging
 from pathlib import Path
 import platform
 
 from moss_perception.core.errors import MossError
+from moss_perception.core.files import replaced
 
 # Of commands that write something.
 STATUS = 'Exit status: 0 written, 1 an error, 2 wrong arguments, 130 interrupted.'
@@ -67,14 +67,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 import json
-import os
 from pathlib import Path
 
 from moss_perception.core.errors import SimulationError
+from moss_perception.core.files import replaced
 from moss_perception.data.shards import read_arrays
 
 PATTERN = 'scenes_*.npz'
@@ -102,12 +102,8 @@ def _load(path: Path) -> dict:
 
 
 def _save(path: Path, values: dict):
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(values, indent=2) + '\n')
-        temporary.replace(path)
+        with replaced(path) as partial:
+            partial.write_text(json.dumps(values, indent=2) + '\n')
     except OSError as error:
         raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
 """Scenes as arrays, and arrays as files: formats 2 (read only) and 3."""
 
-import os
 from pathlib import Path
 import zipfile
 
 from moss_perception.core.errors import SimulationError
+from moss_perception.core.files import replaced
 import numpy as np
 
 FORMAT = 3
@@ -75,16 +75,11 @@ def write_arrays(path, arrays: dict):
     :raises SimulationError: if it can't be written.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open('wb') as file:
+        with replaced(path) as partial, partial.open('wb') as file:
             np.savez(file, **arrays)
-        temporary.replace(path)
     except OSError as error:
         raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_arrays(path, names: tuple = ()) -> dict:

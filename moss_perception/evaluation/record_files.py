@@ -2,13 +2,13 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, replace
 import json
 from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import MossError
+from moss_perception.core.files import replaced
 from moss_perception.evaluation.records import (
     AttemptRecord,
     BagRecord,
@@ -27,15 +27,12 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
+    # Python's JSON writes and reads NaN.
+    text = json.dumps({'format': FORMAT, **asdict(evaluation)}, default=_plain)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Python's JSON writes and reads NaN.
-        partial.write_text(json.dumps({'format': FORMAT, **asdict(evaluation)}, default=_plain))
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text(text)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from moss_perception.core.errors import CheckpointError
@@ -70,9 +71,11 @@ def save_checkpoint(path: str | Path, network: 'Network',
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
-    partial = path.with_name(path.name + '.partial')
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}
-    save_file(tensors, partial, metadata)
-    replace_files({path: partial})
+    # In the same folder, so that the finished file only has to be renamed.
+    with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        save_file(tensors, made, metadata)
+        replace_files({path: made})
     return file_sha256(path)

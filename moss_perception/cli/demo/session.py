@@ -8,10 +8,11 @@ from typing import Any
 
 from moss_perception.cli.demo.nodes import choose_domain, Log, play, RunSettings
 from moss_perception.cli.demo.pictures import draw_contact_sheet, plot_scores
-from moss_perception.cli.demo.results import OutputFolder, summarise
+from moss_perception.cli.demo.results import summarise
 from moss_perception.cli.demo.source import open_source, record_video, Source
 from moss_perception.cli.demo.terminal import no_score, Progress, report
 from moss_perception.core.errors import MossError
+from moss_perception.core.files import OutputFolder
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.evaluation.recorded import match
 from moss_perception.models.config import ModelConfig
@@ -30,7 +31,7 @@ def show(options: argparse.Namespace) -> None:
     :raises MossError: if an input can't be used, or no frame was scored.
     """
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    with OutputFolder(options.out) as folder:
+    with OutputFolder(options.out, 'cannot write to --out') as folder:
         source = find_source(options, folder)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id

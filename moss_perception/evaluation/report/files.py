@@ -6,13 +6,10 @@ from dataclasses import asdict
 import io
 import json
 import math
-import os
 from pathlib import Path
-import shutil
-import tempfile
 from typing import Any
 
-from moss_perception.core.errors import MossError
+from moss_perception.core.files import OutputFolder
 from moss_perception.evaluation.plain import plain
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import played
@@ -126,36 +123,10 @@ def publish(folder: Path, files: Mapping[str, str]) -> None:
     """
     Write files into a folder, all of them or none.
 
-    They are written under temporary names, flushed to the disk, and then renamed.
-
     :param folder: created if missing, and removed again after an error.
     :raises MossError: if they can't be written, such as on a full disk; existing files stay.
     """
-    folder = Path(folder).absolute()
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    partial = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=folder))
+    with OutputFolder(folder, 'the report cannot be written to') as out:
         for name, text in files.items():
-            with (partial / name).open('w', encoding='utf-8', newline='\n') as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-        for name in files:
-            (partial / name).replace(folder / name)
-    except OSError as error:
-        raise MossError(f'the report cannot be written to {folder}: {error.strerror or error}: '
-                        'expected a folder with room for it') from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-        _unmake(made)
-
-
-def _unmake(made: Sequence[Path]) -> None:
-    for path in made:
-        try:
-            path.rmdir()
-        except OSError:
-            return
+            out.write(name, text)
+        out.publish()
