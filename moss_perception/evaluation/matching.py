@@ -9,8 +9,8 @@ import math
 from moss_perception.core.errors import CandidateError
 from moss_perception.core.messages import to_candidates
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.runtime.predictor import MAX_GAP_S

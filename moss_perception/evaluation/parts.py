@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moss_perception.core.errors import FrameError
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.models.config import ModelConfig

@@ -10,9 +10,8 @@ from typing import Any
 from moss_perception.core.errors import FrameError
 from moss_perception.core.frames import Frame
 from moss_perception.core.messages import to_frame
-from moss_perception.data.bags.headers import STAMP_END
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import CAMERA_TYPE
+from moss_perception.data.bags.topics import CAMERA_TYPE, STAMP_END
 from moss_perception.evaluation.parts import Part
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.fitting import check, Checked, fit, Fitted

@@ -7,8 +7,8 @@ from pathlib import Path
 from moss_perception.core.errors import FrameError
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.core.images import decode
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.evaluation.records import BagRecord, LIVE
 import numpy as np
 

@@ -8,7 +8,7 @@ from moss_perception.cli.demo.pictures import choose_tiles
 from moss_perception.cli.demo.results import summarise_auroc, summarise_latency
 from moss_perception.cli.demo.source import open_source, read_images, record_video
 from moss_perception.cli.demo.terminal import table_row
-from moss_perception.core.errors import BagError, MossError
+from moss_perception.core.errors import BagError
 from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.records import AttemptRecord

@@ -6,8 +6,8 @@ from pathlib import Path
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.messages import to_camera
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.video import read_frames
 from moss_perception.evaluation import recorded_images

@@ -7,18 +7,19 @@ Here only complete records count, and a damaged chunk is decompressed piece by p
 damage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 import io
 from pathlib import Path
 import struct
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lz4.frame import LZ4FrameDecompressor
+from mcap import records
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Message, Schema
 from zstandard import ZstdDecompressor
 
 MAGIC = b'\x89MCAP0\r\n'
@@ -35,7 +36,22 @@ class CutError(Exception):
     """A file is truncated or damaged."""
 
 
-def read_mcap(file: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
+@dataclass(frozen=True)
+class Channel:
+    """
+    A topic of one file.
+
+    :ivar definition: encoding and text of the message definition; empty if unknown.
+    :ivar offers: recorded QoS as in the file.
+    """
+
+    topic: str
+    msgtype: str
+    definition: tuple[str, str] = ('', '')
+    offers: str = ''
+
+
+def read_mcap(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     """
     Yield channel, time of recording in nanoseconds and bytes of each message, as written.
 
@@ -75,7 +91,7 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _open_chunk(body: bytes) -> tuple[BinaryIO, bool]:
     """Return a chunk's records, and whether they are complete."""
     try:
-        chunk = Chunk.read(ReadDataStream(io.BytesIO(body)))
+        chunk = records.Chunk.read(ReadDataStream(io.BytesIO(body)))
     except _NONSENSE as error:
         raise CutError('is cut off within a chunk') from error
     # Everything after the head, ignoring the stored length.
@@ -118,32 +134,31 @@ class _Messages:
     """Parses records, and keeps the schemas and channels that messages name."""
 
     def __init__(self):
-        self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, dict[str, Any]] = {}
+        self._schemas: dict[int, records.Schema] = {}
+        self._channels: dict[int, Channel] = {}
 
-    def of(self, records: Any) -> Iterator[tuple[dict[str, Any], int, bytes]]:
+    def of(self, found: Iterable[tuple[int, bytes]]) -> Iterator[tuple[Channel, int, bytes]]:
         """
         Yield channel, time and bytes of each message among records.
 
         :raises CutError: at an invalid record.
         """
-        for kind, body in records:
+        for kind, body in found:
             stream = _WholeReads(io.BytesIO(body))
             try:
                 if kind == Opcode.SCHEMA:
-                    schema = Schema.read(stream)
+                    schema = records.Schema.read(stream)
                     self._schemas[schema.id] = schema
                 elif kind == Opcode.CHANNEL:
-                    self._add(Channel.read(stream))
+                    self._add(records.Channel.read(stream))
                 elif kind == Opcode.MESSAGE:
-                    message = Message.read(stream, len(body))
+                    message = records.Message.read(stream, len(body))
                     yield self._channels[message.channel_id], message.log_time, message.data
             except _NONSENSE as error:
                 raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
 
-    def _add(self, channel: Channel) -> None:
+    def _add(self, channel: records.Channel) -> None:
         schema = self._schemas[channel.schema_id]
-        self._channels[channel.id] = {
-            'id': channel.id, 'topic': channel.topic, 'msgtype': schema.name,
-            'definition': (schema.encoding, schema.data.decode()),
-            'offers': channel.metadata.get('offered_qos_profiles', '')}
+        self._channels[channel.id] = Channel(
+            channel.topic, schema.name, (schema.encoding, schema.data.decode()),
+            channel.metadata.get('offered_qos_profiles', ''))

@@ -4,9 +4,8 @@ import importlib
 from typing import Any
 
 from moss_perception.core.errors import BagError, ConfigError
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
+from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
 from moss_perception.ros.player.settings import PlayerSettings
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
