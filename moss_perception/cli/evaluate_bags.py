@@ -81,8 +81,8 @@ def check_recordings(arguments: argparse.Namespace) -> None:
 
     :raises MossError: if one does not.
     """
-    from moss_perception.data.attempts_csv import read_attempts
     from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.outcomes import read_attempts
     topics = topics_of(arguments)
     _models(arguments)
     for _, bag, table in _recordings(arguments):

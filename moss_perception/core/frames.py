@@ -82,6 +82,13 @@ class Camera:
         matrix[:2, 2] -= 0.5
         return Camera(width, height, matrix, self.distortion, self.model)
 
+    def scaled(self, width: int, height: int) -> 'Camera':
+        """Return the calibration of images that were scaled to another size, pixels."""
+        x, y = width / self.width, height / self.height
+        # The left edge of the image is at -0.5, and stays there.
+        matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ self.matrix
+        return Camera(width, height, matrix, self.distortion, self.model)
+
 
 def check_distortion(model: str, coefficients: np.ndarray) -> None:
     """

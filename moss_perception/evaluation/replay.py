@@ -10,9 +10,8 @@ from typing import Any
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.frames import Candidates, Frame, Prediction
 from moss_perception.core.messages import to_camera, to_candidates
-from moss_perception.data.attempts_csv import read_attempts
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import domains_of
+from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.matching import (
     Attempt,

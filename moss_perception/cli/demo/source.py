@@ -9,7 +9,7 @@ from moss_perception.core.messages import to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.data.clips.video import read_frames
+from moss_perception.data.clips.frames import read_frames
 from moss_perception.evaluation import recorded_images
 from moss_perception.evaluation.matching import Attempt, executed_grasps
 import numpy as np
