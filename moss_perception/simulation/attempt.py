@@ -4,8 +4,7 @@ import math
 from typing import Optional
 
 from moss_perception.core.errors import SceneError
-from moss_perception.data.phases import GRIP_S
-from moss_perception.data.schema import Sample
+from moss_perception.data.schema import GRIP_S, Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.cells import BELT, Cell

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import math
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.data.phases import (
+from moss_perception.data.schema import (
     APPROACH_S,
     CLOSE_S,
     DESCEND_S,

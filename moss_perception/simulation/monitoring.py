@@ -3,8 +3,7 @@
 from collections.abc import Callable
 import math
 
-from moss_perception.data.phases import DURATION_S
-from moss_perception.data.schema import Attempt
+from moss_perception.data.schema import Attempt, DURATION_S
 from moss_perception.simulation.cell import TICK_S, WorkCell
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.scene import FRAME_RATE_HZ

@@ -18,7 +18,7 @@ def scenes():
 
 @pytest.fixture(scope='session')
 def data(scenes, tmp_path_factory):
-    from moss_perception.data.scenes import write_shard
+    from moss_perception.data.shards import write_shard
     from spots import MATRIX, scene
     folder = tmp_path_factory.mktemp('data')
     write_shard(folder / 'train' / 'scenes_00000000.npz', scenes, MATRIX)
