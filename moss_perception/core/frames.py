@@ -30,7 +30,7 @@ class Frame:
     image: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
     """
     A calibrated camera, as sensor_msgs/CameraInfo describes it.
@@ -58,6 +58,14 @@ class Camera:
             raise ConfigError(
                 f'camera matrix must be 3 x 3 with positive focal lengths, got {self.matrix!r}')
         check_distortion(self.model, self.distortion)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare every value; most calibrations of a stream are the same."""
+        return isinstance(other, Camera) and (
+            (self.width, self.height, self.model, self.region, self.binning)
+            == (other.width, other.height, other.model, other.region, other.binning)
+            and np.array_equal(self.matrix, other.matrix)
+            and np.array_equal(self.distortion, other.distortion))
 
     @property
     def image_size(self) -> tuple[int, int]:

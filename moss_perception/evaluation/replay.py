@@ -182,12 +182,13 @@ class _Run:
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
         """Make the predictor score the executed grasps of the attempts in progress."""
-        placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
-                  if x.position is not None and x.frame_id == frame_id]
-        self._watched = [x for x, _ in placed]
-        self._predictor.watch(Candidates.from_yaws(
-            stamp_ns, frame_id, np.stack([position for _, position in placed]),
-            np.array([x.yaw for x in self._watched])) if placed else None)
+        watched = [x for x in self._matcher.during(stamp_ns)
+                   if x.position is not None and x.frame_id == frame_id]
+        if list(map(id, watched)) != list(map(id, self._watched)):
+            self._watched = watched
+            self._predictor.watch(Candidates.from_yaws(
+                stamp_ns, frame_id, np.stack([x.position for x in watched]),
+                np.array([x.yaw for x in watched])) if watched else None)
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))

@@ -69,6 +69,23 @@ def test_candidates_hold_from_their_stamp_until_newer_ones(predictor):
     assert counts == [0, 1, 1, 2, 0]
 
 
+def test_a_new_calibration_moves_the_candidates_that_are_kept(predictor, monkeypatch):
+    calls = []
+    monkeypatch.setattr('moss_perception.runtime.grasp_points.grasp_points',
+                        lambda *given: calls.append(given) or grasp_points(*given))
+    predictor.set_candidates(candidates(0, [[0, 0, 0.5]]))
+    shifted = CAMERA.matrix + [[0, 0, 2], [0, 0, 0], [0, 0, 0]]
+    pixels = []
+    for k in range(WINDOW + 3):
+        # A driver sends its calibration with each image.
+        predictor.set_camera(Camera(CAMERA.width, CAMERA.height, CAMERA.matrix.copy()
+                                    if k <= WINDOW else shifted))
+        prediction = predictor.push(frame(k))
+        pixels += [] if prediction is None else [prediction.pixels[0, 0]]
+    assert pixels == [15.5, 15.5, 17.5, 17.5]
+    assert len(calls) == 2
+
+
 def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor):
     predictor.set_camera(CAMERA)
     push_all(predictor, [frame(k) for k in range(30, 34)])
