@@ -15,7 +15,7 @@ import sys
 
 from moss_perception import __version__
 from moss_perception.cli.common import run_command, set_up_logging, UsageError
-from moss_perception.core.packages import missing
+from moss_perception.core.resources import missing
 
 STATUS = '0 done, 1 an error, 2 wrong arguments, 130 interrupted.'
 

@@ -3,8 +3,7 @@
 from collections.abc import Container, Iterable
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Frame
-from moss_perception.core.messages import to_camera, to_candidates
+from moss_perception.core.frames import Frame, to_camera, to_candidates
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of, STAMP_END, stamp_of
 from moss_perception.evaluation.findings import Seen

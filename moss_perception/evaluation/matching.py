@@ -7,7 +7,7 @@ from itertools import accumulate
 import math
 
 from moss_perception.core.errors import CandidateError
-from moss_perception.core.messages import to_candidates
+from moss_perception.core.frames import to_candidates
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import stamp_of

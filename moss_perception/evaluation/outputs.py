@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import BagError, ScoresError
-from moss_perception.core.messages import stamp_to_ns
+from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.scores import GraspScores, read_scores
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.storage import custom_data

@@ -8,8 +8,7 @@ import time
 from typing import Any
 
 from moss_perception.core.errors import FrameError
-from moss_perception.core.frames import Frame
-from moss_perception.core.messages import to_frame
+from moss_perception.core.frames import Frame, to_frame
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CAMERA_TYPE, STAMP_END
 from moss_perception.evaluation.parts import Part

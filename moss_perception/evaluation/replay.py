@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Candidates, Frame, Prediction
-from moss_perception.core.messages import to_camera, to_candidates
+from moss_perception.core.frames import Candidates, Frame, to_camera, to_candidates
+from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.core.frames import WatchedScores
-from moss_perception.core.scores import ScoreReason
+from moss_perception.core.scores import ScoreReason, WatchedScores
 from moss_perception.runtime.grasp_points import GraspPoints
 import numpy as np
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.common.diagnostics import OK, WARN
 from moss_perception.ros.predictor.monitor import Monitor
 from moss_perception.runtime.predictor import Counters

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.core.frames import Camera
-from moss_perception.core.messages import to_camera
+from moss_perception.core.frames import Camera, to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter

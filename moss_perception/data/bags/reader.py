@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moss_perception.core.errors import BagError
-from moss_perception.core.messages import stamp_to_ns
+from moss_perception.core.frames import stamp_to_ns
 from moss_perception.data.bags.storage import Storage
 from moss_perception.data.bags.topics import (
     CAMERA_TYPE,

@@ -191,10 +191,6 @@ def read_calibration(path: Path) -> Camera:
     if not (width > 0 and height > 0):
         raise BagError(f'calibration {path} is of {width} x {height} pixels: expected sides '
                        'above 0')
-    if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0
-            and matrix[2].tolist() == [0, 0, 1]):
-        raise BagError(f'calibration {path} has the matrix {matrix.ravel().tolist()}: expected '
-                       'finite numbers, focal lengths above 0 and a last row of 0, 0, 1')
     try:
         return Camera(width, height, matrix, distortion, model)
     except ConfigError as error:

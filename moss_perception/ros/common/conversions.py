@@ -3,14 +3,8 @@
 import array
 
 from builtin_interfaces.msg import Time
-from moss_perception.core.frames import Prediction
-from moss_perception.core.messages import (
-    stamp_to_ns,
-    to_camera,
-    to_candidates,
-    to_frame,
-)
-from moss_perception.core.scores import rows_of, score_fields
+from moss_perception.core.frames import stamp_to_ns, to_camera, to_candidates, to_frame
+from moss_perception.core.scores import Prediction, rows_of, score_fields
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header

@@ -6,8 +6,7 @@ import math
 import time
 from typing import Any
 
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import ScoreReason
+from moss_perception.core.scores import Prediction, ScoreReason
 from moss_perception.ros.common.diagnostics import DiagnosticsSample, Health, judge, Rolling
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Predictor

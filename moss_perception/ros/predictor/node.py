@@ -10,8 +10,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Prediction
 from moss_perception.core.resources import model_path
+from moss_perception.core.scores import Prediction
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions, diagnostics
 from moss_perception.ros.common.lifecycle import ManagedNode

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.image_subscription import type_name
 from moss_perception.ros.predictor.overlay import Overlay
