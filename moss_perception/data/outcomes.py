@@ -12,8 +12,9 @@ NONE_SELECTED = 'none selected'
 """Message of an outcome where the work cell waited in vain for a selected grasp."""
 
 _FLAGS = {'true': True, 'false': False}
-# People write more than these in a CSV file.
-_SPELLINGS = {'1': 'true', 'yes': 'true', '0': 'false', 'no': 'false'}
+# People write more than these in a CSV file, and in letters of any case.
+_SPELLINGS = {'true': 'true', '1': 'true', 'yes': 'true',
+              'false': 'false', '0': 'false', 'no': 'false'}
 _REQUIRED = ('start', 'end', 'success')
 _OPTIONAL = ('attempt', 'decision', 'executed', 'candidate', 'motion', 'object', 'domain')
 
@@ -80,27 +81,27 @@ def outcome_of(status: Any) -> Outcome:
     missing = {'attempt', 'start', 'decision', 'end', 'success'} - values.keys()
     if missing:
         raise ValueError(f'outcome lacks {", ".join(sorted(missing))}')
-    success = _read_flag('success', values['success'])
-    executed = _read_flag('executed', values['executed']) if 'executed' in values else (
-        success or getattr(status, 'message', '') != NONE_SELECTED)
+    if values['success'] != 'true' and getattr(status, 'message', '') == NONE_SELECTED:
+        values.setdefault('executed', 'false')
+    return _outcome(values)
+
+
+def _outcome(values: dict[str, str]) -> Outcome:
     return Outcome(
-        int(values['attempt']),
+        _whole('attempt', values['attempt']),
         seconds_to_ns(values['start']),
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
-        success,
+        _read_flag('success', values['success']),
         values.get('domain', ''), values.get('motion', ''), values.get('object', ''),
         values.get('decision_guessed') == 'true',
-        executed,
-        _candidate(values))
+        _read_flag('executed', values.get('executed', 'true')),
+        _whole('candidate', values['candidate']) if values.get('candidate') else None)
 
 
-def _candidate(values: dict[str, str]) -> int | None:
-    text = values.get('candidate')
-    if not text:
-        return None
+def _whole(name: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f'candidate is {text!r}, expected a whole number from 0')
+        raise ValueError(f'{name} is {text!r}, expected a whole number from 0')
     return int(text)
 
 
@@ -116,9 +117,11 @@ def spelt_flag(name: str, text: str) -> bool:
 
     :raises ValueError: if it is none of these.
     """
-    lower = text.lower()
-    known = _SPELLINGS.get(lower, lower)
-    return _read_flag(name, known if known in _FLAGS else text)
+    return _read_flag(name, _spelling(text))
+
+
+def _spelling(text: str) -> str:
+    return _SPELLINGS.get(text.lower(), text)
 
 
 def domains_of(outcomes: Iterable[Outcome]) -> str:
@@ -178,7 +181,8 @@ def _attempts_of(path: Path, rows: csv.DictReader) -> list[Outcome]:
     outcomes = []
     for number, row in enumerate(rows, start=1):
         try:
-            outcomes.append(_attempt({k: (v or '').strip() for k, v in row.items()}, number))
+            values = {name: (text or '').strip() for name, text in row.items()}
+            outcomes.append(_attempt(values, number))
         except (ValueError, AttributeError) as error:
             said = 'more values than columns' if None in row else str(error)
             raise BagError(f'outcomes {path}, line {rows.line_num}: {said}') from error
@@ -188,17 +192,12 @@ def _attempts_of(path: Path, rows: csv.DictReader) -> list[Outcome]:
 
 
 def _attempt(values: dict[str, str], number: int) -> Outcome:
-    start_ns, end_ns = seconds_to_ns(values['start']), seconds_to_ns(values['end'])
-    decision_ns = seconds_to_ns(values['decision']) if values.get('decision') else start_ns
-    if not start_ns <= decision_ns <= end_ns:
-        raise ValueError(
-            f'start {values["start"]}, decision {values.get("decision") or values["start"]} and '
-            f'end {values["end"]}: expected them in this order')
-    success = spelt_flag('success', values['success'])
-    executed = spelt_flag('executed', values['executed']) if values.get('executed') else True
-    attempt = values.get('attempt') or str(number)
-    if not attempt.isdecimal():
-        raise ValueError(f'attempt is {attempt!r}, expected a whole number')
-    domain, motion, thing = (values.get(name, '') for name in ('domain', 'motion', 'object'))
-    return Outcome(int(attempt), start_ns, decision_ns, end_ns, success, domain, motion, thing,
-                   executed=executed, candidate=_candidate(values))
+    defaults = {'attempt': str(number), 'decision': values['start'], 'executed': 'true'}
+    values |= {name: text for name, text in defaults.items() if not values.get(name)}
+    for name in ('success', 'executed'):
+        values[name] = _spelling(values[name])
+    outcome = _outcome(values)
+    if not outcome.start_ns <= outcome.decision_ns <= outcome.end_ns:
+        raise ValueError(f'start {values["start"]}, decision {values["decision"]} and end '
+                         f'{values["end"]}: expected them in this order')
+    return outcome

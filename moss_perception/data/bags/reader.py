@@ -133,9 +133,8 @@ class Recording(Storage):
         :raises BagError: if a topic that was named isn't there, or a value is missing or of the
             wrong kind.
         """
-        topic = self._named(name, OUTCOME_TYPE, 'outcomes') if name else OUTCOME_TOPIC
         found = []
-        for message in self._decoded(topic, OUTCOME_TYPE):
+        for topic, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE, 'outcomes'):
             for status in message.status:
                 try:
                     found.append(outcome_of(status))
@@ -151,9 +150,8 @@ class Recording(Storage):
         :returns: in order of recording; empty without such a topic, unless it was named.
         :raises BagError: if a topic that was named isn't there, or one can't be read.
         """
-        topic = self._named(name, EXECUTED_TYPE, 'executed grasps') if name else EXECUTED_TOPIC
         grasps = []
-        for message in self._decoded(topic, EXECUTED_TYPE):
+        for _, message in self._decoded(name, EXECUTED_TOPIC, EXECUTED_TYPE, 'executed grasps'):
             place, turn = message.pose.position, message.pose.orientation
             grasps.append(ExecutedGrasp(
                 stamp_to_ns(message.header.stamp), message.header.frame_id,
@@ -176,14 +174,15 @@ class Recording(Storage):
             raise BagError(f'{self.path}: {name} is a {found.type}, expected {msgtype}')
         return name
 
-    def _decoded(self, topic: str, msgtype: str) -> Iterator[Any]:
-        found = self.topics.get(topic)
-        if found is None or not found.count:
+    def _decoded(self, name: str | None, default: str, msgtype: str,
+                 what: str) -> Iterator[tuple[str, Any]]:
+        """Yield topic and messages; none without the default topic, unless one was named."""
+        there = [x.name for x in self.topics.values() if x.count]
+        if not name and default not in there:
             return
-        if found.type != msgtype:
-            raise BagError(f'{self.path}: {topic} is a {found.type}, expected {msgtype}')
-        for _, _, _, raw in self.messages([topic]):
-            yield self.deserialize(raw, msgtype)
+        topic = self._named(name or default, msgtype, what)
+        for _, _, _, raw in self.messages([topic]) if topic in there else ():
+            yield topic, self.deserialize(raw, msgtype)
 
     def _is_depth(self, topic: Topic) -> bool:
         """Decide by the first message's encoding, since topic names of drivers vary."""
@@ -194,9 +193,7 @@ class Recording(Storage):
         return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
 
     def _offer(self, images: dict[str, Topic]) -> str:
-        if images:
-            return 'one of ' + ', '.join(images)
-        return self._lack(IMAGE_TYPES)
+        return f'one of {", ".join(images)}' if images else self._lack(IMAGE_TYPES)
 
     def _lack(self, types: Iterable[str]) -> str:
         there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())

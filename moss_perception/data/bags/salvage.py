@@ -80,13 +80,15 @@ def rows_in(files: Collection[Path]) -> int | None:
     """Count the messages in databases; ``None`` if one can't be read."""
     if not files or not all(file.suffix == '.db3' and file.is_file() for file in files):
         return None
-    total = 0
-    with suppress(CutError):
-        for file in files:
-            with _database(file) as database:
-                total += database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
-        return total
-    return None
+    try:
+        return sum(map(_rows_of, files))
+    except CutError:
+        return None
+
+
+def _rows_of(file: Path) -> int:
+    with _database(file) as database:
+        return database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
 
 
 def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:

@@ -166,7 +166,7 @@ class Storage:
 
     def _require_rows(self) -> None:
         """Check that a database has as many messages as ``metadata.yaml`` says."""
-        there = rows_in(listed_files(self.path)) if self.path.is_dir() else None
+        there = rows_in(_listed_files(self.path)) if self.path.is_dir() else None
         if there is not None and there < self._open.message_count:
             self._open.close()
             raise BagError('it holds fewer messages than metadata.yaml promises')
@@ -174,7 +174,7 @@ class Storage:
     def _save_what_is_there(self, error: Exception) -> Salvage:
         """Switch to reading the files' records, and record how much is missing."""
         folder = self.path if self.path.is_dir() else self.path.parent
-        files = listed_files(folder) if folder == self.path else [self.path]
+        files = _listed_files(folder) if folder == self.path else [self.path]
         if not files:
             raise error
         try:
@@ -182,7 +182,7 @@ class Storage:
         except BagError as nothing:
             raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
                            f'{nothing}') from error
-        self._lose(pieces.count, announced_count(folder),
+        self._lose(pieces.count, _announced_count(folder),
                    '; '.join(pieces.damage) or _line(error))
         return pieces
 
@@ -247,13 +247,13 @@ def _readable(path: Path) -> Path:
     raise BagError(f'{path}: no rosbag2, expected metadata.yaml and .mcap or .db3 files in it')
 
 
-def announced_count(folder: Path) -> int | None:
+def _announced_count(folder: Path) -> int | None:
     """Return the number of messages according to ``metadata.yaml``; ``None`` if unknown."""
     count = _metadata(folder).get('message_count')
     return count if isinstance(count, int) else None
 
 
-def listed_files(folder: Path) -> list[Path]:
+def _listed_files(folder: Path) -> list[Path]:
     """Return a recording's files, as listed in ``metadata.yaml`` or else as found."""
     names = _metadata(folder).get('relative_file_paths')
     if isinstance(names, list):
