@@ -65,7 +65,10 @@ def executable(name: str) -> Path:
     :returns: absolute path.
     :raises MossError: if the package isn't built, or has no such executable.
     """
-    places = [prefix / 'lib' / _NAME for prefix in _prefixes()]
+    # Beside these modules first, then what is sourced.
+    sourced = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    prefixes = [*_HERE.parents[2:], *(Path(prefix) for prefix in sourced if prefix)]
+    places = [prefix / 'lib' / _NAME for prefix in prefixes]
     # With pip they are beside the interpreter's own.
     if _HERE.is_relative_to(sysconfig.get_path('purelib')):
         places.insert(0, Path(sysconfig.get_path('scripts')))
@@ -75,12 +78,6 @@ def executable(name: str) -> Path:
     raise MossError(
         f"the executable '{name}' is not installed: expected lib/{_NAME}/{name} in a folder of "
         'AMENT_PREFIX_PATH; run colcon build and source install/setup.bash, or pip install .')
-
-
-def _prefixes() -> list[Path]:
-    """List where executables may be: beside these modules first, then what is sourced."""
-    sourced = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    return list(_HERE.parents[2:]) + [Path(prefix) for prefix in sourced if prefix]
 
 
 def missing(program: str, error: ModuleNotFoundError) -> MossError:
