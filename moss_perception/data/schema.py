@@ -22,7 +22,8 @@ SHAKE_S = 0.5
 GRIP_S = APPROACH_S + DESCEND_S + CLOSE_S / 2
 DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
 
-_PERIOD_NS = 100_000_000  # of images without stored stamps
+PERIOD_NS = 100_000_000
+"""Between images without stored stamps, nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Sample:
     def times_ns(self) -> np.ndarray:
         """Return the images' stamps, int64, shape ``(T,)``; at 10 Hz if none were kept."""
         if self.stamps_ns is None:
-            return np.arange(len(self.jpegs), dtype=np.int64) * _PERIOD_NS
+            return np.arange(len(self.jpegs), dtype=np.int64) * PERIOD_NS
         return self.stamps_ns
 
     @property

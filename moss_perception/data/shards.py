@@ -11,12 +11,13 @@ import zipfile
 
 from moss_perception.core.errors import DataError, SimulationError
 from moss_perception.core.files import replaced
-from moss_perception.data.schema import Attempt, Sample, size_of
+from moss_perception.data.schema import Attempt, PERIOD_NS, Sample, size_of
 import numpy as np
 
 FORMAT = 3
 PATTERN = 'scenes_*.npz'
 _READABLE = (2, 3)
+_FLOATS = ('speed', 'velocity', 'acceleration')
 _TEXTS = ('motion', 'shape', 'domain', 'family', 'cell', 'split')
 
 
@@ -103,7 +104,7 @@ def _of_scenes(scenes: list) -> dict:
         'outcomes': np.stack([scene.outcomes for scene in scenes]).astype(bool),
         'track': np.stack([scene.track for scene in scenes]).astype(np.float32),
         **{name: np.array([getattr(scene, name) for scene in scenes], np.float32)
-           for name in ('speed', 'velocity', 'acceleration')},
+           for name in _FLOATS},
         **{name: np.array([getattr(scene, name) for scene in scenes]) for name in _TEXTS},
     }
 
@@ -120,46 +121,48 @@ def _write_arrays(path: Path, arrays: dict):
         raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
 
 
-def read_shard(path) -> list:
+def read_shard(path) -> list[Sample]:
     """
     Read the scenes of one file, of format 2 or 3.
 
-    :returns: of :class:`moss_perception.data.schema.Sample`.
     :raises SimulationError: if it is missing, damaged or of another format.
     """
     stored = _read_arrays(path)
-    old = int(stored['format']) == 2
     data, offset = stored['jpeg'].tobytes(), stored['offset']
-    jpegs = [data[begin:end] for begin, end in zip(offset[:-1], offset[1:],
-                                               strict=True)]
-    size = size_of(jpegs[0]) if old else (int(stored['size'][0]), int(stored['size'][1]))
+    jpegs = [data[begin:end] for begin, end in zip(offset[:-1], offset[1:], strict=True)]
+    if int(stored['format']) == 2:
+        stored |= _added_by_format_3(stored, jpegs)
+    ends = np.cumsum(stored['frames'] + stored['watched'])
+    return [_scene(stored, n, jpegs, int(ends[n - 1]) if n else 0, int(ends[n]))
+            for n in range(len(ends))]
+
+
+def _added_by_format_3(stored: dict, jpegs: list) -> dict:
+    """Return the arrays that format 2 lacks, for images at 10 Hz."""
     count = len(stored['seed'])
-    lengths = np.full(count, len(jpegs) // count) if old else stored['frames']
-    ends = np.cumsum(lengths if old else lengths + stored['watched'])
-    scenes = []
-    for n in range(count):
-        begin = int(ends[n - 1]) if n else 0
-        middle = begin + int(lengths[n])
-        shape, speed = str(stored['shape'][n]), float(stored['speed'][n])
-        more = {'matrix': stored['matrix'], 'family': shape, 'velocity': speed,
-                'cell': 'belt'} if old else {
-            **_of_format_3(stored, n), 'stamps_ns': stored['stamps_ns'][begin:middle],
-            'attempt': _attempt(stored, n, jpegs, slice(middle, int(ends[n])))}
-        scenes.append(Sample(
-            seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
-            candidates=stored['candidates'][n], labels=stored['outcomes'][n], speed=speed,
-            motion=str(stored['motion'][n]), shape=shape, track=stored['track'][n],
-            domain=str(stored['domain'][n]), size=size, **more))
-    return scenes
+    frames = len(jpegs) // count
+    return {
+        'size': size_of(jpegs[0]), 'frames': np.full(count, frames),
+        'watched': np.zeros(count, int), 'executed': np.full(count, -1),
+        'stamps_ns': np.tile(np.arange(frames) * PERIOD_NS, count),
+        'matrix': np.stack([stored['matrix']] * count),
+        'offsets': np.full(stored['candidates'].shape, np.nan),
+        'velocity': stored['speed'], 'acceleration': np.full(count, np.nan),
+        'family': stored['shape'], 'cell': ['belt'] * count, 'split': [''] * count}
 
 
-def _of_format_3(stored: dict, n: int) -> dict:
-    """Return the fields that format 3 added, apart from those of the images."""
-    offsets = stored['offsets'][n]
-    return {'matrix': stored['matrix'][n], 'velocity': float(stored['velocity'][n]),
-            'acceleration': float(stored['acceleration'][n]),
-            'offsets': None if np.isnan(offsets).all() else offsets,
-            **{name: str(stored[name][n]) for name in ('family', 'cell', 'split')}}
+def _scene(stored: dict, n: int, jpegs: list, begin: int, end: int) -> Sample:
+    middle, offsets = begin + int(stored['frames'][n]), stored['offsets'][n]
+    width, height = stored['size']
+    return Sample(
+        seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
+        size=(int(width), int(height)), stamps_ns=stored['stamps_ns'][begin:middle],
+        matrix=stored['matrix'][n],
+        candidates=stored['candidates'][n], labels=stored['outcomes'][n],
+        offsets=None if np.isnan(offsets).all() else offsets, track=stored['track'][n],
+        attempt=_attempt(stored, n, jpegs, slice(middle, end)),
+        **{name: float(stored[name][n]) for name in _FLOATS},
+        **{name: str(stored[name][n]) for name in _TEXTS})
 
 
 def _attempt(stored: dict, n: int, jpegs: list, part: slice) -> Optional[Attempt]:
