@@ -6,7 +6,7 @@ Formats 2 (read only) and 3.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 import zipfile
 
 from moss_perception.core.errors import DataError, SimulationError
@@ -154,15 +154,15 @@ def _added_by_format_3(stored: dict, jpegs: list) -> dict:
 def _scene(stored: dict, n: int, jpegs: list, begin: int, end: int) -> Sample:
     middle, offsets = begin + int(stored['frames'][n]), stored['offsets'][n]
     width, height = stored['size']
+    named: dict[str, Any] = {name: float(stored[name][n]) for name in _FLOATS} | {
+        name: str(stored[name][n]) for name in _TEXTS}
     return Sample(
         seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
         size=(int(width), int(height)), stamps_ns=stored['stamps_ns'][begin:middle],
         matrix=stored['matrix'][n],
         candidates=stored['candidates'][n], labels=stored['outcomes'][n],
         offsets=None if np.isnan(offsets).all() else offsets, track=stored['track'][n],
-        attempt=_attempt(stored, n, jpegs, slice(middle, end)),
-        **{name: float(stored[name][n]) for name in _FLOATS},
-        **{name: str(stored[name][n]) for name in _TEXTS})
+        attempt=_attempt(stored, n, jpegs, slice(middle, end)), **named)
 
 
 def _attempt(stored: dict, n: int, jpegs: list, part: slice) -> Optional[Attempt]:
