@@ -108,7 +108,7 @@ def main() -> None:
     report.table('what MOSS adds', [*rows, PAPER], 'small: ' + ', '.join(
         f'{key} {value}' for key, value in blocks.SMALL_HOST.items())
         + '; orders 1 to 3, window 5 x 9 x 9; GFLOP: two for each multiplication and addition '
-        "(the paper's count is its own)")
+        '(the paper counts differently)')
     report.finish()
 
 

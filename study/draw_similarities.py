@@ -49,11 +49,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='python -m study.draw_similarities',
                                      description=__doc__, epilog=STATUS)
     parser.add_argument('--model', default='',
-                        help='checkpoint with MOSS; empty for the shipped model')
+                        help='checkpoint of a model with MOSS (default: the shipped model)')
     parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',
                         help='sets of scenes; one scene of each is drawn')
     parser.add_argument('--seed', nargs='+', default=[], metavar='NAME=SEED',
-                        help="scene of a set to draw; by default the set's first")
+                        help='seed of the scene to draw from a set (default: the first scene)')
     parser.add_argument('--motion', default='',
                         help="use only scenes with this motion, such as 'accelerating'")
     parser.add_argument('--out', metavar='FILE.png', help='write the picture to this file')

@@ -3,10 +3,9 @@
 from typing import Any
 
 from moss_perception.data.schema import Sample
-from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.training.dataset import GraspClips
-from moss_perception.training.decoded import decode_clips, DecodedClips
+from moss_perception.training.dataset import decode_clips, DecodedClips, GraspClips
 from moss_perception.training.feature_cache import FeaturesInMemory, frozen_digest
 from moss_perception.training.trainer import predict
 import numpy as np

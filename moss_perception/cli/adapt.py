@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Cross-validate, refit to all attempts and write the new checkpoint."""
-    from moss_perception.evaluation.adaptation import compare_adaptation
+    from moss_perception.evaluation.comparison import compare_adaptation
     from moss_perception.evaluation.evidence import collect
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout, with_head

@@ -15,7 +15,7 @@ from moss_perception.cli.recording_topics import choose, topics_of
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.parallel import in_order
 from moss_perception.core.resources import model_path
-from moss_perception.evaluation.parts import merge, Part, split
+from moss_perception.evaluation.parts import merge, Part, split, WHOLE
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.thresholds import parse, Requirement, score_threshold, Verdict
 from moss_perception.models.manifest import read_header, verify
@@ -34,7 +34,7 @@ class Task:
 
     :ivar topics: the topics given by the user, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
-    :ivar part: part of the recording; ``None`` for the whole.
+    :ivar part: part of the recording.
     """
 
     bag: str
@@ -45,7 +45,7 @@ class Task:
     sha256: str
     engine: str
     threads: int
-    part: Part | None = None
+    part: Part = WHOLE
 
 
 def evaluate_bags(arguments: argparse.Namespace) -> int:
@@ -70,7 +70,7 @@ def evaluate_bags(arguments: argparse.Namespace) -> int:
     for evaluation in evaluations:
         tell(evaluation, arguments.reference or 'sim')
     if arguments.record:
-        from moss_perception.evaluation.record_files import write_evaluation
+        from moss_perception.evaluation.records import write_evaluation
         write_evaluation(Path(arguments.record), evaluations[0])
     return conclude(evaluations, arguments, requirements)
 
@@ -254,8 +254,8 @@ def _evaluation(path: Path, records: list[BagRecord],
 def tell(evaluation: Evaluation, reference: str) -> None:
     """Print the results of each domain."""
     from moss_perception.evaluation.intervals import bootstrap_interval
-    from moss_perception.evaluation.measures import auroc
-    from moss_perception.evaluation.report.pooling import pool
+    from moss_perception.evaluation.metrics import auroc
+    from moss_perception.evaluation.report.recordings import pool
     print(', '.join(filter(None, (
         evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
         evaluation.network))))
@@ -280,9 +280,9 @@ def tell(evaluation: Evaluation, reference: str) -> None:
 
 
 def _describe(record: BagRecord) -> str:
-    fates = ', '.join(f'{count} {kind}' for kind, count in record.fates.items() if count)
+    statuses = ', '.join(f'{count} {kind}' for kind, count in record.by_status.items() if count)
     rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
-    images = f'{record.frames} images on {record.image_topic or "no topic"} ({fates})'
+    images = f'{record.frames} images on {record.image_topic or "no topic"} ({statuses})'
     if record.pace != 'offline':
         return f'{images}, recorded scores, {record.pace}'
     return (f'{images}, {record.duration_s:.1f} s in {record.elapsed_s:.1f} s, '
@@ -290,8 +290,8 @@ def _describe(record: BagRecord) -> str:
 
 
 def _closed_loop(record: BagRecord) -> str:
-    from moss_perception.evaluation.report.played import executed
-    of = executed(record)
+    from moss_perception.evaluation.report.recordings import count_executed
+    of = count_executed(record)
     share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
              if of['executed'] else '')
     return f'{of["succeeded"]} of {of["executed"]} executed grasps succeeded{share}'
@@ -302,7 +302,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     """Write the report, check the requirements and return the exit status."""
     reference, threshold = arguments.reference or 'sim', score_threshold(arguments.threshold)
     if arguments.report:
-        from moss_perception.evaluation.recorded_images import recorded_images
+        from moss_perception.evaluation.pictures import recorded_images
         from moss_perception.evaluation.report import write_report
         folder = Path(arguments.report)
         verdict = write_report(evaluations, folder, reference_domain=reference,
@@ -321,7 +321,7 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
 
 def _check(evaluation: Evaluation, reference: str, threshold: float,
            requirements: list) -> Verdict:
-    from moss_perception.evaluation.report.costs import figures_of
+    from moss_perception.evaluation.report.files import figures_of
     from moss_perception.evaluation.report.summary import summarise
     from moss_perception.evaluation.thresholds import check
     return check(requirements, figures_of(summarise(evaluation, reference, threshold)), reference)

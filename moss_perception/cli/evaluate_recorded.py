@@ -9,9 +9,10 @@ from moss_perception.cli.recording_topics import topics_of
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
-from moss_perception.evaluation.record_files import by_checkpoint
-from moss_perception.evaluation.recorded import evaluate_recorded, Verification
-from moss_perception.evaluation.records import Evaluation
+from moss_perception.evaluation.recorded import evaluate_recorded
+from moss_perception.evaluation.records import by_checkpoint, Evaluation
+from moss_perception.evaluation.verification import Verification
+from moss_perception.evaluation.verification import verify as verify_scores
 from moss_perception.models.manifest import read_header, verify
 
 log = logging.getLogger('evaluate')
@@ -81,7 +82,6 @@ def _temperature(bag: str, model: Path | None) -> float:
 
 def _verify(bag: str, outputs: NodeOutputs, model: Path | None,
             arguments: argparse.Namespace) -> Verification:
-    from moss_perception.evaluation.verification import verify as verify_scores
     if model is None:
         raise CheckpointError(
             f'{bag}: --verify needs the checkpoint {outputs.newest.get("model_sha256", "")[:12]} '

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moss_perception.cli.evaluate_bags import conclude, prepare, tell
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
-from moss_perception.evaluation.report.pooling import name_of
+from moss_perception.evaluation.records import by_checkpoint, read_evaluation
+from moss_perception.evaluation.report.recordings import name_of
 
 log = logging.getLogger('evaluate')
 

@@ -89,7 +89,7 @@ def _scenes(arguments: argparse.Namespace) -> list:
 
 def _chosen(scores, labels, groups, scenes: list) -> dict:
     """Return the success rate of each scene's best grasp, and of baselines without a model."""
-    from moss_perception.evaluation.ranking import baselines
+    from moss_perception.evaluation.scene_scores import baselines
     others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
     return {**_choice(scores, labels, groups),
             **{name: value for name, value in others.items() if value == value}}
@@ -98,7 +98,7 @@ def _chosen(scores, labels, groups, scenes: list) -> dict:
 def _choice(scores, labels, groups) -> dict[str, float]:
     """Return the success rate of each scene's best grasp."""
     from moss_perception.evaluation.intervals import mean_interval
-    from moss_perception.evaluation.ranking import chosen_success
+    from moss_perception.evaluation.scene_scores import chosen_success
     chosen = chosen_success(scores, labels, groups)
     mean = mean_interval(chosen)
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
@@ -111,7 +111,7 @@ def _variant_name(levels: Sequence[str], level: int) -> str:
 
 def _score_variants(predictor, scenes: list) -> dict:
     """Stream all scenes at each level that was trained, and once more with nothing moving."""
-    from moss_perception.evaluation.attempts import score_scenes
+    from moss_perception.evaluation.scene_scores import score_scenes
     highest = len(predictor.levels)
     variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
@@ -135,8 +135,8 @@ def _score_clips(network, scenes: list):
 
 
 def _baseline():
-    from moss_perception.evaluation.baseline import candidates_alone, require
-    require()
+    from moss_perception.evaluation.scene_scores import candidates_alone, require_baseline
+    require_baseline()
     return candidates_alone
 
 
@@ -154,11 +154,12 @@ def refuse_training_scenes(scenes: list, notes: dict) -> None:
 
 
 def _measure(scores, labels, groups) -> dict:
-    from moss_perception.evaluation import metrics
-    low, high = metrics.auroc_interval(scores, labels, groups)
-    return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
-            'brier': metrics.brier(scores, labels),
-            'ece': metrics.expected_calibration_error(scores, labels)}
+    from moss_perception.evaluation.intervals import bootstrap_interval
+    from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
+    sample = Scored.of(scores, labels, groups)
+    area = bootstrap_interval(auroc, sample)
+    return {'auroc': area.value, 'auroc_low': area.low, 'auroc_high': area.high,
+            'brier': value_of(brier, sample), 'ece': value_of(ece, sample)}
 
 
 def _report(result: dict, arguments: argparse.Namespace) -> int:

@@ -70,23 +70,24 @@ def fit(arguments: argparse.Namespace) -> int:
 def measure(arguments: argparse.Namespace) -> int:
     """Print how well each feature and distance separates the shifted scenes from the others."""
     from moss_perception.data.scenes import load_scenes
-    from moss_perception.evaluation.shift import compare_measures
+    from moss_perception.evaluation.comparison import compare_features
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.ood import halves, spread_out
+    from moss_perception.training.dataset import split
+    from moss_perception.training.ood import spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     notes = read_header(path)[1]
     scenes = load_scenes(arguments.scenes, notes.get('scenes'))
     _require_training_scenes(scenes, notes)
-    fitted, held_out = halves(scenes)
+    fitted, held_out = split(scenes)
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
-    for name, folder in (('usual', arguments.usual), ('strange', arguments.shifted)):
+    for name, folder in (('in_distribution', arguments.usual), ('ood', arguments.shifted)):
         chosen[name] = spread_out(load_scenes(folder), most)
     sets = {name: _all_features(engine, tqdm(some, desc=name, unit='scene', disable=None))
             for name, some in chosen.items()}
     result = {'model_sha256': verify(path, arguments.sha256),
               'scenes': {name: len(some) for name, some in chosen.items()},
-              'rows': compare_measures(sets)}
+              'rows': compare_features(sets)}
     text = json.dumps(result, indent=2)
     print(text)
     if arguments.out:
@@ -97,11 +98,11 @@ def measure(arguments: argparse.Namespace) -> int:
 def _all_features(engine, scenes) -> dict:
     """Compute several descriptions of scenes: the head's map, the MOSS map and the pixels."""
     from moss_perception.runtime.ood import describe
-    from moss_perception.training.ood import see
+    from moss_perception.training.ood import step_window
     import numpy as np
     found: dict[str, list] = {}
     for scene in scenes:
-        maps, motion = see(engine, scene)
+        maps, motion = step_window(engine, scene)
         head, moss = describe(maps[-1]), describe(motion)
         half = len(head) // 2
         each = {"head's map, mean": head[:half], "head's map, mean and spread": head,

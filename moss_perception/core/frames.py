@@ -26,7 +26,7 @@ class Frame:
     :ivar frame_id: the camera's optical frame.
     :ivar image: uint8 array, RGB, shape ``(H, W, 3)``; or anything that
         :func:`moss_perception.core.images.decode` takes (a raw or compressed image message); or
-        what :mod:`moss_perception.runtime.fitting` prepares from these ahead of time.
+        what :mod:`moss_perception.runtime.sampling` prepares from these ahead of time.
     """
 
     stamp_ns: int
@@ -186,8 +186,7 @@ class Candidates:
 
         Radians about the optical axis; yaw and yaw + pi are the same grasp.
         """
-        x, y, z, w = self.orientations.T
-        return np.arctan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
+        return yaws_from_orientations(self.orientations)
 
 
 def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
@@ -199,6 +198,17 @@ def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
     """
     half, zeros = np.asarray(yaws, np.float64) / 2, np.zeros(len(yaws))
     return np.stack([zeros, zeros, np.sin(half), np.cos(half)], axis=1)
+
+
+def yaws_from_orientations(orientations: np.ndarray) -> np.ndarray:
+    """
+    Return the directions of the x axis about the optical axis.
+
+    :param orientations: shape ``(K, 4)``, quaternions x y z w.
+    :returns: float64, shape ``(K,)``, radians.
+    """
+    x, y, z, w = np.asarray(orientations, np.float64).T
+    return np.arctan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
 
 
 def stamp_to_ns(stamp: Any) -> int:

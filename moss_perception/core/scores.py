@@ -36,8 +36,8 @@ class WatchedScores:
     :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
         which row 0 is the default grasp; -1 where it can't be scored.
     :ivar reasons: of :class:`ScoreReason`, shape ``(W,)``.
-    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too, up to a
-        tenth of a millimetre.
+    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too; see
+        :func:`moss_perception.core.grasp_match.nearest_grasp`.
     """
 
     scores: np.ndarray

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moss_perception.core.scores import Prediction
-from moss_perception.evaluation.matching import Attempt, DEFAULT
+from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.matching import DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.layers.reading import GraspReader

@@ -13,22 +13,13 @@ from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
-from moss_perception.evaluation.matching import (
-    Attempt,
-    executed_grasps,
-    ExecutedScore,
-    Matcher,
-    NO_PLACE,
-    ScoredSample,
-)
-from moss_perception.evaluation.parts import Part
-from moss_perception.evaluation.prefetch import prefetch, Received
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
+from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
-
-_WHOLE = Part(0, 0, 2**62)
 
 OnExecuted = Callable[[int, Attempt, int], None]
 """Called with a frame's stamp, an attempt and the network's row of its executed grasp."""
@@ -42,7 +33,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
            on_prediction: Callable[[Prediction], None] | None = None,
-           on_executed: OnExecuted | None = None, part: Part | None = None) -> BagRecord:
+           on_executed: OnExecuted | None = None, part: Part = WHOLE) -> BagRecord:
     """
     Score a recording, and compare the scores with its outcomes.
 
@@ -71,7 +62,6 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param on_prediction: called with each prediction.
     :param on_executed: called with each score of an executed grasp.
     :param part: score these images only; see :func:`moss_perception.evaluation.parts.merge`.
-        ``None`` for all.
     :raises BagError: if the recording can't be read, or lacks a given topic.
     """
     with Recording(path, salvage=True) as recording:
@@ -82,12 +72,14 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
             recording.outcomes(outcome_topic) if attempts_csv is None
             else read_attempts(attempts_csv))
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
-        run = _Run(predictor, attempts, received, on_prediction, on_executed, part or _WHOLE)
-        run.expect(grasps_topic, camera_topic, recording.camera_info_topics(image.name))
-        wanted = {x for x in (camera_topic, grasps_topic) if x}
+        seen = findings.Seen(
+            candidates_topic=grasps_topic or '',
+            calibrations=None if camera_topic else recording.camera_info_topics(image.name))
+        run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
+        topics = {image.name} | {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
-        with closing(prefetch(recording, {image.name, *wanted}, image.name,
-                              predictor.config, received, part)) as messages:
+        with closing(prefetch(recording, topics, image.name, predictor.config, received,
+                              part)) as messages:
             for message in messages:
                 if message.topic == image.name:
                     run.image(message)
@@ -107,7 +99,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 class _Run:
     """The replay of one recording through a new predictor."""
 
-    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt],
+    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt], seen: findings.Seen,
                  received: Mapping[int, str] | None,
                  on_prediction: Callable[[Prediction], None] | None,
                  on_executed: OnExecuted | None, part: Part):
@@ -122,13 +114,8 @@ class _Run:
         self._received = received
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
-        self._seen = findings.Seen()
+        self._seen = seen
         self.images = self._not_received = 0
-
-    def expect(self, candidates_topic: str | None, camera_topic: str | None,
-               calibrations: Sequence[str]) -> None:
-        self._seen.candidates_topic = candidates_topic or ''
-        self._seen.calibrations = None if camera_topic else calibrations
 
     def camera(self, one: Received) -> None:
         if one.message is not self._camera:
@@ -139,7 +126,7 @@ class _Run:
                 self._predictor.set_camera(None)
                 self._camera_refused = str(error)
         if self._camera_refused:
-            self._seen.camera_refused(self._camera_refused)
+            self._seen.refuse('camera_info', self._camera_refused)
 
     def candidates(self, one: Received) -> None:
         self._seen.candidates += 1
@@ -148,10 +135,10 @@ class _Run:
             candidates = to_candidates(one.message)
         except CandidateError as error:
             self._predictor.forget_candidates()
-            self._seen.candidates_refused(str(error))
+            self._seen.refuse('candidates', str(error))
             return
         if problem := candidates.problem():
-            self._seen.candidates_refused(problem)
+            self._seen.refuse('candidates', problem)
         self._predictor.set_candidates(candidates)
 
     def image(self, one: Received) -> None:
@@ -193,22 +180,21 @@ class _Run:
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
         self._inference_ms.append(1e3 * prediction.inference_s)
-        self._matcher.take(ScoredSample(
-            prediction.stamp_ns, _as_published(prediction.score),
-            _as_published(prediction.uncertainty), prediction.ood_score,
-            self._executed(prediction)))
+        default = _as_published(prediction.score, prediction.uncertainty, DEFAULT)
+        self._matcher.take(prediction.stamp_ns, default, self._executed(prediction),
+                           prediction.ood_score)
         if self._on_prediction is not None:
             self._on_prediction(prediction)
 
-    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, ExecutedScore]]:
+    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, GraspScore]]:
         found, watched = [], prediction.watched
         if watched is None:
             return found
         for index, attempt in enumerate(self._watched):
             if watched.reasons[index] in NO_PLACE:
                 continue
-            found.append((attempt, ExecutedScore(
-                _as_published(watched.scores[index]), _as_published(watched.uncertainties[index]),
+            found.append((attempt, _as_published(
+                watched.scores[index], watched.uncertainties[index],
                 proposed=bool(watched.listed[index]))))
             if self._on_executed is not None:
                 self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
@@ -226,16 +212,17 @@ class _Run:
         counters, attempts = self._counted(), self._matcher.records()
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
-            fates=counters.by_status(),
+            by_status=counters.by_status(),
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            notes=(*findings.notes(self._matcher, self._seen, damage),
-                   *findings.of_attempts(attempts)),
+            notes=(*filter(None, (damage,)),
+                   *findings.notes(self._matcher, self._seen, attempts)),
             lost_share=lost_share, not_arrived=self._not_received)
 
 
-def _as_published(value: float) -> float:
+def _as_published(score: float, uncertainty: float, source: str = EXECUTED,
+                  proposed: bool = True) -> GraspScore:
     """Round to float32 as on the topic, so that recorded and replayed scores are equal."""
-    return float(np.float32(value))
+    return GraspScore(float(np.float32(score)), float(np.float32(uncertainty)), source, proposed)

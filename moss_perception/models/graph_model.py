@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.models.base import C, InputSpec, Manifest, Runner, Scores, StreamingModel
+from moss_perception.models.base import C, InputSpec, Runner, Scores, StreamingModel
 from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
-    from moss_perception.models.network import Network
+    from moss_perception.models.checkpoint import Network
     from torch import nn
 
 N = TypeVar('N', bound='nn.Module')
@@ -87,11 +87,9 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
     A model whose step is one graph, or one of several for the budget's levels.
 
     Nothing of the state is ever copied: what a graph gave is handed to later ones as it is.
-    The configuration has a ``map_size``, the height and width of the maps.
+    Kept results whose names begin with ``map`` are :attr:`Scores.maps`. The configuration has a
+    ``map_size``, the height and width of the maps.
     """
-
-    map_prefix = 'map'
-    """Those kept results are :attr:`Scores.maps` whose names begin so, in their order."""
 
     def __init__(self, config: C, runner: Runner | None = None):
         super().__init__(config, runner)
@@ -191,7 +189,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
         side = (self._map_size,) * 2
         maps = tuple(to_numpy(value).reshape(*side, -1) for name, value in kept.items()
-                     if name.startswith(self.map_prefix))
+                     if name.startswith('map'))
         return Scores(scores[:count], uncertainties[:count], motion.reshape(*side, -1), maps,
                       number + 1, bool(np.isfinite(health))), kept
 
@@ -202,7 +200,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         return StreamState(observation, history, extra)
 
     def export(self, folder: Path, network: 'Network', name: str,
-               progress: Callable[[str], None] = lambda _: None) -> Manifest:
+               progress: Callable[[str], None] = lambda _: None) -> list[Path]:
         """Write each graph as ONNX, compared with torch; see :meth:`StreamingModel.export`."""
         from moss_perception.models.export import write_graphs
         return write_graphs(self, network, folder, name, progress)

@@ -11,7 +11,6 @@ from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
-from moss_perception.runtime.fitting import check, fit
 from moss_perception.runtime.frame_status import (
     Counters,
     FrameResult,
@@ -22,8 +21,8 @@ from moss_perception.runtime.frame_status import (
 )
 from moss_perception.runtime.grasp_points import CandidateBook, PlacedGrasps
 from moss_perception.runtime.ood import inflate_uncertainty
+from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
-from moss_perception.runtime.window import Sampler
 import numpy as np
 
 __all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']

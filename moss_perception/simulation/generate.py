@@ -4,7 +4,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 import logging
-import os
 from pathlib import Path
 import time
 from typing import Union
@@ -21,17 +20,18 @@ from moss_perception.data.scenes import (
 )
 from moss_perception.data.schema import Sample
 from moss_perception.data.shards import FORMAT, PATTERN, seeds_of, shard_path, write_shard
-from moss_perception.simulation.camera import camera_matrix
+from moss_perception.simulation.attempt import play
+from moss_perception.simulation.camera import Lens
+from moss_perception.simulation.renderer import process_renderer
 from moss_perception.simulation.scene import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
 _LOG = logging.getLogger(__name__)
-_renderer = None
 
 
 @dataclass(frozen=True)
-class Summary:
+class Generated:
     """
     Result of a run.
 
@@ -48,7 +48,7 @@ class Summary:
 
 
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
-             progress: bool = True) -> Summary:
+             progress: bool = True) -> Generated:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
@@ -71,8 +71,6 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     run = _Run(Path(folder), range(seed, seed + scenes), source)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
-    # One rendering thread a worker is faster than all cores for each worker.
-    os.environ.setdefault('LP_NUM_THREADS', '1')
     started = time.monotonic()
     with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
         run.play(missing, workers, bar)
@@ -150,11 +148,11 @@ class _Run:
         save_skipped(self._folder, self._skipped)
         scenes = [item for item in played if isinstance(item, Sample)]
         if scenes:
-            write_shard(shard_path(self._folder, shard[0]), scenes, camera_matrix())
+            write_shard(shard_path(self._folder, shard[0]), scenes, Lens().matrix)
         else:
             shard_path(self._folder, shard[0]).unlink(missing_ok=True)
 
-    def finish(self, played: int, seconds: float, workers: int) -> Summary:
+    def finish(self, played: int, seconds: float, workers: int) -> Generated:
         """Complete ``dataset.json`` and return the summary."""
         reasons = count_reasons(self._skipped)
         if played:
@@ -168,18 +166,12 @@ class _Run:
         if not any(self._folder.glob(PATTERN)):
             raise SimulationError(
                 f'none of the {len(self._seeds)} scenes could be used: {reasons}')
-        return Summary(played, len(self._seeds) - len(self._skipped), reasons,
+        return Generated(played, len(self._seeds) - len(self._skipped), reasons,
                        played / seconds if played else float('nan'))
 
 
 def _play(seed: int, source: Source) -> Union[Sample, SceneError]:
-    """Play one scene in a worker; the worker keeps its renderer."""
-    global _renderer
-    from moss_perception.simulation.attempt import play
-    from moss_perception.simulation.renderer import Renderer
-    if _renderer is None:
-        _renderer = Renderer()
     try:
-        return play(source.sample(seed), _renderer)
+        return play(source.sample(seed), process_renderer())
     except SceneError as error:
         return error

@@ -10,10 +10,9 @@ import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.evaluation.record_files import read_evaluation
-from moss_perception.evaluation.recorded_images import recorded_images
+from moss_perception.evaluation.pictures import recorded_images, stamps_shown
+from moss_perception.evaluation.records import read_evaluation
 from moss_perception.evaluation.replay import replay
-from moss_perception.evaluation.shown import stamps_shown
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -97,7 +96,6 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
         assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
         assert [x.source for x in bag.attempts] == ['executed', 'executed']
         assert 'bit for bit' in bag.verified, bag
-        assert not bag.pictures
     # Frames of the film strips are read from the recordings: two attempts each, six frames.
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert page.count('image/jpeg') == 24 and 'frame not available' not in page
@@ -112,9 +110,9 @@ def test_played_in_time_the_report_says_what_arrived_and_how_late_it_was_scored(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert (found.pace, found.frames) == ('2x', 2 * FRAMES)
-    assert sum(found.fates.values()) + found.not_arrived == found.frames
+    assert sum(found.by_status.values()) + found.not_arrived == found.frames
     # Of each attempt 16 samples fill the window; what arrived is scored as offline.
-    assert len(found.latency_ms) == found.fates['scored'] > 0 and found.latency_ms.min() > 0
+    assert len(found.latency_ms) == found.by_status['scored'] > 0 and found.latency_ms.min() > 0
     assert 'the received frames, bit for bit' in found.verified, found
     assert [x.source for x in found.attempts] == ['executed', 'executed']
     assert (tmp_path / 'out' / 'report' / 'report.html').is_file()
@@ -133,7 +131,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert FRAMES < found.frames == offline.frames < 2 * FRAMES and found.not_arrived == 0
-    assert found.fates == offline.fates
+    assert found.by_status == offline.by_status
     assert 0 < found.lost_share == offline.lost_share
     assert 'are missing' in found.notes[0] and found.notes[0] == offline.notes[0]
     assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]

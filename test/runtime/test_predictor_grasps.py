@@ -173,3 +173,16 @@ def test_the_finger_reach_follows_the_focal_length_of_its_axis():
     # 0.05 m at 0.5 m are 4 pixels along x and 2 along y; 16 pixels are 1 unit.
     np.testing.assert_allclose(
         points.encoded[1:, 3:], [[4 / 16, 0], [0, 2 / 16]], atol=1e-7)
+
+
+def test_a_watched_grasp_within_the_tolerances_of_a_candidate_has_its_score(predictor):
+    predictor.set_camera(CAMERA)
+    predictor.set_candidates(candidates(0, [[3, 0, 0.5], [0, 0, 0.5], [0.1, -0.05, 0.6]]))
+    predictor.watch(Candidates.from_yaws(
+        1, 'camera', np.array([[0.1005, -0.05, 0.6], [0.102, -0.05, 0.6], [3, 0, 0.5]]),
+        np.array([0.01, 0.0, 0.0])))
+    prediction = push_all(predictor, [frame(k) for k in range(WINDOW)])[-1]
+    watched = prediction.watched
+    assert watched.listed.tolist() == [True, False, False]
+    assert watched.scores[0] == prediction.scores[2] != watched.scores[1]
+    assert watched.rows.tolist() == [2, 3, -1] and np.isnan(watched.scores[2])

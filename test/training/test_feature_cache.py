@@ -9,7 +9,7 @@ from moss_perception.models.base import build
 from moss_perception.training import fit as fit_module
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
-from moss_perception.training.recipe import Recipe
+from moss_perception.training.settings import Recipe
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
 import pytest

@@ -12,8 +12,9 @@ from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import fit_distribution, read_distribution
 from moss_perception.runtime.torch_engine import TorchEngine
+from moss_perception.training.dataset import split
 from moss_perception.training.derive import refuse_existing, write_derived
-from moss_perception.training.ood import gather, halves, learn_distribution
+from moss_perception.training.ood import describe_scenes, learn_distribution
 import numpy as np
 import pytest
 import torch
@@ -51,14 +52,14 @@ def learned():
 
 
 def test_the_usual_is_within_1_and_another_look_beyond(learned):
-    usual = learned.of_features(gather(Eyes(), [scene(1000 + n) for n in range(40)]))
-    strange = learned.of_features(gather(Eyes(), [scene(2000 + n, 200, 40) for n in range(10)]))
+    usual, strange = (learned.of_features(describe_scenes(Eyes(), scenes)) for scenes in (
+        [scene(1000 + n) for n in range(40)], [scene(2000 + n, 200, 40) for n in range(10)]))
     assert np.mean(usual > 1) < 0.3 and strange.min() > 1
 
 
 def test_the_limit_is_set_on_what_training_held_out():
     scenes = [scene(n) for n in range(30)]
-    fitted, held_out = halves(scenes)
+    fitted, held_out = split(scenes)
     assert [s.seed for s in held_out] == [0, 10, 20]
     assert len(fitted) == 27 and not {s.seed for s in fitted} & {0, 10, 20}
 
@@ -79,7 +80,7 @@ def test_a_derived_checkpoint_keeps_it_and_its_graphs_run(tmp_path):
     np.testing.assert_array_equal(
         read_distribution(out, TINY.head_channels).factor, distribution.factor)
     # The same map by either engine, up to rounding.
-    by_graph, by_torch = (gather(engine, [scene(5)]) for engine in (
+    by_graph, by_torch = (describe_scenes(engine, [scene(5)]) for engine in (
         load_engine(str(out)), TorchEngine(network)))
     np.testing.assert_allclose(by_graph, by_torch, atol=1e-4)
     with pytest.raises(CheckpointError, match='is there already, and is never overwritten'):

@@ -9,10 +9,8 @@ from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.fit import fit, Plan
-from moss_perception.training.losses import label_loss, place_loss
-from moss_perception.training.recipe import Recipe
-from moss_perception.training.settings import Settings
-from moss_perception.training.trainer import predict, Trainer
+from moss_perception.training.settings import Recipe, Settings
+from moss_perception.training.trainer import label_loss, place_loss, predict, Trainer
 import numpy as np
 import pytest
 from spots import MATRIX, scene, TINY

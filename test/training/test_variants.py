@@ -16,12 +16,10 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.training.dataset import GraspClips
-from moss_perception.training.decoded import decode_clips
-from moss_perception.training.distributed import Group
-from moss_perception.training.initial import start_from
-from moss_perception.training.recipe import Recipe
-from moss_perception.training.settings import read_settings
+from moss_perception.training.dataset import decode_clips, GraspClips
+from moss_perception.training.derive import start_from
+from moss_perception.training.processes import Group
+from moss_perception.training.settings import read_settings, Recipe
 from moss_perception.training.trainer import Trainer
 import numpy as np
 import pytest

@@ -13,8 +13,9 @@ from moss_perception.cli.demo.source import read_images, Source
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import positions_of
+from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.drawing import Figure
-from moss_perception.evaluation.matching import Attempt, EXECUTED, NEAREST
+from moss_perception.evaluation.matching import EXECUTED, NEAREST
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.records import AttemptRecord
 import numpy as np

@@ -11,7 +11,7 @@ from typing import Any
 
 from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo.source import Source
-from moss_perception.evaluation.metrics import auroc
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.recorded import read_timing
 from moss_perception.evaluation.records import AttemptRecord
@@ -55,7 +55,8 @@ def summarise_auroc(attempts: Sequence[AttemptRecord]) -> dict[str, Any]:
         result['note'] = (f'null: {held} of {len(scored)} scored attempts succeeded: expected '
                           'successes and failures')
     else:
-        result['auroc'] = round(float(auroc(np.array([a.score for a in scored]), labels)), 4)
+        sample = Scored.of(np.array([a.score for a in scored]), labels)
+        result['auroc'] = round(value_of(auroc, sample), 4)
     return result
 
 

@@ -72,7 +72,7 @@ def watch(source: Source, settings: RunSettings, model: ModelConfig, log: Log,
     print('writing the results', flush=True)
     outputs = observer.outputs
     # Match again: the last scores of an attempt may have arrived after its line was shown.
-    attempts = match(outputs, source.attempts, source.candidate_stamps).records()
+    attempts = match(outputs, source.attempts).records()
     summary = summarise(source, outputs, observer.states, attempts, timing_log, pace)
     folder.result('summary.json').write_text(
         json.dumps(summary, indent=2, allow_nan=False) + '\n')

@@ -6,11 +6,10 @@ from pathlib import Path
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera, to_camera
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.frames import read_frames
-from moss_perception.evaluation import recorded_images
-from moss_perception.evaluation.matching import Attempt, executed_grasps
+from moss_perception.evaluation import pictures
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
 import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
@@ -34,7 +33,6 @@ class Source:
     :ivar start_ns: start of the recording, nanoseconds.
     :ivar camera: the calibration, or ``None`` if there is no usable one.
     :ivar attempts: attempts in order; empty without labels.
-    :ivar candidate_stamps: header stamps of the PoseArrays, nanoseconds.
     """
 
     path: Path
@@ -47,7 +45,6 @@ class Source:
     start_ns: int
     camera: Camera | None
     attempts: list[Attempt]
-    candidate_stamps: tuple[int, ...] = ()
 
 
 def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
@@ -68,9 +65,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
                 recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
-                if CANDIDATES_TOPIC in recording.topics else None),
-            tuple(stamp_of(raw) for *_, raw in recording.messages([CANDIDATES_TOPIC]))
-            if CANDIDATES_TOPIC in recording.topics else ())
+                if CANDIDATES_TOPIC in recording.topics else None))
 
 
 def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
@@ -80,7 +75,7 @@ def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
     :param stamps: their header stamps, nanoseconds.
     :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
     """
-    return recorded_images.read_images(source.path, source.image_topic, stamps)
+    return pictures.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:

@@ -63,8 +63,7 @@ class Progress:
         self._bar.close()
 
     def _show_attempt(self) -> None:
-        for record in match(self._observer.outputs, [self._waiting.pop(0)],
-                            self._source.candidate_stamps).records():
+        for record in match(self._observer.outputs, [self._waiting.pop(0)]).records():
             if not self._shown:
                 self.write(HEADER)
             self._shown += 1

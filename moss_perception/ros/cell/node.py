@@ -169,13 +169,12 @@ class SimCell(Node):
 
 def _config(settings: CellSettings) -> 'LiveConfig':
     from moss_perception.simulation.cells import cell_named
-    from moss_perception.simulation.domains import domain_named
     from moss_perception.simulation.live_config import LiveConfig
     cell = cell_named(settings.cell)
     if settings.motion not in ('', *cell.motion_names):
         raise ConfigError(f'parameter motion is {settings.motion!r}: expected one of '
                           f'{", ".join(cell.motion_names)}, or nothing')
-    domain = domain_named(settings.domain, cell)
+    domain = cell.domain(settings.domain)
     return LiveConfig(
         domain, cell, settings.motion, settings.seed, settings.attempts, settings.rate,
         settings.real_time, settings.timeout, settings.pause)
