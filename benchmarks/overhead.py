@@ -91,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     quick = arguments.quick
     report = Report('overhead', arguments, [SEED])
-    rows, kinds = [], {'small': blocks.SMALL_HOST, 'as it comes': {}}
+    rows, kinds = [], {'small': blocks.SMALL_HOST, 'default': {}}
     for host in hosts(quick)[:2 if quick else None]:
         for name, kind in list(kinds.items())[:1 if quick else None]:
             rows.append(measure_host(host, name, kind, 1 if quick else 5))

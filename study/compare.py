@@ -13,6 +13,7 @@ from moss_perception.cli.common import (
     read_text,
     run_command,
     set_up_logging,
+    status_line,
     write_text,
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
@@ -28,21 +29,23 @@ log = logging.getLogger('compare')
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.compare', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.compare',
+        description='Compare trained model variants on the same scenes.', epilog=status_line())
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--runs', nargs='+', metavar='DIR',
                         help='folders to search for checkpoints of moss train --config')
     source.add_argument('--results', nargs='+', metavar='FILE',
-                        help='print stored results; several files are merged, which must have the '
-                             'same scenes')
+                        help='print stored results; results of several files with the same scenes '
+                             'are merged')
     parser.add_argument('--variants', nargs='+', metavar='VARIANT', default=[],
                         help='with --results: keep only these variants')
     parser.add_argument('--costs', nargs='+', metavar='DIR',
                         help='with --results: measure the cost of all variants again, in one run, '
                              'with the first checkpoint of each variant found in these folders')
     parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
-                        help='test sets, which no variant was trained on; the loss of success is '
-                             'measured from the first one')
+                        help='test sets that no variant was trained on; the loss of success is '
+                             'measured from the first set')
     parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
     parser.add_argument('--plots', metavar='DIR', help='write the plots to this folder, as PNG')
     parser.add_argument('--page', nargs='+', metavar='FILE', default=[],

@@ -10,7 +10,13 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.cli.common import (
+    cpu_name,
+    run_command,
+    set_up_logging,
+    status_line,
+    write_text,
+)
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.data.scenes import load_scenes
@@ -162,7 +168,9 @@ def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.motion_probe', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.motion_probe', epilog=status_line(),
+        description='Predict the motion of the object from feature maps by linear probes.')
     parser.add_argument('--runs', nargs='+', required=True, metavar='DIR',
                         help='folders to search for checkpoints of moss train --config')
     parser.add_argument('--fit', required=True, metavar='DIR',

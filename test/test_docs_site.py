@@ -1,6 +1,7 @@
 """The documentation site builds, and describes what the code has."""
 
 import ast
+from dataclasses import fields
 import importlib.util
 import os
 from pathlib import Path
@@ -78,9 +79,8 @@ def generator(name):
 
 def test_every_node_has_its_parameters_described():
     parameters = generator('parameters')
-    for node, folder in parameters.NODES.items():
-        if (PACKAGE / 'ros' / folder).is_dir():
-            assert parameters.settings_of(folder) is not None, node
+    for node, kind in parameters.nodes().items():
+        assert all(parameters.spec_of(item).description for item in fields(kind)), node
 
 
 def test_every_topic_has_a_remark():

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Frame, to_camera, to_candidates
+from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher
@@ -42,6 +43,8 @@ class Seen:
     lag_ns: int | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     foreign: Counter = field(default_factory=Counter)
+    _calibration: tuple[Any, Camera | None, str] = field(
+        default=(None, None, ''), init=False, repr=False)
 
     def image(self, frame: Frame, recorded_ns: int) -> None:
         """Record the properties of an image."""
@@ -56,8 +59,33 @@ class Seen:
         if self.candidates_frame not in ('', frame.frame_id):
             self.foreign[self.candidates_frame, frame.frame_id] += 1
 
-    def refuse(self, contents: str, why: str) -> None:
-        """Count a message that can't be used, such as of ``candidates`` or ``camera_info``."""
+    def grasps(self, message: Any) -> Candidates | None:
+        """Convert candidates, and record why they can't be used."""
+        self.candidates += 1
+        self.candidates_frame = message.header.frame_id
+        try:
+            candidates = to_candidates(message)
+        except CandidateError as error:
+            self._refuse('candidates', str(error))
+            return None
+        if problem := candidates.problem():
+            self._refuse('candidates', problem)
+        return candidates
+
+    def camera(self, message: Any) -> Camera | None:
+        """Convert a calibration, and record why it can't be used."""
+        # Calibrations that differ only in their stamps are the same object.
+        if message is not self._calibration[0]:
+            try:
+                self._calibration = message, to_camera(message), ''
+            except ConfigError as error:
+                self._calibration = message, None, str(error)
+        _, camera, problem = self._calibration
+        if problem:
+            self._refuse('camera_info', problem)
+        return camera
+
+    def _refuse(self, contents: str, why: str) -> None:
         self.refused[contents] = (self.refused.get(contents, (0, ''))[0] + 1, why)
 
 
@@ -80,8 +108,7 @@ class InputCheck:
         self.stamps: list[int] = []
         self._recording, self._received = recording, received
         self._handlers = {images: self._image, candidates: self._candidates, camera: self._camera}
-        self._calibration = b''
-        self._refused = ''
+        self._newest: tuple[bytes, Any] = (b'', None)
 
     def run(self, topics: Iterable[str] | None) -> None:
         """
@@ -100,26 +127,13 @@ class InputCheck:
             self.seen.image(Frame(stamp_ns, frame_id, None), recorded_ns)
 
     def _candidates(self, kind: str, _: int, raw: bytes) -> None:
-        message = self._recording.deserialize(raw, kind)
-        self.seen.candidates += 1
-        self.seen.candidates_frame = message.header.frame_id
-        try:
-            problem = to_candidates(message).problem()
-        except CandidateError as error:
-            problem = str(error)
-        if problem:
-            self.seen.refuse('candidates', problem)
+        self.seen.grasps(self._recording.deserialize(raw, kind))
 
     def _camera(self, kind: str, _: int, raw: bytes) -> None:
         # Each image has a calibration message, and usually only the stamps differ.
-        if raw[STAMP_END:] != self._calibration:
-            self._calibration, self._refused = raw[STAMP_END:], ''
-            try:
-                to_camera(self._recording.deserialize(raw, kind))
-            except ConfigError as error:
-                self._refused = str(error)
-        if self._refused:
-            self.seen.refuse('camera_info', self._refused)
+        if raw[STAMP_END:] != self._newest[0]:
+            self._newest = raw[STAMP_END:], self._recording.deserialize(raw, kind)
+        self.seen.camera(self._newest[1])
 
 
 def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:

@@ -29,7 +29,6 @@ class AttemptRecord:
     :ivar start_ns: start in header stamps, nanoseconds.
     :ivar decision_ns: stamp of the newest frame before the decision, nanoseconds.
     :ivar end_ns: end in header stamps, nanoseconds.
-    :ivar success: outcome.
     :ivar motion: kind of motion; empty if not recorded.
     :ivar object: name of the object; empty if not recorded.
     :ivar scored_ns: stamp of the frame with the score that counts: the newest scored frame
@@ -102,7 +101,6 @@ class BagRecord:
     """
     One recording, evaluated with one checkpoint.
 
-    :ivar path: path as given.
     :ivar domain: domain for the tables, such as ``sim``, ``real`` or ``shifted``.
     :ivar image_topic: topic as recorded.
     :ivar duration_s: duration of the recording, seconds.
@@ -163,7 +161,6 @@ class Evaluation:
     :ivar model: name of the checkpoint's file.
     :ivar sha256: digest of the checkpoint.
     :ivar temperature: divisor of the checkpoint's logits.
-    :ivar engine: engine that ran the network.
     :ivar threads: threads of the engine.
     :ivar model_type: the registered name of the model, such as ``moss_grasp``; empty if unknown.
     :ivar budget_level: name of the model's budget level; empty if unknown.

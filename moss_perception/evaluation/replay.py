@@ -5,10 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 import time
-from typing import Any
 
-from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Candidates, Frame, to_camera, to_candidates
+from moss_perception.core.frames import Candidates, Frame
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of, read_attempts
@@ -109,8 +107,6 @@ class _Run:
         self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
-        self._camera: Any = None
-        self._camera_refused = ''
         self._received = received
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
@@ -118,28 +114,14 @@ class _Run:
         self.images = self._not_received = 0
 
     def camera(self, one: Received) -> None:
-        if one.message is not self._camera:
-            self._camera, self._camera_refused = one.message, ''
-            try:
-                self._predictor.set_camera(to_camera(one.message))
-            except ConfigError as error:
-                self._predictor.set_camera(None)
-                self._camera_refused = str(error)
-        if self._camera_refused:
-            self._seen.refuse('camera_info', self._camera_refused)
+        self._predictor.set_camera(self._seen.camera(one.message))
 
     def candidates(self, one: Received) -> None:
-        self._seen.candidates += 1
-        self._seen.candidates_frame = one.message.header.frame_id
-        try:
-            candidates = to_candidates(one.message)
-        except CandidateError as error:
+        candidates = self._seen.grasps(one.message)
+        if candidates is None:
             self._predictor.forget_candidates()
-            self._seen.refuse('candidates', str(error))
-            return
-        if problem := candidates.problem():
-            self._seen.refuse('candidates', problem)
-        self._predictor.set_candidates(candidates)
+        else:
+            self._predictor.set_candidates(candidates)
 
     def image(self, one: Received) -> None:
         image, self.images = self.images, self.images + 1
@@ -169,13 +151,14 @@ class _Run:
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
         """Make the predictor score the executed grasps of the attempts in progress."""
-        watched = [x for x in self._matcher.during(stamp_ns)
-                   if x.position is not None and x.frame_id == frame_id]
+        placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
+                  if x.position is not None and x.frame_id == frame_id]
+        watched = [x for x, _ in placed]
         if list(map(id, watched)) != list(map(id, self._watched)):
             self._watched = watched
             self._predictor.watch(Candidates.from_yaws(
-                stamp_ns, frame_id, np.stack([x.position for x in watched]),
-                np.array([x.yaw for x in watched])) if watched else None)
+                stamp_ns, frame_id, np.stack([position for _, position in placed]),
+                np.array([x.yaw for x in watched])) if placed else None)
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
@@ -200,16 +183,11 @@ class _Run:
                 self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
         return found
 
-    def _counted(self) -> Counters:
-        """Return the counters of this part's images."""
-        counted = Counters()
-        if self.images > self._part.first:
-            counted.add(self._after or self._predictor.counters, self._before)
-        return counted
-
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Return the results."""
-        counters, attempts = self._counted(), self._matcher.records()
+        counters, attempts = Counters(), self._matcher.records()
+        if self.images > self._part.first:
+            counters.add(self._after or self._predictor.counters, self._before)
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
             by_status=counters.by_status(),

@@ -15,15 +15,15 @@ PASSES = 0.5
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')
 # The metrics. Those with an interval also have the metrics ``…_low`` and ``…_high``.
+_GAPS = tuple(f'{name}_gap' for name in ('auroc', 'auprc', 'accuracy', 'balanced_accuracy',
+                                         'success', 'brier', 'ece'))
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
-                 'brier', 'ece', 'error_auroc', 'ood_auroc', 'auroc_gap', 'auprc_gap',
-                 'accuracy_gap', 'balanced_accuracy_gap', 'success_gap', 'brier_gap', 'ece_gap')
+                 'brier', 'ece', 'error_auroc', 'ood_auroc', *_GAPS)
 PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
 # Metrics that compare a domain with the reference; undefined for the reference.
-COMPARING = ('ood_auroc', 'false_alarm_rate',
-             *(name for name in WITH_INTERVAL if name.endswith('_gap')))
+COMPARING = ('ood_auroc', 'false_alarm_rate', *_GAPS)
 NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
                                    for end in ('low', 'high')))
 

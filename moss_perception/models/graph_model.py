@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
@@ -98,7 +99,6 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
                           default=0)
         described: Any = config  # a ModelConfig need not have a map_size, but this one has
         self._map_size: int = described.map_size
-        self._zeros: dict[tuple[int, ...], np.ndarray] = {}
 
     @classmethod
     @abstractmethod
@@ -124,8 +124,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """Take one sample; see :meth:`StreamingModel.step`."""
         newest = self.take(observation, state)
         feeds, extra = self.prepare(newest, state)
-        graph = self.graphs[0]
-        feeds |= self.tapped(graph.taps, state)
+        feeds |= self.tapped(self.graphs[0].taps, state)
         scores, kept = self.run(0, feeds, grasps)
         return scores, self.advanced(state, newest, kept, extra)
 
@@ -165,13 +164,8 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         history, feeds = state.history, {}
         for name, tap in taps.items():
             kept = history[-tap.age].get(tap.result) if tap.age <= len(history) else None
-            feeds[name] = self._zero(tap.shape) if kept is None else kept
+            feeds[name] = _zeros(tap.shape) if kept is None else kept
         return feeds
-
-    def _zero(self, shape: tuple[int, ...]) -> np.ndarray:
-        if shape not in self._zeros:
-            self._zeros[shape] = np.zeros(shape, np.float32)
-        return self._zeros[shape]
 
     def run(self, number: int, feeds: dict[str, Any],
             grasps: np.ndarray) -> tuple[Scores, dict[str, Any]]:
@@ -204,6 +198,11 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """Write each graph as ONNX, compared with torch; see :meth:`StreamingModel.export`."""
         from moss_perception.models.export import write_graphs
         return write_graphs(self, network, folder, name, progress)
+
+
+@cache
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape, np.float32)
 
 
 def image_inputs(config: ModelConfig) -> dict[str, InputSpec]:

@@ -1,7 +1,7 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, KW_ONLY, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +94,7 @@ def _allocate(shape: tuple[int, ...], file: Path | None, limit: int) -> np.ndarr
         raise ConfigError(f"{file} can't be written: {error.strerror or error}") from error
 
 
+@dataclass(eq=False)
 class GraspClips(Dataset):
     """
     Clips that end at the decision, with the candidate grasps and their labels: :class:`Clip`.
@@ -115,23 +116,23 @@ class GraspClips(Dataset):
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
-    def __init__(self, samples: list[Sample], config: ModelConfig,
-                 decoded: DecodedClips | None = None, *, augment: bool = False, empty: int = 0,
-                 monitor: float = 0.0, photometric: float = 0.0, geometric: float = 0.0,
-                 missing: float = 0.0, seed: int = 0):
-        self.samples = samples
-        self._decoded = decoded
-        self._filmed = [n for n, sample in enumerate(samples)
-                        if monitor and sample.attempt is not None and sample.attempt.jpegs]
-        self._turn = round(monitor * len(self._filmed))
-        self.config = config
-        self.augment = augment
-        self.empty = empty
-        self.photometric = photometric
-        self.geometric = geometric
-        self.missing = missing
-        self.seed = seed
+    samples: list[Sample]
+    config: ModelConfig
+    decoded: DecodedClips | None = None
+    _: KW_ONLY
+    augment: bool = False
+    empty: int = 0
+    monitor: float = 0.0
+    photometric: float = 0.0
+    geometric: float = 0.0
+    missing: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
         self.epoch = 0
+        self._filmed = [n for n, sample in enumerate(self.samples)
+                        if self.monitor and sample.attempt is not None and sample.attempt.jpegs]
+        self._turn = round(self.monitor * len(self._filmed))
 
     @property
     def drawn_from(self) -> tuple:
@@ -191,9 +192,9 @@ class GraspClips(Dataset):
         if index >= len(self.samples):
             assert sample.attempt is not None  # sample_index counts only those that have one
             sample = sample.during(int(generator.integers(len(sample.attempt.jpegs))))
-        elif self._decoded is not None:
-            images = self._decoded.images[number]
-            return sample, images[len(images) - span:], self._decoded.cameras[number]
+        elif self.decoded is not None:
+            images = self.decoded.images[number]
+            return sample, images[len(images) - span:], self.decoded.cameras[number]
         return sample, sample.clip(span, self.config.frame_rate_hz), sample.camera
 
 

@@ -121,7 +121,7 @@ class FeatureCache(Dataset):
         written: np.ndarray | None = None
         loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
         for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
-            found = _backbone_maps(self._network, items).half().numpy()
+            found = backbone_maps(self._network, items).half().numpy()
             if written is None:
                 written = np.lib.format.open_memmap(maps, 'w+', np.float16,
                                                     (len(self), *found.shape[1:]))
@@ -136,33 +136,8 @@ class FeatureCache(Dataset):
             np.savez(file, count=[len(grasps) for grasps, *_ in values], **padded)
 
 
-class FeaturesInMemory(Dataset):
-    """
-    The items of some clips with the backbone's maps of stride 4, in memory.
-
-    Networks with the same first stages can share them.
-
-    :param clips: whose items are computed; without augmentation.
-    :param network: whose backbone is used, in evaluation mode.
-    """
-
-    def __init__(self, clips: GraspClips, network: GraspReader):
-        network.eval()
-        self._items: list[Clip] = []
-        for items in DataLoader(clips, 2 * _CLIPS, collate_fn=list):
-            found = _backbone_maps(network, items)
-            self._items += [clip._replace(images=maps)
-                            for maps, clip in zip(found, items, strict=True)]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Clip:
-        return self._items[index]
-
-
 @torch.no_grad()
-def _backbone_maps(network: GraspReader, items: list[Clip]) -> torch.Tensor:
+def backbone_maps(network: GraspReader, items: list[Clip]) -> torch.Tensor:
     """Return the maps of stride 4 of some clips: float32, on the CPU, ``(N, T, H, W, C)``."""
     images = torch.stack([clip.images for clip in items])
     return network.fine_maps(images.to(network.mean.device)).movedim(2, -1).cpu()

@@ -12,7 +12,7 @@ from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.dataset import Clip, collate, GraspClips
-from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
+from moss_perception.training.feature_cache import FeatureCache
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
 import numpy as np
@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-Clips = GraspClips | FeatureCache | FeaturesInMemory
+Clips = GraspClips | FeatureCache
 
 
 class Trainer:
@@ -59,7 +59,7 @@ class Trainer:
         self.workers = workers
         self.epoch = 0
 
-    def fit(self, clips: GraspClips | FeatureCache, held_out: Clips) -> None:
+    def fit(self, clips: Clips, held_out: Dataset) -> None:
         """
         Train for the epochs of the recipe that are left.
 
@@ -77,7 +77,7 @@ class Trainer:
                 self._save()
             self.group.wait()
 
-    def _train_epoch(self, clips: GraspClips | FeatureCache, epoch: int) -> float:
+    def _train_epoch(self, clips: Clips, epoch: int) -> float:
         clips.epoch = epoch
         self.network.train()
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
@@ -229,11 +229,12 @@ def place_loss(located: Tensor, places: Tensor, near: float) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(network: Network, clips: Clips, batch: int = 8,
+def predict(network: Network, clips: Dataset, batch: int = 8,
             device: str = 'cpu', used: int | None = None) -> tuple[Tensor, Tensor]:
     """
     Score all labelled grasps of some clips.
 
+    :param clips: items of :class:`moss_perception.training.dataset.Clip`, or a list of them.
     :param used: the budget's level; ``None`` for the highest.
     :returns: logits, shape ``(N, M)``, and labels, float32, shape ``(N,)``, clip by clip.
     """

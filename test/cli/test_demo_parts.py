@@ -5,12 +5,16 @@ import math
 import cv2
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles
-from moss_perception.cli.demo.results import summarise_auroc, summarise_latency
-from moss_perception.cli.demo.source import open_source, read_images, record_video
-from moss_perception.cli.demo.terminal import table_row
+from moss_perception.cli.demo.results import (
+    summarise_auroc,
+    summarise_latency,
+    table_row,
+)
+from moss_perception.cli.demo.source import open_source, record_video
 from moss_perception.core.errors import BagError
 from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
 from node_outputs import rows_of
 import numpy as np
@@ -86,7 +90,7 @@ def test_a_video_becomes_a_recording_by_its_own_clock(tmp_path):
     assert (source.frames, source.compressed, source.shown) == (3, True, 'film.avi')
     assert source.camera is None and source.attempts == []
     stamps = [source.start_ns + round(index * 4e7) for index in range(3)]
-    images = read_images(source, {stamps[0], stamps[2]})
+    images = read_images(source.path, source.image_topic, {stamps[0], stamps[2]})
     assert images.keys() == {stamps[0], stamps[2]}
     assert images[stamps[2]].shape == (320, 640, 3)
     # Red, as written; JPEG twice over and its coarser chroma cost a few levels.

@@ -1,4 +1,4 @@
-"""What diagnostics tell of a run, once a second, becomes a few numbers."""
+"""The diagnostics of a run, once a second, are summarised in a few numbers."""
 
 from moss_perception.evaluation.outputs import DURATIONS, OUT, summarise_diagnostics
 import numpy as np

@@ -3,7 +3,7 @@
 from dataclasses import replace
 import math
 
-from moss_perception.cli.evaluate_bags import tell
+from moss_perception.cli.evaluate_results import print_results
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.evaluation import early, reliability, thresholds
 from moss_perception.evaluation.comparison import (
@@ -46,7 +46,7 @@ def test_the_terminal_has_the_pages_interval_of_attempts_that_overlap(made_up, c
         replace(x, start_ns=(x.attempt // 3) * 10**11, end_ns=(x.attempt // 3) * 10**11 + 1)
         for x in bag.attempts)) for bag in bags]
     evaluation = made_up.make_evaluation(*bags)
-    tell(evaluation, 'sim')
+    print_results([evaluation], 'sim')
     said = capsys.readouterr().out
     for domain in summarise(evaluation, 'sim').domains:
         assert domain.counts.episodes == 10

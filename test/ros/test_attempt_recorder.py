@@ -12,7 +12,7 @@ from moss_perception.evaluation.outputs import read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import verify
-from moss_perception.ros.player.topics import message_class
+from moss_perception.ros.common.subscriptions import message_class, unconnected
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -64,11 +64,11 @@ class Camera:
             self.messages = [(topic, deserialize_message(raw, message_class(kind)))
                              for topic, kind, _, raw in opened.messages(TOPICS)]
 
-    def connect(self, listeners=1):
-        for topic, publisher in self._publishers.items():
-            count = listeners if topic == '/image/compressed' else 1
-            self._wait_for(lambda p=publisher, n=count: p.get_subscription_count() >= n, 20,
-                           f'{count} subscribers of {topic}')
+    def connect(self, recorded=()):
+        """Wait for the predictor, and for the recorder's subscriptions to some topics."""
+        expected = [*(f'/grasp_predictor={topic}' for topic in TOPICS),
+                    *(f'/attempt_recorder={topic}' for topic in recorded)]
+        self._wait_for(lambda: not unconnected(self._peer.node, expected), 20, 'subscribers')
         time.sleep(0.25)
 
     def show(self, processed, lost, burst):
@@ -169,7 +169,7 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     node = recorder(out=tmp_path / 'run', images=images, attempts=1)
     harness.wait_for(lambda: 'recording to' in node.output(), 40, 'the recorder')
     camera = Camera(peer, harness, recording)
-    camera.connect(listeners=1 + images)
+    camera.connect([topic for topic in TOPICS if images or 'image' not in topic])
     outcomes = peer.node.create_publisher(DiagnosticArray, 'grasp_outcome', 10)
     selected = peer.node.create_publisher(PoseStamped, 'selected_grasp', 10)
     for publisher in (outcomes, selected):

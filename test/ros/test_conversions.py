@@ -201,3 +201,9 @@ def test_an_rgb_image_may_be_a_view():
     image = conversions.rgb_to_image(pixels, 5, 'camera')
     assert (image.encoding, image.step) == ('rgb8', 18)
     assert bytes(image.data) == pixels.tobytes()
+
+
+def test_values_are_words():
+    message = conversions.status('node', conversions.WARN, 'text', {'a': 1, 'b': 0.5, 'c': 'x'})
+    assert [(v.key, v.value) for v in message.values] == [('a', '1'), ('b', '0.500'), ('c', 'x')]
+    assert message.level == conversions.WARN

@@ -7,7 +7,7 @@ from moss_perception.evaluation.attempts import executed_grasps
 from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import compare
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest

@@ -153,7 +153,7 @@ def test_another_head_goes_into_the_last_layer_alone():
 def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_path, capsys):
     out = tmp_path / 'mine.safetensors'
     arguments = ['--bag', str(SAMPLE), '--model', str(tiny_checkpoint), '--out', str(out),
-                 '--threads', '1', '--no-graphs', '--anyway']
+                 '--threads', '1', '--no-graphs', '--force']
     before = file_sha256(tiny_checkpoint)
     assert moss(['adapt', *arguments]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -8,9 +8,7 @@ from moss_perception.core.frames import Camera, to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.frames import read_frames
-from moss_perception.evaluation import pictures
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-import numpy as np
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
@@ -66,16 +64,6 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
             recording.start_ns, camera, executed_grasps(
                 recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
                 if CANDIDATES_TOPIC in recording.topics else None))
-
-
-def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
-    """
-    Read chosen images of a recording.
-
-    :param stamps: their header stamps, nanoseconds.
-    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
-    """
-    return pictures.read_images(source.path, source.image_topic, stamps)
 
 
 def record_video(path: Path, folder: Path) -> None:
