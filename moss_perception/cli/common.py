@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 import json
 import logging
 from pathlib import Path
@@ -10,6 +9,7 @@ import platform
 from typing import Any
 
 from moss_perception.core.errors import CheckpointError, MossError
+from moss_perception.core.files import replaced
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
 """Meaning of the exit statuses of all commands."""
@@ -113,14 +113,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 
