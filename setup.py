@@ -38,7 +38,7 @@ setup(
         *([] if for_pip else [('bin', ['resource/bin/moss'])]),
     ],
     # For pip; colcon and rosdep read package.xml, and scripts/setup.sh pins its own versions.
-    # The lower bounds are the oldest versions that the package is run with.
+    # The tests run with those; versions from these bounds on are expected to work.
     install_requires=[
         'argcomplete>=3',
         'lz4>=4',

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure everything and write docs/performance.md anew: bash benchmarks/all.sh [BENCHMARK …]
+# Measure everything and update docs/performance*.md: bash benchmarks/all.sh [BENCHMARK …]
 # Needs the environment of scripts/setup.sh test, and a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

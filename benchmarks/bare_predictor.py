@@ -1,4 +1,4 @@
-"""The shipped predictor without its MOSS: what the overhead of MOSS is held against."""
+"""The shipped predictor without MOSS, from which the overhead of MOSS is measured."""
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.models.graph_model import RESULTS
@@ -25,15 +25,16 @@ class BareStep(nn.Module):
 
     def initial_state(self) -> tuple[Tensor, ...]:
         """Return the head's recent maps before the first sample."""
-        recent = self.network.initial_state()[1]
-        return tuple(recent[n] for n in self.network.config.temporal_taps[:-1])
+        config = self.network.config
+        return tuple(torch.zeros(config.map_size ** 2, config.head_channels)
+                     for _ in config.temporal_taps[:-1])
 
     def forward(self, image: Tensor, grasps: Tensor, *recent: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: scores, uncertainties and this sample's map."""
         network = self.network
         fine, coarse = network.backbone(network.normalise(image))
         newest = F.relu(network.look(coarse.movedim(1, -1).flatten(0, -2)))
-        logits, _ = network._score(fine, [*recent, newest], grasps)
+        logits, _ = network.score(fine, [*recent, newest], grasps)
         return *ensemble_probability(logits.squeeze(0)), newest
 
 

@@ -59,8 +59,8 @@ def measure_kernels(report: Report, quick: bool) -> None:
                 for label, key in zip(curves, ('correlation', 'maps', 'bands'), strict=True):
                     curves[label].append(found[key])
     report.table('kernels (window 5 x 9 x 9, one map with five)', rows,
-                 'the product alone multiplies the same maps into memory that is there, and '
-                 'takes no window out of it')
+                 'the product alone multiplies the same maps into allocated memory, without '
+                 'gathering the windows')
     for label, values in curves.items():
         report.curve('kernels', label, list(sides), values)
 

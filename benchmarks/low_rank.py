@@ -79,8 +79,8 @@ def main() -> None:
                 [x[key] for x in found if x['rank'] == rank])
         rows.append(row | {'step ms': times[rank].median_ms})
     report.table('rank of the similarity', rows,
-                 f'R2 of where a disc will be three frames on, {len(seeds)} seeds; step: C=128, '
-                 '14 x 14, window 5 x 9 x 9, orders 1 and 2')
+                 f'R2 of the displacement of a disc in three frames, {len(seeds)} seeds; step: '
+                 'C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2')
     report.content['runs'] = found
     report.finish()
 

@@ -66,7 +66,7 @@ def measure_step(report: Report, kind: dict, quick: bool, threads: int) -> None:
     times = take_turns(candidates, rounds=2 if quick else 25)
     peer = 'vit-pytorch, cached step'
     compare(report, 'one step (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', times, peer,
-            'torch eagerly where nothing else is said; light: as the shipped predictor, '
+            'eager torch unless stated otherwise; light: as in the shipped predictor, '
             + ', '.join(f'{key} {value}' for key, value in kind.items()))
     for name, wanted in (('ours, same sizes', 20), ('ours, same sizes, ONNX Runtime', 20),
                          ('ours, light', 40)):
@@ -102,15 +102,15 @@ def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
                       ratio(times[peer], times[name])[0], 'at least', 20, 'x')
     rows, peaks = [], {}
     for name in times:
-        # A process of its own has nothing yet that could be used again; to see that it runs, this
+        # A separate process has no memory yet that could be used again; to see that it runs, this
         # one will do.
         mib = peak_mib(name, kind, length) if quick else in_own_process(
             __file__, '--peak', name, '--model', model)['mib']
         peaks[name] = mib
         rows.append({'what': name, 'peak MiB': mib, 'share of the peer': mib / peaks[peer]})
     report.table(f'peak memory of a clip (T={length})', rows,
-                 'resident memory of a process of its own, at its highest (VmHWM), above what it '
-                 'had after a first frame')
+                 'peak resident memory (VmHWM) of a separate process, minus that after the first '
+                 'frame')
     for name in ('ours, same sizes', 'ours, light'):
         report.target(f'clip T=16, peak memory, {name}, share of vit-pytorch',
                       peaks[name] / peaks[peer], 'at most', 0.1, 'x')

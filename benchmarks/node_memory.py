@@ -9,8 +9,8 @@ import tempfile
 import time
 
 from checkout import ROOT
-from moss_perception.cli.topics import system_of
-from moss_perception.ros.system import STARTER
+from moss_perception.ros.system.grasp import grasp_system
+from moss_perception.ros.system.processes import STARTER
 from timing import resident_bytes
 
 START_S = 60.0
@@ -34,7 +34,7 @@ def measure(model: str, bag: Path, seconds: float) -> dict[str, float]:
     started: list[tuple[subprocess.Popen, Path]] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for process in system_of(said):
+            for process in grasp_system(said):
                 words = process.command_arguments()
                 if process.executable == 'bag_player':
                     words += ['-p', 'loop:=true']

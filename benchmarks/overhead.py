@@ -91,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     quick = arguments.quick
     report = Report('overhead', arguments, [SEED])
-    rows, kinds = [], {'small': blocks.SMALL_HOST, 'as it comes': {}}
+    rows, kinds = [], {'small': blocks.SMALL_HOST, 'default': {}}
     for host in hosts(quick)[:2 if quick else None]:
         for name, kind in list(kinds.items())[:1 if quick else None]:
             rows.append(measure_host(host, name, kind, 1 if quick else 5))
@@ -108,7 +108,7 @@ def main() -> None:
     report.table('what MOSS adds', [*rows, PAPER], 'small: ' + ', '.join(
         f'{key} {value}' for key, value in blocks.SMALL_HOST.items())
         + '; orders 1 to 3, window 5 x 9 x 9; GFLOP: two for each multiplication and addition '
-        "(the paper's count is its own)")
+        '(the paper counts differently)')
     report.finish()
 
 

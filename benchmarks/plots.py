@@ -1,4 +1,4 @@
-"""The plots of ``docs/performance.md``: how cost grows, and with what."""
+"""The plots of the performance pages: how cost grows, and with what."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -106,16 +106,16 @@ def measure_window(report: Report, config: MossGraspConfig, threads: int, rounds
     rows = [found.row(name) | {'of a step': ratio(found, by_step)[0]}
             for name, found in times.items()]
     report.table(f'a new frame in a window of {WINDOW}', rows,
-                 'ONNX Runtime; as one batch: all frames through the backbone at once, of MOSS '
-                 'only the maps that the last score needs')
+                 'ONNX Runtime; as one batch: all frames through the backbone at once, and only '
+                 'the maps of MOSS that the last score needs')
     report.target('window of 32: one step against recomputing it as one batch',
                   ratio(times['a window as one batch'], by_step)[0], 'at least', 25, 'x',
-                  'held against the faster way to recompute')
+                  'compared with the faster way to recompute')
 
 
 def measure_rate(report: Report, config: MossGraspConfig, found: Times, threads: int,
                  quick: bool) -> None:
-    """Hold the operations a second of a step against matrix products, and profile it."""
+    """Compare the operations a second of a step with matrix products, and profile it."""
     torch.manual_seed(SEED)
     step = WholeStep(blocks.randomise(MossGraspNetwork(config)), config.orders).eval()
     images, points = samples(config.image_size, 1)
@@ -126,13 +126,13 @@ def measure_rate(report: Report, config: MossGraspConfig, found: Times, threads:
         {'what': 'a step of the predictor', 'GFLOP/s': achieved / 1e9, 'share %': 100.0}
     ] + [{'what': f'matrix product, {name}', 'GFLOP/s': rate / 1e9,
           'share %': 100 * achieved / rate} for name, rate in rates.items()],
-        f'{count / 1e6:.1f} MFLOP a step; share: what the step reaches of it')
+        f'{count / 1e6:.1f} MFLOP a step; share: of this rate, reached by the step')
     by_part, by_kind = profile(step, threads, 20 if quick else 300)
-    report.table('profile by part', by_part, "ONNX Runtime's own profile, which costs some time "
-                 'itself')
+    report.table('profile by part', by_part,
+                 'measured by the profiler of ONNX Runtime, which takes some time itself')
     report.table('profile by kind of node', by_kind)
     report.target('share of the matrix-product rate', 100 * achieved / max(rates.values()),
-                  'at least', 60, '%', 'of the fastest product; or the profile, which is above')
+                  'at least', 60, '%', 'of the fastest product')
 
 
 def measure_memory(report: Report, model: str, seconds: float) -> None:
@@ -146,9 +146,9 @@ def measure_memory(report: Report, model: str, seconds: float) -> None:
         return
     report.table('resident memory of grasp_predictor', [
         {key: f'{value:.0f}' for key, value in found.items()}],
-        'MiB, of the process from /proc, while a recording is played to it in a loop')
+        'MiB, of the process, from /proc, while a recording is played to it in a loop')
     report.target('resident memory of the node', found['peak'], 'at most', 350, 'MiB',
-                  'the highest it ever was')
+                  'peak')
 
 
 def with_graphs(path: Path, folder: str) -> Path:

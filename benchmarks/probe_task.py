@@ -1,4 +1,4 @@
-"""A small task that needs motion: where will a textured disc be, three frames on?"""
+"""A small task that needs motion: how far does a textured disc move in three frames?"""
 
 from dataclasses import dataclass
 import math

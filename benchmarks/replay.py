@@ -13,7 +13,7 @@ from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.parts import merge, split
-from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import Predictor
@@ -111,14 +111,14 @@ def main() -> None:
         report.table('times real time', rows, f'{seconds} s of {WIDTH} x {HEIGHT} JPEGs of '
                      f'{sum(map(len, jpegs)) / len(jpegs) / 1024:.0f} KiB at {RATE_HZ} Hz, MCAP; '
                      'reading, decoding, scoring and matching, without the start of the '
-                     'processes; two workers share the recording, a thread each')
+                     'processes; two workers share the recording, with one thread each')
         longer = write(Path(folder), jpegs, 4 * seconds)
         predictor = predictor_at(arguments.model, 10, arguments.threads)
         report.table('memory', [
-            {'recording s': length, 'peak above before MiB': peak_bytes(
+            {'recording s': length, 'peak increase MiB': peak_bytes(
                 lambda bag=bag: replay(bag, predictor)) / 2**20}
             for length, bag in ((seconds, path), (4 * seconds, longer))],
-            'resident memory of the process at its highest, above what it was before')
+            'peak resident memory of the process, minus that before the evaluation')
     report.finish()
 
 

@@ -1,9 +1,9 @@
 """
-Make the tables and plots of ``docs/performance.md`` anew from the last results.
+Write the tables and plots of the performance pages from the last results.
 
-A table stands between two comments: ``begin BENCHMARK | WHAT`` and ``end``. ``WHAT`` is
-``targets``, ``machine``, or how a table's title begins; ``begin all | missed`` lists what missed
-its target.
+A table is placed between two comments: ``begin BENCHMARK | WHAT`` and ``end``. ``WHAT`` is
+``targets``, ``machine``, or the beginning of a table's title. ``begin all | missed`` lists the
+targets that were missed.
 """
 
 import json
@@ -17,11 +17,11 @@ import plots
 
 from study.table import fill
 
-PAGE = ROOT / 'docs' / 'performance.md'
+PAGES = (ROOT / 'docs' / 'performance.md', ROOT / 'docs' / 'performance_details.md')
 
 
 class ReportError(RuntimeError):
-    """The page asks for what the results don't have."""
+    """A page needs a table that the results do not have."""
 
 
 def load(folder: Path) -> dict[str, dict]:
@@ -47,7 +47,7 @@ def targets(contents: list[dict], missed: bool = False) -> str:
 
 
 def machine(content: dict) -> str:
-    """Say on what, when and with what it was measured."""
+    """Describe the machine, the packages and the date of a measurement."""
     about = content['machine']
     packages = [f'{name} {about[name]}' for name in about if name not in (
         'cpu', 'cores', 'ram_gib', 'threads', 'load_before')]
@@ -59,7 +59,7 @@ def machine(content: dict) -> str:
 
 def block(results: dict[str, dict], name: str, what: str) -> str:
     """
-    Write what stands between two comments.
+    Write the table for two comments.
 
     :raises ReportError: if there is no such result.
     """
@@ -82,20 +82,21 @@ def block(results: dict[str, dict], name: str, what: str) -> str:
 
 
 def render(page: str, results: dict[str, dict]) -> str:
-    """Replace what stands between the comments of a page."""
+    """Replace the tables between the comments of a page."""
     return fill(page, lambda name, what: block(results, name, what))
 
 
 def main() -> int:
-    """Write the page and its pictures."""
+    """Write the pages and their pictures."""
     try:
         results = load(RESULTS)
-        write_text(PAGE, render(PAGE.read_text(), results))
+        for page in PAGES:
+            write_text(page, render(page.read_text(), results))
     except ReportError as error:
         print(f'report: {error}', file=sys.stderr)
         return 1
     drawn = plots.draw(results, IMAGES)
-    print(f'report: {PAGE.relative_to(ROOT)}, ' + ', '.join(path.name for path in drawn))
+    print('report: ' + ', '.join(path.name for path in [*PAGES, *drawn]))
     return 0
 
 

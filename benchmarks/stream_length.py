@@ -92,19 +92,18 @@ def measure_stream(report: Report, kind: dict, quick: bool) -> dict[str, dict[in
         if name.startswith('ours'):
             _hold(report, name, found)
     report.table('a long stream (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', rows,
-                 'slope by Theil-Sen over readings along the stream; time as a share of what a '
-                 'stream takes that has just begun, the two in turns')
+                 'Theil-Sen slope over readings along the stream; the time is relative to that of '
+                 'a stream that has just started, measured in turns')
     return along
 
 
 def _hold(report: Report, name: str, found: dict[str, np.ndarray]) -> None:
     report.target(f'{name}: time a frame after 10 000 frames, change',
                   100 * abs(slope(found['frame'], found['share'])[0]), 'at most', 5, '%',
-                  'against a stream that has just begun; the target says constant')
+                  'compared with a stream that has just started')
     later = found['mib'][len(found['mib']) // 10:]
     report.target(f'{name}: resident memory after the first tenth, growth',
-                  float(later[-1] - later[0]), 'at most', 2, 'MiB',
-                  'the target says constant')
+                  float(later[-1] - later[0]), 'at most', 2, 'MiB')
 
 
 def _seen(stream: Callable[[], object], frames: int) -> Callable[[], object]:
@@ -118,9 +117,9 @@ def _seen(stream: Callable[[], object], frames: int) -> Callable[[], object]:
 def measure_length(report: Report, kind: dict, quick: bool,
                    along: dict[str, dict[int, float]]) -> None:
     """
-    Time a new frame by the number of frames that it is held against.
+    Time a new frame by the length of the window.
 
-    :param along: what :func:`measure_stream` found; the curves go on with it.
+    :param along: what :func:`measure_stream` found; the curves continue it.
     """
     lengths = (1, 2, 4) if quick else (1, 2, 4, 8, 16, 32, 64)
     clips = torch.randn(1, lengths[-1], 128, 14, 14,

@@ -14,41 +14,45 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from moss_perception.cli.topics import system_of
 from moss_perception.core.resources import executable
-from moss_perception.ros.system import grasp_arguments, JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
+from moss_perception.ros.system.processes import Argument, JOB, Process, SERVICE, STARTER
 
 PACKAGE = 'moss_perception'
 
 
 class SystemFailedError(RuntimeError):
-    """Raised in an event handler, because ``ros2 launch`` exits 0 whatever its processes say."""
+    """Raised in an event handler: ``ros2 launch`` ignores the exit statuses of its processes."""
 
 
 def generate_launch_description():
-    """
-    Declare the arguments and leave the rest to :func:`make_system`.
-
-    :returns: the launch description.
-    """
+    """Declare the arguments; :func:`make_system` makes the nodes from their values."""
     return LaunchDescription([
-        *(DeclareLaunchArgument(
-            argument.name, default_value=argument.default, description=argument.description,
-            choices=list(argument.choices) or None) for argument in grasp_arguments()),
+        *declare(GRASP_ARGUMENTS),
         OpaqueFunction(function=make_system),
     ])
+
+
+def declare(arguments: list[Argument]) -> list[DeclareLaunchArgument]:
+    """Declare arguments of a system as launch arguments."""
+    return [DeclareLaunchArgument(
+        argument.name, default_value=argument.default, description=argument.description,
+        choices=list(argument.choices) or None) for argument in arguments]
+
+
+def values_of(arguments: list[Argument], context) -> dict[str, str]:
+    """Return the values of launch arguments by name."""
+    return {argument.name: LaunchConfiguration(argument.name).perform(context)
+            for argument in arguments}
 
 
 def make_system(context):
     """
     Turn the description of the system into launch actions.
 
-    :param context: the launch context, which knows the arguments.
-    :returns: actions: handlers first, then services and starters; jobs follow the starters.
+    :returns: handlers, then services and starters, then jobs if there is no starter.
     """
-    values = {argument.name: LaunchConfiguration(argument.name).perform(context)
-              for argument in grasp_arguments()}
-    processes = system_of(values)
+    processes = grasp_system(values_of(GRASP_ARGUMENTS, context))
     nodes = [(process, make_node(process)) for process in processes]
     starters = [node for process, node in nodes if process.role == STARTER]
     jobs = [node for process, node in nodes if process.role == JOB]
@@ -63,10 +67,9 @@ def make_system(context):
 
 def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
     """
-    Say what the end of a process means for the system, by its role.
+    Return the handler of the end of a process, which depends on its role.
 
-    :param process: the process.
-    :param remaining: how many starters and jobs have not ended yet.
+    :param remaining: numbers of starters and jobs that have not ended yet.
     :param jobs: the jobs' actions, to start after the starters.
     :returns: a function for ``OnProcessExit``.
     """
@@ -86,13 +89,7 @@ def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
 
 
 def make_node(process: Process):
-    """
-    Turn one process into a launch action.
-
-    :param process: the process.
-    :returns: a ``Node`` or ``LifecycleNode``; of a command that is no node an
-        ``ExecuteProcess``.
-    """
+    """Return a ``Node`` or ``LifecycleNode``, or an ``ExecuteProcess`` for a command."""
     if process.plain:
         return ExecuteProcess(
             cmd=[str(executable(process.executable)), *process.arguments], name=process.name,
@@ -108,10 +105,5 @@ def make_node(process: Process):
 
 
 def typed(value):
-    """
-    Keep a parameter's type: launch would read a path such as ``1.0`` as a number.
-
-    :param value: a boolean, number, string or list of strings.
-    :returns: the value with its type.
-    """
+    """Keep a parameter's type: launch would read a path such as ``1.0`` as a number."""
     return ParameterValue(value, value_type=list[str] if isinstance(value, list) else type(value))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument,
     EmitEvent,
     LogInfo,
     OpaqueFunction,
@@ -14,9 +13,8 @@ from launch.actions import (
 from launch.event_handlers import OnProcessExit
 from launch.events import matches_action, Shutdown
 from launch.events.process import ShutdownProcess
-from launch.substitutions import LaunchConfiguration
-from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS, evaluation_runs
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 _spec = spec_from_file_location('grasp_launch', Path(__file__).with_name('grasp.launch.py'))
 grasp_launch = module_from_spec(_spec)
@@ -25,28 +23,16 @@ SystemFailedError = grasp_launch.SystemFailedError
 
 
 def generate_launch_description():
-    """
-    Declare the arguments and leave the rest to :func:`make_runs`.
-
-    :returns: the launch description.
-    """
+    """Declare the arguments; :func:`make_runs` makes the nodes from their values."""
     return LaunchDescription([
-        *(DeclareLaunchArgument(
-            argument.name, default_value=argument.default, description=argument.description,
-            choices=list(argument.choices) or None) for argument in evaluation_arguments()),
+        *grasp_launch.declare(EVALUATION_ARGUMENTS),
         OpaqueFunction(function=make_runs),
     ])
 
 
 def make_runs(context):
-    """
-    Turn the description of the runs into launch actions.
-
-    :param context: the launch context, which knows the arguments.
-    :returns: actions of the first run; the others follow one another.
-    """
-    values = {argument.name: LaunchConfiguration(argument.name).perform(context)
-              for argument in evaluation_arguments()}
+    """Return the launch actions of the first run; each run starts the next one."""
+    values = grasp_launch.values_of(EVALUATION_ARGUMENTS, context)
     runs = [[(process, grasp_launch.make_node(process)) for process in run]
             for run in evaluation_runs(values)]
     return Run(runs).actions()
@@ -54,13 +40,13 @@ def make_runs(context):
 
 class Run:
     """
-    One system after another: as ``moss run eval`` does it, by the events of launch.
+    A run of several systems one after another, as ``moss run eval`` runs them.
 
-    :param runs: processes and their launch actions, of this run and of those to come.
+    :param runs: processes and their launch actions, of this run and of the following ones.
     """
 
     def __init__(self, runs: list):
-        self._parts, *self._others = runs
+        self._parts, *self._next = runs
         self._remaining = {role: sum(p.role == role for p, _ in self._parts)
                            for role in (SERVICE, STARTER, JOB)}
         self._ending = False
@@ -80,9 +66,9 @@ class Run:
         def on_exit(event, context):
             if context.is_shutdown:
                 return None
-            wanted = process.role != SERVICE or self._ending
-            # A service that is told to end says how it ended, which concerns nobody any more.
-            if not wanted or (event.returncode != 0 and process.role != SERVICE):
+            expected = process.role != SERVICE or self._ending
+            # The exit status of a service does not matter after this launch file has ended it.
+            if not expected or (event.returncode != 0 and process.role != SERVICE):
                 raise SystemFailedError(f'{process.name} ended with status {event.returncode}')
             self._remaining[process.role] -= 1
             return None if self._remaining[process.role] else self._go_on(process)
@@ -92,13 +78,13 @@ class Run:
         """Start what comes after the last process of a role."""
         if process.role == STARTER:
             return self._jobs()
-        if process.role == JOB and self._others:
+        if process.role == JOB and self._next:
             self._ending = True
             services = [node for process, node in self._parts if process.role == SERVICE]
             # The next run begins when the services of this one have ended, if it has any.
             return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node)))
-                    for node in services] or Run(self._others).actions()
+                    for node in services] or Run(self._next).actions()
         if process.role == JOB:
             return [LogInfo(msg=f'{process.name} has ended well'),
                     EmitEvent(event=Shutdown(reason=f'{process.name} has ended'))]
-        return Run(self._others).actions()
+        return Run(self._next).actions()

@@ -13,10 +13,11 @@ from moss_perception.cli.common import (
     read_text,
     run_command,
     set_up_logging,
+    status_line,
     write_text,
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.evaluation.plain import plain
+from moss_perception.evaluation.records import plain
 from moss_perception.models.base import model_type
 from moss_perception.models.manifest import read_header
 
@@ -28,20 +29,23 @@ log = logging.getLogger('compare')
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.compare', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.compare',
+        description='Compare trained model variants on the same scenes.', epilog=status_line())
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--runs', nargs='+', metavar='DIR',
-                        help='folders with checkpoints of moss train --config, at any depth')
+                        help='folders to search for checkpoints of moss train --config')
     source.add_argument('--results', nargs='+', metavar='FILE',
-                        help='print stored results; several files with the same scenes are merged')
+                        help='print stored results; results of several files with the same scenes '
+                             'are merged')
     parser.add_argument('--variants', nargs='+', metavar='VARIANT', default=[],
-                        help='with --results: keep the runs of these variants only')
+                        help='with --results: keep only these variants')
     parser.add_argument('--costs', nargs='+', metavar='DIR',
                         help='with --results: measure the cost of all variants again, in one run, '
-                             'with the first checkpoint of each variant in these folders')
+                             'with the first checkpoint of each variant found in these folders')
     parser.add_argument('--scenes', nargs='+', default=[], metavar='NAME=DIR',
-                        help='sets of scenes that no variant was trained on; losses are relative '
-                             'to the first set')
+                        help='test sets that no variant was trained on; the loss of success is '
+                             'measured from the first set')
     parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
     parser.add_argument('--plots', metavar='DIR', help='write the plots to this folder, as PNG')
     parser.add_argument('--page', nargs='+', metavar='FILE', default=[],
@@ -49,14 +53,16 @@ def build_parser() -> argparse.ArgumentParser:
                              '<!-- begin NAME | TABLE --> and <!-- end -->; NAME is the stem of '
                              'the results file')
     parser.add_argument('--reference', default='',
-                        help='variant that the others are tested against (moss_123)')
-    parser.add_argument('--limit', type=int, help='use at most this many scenes of each set')
-    parser.add_argument('--monitored', type=int, default=300,
-                        help='use at most this many monitored grasps of each set for the '
-                             'early-prediction curve; 0 for none (300)')
-    parser.add_argument('--device', default='cpu', help='device of the networks (cpu)')
+                        help='variant that is compared with all others (default: moss_123, or the '
+                             'last variant)')
+    parser.add_argument('--limit', type=int, metavar='N',
+                        help='use at most N scenes of each set (default: all)')
+    parser.add_argument('--monitored', type=int, default=300, metavar='N',
+                        help='use at most N monitored grasps of each set for the early-prediction '
+                             'curve; 0: draw no curve (%(default)s)')
+    parser.add_argument('--device', default='cpu', help='torch device (%(default)s)')
     parser.add_argument('--threads', type=int, default=0,
-                        help='number of torch threads; 0 for the default of torch')
+                        help='number of threads; 0: torch chooses (%(default)s)')
     return parser
 
 

@@ -6,7 +6,8 @@ from itertools import combinations
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation import intervals, metrics, ranking
+from moss_perception.evaluation import intervals, scene_scores
+from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
 import numpy as np
 
 FORMAT = 'moss_perception.comparison/3'
@@ -42,7 +43,7 @@ class Attempts:
                    np.repeat(np.arange(len(scenes)), counts),
                    np.array([scene.motion for scene in scenes]),
                    np.array([getattr(scene, 'family', '') or scene.shape for scene in scenes]),
-                   np.array([scene.seed for scene in scenes]), ranking.baselines(scenes))
+                   np.array([scene.seed for scene in scenes]), scene_scores.baselines(scenes))
 
     def describe(self) -> dict[str, Any]:
         """Describe the set, with the success of the baselines that use no model."""
@@ -73,18 +74,18 @@ def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
         ``kinds``, by kind of motion ``success``, ``auroc``, ``brier`` and ``ece``; and the 95 %
         interval ``auroc_low`` to ``auroc_high``.
     """
-    chosen = ranking.chosen_success(scores, attempts.labels, attempts.groups)
+    chosen = scene_scores.chosen_success(scores, attempts.labels, attempts.groups)
     result: dict[str, Any] = {'chosen': ''.join(map(str, chosen.astype(int))), 'kinds': {}}
     for kind, where in kinds_of(attempts.motions).items():
         some = where[attempts.groups]
-        values = scores[some], attempts.labels[some]
+        sample = Scored.of(scores[some], attempts.labels[some])
         result['kinds'][kind] = {
-            'success': float(chosen[where].mean()), 'auroc': metrics.auroc(*values),
-            'brier': metrics.brier(*values),
-            'ece': metrics.expected_calibration_error(*values)}
-    low, high = metrics.auroc_interval(scores, attempts.labels, attempts.groups,
-                                       repeats=_AUROC_REPEATS)
-    return result | {'auroc_low': low, 'auroc_high': high}
+            'success': float(chosen[where].mean()),
+            **{name: value_of(one, sample)
+               for name, one in (('auroc', auroc), ('brier', brier), ('ece', ece))}}
+    area = intervals.bootstrap_interval(
+        auroc, Scored.of(scores, attempts.labels, attempts.groups), repeats=_AUROC_REPEATS)
+    return result | {'auroc_low': area.low, 'auroc_high': area.high}
 
 
 def read_chosen(text: str) -> np.ndarray:

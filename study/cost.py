@@ -4,8 +4,8 @@ from collections.abc import Callable
 from statistics import median
 import time
 
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.moss_grasp.network import MossGraspNetwork
+from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -62,12 +62,12 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
                 grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
     """Return the calls that score one frame, each with the number of frames it serves."""
     if isinstance(network, MossGraspNetwork):
-        caches, recent = network.initial_state()
-        recent = recent[:len(network.config.temporal_taps) - 1]
-        return [(lambda: network.step(network.backbone(network.normalise(images[:, -1])), grasps,
-                                      caches, recent), 1)]
+        orders = network.config.orders
+        step, used = GraspStep(network, orders), torch.tensor([orders], device=images.device)
+        state = step.initial_state()
+        return [(lambda: step(images[:, -1], grasps, used, state), 1)]
     fine, maps = network.encode(images)
-    return [(lambda: network.encode(images), network.temporal.frames),
+    return [(lambda: network.encode(images), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps), 1)]
 
 

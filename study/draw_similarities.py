@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from moss_perception.cli.common import run_command, set_up_logging, STATUS, write_bytes
+from moss_perception.cli.common import run_command, set_up_logging, status_line, write_bytes
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import in_view, read_shards
@@ -46,14 +46,15 @@ _MINUS = '\N{MINUS SIGN}'
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.draw_similarities',
-                                     description=__doc__, epilog=STATUS)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.draw_similarities', epilog=status_line(),
+        description='Draw the similarities that MOSS finds at an object.')
     parser.add_argument('--model', default='',
-                        help='checkpoint with MOSS; empty for the shipped model')
+                        help='checkpoint of a model with MOSS (default: the shipped model)')
     parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',
                         help='sets of scenes; one scene of each is drawn')
     parser.add_argument('--seed', nargs='+', default=[], metavar='NAME=SEED',
-                        help="scene of a set to draw; by default the set's first")
+                        help='seed of the scene to draw from a set (default: the first scene)')
     parser.add_argument('--motion', default='',
                         help="use only scenes with this motion, such as 'accelerating'")
     parser.add_argument('--out', metavar='FILE.png', help='write the picture to this file')

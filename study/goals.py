@@ -77,10 +77,20 @@ def goals(result: dict[str, Any], ours: str, shifted: str = 'shifted') -> list[d
 
 def in_points(gap: dict[str, Any]) -> str:
     """Write a difference from :func:`seen_from` and its interval, in points."""
-    text = f'{100 * gap["difference"]:+.1f}'
     if gap['low'] is None:
-        return f'{text} [-, -]'
-    return f'{text} [{100 * gap["low"]:+.1f}, {100 * gap["high"]:+.1f}]'
+        return f'{to_points(gap["difference"], "+")} [-, -]'
+    middle, low, high = (to_points(gap[key], '+') for key in ('difference', 'low', 'high'))
+    return f'{middle} [{low}, {high}]'
+
+
+def to_points(share: float, sign: str = '') -> str:
+    """
+    Write a share in points, with one decimal; 0.0 has no sign.
+
+    :param sign: ``+`` to give positive numbers a sign.
+    """
+    text = f'{100 * share:{sign}.1f}'
+    return '0.0' if float(text) == 0 else text
 
 
 def _row(goal: str, gap: dict[str, Any], points: float) -> dict[str, Any]:

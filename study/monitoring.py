@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from moss_perception.evaluation import metrics
+from moss_perception.evaluation.intervals import bootstrap_interval
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 import numpy as np
 
 # Seconds after the decision: from the approach to the shake.
@@ -66,9 +67,9 @@ def measure_monitoring(scores: np.ndarray, monitored: MonitoredGrasps) -> dict[s
         'auroc', 'auroc_low', 'auroc_high', 'auroc_not_lost', 'lost_later')}
     for time_s, now in zip(TIMES_S, table, strict=True):
         not_lost = monitored.loss_s > time_s
-        low, high = metrics.auroc_interval(now, success, np.arange(len(now)), repeats=300)
-        values = {'auroc': metrics.auroc(now, success), 'auroc_low': low, 'auroc_high': high,
-                  'auroc_not_lost': metrics.auroc(now[not_lost], success[not_lost]),
+        area = bootstrap_interval(auroc, Scored.of(now, success), repeats=300)
+        values = {'auroc': area.value, 'auroc_low': area.low, 'auroc_high': area.high,
+                  'auroc_not_lost': value_of(auroc, Scored.of(now[not_lost], success[not_lost])),
                   'lost_later': int((not_lost & ~success).sum())}
         for name, value in values.items():
             result[name].append(value)

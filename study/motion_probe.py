@@ -10,18 +10,23 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.cli.common import (
+    cpu_name,
+    run_command,
+    set_up_logging,
+    status_line,
+    write_text,
+)
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.intervals import require, statistic_interval
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.config import GraspConfig
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.training.dataset import collate, GraspClips
-from moss_perception.training.decoded import decode_clips
+from moss_perception.training.dataset import collate, decode_clips, GraspClips
 import numpy as np
 import torch
 from torch import Tensor
@@ -163,18 +168,20 @@ def _r_squared(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog='python -m study.motion_probe', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='python -m study.motion_probe', epilog=status_line(),
+        description='Predict the motion of the object from feature maps by linear probes.')
     parser.add_argument('--runs', nargs='+', required=True, metavar='DIR',
-                        help='folders with checkpoints of moss train --config, at any depth')
+                        help='folders to search for checkpoints of moss train --config')
     parser.add_argument('--fit', required=True, metavar='DIR',
-                        help='scenes to fit the probes on, such as those of the training')
+                        help='scenes to fit the probes on, such as the training scenes')
     parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',
-                        help='sets of scenes to test the probes on')
-    parser.add_argument('--limit', type=int, default=1000,
-                        help='use at most this many scenes of each set (1000)')
+                        help='test sets')
+    parser.add_argument('--limit', type=int, default=1000, metavar='N',
+                        help='use at most N scenes of each set (%(default)s)')
     parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
     parser.add_argument('--threads', type=int, default=0,
-                        help='number of torch threads; 0 for the default of torch')
+                        help='number of threads; 0: torch chooses (%(default)s)')
     return parser
 
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from moss_perception.data.schema import Sample
-from moss_perception.models.layers.clip_network import ClipNetwork
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.training.dataset import GraspClips
-from moss_perception.training.decoded import decode_clips, DecodedClips
-from moss_perception.training.feature_cache import FeaturesInMemory, frozen_digest
+from moss_perception.training.dataset import Clip, decode_clips, DecodedClips, GraspClips
+from moss_perception.training.feature_cache import backbone_maps, frozen_digest
 from moss_perception.training.trainer import predict
 import numpy as np
+from torch.utils.data import DataLoader
 
 # Largest feature cache of a set in memory, bytes.
 _MAPS_LIMIT = 2 << 30
@@ -29,7 +29,7 @@ class Scorer:
         self._scenes = scenes
         self._decoded: dict[tuple, DecodedClips] = {}
         self._backbone = ''
-        self._maps: dict[tuple, FeaturesInMemory] = {}
+        self._maps: dict[tuple, list[Clip]] = {}
 
     def score(self, network: Network, name: Any, orders: int | None = None) -> np.ndarray:
         """
@@ -42,7 +42,7 @@ class Scorer:
         scenes = self._items(network, name)
         return predict(network, scenes, 16, self.device, orders)[0].double().sigmoid().numpy()
 
-    def _items(self, network: Network, name: Any) -> GraspClips | FeaturesInMemory:
+    def _items(self, network: Network, name: Any) -> GraspClips | list[Clip]:
         """Return the scenes as cached features if these fit in memory, else as images."""
         config = network.config
         key = name, config.image_size, config.window_frames, config.frame_rate_hz
@@ -57,5 +57,16 @@ class Scorer:
             self._backbone, self._maps = frozen_digest(network), {}
         key += (config.frames_seen,)
         if key not in self._maps:
-            self._maps[key] = FeaturesInMemory(scenes, network)
+            self._maps[key] = with_features(scenes, network)
         return self._maps[key]
+
+
+def with_features(clips: GraspClips, network: Network) -> list[Clip]:
+    """
+    Compute the items of clips, with the backbone's maps of stride 4 in place of the images.
+
+    :param clips: without augmentation.
+    :param network: in evaluation mode; all networks with its first stages can share the items.
+    """
+    return [clip._replace(images=maps) for items in DataLoader(clips, 16, collate_fn=list)
+            for maps, clip in zip(backbone_maps(network, items), items, strict=True)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import Interval, mean_interval, statistic_interval
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.layers.config import GraspConfig, MossConfig
+from moss_perception.models.config import GraspConfig, MossConfig
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
 from moss_perception.moss.kernels import window_products
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.models.moss import MossCentredConfig
+from study.models import MossCentredConfig
 from study.motion_probe import clips
 
 # Cosines at most this much below the strongest count as equally similar.

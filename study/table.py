@@ -8,7 +8,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 
 from study.comparison import require_comparison
-from study.goals import difference, goals, in_points, seen_from
+from study.goals import difference, goals, in_points, seen_from, to_points
 from study.monitoring import TIMES_S
 
 _BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
@@ -21,7 +21,7 @@ def render(result: dict[str, Any], reference: str = '') -> str:
 
 def fill(page: str, block: Callable[[str, str], str | None]) -> str:
     """
-    Replace what stands between ``<!-- begin RESULT | WHAT -->`` and ``<!-- end -->``.
+    Replace the text between ``<!-- begin RESULT | WHAT -->`` and ``<!-- end -->``.
 
     :param page: Markdown.
     :param block: returns Markdown for ``RESULT`` and ``WHAT``, or ``None`` to keep the block.
@@ -118,7 +118,7 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
                      f'{_area(total["auroc"])} [{_area(total["auroc_low"])}, '
                      f'{_area(total["auroc_high"])}]',
                      f'{total["brier"]:.3f}', f'{total["ece"]:.3f}',
-                     f'{100 * (before["success"] - total["success"]):.1f}'])
+                     to_points(before['success'] - total['success'])])
     for baseline, values in described['baselines'].items():
         rows.append([baseline, *('-' if values[kind] is None else f'{100 * values[kind]:.1f}'
                                  for kind in kinds), *'-' * 4])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from moss_perception.evaluation import metrics
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 import numpy as np
 
 _MARGIN_BINS = 10
@@ -27,6 +27,11 @@ def _entropy(p: np.ndarray) -> np.ndarray:
     return -p * np.log(p) - (1 - p) * np.log(1 - p)
 
 
+def error_detection(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the AUROC of finding wrong decisions; NaN if all are right, or all are wrong."""
+    return value_of(auroc, Scored.of(uncertainty, (scores > 0.5) != labels))
+
+
 def beyond_margin(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> float:
     """
     Measure what an uncertainty tells about errors beyond the score itself.
@@ -43,7 +48,7 @@ def beyond_margin(uncertainty: np.ndarray, scores: np.ndarray, labels: np.ndarra
     for share in np.array_split(np.argsort(margin, kind='stable'), _MARGIN_BINS):
         pairs = int(wrong[share].sum()) * int((~wrong[share]).sum())
         if pairs:
-            found.append(metrics.auroc(uncertainty[share], wrong[share]))
+            found.append(value_of(auroc, Scored.of(uncertainty[share], wrong[share])))
             weights.append(pairs)
     return float(np.average(found, weights=weights)) if found else float('nan')
 
@@ -63,9 +68,10 @@ def measure_uncertainty(members: np.ndarray, labels: np.ndarray,
     """
     scores, before = members.mean(axis=1), uncertainties(in_distribution)
     shifted = np.repeat([True, False], [len(members), len(in_distribution)])
-    return {name: {'errors': metrics.error_detection(values, scores, labels),
+    return {name: {'errors': error_detection(values, scores, labels),
                    'beyond_margin': beyond_margin(values, scores, labels),
-                   'shift': metrics.auroc(np.concatenate([values, before[name]]), shifted)}
+                   'shift': value_of(auroc, Scored.of(
+                       np.concatenate([values, before[name]]), shifted))}
             for name, values in uncertainties(members).items()}
 
 

@@ -2,6 +2,7 @@
 
 import cv2
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import write_shard
 from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
 
@@ -32,6 +33,14 @@ def scene(seed, width=48):
     return Sample(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
                  labels=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
                  shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
+
+
+def write_data(folder):
+    """Write the sets of scenes ``train`` and ``test``, and return the folder."""
+    for name, seeds in (('train', range(12)), ('test', range(100, 106))):
+        write_shard(folder / name / f'scenes_{seeds[0]:08d}.npz', [scene(n) for n in seeds],
+                    MATRIX)
+    return folder
 
 
 def variant_file(folder, name, temporal):

@@ -61,6 +61,16 @@ def test_pages_point_to_files_that_exist():
                 assert (page.parent / target).exists(), f'{page.name} points to {target}'
 
 
+def test_pages_name_modules_that_exist():
+    root = DOCS.parent
+    pages = [*root.glob('*.md'), *root.glob('samples/*.md'), *DOCS.rglob('*.md'),
+             *(STUDY / 'docs').glob('*.md')]
+    for page in pages:
+        for name in re.findall(r'`([\w./-]+/\w+\.(?:py|sh))`', page.read_text(encoding='utf-8')):
+            assert any((folder / name).exists() for folder in (root, root / 'moss_perception')), (
+                f'{page.name} names {name}')
+
+
 @pytest.mark.parametrize(('name', 'reference'), [
     ('variants', 'moss_12'), ('long', 'moss_12_long'), ('flow', 'moss_12_flow')])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(name, reference):

@@ -1,6 +1,7 @@
 """The documentation site builds, and describes what the code has."""
 
 import ast
+from dataclasses import fields
 import importlib.util
 import os
 from pathlib import Path
@@ -78,9 +79,8 @@ def generator(name):
 
 def test_every_node_has_its_parameters_described():
     parameters = generator('parameters')
-    for node, folder in parameters.NODES.items():
-        if (PACKAGE / 'ros' / folder).is_dir():
-            assert parameters.settings_of(folder) is not None, node
+    for node, kind in parameters.nodes().items():
+        assert all(parameters.spec_of(item).description for item in fields(kind)), node
 
 
 def test_every_topic_has_a_remark():
@@ -148,22 +148,45 @@ def test_troubleshooting_describes_every_reason():
     assert not missing, f'docs/troubleshooting.md does not describe {missing}'
 
 
-def commands():
-    """Collect the lines of the pages that call moss."""
-    for path in [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'), *ROOT.glob('samples/*.md')]:
-        text = path.read_text(encoding='utf-8').replace('\\\n', ' ')
-        for block in re.findall(r'^```\n(.*?)^```$', text, re.DOTALL | re.MULTILINE):
-            for line in block.splitlines():
-                if line.strip().startswith('moss '):
-                    yield path.name, line.strip()
+def commands(*starts):
+    """Collect the commands of the pages and of scripts/reproduce.sh that start in these ways."""
+    pages = [*ROOT.glob('*.md'), *ROOT.glob('samples/*.md'), *(ROOT / 'docs').rglob('*.md'),
+             *(ROOT / 'study/docs').glob('*.md')]
+    texts = {path.name: ''.join(re.findall(r'^```\n(.*?)^```$', path.read_text(encoding='utf-8'),
+                                           re.DOTALL | re.MULTILINE)) for path in pages}
+    texts['reproduce.sh'] = (ROOT / 'scripts/reproduce.sh').read_text(encoding='utf-8')
+    for name, text in texts.items():
+        for line in text.replace('\\\n', ' ').splitlines():
+            if line.strip().startswith(starts):
+                yield name, line.strip().partition(' >>')[0]
 
 
 def test_the_commands_of_the_pages_are_understood():
-    found = list(commands())
+    found = list(commands('moss '))
     assert len(found) > 20
     for page_name, line in found:
         words = shlex.split(line, comments=True)[1:]
         try:
             build_parser(*words[:1]).parse_args(words)
+        except SystemExit as error:
+            pytest.fail(f'{page_name}: {line!r} ends with {error.code}')
+
+
+def test_the_commands_of_the_study_are_understood():
+    found = list(commands('python -m study.'))
+    assert {name for name, _ in found} == {'results.md', 'variants.md', 'reproduce.sh'}
+    for page_name, line in found:
+        _, _, module, *words = shlex.split(line, comments=True)
+        if module == 'study.train':
+            parser, words = build_parser('train'), ['train', *words]
+        else:
+            parser = importlib.import_module(module).build_parser()
+        # An array of the script is one of its own options.
+        options = {'${first[@]}': [], '${options[@]}': [], '${measured[@]}': ['--monitored', '60'],
+                   '${@:5}': ['--cache', 'maps', '--epochs', '3', '--initial', 'x']}
+        words = [one for word in words for one in options.get(
+            word, [re.sub(r'^\$\d$', '0', word)])]
+        try:
+            parser.parse_args(words)
         except SystemExit as error:
             pytest.fail(f'{page_name}: {line!r} ends with {error.code}')

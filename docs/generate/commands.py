@@ -3,9 +3,10 @@
 import argparse
 import os
 
-from moss_perception.cli.eval_system import evaluation_arguments
+from moss_perception.cli.common import STATUSES
 from moss_perception.cli.main import build_parser, COMMANDS
-from moss_perception.ros.system import grasp_arguments
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
 from tables import code, sentence, table
 
 # What argparse shows as one text of names and values; the page has a table of them.
@@ -13,23 +14,31 @@ _WORDS = 'words'
 
 
 def markdown():
-    """Write a section a subcommand."""
+    """Write the exit statuses, and a section for each subcommand."""
     os.environ['COLUMNS'] = '88'
-    parts = []
+    parts = ['## Exit statuses', table(['status', 'meaning', 'where'], _statuses())]
     for name, command in COMMANDS.items():
         parser = _children(build_parser(name))[name]
         parts += [f'## moss {name}', sentence(parser.description),
-                  _fenced('\n'.join(command.examples)), *_describe(parser),
-                  f'Exit status: {sentence(command.status)}']
+                  _fenced('\n'.join(command.examples)), *_describe(parser)]
     return '\n\n'.join(parts)
+
+
+def _statuses():
+    """Return a row for each status of all subcommands, and for each that has another meaning."""
+    rows = [(status, meaning, 'every subcommand') for status, meaning in STATUSES.items()]
+    rows += [(status, meaning, code(f'moss {name}')) for name, command in COMMANDS.items()
+             for status, meaning in command.statuses.items()]
+    return [[str(status), sentence(meaning), where]
+            for status, meaning, where in sorted(rows, key=lambda row: row[0])]
 
 
 def launch_markdown():
     """Write the arguments of both systems."""
     parts = []
     for title, arguments in (
-            ('grasp.launch.py and moss run grasp', grasp_arguments()),
-            ('sim_to_real_eval.launch.py and moss run eval', evaluation_arguments())):
+            ('grasp.launch.py and moss run grasp', GRASP_ARGUMENTS),
+            ('sim_to_real_eval.launch.py and moss run eval', EVALUATION_ARGUMENTS)):
         parts += [f'## {title}', table(['argument', 'default', 'values', 'meaning'], [
             [code(one.name), code(one.default),
              ', '.join(map(code, one.choices)) or 'any', sentence(one.description)]

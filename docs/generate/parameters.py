@@ -2,35 +2,28 @@
 
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-import pkgutil
 
 from moss_perception.ros.common.parameters import spec_of
 from tables import code, sentence, table
 
-NODES = {'grasp_predictor': 'predictor', 'grasp_gate': 'gate', 'sim_cell': 'cell',
-         'bag_player': 'player', 'attempt_recorder': 'recorder'}
-"""Nodes by name, and their folders in ``moss_perception/ros``."""
+NODES = {'grasp_predictor': 'predictor.parameters', 'grasp_gate': 'gate',
+         'sim_cell': 'cell.node', 'bag_player': 'player.settings',
+         'attempt_recorder': 'recorder'}
+"""Nodes by name, and the modules of ``moss_perception/ros`` that declare their parameters."""
 
 
-def settings_of(folder):
-    """Find the dataclass that declares a node's parameters; ``None`` if there is no such node."""
-    name = f'moss_perception.ros.{folder}'
-    try:
-        package = import_module(name)
-    except ModuleNotFoundError:
-        return None
-    for module in pkgutil.iter_modules(package.__path__):
-        for kind in vars(import_module(f'{name}.{module.name}')).values():
-            if isinstance(kind, type) and is_dataclass(kind) and fields(kind) and all(
-                    'spec' in item.metadata for item in fields(kind)):
-                return kind
-    return None
+def settings_of(module):
+    """Find the dataclass that declares a node's parameters."""
+    for kind in vars(import_module(f'moss_perception.ros.{module}')).values():
+        if isinstance(kind, type) and is_dataclass(kind) and fields(kind) and all(
+                'spec' in item.metadata for item in fields(kind)):
+            return kind
+    raise LookupError(f'moss_perception.ros.{module} declares no parameters')
 
 
 def nodes():
     """Return the nodes that there are, with their settings."""
-    found = {node: settings_of(folder) for node, folder in NODES.items()}
-    return {node: kind for node, kind in found.items() if kind is not None}
+    return {node: settings_of(module) for node, module in NODES.items()}
 
 
 def markdown():

@@ -8,8 +8,6 @@ from parameters import NODES
 from tables import code, table
 
 IN, OUT, SERVICE = 'in', 'out', 'service'
-# The demo's observer subscribes on behalf of a command; it is no node of the interface.
-_NOT_A_NODE = 'observer.py'
 # What the sources name by a variable: the transport decides about the type.
 _IMAGES = {'image': 'sensor_msgs/Image', 'image/compressed': 'sensor_msgs/CompressedImage'}
 
@@ -75,16 +73,14 @@ def found():
 
     :returns: types by topic, by node: wherever a message's class and a string follow each other.
     """
-    folders = {path.name: path for path in Path(ros.__file__).parent.iterdir() if path.is_dir()}
-    return {node: _topics(folders[folder]) for node, folder in NODES.items()
-            if folder in folders}
+    root = Path(ros.__file__).parent
+    return {node: _topics(sorted([*root.glob(f'{name}.py'), *root.glob(f'{name}/*.py')]))
+            for node, name in ((node, module.split('.')[0]) for node, module in NODES.items())}
 
 
-def _topics(folder):
+def _topics(paths):
     topics = {}
-    for path in sorted(folder.glob('*.py')):
-        if path.name == _NOT_A_NODE:
-            continue
+    for path in paths:
         tree = ast.parse(path.read_text(encoding='utf-8'))
         classes = {alias.asname or alias.name: f'{node.module.split(".")[0]}/{alias.name}'
                    for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)

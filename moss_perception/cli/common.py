@@ -1,20 +1,70 @@
-"""Common code of the commands: logging, error handling, file access, the CPU's name."""
+"""Common code of the commands: options, logging, error handling, files, the CPU's name."""
 
 import argparse
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+import json
 import logging
 from pathlib import Path
 import platform
+from typing import Any
 
-from moss_perception.core.errors import MossError
+from moss_perception.core.errors import CheckpointError, MossError
+from moss_perception.core.files import replaced
 
-# Of commands that write something.
-STATUS = 'Exit status: 0 written, 1 an error, 2 wrong arguments, 130 interrupted.'
+STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
+"""Meaning of the exit statuses of all commands."""
+
+
+def status_line(statuses: Mapping[int, str] | None = None) -> str:
+    """
+    Return the meaning of each exit status in one line, for the help text.
+
+    :param statuses: meanings that differ from :data:`STATUSES`.
+    """
+    return 'Exit status: ' + ', '.join(f'{status} {meaning}' for status, meaning in sorted(
+        {**STATUSES, **(statuses or {})}.items())) + '.'
 
 
 class UsageError(MossError):
     """The arguments contradict one another, or one is missing: exit status 2."""
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a checkpoint."""
+    parser.add_argument('--model', default='', metavar='FILE',
+                        help='checkpoint (default: the shipped one)')
+    add_sha256(parser)
+
+
+def add_sha256(parser, default: str | None = '') -> None:
+    """Add the option for the digest of the checkpoint."""
+    parser.add_argument('--sha256', default=default, metavar='HEX',
+                        help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
+
+
+def training_seeds(notes: dict[str, Any]) -> tuple[int, int]:
+    """
+    Return the first and last seed of the scenes that a checkpoint was trained on.
+
+    :raises CheckpointError: if its notes do not name them.
+    """
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not name its training scenes: '
+                              "expected 'seeds' in its notes")
+    first, last = notes['seeds']
+    return first, last
+
+
+def print_json(result: Any, path: str | None) -> None:
+    """
+    Print a result as JSON, and write it to a file if there is a path.
+
+    :raises MossError: if the file can't be written.
+    """
+    text = json.dumps(result, indent=2)
+    print(text)
+    if path:
+        write_text(Path(path), text + '\n')
 
 
 def set_up_logging() -> None:
@@ -53,11 +103,7 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """
-    Write a file as a whole or not at all.
-
-    :raises MossError: if it can't be written.
-    """
+    """Write a text file as :func:`write_bytes` does."""
     write_bytes(path, text.encode())
 
 
@@ -67,14 +113,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

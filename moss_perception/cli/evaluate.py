@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from moss_perception.cli.common import UsageError
-from moss_perception.cli.recording_topics import add_topics, TOPICS
+from moss_perception.cli.common import add_sha256, UsageError
+from moss_perception.cli.topic_options import add_topic_options, TOPICS
 from moss_perception.runtime.engine import ENGINES
 
 REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
@@ -28,63 +28,64 @@ _DEFAULTS: dict[str, Any] = {
     'cell': 'full', 'split': '', 'motion': '', 'seed': 5_000_000}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command line."""
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss evaluate``."""
+    parser.set_defaults(handler=evaluate)
     parser.description = (parser.description or '') + (
-        ' The inputs are recordings (rosbag2) with outcomes, or scenes of moss record that the '
+        ' The inputs are recordings (rosbag2) with outcomes, or scenes from moss record that the '
         'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))
     _add_scenes(parser.add_argument_group('scenes'))
-    both = parser.add_argument_group('both')
+    both = parser.add_argument_group('recordings and scenes')
     both.add_argument('--model', nargs='+', action='extend', default=[], metavar='FILE',
-                      help='checkpoint (default: the shipped one); with recordings you may give '
-                           'several, and the first is the main one')
-    both.add_argument('--sha256', help='SHA-256 of the checkpoint (default: the one in '
-                                       'SHA256SUMS)')
+                      help='checkpoint (default: the shipped one); recordings can be evaluated '
+                           'with several, of which the first is the main one')
+    add_sha256(both, default=None)
     both.add_argument('--engine', choices=ENGINES,
                       help=f'library that runs the network (default: {ENGINES[0]}); with scenes, '
                            'torch also compares streaming with whole clips')
-    both.add_argument('--threads', type=int,
-                      help='number of threads; 0: the engine chooses, or one per worker with '
-                           'several workers')
+    both.add_argument('--threads', type=int, metavar='N',
+                      help='number of threads (default: the engine chooses, or one per worker '
+                           'with several workers)')
     both.add_argument('--workers', type=int, metavar='N',
                       help='processes that evaluate the recordings or generate the scenes '
                            '(default: 1, or one per core with --fresh)')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
-                      help='domain of a recording (NAME=BAG); or domain of the scenes, as for '
-                           'moss record')
+                      help='NAME=BAG: a recording and its domain; NAME: domain of the scenes of '
+                           '--fresh, as for moss record')
 
 
 def _add_bags(group) -> None:
     group.add_argument('bags', nargs='*', metavar='BAG',
                        help='rosbag2 folder, .mcap or .db3 file; DOMAIN:BAG sets its domain')
     group.add_argument('--scores', choices=('replay', 'recorded'),
-                       help='replay: score the recorded images (default); recorded: evaluate the '
-                            'scores of grasp_predictor that the recording contains')
+                       help='replay: score the recorded images; recorded: evaluate the scores of '
+                            'grasp_predictor in the recording (default: replay)')
     group.add_argument('--scores-topic', metavar='TOPIC',
-                       help='topic of the recorded scores (default: the only one named '
-                            '/…/grasp_scores)')
+                       help='topic of the recorded scores (default: the only one with a name that '
+                            'ends in /grasp_scores)')
     group.add_argument('--verify', action='store_true',
                        help='with recorded scores: score the images that the predictor received '
                             'again, and compare the scores')
     group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
                        help='start, end and success of the attempts, if the recording does not '
-                            'contain them; one file for all recordings or one for each in '
-                            "order, '' for the outcomes in the recording")
-    add_topics(group)
+                            'contain them; give one file for all recordings, or one for each in '
+                            "order, where '' stands for the outcomes in the recording")
+    add_topic_options(group)
     group.add_argument('--report', metavar='DIR',
-                       help='write report.html, report.json and attempts.csv there')
+                       help='write report.html, report.json and attempts.csv to this folder')
     group.add_argument('--record', metavar='FILE',
                        help='save the results, for a later report with --records')
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
                        help='report results saved with --record, of one or several checkpoints, '
                             'instead of evaluating recordings')
     group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
-                       help="requirement, such as 'auroc>=0.8'; exit status 3 if it is not met")
+                       help="requirement, such as 'auroc>=0.8'; the exit status is 3 if it is not "
+                            'met')
     group.add_argument('--reference', metavar='DOMAIN',
-                       help='domain that the others are compared with (sim)')
+                       help='domain to compare the others with (default: sim)')
     group.add_argument('--threshold', metavar='SCORE',
-                       help='lowest score of an accepted grasp, in [0, 1] (0.5)')
+                       help='lowest score of an accepted grasp, in [0, 1] (default: 0.5)')
     group.add_argument('--success-definition', metavar='TEXT',
                        help='definition of a success in one sentence, for the report')
     group.add_argument('--check', action='store_true',
@@ -94,20 +95,21 @@ def _add_bags(group) -> None:
 def _add_scenes(group) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument('--scenes', metavar='DIR',
-                        help='folder of scenes, made by moss record with seeds that training did '
-                             'not use')
+                        help='folder of scenes, written by moss record --out, with seeds that '
+                             'training did not use')
     source.add_argument('--fresh', type=int, metavar='N',
-                        help='generate N temporary scenes; --cell, --domain, --split, --motion, '
-                             '--seed and --workers describe them, as for moss record')
+                        help='generate N new scenes for this evaluation; --cell, --domain, '
+                             '--split, --motion, --seed and --workers have the meaning of moss '
+                             'record')
     for name in ('cell', 'split', 'motion'):
         group.add_argument(f'--{name}', help=argparse.SUPPRESS)
     group.add_argument('--seed', type=int, help=argparse.SUPPRESS)
-    group.add_argument('--out', help='also write the JSON to this file')
+    group.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     group.add_argument('--baseline', action='store_true',
-                       help='also measure a baseline that sees the candidates without images')
+                       help='also measure a baseline that uses the candidates without images')
     group.add_argument('--require-auroc', type=float, metavar='X',
-                       help='fail unless the lower bound of the 95 %% interval of the AUROC is '
-                            'above X')
+                       help='the exit status is 1 unless the lower bound of the 95 %% interval '
+                            'of the AUROC is above X')
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -140,7 +142,7 @@ def check(arguments: argparse.Namespace) -> None:
             setattr(arguments, name, value)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def evaluate(arguments: argparse.Namespace) -> int:
     """
     Evaluate recordings, records or scenes, depending on the arguments.
 
@@ -148,10 +150,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     check(arguments)
     if arguments.records:
-        from moss_perception.cli.evaluate_records import evaluate_records
+        from moss_perception.cli.evaluate_results import evaluate_records
         return evaluate_records(arguments)
     if arguments.bags or arguments.named_bags:
-        from moss_perception.cli.evaluate_bags import evaluate_bags
-        return evaluate_bags(arguments)
+        from moss_perception.cli.evaluate_recordings import evaluate_recordings
+        return evaluate_recordings(arguments)
     from moss_perception.cli.evaluate_scenes import evaluate_scenes
     return evaluate_scenes(arguments)

@@ -1,15 +1,14 @@
-"""Measure a checkpoint on unseen scenes: ``evaluate --scenes`` and ``--fresh``."""
+"""``moss evaluate --scenes`` and ``--fresh``: measure a checkpoint on unseen scenes."""
 
 import argparse
 from collections.abc import Sequence
-import json
 import logging
+import math
 import os
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, write_text
-from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.cli.common import cpu_name, print_json, training_seeds
+from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
@@ -27,13 +26,15 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     :returns: exit status.
     """
     from moss_perception.data.scenes import in_view
+    from moss_perception.evaluation.scene_scores import candidates_alone, require_baseline
     from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
     path = model_path(*arguments.model)
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
-    baseline = _baseline() if arguments.baseline else None
+    if arguments.baseline:
+        require_baseline()
     scenes = in_view(_scenes(arguments))
     if not scenes:
         raise ConfigError('no scene has all its candidates in the image: expected at least one')
@@ -43,31 +44,30 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
     scores = _score_variants(predictor, scenes)
     streamed = scores[_variant_name(predictor.levels, len(predictor.levels))]
-    if baseline:
-        scores['no image, candidates alone'] = baseline(
+    if arguments.baseline:
+        scores['no image, candidates alone'] = candidates_alone(
             np.concatenate([s.candidates for s in scenes]), labels, groups)
+    engine = predictor.engine
     result = {
-        'model_sha256': predictor.engine.sha256, 'engine': predictor.engine.name,
+        'model_sha256': engine.sha256, 'engine': engine.name,
         'scenes': len(scenes), 'attempts': len(labels),
         'seeds': [scenes[0].seed, scenes[-1].seed], 'success_rate': float(labels.mean()),
         'interval': '95 %, scenes drawn with replacement',
         'machine': f'{cpu_name()}, {os.cpu_count()} cores',
         **_measure(streamed, labels, groups),
-        'chosen_success': _chosen(streamed, labels, groups, scenes)}
-    engine = predictor.engine
+        'chosen_success': {**_chosen(streamed, labels, groups), **_chosen_by_baselines(scenes)}}
     if engine.name == 'torch':
-        from moss_perception.runtime.torch_engine import TorchEngine
-        assert isinstance(engine, TorchEngine)
         result['stream_against_clip'] = float(np.abs(
-            streamed - _score_clips(engine.network, scenes)).max())
-    result |= {'variants': {}, 'motions': {}}
-    for name, values in scores.items():
-        result['variants'][name] = _measure(values, labels, groups) | {
-            'chosen_success': _choice(values, labels, groups)}
-    for motion in sorted(set(motions)):
-        result['motions'][motion] = _measure(*(x[motions == motion]
-                                               for x in (streamed, labels, groups)))
-    return _report(result, arguments)
+            streamed - _score_clips(engine, scenes)).max())
+    result['variants'] = {
+        name: {**_measure(values, labels, groups),
+               'chosen_success': _chosen(values, labels, groups)}
+        for name, values in scores.items()}
+    result['motions'] = {
+        motion: _measure(*(x[motions == motion] for x in (streamed, labels, groups)))
+        for motion in sorted(set(motions))}
+    print_json(result, arguments.out)
+    return _check_auroc(result, arguments.require_auroc)
 
 
 def _scenes(arguments: argparse.Namespace) -> list:
@@ -87,21 +87,19 @@ def _scenes(arguments: argparse.Namespace) -> list:
         return list(read_shards(folder))
 
 
-def _chosen(scores, labels, groups, scenes: list) -> dict:
-    """Return the success rate of each scene's best grasp, and of baselines without a model."""
-    from moss_perception.evaluation.ranking import baselines
-    others = {name: float(values.mean()) for name, values in baselines(scenes).items()}
-    return {**_choice(scores, labels, groups),
-            **{name: value for name, value in others.items() if value == value}}
-
-
-def _choice(scores, labels, groups) -> dict[str, float]:
+def _chosen(scores, labels, groups) -> dict[str, float]:
     """Return the success rate of each scene's best grasp."""
     from moss_perception.evaluation.intervals import mean_interval
-    from moss_perception.evaluation.ranking import chosen_success
-    chosen = chosen_success(scores, labels, groups)
-    mean = mean_interval(chosen)
+    from moss_perception.evaluation.scene_scores import chosen_success
+    mean = mean_interval(chosen_success(scores, labels, groups))
     return {'model': mean.value, 'low': mean.low, 'high': mean.high}
+
+
+def _chosen_by_baselines(scenes: list) -> dict[str, float]:
+    """Return the success rates of the choices without a model, where they are known."""
+    from moss_perception.evaluation.scene_scores import baselines
+    rates = {name: float(values.mean()) for name, values in baselines(scenes).items()}
+    return {name: rate for name, rate in rates.items() if not math.isnan(rate)}
 
 
 def _variant_name(levels: Sequence[str], level: int) -> str:
@@ -111,7 +109,7 @@ def _variant_name(levels: Sequence[str], level: int) -> str:
 
 def _score_variants(predictor, scenes: list) -> dict:
     """Stream all scenes at each level that was trained, and once more with nothing moving."""
-    from moss_perception.evaluation.attempts import score_scenes
+    from moss_perception.evaluation.scene_scores import score_scenes
     highest = len(predictor.levels)
     variants = [(_variant_name(predictor.levels, level), level, False)
             for level in range(predictor.engine.lowest_level, highest + 1)]
@@ -125,27 +123,21 @@ def _score_variants(predictor, scenes: list) -> dict:
     return scores
 
 
-def _score_clips(network, scenes: list):
+def _score_clips(engine, scenes: list):
     """Score all scenes as whole clips, as in training."""
     from moss_perception.models.layers.reading import ensemble_probability
+    from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.dataset import GraspClips
     from moss_perception.training.trainer import predict
+    assert isinstance(engine, TorchEngine)
+    network = engine.network
     logits, _ = predict(network, GraspClips(scenes, network.config))
     return ensemble_probability(logits)[0].numpy()
 
 
-def _baseline():
-    from moss_perception.evaluation.baseline import candidates_alone, require
-    require()
-    return candidates_alone
-
-
 def refuse_training_scenes(scenes: list, notes: dict) -> None:
     """Refuse scenes that the checkpoint was trained on, or may have been."""
-    if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not name its training scenes: '
-                              "expected 'seeds' in its notes")
-    first, last = notes['seeds']
+    first, last = training_seeds(notes)
     known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
     if known:
         raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
@@ -154,24 +146,22 @@ def refuse_training_scenes(scenes: list, notes: dict) -> None:
 
 
 def _measure(scores, labels, groups) -> dict:
-    from moss_perception.evaluation import metrics
-    low, high = metrics.auroc_interval(scores, labels, groups)
-    return {'auroc': metrics.auroc(scores, labels), 'auroc_low': low, 'auroc_high': high,
-            'brier': metrics.brier(scores, labels),
-            'ece': metrics.expected_calibration_error(scores, labels)}
+    from moss_perception.evaluation.intervals import bootstrap_interval
+    from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
+    sample = Scored.of(scores, labels, groups)
+    area = bootstrap_interval(auroc, sample)
+    return {'auroc': area.value, 'auroc_low': area.low, 'auroc_high': area.high,
+            'brier': value_of(brier, sample), 'ece': value_of(ece, sample)}
 
 
-def _report(result: dict, arguments: argparse.Namespace) -> int:
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.out:
-        write_text(Path(arguments.out), text + '\n')
-    required = arguments.require_auroc
-    if required is not None and result['attempts'] < _LEAST_ATTEMPTS:
+def _check_auroc(result: dict, required: float | None) -> int:
+    if required is None:
+        return 0
+    if result['attempts'] < _LEAST_ATTEMPTS:
         log.error('%d attempts are too few to require anything: expected at least %d',
                   result['attempts'], _LEAST_ATTEMPTS)
         return 1
-    if required is not None and not result['auroc_low'] > required:
+    if not result['auroc_low'] > required:
         log.error('the lower bound of the AUROC interval is %.3f: expected more than %.3f',
                   result['auroc_low'], required)
         return 1

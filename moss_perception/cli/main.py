@@ -1,83 +1,84 @@
 """
 The command ``moss``: its parser and its table of subcommands.
 
-Each subcommand is a module of the same name in this folder, with ``add_arguments(parser)`` and
-``run(arguments) -> int``. It is imported only when it is used.
+A subcommand NAME is a function ``add_NAME(parser)`` in a module of this folder. It adds the
+options and sets ``handler``, a function that takes the arguments and returns the exit status. The
+module is imported only when the subcommand is used.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 import logging
 import os
 import sys
 
 from moss_perception import __version__
-from moss_perception.cli.common import run_command, set_up_logging, UsageError
-from moss_perception.core.packages import missing
-
-STATUS = '0 done, 1 an error, 2 wrong arguments, 130 interrupted.'
+from moss_perception.cli.common import run_command, set_up_logging, status_line, UsageError
+from moss_perception.core.resources import missing
 
 
 @dataclass(frozen=True)
 class Command:
     """
-    The help text of a subcommand.
+    A subcommand.
 
+    :ivar module: its module in this folder.
     :ivar summary: one sentence, without its full stop.
     :ivar examples: example command lines.
-    :ivar status: the meaning of each exit status.
+    :ivar statuses: meanings of exit statuses that differ from
+        :data:`moss_perception.cli.common.STATUSES`.
     """
 
+    module: str
     summary: str
     examples: tuple[str, ...]
-    status: str = STATUS
+    statuses: dict[int, str] = field(default_factory=dict)
 
 
 COMMANDS = {
     'demo': Command(
-        'play a recording or a video through the nodes, and show the scores',
+        'demo.session', 'play a recording or a video through the nodes, and show the scores',
         ('moss demo', 'moss demo --bag my_bag/ --out out/mine')),
     'run': Command(
-        'start the grasp system, or an evaluation over topics, without ros2 launch',
+        'run', 'run the grasp system, or an evaluation over topics, without ros2 launch',
         ('moss run grasp image_topic:=/camera/image_raw', 'moss run eval real_bag:=my_bag/'),
-        '0 done, 1 an error or a failed process, 2 wrong arguments, 3 a requirement is not met '
-        '(eval), 130 interrupted while a job was running.'),
+        {1: 'an error, or a node failed', 3: 'a requirement is not met (eval)',
+         130: 'interrupted before the end of a recording or evaluation'}),
     'evaluate': Command(
-        'compare the scores of checkpoints with known outcomes',
+        'evaluate', 'compare the scores of checkpoints with known outcomes',
         ('moss evaluate samples/sim_20 real:my_bag/ --report out/report',
          "moss evaluate my_bag/ --require 'auroc>=0.8'"),
-        '0 done, 1 an error (such as a requirement on an unmeasured metric), 2 wrong arguments, '
-        '3 a requirement is not met, 130 interrupted.'),
+        {1: 'an error (also a requirement on a metric that was not measured, and --require-auroc)',
+         3: 'a requirement is not met'}),
     'record': Command(
-        'record the simulated work cell, as training data or as a rosbag2',
+        'data', 'record the simulated work cell, as training data or as a rosbag2',
         ('moss record --out runs/data/train --scenes 400',
          'moss record --bag out/sim --attempts 20')),
     'clips': Command(
-        'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
+        'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),
     'train': Command(
-        'train a grasp network on recorded scenes',
+        'train', 'train a grasp network on recorded scenes',
         ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
     'adapt': Command(
-        'refit the calibration, and optionally the head, of a checkpoint to your robot',
-        ('moss adapt --bag my_robot.mcap --out mine.safetensors',),
-        '0 written, 1 an error, 2 wrong arguments, 3 nothing written because refitting does not '
-        'improve the scores, 130 interrupted.'),
+        'checkpoints', 'refit the calibration, and optionally the head, of a checkpoint to your '
+        'robot', ('moss adapt --bag my_robot.mcap --out mine.safetensors',),
+        {3: 'nothing written, because refitting does not improve the scores'}),
     'export': Command(
-        'export a checkpoint as graphs for ONNX Runtime',
+        'train', 'export a checkpoint as graphs for ONNX Runtime',
         ('moss export mine.safetensors',)),
     'ood': Command(
-        'fit or compare the detectors of out-of-distribution (OOD) images',
+        'checkpoints',
+        'fit the detector of out-of-distribution (OOD) images, or compare detectors',
         ('moss ood fit --scenes runs/data/train --model old.safetensors --out new.safetensors',)),
     'topics': Command(
-        'find the image topic of a recording, and print it as JSON',
+        'run', 'find the image topic of a recording, and print it as JSON',
         ('moss topics my_bag/', 'moss topics my_bag/ --image-topic /camera/image_raw')),
     'activate': Command(
-        'configure and activate lifecycle nodes',
-        ('moss activate grasp_predictor',),
-        '0 all are active, 1 one is not, 2 wrong arguments, 130 interrupted.'),
+        'run', 'configure and activate lifecycle nodes', ('moss activate grasp_predictor',),
+        {0: 'all nodes are active', 1: 'a node is not active'}),
 }
 
 _COMPLETION = """\
@@ -105,11 +106,11 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
         one = commands.add_parser(
             name, help=command.summary, formatter_class=argparse.RawDescriptionHelpFormatter,
             description=f'{command.summary[0].upper()}{command.summary[1:]}.',
-            epilog=f'{_examples(*command.examples)}\n\nExit status: {command.status}')
+            epilog=f'{_examples(*command.examples)}\n\n{status_line(command.statuses)}')
         if name in names:
-            module = import_module(f'moss_perception.cli.{name}')
-            one.set_defaults(handler=module.run, parser=one)
-            module.add_arguments(one)
+            module = import_module(f'moss_perception.cli.{command.module}')
+            one.set_defaults(parser=one)
+            getattr(module, f'add_{name}')(one)
     return parser
 
 

@@ -1,28 +1,33 @@
-"""``moss run``: start a system of nodes without ``ros2 launch``."""
+"""``moss run``, ``moss topics`` and ``moss activate``: start systems of nodes without launch."""
 
 import argparse
 from collections.abc import Callable, Sequence
+import json
 import signal
 from typing import Any
 
 from moss_perception.cli.common import UsageError
-from moss_perception.cli.eval_system import evaluation_arguments, evaluation_runs
-from moss_perception.cli.supervisor import Supervisor
-from moss_perception.cli.topics import system_of
-from moss_perception.core.errors import ConfigError
-from moss_perception.ros.system import Argument, grasp_arguments, Process
+from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS, evaluation_runs
+from moss_perception.ros.system.grasp import (
+    DEFAULT_IMAGE_TOPIC,
+    find_images,
+    GRASP_ARGUMENTS,
+    grasp_system,
+)
+from moss_perception.ros.system.processes import Argument
+from moss_perception.ros.system.supervisor import Supervisor
 
-Describe = Callable[[dict[str, str]], list[list[Process]]]
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command line."""
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss run``."""
+    parser.set_defaults(handler=run_systems)
     systems = parser.add_subparsers(metavar='SYSTEM', required=True)
     for name, summary, arguments, describe in (
-            ('grasp', 'score a camera or a recording with the nodes', grasp_arguments(),
-             lambda values: [system_of(values)]),
-            ('eval', 'evaluate a checkpoint over topics', evaluation_arguments(),
-             evaluation_runs)):
+            ('grasp', 'run the nodes on a camera, a recording or the simulated cell',
+             GRASP_ARGUMENTS, lambda values: [grasp_system(values)]),
+            ('eval', 'run the nodes, record their topics and evaluate the recordings',
+             EVALUATION_ARGUMENTS, evaluation_runs)):
         one = systems.add_parser(
             name, help=summary, description=f'{summary[0].upper()}{summary[1:]}.',
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.set_defaults(parser=one, describe=describe)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_systems(arguments: argparse.Namespace) -> int:
     """
     Run systems one after another, until the last has ended, one fails or the user interrupts.
 
     :param arguments: ``describe`` turns the values of ``words`` into the processes of each system.
     :returns: 1 if a system failed, else as
-        :meth:`moss_perception.cli.supervisor.Supervisor.wait` says.
+        :meth:`moss_perception.ros.system.supervisor.Supervisor.wait` says.
     :raises UsageError: if an argument or its value is not allowed.
     :raises MossError: if a recording can't be used, or an executable is missing.
     """
@@ -88,3 +93,53 @@ def _completer(arguments: Sequence[Argument]) -> Callable[..., list[str]]:
     def complete(prefix: str, **_: object) -> list[str]:
         return [word for word in offered if word.startswith(prefix)]
     return complete
+
+
+def add_topics(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss topics``."""
+    parser.set_defaults(handler=print_image_topic)
+    parser.description = (parser.description or '') + (
+        ' The launch files call it. On an error, the output has the key "error" with the reason, '
+        'and the exit status is 0.')
+    parser.add_argument('bag', metavar='BAG', help='rosbag2 folder, .mcap or .db3 file')
+    parser.add_argument('--image-topic', default=DEFAULT_IMAGE_TOPIC, metavar='TOPIC',
+                        help='image topic without /compressed (default: the only one)')
+    parser.add_argument('--transport', default='', choices=('', 'raw', 'compressed'),
+                        help='transport of the images (default: either)')
+    parser.add_argument('--namespace', default='', metavar='NAME',
+                        help='namespace of the nodes, for a relative topic')
+
+
+def print_image_topic(arguments: argparse.Namespace) -> int:
+    """Print the image topic and whether its images are compressed, or the error, as JSON."""
+    try:
+        topic, compressed = find_images(arguments.bag, arguments.image_topic,
+                                        arguments.transport, arguments.namespace)
+    except BagError as error:
+        print(json.dumps({'error': str(error)}))
+        return 0
+    print(json.dumps({'topic': topic, 'compressed': compressed}))
+    return 0
+
+
+def add_activate(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss activate``."""
+    parser.set_defaults(handler=activate)
+    parser.add_argument('nodes', nargs='+', metavar='NODE',
+                        help='names of lifecycle nodes, in the order to activate them')
+    parser.add_argument('--timeout', type=float, default=60.0, metavar='S',
+                        help='time limit of each transition in seconds (default: %(default)g)')
+    parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
+                        help='arguments for ROS, such as -r __ns:=/arm')
+
+
+def activate(arguments: argparse.Namespace) -> int:
+    """
+    Activate lifecycle nodes.
+
+    :returns: 0 if all are active, 1 if not, 130 if interrupted.
+    """
+    # During the import of rclpy, Python's own handler would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from moss_perception.ros.common.lifecycle import activate as activate_nodes
+    return activate_nodes(arguments.nodes, arguments.timeout, ['--ros-args', *arguments.ros_args])

@@ -1,4 +1,4 @@
-"""``moss train``: train a grasp network on recorded scenes."""
+"""``moss train`` and ``moss export``: train a network, and export it for ONNX Runtime."""
 
 import argparse
 from dataclasses import replace
@@ -6,54 +6,60 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moss_perception.cli.common import add_sha256
+from moss_perception.core.resources import model_path
+
 if TYPE_CHECKING:
     from moss_perception.training.fit import Plan
 
-log = logging.getLogger('train')
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command line."""
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss train``."""
+    parser.set_defaults(handler=train)
     parser.description = (parser.description or '') + (
         ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
         '..., with --folder instead of --run, which is an option of torchrun.')
-    parser.add_argument('--data', required=True, help='folder of scenes, made by moss record '
-                                                      '--out')
+    parser.add_argument('--data', required=True, metavar='DIR',
+                        help='folder of scenes, written by moss record --out')
     parser.add_argument('--config', metavar='FILE',
-                        help='YAML of a model variant, such as study/variants/moss_123.yaml; '
+                        help='YAML file of a model variant, such as study/variants/moss_123.yaml; '
                              'options given here take precedence')
-    parser.add_argument('--out', help='checkpoint to write (default: named after the variant, or '
-                                      'grasp, in the folder of --run); not in the folder of '
-                                      'shipped models')
+    parser.add_argument('--out', metavar='FILE',
+                        help='checkpoint to write (default: named after the variant, or grasp, in '
+                             'the folder of --run); not in the folder of shipped models')
     # --run is also an option of torchrun.
-    parser.add_argument('--run', '--folder', help='folder for the log and the resumable state '
-                                                  '(default: runs/train, with --config '
-                                                  'runs/variants/NAME_seed_SEED)')
-    parser.add_argument('--scenes', type=int, help='highest number of scenes to use (default: '
-                                                   'all)')
-    parser.add_argument('--epochs', type=int, help='number of passes over the scenes (8)')
-    parser.add_argument('--batch', type=int, help='clips per step (8)')
-    parser.add_argument('--seed', type=int, help='random seed (0)')
+    parser.add_argument('--run', '--folder', metavar='DIR',
+                        help='folder for the log and the resumable state (default: runs/train, '
+                             'with --config runs/variants/NAME_seed_SEED)')
+    for name, meaning, default in (
+            ('scenes', 'highest number of scenes to use', 'all'),
+            ('epochs', 'number of passes over the scenes', 8),
+            ('batch', 'clips per step', 8),
+            ('seed', 'random seed', 0)):
+        parser.add_argument(f'--{name}', type=int, metavar='N',
+                            help=f'{meaning} (default: {default})')
     parser.add_argument('--model', metavar='TYPE',
-                        help='type of the model, such as recurrent_grasp (moss_grasp)')
-    parser.add_argument('--orders', type=int,
-                        help='highest self-similarity order of a model with MOSS (3)')
-    parser.add_argument('--image-size', type=int, help='side of the square input in pixels (128)')
+                        help='type of the model, such as recurrent_grasp (default: moss_grasp)')
+    parser.add_argument('--orders', type=int, metavar='N',
+                        help='highest self-similarity order of a model with MOSS (default: 3)')
+    parser.add_argument('--image-size', type=int, metavar='PIXELS',
+                        help='side of the square input (default: 128)')
     parser.add_argument('--initial', metavar='FILE', default='',
                         help='initialise the backbone and the head from this checkpoint, such '
                              'as one of the variant last_frame, which trains ten times as fast')
-    parser.add_argument('--cache', metavar='FOLDER', type=Path,
+    parser.add_argument('--cache', metavar='DIR', type=Path,
                         help="cache the features of the backbone's frozen stages in this folder, "
                              'about 16 KB per frame; saves a third of the time of each training '
                              'with the same seed; needs frozen_stages: 2')
     parser.add_argument('--only-cache', action='store_true',
                         help='only compute the features of all epochs, without training')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--threads', type=int, default=0, help='number of threads; 0: torch '
-                                                               'chooses (%(default)s)')
-    parser.add_argument('--workers', type=int, default=0,
-                        help='processes that prepare clips for a fast device; 0: the training '
-                             'process prepares them (%(default)s)')
+    parser.add_argument('--device', default='cpu', metavar='NAME',
+                        help='device of torch, such as cuda (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=0, metavar='N',
+                        help='number of threads (default: torch chooses)')
+    parser.add_argument('--workers', type=int, default=0, metavar='N',
+                        help='processes that prepare clips for a fast device (default: the '
+                             'training process prepares them)')
     parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=None,
                         help='export graphs for ONNX Runtime (default: yes, but no with --config)')
 
@@ -82,9 +88,31 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
         arguments.graphs if arguments.graphs is not None else not arguments.config)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def train(arguments: argparse.Namespace) -> int:
     """Train on a folder of scenes, and write the checkpoint and its graphs."""
     from moss_perception.data.scenes import load_scenes
     from moss_perception.training.fit import fit
     fit(read_arguments(arguments), load_scenes(arguments.data, arguments.scenes))
+    return 0
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss export``."""
+    parser.set_defaults(handler=export)
+    parser.description = (parser.description or '') + (
+        ' Writes one graph for each prefix of orders beside the checkpoint, compares each with '
+        'torch, and adds their digests to SHA256SUMS.')
+    parser.add_argument('model', nargs='?', default='', metavar='FILE',
+                        help='checkpoint (.safetensors; default: the shipped one)')
+    add_sha256(parser)
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Export all graphs of a checkpoint; after an error, no file has changed."""
+    from moss_perception.models.export import export_graphs
+    log = logging.getLogger('export')
+    graphs = export_graphs(model_path(arguments.model), arguments.sha256,
+                           lambda name: log.info('exporting %s', name))
+    for graph in graphs:
+        log.info('wrote %s, %.1f MB', graph, graph.stat().st_size / 1e6)
     return 0

@@ -1,48 +1,91 @@
-"""Scores of recorded attempts, by the same predictor as in the node."""
+"""Recorded attempts and the grasps that were executed in them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from moss_perception.core.errors import ShapeError
-from moss_perception.core.frames import Candidates, Frame
-from moss_perception.core.image_messages import CompressedImage
-from moss_perception.runtime.predictor import Predictor
+from moss_perception.core.errors import CandidateError
+from moss_perception.core.frames import to_candidates, yaws_from_orientations
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
+from moss_perception.data.outcomes import Outcome
 import numpy as np
 
-_FRAME_ID = 'camera_optical_frame'
 
-
-def score_scenes(predictor: Predictor, scenes: Iterable, frozen: bool = False) -> np.ndarray:
+@dataclass(frozen=True)
+class Attempt:
     """
-    Push each scene's frames through a predictor, and score its candidates at the decision.
+    A recorded grasp attempt and the grasp that was executed.
 
-    :param predictor: its window is reset before each scene.
-    :param scenes: of :class:`moss_perception.data.schema.Sample`, with at least as many
-        frames as the window.
-    :param frozen: replace all frames of a scene by its last one, so that nothing moves.
-    :returns: float64, one score per candidate, in [0, 1], in the order of the scenes; NaN for
-        candidates outside the image.
+    :ivar outcome: recorded outcome.
+    :ivar position: shape ``(3,)``, metres, or ``None`` if the executed grasp is unknown.
+    :ivar yaw: closing direction of the gripper, radians about the optical axis.
+    :ivar frame_id: frame of position and yaw.
+    :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
+    :ivar candidates_stamp_ns: stamp of the newest recorded PoseArray then, which has the
+        candidate that the outcome names; 0 if the outcome names none, or it is not recorded.
     """
-    period_ns = round(1e9 / predictor.config.frame_rate_hz)
-    begin_ns, scores = period_ns, []
-    for scene in scenes:
-        predictor.reset('next_scene')
-        prediction, stamp_ns = None, begin_ns
-        predictor.set_camera(scene.camera)
-        positions = scene.candidates[:, :3].astype(np.float64)
-        jpegs, times_ns = scene.jpegs, scene.times_ns
-        if frozen:
-            span = predictor.config.window_frames
-            jpegs, times_ns = jpegs[-1:] * span, np.arange(span) * period_ns
-        for jpeg, time_ns in zip(jpegs, times_ns - times_ns[0], strict=True):
-            stamp_ns = begin_ns + int(time_ns)
-            predictor.set_candidates(Candidates.from_yaws(
-                stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
-            # If two frames fall into one sample period, only the first is scored.
-            prediction = predictor.push(Frame(
-                stamp_ns, _FRAME_ID, CompressedImage(data=jpeg, format='jpeg'))) or prediction
-        if prediction is None:
-            raise ShapeError(f'the frames of scene {scene.seed} do not fill the window of '
-                             f'{predictor.config.window_frames} samples')
-        begin_ns = stamp_ns + period_ns
-        scores.append(prediction.scores)
-    return np.concatenate(scores)
+
+    outcome: Outcome
+    position: np.ndarray | None = None
+    yaw: float = 0.0
+    frame_id: str = ''
+    stamp_ns: int = 0
+    candidates_stamp_ns: int = 0
+
+
+def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
+                    candidates_topic: str | None = None) -> list[Attempt]:
+    """
+    Find the grasp that was executed in each attempt.
+
+    This is the recorded selection within the attempt that is nearest to the decision. Without a
+    selection, it is the candidate that the outcome names, among the newest candidates at the
+    decision. An attempt may have no executed grasp.
+
+    :param outcomes: the attempts.
+    :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
+    :param candidates_topic: topic of the candidates; ``None`` or empty for none.
+    :raises BagError: if a given topic is missing, or a message can't be read.
+    """
+    grasps = recording.executed(topic)
+    attempts = []
+    for outcome in outcomes:
+        found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
+        if not (found and outcome.executed):
+            attempts.append(Attempt(outcome, stamp_ns=outcome.decision_ns))
+            continue
+        grasp = min(found, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
+        yaw, = yaws_from_orientations(np.array([grasp.quaternion]))
+        attempts.append(Attempt(outcome, grasp.position, float(yaw), grasp.frame_id,
+                                grasp.stamp_ns))
+    return _with_named_candidates(recording, attempts, candidates_topic)
+
+
+def _with_named_candidates(recording: Recording, attempts: list[Attempt],
+                           topic: str | None) -> list[Attempt]:
+    """Find the candidates that outcomes name; they are executed grasps without a selection."""
+    naming = [n for n, x in enumerate(attempts) if x.outcome.candidate is not None]
+    newest: dict[int, tuple[int, str, bytes]] = {}
+    for _, kind, _, raw in recording.messages([topic]) if naming and topic else ():
+        stamp_ns = stamp_of(raw)
+        for n in naming:
+            if newest.get(n, (0,))[0] <= stamp_ns <= attempts[n].stamp_ns:
+                newest[n] = stamp_ns, kind, raw
+    for n, (stamp_ns, kind, raw) in newest.items():
+        attempts[n] = replace(attempts[n], candidates_stamp_ns=stamp_ns)
+        if attempts[n].position is None:
+            attempts[n] = _at_named(attempts[n], recording.deserialize(raw, kind))
+    return attempts
+
+
+def _at_named(attempt: Attempt, message) -> Attempt:
+    """Take over the pose of the named candidate, if there is one."""
+    try:
+        listed = to_candidates(message)
+    except CandidateError:
+        return attempt
+    index = attempt.outcome.candidate
+    if index is None or index >= len(listed.positions):
+        return attempt
+    return replace(attempt, position=listed.positions[index], yaw=float(listed.yaws[index]),
+                   frame_id=listed.frame_id)

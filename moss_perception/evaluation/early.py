@@ -1,10 +1,10 @@
 """How early a score predicts the outcome, by time since the decision and to the outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from moss_perception.evaluation.intervals import bootstrap_interval, Interval
-from moss_perception.evaluation.measures import auroc, balanced_accuracy, Scored
+from moss_perception.evaluation.metrics import auroc, balanced_accuracy, Scored
 from moss_perception.evaluation.records import AttemptRecord
 import numpy as np
 
@@ -40,15 +40,15 @@ class Curve:
 def since_decision(attempts: Sequence[AttemptRecord]) -> Curve:
     """Compute the curve over the time since the decision, of attempts that have not ended."""
     ends = np.array([_lasts_s(one) for one in attempts])
-    return _curve(attempts, _steps([one.times_s[_counts(one)] for one in attempts]),
-                  lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
+    times = [one.times_s[_counts(one)] for one in attempts]
+    return _curve(attempts, times, lambda time: np.where(time <= ends + _SAME_S, time, np.nan))
 
 
 def to_outcome(attempts: Sequence[AttemptRecord]) -> Curve:
     """Compute the curve over the lead time, the time left to the outcome."""
     ends = np.array([_lasts_s(one) for one in attempts])
-    return _curve(attempts, _steps([_lasts_s(one) - one.times_s[_counts(one)]
-                                    for one in attempts]), lambda lead: ends - lead)
+    leads = [_lasts_s(one) - one.times_s[_counts(one)] for one in attempts]
+    return _curve(attempts, leads, lambda lead: ends - lead)
 
 
 def _lasts_s(attempt: AttemptRecord) -> float:
@@ -71,15 +71,17 @@ def _steps(times: list[np.ndarray]) -> np.ndarray:
     return step * np.arange(np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9) + 1)
 
 
-def _curve(attempts: Sequence[AttemptRecord], times_s: np.ndarray, moments) -> Curve:
+def _curve(attempts: Sequence[AttemptRecord], covered_s: list[np.ndarray],
+           moments: Callable[[float], np.ndarray]) -> Curve:
     """
     Measure the scores at several times.
 
-    :param moments: returns seconds since each attempt's decision for one of ``times_s``.
+    :param covered_s: times of each attempt's scores.
+    :param moments: converts a time to seconds since each attempt's decision.
     """
     labels = np.array([one.success for one in attempts], bool)
     rows = []
-    for time_s in times_s:
+    for time_s in _steps(covered_s):
         scores = np.array([_score_at(one, moment) for one, moment in zip(
             attempts, moments(time_s), strict=True)])
         there = np.isfinite(scores)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from moss_perception.core.frames import Prediction
-from moss_perception.evaluation.matching import Attempt, DEFAULT
+from moss_perception.core.scores import Prediction
+from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.matching import DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.layers.reading import GraspReader
@@ -48,13 +49,11 @@ class Recorder:
         """Store the row of an attempt's executed grasp."""
         self.rows[stamp_ns, attempt.outcome.attempt] = row
 
-    def of(self, attempt: AttemptRecord) -> Tensor | None:
-        """Return the inputs for the grasp that counts for an attempt: shape ``(M, H)``."""
-        stamp_ns = attempt.scored_ns
-        if stamp_ns not in self.hidden or not np.isfinite(attempt.score):
-            return None
-        return self.hidden[stamp_ns][
-            0 if attempt.source == DEFAULT else self.rows[stamp_ns, attempt.attempt]]
+    def of(self, attempt: AttemptRecord) -> Tensor:
+        """Return the inputs for the grasp that counts for a scored attempt: shape ``(M, H)``."""
+        assert attempt.scored_ns is not None
+        return self.hidden[attempt.scored_ns][
+            0 if attempt.source == DEFAULT else self.rows[attempt.scored_ns, attempt.attempt]]
 
     def close(self) -> None:
         """Remove the hook from the network."""
@@ -73,7 +72,7 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
     :returns: the evidence of all attempts with a score, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
-    shape, records, hidden, outcomes = Readout.of(network).weight.shape, [], [], []
+    records, hidden, outcomes = [], [], []
     predictor = Predictor(TorchEngine(network, threads=threads))
     for path in paths:
         recorder = Recorder(network)
@@ -83,11 +82,10 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
         finally:
             recorder.close()
         records.append(record)
-        for attempt in record.attempts:
-            row = recorder.of(attempt)
-            if row is not None:
-                hidden.append(row)
-                outcomes.append(float(attempt.success))
-    stacked = torch.stack(hidden) if hidden else torch.zeros(0, *shape, dtype=torch.float64)
+        scored = [x for x in record.attempts if np.isfinite(x.score)]
+        hidden += [recorder.of(attempt) for attempt in scored]
+        outcomes += [float(attempt.success) for attempt in scored]
+    stacked = torch.stack(hidden) if hidden else torch.zeros(
+        0, *Readout.of(network).weight.shape, dtype=torch.float64)
     # Autograd does not accept inference tensors.
     return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64)), records

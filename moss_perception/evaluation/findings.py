@@ -1,11 +1,14 @@
 """Findings about a recording that the reader of a report should know."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from moss_perception.core.frames import Frame
-from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 
@@ -22,6 +25,12 @@ class Seen:
     :ivar candidates: number of messages on it.
     :ivar calibrations: the topics of calibrations if none of them is used, else ``None``.
     :ivar candidates_frame: frame of the newest candidates.
+    :ivar frames: number of images by frame.
+    :ivar first_ns: stamp of the first image, nanoseconds; 0 without images.
+    :ivar last_ns: stamp of the last image, nanoseconds.
+    :ivar lag_ns: the smallest time from an image's stamp to its recording, nanoseconds.
+    :ivar refused: number of messages that can't be used and the last reason, by contents.
+    :ivar foreign: number of images in a different frame than the candidates, by both frames.
     """
 
     candidates_topic: str | None = None
@@ -34,6 +43,8 @@ class Seen:
     lag_ns: int | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     foreign: Counter = field(default_factory=Counter)
+    _calibration: tuple[Any, Camera | None, str] = field(
+        default=(None, None, ''), init=False, repr=False)
 
     def image(self, frame: Frame, recorded_ns: int) -> None:
         """Record the properties of an image."""
@@ -48,134 +59,164 @@ class Seen:
         if self.candidates_frame not in ('', frame.frame_id):
             self.foreign[self.candidates_frame, frame.frame_id] += 1
 
-    def camera_refused(self, why: str) -> None:
-        """Count a calibration that can't be used."""
-        self._refuse('camera_info', why)
+    def grasps(self, message: Any) -> Candidates | None:
+        """Convert candidates, and record why they can't be used."""
+        self.candidates += 1
+        self.candidates_frame = message.header.frame_id
+        try:
+            candidates = to_candidates(message)
+        except CandidateError as error:
+            self._refuse('candidates', str(error))
+            return None
+        if problem := candidates.problem():
+            self._refuse('candidates', problem)
+        return candidates
 
-    def candidates_refused(self, why: str) -> None:
-        """Count candidates that can't be used."""
-        self._refuse('candidates', why)
+    def camera(self, message: Any) -> Camera | None:
+        """Convert a calibration, and record why it can't be used."""
+        # Calibrations that differ only in their stamps are the same object.
+        if message is not self._calibration[0]:
+            try:
+                self._calibration = message, to_camera(message), ''
+            except ConfigError as error:
+                self._calibration = message, None, str(error)
+        _, camera, problem = self._calibration
+        if problem:
+            self._refuse('camera_info', problem)
+        return camera
 
-    def _refuse(self, what: str, why: str) -> None:
-        self.refused[what] = (self.refused.get(what, (0, ''))[0] + 1, why)
+    def _refuse(self, contents: str, why: str) -> None:
+        self.refused[contents] = (self.refused.get(contents, (0, ''))[0] + 1, why)
+
+
+class InputCheck:
+    """
+    Checks the inputs of a recording without scoring them, in the order of recording.
+
+    :param recording: an open recording.
+    :param images: topic of the images; empty for none.
+    :param candidates: topic of the candidates; empty for none.
+    :param camera: topic of the calibration; empty for none.
+    :param received: header stamps of the images that the predictor received.
+    :ivar seen: the same findings as of an offline evaluation of these images.
+    :ivar stamps: stamps of all images, in order, nanoseconds.
+    """
+
+    def __init__(self, recording: Recording, images: str, candidates: str, camera: str,
+                 received: Container[int]):
+        self.seen = Seen(candidates_topic=candidates)
+        self.stamps: list[int] = []
+        self._recording, self._received = recording, received
+        self._handlers = {images: self._image, candidates: self._candidates, camera: self._camera}
+        self._newest: tuple[bytes, Any] = (b'', None)
+
+    def run(self, topics: Iterable[str] | None) -> None:
+        """
+        Read the recording.
+
+        :param topics: topics to read; ``None`` for all, which finds all damage.
+        """
+        for topic, kind, recorded_ns, raw in self._recording.messages(topics):
+            if topic in self._handlers:
+                self._handlers[topic](kind, recorded_ns, raw)
+
+    def _image(self, _: str, recorded_ns: int, raw: bytes) -> None:
+        stamp_ns, frame_id = header_of(raw)
+        self.stamps.append(stamp_ns)
+        if stamp_ns in self._received:
+            self.seen.image(Frame(stamp_ns, frame_id, None), recorded_ns)
+
+    def _candidates(self, kind: str, _: int, raw: bytes) -> None:
+        self.seen.grasps(self._recording.deserialize(raw, kind))
+
+    def _camera(self, kind: str, _: int, raw: bytes) -> None:
+        # Each image has a calibration message, and usually only the stamps differ.
+        if raw[STAMP_END:] != self._newest[0]:
+            self._newest = raw[STAMP_END:], self._recording.deserialize(raw, kind)
+        self.seen.camera(self._newest[1])
 
 
 def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
     """List the attempts without images, with the reason."""
-    lines = []
+    found = []
     for attempt in matcher.unmet():
         start_ns, end_ns = attempt.outcome.start_ns, attempt.outcome.end_ns
-        where = 'no image is stamped within it'
+        why = 'no image is stamped within it'
         if end_ns < seen.first_ns:
-            where = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
+            why = f'it ends {(seen.first_ns - end_ns) / 1e9:.3f} s before the first image'
         elif start_ns > seen.last_ns:
-            where = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
-        lines.append(UnmatchedOutcome(attempt.outcome.attempt, where))
-    return tuple(lines)
+            why = f'it begins {(start_ns - seen.last_ns) / 1e9:.3f} s after the last image'
+        found.append(UnmatchedOutcome(attempt.outcome.attempt, why))
+    return tuple(found)
 
 
-def notes(matcher: Matcher, seen: Seen, damage: str) -> tuple[str, ...]:
-    """List all other findings about a recording."""
-    return tuple(line for line in (
-        damage, *_of_attempts(matcher), *_of_clocks(matcher, seen), *_of_frames(seen),
-        *_of_candidates(seen), *_of_calibrations(seen),
-        *(f'{count} messages of {what} were refused fully or partly: {why}'
-          for what, (count, why) in seen.refused.items())) if line)
+def notes(matcher: Matcher, seen: Seen, attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
+    """
+    List all other findings about a recording.
 
-
-def of_attempts(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
-    """List the findings about the attempts' scores."""
-    return tuple(line for line in (
-        _not_executed(attempts), _nearest(attempts), _stale(attempts),
-        _elsewhere(attempts)) if line)
-
-
-def _not_executed(attempts: Sequence[AttemptRecord]) -> str:
-    count = sum(not x.executed for x in attempts)
-    return (f'not_executed: in {count} of {len(attempts)} attempts no grasp was executed; they '
-            'have no score and are not failures') if count else ''
-
-
-def _nearest(attempts: Sequence[AttemptRecord]) -> str:
-    count = sum(x.source == 'nearest' for x in attempts)
-    return (f'{count} attempts have the score of the candidate nearest to the executed grasp: '
-            'their outcomes do not say which candidate was executed') if count else ''
-
-
-def _stale(attempts: Sequence[AttemptRecord]) -> str:
-    """List attempts with a score that was too old at the decision."""
-    ages_s = {x.attempt: -x.times_s[x.times_s <= 0].max() for x in attempts
-              if x.executed and x.scored_ns is None and (x.times_s <= 0).any()}
-    if not ages_s:
-        return ''
-    named = ', '.join(f'{number} ({age_s:.3f} s)' for number, age_s in list(ages_s.items())[:5])
-    more = f' and {len(ages_s) - 5} more' if len(ages_s) > 5 else ''
-    return (f'{len(ages_s)} attempts have no score, because the newest score before their '
-            'decision '
-            f"was older than the model's max gap: {named}{more}")
-
-
-def _elsewhere(attempts: Sequence[AttemptRecord]) -> str:
-    """List the attempts that were scored at a different point than their executed grasp."""
-    numbers = [str(x.attempt) for x in attempts if x.scored_elsewhere]
-    if not numbers:
-        return ''
-    more = f' and {len(numbers) - 5} more' if len(numbers) > 5 else ''
-    return (f'{len(numbers)} of {len(attempts)} attempts are scored at the default grasp point, '
-            'although their executed pose is known, because it is not among the scored '
-            f'candidates: {", ".join(numbers[:5])}{more}. The gripper may have closed somewhere '
-            'else, so these scores may not fit the outcomes, and scored_share does not count them')
-
-
-def _of_attempts(matcher: Matcher) -> list[str]:
-    if not matcher.records() and not matcher.unmet():
-        return ['no outcomes were recorded, so the scores cannot be compared with any']
-    pairs = matcher.overlaps()
-    if not pairs:
-        return []
-    named = ', '.join(f'{first} and {second}' for first, second in pairs[:5])
-    more = f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''
-    return [f'attempts overlap in time; each is scored separately: {named}{more}']
-
-
-def _of_clocks(matcher: Matcher, seen: Seen) -> list[str]:
-    found, unmet = [], matcher.unmet()
-    if unmet and not matcher.records():
+    :param attempts: the records of ``matcher``.
+    """
+    found, unmet, overlaps = [], matcher.unmet(), matcher.overlaps()
+    if not attempts and not unmet:
+        found.append('no outcomes were recorded, so the scores cannot be compared with any')
+    if overlaps:
+        found.append('attempts overlap in time; each is scored separately: ' + _first_of(
+            [f'{first} and {second}' for first, second in overlaps], ' more pairs'))
+    if unmet and not attempts:
         found.append(f'none of the {len(unmet)} outcomes overlaps the images in time: expected '
                      'stamps of the same clock')
     if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
         way = 'behind' if seen.lag_ns > 0 else 'ahead of'
         found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
                      "the recorder's clock: outcomes need stamps of the images' clock")
-    return found
+    return (*found, *_of_inputs(seen), *of_attempts(attempts))
 
 
-def _of_frames(seen: Seen) -> list[str]:
+def _of_inputs(seen: Seen) -> list[str]:
     found = [f'{count} images are in frame {images!r} and their candidates in {candidates!r}: '
              'these candidates are not scored; expected one frame'
              for (candidates, images), count in seen.foreign.items()]
     if len(seen.frames) > 1:
         found.append('the images are in several frames, and each change resets the window: '
                      + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
-    return found
-
-
-def _of_candidates(seen: Seen) -> list[str]:
-    if seen.candidates_topic is None:
-        return []
-    if not seen.candidates:
-        return [f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: if the '
-                'executed grasp is unknown, the default grasp point is scored']
-    if seen.candidates_topic != CANDIDATES_TOPIC:
-        return [f'the grasp candidates are read from {seen.candidates_topic}']
-    return []
-
-
-def _of_calibrations(seen: Seen) -> list[str]:
-    if seen.calibrations is None or not (seen.calibrations or seen.candidates):
-        return []
-    why = 'there is no camera calibration'
+    if seen.candidates_topic is not None and not seen.candidates:
+        found.append(f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: if the '
+                     'executed grasp is unknown, the default grasp point is scored')
+    elif seen.candidates_topic not in (None, CANDIDATES_TOPIC):
+        found.append(f'the grasp candidates are read from {seen.candidates_topic}')
     if seen.calibrations:
-        why = (f'camera calibrations are on {", ".join(seen.calibrations)}, but none is in the '
-               'namespace of the images, and no topic was given')
-    return [f'{why}: only the default grasp point can be scored']
+        found.append(f'camera calibrations are on {", ".join(seen.calibrations)}, but none is in '
+                     'the namespace of the images, and no topic was given: only the default grasp '
+                     'point can be scored')
+    elif seen.calibrations is not None and seen.candidates:
+        found.append('there is no camera calibration: only the default grasp point can be scored')
+    return found + [f'{count} messages of {contents} were refused fully or partly: {why}'
+                    for contents, (count, why) in seen.refused.items()]
+
+
+def of_attempts(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
+    """List the findings about the attempts' scores."""
+    found, total = [], len(attempts)
+    if count := sum(not x.executed for x in attempts):
+        found.append(f'not_executed: in {count} of {total} attempts no grasp was executed; they '
+                     'have no score and are not failures')
+    if count := sum(x.source == 'nearest' for x in attempts):
+        found.append(f'{count} attempts have the score of the candidate nearest to the executed '
+                     'grasp: their outcomes do not say which candidate was executed')
+    ages_s = {x.attempt: -x.times_s[x.times_s <= 0].max() for x in attempts
+              if x.executed and x.scored_ns is None and (x.times_s <= 0).any()}
+    if ages_s:
+        found.append(f'{len(ages_s)} attempts have no score, because the newest score before '
+                     "their decision was older than the model's max gap: " + _first_of(
+                         [f'{number} ({age_s:.3f} s)' for number, age_s in ages_s.items()]))
+    if elsewhere := [str(x.attempt) for x in attempts if x.scored_elsewhere]:
+        found.append(
+            f'{len(elsewhere)} of {total} attempts are scored at the default grasp point, '
+            'although their executed pose is known, because it is not among the scored '
+            f'candidates: {_first_of(elsewhere)}. The gripper may have closed somewhere else, so '
+            'these scores may not fit the outcomes, and scored_share does not count them')
+    return tuple(found)
+
+
+def _first_of(names: Sequence[str], more: str = ' more') -> str:
+    return ', '.join(names[:5]) + (f' and {len(names) - 5}{more}' if len(names) > 5 else '')

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from moss_perception.core.errors import MossError, ShapeError
-from moss_perception.evaluation.measures import Measure, Scored, value_of
+from moss_perception.evaluation.metrics import Measure, Scored, value_of
 import numpy as np
 
 REPEATS = 2000
@@ -24,11 +24,10 @@ _BLOCK = 1_000_000
 @dataclass(frozen=True)
 class Interval:
     """
-    A value with its interval.
+    A value with its interval; numbers are NaN if undefined.
 
-    :ivar value: NaN if undefined.
-    :ivar low: lower bound of the 95 % interval; NaN if undefined.
-    :ivar high: upper bound; NaN if undefined.
+    :ivar low: lower bound of the 95 % interval.
+    :ivar high: upper bound.
     :ivar why: why the value is undefined or the interval limited; else empty.
     """
 
@@ -63,13 +62,11 @@ def draw(sample: Scored, measures: Mapping[str, Measure], *, repeats: int = REPE
 
     :returns: by name, float64, shape ``(repeats,)``; NaN if a draw leaves the measure undefined.
     """
-    found: dict[str, list] = {name: [] for name in measures}
     if not len(sample):
         return {name: np.full(repeats, np.nan) for name in measures}
-    for weights in _weights(sample.episodes, repeats, seed):
-        for name, measure in measures.items():
-            found[name].append(measure(sample, weights))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    found = [{name: measure(sample, weights) for name, measure in measures.items()}
+             for weights in _weights(sample.episodes, repeats, seed)]
+    return {name: np.concatenate([part[name] for part in found]) for name in measures}
 
 
 def _weights(episodes: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarray]:
@@ -110,8 +107,7 @@ def bootstrap_interval(measure: Measure, sample: Scored, why: str = '', *,
     Bound a measure of scores by drawing episodes with replacement.
 
     :param why: reason to give if the measure is undefined.
-    :param repeats: number of draws.
-    :param seed: random seed; see :func:`draw`.
+    :param repeats: number of draws; for these and ``seed`` see :func:`draw`.
     """
     drawn = draw(sample, {'it': measure}, repeats=repeats, seed=seed)['it']
     return percentile_interval(value_of(measure, sample), drawn, why)
@@ -122,8 +118,6 @@ def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) 
     Bound a mean over scenes by drawing scenes with replacement.
 
     :param values: one value per scene, shape ``(N,)``, averaged over training seeds if several.
-    :param repeats: number of draws.
-    :param seed: random seed.
     :returns: the mean, without bounds for fewer than two scenes.
     """
     values = np.asarray(values, float)
@@ -142,8 +136,6 @@ def statistic_interval(statistic: Callable[[np.ndarray], float], count: int, *,
 
     :param statistic: takes the indices of the drawn scenes, int, shape ``(count,)``.
     :param count: number of scenes, at least 2.
-    :param repeats: number of draws.
-    :param seed: random seed.
     """
     scenes = np.arange(count)
     drawn = np.array([statistic(np.repeat(scenes, row.astype(int)))
@@ -187,8 +179,6 @@ def paired_test(ours: np.ndarray, theirs: np.ndarray, *, repeats: int = 9999,
     :param ours: one value per scene, shape ``(N,)``, or per training seed and scene, ``(S, N)``;
         the test first averages over seeds, then draws scenes.
     :param theirs: values of the other model, of the same shape.
-    :param repeats: number of draws.
-    :param seed: random seed.
     :returns: ``difference`` of the means, its 95 % interval ``low`` to ``high`` (paired
         bootstrap), and ``p`` (two-sided sign-flip permutation test).
     :raises ShapeError: if the shapes differ.

@@ -1,17 +1,16 @@
 """Match scores with attempts."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 import math
 
-from moss_perception.core.errors import CandidateError
-from moss_perception.core.messages import to_candidates
+from moss_perception.core.frames import yaws_from_orientations
+from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.bags.headers import stamp_of
-from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.attempts import Attempt
+from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
@@ -32,33 +31,14 @@ _ORDER = (EXECUTED, NEAREST, DEFAULT)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class GraspScore:
     """
-    A recorded grasp attempt and the grasp that was executed.
-
-    :ivar outcome: recorded outcome.
-    :ivar position: shape ``(3,)``, metres, or ``None`` if the executed grasp is unknown.
-    :ivar yaw: closing direction of the gripper, radians about the optical axis.
-    :ivar frame_id: frame of position and yaw.
-    :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
-    """
-
-    outcome: Outcome
-    position: np.ndarray | None = None
-    yaw: float = 0.0
-    frame_id: str = ''
-    stamp_ns: int = 0
-
-
-@dataclass(frozen=True)
-class ExecutedScore:
-    """
-    The score of an attempt's executed grasp in one frame.
+    The score of a grasp in one frame: of an attempt's executed grasp, or of the default one.
 
     :ivar score: in [0, 1]; NaN if the grasp can't be scored.
     :ivar uncertainty: in [0, 0.5]; NaN if the grasp can't be scored.
-    :ivar source: ``executed``, or ``nearest`` if the candidate was found only by its position and
-        orientation.
+    :ivar source: ``executed``; ``nearest`` if the candidate was found only by its position and
+        orientation; or ``default``.
     :ivar proposed: whether the grasp was a candidate of this frame. The attempt's curve has a
         score from before the decision only if it was: a moving object may not have reached the
         place of the grasp yet.
@@ -71,34 +51,12 @@ class ExecutedScore:
 
 
 @dataclass(frozen=True)
-class ScoredSample:
-    """
-    The scores of one recorded or replayed frame.
-
-    :ivar stamp_ns: the frame's header stamp, nanoseconds.
-    :ivar default: score of the default grasp point; NaN if unknown.
-    :ivar default_uncertainty: its uncertainty; NaN if unknown.
-    :ivar ood_score: OOD score of the frame; NaN if unknown.
-    :ivar executed: attempts with the scores of their executed grasps, if available.
-    """
-
-    stamp_ns: int
-    default: float = math.nan
-    default_uncertainty: float = math.nan
-    ood_score: float = math.nan
-    executed: Sequence[tuple[Attempt, ExecutedScore]] = ()
-
-
-@dataclass(frozen=True)
 class _Sample:
     """The scores of one frame for one attempt."""
 
     stamp_ns: int
-    source: str
-    score: float
-    uncertainty: float
+    grasp: GraspScore
     ood_score: float
-    on_curve: bool
 
 
 @dataclass
@@ -112,60 +70,6 @@ class _Entry:
         outcome = self.attempt.outcome
         early = outcome.decision_ns == outcome.start_ns
         return outcome.start_ns - LOOK_BACK_NS * early
-
-
-def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
-                    candidates_topic: str | None = None) -> list[Attempt]:
-    """
-    Find the grasp that was executed in each attempt.
-
-    This is the recorded selection within the attempt that is nearest to the decision. Without a
-    selection, it is the candidate that the outcome names, among the newest candidates at the
-    decision. An attempt may have no executed grasp.
-
-    :param outcomes: the attempts.
-    :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
-    :param candidates_topic: topic of the candidates; ``None`` or empty for none.
-    :raises BagError: if a given topic is missing, or a message can't be read.
-    """
-    grasps = recording.executed(topic)
-    attempts = []
-    for outcome in outcomes:
-        found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
-        if not (found and outcome.executed):
-            attempts.append(Attempt(outcome, stamp_ns=outcome.decision_ns))
-            continue
-        grasp = min(found, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
-        x, y, z, w = grasp.quaternion
-        yaw = math.atan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
-        attempts.append(Attempt(outcome, grasp.position, yaw, grasp.frame_id, grasp.stamp_ns))
-    return _with_named_candidates(recording, attempts, candidates_topic)
-
-
-def _with_named_candidates(recording: Recording, attempts: list[Attempt],
-                           topic: str | None) -> list[Attempt]:
-    """Look up executed grasps among the candidates if only the outcome names them."""
-    wanted = [n for n, x in enumerate(attempts)
-              if x.position is None and x.outcome.candidate is not None]
-    if not (wanted and topic):
-        return attempts
-    newest: dict[int, tuple[int, str, bytes]] = {}
-    for _, kind, _, raw in recording.messages([topic]):
-        stamp_ns = stamp_of(raw)
-        for n in wanted:
-            if newest.get(n, (0,))[0] <= stamp_ns <= attempts[n].outcome.decision_ns:
-                newest[n] = stamp_ns, kind, raw
-    for n, (_, kind, raw) in newest.items():
-        outcome = attempts[n].outcome
-        try:
-            listed = to_candidates(recording.deserialize(raw, kind))
-        except CandidateError:
-            continue
-        index = outcome.candidate
-        if index is not None and index < len(listed.positions):
-            attempts[n] = Attempt(outcome, listed.positions[index], float(listed.yaws[index]),
-                                  listed.frame_id, outcome.decision_ns)
-    return attempts
 
 
 class Matcher:
@@ -198,11 +102,21 @@ class Matcher:
         for entry in self._open(stamp_ns):
             entry.met = True
 
-    def take(self, sample: ScoredSample) -> None:
-        """Add the scores of a frame."""
-        for entry in self._open(sample.stamp_ns):
+    def take(self, stamp_ns: int, default: GraspScore,
+             executed: Sequence[tuple[Attempt, GraspScore]] = (),
+             ood_score: float = math.nan) -> None:
+        """
+        Add the scores of a frame.
+
+        :param stamp_ns: the frame's header stamp, nanoseconds.
+        :param default: score of the default grasp point.
+        :param executed: attempts with the scores of their executed grasps, if available.
+        :param ood_score: OOD score of the frame; NaN if unknown.
+        """
+        for entry in self._open(stamp_ns):
             entry.met = True
-            entry.samples.append(_of_attempt(entry.attempt, sample))
+            found = (score for attempt, score in executed if attempt is entry.attempt)
+            entry.samples.append(_Sample(stamp_ns, next(found, default), ood_score))
 
     def records(self) -> tuple[AttemptRecord, ...]:
         """Return the attempts with images, in the order given."""
@@ -227,43 +141,78 @@ class Matcher:
         return found
 
 
-def _of_attempt(attempt: Attempt, sample: ScoredSample) -> _Sample:
-    stamp_ns = sample.stamp_ns
-    for other, found in sample.executed:
-        if other is attempt:
-            on_curve = found.proposed or stamp_ns > attempt.outcome.decision_ns
-            return _Sample(stamp_ns, found.source, found.score, found.uncertainty,
-                           sample.ood_score, on_curve)
-    # If the executed grasp is unknown, the default grasp point is used throughout.
-    known = attempt.position is not None or attempt.outcome.candidate is not None
-    return _Sample(stamp_ns, DEFAULT, sample.default, sample.default_uncertainty,
-                   sample.ood_score, not known)
-
-
 def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
-    outcome = entry.attempt.outcome
+    outcome, samples = entry.attempt.outcome, entry.samples
     values = {name: getattr(outcome, name) for name in _COPIED}
     values['times_s'] = np.array(
-        [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in entry.samples], float)
+        [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in samples], float)
     if not outcome.executed:
-        return AttemptRecord(**values, scores=np.full(len(entry.samples), math.nan))
-    decided = _decided(entry.samples, outcome.decision_ns, max_gap_ns)
-    values['scores'] = np.array(
-        [sample.score if sample.on_curve else math.nan for sample in entry.samples], float)
-    if decided is not None:
-        known = decided.source != DEFAULT or not math.isnan(decided.score)
-        values |= {'scored_ns': decided.stamp_ns, 'score': decided.score,
-                   'uncertainty': decided.uncertainty, 'ood_score': decided.ood_score,
-                   'source': decided.source if known else NONE}
+        return AttemptRecord(**values, scores=np.full(len(samples), math.nan))
+    values['scores'] = np.array([sample.grasp.score if _is_on_curve(entry.attempt, sample)
+                                 else math.nan for sample in samples], float)
+    if decided := _decided(samples, outcome.decision_ns, max_gap_ns):
+        grasp = decided.grasp
+        known = grasp.source != DEFAULT or not math.isnan(grasp.score)
+        values |= {'scored_ns': decided.stamp_ns, 'score': grasp.score,
+                   'uncertainty': grasp.uncertainty, 'ood_score': decided.ood_score,
+                   'source': grasp.source if known else NONE}
     return AttemptRecord(**values)
+
+
+def _is_on_curve(attempt: Attempt, sample: _Sample) -> bool:
+    if sample.grasp.source == DEFAULT:
+        # If the executed grasp is unknown, the default grasp point is used throughout.
+        return attempt.position is None and attempt.outcome.candidate is None
+    return sample.grasp.proposed or sample.stamp_ns > attempt.outcome.decision_ns
 
 
 def _decided(samples: Sequence[_Sample], decision_ns: int, max_gap_ns: int) -> _Sample | None:
     """Return the sample that counts at the decision; ``None`` if there is no fresh one."""
     fresh = [sample for sample in samples
              if 0 <= decision_ns - sample.stamp_ns <= max_gap_ns]
-    for source in _ORDER:
-        found = [sample for sample in fresh if sample.source == source]
-        if found:
-            return max(found, key=lambda sample: sample.stamp_ns)
-    return None
+    return max(fresh, default=None, key=lambda sample: (
+        -_ORDER.index(sample.grasp.source), sample.stamp_ns))
+
+
+def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
+                  ood_scores: Mapping[int, float]) -> None:
+    """
+    Add the scores that a node published to the attempts in progress.
+
+    If the outcome names the executed candidate, its row is used in all scores of the same
+    PoseArray, which is identified by its stamp. Otherwise the candidate nearest to the executed
+    grasp is used, within the tolerances of :mod:`moss_perception.core.grasp_match`, and marked as
+    ``nearest``.
+
+    :param frames: scores of all frames.
+    :param ood_scores: OOD scores by stamp, if known.
+    """
+    stamps = {frame.stamp_ns: frame.scores.candidates_stamp_ns for frame in frames}
+    for frame in frames:
+        executed = []
+        for attempt in matcher.during(frame.stamp_ns):
+            # The candidates that were scored in the frame of the selection, or else recorded.
+            current = stamps.get(attempt.stamp_ns, attempt.candidates_stamp_ns)
+            score = _executed_score(frame, attempt, current)
+            if score is not None:
+                executed.append((attempt, score))
+        matcher.take(frame.stamp_ns, _of_row(frame.scores.default, DEFAULT), executed,
+                     ood_scores.get(frame.stamp_ns, math.nan))
+
+
+def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> GraspScore | None:
+    """Find the executed grasp among the scores of a frame; ``None`` if it is not there."""
+    scores, index, source = frame.scores, attempt.outcome.candidate, EXECUTED
+    if (index is None or index >= len(scores.candidates)
+            or not 0 < current == scores.candidates_stamp_ns):
+        index, source = None, NEAREST
+        if attempt.position is not None and attempt.frame_id == frame.frame_id:
+            index = nearest_grasp(scores.positions, yaws_from_orientations(scores.orientations),
+                                  attempt.position, attempt.yaw)
+    if index is None or scores.candidates[index]['reason'] in NO_PLACE:
+        return None
+    return _of_row(scores.candidates[index], source)
+
+
+def _of_row(row: np.void, source: str) -> GraspScore:
+    return GraspScore(float(row['score']), float(row['uncertainty']), source)

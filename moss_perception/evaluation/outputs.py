@@ -1,23 +1,29 @@
-"""The outputs of grasp_predictor, from a recording or received over topics."""
+"""The outputs of grasp_predictor: scores, frame statuses and diagnostics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import BagError, ScoresError
-from moss_perception.core.messages import stamp_to_ns
+from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.scores import GraspScores, read_scores
-from moss_perception.data.bags.files import custom_data
-from moss_perception.data.bags.headers import header_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.storage import custom_data
+from moss_perception.data.bags.topics import header_of
 from moss_perception.evaluation.records import LIVE
+import numpy as np
 
 SCORES, PROCESSED = '/grasp_scores', '/processed'
 DIAGNOSTICS_TOPIC = '/diagnostics'
 RUN = 'moss_perception.run'
 """Name under which attempt_recorder stores :class:`RunNotes` in a recording."""
+
+DURATIONS = tuple(f'{name}_p{percent}_ms' for name in ('decode', 'inference', 'age')
+                  for percent in (50, 95))
+OUT = 'out_of_distribution_share'
 
 # Keys of diagnostics in older recordings, and what they are called now.
 _RENAMED = {'orders': 'budget_level', 'orders_wanted': 'budget_target', 'novelty': 'ood_score'}
@@ -125,14 +131,16 @@ def read_outputs(path: Path | str, scores_topic: str | None = None) -> NodeOutpu
                 {topic, processed, DIAGNOSTICS_TOPIC} & recording.topics.keys()):
             if name == topic:
                 message = recording.deserialize(raw, kind)
-                scores.append(_frame_scores(
-                    path, message, recorded_ns - run.clock_offset_ns))
+                try:
+                    scores.append(frame_scores(message, recorded_ns - run.clock_offset_ns))
+                except ScoresError as error:
+                    raise BagError(f'{path}: {error}') from error
             elif name == processed:
                 statuses.append(header_of(raw))
             else:
                 diagnostics += values_of(recording.deserialize(raw, kind), predictor)
-        there = processed in recording.topics
-    return NodeOutputs(scores, statuses if there else None, diagnostics, run)
+        return NodeOutputs(scores, statuses if processed in recording.topics else None,
+                           diagnostics, run)
 
 
 def values_of(message: Any, predictor: str) -> list[dict[str, str]]:
@@ -158,13 +166,6 @@ def frame_scores(message: Any, received_ns: int) -> FrameScores:
                        GraspScores.of(read_scores(message)))
 
 
-def _frame_scores(path: Path | str, message: Any, received_ns: int) -> FrameScores:
-    try:
-        return frame_scores(message, received_ns)
-    except ScoresError as error:
-        raise BagError(f'{path}: {error}') from error
-
-
 def _scores_topic(recording: Recording, name: str | None) -> str:
     there = [x.name for x in recording.topics.values()
              if x.type == _SCORES_TYPE and x.name.endswith(SCORES)]
@@ -176,3 +177,37 @@ def _scores_topic(recording: Recording, name: str | None) -> str:
             f'no scores on {wanted[0]}: ' if name else 'several topics of scores: ' if there
             else 'no recorded scores: ') + f'expected {expected}')
     return wanted[0]
+
+
+def summarise_diagnostics(samples: Sequence[Mapping[str, str]],
+                          aged: bool = True) -> dict[str, float]:
+    """
+    Summarise the diagnostics of a run, which come once a second.
+
+    :param samples: values by key, in order; samples without newly scored frames do not count.
+    :param aged: whether the frames have stamps of the node's clock, unlike a recording's frames.
+    :returns: for each of :data:`DURATIONS` the median over the samples, milliseconds (a sample
+        covers the newest 200 frames); for :data:`OUT` the share of samples that report the
+        images as out of distribution, in [0, 1]. NaN if no sample has the value.
+    """
+    newer, before = [], 0
+    for sample in samples:
+        scored = int(sample.get('scored', 0))
+        if scored > before:
+            newer.append(sample)
+        before = scored
+    found = {name: _median(newer, name) if aged or not name.startswith('age') else math.nan
+             for name in DURATIONS}
+    flagged = [sample['out_of_distribution'] == 'yes' for sample in newer
+               if 'out_of_distribution' in sample and _finite([sample], 'ood_score')]
+    return found | {OUT: float(np.mean(flagged)) if flagged else math.nan}
+
+
+def _median(samples: Sequence[Mapping[str, str]], name: str) -> float:
+    values = _finite(samples, name)
+    return float(np.median(values)) if values else math.nan
+
+
+def _finite(samples: Sequence[Mapping[str, str]], name: str) -> list[float]:
+    values = [float(sample.get(name, 'nan')) for sample in samples]
+    return [value for value in values if math.isfinite(value)]

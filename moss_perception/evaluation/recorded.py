@@ -3,42 +3,24 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 import time
-from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.attempts_csv import read_attempts
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
-from moss_perception.data.outcomes import domains_of
+from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
-from moss_perception.evaluation.attribution import RecordedScores
-from moss_perception.evaluation.diagnostics import summarise_diagnostics
-from moss_perception.evaluation.input_check import InputCheck
-from moss_perception.evaluation.matching import Attempt, executed_grasps, Matcher
-from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.matching import Matcher, take_recorded
+from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
+from moss_perception.evaluation.verification import Verification
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
-
-
-@dataclass(frozen=True)
-class Verification:
-    """
-    The result of replaying the received frames.
-
-    :ivar line: the result in one line.
-    :ivar agrees: whether all scores are equal.
-    :ivar ood_scores: OOD scores of the frames by stamp, which the topics do not contain.
-    """
-
-    line: str = ''
-    agrees: bool = True
-    ood_scores: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +36,7 @@ class _Inputs:
     path: Path
     image_topic: str
     attempts: Sequence[Attempt]
-    check: InputCheck
+    check: findings.InputCheck
     received: Sequence[int]
     duration_s: float
     lost_share: float
@@ -62,49 +44,42 @@ class _Inputs:
 
 
 def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str | None = None,
-                      image_topic: str | None = None, camera_info_topic: str | None = None,
-                      candidates_topic: str | None = None, outcome_topic: str | None = None,
-                      executed_topic: str | None = None, attempts_csv: Path | str | None = None,
-                      outputs: NodeOutputs | None = None,
-                      verification: Verification | None = None) -> BagRecord:
+                      attempts_csv: Path | str | None = None, outputs: NodeOutputs | None = None,
+                      verification: Verification | None = None,
+                      **topics: str | None) -> BagRecord:
     """
     Compare recorded scores with the outcomes of the attempts.
 
-    Most parameters are those of :func:`moss_perception.evaluation.replay.replay`.
-
     :param path: the recording of the outputs. If attempt_recorder has stored the path of a played
         recording in it, the inputs and outcomes are read from there.
+    :param domain: domain of the recording; empty to take it from the outcomes.
+    :param attempts_csv: file of outcomes to use instead of the recorded ones.
     :param scores_topic: ``None`` for the only one with a name that ends with ``/grasp_scores``.
     :param outputs: the outputs in ``path``, if already read.
     :param verification: the result of a replay; see
         :func:`moss_perception.evaluation.verification.verify`.
+    :param topics: the topics of :func:`moss_perception.evaluation.replay.replay`, by parameter.
     :raises MossError: if a recording can't be used, or scores are missing.
     """
     started = time.perf_counter()
     outputs = outputs or read_outputs(path, scores_topic)
     if outputs.run.complete and (lacking := _lacking(outputs)):
         raise MossError(f'{lacking}: expected all; the machine may be too busy')
-    inputs = _read_inputs(Path(outputs.run.played or path), outputs, image_topic,
-                          camera_info_topic, candidates_topic, outcome_topic, executed_topic,
-                          attempts_csv)
+    inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv, **topics)
     verification = verification or Verification()
-    matcher = match(outputs, inputs.attempts, inputs.check.candidate_stamps,
-                    verification.ood_scores)
+    matcher = match(outputs, inputs.attempts, verification.ood_scores)
     return _record(outputs, inputs, matcher, verification, domain,
                    time.perf_counter() - started)
 
 
 def match(outputs: NodeOutputs, attempts: Sequence[Attempt],
-          candidate_stamps: Sequence[int] = (),
           ood_scores: Mapping[int, float] | None = None) -> Matcher:
     """Match all recorded scores with the attempts."""
     gap_s = float(outputs.newest.get('max_gap', MAX_GAP_S))
     matcher = Matcher(attempts, round(gap_s * 1e9))
-    scores = RecordedScores(outputs.scores, attempts, candidate_stamps)
     for stamp_ns, _ in outputs.statuses or ():
         matcher.see(stamp_ns)
-    for frame in outputs.scores:
-        scores.give(frame, matcher, (ood_scores or {}).get(frame.stamp_ns, float('nan')))
+    take_recorded(matcher, outputs.scores, ood_scores or {})
     return matcher
 
 
@@ -124,12 +99,14 @@ def _lacking(outputs: NodeOutputs) -> str:
             if missing else '')
 
 
-def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
-                 camera_info_topic: str | None, candidates_topic: str | None,
-                 outcome_topic: str | None, executed_topic: str | None,
-                 attempts_csv: Path | str | None) -> _Inputs:
+def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | None,
+                 image_topic: str | None = None, camera_info_topic: str | None = None,
+                 candidates_topic: str | None = None, outcome_topic: str | None = None,
+                 executed_topic: str | None = None) -> _Inputs:
     with Recording(path, salvage=True) as recording:
-        images = _image_topic(recording, image_topic or outputs.newest.get('topic'))
+        # The run may have been recorded without images.
+        images = (recording.image_topic(image_topic or outputs.newest.get('topic')).name
+                  if recording.image_topics() else '')
         camera = recording.camera_info_topic(images, camera_info_topic) or ''
         grasps = _candidates_topic(recording, candidates_topic, bool(outputs.run.played))
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
@@ -137,7 +114,7 @@ def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
-        check = InputCheck(recording, images, grasps, camera, set(received))
+        check = findings.InputCheck(recording, images, grasps, camera, set(received))
         # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)
@@ -159,11 +136,6 @@ def _read_inputs(path: Path, outputs: NodeOutputs, image_topic: str | None,
                        recording.damage)
 
 
-def _image_topic(recording: Recording, name: str | None) -> str:
-    """Find the image topic; empty if the run was recorded without images."""
-    return recording.image_topic(name).name if recording.image_topics() else ''
-
-
 def _candidates_topic(recording: Recording, name: str | None, played: bool) -> str:
     """Find the topic of the scored candidates; empty if there is none or it is not clear."""
     if name:
@@ -177,29 +149,28 @@ def _candidates_topic(recording: Recording, name: str | None, played: bool) -> s
 def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verification: Verification,
             domain: str, elapsed_s: float) -> BagRecord:
     values, run, check = outputs.newest, outputs.run, inputs.check
-    if outputs.statuses is None:
-        for stamp_ns in check.stamps:
-            matcher.see(stamp_ns)
     statuses = Counter(status for _, status in outputs.statuses or ())
     if outputs.statuses is None:
         statuses[FrameStatus.SCORED.value] = len(outputs.scores)
+        for stamp_ns in check.stamps:
+            matcher.see(stamp_ns)
     frames = max(len(check.stamps), len(inputs.received))
     attempts, not_received = matcher.records(), frames - len(inputs.received)
     return BagRecord(
         path=str(inputs.path), domain=domain or domains_of(x.outcome for x in inputs.attempts),
         image_topic=inputs.image_topic, duration_s=inputs.duration_s, frames=frames,
-        fates={status: statuses[status] for status in STATUSES},
+        by_status={status: statuses[status] for status in STATUSES},
         refused=_counts(values, 'refused/'), missing=int(values.get('missing', 0)),
         resets=_counts(values, 'resets/'), elapsed_s=elapsed_s, decode_ms=np.zeros(0),
         inference_ms=np.zeros(0), attempts=attempts,
         notes=(*filter(None, (inputs.damage,)),
                *([] if verification.agrees else [verification.line]),
-               *_notes(outputs, not_received, frames), *findings.notes(matcher, check.seen, ''),
-               *findings.of_attempts(attempts)),
+               *_notes(outputs, not_received, frames),
+               *findings.notes(matcher, check.seen, attempts)),
         unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
         not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
         lost_share=inputs.lost_share,
-        told=summarise_diagnostics(outputs.diagnostics, aged=not run.played),
+        diagnostics=summarise_diagnostics(outputs.diagnostics, aged=not run.played),
         latency_ms=_latency_ms(outputs))
 
 
@@ -209,14 +180,14 @@ def _counts(values: Mapping[str, str], prefix: str) -> dict[str, int]:
 
 
 def _latency_ms(outputs: NodeOutputs) -> np.ndarray:
-    published = read_timing(outputs.run.timing_log)
+    published = read_timing(outputs.run.timing_log) if outputs.run.timing_log else {}
     return np.array([(frame.received_ns - published[frame.stamp_ns]) / 1e6
                      for frame in outputs.scores if frame.stamp_ns in published])
 
 
-def read_timing(path: Any) -> dict[int, int]:
+def read_timing(path: Path | str) -> dict[int, int]:
     """Read the publication time of each image by stamp from a timing log; empty without one."""
-    if not path or not Path(path).is_file():
+    if not Path(path).is_file():
         return {}
     with Path(path).open(newline='') as file:
         return {int(row['stamp_ns']): int(row['publish_monotonic_ns'])

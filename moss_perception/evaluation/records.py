@@ -1,12 +1,23 @@
-"""The results of evaluating recordings, as plain values for every report."""
+"""The results of evaluating recordings, and their files (evaluation records)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+import json
+import math
+from pathlib import Path
+from typing import Any
 
+from moss_perception.core.errors import MossError
+from moss_perception.core.files import replaced
 import numpy as np
 
+FORMAT = 'moss_perception.evaluation/1'
 LIVE = 'live'
 """Pace of a run of nodes with a camera, real or simulated."""
+
+# Keys of older files, and what they are called now.
+_RENAMED = {'novelty': 'ood_score', 'fates': 'by_status', 'told': 'diagnostics'}
+_ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores')
 
 
 @dataclass(frozen=True)
@@ -18,7 +29,6 @@ class AttemptRecord:
     :ivar start_ns: start in header stamps, nanoseconds.
     :ivar decision_ns: stamp of the newest frame before the decision, nanoseconds.
     :ivar end_ns: end in header stamps, nanoseconds.
-    :ivar success: outcome.
     :ivar motion: kind of motion; empty if not recorded.
     :ivar object: name of the object; empty if not recorded.
     :ivar scored_ns: stamp of the frame with the score that counts: the newest scored frame
@@ -91,12 +101,11 @@ class BagRecord:
     """
     One recording, evaluated with one checkpoint.
 
-    :ivar path: path as given.
     :ivar domain: domain for the tables, such as ``sim``, ``real`` or ``shifted``.
     :ivar image_topic: topic as recorded.
     :ivar duration_s: duration of the recording, seconds.
     :ivar frames: number of images.
-    :ivar fates: number of frames by status: ``scored``, ``stored``, ``skipped`` or ``refused``;
+    :ivar by_status: number of frames that were ``scored``, ``stored``, ``skipped`` or ``refused``;
         together with ``not_arrived`` they add up to ``frames``.
     :ivar refused: number of refused frames by reason.
     :ivar missing: number of samples without an image, which repeat the sample before.
@@ -116,10 +125,8 @@ class BagRecord:
         float64, shape ``(M,)``.
     :ivar verified: result of comparing the scores with an offline replay of the received frames,
         in words; empty without a comparison.
-    :ivar pictures: JPEG files of the frames in film strips by header stamp, for runs without
-        recorded images.
-    :ivar told: summary of the node's diagnostics for a run over topics, by name; see
-        :func:`moss_perception.evaluation.diagnostics.summarise_diagnostics`.
+    :ivar diagnostics: summary of the node's diagnostics for a run over topics, by name; see
+        :func:`moss_perception.evaluation.outputs.summarise_diagnostics`.
     """
 
     path: str
@@ -127,7 +134,7 @@ class BagRecord:
     image_topic: str
     duration_s: float
     frames: int
-    fates: dict[str, int]
+    by_status: dict[str, int]
     refused: dict[str, int]
     missing: int
     resets: dict[str, int]
@@ -143,8 +150,7 @@ class BagRecord:
     closed_loop: bool = False
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
-    pictures: Mapping[int, bytes] = field(default_factory=dict)
-    told: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,6 @@ class Evaluation:
     :ivar model: name of the checkpoint's file.
     :ivar sha256: digest of the checkpoint.
     :ivar temperature: divisor of the checkpoint's logits.
-    :ivar engine: engine that ran the network.
     :ivar threads: threads of the engine.
     :ivar model_type: the registered name of the model, such as ``moss_grasp``; empty if unknown.
     :ivar budget_level: name of the model's budget level; empty if unknown.
@@ -176,3 +181,73 @@ class Evaluation:
         """Say which type of model ran, and at which level; empty if unknown."""
         return ', '.join(f'{name} {value}' for name, value in (
             ('model type', self.model_type), ('budget level', self.budget_level)) if value)
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """
+    Write an evaluation as JSON, as a whole or not at all, without rounding numbers.
+
+    :raises MossError: if it can't be written.
+    """
+    # Python's JSON writes and reads NaN.
+    text = json.dumps({'format': FORMAT, **asdict(evaluation)}, default=np.ndarray.tolist)
+    try:
+        with replaced(path) as partial:
+            partial.write_text(text)
+    except OSError as error:
+        raise MossError(f"{path} can't be written: {error.strerror}") from error
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """
+    Read a file of :func:`write_evaluation`.
+
+    :raises MossError: if the file is missing or has different contents.
+    """
+    try:
+        values = json.loads(path.read_text())
+        if (found := values.pop('format', None)) != FORMAT:
+            raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
+        # Older files have the highest order only, and 1 also for models without orders.
+        orders = values.pop('orders', 0)
+        level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
+        return Evaluation(**{'model_type': '', 'budget_level': level} | values | {
+            'bags': tuple(_bag(bag) for bag in values['bags'])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MossError(f'{path} is not a readable evaluation record: {error}') from error
+
+
+def _bag(written: dict[str, Any]) -> BagRecord:
+    # Older files may contain pictures, which are now read from the recording.
+    written.pop('pictures', None)
+    # Instead of an unmatched outcome, older files contain a sentence.
+    unmatched = (UnmatchedOutcome(None, x) if isinstance(x, str) else UnmatchedOutcome(**x)
+                 for x in written['unmatched'])
+    return BagRecord(**_values(written) | {
+        'attempts': tuple(AttemptRecord(**_values(x)) for x in written['attempts']),
+        'unmatched': tuple(unmatched), 'notes': tuple(written['notes'])})
+
+
+def _values(written: dict[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): np.array(value, float) if name in _ARRAYS else value
+            for name, value in written.items()}
+
+
+def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Merge the evaluations of each checkpoint, in the order of its first one."""
+    found: dict[str, Evaluation] = {}
+    for one in evaluations:
+        first = found.setdefault(one.sha256, replace(one, bags=()))
+        found[one.sha256] = replace(first, bags=(*first.bags, *one.bags))
+    return list(found.values())
+
+
+def plain(value: Any) -> Any:
+    """Convert mappings, sequences and arrays to JSON types, and non-finite numbers to null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

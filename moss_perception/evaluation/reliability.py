@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from moss_perception.core.calibration import fit_temperature, TEMPERATURE_BOUNDS
 from moss_perception.evaluation.intervals import Interval, wilson
-from moss_perception.evaluation.measures import ece, Scored, value_of
+from moss_perception.evaluation.metrics import ece, Scored, value_of
 import numpy as np
 
 # Fewest attempts of each outcome for fitting a temperature.
@@ -56,12 +56,10 @@ def reliability_bins(sample: Scored) -> list[Bin]:
     """Sort attempts into bins of equal width: ten of them, five for fewer than 100 attempts."""
     count = 10 if len(sample) >= _MANY else 5
     which = np.minimum((sample.scores * count).astype(int), count - 1)
-    found = []
-    for number in np.unique(which):
-        of = which == number
-        found.append(Bin(float(sample.scores[of].mean()),
-                         wilson(int(sample.labels[of].sum()), int(of.sum())), int(of.sum())))
-    return found
+    members = [which == number for number in np.unique(which)]
+    return [Bin(float(sample.scores[of].mean()),
+                wilson(int(sample.labels[of].sum()), int(of.sum())), int(of.sum()))
+            for of in members]
 
 
 def scale(scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -71,16 +69,12 @@ def scale(scores: np.ndarray, temperature: float) -> np.ndarray:
     :param scores: in [0, 1].
     :returns: of the same shape, in [0, 1].
     """
-    return _sigmoid(_logit(scores) / temperature)
+    return 0.5 * (1 + np.tanh(_logit(scores) / temperature / 2))
 
 
 def _logit(scores: np.ndarray) -> np.ndarray:
     clipped = np.clip(scores, _EDGE, 1 - _EDGE)
     return np.log(clipped) - np.log1p(-clipped)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(logits / 2))
 
 
 def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -96,21 +90,19 @@ def reference_temperature(sample: Scored, domain: str) -> Temperature:
     Fit a temperature to a domain's attempts, if there are enough.
 
     :param sample: attempts of the domain, usually of the simulation.
-    :param domain: name of the domain.
     """
     held, total = int(sample.labels.sum()), len(sample)
     if min(held, total - held) < LEAST_OF_EACH:
         return Temperature(float('nan'), domain, total,
-                           f'{domain} has {held} successes and {total - held} '
-                           f'failures with a score: expected at least {LEAST_OF_EACH} of each')
+                           f'{domain} has {held} successes and {total - held} failures with a '
+                           f'score: expected at least {LEAST_OF_EACH} of each')
     value = fit_temperature(_logit(sample.scores)[:, None], sample.labels)
     lowest, highest = TEMPERATURE_BOUNDS
-    if value < lowest * 1.01 or value > highest / 1.01:
-        return Temperature(float('nan'), domain, total,
-                           f'on {domain} the best temperature lies outside '
-                           f'{lowest:g} to {highest:g}, for example because the '
-                           'scores separate all outcomes, or none')
-    return Temperature(value, domain, total)
+    if lowest * 1.01 <= value <= highest / 1.01:
+        return Temperature(value, domain, total)
+    return Temperature(float('nan'), domain, total,
+                       f'on {domain} the best temperature lies outside {lowest:g} to {highest:g}, '
+                       'for example because the scores separate all outcomes, or none')
 
 
 def scale_across(sample: Scored) -> np.ndarray:

@@ -5,31 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 import time
-from typing import Any
 
-from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Candidates, Frame, Prediction
-from moss_perception.core.messages import to_camera, to_candidates
-from moss_perception.data.attempts_csv import read_attempts
+from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import domains_of
+from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
-from moss_perception.evaluation.matching import (
-    Attempt,
-    executed_grasps,
-    ExecutedScore,
-    Matcher,
-    NO_PLACE,
-    ScoredSample,
-)
-from moss_perception.evaluation.parts import Part
-from moss_perception.evaluation.prefetch import prefetch, Received
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
+from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
-
-_WHOLE = Part(0, 0, 2**62)
 
 OnExecuted = Callable[[int, Attempt, int], None]
 """Called with a frame's stamp, an attempt and the network's row of its executed grasp."""
@@ -43,7 +31,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
            on_prediction: Callable[[Prediction], None] | None = None,
-           on_executed: OnExecuted | None = None, part: Part | None = None) -> BagRecord:
+           on_executed: OnExecuted | None = None, part: Part = WHOLE) -> BagRecord:
     """
     Score a recording, and compare the scores with its outcomes.
 
@@ -72,7 +60,6 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param on_prediction: called with each prediction.
     :param on_executed: called with each score of an executed grasp.
     :param part: score these images only; see :func:`moss_perception.evaluation.parts.merge`.
-        ``None`` for all.
     :raises BagError: if the recording can't be read, or lacks a given topic.
     """
     with Recording(path, salvage=True) as recording:
@@ -83,12 +70,14 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
             recording.outcomes(outcome_topic) if attempts_csv is None
             else read_attempts(attempts_csv))
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
-        run = _Run(predictor, attempts, received, on_prediction, on_executed, part or _WHOLE)
-        run.expect(grasps_topic, camera_topic, recording.camera_info_topics(image.name))
-        wanted = {x for x in (camera_topic, grasps_topic) if x}
+        seen = findings.Seen(
+            candidates_topic=grasps_topic or '',
+            calibrations=None if camera_topic else recording.camera_info_topics(image.name))
+        run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
+        topics = {image.name} | {x for x in (camera_topic, grasps_topic) if x}
         started = time.perf_counter()
-        with closing(prefetch(recording, {image.name, *wanted}, image.name,
-                              predictor.config, received, part)) as messages:
+        with closing(prefetch(recording, topics, image.name, predictor.config, received,
+                              part)) as messages:
             for message in messages:
                 if message.topic == image.name:
                     run.image(message)
@@ -108,7 +97,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 class _Run:
     """The replay of one recording through a new predictor."""
 
-    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt],
+    def __init__(self, predictor: Predictor, attempts: Sequence[Attempt], seen: findings.Seen,
                  received: Mapping[int, str] | None,
                  on_prediction: Callable[[Prediction], None] | None,
                  on_executed: OnExecuted | None, part: Part):
@@ -118,42 +107,21 @@ class _Run:
         self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
-        self._camera: Any = None
-        self._camera_refused = ''
         self._received = received
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
-        self._seen = findings.Seen()
+        self._seen = seen
         self.images = self._not_received = 0
 
-    def expect(self, candidates_topic: str | None, camera_topic: str | None,
-               calibrations: Sequence[str]) -> None:
-        self._seen.candidates_topic = candidates_topic or ''
-        self._seen.calibrations = None if camera_topic else calibrations
-
     def camera(self, one: Received) -> None:
-        if one.message is not self._camera:
-            self._camera, self._camera_refused = one.message, ''
-            try:
-                self._predictor.set_camera(to_camera(one.message))
-            except ConfigError as error:
-                self._predictor.set_camera(None)
-                self._camera_refused = str(error)
-        if self._camera_refused:
-            self._seen.camera_refused(self._camera_refused)
+        self._predictor.set_camera(self._seen.camera(one.message))
 
     def candidates(self, one: Received) -> None:
-        self._seen.candidates += 1
-        self._seen.candidates_frame = one.message.header.frame_id
-        try:
-            candidates = to_candidates(one.message)
-        except CandidateError as error:
+        candidates = self._seen.grasps(one.message)
+        if candidates is None:
             self._predictor.forget_candidates()
-            self._seen.candidates_refused(str(error))
-            return
-        if problem := candidates.problem():
-            self._seen.candidates_refused(problem)
-        self._predictor.set_candidates(candidates)
+        else:
+            self._predictor.set_candidates(candidates)
 
     def image(self, one: Received) -> None:
         image, self.images = self.images, self.images + 1
@@ -185,57 +153,54 @@ class _Run:
         """Make the predictor score the executed grasps of the attempts in progress."""
         placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
                   if x.position is not None and x.frame_id == frame_id]
-        self._watched = [x for x, _ in placed]
-        self._predictor.watch(Candidates.from_yaws(
-            stamp_ns, frame_id, np.stack([position for _, position in placed]),
-            np.array([x.yaw for x in self._watched])) if placed else None)
+        watched = [x for x, _ in placed]
+        if list(map(id, watched)) != list(map(id, self._watched)):
+            self._watched = watched
+            self._predictor.watch(Candidates.from_yaws(
+                stamp_ns, frame_id, np.stack([position for _, position in placed]),
+                np.array([x.yaw for x in watched])) if placed else None)
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
         self._inference_ms.append(1e3 * prediction.inference_s)
-        self._matcher.take(ScoredSample(
-            prediction.stamp_ns, _as_published(prediction.score),
-            _as_published(prediction.uncertainty), prediction.ood_score,
-            self._executed(prediction)))
+        default = _as_published(prediction.score, prediction.uncertainty, DEFAULT)
+        self._matcher.take(prediction.stamp_ns, default, self._executed(prediction),
+                           prediction.ood_score)
         if self._on_prediction is not None:
             self._on_prediction(prediction)
 
-    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, ExecutedScore]]:
+    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, GraspScore]]:
         found, watched = [], prediction.watched
         if watched is None:
             return found
         for index, attempt in enumerate(self._watched):
             if watched.reasons[index] in NO_PLACE:
                 continue
-            found.append((attempt, ExecutedScore(
-                _as_published(watched.scores[index]), _as_published(watched.uncertainties[index]),
+            found.append((attempt, _as_published(
+                watched.scores[index], watched.uncertainties[index],
                 proposed=bool(watched.listed[index]))))
             if self._on_executed is not None:
                 self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
         return found
 
-    def _counted(self) -> Counters:
-        """Return the counters of this part's images."""
-        counted = Counters()
-        if self.images > self._part.first:
-            counted.add(self._after or self._predictor.counters, self._before)
-        return counted
-
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Return the results."""
-        counters, attempts = self._counted(), self._matcher.records()
+        counters, attempts = Counters(), self._matcher.records()
+        if self.images > self._part.first:
+            counters.add(self._after or self._predictor.counters, self._before)
         return BagRecord(
             **values, frames=counters.frames + self._not_received,
-            fates=counters.by_status(),
+            by_status=counters.by_status(),
             refused=dict(counters.refused), missing=counters.missing,
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            notes=(*findings.notes(self._matcher, self._seen, damage),
-                   *findings.of_attempts(attempts)),
+            notes=(*filter(None, (damage,)),
+                   *findings.notes(self._matcher, self._seen, attempts)),
             lost_share=lost_share, not_arrived=self._not_received)
 
 
-def _as_published(value: float) -> float:
+def _as_published(score: float, uncertainty: float, source: str = EXECUTED,
+                  proposed: bool = True) -> GraspScore:
     """Round to float32 as on the topic, so that recorded and replayed scores are equal."""
-    return float(np.float32(value))
+    return GraspScore(float(np.float32(score)), float(np.float32(uncertainty)), source, proposed)

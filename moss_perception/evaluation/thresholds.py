@@ -9,18 +9,21 @@ import re
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import lay_out
 
+PASSES = 0.5
+"""Default threshold: a score of at least this predicts a success."""
+
 _OPERATORS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt}
 _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+)\s*')
 # The metrics. Those with an interval also have the metrics ``…_low`` and ``…_high``.
+_GAPS = tuple(f'{name}_gap' for name in ('auroc', 'auprc', 'accuracy', 'balanced_accuracy',
+                                         'success', 'brier', 'ece'))
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
-                 'brier', 'ece', 'error_auroc', 'ood_auroc', 'auroc_gap', 'auprc_gap',
-                 'accuracy_gap', 'balanced_accuracy_gap', 'success_gap', 'brier_gap', 'ece_gap')
+                 'brier', 'ece', 'error_auroc', 'ood_auroc', *_GAPS)
 PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
 # Metrics that compare a domain with the reference; undefined for the reference.
-COMPARING = ('ood_auroc', 'false_alarm_rate',
-             *(name for name in WITH_INTERVAL if name.endswith('_gap')))
+COMPARING = ('ood_auroc', 'false_alarm_rate', *_GAPS)
 NAMES = (*PLAIN, *WITH_INTERVAL, *(f'{name}_{end}' for name in WITH_INTERVAL
                                    for end in ('low', 'high')))
 
@@ -31,8 +34,7 @@ class Requirement:
     A requirement on a metric.
 
     :ivar text: text as given.
-    :ivar metric: one of ``NAMES``.
-    :ivar domain: domain; empty for every domain.
+    :ivar domain: empty for every domain.
     :ivar comparison: ``>=``, ``<=``, ``>`` or ``<``.
     :ivar bound: the number on the right.
     """
@@ -53,12 +55,9 @@ class Row:
     """
     A requirement in one domain.
 
-    :ivar expression: text as given.
-    :ivar domain: checked domain.
-    :ivar metric: checked metric.
+    :ivar expression: the requirement as given.
     :ivar value: value of the metric; NaN if undefined.
     :ivar required: bound, such as ``>= 0.8``.
-    :ivar met: whether the requirement is met.
     :ivar reason: why the value is undefined; else empty.
     """
 
@@ -98,11 +97,7 @@ class Verdict:
 
 def show(value: float) -> str:
     """Format a value with four digits, or as ``undefined``."""
-    return 'undefined' if not math.isfinite(value) else f'{value:.4g}'
-
-
-PASSES = 0.5
-"""Default threshold: a score of at least this predicts a success."""
+    return f'{value:.4g}' if math.isfinite(value) else 'undefined'
 
 
 def score_threshold(text: str | None) -> float:
@@ -111,12 +106,7 @@ def score_threshold(text: str | None) -> float:
 
     :raises ConfigError: if it is not a number in [0, 1].
     """
-    if not text:
-        return PASSES
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text) if text else PASSES
     if not 0 <= value <= 1:
         raise ConfigError(f'threshold={text} is not allowed: expected a number in [0, 1]')
     return value
@@ -138,13 +128,17 @@ def parse(text: str) -> Requirement:
         raise ConfigError(f'requirement {text!r} has the unknown metric {metric!r}: expected '
                           f'one of {", ".join((*PLAIN, *WITH_INTERVAL))}; from {WITH_INTERVAL[0]} '
                           'on also with _low or _high, the bounds of its interval')
-    try:
-        bound = float(number)
-    except ValueError:
-        bound = math.nan
+    bound = _number(number)
     if not math.isfinite(bound):
         raise ConfigError(f'requirement {text!r} has the bound {number!r}: expected a number')
     return Requirement(text.strip(), metric, domain or '', comparison, bound)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def check(requirements: Sequence[Requirement | str],
@@ -180,8 +174,7 @@ def _domains(need: Requirement, figures: Mapping, reference: str) -> list[str]:
 
 
 def _row(need: Requirement, domain: str, figures: Mapping[str, tuple[float, str]]) -> Row:
-    value, reason = figures.get(need.metric, (math.nan, 'it was not measured'))
-    if not math.isfinite(value) and not reason:
-        reason = 'it was not measured'
+    value, reason = figures.get(need.metric, (math.nan, ''))
+    reason = '' if math.isfinite(value) else reason or 'it was not measured'
     return Row(need.text, domain, need.metric, value, f'{need.comparison} {need.bound:g}',
-               need.holds(value), '' if math.isfinite(value) else reason)
+               need.holds(value), reason)

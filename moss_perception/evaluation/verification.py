@@ -1,18 +1,33 @@
 """Verify recorded scores: score the received frames again, and compare."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import GraspScores, rows_of
+from moss_perception.core.scores import GraspScores, Prediction, rows_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.outputs import NodeOutputs
-from moss_perception.evaluation.recorded import Verification
+from moss_perception.evaluation.replay import replay
+from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
 import numpy as np
 
 _VALUES = ('score', 'uncertainty')
+
+
+@dataclass(frozen=True)
+class Verification:
+    """
+    The result of replaying the received frames.
+
+    :ivar line: the result in one line.
+    :ivar agrees: whether all scores are equal.
+    :ivar ood_scores: OOD scores of the frames by stamp, which the topics do not contain.
+    """
+
+    line: str = ''
+    agrees: bool = True
+    ood_scores: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,8 +78,6 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     :param model: the predictor's checkpoint.
     :raises MossError: if the recording or the checkpoint can't be used.
     """
-    from moss_perception.evaluation.replay import replay
-    from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
     if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
         return Verification('nothing was scored' if not outputs.scores else
                             'the recording has no status of the received frames')

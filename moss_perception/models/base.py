@@ -14,8 +14,8 @@ from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
-    from moss_perception.models.network import Network
-    from torch import nn, Tensor
+    from moss_perception.models.checkpoint import Network
+    from torch import nn
 
 C = TypeVar('C', bound=ModelConfig)
 
@@ -95,50 +95,6 @@ class Runner(Protocol):
         ...
 
 
-class TrainableModel(Protocol):
-    """
-    The torch module that the training code trains.
-
-    :ivar config: its configuration; training replaces it to set the temperature.
-    """
-
-    config: ModelConfig
-
-    def __call__(self, images: 'Tensor', grasps: 'Tensor',
-                 used: int | None = None) -> 'tuple[Tensor, Tensor | None]':
-        """
-        Score grasps at the last frame of a clip.
-
-        :param images: uint8, RGB, shape ``(B, T, S, S, 3)``.
-        :param grasps: float32, shape ``(B, K, 5)``, see
-            :func:`moss_perception.core.geometry.encode_grasps`.
-        :param used: the budget's level; ``None`` for the highest.
-        :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
-            seen from each grasp, ``(B, K, 4)``, or ``None`` for a model that does not tell.
-        """
-        ...
-
-    def freeze(self, stages: int) -> None:
-        """
-        Keep the first stages of the backbone as they are during training.
-
-        :param stages: how many, 0 for none.
-        :raises ConfigError: if the model has no such stages.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """
-    What an export wrote.
-
-    :ivar graphs: the files, in the order of the model's graphs.
-    """
-
-    graphs: tuple[Path, ...]
-
-
 class StreamingModel(ABC, Generic[C]):
     """
     A model that scores grasps one sample at a time, with explicit state.
@@ -167,7 +123,7 @@ class StreamingModel(ABC, Generic[C]):
     @classmethod
     @abstractmethod
     def build(cls, config: C) -> 'nn.Module':
-        """Build the :class:`TrainableModel` with random weights."""
+        """Build the :class:`moss_perception.models.checkpoint.Network` with random weights."""
 
     @abstractmethod
     def initial_state(self) -> Any:
@@ -189,7 +145,7 @@ class StreamingModel(ABC, Generic[C]):
         """
 
     def export(self, folder: Path, network: 'Network', name: str,
-               progress: Callable[[str], None] = lambda _: None) -> Manifest:
+               progress: Callable[[str], None] = lambda _: None) -> list[Path]:
         """
         Write what the engine onnxruntime needs.
 
@@ -197,6 +153,7 @@ class StreamingModel(ABC, Generic[C]):
         :param network: loaded from a checkpoint.
         :param name: the checkpoint's name, with which all files begin.
         :param progress: is told the name of each file before it is made.
+        :returns: the files, in the order of the model's graphs.
         :raises ConfigError: if the model can't be exported.
         """
         raise ConfigError(f'model {self.config.model!r} is not exported: expected the engine '
@@ -245,13 +202,8 @@ def model_type(name: str) -> type[StreamingModel]:
     if name not in _registered:
         raise ConfigError(
             f'model type {name!r} is not registered: expected one of {sorted(_registered)}; '
-            "import the package that has it first, such as study.models for the study's variants")
+            'import the module that registers it first')
     return _registered[name]
-
-
-def config_from_dict(name: str, values: Mapping[str, Any]) -> ModelConfig:
-    """Build the configuration of a registered model; see :meth:`ModelConfig.from_dict`."""
-    return model_type(name).Config.from_dict(values)
 
 
 def build(config: ModelConfig) -> 'Network':

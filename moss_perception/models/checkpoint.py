@@ -1,50 +1,76 @@
-"""Checkpoints: safetensors with the configuration inside and a digest beside; never a pickle."""
+"""A network in torch: its checkpoint, and what runs a model's graphs from its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import Any, Generic
 
-from moss_perception.core.errors import CheckpointError
-from moss_perception.models.base import build
+from moss_perception.models.base import build, C
+from moss_perception.models.graph_model import GraphModel
 from moss_perception.models.manifest import (
     file_sha256,
     FORMAT,
     header,
     misfit,
     OOD_PREFIX,
+    opened,
     read_header,
     replace_files,
     verify,
 )
 import numpy as np
-from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
-
-if TYPE_CHECKING:
-    from moss_perception.models.network import Network
+from torch import nn, Tensor
 
 
-def load_checkpoint(path: str | Path, sha256: str = '') -> 'Network':
+class Network(nn.Module, Generic[C]):
+    """
+    What training and checkpoints know of the network of any model.
+
+    A network of another package need not derive from it; it has the same attributes.
+    ``forward(images, grasps, used=None)`` scores grasps at the last frame of a clip:
+
+    - ``images`` are uint8, RGB, shape ``(B, T, S, S, 3)``;
+    - ``grasps`` are float32, shape ``(B, K, 5)``, see
+      :func:`moss_perception.core.geometry.encode_grasps`;
+    - ``used`` is the budget's level, ``None`` for the highest;
+    - it returns logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
+      seen from each grasp, ``(B, K, 4)``, or ``None`` for a model that does not tell.
+
+    :ivar config: its configuration; training replaces it to set the temperature.
+    :ivar sha256: digest of its checkpoint, if it was loaded from one.
+    """
+
+    config: C
+    sha256: str
+
+    def freeze(self, stages: int) -> None:
+        """
+        Keep the first stages of the backbone as they are during training.
+
+        :param stages: how many, 0 for none.
+        :raises NotImplementedError: unless a model overrides it.
+        """
+        raise NotImplementedError(f'{type(self).__name__} cannot freeze {stages} stages')
+
+
+def load_checkpoint(path: str | Path, sha256: str = '') -> Network:
     """
     Load a model's network.
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
-    :returns: the :class:`moss_perception.models.base.TrainableModel` in evaluation mode; its
-        attribute ``sha256`` is the file's digest.
+    :returns: in evaluation mode, with the file's digest as ``sha256``.
     :raises CheckpointError: if the file is missing, damaged, foreign, or another one.
     """
     path = Path(path).expanduser()
     digest = verify(path, sha256)
     config, _ = read_header(path)
-    try:
-        with safe_open(path, framework='pt') as file:
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())
-                       if not name.startswith(OOD_PREFIX)}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
+    with opened(path, 'pt') as file:
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())
+                   if not name.startswith(OOD_PREFIX)}
     try:
         network = build(config)
         network.load_state_dict(tensors)
@@ -54,8 +80,7 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> 'Network':
     return network.eval()
 
 
-def save_checkpoint(path: str | Path, network: 'Network',
-                    notes: dict | None = None,
+def save_checkpoint(path: str | Path, network: Network, notes: dict | None = None,
                     extra: Mapping[str, np.ndarray] | None = None) -> str:
     """
     Write a network, and enter its digest into SHA256SUMS beside it.
@@ -70,9 +95,41 @@ def save_checkpoint(path: str | Path, network: 'Network',
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
-    partial = path.with_name(path.name + '.partial')
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}
-    save_file(tensors, partial, metadata)
-    replace_files({path: partial})
+    # In the same folder, so that the finished file only has to be renamed.
+    with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        save_file(tensors, made, metadata)
+        replace_files({path: made})
     return file_sha256(path)
+
+
+class TorchRunner:
+    """
+    A :class:`moss_perception.models.base.Runner`; what a step keeps stays on the device.
+
+    :param model: says what each graph takes.
+    :param network: whose weights are used, on the device and in evaluation mode.
+    :param device: where to compute.
+    """
+
+    def __init__(self, model: GraphModel, network: nn.Module, device: str | torch.device = 'cpu'):
+        self._device = torch.device(device)
+        self._graphs, self._steps = model.graphs, model.steps(network)
+
+    @torch.inference_mode()
+    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Tensor]:
+        """Run one graph; see :class:`moss_perception.models.base.Runner`."""
+        spec = self._graphs[graph]
+        inputs = [self._tensor(feeds[name]) for name in spec.inputs]
+        return self._steps[graph](*inputs, [self._tensor(feeds[name]) for name in spec.taps])
+
+    def numpy(self, array: Tensor) -> np.ndarray:
+        """Return a result as a NumPy array."""
+        return array.cpu().numpy()
+
+    def _tensor(self, value: Any) -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        return torch.from_numpy(value).to(self._device)

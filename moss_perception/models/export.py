@@ -10,12 +10,10 @@ from typing import Any
 import warnings
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.base import InputSpec, Manifest, model_type
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.base import InputSpec, model_type
+from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
 from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
-from moss_perception.models.network import Network
-from moss_perception.models.torch_runner import TorchRunner
 import numpy as np
 import torch
 from torch import nn
@@ -50,7 +48,7 @@ def export_graphs(path: str | Path, sha256: str = '',
     try:
         # In the same folder, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.export_', dir=path.parent) as folder:
-            made = model.export(Path(folder), network, path.stem, progress).graphs
+            made = model.export(Path(folder), network, path.stem, progress)
             targets = {path.with_name(file.name): file for file in made}
             replace_files(targets, set(graphs_beside(path)) - set(targets))
     except OSError as error:
@@ -60,7 +58,7 @@ def export_graphs(path: str | Path, sha256: str = '',
 
 
 def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
-                 progress: Callable[[str], None]) -> Manifest:
+                 progress: Callable[[str], None]) -> list[Path]:
     """
     Write all graphs of a model; see :meth:`StreamingModel.export`.
 
@@ -81,7 +79,7 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
         compare(network, number, data, file.name)
         file.write_bytes(data)
         files.append(file)
-    return Manifest(tuple(files))
+    return files
 
 
 def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
@@ -145,7 +143,7 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
     described = kind(network.config)
     assert isinstance(described, GraphModel)  # or it would have no graphs
     torch_runner = TorchRunner(described, network)
-    runners = _Keeping(torch_runner), _Keeping(_Session(data, number, torch_runner))
+    runners = _KeepingRunner(torch_runner), _KeepingRunner(torch_runner, number, data)
     models = [kind(network.config, runner) for runner in runners]
     states, largest = [model.initial_state() for model in models], 0.0
     config = network.config
@@ -167,37 +165,34 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
     return largest
 
 
-class _Session:
-    """Runs one graph in ONNX Runtime, and the model's others in torch."""
+class _KeepingRunner:
+    """
+    Runs a model's graphs in torch, or one of them in ONNX Runtime, and keeps the newest results.
 
-    def __init__(self, data: bytes, number: int, others: TorchRunner):
-        import onnxruntime
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(data, options,
-                                                     providers=['CPUExecutionProvider'])
-        self._number, self._others = number, others
+    :param torch_runner: runs all graphs, or all others.
+    :param number: of the graph that ONNX Runtime runs; ``None`` for none.
+    :param data: that graph as an ONNX model.
+    """
+
+    def __init__(self, torch_runner: TorchRunner, number: int | None = None, data: bytes = b''):
+        self._torch, self._number = torch_runner, number
+        self.results: Sequence[Any] = ()
+        if number is not None:
+            import onnxruntime
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1
+            self._session = onnxruntime.InferenceSession(data, options,
+                                                         providers=['CPUExecutionProvider'])
 
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
         if graph == self._number:
-            return self._session.run(None, dict(feeds))
-        return [self.numpy(one) for one in self._others.run(graph, feeds)]
+            self.results = self._session.run(None, dict(feeds))
+        else:
+            self.results = [self._torch.numpy(one) for one in self._torch.run(graph, feeds)]
+        return self.results
 
-    def numpy(self, array: Any) -> np.ndarray:
-        return np.asarray(array)
-
-
-class _Keeping:
-    """Keeps the results of a runner's newest run."""
-
-    def __init__(self, runner: Any):
-        self._runner, self.numpy = runner, runner.numpy
-        self.results: list[np.ndarray] = []
-
-    def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[Any]:
-        results = self._runner.run(graph, feeds)
-        self.results = [self.numpy(one) for one in results]
-        return results
+    def numpy(self, array: np.ndarray) -> np.ndarray:
+        return array
 
 
 def _require() -> None:

@@ -3,16 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.models.base import C, InputSpec, Manifest, Runner, Scores, StreamingModel
+from moss_perception.models.base import C, InputSpec, Runner, Scores, StreamingModel
 from moss_perception.models.config import ModelConfig
 import numpy as np
 
 if TYPE_CHECKING:
-    from moss_perception.models.network import Network
+    from moss_perception.models.checkpoint import Network
     from torch import nn
 
 N = TypeVar('N', bound='nn.Module')
@@ -87,11 +88,9 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
     A model whose step is one graph, or one of several for the budget's levels.
 
     Nothing of the state is ever copied: what a graph gave is handed to later ones as it is.
-    The configuration has a ``map_size``, the height and width of the maps.
+    Kept results whose names begin with ``map`` are :attr:`Scores.maps`. The configuration has a
+    ``map_size``, the height and width of the maps.
     """
-
-    map_prefix = 'map'
-    """Those kept results are :attr:`Scores.maps` whose names begin so, in their order."""
 
     def __init__(self, config: C, runner: Runner | None = None):
         super().__init__(config, runner)
@@ -100,7 +99,6 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
                           default=0)
         described: Any = config  # a ModelConfig need not have a map_size, but this one has
         self._map_size: int = described.map_size
-        self._zeros: dict[tuple[int, ...], np.ndarray] = {}
 
     @classmethod
     @abstractmethod
@@ -126,8 +124,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """Take one sample; see :meth:`StreamingModel.step`."""
         newest = self.take(observation, state)
         feeds, extra = self.prepare(newest, state)
-        graph = self.graphs[0]
-        feeds |= self.tapped(graph.taps, state)
+        feeds |= self.tapped(self.graphs[0].taps, state)
         scores, kept = self.run(0, feeds, grasps)
         return scores, self.advanced(state, newest, kept, extra)
 
@@ -167,13 +164,8 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         history, feeds = state.history, {}
         for name, tap in taps.items():
             kept = history[-tap.age].get(tap.result) if tap.age <= len(history) else None
-            feeds[name] = self._zero(tap.shape) if kept is None else kept
+            feeds[name] = _zeros(tap.shape) if kept is None else kept
         return feeds
-
-    def _zero(self, shape: tuple[int, ...]) -> np.ndarray:
-        if shape not in self._zeros:
-            self._zeros[shape] = np.zeros(shape, np.float32)
-        return self._zeros[shape]
 
     def run(self, number: int, feeds: dict[str, Any],
             grasps: np.ndarray) -> tuple[Scores, dict[str, Any]]:
@@ -191,7 +183,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
         side = (self._map_size,) * 2
         maps = tuple(to_numpy(value).reshape(*side, -1) for name, value in kept.items()
-                     if name.startswith(self.map_prefix))
+                     if name.startswith('map'))
         return Scores(scores[:count], uncertainties[:count], motion.reshape(*side, -1), maps,
                       number + 1, bool(np.isfinite(health))), kept
 
@@ -202,10 +194,15 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         return StreamState(observation, history, extra)
 
     def export(self, folder: Path, network: 'Network', name: str,
-               progress: Callable[[str], None] = lambda _: None) -> Manifest:
+               progress: Callable[[str], None] = lambda _: None) -> list[Path]:
         """Write each graph as ONNX, compared with torch; see :meth:`StreamingModel.export`."""
         from moss_perception.models.export import write_graphs
         return write_graphs(self, network, folder, name, progress)
+
+
+@cache
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape, np.float32)
 
 
 def image_inputs(config: ModelConfig) -> dict[str, InputSpec]:

@@ -1,12 +1,14 @@
 """The digests and the header of a checkpoint's files; without torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 import hashlib
 import json
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.models.base import config_from_dict, model_type
+from moss_perception.core.files import replaced
+from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
 from safetensors import safe_open, SafetensorError
 
@@ -48,26 +50,25 @@ def read_manifest(folder: Path) -> dict[str, str]:
     return digests
 
 
-def replace_files(partial: dict[Path, Path], gone: Iterable[Path] = ()) -> None:
+def replace_files(finished: dict[Path, Path], gone: Iterable[Path] = ()) -> None:
     """
     Put finished files in the place of others, and their digests into SHA256SUMS.
 
-    :param partial: where each file is to be, all in one folder, and the file that goes there.
+    :param finished: where each file is to be, all in one folder, and the file that goes there.
     :param gone: files of that folder that are no longer wanted.
     :raises CheckpointError: if the manifest is damaged.
     """
-    folder = next(iter(partial)).parent
+    folder = next(iter(finished)).parent
     digests = read_manifest(folder)
     for path in gone:
         digests.pop(path.name, None)
         path.unlink(missing_ok=True)
-    for path, finished in partial.items():
-        digests[path.name] = file_sha256(finished)
-        finished.chmod(0o644)
-        finished.replace(path)
-    finished = folder / f'{MANIFEST}.partial'
-    finished.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
-    finished.replace(folder / MANIFEST)
+    for path, file in finished.items():
+        digests[path.name] = file_sha256(file)
+        file.chmod(0o644)
+        file.replace(path)
+    with replaced(folder / MANIFEST) as partial:
+        partial.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
 
 
 def verify(path: str | Path, sha256: str = '') -> str:
@@ -79,15 +80,35 @@ def verify(path: str | Path, sha256: str = '') -> str:
     :returns: the file's digest.
     :raises CheckpointError: if the file is missing or differs, or no digest is known.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
+    path = _existing(path)
     expected = sha256.lower() or read_manifest(path.parent).get(path.name, '')
     if not expected:
         raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
                               f'parameter model_sha256, or in {path.parent / MANIFEST}')
     read_verified('checkpoint', path, expected)
     return expected
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
+    return path
+
+
+@contextmanager
+def opened(path: Path, framework: str) -> Iterator[safe_open]:
+    """
+    Open a checkpoint's file.
+
+    :param framework: of the tensors, ``pt`` or ``np``.
+    :raises CheckpointError: if it can't be read.
+    """
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
 
 
 def read_verified(kind: str, path: Path, sha256: str) -> bytes:
@@ -116,14 +137,9 @@ def read_header(path: str | Path) -> tuple[ModelConfig, dict]:
     :returns: its configuration, and the notes of when it was written, empty if there are none.
     :raises CheckpointError: if it is missing, or not a checkpoint of a grasp predictor.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise CheckpointError(f'checkpoint {path} is not there: expected a .safetensors file')
-    try:
-        with safe_open(path, framework='np') as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
+    path = _existing(path)
+    with opened(path, 'np') as file:
+        metadata = file.metadata() or {}
     if metadata.get('format') not in (FORMAT, _FORMAT_2):
         raise CheckpointError(f'checkpoint {path} has format {metadata.get("format")!r}: '
                               f'expected {FORMAT!r}')
@@ -142,7 +158,7 @@ def config_from_header(metadata: Mapping[str, str]) -> ModelConfig:
     """
     values = json.loads(metadata['config'])
     if 'model' in metadata:
-        return config_from_dict(metadata['model'], values)
+        return model_type(metadata['model']).Config.from_dict(values)
     return model_type(f'{values.get("temporal", "moss")}_grasp').Config.from_grasp2(values)
 
 

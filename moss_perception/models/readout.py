@@ -4,8 +4,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability, GraspReader
-from moss_perception.models.network import Network
 import numpy as np
 import torch
 from torch import Tensor

@@ -5,12 +5,12 @@ from pathlib import Path
 import signal
 import sys
 
-from moss_perception.core.packages import missing
+from moss_perception.core.resources import missing
 
 
 def attempt_recorder() -> int:
-    """Run :mod:`moss_perception.ros.recorder.node`."""
-    return _run('recorder.node')
+    """Run :mod:`moss_perception.ros.recorder`."""
+    return _run('recorder')
 
 
 def bag_player() -> int:
@@ -19,8 +19,8 @@ def bag_player() -> int:
 
 
 def grasp_gate() -> int:
-    """Run :mod:`moss_perception.ros.gate.node`."""
-    return _run('gate.node')
+    """Run :mod:`moss_perception.ros.gate`."""
+    return _run('gate')
 
 
 def grasp_predictor() -> int:

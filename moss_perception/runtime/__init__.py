@@ -1,1 +1,1 @@
-"""From frames to scores: predictor, window, engines, budget, gate."""
+"""From frames to scores: sampling, predictor, engines, budget, gate."""

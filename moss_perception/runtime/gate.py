@@ -16,6 +16,12 @@ BELOW_THRESHOLD = 'below threshold'
 MAX_MOVE_M = 0.05
 
 
+RANGES = {
+    'min_score': (0.0, 1.0), 'max_uncertainty': (0.0, 0.5), 'hold_time_s': (0.0, 60.0),
+    'max_age_s': (0.01, 60.0), 'release_score': (0.0, 1.0), 'switch_margin': (0.0, 1.0)}
+"""Lowest and highest values of the fields of :class:`GateConfig`."""
+
+
 @dataclass(frozen=True)
 class GateConfig:
     """
@@ -44,18 +50,13 @@ class GateConfig:
 
         :raises ConfigError: naming the setting, its value and what was expected.
         """
-        self._expect('min_score', 0 <= self.min_score <= 1, 'in [0, 1]')
-        self._expect('max_uncertainty', 0 <= self.max_uncertainty <= 0.5, 'in [0, 0.5]')
-        self._expect('hold_time_s', 0 <= self.hold_time_s <= 60, 'in [0, 60]')
-        self._expect('max_age_s', 0.01 <= self.max_age_s <= 60, 'in [0.01, 60]')
-        self._expect('release_score', 0 <= self.release_score <= self.min_score,
-                     f'in [0, min_score={self.min_score}]')
-        self._expect('switch_margin', 0 <= self.switch_margin <= 1, 'in [0, 1]')
-
-    def _expect(self, name: str, allowed: bool, expected: str) -> None:
-        if not allowed:
-            raise ConfigError(
-                f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
+        for name, (low, high) in RANGES.items():
+            value, shown = getattr(self, name), f'{high:g}'
+            if name == 'release_score':
+                high, shown = self.min_score, f'min_score={self.min_score}'
+            if not low <= value <= high:
+                raise ConfigError(
+                    f'{name}={value!r} is not allowed: expected in [{low:g}, {shown}]')
 
 
 @dataclass(frozen=True)

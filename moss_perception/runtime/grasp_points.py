@@ -86,6 +86,32 @@ class GraspPoints:
         return spread
 
 
+class PlacedGrasps:
+    """
+    Describes grasps to the network, and keeps the description while nothing changes.
+
+    Candidates and calibrations come less often than images, so most frames need no new one.
+
+    :param config: the checkpoint's configuration.
+    """
+
+    def __init__(self, config: ModelConfig):
+        self._config = config
+        self._from: tuple[Candidates | None, Camera | None] = (None, None)
+        self._image: tuple = ()
+        self._points: GraspPoints | None = None
+
+    def at(self, grasps: Candidates | None, camera: Camera | None, frame_id: str,
+           size: tuple[int, ...], transform: np.ndarray) -> GraspPoints:
+        """Return :func:`grasp_points` of the same arguments."""
+        image = (frame_id, size, *transform)
+        if (self._points is None or self._from[0] is not grasps or self._image != image
+                or self._from[1] != camera):
+            self._points = grasp_points(grasps, camera, frame_id, size, transform, self._config)
+            self._from, self._image = (grasps, camera), image
+        return self._points
+
+
 def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id: str,
                  size: tuple[int, ...], transform: np.ndarray,
                  config: ModelConfig) -> GraspPoints:

@@ -54,7 +54,7 @@ class TrainingDistribution:
         """
         Measure one sample.
 
-        :param context: float32, shape ``(h, w, R)``: the head's map of the first order.
+        :param context: float32, shape ``(h, w, R)``: the head's map at the lowest level.
         :returns: the OOD score; above 1 for one in twenty held-out samples of the training.
         """
         return float(self.of_features(describe(context)[None])[0])
@@ -92,21 +92,20 @@ def describe(context: np.ndarray) -> np.ndarray:
     return np.concatenate([mean, np.sqrt(np.square(positions, out=positions).mean(axis=0))])
 
 
-def fit_distribution(features: np.ndarray, held_out: np.ndarray,
-                false_alarms: float = FALSE_ALARMS) -> TrainingDistribution:
+def fit_distribution(features: np.ndarray, held_out: np.ndarray) -> TrainingDistribution:
     """
     Fit the distribution of training.
 
     :param features: features of training samples, shape ``(n, F)``.
-    :param held_out: features of held-out samples, shape ``(m, F)``, which set the limit.
-    :param false_alarms: share of the held-out samples with an OOD score above 1.
+    :param held_out: features of held-out samples, shape ``(m, F)``, which set the limit: so many
+        of them as :data:`FALSE_ALARMS` says have an OOD score above 1.
     :raises ShapeError: if there are fewer than 20 of either.
     """
     if min(len(features), len(held_out)) < FEWEST:
         raise ShapeError(f'training distribution: expected at least {FEWEST} samples to fit and '
                          f'as many held out, got {len(features)} and {len(held_out)}')
     mean, factor = (x.astype(np.float32) for x in fit_normal(features))
-    limit = np.quantile(_distances(held_out, mean, factor), 1 - false_alarms, method='higher')
+    limit = np.quantile(_distances(held_out, mean, factor), 1 - FALSE_ALARMS, method='higher')
     return TrainingDistribution(mean, factor, np.array([limit], np.float32))
 
 

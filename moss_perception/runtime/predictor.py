@@ -6,11 +6,11 @@ from dataclasses import replace
 import time
 
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
+from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
-from moss_perception.runtime.fitting import check, fit, Fitted
 from moss_perception.runtime.frame_status import (
     Counters,
     FrameResult,
@@ -19,10 +19,10 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.grasp_points import CandidateBook, grasp_points, GraspPoints
+from moss_perception.runtime.grasp_points import CandidateBook, PlacedGrasps
 from moss_perception.runtime.ood import inflate_uncertainty
+from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
-from moss_perception.runtime.window import Sampler
 import numpy as np
 
 __all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']
@@ -62,6 +62,7 @@ class Predictor:
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook()
         self._watched: Candidates | None = None
+        self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._epoch = 0
         self._restart()
@@ -184,9 +185,9 @@ class Predictor:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
         held = self._candidates.holding(frame.stamp_ns)
-        points = self._points(held, frame.frame_id, fitted)
-        watched = None if self._watched is None else self._points(
-            self._watched, frame.frame_id, fitted)
+        where = self.camera, frame.frame_id, fitted.size, fitted.transform
+        points = self._placed[0].at(held, *where)
+        watched = None if self._watched is None else self._placed[1].at(self._watched, *where)
         grasps = add_watched(points, watched)
         try:
             self._follow(sample, fitted.size)
@@ -220,10 +221,6 @@ class Predictor:
             missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s, ood_score=ood_score, watched=None if watched is None else
             grasps.spread(result.scores, uncertainties)))
-
-    def _points(self, grasps: Candidates | None, frame_id: str, fitted: Fitted) -> GraspPoints:
-        return grasp_points(grasps, self.camera, frame_id, fitted.size, fitted.transform,
-                            self.config)
 
     def _ood_score(self, result: Scores) -> float:
         known = self.engine.distribution

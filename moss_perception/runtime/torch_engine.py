@@ -1,18 +1,14 @@
 """The engine that runs a model in torch, eagerly."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
 from moss_perception.models.graph_model import GraphModel
-from moss_perception.models.torch_runner import TorchRunner
 from moss_perception.runtime.engine import Engine
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from moss_perception.models.network import Network
 
 
 def usable_device(name: str) -> torch.device:
@@ -35,7 +31,7 @@ class TorchEngine(Engine):
     """
     Runs a network in torch; what its model keeps of earlier samples stays on the device.
 
-    :param network: a :class:`moss_perception.models.base.TrainableModel`, which is moved to
+    :param network: a :class:`moss_perception.models.checkpoint.Network`, which is moved to
         ``device`` and set to evaluation.
     :param device: a device that torch knows.
     :param threads: torch's threads in this process; 0 leaves them as they are.
@@ -44,7 +40,7 @@ class TorchEngine(Engine):
 
     name = 'torch'
 
-    def __init__(self, network: 'Network', device: str = 'cpu', threads: int = 0):
+    def __init__(self, network: Network, device: str = 'cpu', threads: int = 0):
         super().__init__(network.config, getattr(network, 'sha256', ''))
         self.device = usable_device(device)
         if threads:

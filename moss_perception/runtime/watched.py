@@ -2,16 +2,11 @@
 
 from dataclasses import dataclass
 
-from moss_perception.core.frames import WatchedScores
-from moss_perception.core.scores import ScoreReason
+from moss_perception.core.frames import yaws_from_orientations
+from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.scores import ScoreReason, WatchedScores
 from moss_perception.runtime.grasp_points import GraspPoints
 import numpy as np
-
-# Inputs of the network are in units of half an image, metres and gripper widths. Smaller
-# differences come from rounding poses to float32 and do not change a score noticeably.
-_SAME_GRASP = 1e-5
-# Candidates follow an object at rest, which still settles by tenths of a millimetre.
-_STILL_PROPOSED = 3e-4
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class WatchedRows:
         watched grasps that no candidate repeats.
     :ivar rows: int, shape ``(W,)``: the row of each watched grasp; -1 where it can't be scored.
     :ivar reasons: of :class:`ScoreReason`, shape ``(W,)``.
-    :ivar listed: bool, shape ``(W,)``: whether it is a candidate, up to a tenth of a millimetre.
+    :ivar listed: bool, shape ``(W,)``: whether it is one of the candidates.
     """
 
     encoded: np.ndarray
@@ -50,7 +45,7 @@ def add_watched(points: GraspPoints, watched: GraspPoints | None) -> WatchedRows
     Add the watched grasps to those of a frame.
 
     A watched grasp that is among the candidates is not scored a second time, so that it has the
-    candidate's score to the last bit, whatever the engine's rounding.
+    candidate's score to the last bit, as in an evaluation of recorded scores.
 
     :param points: the default grasp and the candidates.
     :param watched: the watched grasps; ``None`` for none.
@@ -58,22 +53,17 @@ def add_watched(points: GraspPoints, watched: GraspPoints | None) -> WatchedRows
     if watched is None:
         nothing = np.zeros(0, int)
         return WatchedRows(points.encoded, nothing, nothing, nothing.astype(bool))
-    count, added = len(watched.positions), []
-    rows, listed = np.full(count, -1), np.zeros(count, bool)
+    rows, added = np.full(len(watched.positions), -1), []
+    seen = points.reasons == ScoreReason.SCORED
+    positions, yaws = points.positions[seen], yaws_from_orientations(points.orientations[seen])
+    wanted = yaws_from_orientations(watched.orientations)
     scored = np.flatnonzero(watched.reasons == ScoreReason.SCORED)
     for index, row in zip(scored, watched.encoded[1:], strict=True):
-        gaps = _gaps(points.encoded[1:], row)
-        listed[index] = (gaps <= _STILL_PROPOSED).any()
-        if (gaps <= _SAME_GRASP).any():
-            rows[index] = 1 + int(gaps.argmin())
-        else:
+        candidate = nearest_grasp(positions, yaws, watched.positions[index], wanted[index])
+        if candidate is None:
             rows[index] = len(points.encoded) + len(added)
             added.append(row)
-    return WatchedRows(np.stack([*points.encoded, *added]), rows, watched.reasons, listed)
-
-
-def _gaps(encoded: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Compare grasps with a given one; half a turn of the gripper makes no difference."""
-    gaps = [np.abs(encoded - row * (1, 1, 1, sign, sign)).max(axis=1, initial=0)
-            for sign in (1, -1)]
-    return np.minimum(*gaps)
+        else:
+            rows[index] = 1 + candidate
+    return WatchedRows(np.stack([*points.encoded, *added]), rows, watched.reasons,
+                       (rows > 0) & (rows < len(points.encoded)))

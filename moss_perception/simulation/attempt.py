@@ -1,19 +1,19 @@
 """Play a scene to its decision, and find the outcome of each candidate grasp from there."""
 
 import math
-from typing import Optional
 
 from moss_perception.core.errors import SceneError
-from moss_perception.data.phases import GRIP_S
-from moss_perception.data.schema import Sample
-from moss_perception.simulation.camera import half_turn, HEIGHT, project, WIDTH
-from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.cells import BELT, Cell
-from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.monitoring import choose, monitor_grasp
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
+from moss_perception.core.scores import ScoreReason
+from moss_perception.data.schema import GRIP_S, Sample
+from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import BELT, Cell, TICK_S
+from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
-from moss_perception.simulation.sensor import encode, schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 
@@ -68,13 +68,11 @@ def object_track(cell: WorkCell) -> np.ndarray:
     return spec.mount.to_optical(np.stack([position, later])).astype(np.float32)
 
 
-def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
-         monitor: Optional[bool] = None) -> Sample:
+def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
     """
     Play a scene to its decision, then execute each candidate from that same state.
 
     :param count: number of candidates; 0 for the cell's number.
-    :param monitor: whether to record frames of one grasp; ``None`` for the cell's setting.
     :returns: 20 frames, except for lost ones, the candidates at the decision and their outcomes.
     :raises SceneError: if the scene cannot be used.
     """
@@ -85,51 +83,44 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     offsets = sample_offsets(spec.seed, count, spec.cell)
     grasps = candidates(cell, offsets)
     listed = spec.mount.grasps_to_optical(grasps)
-    matrix = spec.lens.matrix
     track = object_track(cell)
-    _require_view(spec, np.concatenate([track[:1], listed[:, :3]]), matrix)
+    _require_view(spec, np.concatenate([track[:1], listed[:, :3]]))
     velocity = (cell.foresee(TICK_S) - cell.object_position)[0] / TICK_S
     outcomes = []
     for grasp in grasps:
         cell.restore(saved)
         outcomes.append(Execution(cell, grasp, spec.physics.latency_s).run().success)
     monitored = None
-    if spec.cell.monitor if monitor is None else monitor:
+    if spec.cell.monitor:
         cell.restore(saved)
-        monitored = monitor_grasp(cell, lambda: _take_frame(cell, renderer), grasps,
-                                  choose(spec.seed, np.array(outcomes)))
+        monitored = monitor_grasp(cell, lambda: renderer.render_jpeg(cell), grasps,
+                                  choose_monitored(spec.seed, np.array(outcomes)))
     return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
         labels=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
-        motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=matrix,
-        domain=spec.domain.name, family=spec.object.family,
+        motion=spec.motion.name, shape=spec.object.shape, track=track, matrix=spec.lens.matrix,
+        domain=spec.domain.name, family=spec.object.shape,
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
-        split='held_out' if spec.object.family in spec.cell.held_out else '',
+        split='held_out' if spec.object.shape in spec.cell.held_out else '',
         offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored)
-
-
-def _take_frame(cell: WorkCell, renderer: Renderer) -> bytes:
-    return encode(renderer.render(cell), cell.spec.domain.jpeg_quality)
 
 
 def _record(cell: WorkCell, renderer: Renderer) -> tuple:
     """Play to the decision; return the compressed frames that arrive, and their stamps."""
     spec = cell.spec
-    plan = schedule(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ, TICK_S)
     jpegs, stamps = [], []
-    for time_s, arrives in zip(plan.times_s, plan.arrives, strict=True):
+    for time_s in frame_times(spec.seed, spec.sensor, FRAMES, FRAME_RATE_HZ):
         cell.wait(time_s)
-        if arrives:
-            jpegs.append(_take_frame(cell, renderer))
-            stamps.append(round(cell.time_s * 1e9))
+        jpegs.append(renderer.render_jpeg(cell))
+        stamps.append(round(cell.time_s * 1e9))
     return tuple(jpegs), np.array(stamps, np.int64)
 
 
-def _require_view(spec: SceneSpec, points: np.ndarray, matrix: np.ndarray):
+def _require_view(spec: SceneSpec, points: np.ndarray):
     """Refuse a scene if the object, or every candidate, lies outside the image."""
-    pixels = project(points, matrix)
-    seen = np.all((pixels >= -0.5) & (pixels < (WIDTH - 0.5, HEIGHT - 0.5)), axis=1)
+    _, reasons = project(points, Camera(WIDTH, HEIGHT, spec.lens.matrix))
+    seen = reasons == ScoreReason.SCORED
     for what, inside in (('the object', seen[0]), ('every candidate', seen[1:].any())):
         if not inside:
             raise SceneError('out_of_view', f'scene {spec.seed}: {what} is outside the image at '

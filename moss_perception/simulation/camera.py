@@ -1,8 +1,9 @@
 """The work cell's camera: intrinsics, mounting, and grasps in its optical frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 
+from moss_perception.simulation.cells import Domain
 import numpy as np
 
 WIDTH = 128
@@ -10,6 +11,9 @@ HEIGHT = 128
 # The view is 0.38 m across at the belt from 0.6 m above it.
 MOUNT_HEIGHT_M = 0.6
 FOCAL_PX = 128 * MOUNT_HEIGHT_M / 0.38
+FIELD_OF_VIEW_Y = 2 * math.atan(HEIGHT / 2 / FOCAL_PX)  # radians
+# Without the domain's shifts, in the world frame.
+MOUNT_M = (0.03, 0.0, MOUNT_HEIGHT_M)
 
 
 @dataclass(frozen=True)
@@ -26,24 +30,10 @@ class Lens:
 
     @property
     def matrix(self) -> np.ndarray:
-        """
-        Return the intrinsics; integer coordinates are pixel centres.
-
-        :returns: float64, shape ``(3, 3)``, pixels.
-        """
+        """Return the intrinsics, ``(3, 3)``, pixels; integer coordinates are pixel centres."""
         return np.array([[self.focal_px, 0.0, (WIDTH - 1) / 2 + self.centre[0]],
                          [0.0, self.focal_px, (HEIGHT - 1) / 2 + self.centre[1]],
                          [0.0, 0.0, 1.0]])
-
-
-def camera_matrix() -> np.ndarray:
-    """Return the intrinsics of the nominal lens: float64, shape ``(3, 3)``, pixels."""
-    return Lens().matrix
-
-
-def field_of_view_y() -> float:
-    """Return the vertical field of view of the nominal lens, radians."""
-    return 2 * math.atan(HEIGHT / 2 / FOCAL_PX)
 
 
 @dataclass(frozen=True)
@@ -108,18 +98,27 @@ class Mount:
         return np.arctan2(along[1], along[0])
 
 
+def sample_lens(domain: Domain, rng: np.random.Generator) -> Lens:
+    """Draw the intrinsics of the cell ``full``."""
+    return Lens(FOCAL_PX * (1 + rng.uniform(-1, 1) * domain.focal),
+                tuple(rng.uniform(-1, 1, 2) * domain.centre))
+
+
+def sample_level_mount(domain: Domain, rng: np.random.Generator) -> Mount:
+    """Draw the pose of the camera of the cell ``belt``, without tilt."""
+    turn = rng.uniform(-1, 1) * domain.camera_turn
+    return Mount(tuple(MOUNT_M + rng.uniform(-1, 1, 3) * domain.camera_shift), turn)
+
+
+def sample_mount(domain: Domain, rng: np.random.Generator) -> Mount:
+    """Draw the pose of the camera of the cell ``full``; it looks at the same place of the belt."""
+    level = sample_level_mount(domain, rng)
+    tilted = Mount(level.position, level.turn, tuple(rng.uniform(-1, 1, 2) * domain.camera_tilt))
+    position, forward = np.array(level.position), tilted.rotation[:, 2]
+    position[:2] += forward[:2] / forward[2] * position[2]
+    return replace(tilted, position=tuple(position))
+
+
 def half_turn(angle):
     """Wrap angles of a parallel gripper, which repeat every pi, into (-pi/2, pi/2]."""
     return np.pi / 2 - (np.pi / 2 - np.asarray(angle)) % np.pi
-
-
-def project(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """
-    Project optical points to pixels.
-
-    :param points: shape ``(K, 3)``, metres, z above 0.
-    :param matrix: intrinsics, shape ``(3, 3)``.
-    :returns: columns and rows, shape ``(K, 2)``.
-    """
-    homogeneous = np.asarray(points) @ np.asarray(matrix).T
-    return homogeneous[:, :2] / homogeneous[:, 2:]

@@ -1,18 +1,41 @@
 """A running work cell: belt and wrist follow prescribed motions; physics moves the rest."""
 
+import logging
 import math
+import os
 
 from moss_perception.core.errors import SceneError, SimulationError
-from moss_perception.simulation import mjcf
-from moss_perception.simulation.physics import mujoco
+from moss_perception.simulation import arena
+from moss_perception.simulation.cells import TICK_S
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 import numpy as np
 
-TICK_S = 0.01
-_STEPS = round(TICK_S / mjcf.TIMESTEP_S)
+
+def _load():
+    # With MUJOCO_GL set, the import tries to load a renderer and fails if that is not installed.
+    # Physics needs no renderer, and ``renderer`` opens its own.
+    wanted = os.environ.get('MUJOCO_GL')
+    os.environ['MUJOCO_GL'] = 'disable'
+    try:
+        import mujoco
+    except ImportError as error:
+        raise SimulationError(
+            f'the simulated work cell needs the Python package mujoco: {error}') from error
+    finally:
+        if wanted is None:
+            del os.environ['MUJOCO_GL']
+        else:
+            os.environ['MUJOCO_GL'] = wanted
+    return mujoco
+
+
+mujoco = _load()
+# MuJoCo would write MUJOCO_LOG.TXT into the working directory. Such scenes are refused here.
+mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
+_STEPS = round(TICK_S / arena.TIMESTEP_S)
 HOVER = (0.03, 0.12, 0.13, 0.0)
 OPEN = 0.0
-CLOSED = mjcf.OPENING_M
+CLOSED = arena.OPENING_M
 # Largest depth at which soft contacts let an object rest.
 _MAX_DEPTH_M = 0.002
 _WARNINGS = tuple(name for name in mujoco.mjtWarning.__members__ if name.startswith('mjWARN_'))
@@ -34,7 +57,7 @@ class WorkCell:
         :raises SceneError: if the object touches the gripper or penetrates the belt, or the
             physics is unstable.
         """
-        text, assets = mjcf.build(spec, marker)
+        text, assets = arena.build(spec, marker)
         try:
             self.model = mujoco.MjModel.from_xml_string(text, assets)
         except ValueError as error:
@@ -78,7 +101,7 @@ class WorkCell:
             turning = spec.rolling / math.sin(yaw)
             data.qvel[self._object_v:self._object_v + 2] += (
                 spec.rolling, -turning * math.cos(yaw))
-            data.qvel[self._object_v + 3] = turning / mjcf.rest_height(spec.object)
+            data.qvel[self._object_v + 3] = turning / arena.rest_height(spec.object)
         mujoco.mj_forward(self.model, data)
 
     def _check_start(self):

@@ -1,19 +1,25 @@
-"""Execute one grasp: approach, descend, close, lift, shake; physics decides the outcome."""
+"""Execute a grasp (approach, descend, close, lift, shake) and record it; physics decides."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import math
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.data.phases import (
+from moss_perception.data.schema import (
     APPROACH_S,
+    Attempt,
     CLOSE_S,
     DESCEND_S,
+    DURATION_S,
     LIFT_S,
     PHASES,
     SHAKE_S,
 )
-from moss_perception.simulation import mjcf
-from moss_perception.simulation.cell import CLOSED, OPEN, TICK_S, WorkCell
+from moss_perception.simulation.arena import PAD_HALF_HEIGHT_M
+from moss_perception.simulation.cell import CLOSED, OPEN, WorkCell
+from moss_perception.simulation.cells import TICK_S
+from moss_perception.simulation.scene import FRAME_RATE_HZ
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 
 CLEARANCE_M = 0.1  # height at which the pads pass over the object
@@ -25,7 +31,7 @@ HELD_HEIGHT_M = 0.05
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GraspResult:
     """
     Outcome of a grasp.
 
@@ -39,12 +45,12 @@ class Outcome:
 
 class Execution:
     """
-    A grasp in execution; call :meth:`tick` until ``outcome`` is set.
+    A grasp in execution; call :meth:`tick` until ``result`` is set.
 
     To record frames, tick on until ``finished``: a failed grasp then completes its motion, so that
     the length of the recording does not reveal the outcome.
 
-    :ivar outcome: the outcome; ``None`` until it is known.
+    :ivar result: the outcome; ``None`` until it is known.
     :ivar finished: whether the whole motion is over.
     """
 
@@ -57,17 +63,17 @@ class Execution:
         :param delay_s: time for which the gripper waits before it starts, seconds.
         """
         self.cell = cell
-        self.outcome: Outcome | None = None
+        self.result: GraspResult | None = None
         self.finished = False
         self._stopped = None
         start = cell.wrist
         goal = np.array(grasp, dtype=np.float64)
-        goal[2] = max(goal[2], mjcf.PAD_HALF_HEIGHT_M + 0.002)
+        goal[2] = max(goal[2], PAD_HALF_HEIGHT_M + 0.002)
         above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
         top = goal + (0.0, 0.0, LIFT_M, 0.0)
         steps = (
-            (None, delay_s, start, start, self._nothing),
-            ('approach', APPROACH_S, start, above, self._nothing),
+            (None, delay_s, start, start, lambda done: ''),
+            ('approach', APPROACH_S, start, above, lambda done: ''),
             ('descend', DESCEND_S, above, goal, self._not_blocked),
             ('close', CLOSE_S, goal, goal, self._gripped),
             ('lift', LIFT_S, goal, top, self._lifted),
@@ -83,7 +89,7 @@ class Execution:
 
     def tick(self):
         """
-        Advance by 10 ms; sets ``outcome`` at the end, or as soon as the grasp has failed.
+        Advance by 10 ms; sets ``result`` at the end, or as soon as the grasp has failed.
 
         :raises SimulationError: if the motion is over.
         """
@@ -95,16 +101,16 @@ class Execution:
         done = self._elapsed == count
         wrist, finger = self._command(name, begin, end, self._elapsed / count)
         self.cell.tick(wrist, finger)
-        reason = '' if self.outcome else check(done=done)
+        reason = '' if self.result else check(done)
         if reason:
-            self.outcome = Outcome(False, reason)
+            self.result = GraspResult(False, reason)
             # A finger must not press on the object: hold the wrist where it was stopped.
             self._stopped = wrist if name == 'descend' else None
         if done:
             del self._steps[0]
             self._elapsed, self.finished = 0, not self._steps
-        if self.finished and self.outcome is None:
-            self.outcome = Outcome(True, 'held after lift and shake')
+        if self.finished and self.result is None:
+            self.result = GraspResult(True, 'held after lift and shake')
 
     def _command(self, name: str | None, begin: np.ndarray, end: np.ndarray,
                  part: float) -> tuple[np.ndarray, float]:
@@ -120,14 +126,11 @@ class Execution:
             return wrist, OPEN
         return wrist, CLOSED * min(1.0, part / 0.6 + (name != 'close'))
 
-    def run(self) -> Outcome:
+    def run(self) -> GraspResult:
         """Tick until the outcome is known, and return it."""
-        while self.outcome is None:
+        while self.result is None:
             self.tick()
-        return self.outcome
-
-    def _nothing(self, done: bool) -> str:
-        return ''
+        return self.result
 
     def _not_blocked(self, done: bool) -> str:
         return 'stopped: a finger came down on the object' \
@@ -145,3 +148,77 @@ class Execution:
         if self.cell.object_position[2] < HELD_HEIGHT_M:
             return 'lost while shaking'
         return 'not held by both fingers' if done and not all(self.cell.touching()) else ''
+
+
+def choose_monitored(seed: int, outcomes: np.ndarray) -> int:
+    """
+    Choose the grasp to monitor: a successful one in half of the scenes, if there is a choice.
+
+    :param seed: seed of the scene.
+    :param outcomes: bool, shape ``(K,)``.
+    :returns: index of the grasp.
+    """
+    rng = np.random.default_rng([seed, 31])
+    fitting = np.flatnonzero(outcomes == (rng.uniform() < 0.5))
+    return int(rng.choice(fitting if len(fitting) else len(outcomes)))
+
+
+def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
+                  candidate: int) -> Attempt:
+    """
+    Execute a grasp and record it until its motion is over, even if it fails before.
+
+    :param cell: the cell at the decision.
+    :param take: returns an image of the cell as JPEG.
+    :param grasps: candidates, shape ``(K, 4)``, in the world frame.
+    :param candidate: index of the grasp to execute.
+    """
+    delay_s = cell.spec.physics.latency_s
+    execution = Execution(cell, grasps[candidate], delay_s)
+    loss = _Loss(execution)
+    jpegs, stamps, phases, positions = [], [], [], []
+    for time_s in _frame_times(cell, DURATION_S + delay_s):
+        while cell.time_s < time_s - TICK_S / 2:
+            loss.tick()
+        phases.append(execution.phase)
+        jpegs.append(take())
+        stamps.append(round(cell.time_s * 1e9))
+        positions.append(cell.spec.mount.to_optical(cell.object_position))
+    while not execution.finished:
+        loss.tick()
+    assert execution.result is not None  # it is finished
+    to_loss_s = loss.time_s - np.array(stamps) / 1e9
+    return Attempt(candidate, execution.result.success, tuple(jpegs),
+                   np.array(stamps, np.int64), tuple(phases), to_loss_s.astype(np.float32),
+                   np.array(positions, np.float32))
+
+
+def _frame_times(cell: WorkCell, duration_s: float) -> list:
+    """Return the times of the frames after the decision that arrive, on the scene's clock."""
+    spec = cell.spec
+    count = math.floor(duration_s * FRAME_RATE_HZ + 1e-6)
+    times = frame_times(spec.seed, spec.sensor, count + 1, FRAME_RATE_HZ)
+    return list(cell.time_s + times[1:])
+
+
+class _Loss:
+    """
+    Finds the time at which the object is lost.
+
+    :ivar time_s: time of the last contact of both fingers, or else of the failure, on the
+        scene's clock; NaN for a grasp that holds.
+    """
+
+    def __init__(self, execution: Execution):
+        self.time_s = self._touched_s = math.nan
+        self._execution = execution
+
+    def tick(self):
+        """Advance the execution by 10 ms."""
+        execution, cell = self._execution, self._execution.cell
+        execution.tick()
+        if execution.result is None:
+            if all(cell.touching()):
+                self._touched_s = cell.time_s
+        elif math.isnan(self.time_s) and not execution.result.success:
+            self.time_s = cell.time_s if math.isnan(self._touched_s) else self._touched_s

@@ -4,28 +4,34 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 import logging
-import os
 from pathlib import Path
 import time
 from typing import Union
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
 from moss_perception.core.parallel import in_order, MAX_DEATHS
-from moss_perception.data import inventory
-from moss_perception.data.scenes import shard_path, write_shard
+from moss_perception.data.scenes import (
+    count_reasons,
+    DATASET,
+    load_dataset,
+    load_skipped,
+    save_dataset,
+    save_skipped,
+)
 from moss_perception.data.schema import Sample
-from moss_perception.data.shards import FORMAT
-from moss_perception.simulation.camera import camera_matrix
+from moss_perception.data.shards import FORMAT, PATTERN, seeds_of, shard_path, write_shard
+from moss_perception.simulation.attempt import play
+from moss_perception.simulation.camera import Lens
+from moss_perception.simulation.renderer import process_renderer
 from moss_perception.simulation.scene import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
 _LOG = logging.getLogger(__name__)
-_renderer = None
 
 
 @dataclass(frozen=True)
-class Summary:
+class Generated:
     """
     Result of a run.
 
@@ -42,7 +48,7 @@ class Summary:
 
 
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
-             progress: bool = True) -> Summary:
+             progress: bool = True) -> Generated:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
@@ -65,8 +71,6 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     run = _Run(Path(folder), range(seed, seed + scenes), source)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
-    # One rendering thread a worker is faster than all cores for each worker.
-    os.environ.setdefault('LP_NUM_THREADS', '1')
     started = time.monotonic()
     with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
         run.play(missing, workers, bar)
@@ -81,15 +85,15 @@ class _Run:
         self._folder = folder
         self._seeds = seeds
         self._source = source
-        self._skipped = inventory.load_skipped(folder)
+        self._skipped = load_skipped(folder)
         self._describe()
 
     def _describe(self):
         """Write the description of the data set before its first scene."""
         wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start}
-        there = inventory.load_dataset(self._folder)
-        if not there and any(self._folder.glob(inventory.PATTERN)):
-            raise ConfigError(f'{self._folder} holds scenes without a {inventory.DATASET}: '
+        there = load_dataset(self._folder)
+        if not there and any(self._folder.glob(PATTERN)):
+            raise ConfigError(f'{self._folder} holds scenes without a {DATASET}: '
                               'expected another folder, or an empty one')
         for name, value in wanted.items():
             if there and there.get(name) != value:
@@ -101,7 +105,7 @@ class _Run:
         self._dataset = {**there, **wanted, 'scenes': len(self._seeds)}
         self._dataset.setdefault('seconds', 0.0)
         self._dataset.setdefault('played', 0)
-        inventory.save_dataset(self._folder, self._dataset)
+        save_dataset(self._folder, self._dataset)
 
     def missing(self) -> list:
         """Return the incomplete shards as ranges of seeds."""
@@ -112,7 +116,7 @@ class _Run:
     def _is_there(self, shard: range) -> bool:
         path = shard_path(self._folder, shard[0])
         try:
-            there = set(inventory.seeds_of(path)) if path.exists() else set()
+            there = set(seeds_of(path)) if path.exists() else set()
             return there | (self._skipped.keys() & set(shard)) == set(shard)
         except SimulationError as error:
             _LOG.warning('%s; its scenes are played again', error)
@@ -141,16 +145,16 @@ class _Run:
         self._skipped.update({seed: (item.reason, str(item))
                               for seed, item in zip(shard, played, strict=True)
                               if isinstance(item, SceneError)})
-        inventory.save_skipped(self._folder, self._skipped)
+        save_skipped(self._folder, self._skipped)
         scenes = [item for item in played if isinstance(item, Sample)]
         if scenes:
-            write_shard(shard_path(self._folder, shard[0]), scenes, camera_matrix())
+            write_shard(shard_path(self._folder, shard[0]), scenes, Lens().matrix)
         else:
             shard_path(self._folder, shard[0]).unlink(missing_ok=True)
 
-    def finish(self, played: int, seconds: float, workers: int) -> Summary:
+    def finish(self, played: int, seconds: float, workers: int) -> Generated:
         """Complete ``dataset.json`` and return the summary."""
-        reasons = inventory.count_reasons(self._skipped)
+        reasons = count_reasons(self._skipped)
         if played:
             self._dataset['played'] += played
             self._dataset['seconds'] = round(self._dataset['seconds'] + seconds, 1)
@@ -158,22 +162,16 @@ class _Run:
             self._dataset['scenes_per_s'] = round(
                 self._dataset['played'] / max(self._dataset['seconds'], 0.1), 3)
         self._dataset['skipped'] = reasons
-        inventory.save_dataset(self._folder, self._dataset)
-        if not any(self._folder.glob(inventory.PATTERN)):
+        save_dataset(self._folder, self._dataset)
+        if not any(self._folder.glob(PATTERN)):
             raise SimulationError(
                 f'none of the {len(self._seeds)} scenes could be used: {reasons}')
-        return Summary(played, len(self._seeds) - len(self._skipped), reasons,
+        return Generated(played, len(self._seeds) - len(self._skipped), reasons,
                        played / seconds if played else float('nan'))
 
 
 def _play(seed: int, source: Source) -> Union[Sample, SceneError]:
-    """Play one scene in a worker; the worker keeps its renderer."""
-    global _renderer
-    from moss_perception.simulation.attempt import play
-    from moss_perception.simulation.renderer import Renderer
-    if _renderer is None:
-        _renderer = Renderer()
     try:
-        return play(source.sample(seed), _renderer)
+        return play(source.sample(seed), process_renderer())
     except SceneError as error:
         return error

@@ -7,9 +7,7 @@ import time
 from typing import Protocol
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.simulation.cell import TICK_S
-from moss_perception.simulation.cells import BELT, Cell
-from moss_perception.simulation.domains import Domain
+from moss_perception.simulation.cells import BELT, Cell, Domain, TICK_S
 from moss_perception.simulation.scene import sample_scene, SceneSpec
 import numpy as np
 

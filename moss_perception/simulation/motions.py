@@ -1,6 +1,8 @@
 """Motions of the belt: velocity and travelled distance as functions of time."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 import math
 from typing import Protocol
 
@@ -12,44 +14,25 @@ class Motion(Protocol):
     """
     A motion of the belt along +x.
 
+    At a time in seconds it has a velocity, m/s, an acceleration, m/s^2, and the distance travelled
+    since time 0, metres.
+
     :ivar name: name in recordings and data sets.
     """
 
     @property
     def name(self) -> str: ...
 
-    def velocity(self, time_s: float) -> float:
-        """Return the belt's velocity, m/s."""
-        ...
+    def velocity(self, time_s: float) -> float: ...
 
-    def travel(self, time_s: float) -> float:
-        """Return the distance travelled since time 0, metres."""
-        ...
+    def travel(self, time_s: float) -> float: ...
 
-    def acceleration(self, time_s: float) -> float:
-        """Return the belt's acceleration, m/s^2."""
-        ...
-
-
-@dataclass(frozen=True)
-class Still:
-    """The belt stands."""
-
-    name: str = 'still'
-
-    def velocity(self, time_s: float) -> float:
-        return 0.0
-
-    def travel(self, time_s: float) -> float:
-        return 0.0
-
-    def acceleration(self, time_s: float) -> float:
-        return 0.0
+    def acceleration(self, time_s: float) -> float: ...
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The belt runs at ``speed``, m/s."""
+    """The belt runs at ``speed``, m/s; at 0 it stands."""
 
     speed: float
     name: str = 'constant'
@@ -185,61 +168,19 @@ class StopAndGo:
         return 0.5 * rising ** 2 / self.ramp + max(0.0, time_s - self.ramp)
 
 
-MOTIONS = ('still', 'constant', 'accelerating', 'oscillating')
-FULL_MOTIONS = ('still', 'constant', 'accelerating', 'braking', 'stop_and_go', 'oscillating',
-                'rolling')
+def _sample_accelerating(rng: np.random.Generator, decision_s: float) -> Accelerating:
+    """Draw the velocities at the start and at the decision."""
+    before, at_decision = rng.uniform(0.02, 0.13, 2)
+    return Accelerating(before, (at_decision - before) / decision_s)
 
 
-def sample_motion(name: str, rng: np.random.Generator, decision_s: float) -> Motion:
-    """
-    Draw a motion of one kind for the cell ``belt``, with velocities between 0 and about 0.13 m/s.
-
-    :param name: one of ``MOTIONS``.
-    :param decision_s: time of the decision, seconds; accelerations are drawn so that the velocity
-        is in range then.
-    :raises ConfigError: if ``name`` is unknown.
-    """
-    if name == 'still':
-        return Still()
-    if name == 'constant':
-        return Constant(rng.uniform(0.02, 0.13))
-    if name == 'accelerating':
-        before, at_decision = rng.uniform(0.02, 0.13, 2)
-        return Accelerating(before, (at_decision - before) / decision_s)
-    if name == 'oscillating':
-        speed = rng.uniform(0.04, 0.10)
-        return Oscillating(speed, rng.uniform(0.2, 0.5) * speed, rng.uniform(1.5, 3.0),
-                           rng.uniform(0.0, 2 * math.pi))
-    raise ConfigError(f'unknown motion {name!r}, expected one of {", ".join(MOTIONS)}')
+def _sample_oscillating(rng: np.random.Generator, decision_s: float) -> Oscillating:
+    speed = rng.uniform(0.04, 0.10)
+    return Oscillating(speed, rng.uniform(0.2, 0.5) * speed, rng.uniform(1.5, 3.0),
+                       rng.uniform(0.0, 2 * math.pi))
 
 
-def sample_full_motion(name: str, rng: np.random.Generator, decision_s: float) -> Motion:
-    """
-    Draw a motion of one kind for the cell ``full``.
-
-    A grasp meets the object about 0.7 s after the decision. Until then, the acceleration alone
-    moves it by 1 to 5 cm, and the phase of a periodic motion by 2 to 10 cm. The two seconds before
-    the decision show about one period or more.
-
-    :param name: one of ``FULL_MOTIONS``; for ``rolling``, this is the motion of the belt below.
-    :param decision_s: time of the decision, seconds.
-    :raises ConfigError: if ``name`` is unknown.
-    """
-    samplers = {
-        'still': lambda: Still(),
-        'constant': lambda: Constant(rng.uniform(0.02, 0.14)),
-        'accelerating': lambda: _sample_ramp(name, rng, decision_s),
-        'braking': lambda: _sample_ramp(name, rng, decision_s),
-        'stop_and_go': lambda: _sample_stop_and_go(rng),
-        'oscillating': lambda: _sample_swing(rng),
-        'rolling': lambda: Constant(rng.uniform(0.0, 0.06), name),
-    }
-    if name not in samplers:
-        raise ConfigError(f'unknown motion {name!r}, expected one of {", ".join(samplers)}')
-    return samplers[name]()
-
-
-def _sample_ramp(name: str, rng: np.random.Generator, decision_s: float) -> Ramp:
+def _sample_ramp(rng: np.random.Generator, decision_s: float, name: str) -> Ramp:
     """Draw velocity and acceleration at the decision, and when the acceleration started."""
     gain, since_s = rng.uniform(0.08, 0.2), rng.uniform(0.5, 1.4)
     if name == 'accelerating':
@@ -254,14 +195,52 @@ def _sample_ramp(name: str, rng: np.random.Generator, decision_s: float) -> Ramp
                 decision_s + 1.0, name)
 
 
-def _sample_stop_and_go(rng: np.random.Generator) -> StopAndGo:
+def _sample_stop_and_go(rng: np.random.Generator, decision_s: float) -> StopAndGo:
     period = rng.uniform(0.8, 1.6)
     return StopAndGo(rng.uniform(0.09, 0.2), period, rng.uniform(0.35, 0.6) * period,
                      rng.uniform(0.08, 0.16), rng.uniform(0.0, 1.0) * period)
 
 
-def _sample_swing(rng: np.random.Generator) -> Oscillating:
+def _sample_swing(rng: np.random.Generator, decision_s: float) -> Oscillating:
     period = math.exp(rng.uniform(math.log(0.8), math.log(2.5)))
     reach = rng.uniform(0.014, 0.03)
     amplitude = min(2 * math.pi * reach / period, 0.16)
     return Oscillating(rng.uniform(0.0, 0.07), amplitude, period, rng.uniform(0.0, 2 * math.pi))
+
+
+# By kind of motion. In the cell ``belt``, velocities are between 0 and about 0.13 m/s.
+MOTIONS = {
+    'still': lambda rng, decision_s: Constant(0.0, 'still'),
+    'constant': lambda rng, decision_s: Constant(rng.uniform(0.02, 0.13)),
+    'accelerating': _sample_accelerating,
+    'oscillating': _sample_oscillating,
+}
+# In the cell ``full``, a grasp meets the object about 0.7 s after the decision. Until then, the
+# acceleration alone moves it by 1 to 5 cm, and the phase of a periodic motion by 2 to 10 cm. The
+# two seconds before the decision show about one period or more.
+FULL_MOTIONS = {
+    'still': MOTIONS['still'],
+    'constant': lambda rng, decision_s: Constant(rng.uniform(0.02, 0.14)),
+    'accelerating': partial(_sample_ramp, name='accelerating'),
+    'braking': partial(_sample_ramp, name='braking'),
+    'stop_and_go': _sample_stop_and_go,
+    'oscillating': _sample_swing,
+    # The motion of the belt below the object.
+    'rolling': lambda rng, decision_s: Constant(rng.uniform(0.0, 0.06), 'rolling'),
+}
+
+
+def sample_motion(name: str, rng: np.random.Generator, decision_s: float,
+                  samplers: Mapping[str, Callable[..., Motion]] = MOTIONS) -> Motion:
+    """
+    Draw a motion of one kind.
+
+    :param name: one of ``samplers``.
+    :param decision_s: time of the decision, seconds; accelerations are drawn so that the velocity
+        is in range then.
+    :param samplers: ``MOTIONS`` or ``FULL_MOTIONS``.
+    :raises ConfigError: if ``name`` is unknown.
+    """
+    if name not in samplers:
+        raise ConfigError(f'unknown motion {name!r}, expected one of {", ".join(samplers)}')
+    return samplers[name](rng, decision_s)

@@ -64,7 +64,6 @@ class ObjectSpec:
     :ivar color: red, green, blue, 0 to 1.
     :ivar parts: its solids, in the pose at rest; empty for one of the four simple shapes with
         ``half_sizes``.
-    :ivar pose: pose at rest: ``upright`` or ``lying``.
     :ivar ballast: x, y, z, metres, and share of the mass of a point mass that shifts the centre of
         mass; empty for none.
     :ivar rollers: spheres that touch the belt instead of the solids, since MuJoCo's contacts of a
@@ -81,23 +80,24 @@ class ObjectSpec:
     yaw: float
     color: tuple = (0.8, 0.3, 0.2)
     parts: tuple = ()
-    pose: str = 'lying'
     ballast: tuple = ()
     rollers: tuple = ()
     rolling_friction: Optional[float] = None
 
     @property
-    def family(self) -> str:
-        """Return its family."""
-        return self.shape
+    def solids(self) -> tuple[Part, ...]:
+        """Return its solids, also of a simple shape."""
+        long, short, high = self.half_sizes
+        return self.parts or ({
+            'box': Part('box', (long, short, high)),
+            'cylinder': Part('cylinder', (long, high)),
+            'capsule': Part('capsule', (short, long - short), euler=LYING),
+            'ellipsoid': Part('ellipsoid', (long, short, high)),
+        }[self.shape],)
 
 
 def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
-    """
-    Draw one of the four simple shapes, for the cell ``belt``.
-
-    :raises ConfigError: if ``shape`` is unknown.
-    """
+    """Draw one of the four simple shapes, for the cell ``belt``."""
     sizes = {
         'box': lambda: (rng.uniform(0.022, 0.045), rng.uniform(0.012, 0.022),
                         rng.uniform(0.015, 0.03)),
@@ -106,8 +106,6 @@ def sample_solid(shape: str, rng: np.random.Generator, domain) -> ObjectSpec:
         'ellipsoid': lambda: (rng.uniform(0.028, 0.045), rng.uniform(0.015, 0.023),
                               rng.uniform(0.014, 0.02)),
     }
-    if shape not in sizes:
-        raise ConfigError(f'unknown shape {shape!r}, expected one of {", ".join(sizes)}')
     color = colorsys.hsv_to_rgb(
         rng.uniform(), rng.uniform(*domain.object_saturation),
         rng.uniform(*domain.object_brightness))
@@ -135,10 +133,8 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         family in ('cylinder', 'bottle') and not rolls and rng.uniform() < 0.5)
     half_sizes, parts = _MAKERS[family](rng, upright)
     round_ = family in ('capsule', 'ellipsoid') or family in ROLLING and not upright
-    if rolls:
-        yaw = math.pi / 2 + rng.uniform(-0.1, 0.1)
-    else:
-        yaw = rng.uniform(-math.pi / 2, math.pi / 2)
+    yaw = (math.pi / 2 + rng.uniform(-0.1, 0.1) if rolls
+           else rng.uniform(-math.pi / 2, math.pi / 2))
     # An object that does not roll must keep its place on a belt that starts and stops.
     rolling_friction = None
     if rolls or round_:
@@ -146,15 +142,13 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
     return ObjectSpec(
         family, half_sizes, rng.uniform(0.03, 0.35), rng.uniform(0.3, 0.9),
         rng.uniform(-0.04, 0.02), float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)), yaw,
-        parts=parts, pose='upright' if upright else 'lying',
-        ballast=_sample_ballast(rng, half_sizes, round_),
-        rollers=_rollers(half_sizes) if rolls and family != 'capsule' else (),
+        parts=parts, ballast=_sample_ballast(rng, half_sizes, round_),
+        rollers=_rollers(*half_sizes) if rolls and family != 'capsule' else (),
         rolling_friction=rolling_friction)
 
 
-def _rollers(half_sizes: tuple) -> tuple:
+def _rollers(long: float, _, radius: float) -> tuple:
     """Return spheres of a lying cylinder's radius, near its ends."""
-    long, _, radius = half_sizes
     return tuple(Part('sphere', (radius,), (side * 0.8 * long, 0.0, 0.0)) for side in (-1, 1))
 
 

@@ -1,53 +1,35 @@
 """Play attempts one after another on one clock, as a robot would record them."""
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 import logging
 import math
-import os
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.parallel import in_order
-from moss_perception.data.phases import DURATION_S
+from moss_perception.data.schema import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
-from moss_perception.simulation.cell import TICK_S, WorkCell
-from moss_perception.simulation.execution import Execution, Outcome
-from moss_perception.simulation.renderer import Renderer
+from moss_perception.simulation.cell import WorkCell
+from moss_perception.simulation.cells import TICK_NS, TICK_S
+from moss_perception.simulation.execution import Execution, GraspResult
+from moss_perception.simulation.renderer import process_renderer, Renderer
 from moss_perception.simulation.scene import BELT_SIM, DECISION_S, FRAME_RATE_HZ, SceneSpec, Source
-from moss_perception.simulation.sensor import encode, schedule
+from moss_perception.simulation.sensor import frame_times
 import numpy as np
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from moss_perception.data.bags.writer import RecordingWriter
 
 CLOCK_START_NS = 1_700_000_000 * 10**9
 # Longer than a second, so that the window of a predictor is reset between attempts.
 PAUSE_NS = 1_200_000_000
-_TICK_NS = round(TICK_S * 1e9)
 _LOG = logging.getLogger(__name__)
-_renderer = None
-
-
-class Sink(Protocol):
-    """Receives a recording; stamps in nanoseconds, grasps in the optical frame."""
-
-    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
-        """Receive the calibration of the camera."""
-
-    def candidates(self, stamp_ns: int, grasps: np.ndarray):
-        """Receive the candidates of a frame, shape ``(K, 4)``."""
-
-    def image(self, stamp_ns: int, jpeg: bytes):
-        """Receive a frame."""
-
-    def selected(self, stamp_ns: int, grasp: np.ndarray):
-        """Receive the grasp that is executed, shape ``(4,)``."""
-
-    def outcome(self, message: str, **fields):
-        """Receive the outcome of the attempt."""
 
 
 @dataclass
@@ -64,32 +46,21 @@ class Recorded:
     skipped: Counter = field(default_factory=Counter)
 
 
-class _Tape:
-    """Buffers the messages of an attempt that starts at time 0."""
+@dataclass(frozen=True)
+class _Played:
+    """
+    An attempt that starts at time 0.
 
-    def __init__(self):
-        self.success = False
-        self.end_ns = 0
-        self._messages: list[tuple[str, tuple, dict[str, Any]]] = []
+    :ivar messages: name of a method of :class:`RecordingWriter`, its values, and its named values.
+    """
 
-    def camera_info(self, stamp_ns: int, width: int, height: int, matrix: np.ndarray):
-        self._messages.append(('camera_info', (stamp_ns, width, height, matrix), {}))
+    success: bool
+    end_ns: int
+    messages: list[tuple[str, tuple, dict[str, Any]]]
 
-    def candidates(self, stamp_ns: int, grasps: np.ndarray):
-        self._messages.append(('candidates', (stamp_ns, grasps), {}))
-
-    def image(self, stamp_ns: int, jpeg: bytes):
-        self._messages.append(('image', (stamp_ns, jpeg), {}))
-
-    def selected(self, stamp_ns: int, grasp: np.ndarray):
-        self._messages.append(('selected', (stamp_ns, grasp), {}))
-
-    def outcome(self, message: str, **fields):
-        self._messages.append(('outcome', (message,), fields))
-
-    def replay(self, sink: Sink, start_ns: int) -> None:
+    def replay(self, sink: 'RecordingWriter', start_ns: int) -> None:
         """Send the messages to a sink, shifted to an attempt that starts at ``start_ns``."""
-        for name, values, fields in self._messages:
+        for name, values, fields in self.messages:
             if name == 'outcome':
                 fields = {key: value + start_ns if key.endswith('_ns') else value
                           for key, value in fields.items()}
@@ -98,7 +69,7 @@ class _Tape:
             getattr(sink, name)(*values, **fields)
 
 
-def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
+def record(sink: 'RecordingWriter', renderer: Optional[Renderer], attempts: int, seed: int,
            source: Source = BELT_SIM, rate_hz: float = FRAME_RATE_HZ, progress: bool = True,
            workers: int = 1) -> Recorded:
     """
@@ -124,95 +95,84 @@ def record(sink: Sink, renderer: Optional[Renderer], attempts: int, seed: int,
     requested = np.random.default_rng([seed, 4]).permutation(np.arange(attempts) % 2 == 0)
     items = [(index, bool(success_wanted)) for index, success_wanted in enumerate(requested)]
     start_ns, done = CLOCK_START_NS, Recorded()
-    with closing(_played(items, renderer, workers, seed=seed, source=source,
-                         rate_hz=rate_hz)) as coming:
-        for tape in tqdm(coming, total=attempts, unit='attempt', disable=not progress):
-            if isinstance(tape, SceneError):
-                _LOG.warning('left out: %s', tape)
-                done.skipped[tape.reason] += 1
+    play = partial(_play, seed=seed, source=source, rate_hz=rate_hz)
+    with closing(_in_order(play, items, renderer, workers)) as coming:
+        for played in tqdm(coming, total=attempts, unit='attempt', disable=not progress):
+            if isinstance(played, SceneError):
+                _LOG.warning('left out: %s', played)
+                done.skipped[played.reason] += 1
                 continue
-            tape.replay(sink, start_ns)
-            start_ns += tape.end_ns + PAUSE_NS
+            played.replay(sink, start_ns)
+            start_ns += played.end_ns + PAUSE_NS
             done.attempts += 1
-            done.successes += tape.success
+            done.successes += played.success
     return done
 
 
-def _played(items: list[tuple[int, bool]], renderer: Optional[Renderer], workers: int,
-            **asked: Any) -> Generator[Union[_Tape, SceneError], None, None]:
+def _in_order(play: Callable[..., Union[_Played, SceneError]], items: list[tuple[int, bool]],
+              renderer: Optional[Renderer],
+              workers: int) -> Generator[Union[_Played, SceneError], None, None]:
     """Play attempts here or in several processes, and yield them in order."""
     if workers == 1:
-        yield from (_play(item, renderer=renderer, **asked) for item in items)
+        yield from (play(item, renderer=renderer) for item in items)
         return
-    # One rendering thread a worker is faster than all cores for each worker.
-    os.environ.setdefault('LP_NUM_THREADS', '1')
-    with closing(in_order(partial(_play, **asked), items, workers,
-                          lambda item: f'attempt {item[0] + 1}')) as coming:
+    with closing(in_order(play, items, workers, lambda item: f'attempt {item[0] + 1}')) as coming:
         yield from coming
 
 
 def _play(item: tuple[int, bool], seed: int, source: Source, rate_hz: float,
-          renderer: Optional[Renderer] = None) -> Union[_Tape, SceneError]:
-    """Play one attempt; a worker without a renderer creates one and keeps it."""
-    global _renderer
-    if renderer is None:
-        renderer = _renderer = _renderer or Renderer()
-    (index, success_wanted), tape = item, _Tape()
+          renderer: Optional[Renderer] = None) -> Union[_Played, SceneError]:
+    """Play one attempt, of which ``item`` has the index and whether a success is wanted."""
+    index, success_wanted = item
     try:
-        attempt = _Attempt(tape, renderer, source.sample(seed + index), rate_hz)
-        tape.success = attempt.play(index + 1, success_wanted)
+        attempt = _RecordedAttempt(renderer or process_renderer(), source.sample(seed + index),
+                                   rate_hz)
+        return attempt.play(index + 1, success_wanted)
     except SceneError as error:
         return error
-    tape.end_ns = attempt.now_ns
-    return tape
 
 
-class _Attempt:
+class _RecordedAttempt:
     """One attempt on a clock that starts at 0."""
 
-    def __init__(self, sink: Sink, renderer: Renderer, spec: SceneSpec, rate_hz: float):
-        self._sink = sink
-        self._renderer = renderer
-        self._spec = spec
-        self._rate_hz = rate_hz
+    def __init__(self, renderer: Renderer, spec: SceneSpec, rate_hz: float):
+        self._renderer, self._spec, self._rate_hz = renderer, spec, rate_hz
+        self._messages: list[tuple[str, tuple, dict[str, Any]]] = []
         self._cell = WorkCell(spec)
 
     @property
-    def now_ns(self) -> int:
-        return self._cell.ticks * _TICK_NS
+    def _now_ns(self) -> int:
+        return self._cell.ticks * TICK_NS
 
-    def play(self, number: int, success_wanted: bool) -> bool:
+    def play(self, number: int, success_wanted: bool) -> _Played:
         """Play the attempt with a grasp of the requested outcome, if there is one."""
-        offsets = sample_offsets(self._spec.seed, cell=self._spec.cell)
+        spec, cell = self._spec, self._cell
+        offsets = sample_offsets(spec.seed, cell=spec.cell)
         # The last frame shows the decision at every rate.
         periods = round(DECISION_S * self._rate_hz)
         grasps = listed = np.empty((0, 4))
         for time_s in self._times(periods + 1, periods / DECISION_S):
-            self._cell.wait(time_s)
-            grasps = candidates(self._cell, offsets)
-            listed = self._spec.mount.grasps_to_optical(grasps)
+            cell.wait(time_s)
+            grasps = candidates(cell, offsets)
+            listed = spec.mount.grasps_to_optical(grasps)
             self._frame(listed)
-        decision_ns = self.now_ns
+        decision_ns = self._now_ns
         chosen = self._choose(grasps, success_wanted)
-        self._sink.selected(decision_ns, listed[chosen])
-        outcome = self._execute(grasps[chosen])
-        self._sink.outcome(
-            outcome.reason, attempt=number, start_ns=0, decision_ns=decision_ns,
-            end_ns=self.now_ns, success=outcome.success, domain=self._spec.domain.name,
-            motion=self._spec.motion.name, object=self._spec.object.shape, executed=True,
-            candidate=chosen)
-        return outcome.success
+        self._tell('selected', decision_ns, listed[chosen])
+        result = self._execute(grasps[chosen])
+        self._tell(
+            'outcome', result.reason, attempt=number, start_ns=0, decision_ns=decision_ns,
+            end_ns=self._now_ns, success=result.success, domain=spec.domain.name,
+            motion=spec.motion.name, object=spec.object.shape, executed=True, candidate=chosen)
+        return _Played(result.success, self._now_ns, self._messages)
 
     def _times(self, count: int, rate_hz: float) -> np.ndarray:
         """Return the times of the frames that arrive; the first and the last are on time."""
-        plan = schedule(self._spec.seed, self._spec.sensor, count, rate_hz, TICK_S)
-        return plan.times_s[plan.arrives]
+        return frame_times(self._spec.seed, self._spec.sensor, count, rate_hz)
 
     def _choose(self, grasps: np.ndarray, success_wanted: bool) -> int:
-        saved = self._cell.save()
-        order = np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps))
-        chosen = 0
-        for chosen in order:
+        saved, chosen = self._cell.save(), 0
+        for chosen in np.random.default_rng([self._spec.seed, 5]).permutation(len(grasps)):
             self._cell.restore(saved)
             if self._begin(grasps[chosen]).run().success == success_wanted:
                 break
@@ -222,23 +182,26 @@ class _Attempt:
     def _begin(self, grasp: np.ndarray) -> Execution:
         return Execution(self._cell, grasp, self._spec.physics.latency_s)
 
-    def _execute(self, grasp: np.ndarray) -> Outcome:
+    def _execute(self, grasp: np.ndarray) -> GraspResult:
         decision, execution = self._cell.ticks, self._begin(grasp)
         duration_s = DURATION_S + self._spec.physics.latency_s
         times = self._times(math.floor(duration_s * self._rate_hz + 1e-6) + 1, self._rate_hz)
         due = set(decision + np.round(times[1:] / TICK_S).astype(int))
+        # One empty list announces that the candidates are no longer valid.
         listed = np.empty((0, 4))
-        while execution.outcome is None:
+        while execution.result is None:
             execution.tick()
             if self._cell.ticks in due:
                 self._frame(listed)
                 listed = None
-        return execution.outcome
+        return execution.result
 
-    def _frame(self, listed):
-        stamp_ns = self.now_ns
-        image = self._renderer.render(self._cell)
-        self._sink.camera_info(stamp_ns, WIDTH, HEIGHT, self._spec.lens.matrix)
+    def _frame(self, listed: Optional[np.ndarray]):
+        stamp_ns = self._now_ns
+        self._tell('camera_info', stamp_ns, WIDTH, HEIGHT, self._spec.lens.matrix)
         if listed is not None:
-            self._sink.candidates(stamp_ns, listed)
-        self._sink.image(stamp_ns, encode(image, self._spec.domain.jpeg_quality))
+            self._tell('candidates', stamp_ns, listed)
+        self._tell('image', stamp_ns, self._renderer.render_jpeg(self._cell))
+
+    def _tell(self, name: str, *values: Any, **fields: Any):
+        self._messages.append((name, values, fields))

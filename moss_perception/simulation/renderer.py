@@ -1,16 +1,15 @@
 """Rendering without a display, with the first OpenGL back end that works."""
 
+from functools import cache
 import importlib
 import os
 import sys
 from typing import Any
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.simulation import stage
 from moss_perception.simulation.camera import HEIGHT, WIDTH
-from moss_perception.simulation.cell import WorkCell
-from moss_perception.simulation.physics import mujoco
-from moss_perception.simulation.sensor import develop, expose
+from moss_perception.simulation.cell import mujoco, WorkCell
+from moss_perception.simulation.sensor import develop, encode, expose
 import numpy as np
 
 BACKENDS = ('egl', 'osmesa')
@@ -83,7 +82,7 @@ class Renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX,
                      mujoco.mjtRndFlag.mjRND_HAZE):
             self._scene.flags[flag] = 0
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = stage.shadow_map(cell.spec.look) > 0
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = cell.spec.look.shadows
         self._option = mujoco.MjvOption()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -107,6 +106,10 @@ class Renderer:
                        spec.sensor)
         return develop(light, spec.look, spec.sensor,
                        np.random.default_rng([spec.seed, 2, cell.ticks]))
+
+    def render_jpeg(self, cell: WorkCell) -> bytes:
+        """Render a frame and compress it as the scene's domain does."""
+        return encode(self.render(cell), cell.spec.domain.jpeg_quality)
 
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
         """Render an image without sensor effects, at a time relative to the cell's."""
@@ -135,3 +138,11 @@ class Renderer:
             self._context.free()
             self._context = None
         self._gl.free()
+
+
+@cache
+def process_renderer() -> Renderer:
+    """Return the one renderer of a worker process, created by the first call."""
+    # One rendering thread a worker is faster than all cores for each worker.
+    os.environ.setdefault('LP_NUM_THREADS', '1')
+    return Renderer()

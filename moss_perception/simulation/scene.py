@@ -1,24 +1,43 @@
-"""Scenes, drawn from seeds: object, motion of the belt, colours, light and camera."""
+"""Scenes, drawn from seeds: object, motion of the belt, look, camera, sensor and physics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.simulation.camera import Lens, Mount, MOUNT_HEIGHT_M
-from moss_perception.simulation.cells import BELT, Cell, cell_named, FULL
-from moss_perception.simulation.domains import Domain, domain_named
-from moss_perception.simulation.look import Look, sample_look
-from moss_perception.simulation.motions import Motion, sample_full_motion, sample_motion
+from moss_perception.simulation.camera import (
+    Lens,
+    Mount,
+    MOUNT_M,
+    sample_lens,
+    sample_level_mount,
+    sample_mount,
+)
+from moss_perception.simulation.cells import BELT, Cell, cell_named, Domain, FACTORS, FULL
+from moss_perception.simulation.look import Look, sample_look, sample_plain_look
+from moss_perception.simulation.motions import FULL_MOTIONS, Motion, sample_motion
 from moss_perception.simulation.objects import ObjectSpec, ROLLING, sample_object, sample_solid
-from moss_perception.simulation.sensor import Sensor
-from moss_perception.simulation.surroundings import Physics, surround
+from moss_perception.simulation.sensor import sample_sensor, Sensor
 import numpy as np
 
-SHAPES = BELT.families
 FRAME_RATE_HZ = 10
 FRAMES = 20
 DECISION_S = (FRAMES - 1) / FRAME_RATE_HZ
 SPLITS = ('', 'held_out')
 ROLLING_MOTION = 'rolling'
+
+
+@dataclass(frozen=True)
+class Physics:
+    """
+    Factors by which a scene's physics differs from the draws of its object.
+
+    :ivar mass: factor of the object's mass, and ``friction`` of its friction; ``ObjectSpec``
+        holds them already.
+    :ivar latency_s: time from a frame's stamp until the gripper starts to move, seconds.
+    """
+
+    mass: float = 1.0
+    friction: float = 1.0
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +58,7 @@ class SceneSpec:
     motion: Motion
     object: ObjectSpec
     look: Look = Look()
-    mount: Mount = Mount((0.03, 0.0, MOUNT_HEIGHT_M))
+    mount: Mount = Mount(MOUNT_M)
     lens: Lens = Lens()
     sensor: Sensor = Sensor()
     physics: Physics = Physics()
@@ -73,14 +92,30 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
 
 def _sample_full(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
                  families: tuple) -> SceneSpec:
-    """Draw a scene of the cell ``full``."""
+    """
+    Draw a scene of the cell ``full``.
+
+    Each factor of the shift has its own random generator and a fixed order of draws, so that
+    shifting one factor does not change the draws of the others.
+    """
     rng = np.random.default_rng([seed, 10])
     motion, shape = _sample_kinds(rng, cell, motion, shape, families)
     rolls = motion == ROLLING_MOTION
     rolling = rng.uniform(0.02, 0.07) * rng.choice((-1.0, 1.0), p=(0.3, 0.7)) if rolls else 0.0
-    spec = SceneSpec(seed, domain, sample_full_motion(motion, rng, DECISION_S),
-                     sample_object(shape, rng, rolls), cell=cell, rolling=rolling)
-    return surround(spec)
+    moves = sample_motion(motion, rng, DECISION_S, FULL_MOTIONS)
+    thing = sample_object(shape, rng, rolls)
+    draw = {factor: np.random.default_rng([seed, 20, index])
+            for index, factor in enumerate(FACTORS)}
+    physics = Physics(draw['physics'].uniform(*domain.mass),
+                      draw['physics'].uniform(*domain.friction),
+                      draw['latency'].uniform(*domain.latency_s))
+    look, color = sample_look(domain, draw, rolling)
+    thing = replace(thing, color=color, mass=thing.mass * physics.mass,
+                    friction=thing.friction * physics.friction)
+    return SceneSpec(
+        seed, domain, moves, thing, look, sample_mount(domain, draw['camera']),
+        sample_lens(domain, draw['intrinsics']), sample_sensor(domain, draw), physics, cell,
+        rolling)
 
 
 def _families(cell: Cell, shape: str, split: str) -> tuple:
@@ -117,11 +152,9 @@ def _sample_belt(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
     names, shares = zip(*cell.motions, strict=True)
     motion = motion or str(rng.choice(names, p=shares))
     shape = shape or str(rng.choice(families))
-    turn = rng.uniform(-1, 1) * domain.camera_turn
-    shift = rng.uniform(-1, 1, 3) * domain.camera_shift
-    mount = Mount(tuple(np.array([0.03, 0.0, MOUNT_HEIGHT_M]) + shift), turn)
+    mount = sample_level_mount(domain, rng)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
-                     sample_solid(shape, rng, domain), sample_look(rng, domain), mount)
+                     sample_solid(shape, rng, domain), sample_plain_look(domain, rng), mount)
 
 
 _SAMPLERS = {BELT.name: _sample_belt, FULL.name: _sample_full}
@@ -150,7 +183,7 @@ class Source:
         :raises ConfigError: if cell, domain, split or motion is unknown.
         """
         cell = cell_named(self.cell)
-        return sample_scene(seed, domain_named(self.domain, cell), self.motion, cell=cell,
+        return sample_scene(seed, cell.domain(self.domain), self.motion, cell=cell,
                             split=self.split)
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 import threading
 
+from moss_perception.simulation.arena import BELT_HALF_WIDTH_M
 from moss_perception.simulation.camera import Mount
 from moss_perception.simulation.execution import CLEARANCE_M
-from moss_perception.simulation.mjcf import BELT_HALF_WIDTH_M
 import numpy as np
 
 # Lowest and highest x, y and z of a grasp, metres, world frame: the part of the belt in view and a

@@ -1,10 +1,12 @@
 """The image sensor: exposure, rolling shutter, noise, tone curve, and timing of frames."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.camera import HEIGHT
+from moss_perception.simulation.cells import Domain, TICK_S
 from moss_perception.simulation.look import Look
 import numpy as np
 
@@ -67,6 +69,21 @@ class Sensor:
         return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+def sample_sensor(domain: Domain, draw: Mapping[str, np.random.Generator]) -> Sensor:
+    """
+    Draw a sensor of the cell ``full``.
+
+    :param draw: random generator of each factor of the shift.
+    """
+    exposure, timing = draw['exposure'], draw['timing']
+    return Sensor(
+        gain=exposure.uniform(*domain.gain), gamma=exposure.uniform(*domain.gamma),
+        saturation=exposure.uniform(*domain.saturation), shot=draw['noise'].uniform(*domain.shot),
+        exposure_s=draw['motion_blur'].uniform(*domain.exposure_s),
+        readout_s=draw['rolling_shutter'].uniform(*domain.readout_s),
+        jitter_s=timing.uniform(*domain.jitter_s), drop=timing.uniform(*domain.drop))
+
+
 def expose(pictures: list, sensor: Sensor) -> np.ndarray:
     """
     Sum the light of images rendered at the sensor's instants.
@@ -106,28 +123,16 @@ def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Genera
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """
-    Times of the frames of a scene.
-
-    :ivar times_s: ascending multiples of ``tick_s``, shape ``(count,)``, seconds.
-    :ivar arrives: whether each frame arrives; the first and the last do.
-    """
-
-    times_s: np.ndarray
-    arrives: np.ndarray
-
-
-def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: float) -> Schedule:
+def frame_times(seed: int, sensor: Sensor, count: int, rate_hz: float) -> np.ndarray:
     """
     Draw the times of frames; their stamps are the true times, so only the spacing is uneven.
 
-    The first frame and the last, which shows the decision, are on time.
+    The first frame and the last, which shows the decision, arrive and are on time. No frame is off
+    by half a period or more.
 
     :param seed: seed of the scene.
-    :param count: number of frames, at least 1.
-    :param tick_s: step of the simulation, seconds; no frame is off by half a period or more.
+    :param count: number of frames, at least 1, including those that are lost.
+    :returns: ascending multiples of ``TICK_S`` for the frames that arrive, seconds.
     """
     rng = np.random.default_rng([seed, 21])
     late = np.clip(rng.standard_normal(count) * sensor.jitter_s, -0.4 / rate_hz, 0.4 / rate_hz)
@@ -135,7 +140,7 @@ def schedule(seed: int, sensor: Sensor, count: int, rate_hz: float, tick_s: floa
     late[[0, -1]] = 0
     arrives[[0, -1]] = True
     times = np.arange(count) / rate_hz + late
-    return Schedule(np.round(times / tick_s) * tick_s, arrives)
+    return (np.round(times / TICK_S) * TICK_S)[arrives]
 
 
 def encode(image: np.ndarray, quality: int) -> bytes:

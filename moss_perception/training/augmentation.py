@@ -1,10 +1,10 @@
-"""How clips are changed while a network trains on them."""
+"""Random changes of the clips that a network trains on."""
 
 import cv2
 from moss_perception.core.geometry import GROUND
 import numpy as np
 
-# What the full strength of a photometric change is.
+# Photometric changes at full strength.
 _GAIN = 0.5
 _GAMMA = 0.5
 _SHADING = 0.6
@@ -12,7 +12,7 @@ _NOISE = 10.0
 _BLUR_PIXELS = 0.8
 _NEGATIVES = 0.5
 _TEXTURES = 0.5
-# And of a geometric one: radians, a factor, and parts of half the image's side.
+# Geometric changes at full strength: radians, a factor, and parts of half the image's side.
 _TURN = 0.35
 _SCALE = 0.15
 _SHIFT = 0.08
@@ -23,7 +23,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 def mirror(images: np.ndarray, encoded: list[np.ndarray],
            generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     """
-    Mirror a clip, and what lies in its plane, along either axis, each in half of the cases.
+    Mirror a clip and its grasps along each axis with a probability of one half.
 
     :param images: uint8, shape ``(T, S, S, 3)``.
     :param encoded: grasps as the network takes them, each of shape ``(K, 5)``; not changed.
@@ -41,9 +41,9 @@ def mirror(images: np.ndarray, encoded: list[np.ndarray],
 def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
          generator: np.random.Generator) -> tuple[np.ndarray, ...]:
     """
-    Look at a clip, and what lies in its plane, as a camera of another pose and lens would.
+    Warp a clip and its grasps as if a camera with another pose and lens had seen them.
 
-    It is turned, scaled, shifted and seen askew, alike in the whole clip.
+    Rotation, scale, shift and keystone are the same in the whole clip.
 
     :param images: uint8, shape ``(T, S, S, 3)``.
     :param encoded: grasps as the network takes them, each of shape ``(K, 5)``; not changed.
@@ -54,8 +54,8 @@ def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
         return images, *encoded
     turn, scale, *others = strength * generator.uniform(-1, 1, 6)
     turn, scale = _TURN * turn, np.exp(np.log1p(_SCALE) * scale)
-    view = np.eye(3)
-    view[:2, :2] = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    view = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     view[:2, 2], view[2, :2] = _SHIFT * np.array(others[:2]), _KEYSTONE * np.array(others[2:])
     side = images.shape[1]
     # From pixels, whose centres are whole numbers, to -1 to 1 at the image's edges.
@@ -68,23 +68,23 @@ def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
 
 def _move_grasps(grasps: np.ndarray, view: np.ndarray) -> np.ndarray:
     points, fingers = grasps[:, :2].astype(float), grasps[:, 3:]
-    # A short way along the finger: how the view bends over a whole hand is left out.
-    ends = _seen(points + 1e-3 * fingers, view)
-    moved = _seen(points, view)
+    # Differentiate numerically: the warp is taken as linear over a hand.
+    ends = _project(points + 1e-3 * fingers, view)
+    moved = _project(points, view)
     return np.column_stack([moved, grasps[:, 2], (ends - moved) / 1e-3]).astype(grasps.dtype)
 
 
-def _seen(points: np.ndarray, view: np.ndarray) -> np.ndarray:
-    seen = np.column_stack([points, np.ones(len(points))]) @ view.T
-    return seen[:, :2] / seen[:, 2:]
+def _project(points: np.ndarray, view: np.ndarray) -> np.ndarray:
+    points = np.column_stack([points, np.ones(len(points))]) @ view.T
+    return points[:, :2] / points[:, 2:]
 
 
-def lose(images: np.ndarray, most: float, generator: np.random.Generator) -> np.ndarray:
+def drop_frames(images: np.ndarray, most: float, generator: np.random.Generator) -> np.ndarray:
     """
-    Let some samples be missing, which the predictor makes up for by the one before.
+    Replace random frames by the frame before, as the predictor does with a missing frame.
 
-    :param images: uint8, shape ``(T, S, S, 3)``; the first and the last are never missing.
-    :param most: how many of the others are, in [0, 1]: each clip draws its share up to this one.
+    :param images: uint8, shape ``(T, S, S, 3)``; the first and the last are never dropped.
+    :param most: largest share of the others to drop, in [0, 1]; each clip draws its share.
     :returns: of the same shape.
     """
     if not most or len(images) < 3:
@@ -97,13 +97,12 @@ def lose(images: np.ndarray, most: float, generator: np.random.Generator) -> np.
 
 def vary(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
     """
-    Vary brightness and contrast of a clip, and with a strength above 0 what makes a look.
+    Vary brightness and contrast of a clip, and with a strength above 0 its appearance.
 
-    That is, alike in the whole clip: each colour's gain and gamma, hue and saturation, light that
-    differs from place to place, and whether it is a negative, so that neither colour nor what is
-    brighter tells objects from the ground, and in half of the clips the textures (a random
-    filter); further the noise, anew in each pixel, and in half of the clips the sharpness.
-    Source of the random filter: arXiv 2007.13003, here of one kernel for all colours.
+    The same for the whole clip: the gain and gamma of each colour, hue, saturation, shading,
+    inversion (so that neither colour nor brightness tells objects from the ground), and in half
+    of the clips the texture and the sharpness. Noise is drawn for each pixel of each frame.
+    The random filter of the texture is that of arXiv 2007.13003, with one kernel for all colours.
 
     :param images: uint8, RGB, shape ``(T, S, S, 3)``.
     :param strength: in [0, 1].
@@ -144,7 +143,7 @@ def _colours(strength: float, generator: np.random.Generator) -> np.ndarray:
 
 
 def _textured(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Mix a clip with what a random filter makes of it, so that textures and edges change."""
+    """Mix a clip with its randomly filtered copy, which changes textures and edges."""
     size = int(generator.choice((3, 5)))
     kernel = generator.standard_normal((size, size)).astype(np.float32) / size
     share, mean = np.float32(generator.uniform(0.2, 1.0)), images.mean(axis=(0, 1, 2))

@@ -1,20 +1,23 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, KW_ONLY, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from moss_perception.core.errors import DataError
+from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import encode_grasps, letterbox, project
 from moss_perception.data.schema import Sample
 from moss_perception.models.config import ModelConfig
-from moss_perception.training.augmentation import lose, mirror, move, vary
-from moss_perception.training.decoded import DecodedClips
+from moss_perception.training.augmentation import drop_frames, mirror, move, vary
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+_MEMORY_LIMIT = 4 << 30
 # An empty place is at least this far from every candidate, metres.
 _EMPTY_DISTANCE_M = 0.12
 
@@ -39,46 +42,97 @@ class Clip(NamedTuple):
     places: Tensor
 
 
+@dataclass(frozen=True)
+class DecodedClips:
+    """
+    The last images of some samples at the network's size.
+
+    :ivar images: uint8, RGB, shape ``(N, T, S, S, 3)``.
+    :ivar cameras: ``N`` cameras that see these images.
+    """
+
+    images: np.ndarray
+    cameras: list[Camera]
+
+
+def decode_clips(samples: Sequence[Sample], config: ModelConfig, *, file: Path | None = None,
+                 limit: int = _MEMORY_LIMIT) -> DecodedClips:
+    """
+    Decode the windows of all samples.
+
+    :param samples: with at least the window's number of images each.
+    :param config: sets the number of images and their size.
+    :param file: a ``.npy`` file, written anew, that holds the images if they exceed the limit.
+    :param limit: bytes of images that may be kept in memory.
+    :raises ShapeError: if a sample is too short.
+    :raises ConfigError: if the images exceed the limit and there is no file to keep them in.
+    """
+    span, side = config.window_frames, config.image_size
+    images = _allocate((len(samples), span, side, side, 3), file, limit)
+    cameras = []
+    for sample, places in zip(samples, images, strict=True):
+        fit = np.eye(3)
+        for frame, place in zip(sample.clip(span, config.frame_rate_hz), places, strict=True):
+            place[:], (scale, right, down) = letterbox(frame, side)
+            fit = np.array([[scale, 0, right], [0, scale, down], [0, 0, 1]])
+        camera = sample.camera
+        cameras.append(replace(camera, width=side, height=side, matrix=fit @ camera.matrix))
+    return DecodedClips(images, cameras)
+
+
+def _allocate(shape: tuple[int, ...], file: Path | None, limit: int) -> np.ndarray:
+    size = int(np.prod(shape))
+    if size <= limit:
+        return np.empty(shape, np.uint8)
+    if file is None:
+        raise ConfigError(f'the decoded images take {size} bytes: expected at most {limit}, or a '
+                          'file to keep them in')
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return np.lib.format.open_memmap(file, 'w+', np.uint8, shape)
+    except OSError as error:
+        raise ConfigError(f"{file} can't be written: {error.strerror or error}") from error
+
+
+@dataclass(eq=False)
 class GraspClips(Dataset):
     """
     Clips that end at the decision, with the candidate grasps and their labels: :class:`Clip`.
 
-    ``empty`` more grasps are drawn at places without an object, which can only fail: so empty
-    places score low, and the network learns early where the object is. Candidates without a
-    label that lie outside the image are left out.
+    Candidates without a label that lie outside the image are left out.
 
     :param samples: the samples.
     :param config: the checkpoint's configuration.
     :param decoded: the samples' images, if they are decoded already.
-    :param augment: mirror clips at random, and vary brightness and contrast; a straight view
-        down makes mirrored grasps as good as the originals.
-    :param empty: number of grasps at empty places to add.
-    :param monitor: share, in [0, 1], of the samples whose attempt was filmed that add a clip
-        which ends at an image drawn from it: the executed grasp is its only candidate, and its
-        success the label, so that one network learns both. The samples take turns from epoch to
-        epoch.
-    :param photometric: see :class:`moss_perception.training.recipe.Recipe`; only with
-        ``augment``, as are ``geometric`` and ``missing``.
+    :param augment: apply mirroring, brightness, contrast, and the next three augmentations. The
+        camera looks straight down, so a mirrored grasp is as good as the original.
+    :param photometric: see :class:`moss_perception.training.settings.Recipe`, as for
+        ``geometric`` and ``missing``.
+    :param empty: number of grasps to add at places without an object, which can only fail. They
+        teach the network early where the object is.
+    :param monitor: share, in [0, 1], of the filmed attempts that add a clip. It ends at an image
+        drawn from the attempt; the executed grasp is its only candidate, and its success the
+        label. The attempts take turns from epoch to epoch.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
-    def __init__(self, samples: list[Sample], config: ModelConfig,
-                 decoded: DecodedClips | None = None, *, augment: bool = False, empty: int = 0,
-                 monitor: float = 0.0, photometric: float = 0.0, geometric: float = 0.0,
-                 missing: float = 0.0, seed: int = 0):
-        self.samples = samples
-        self._decoded = decoded
-        self._filmed = [n for n, sample in enumerate(samples)
-                        if monitor and sample.attempt is not None and sample.attempt.jpegs]
-        self._turn = round(monitor * len(self._filmed))
-        self.config = config
-        self.augment = augment
-        self.empty = empty
-        self.photometric = photometric
-        self.geometric = geometric
-        self.missing = missing
-        self.seed = seed
+    samples: list[Sample]
+    config: ModelConfig
+    decoded: DecodedClips | None = None
+    _: KW_ONLY
+    augment: bool = False
+    empty: int = 0
+    monitor: float = 0.0
+    photometric: float = 0.0
+    geometric: float = 0.0
+    missing: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
         self.epoch = 0
+        self._filmed = [n for n, sample in enumerate(self.samples)
+                        if self.monitor and sample.attempt is not None and sample.attempt.jpegs]
+        self._turn = round(self.monitor * len(self._filmed))
 
     @property
     def drawn_from(self) -> tuple:
@@ -91,9 +145,8 @@ class GraspClips(Dataset):
 
     def sample_index(self, index: int) -> int:
         """
-        Tell which sample an item of this epoch comes from.
+        Return the index of the sample that an item of this epoch comes from.
 
-        :param index: of the item.
         :raises IndexError: if there is no such item.
         """
         if not 0 <= index < len(self):
@@ -108,23 +161,28 @@ class GraspClips(Dataset):
         sample, frames, camera = self._load(index, generator)
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
-        candidates = sample.candidates.astype(np.float64)
-        places = _empty_places(sample.candidates, camera, self.empty, generator)
-        mask = np.append(sample.labelled, np.ones(len(places), bool))
-        labels = np.append(np.where(sample.labelled, sample.labels, 0), np.zeros(len(places)))
-        grasps = encode_candidates(np.concatenate([candidates, places]), camera, transform,
-                                   self.config)
-        grasps, labels, mask = _seen_only(sample, grasps, labels, mask)
-        track = np.zeros((0, 3)) if sample.track is None else sample.track.astype(np.float64)
-        seen = encode_candidates(np.column_stack([track, np.zeros(len(track))]), camera,
-                                 transform, self.config, inside=False)
+        empty = _empty_places(sample.candidates, camera, self.empty, generator)
+        grasps = encode_candidates(np.concatenate([sample.candidates.astype(float), empty]),
+                                   camera, transform, self.config)
+        mask = np.append(sample.labelled, np.ones(len(empty), bool))
+        labels = np.append(np.where(sample.labelled, sample.labels, 0), np.zeros(len(empty)))
+        seen = np.isfinite(grasps).all(axis=1)
+        outside = np.flatnonzero(~seen & mask)
+        if len(outside):
+            raise DataError(f'{sample.title}: candidate {outside[0]} has a label and lies outside '
+                            'the image: expected labelled candidates inside')
+        grasps, labels, mask = grasps[seen], labels[seen], mask[seen]
+        track = np.zeros((0, 3)) if sample.track is None else sample.track.astype(float)
+        track = encode_candidates(np.column_stack([track, np.zeros(len(track))]), camera,
+                                  transform, self.config, inside=False)
         if self.augment:
-            images, grasps, seen = mirror(images, [grasps, seen], generator)
-            images, grasps, seen = move(images, [grasps, seen], self.geometric, generator)
-            images = vary(lose(images, self.missing, generator), self.photometric, generator)
+            images, grasps, track = mirror(images, [grasps, track], generator)
+            images, grasps, track = move(images, [grasps, track], self.geometric, generator)
+            images = vary(drop_frames(images, self.missing, generator), self.photometric,
+                          generator)
         return Clip(*(torch.from_numpy(np.ascontiguousarray(values)) for values in (
             images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-            _places(grasps, seen))))
+            _places(grasps, track))))
 
     def _load(self, index: int, generator: np.random.Generator) -> tuple[
             Sample, np.ndarray, Camera]:
@@ -134,21 +192,10 @@ class GraspClips(Dataset):
         if index >= len(self.samples):
             assert sample.attempt is not None  # sample_index counts only those that have one
             sample = sample.during(int(generator.integers(len(sample.attempt.jpegs))))
-        elif self._decoded is not None:
-            images = self._decoded.images[number]
-            return sample, images[len(images) - span:], self._decoded.cameras[number]
+        elif self.decoded is not None:
+            images = self.decoded.images[number]
+            return sample, images[len(images) - span:], self.decoded.cameras[number]
         return sample, sample.clip(span, self.config.frame_rate_hz), sample.camera
-
-
-def _seen_only(sample: Sample, grasps: np.ndarray, *others: np.ndarray) -> tuple[
-        np.ndarray, ...]:
-    """Leave out grasps outside the image, none of which may have a label."""
-    seen = np.isfinite(grasps).all(axis=1)
-    outside = np.flatnonzero(~seen & others[-1])
-    if len(outside):
-        raise DataError(f'{sample.title}: candidate {outside[0]} has a label and lies outside '
-                        'the image: expected labelled candidates inside')
-    return grasps[seen], *(values[seen] for values in others)
 
 
 def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndarray,
@@ -174,31 +221,37 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
 
 
 def collate(items: list[Clip]) -> Clip:
-    """Stack items; a clip with fewer grasps is padded with some that have no label."""
+    """Stack items; clips with fewer grasps are padded with grasps without a label."""
     images, *others = zip(*items, strict=True)
-    padding = {'places': float('nan')}
     return Clip(torch.stack(images), *(
-        pad_sequence(list(values), batch_first=True, padding_value=padding.get(name, 0.0))
+        pad_sequence(list(values), batch_first=True,
+                     padding_value=float('nan') if name == 'places' else 0.0)
         for name, values in zip(Clip._fields[1:], others, strict=True)))
 
 
-def defaults_from(samples: list[Sample]) -> dict:
-    """Return the configuration of the default grasp: the mean candidate of these samples."""
+def split(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Split samples into those to train on and every tenth, which is held out."""
+    return [s for n, s in enumerate(samples) if n % 10], samples[::10]
+
+
+def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
+    """
+    Measure the values of a model's configuration that training samples set.
+
+    :returns: the default grasp, which is the mean candidate, and the mean and standard deviation
+        of RGB in [0, 1] over the last images of about ``count`` samples.
+    """
     camera = samples[0].camera
-    size = camera.width, camera.height
     candidates = np.concatenate([s.candidates for s in samples]).astype(np.float64)
     pixels = np.nanmean(project(candidates[:, :3], camera)[0], axis=0)
-    return {'default_point': tuple(float(x) for x in (pixels + 0.5) / size),
-            'default_depth_m': float(candidates[:, 2].mean()),
-            'default_focal': float(camera.matrix[0, 0] / camera.width)}
-
-
-def pixel_statistics(samples: list[Sample], count: int = 64) -> dict:
-    """Return mean and standard deviation of RGB in [0, 1] over the last image of some samples."""
     step = max(1, len(samples) // count)
-    pixels = np.stack([s.newest(1)[0] for s in samples[::step]]) / 255
-    return {'mean': tuple(float(x) for x in pixels.mean(axis=(0, 1, 2))),
-            'std': tuple(float(x) for x in pixels.std(axis=(0, 1, 2)))}
+    colours = np.stack([s.newest(1)[0] for s in samples[::step]]) / 255
+    return {'default_point': tuple(float(x) for x in (pixels + 0.5)
+                                   / (camera.width, camera.height)),
+            'default_depth_m': float(candidates[:, 2].mean()),
+            'default_focal': float(camera.matrix[0, 0] / camera.width),
+            'mean': tuple(float(x) for x in colours.mean(axis=(0, 1, 2))),
+            'std': tuple(float(x) for x in colours.std(axis=(0, 1, 2)))}
 
 
 def _empty_places(candidates: np.ndarray, camera: Camera, count: int,
@@ -213,10 +266,10 @@ def _empty_places(candidates: np.ndarray, camera: Camera, count: int,
     return np.column_stack([places, generator.uniform(-np.pi, np.pi, len(places))])
 
 
-def _places(grasps: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _places(grasps: np.ndarray, track: np.ndarray) -> np.ndarray:
     """Express the object's two points relative to each grasp: float32, shape ``(K, 4)``."""
-    if not len(seen):
+    if not len(track):
         return np.full((len(grasps), 4), np.nan, np.float32)
     reach = np.linalg.norm(grasps[:, 3:], axis=1)
-    places = (seen[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
+    places = (track[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
     return places.reshape(len(grasps), 4)

@@ -1,20 +1,44 @@
-"""New checkpoints made from others: with their graphs, whole or not at all."""
+"""Start a network from another checkpoint, and write a checkpoint derived from another."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.checkpoint import load_checkpoint, Network, save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graphs_beside, replace_files
-from moss_perception.models.network import Network
 from moss_perception.runtime.ood import TrainingDistribution
+
+# All variants share these: all layers but the temporal ones.
+_SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
+
+
+def start_from(network: Network, path: Path | str) -> str:
+    """
+    Copy the backbone and the head of a checkpoint into a network.
+
+    :param network: changed in place; its temporal layers stay as they are.
+    :param path: a checkpoint of any variant with the same backbone and head.
+    :returns: the checkpoint's sha256.
+    :raises CheckpointError: if it can't be loaded, or a layer differs.
+    """
+    other = load_checkpoint(path)
+    given, own = ({name: values for name, values in one.state_dict().items()
+                   if name.startswith(_SHARED)} for one in (other, network))
+    differing = sorted(name for name in own.keys() | given.keys()
+                       if name not in own or name not in given
+                       or own[name].shape != given[name].shape)
+    if differing:
+        raise CheckpointError(f'{path} has another {differing[0].partition(".")[0]}: expected '
+                              f'{differing[0]} of the same shape in both')
+    network.load_state_dict(given, strict=False)
+    return other.sha256
 
 
 def refuse_existing(out: Path) -> None:
     """
-    Refuse a name under which a checkpoint or one of its graphs lies already.
+    Refuse a file name if the checkpoint or one of its graphs exists.
 
     :raises CheckpointError: naming the file.
     """
@@ -28,9 +52,8 @@ def refuse_existing(out: Path) -> None:
 
 def refuse_shipped(path: Path) -> None:
     """
-    Refuse to write into the folder of the models that come with the package.
+    Refuse to write a file or folder into the folder of the shipped models.
 
-    :param path: of a file or folder to write.
     :raises ConfigError: naming it.
     """
     shipped = {model_path().parent.resolve(), model_path().resolve().parent}
@@ -43,12 +66,12 @@ def refuse_shipped(path: Path) -> None:
 def write_derived(out: Path, network: Network, notes: dict,
                   distribution: TrainingDistribution | None, graphs: bool = True) -> str:
     """
-    Write a checkpoint and its graphs beside others, and enter their digests into SHA256SUMS.
+    Write a checkpoint and its graphs, all or none, and their digests into SHA256SUMS.
 
     :param out: the file to write, ``<name>.safetensors``.
     :param network: on the CPU.
-    :param notes: of the checkpoint.
-    :param distribution: of its training, if it is known.
+    :param notes: the checkpoint's notes.
+    :param distribution: the training distribution, if it is known.
     :param graphs: whether to export it for ONNX Runtime.
     :returns: the checkpoint's SHA-256.
     :raises CheckpointError: if it can't be written, or a graph differs from torch.
@@ -56,7 +79,7 @@ def write_derived(out: Path, network: Network, notes: dict,
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        # In the same folder, so that finished files only have to be renamed.
+        # On the same file system, so that finished files only have to be renamed.
         with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
             made = Path(folder) / out.name
             if distribution is not None:

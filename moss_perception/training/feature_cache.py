@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.data.schema import Sample
+from moss_perception.core.files import replaced
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import GraspReader
-from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, GraspClips
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ class FeatureCache(Dataset):
     """
     The items of some clips, with the backbone's maps of stride 4 in place of images.
 
-    The maps of an epoch are written to a folder when it is first asked for. Every other training
-    of the same seed reads them: decoding, augmentation and two of the backbone's stages are most
-    of what trainings have in common. Maps are rounded to float16.
+    The first training that needs an epoch writes its maps to a folder, rounded to float16. Other
+    trainings with the same seed read them, and save the time of decoding, augmentation and two
+    stages of the backbone.
 
     :param clips: whose items are computed.
     :param network: whose backbone is used.
@@ -59,7 +58,7 @@ class FeatureCache(Dataset):
         return len(self._clips)
 
     def sample_index(self, index: int) -> int:
-        """Tell which sample an item comes from; see :meth:`GraspClips.sample_index`."""
+        """Return the sample's index; see :meth:`GraspClips.sample_index`."""
         return self._clips.sample_index(index)
 
     def __getitem__(self, index: int) -> Clip:
@@ -72,7 +71,7 @@ class FeatureCache(Dataset):
 
     @property
     def epoch(self) -> int:
-        """The epoch of the items; setting it computes them if they are not in the folder."""
+        """The epoch of the items; setting it computes those that are not in the folder."""
         return self._clips.epoch
 
     @epoch.setter
@@ -81,7 +80,10 @@ class FeatureCache(Dataset):
         maps, others = _files(self._folder, epoch)
         try:
             if not others.exists():
-                self._make(maps, others)
+                # The second file is put in its place last: it completes the epoch. Another
+                # training may write the same numbers at the same time.
+                with replaced(others) as new_others, replaced(maps) as new_maps:
+                    self._make(new_maps, new_others)
             self._maps = np.load(maps, mmap_mode='r')
             with np.load(others) as file:
                 self._others = {name: file[name] for name in (*_NAMES, 'count')}
@@ -95,82 +97,54 @@ class FeatureCache(Dataset):
             self.epoch = epoch
 
     def _claim(self, digest: str) -> None:
-        """Write what the folder's features are of, or check that it says the same."""
-        says = self._folder / 'features.json'
+        """Write the digest of the folder's features, or check the one it has."""
+        path = self._folder / 'features.json'
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if (self._folder / 'maps.json').exists():
                 raise ConfigError(f'{self._folder} holds features of an older version, which knew '
                                   'nothing of labels: expected another folder')
-            if not says.exists():
+            if not path.exists():
                 # As a whole: another training may begin at this very moment.
-                partial = _partial(says)
-                partial.write_text(json.dumps({'sha256': digest}) + '\n')
-                partial.replace(says)
-            found = json.loads(says.read_text())['sha256']
+                with replaced(path) as partial:
+                    partial.write_text(json.dumps({'sha256': digest}) + '\n')
+            found = json.loads(path.read_text())['sha256']
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"{says} can't be used: {error}") from error
+            raise ConfigError(f"{path} can't be used: {error}") from error
         if found != digest:
             raise ConfigError(f'{self._folder} holds features of other samples or labels, another '
                               'seed, augmentation or backbone: expected another folder')
 
     def _make(self, maps: Path, others: Path) -> None:
-        """Write an epoch; the second file last, so that it stands for both."""
-        # Another training may do the same: the last one wins, with the same numbers.
-        partial = [_partial(path) for path in (maps, others)]
+        """Write the maps of an epoch, and the other values."""
         values: list[Sequence[torch.Tensor]] = []
         written: np.ndarray | None = None
         loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
         for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
-            found = _see(self._network, torch.stack([clip.images for clip in items]))
-            found = found.half().cpu().numpy()
+            found = backbone_maps(self._network, items).half().numpy()
             if written is None:
-                written = np.lib.format.open_memmap(partial[0], 'w+', np.float16,
+                written = np.lib.format.open_memmap(maps, 'w+', np.float16,
                                                     (len(self), *found.shape[1:]))
             written[len(values):len(values) + len(found)] = found
             values += [rest for _, *rest in items]
         assert isinstance(written, np.memmap)  # there are clips
         written.flush()
         padded: Any = {name: pad_sequence(list(column), batch_first=True).numpy()
-                  for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
-        np.savez(partial[1], count=[len(grasps) for grasps, *_ in values], **padded)
-        partial[0].replace(maps)
-        partial[1].replace(others)
-
-
-class FeaturesInMemory(Dataset):
-    """
-    The items of some clips, unchanged, with one backbone's maps of stride 4 in memory.
-
-    For many networks with the same first stages, each of which sees the same clips.
-
-    :param clips: whose items are computed; without augmentation.
-    :param network: whose backbone is used, in evaluation mode.
-    """
-
-    def __init__(self, clips: GraspClips, network: GraspReader):
-        network.eval()
-        self._items: list[Clip] = []
-        for items in DataLoader(clips, 2 * _CLIPS, collate_fn=list):
-            found = _see(network, torch.stack([clip.images for clip in items])).cpu()
-            self._items += [clip._replace(images=maps)
-                            for maps, clip in zip(found, items, strict=True)]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Clip:
-        return self._items[index]
+                       for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
+        # NumPy would add a suffix to a name.
+        with others.open('wb') as file:
+            np.savez(file, count=[len(grasps) for grasps, *_ in values], **padded)
 
 
 @torch.no_grad()
-def _see(network: GraspReader, images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 ``(N, T, S, S, 3)`` into float32 ``(N, T, H, W, C)``."""
-    return network.fine_maps(images.to(network.mean.device)).movedim(2, -1)
+def backbone_maps(network: GraspReader, items: list[Clip]) -> torch.Tensor:
+    """Return the maps of stride 4 of some clips: float32, on the CPU, ``(N, T, H, W, C)``."""
+    images = torch.stack([clip.images for clip in items])
+    return network.fine_maps(images.to(network.mean.device)).movedim(2, -1).cpu()
 
 
 def frozen_digest(network: GraspReader) -> str:
-    """Identify a backbone by the weights that compute the maps of stride 4, and by its input."""
+    """Hash the backbone's input scaling and the weights that compute the maps of stride 4."""
     digest = hashlib.sha256(repr((network.config.mean, network.config.std)).encode())
     for stage in network.backbone.stages[:_STAGES]:
         for name, values in stage.state_dict().items():
@@ -179,7 +153,7 @@ def frozen_digest(network: GraspReader) -> str:
 
 
 def is_complete(folder: str | Path, epochs: int) -> bool:
-    """Tell whether the features of so many epochs are there, so that no image is needed."""
+    """Tell whether a cache has the features of so many epochs, so that no image is needed."""
     return all(path.exists() for epoch in range(epochs) for path in _files(Path(folder), epoch))
 
 
@@ -188,33 +162,24 @@ def _files(folder: Path, epoch: int) -> tuple[Path, Path]:
     return maps, maps.with_suffix('.npz')
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f'.{os.getpid()}_{path.name}')
-
-
 def _digest(clips: GraspClips, network: GraspReader) -> str:
-    """Identify features by the weights that compute them, and by all that the items depend on."""
+    """Hash the weights that compute the features, and all that the items depend on."""
     config = network.config
     digest = hashlib.sha256(repr((
         frozen_digest(network), config.image_size, config.window_frames, config.frames_seen,
         config.frame_rate_hz, config.gripper_half_width_m, clips.drawn_from,
         len(clips.samples))).encode())
     for sample in clips.samples:
-        _add(digest, sample)
+        parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
+                 sample.times_ns, sample.matrix, sample.distortion, sample.track]
+        jpegs, attempt = sample.jpegs, sample.attempt
+        if attempt is not None:
+            parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]
+            jpegs += attempt.jpegs
+        for values in parts:
+            values = np.ascontiguousarray(np.nan if values is None else values)
+            digest.update(repr((values.dtype.str, values.shape)).encode() + values.tobytes())
+        digest.update(repr((sample.distortion_model, [len(data) for data in jpegs])).encode())
+        for data in jpegs:
+            digest.update(data)
     return digest.hexdigest()
-
-
-def _add(digest, sample: Sample) -> None:
-    """Add all of a sample that an item may depend on: images, labels, and where things are."""
-    parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
-             sample.times_ns, sample.matrix, sample.distortion, sample.track]
-    jpegs, attempt = sample.jpegs, sample.attempt
-    if attempt is not None:
-        parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]
-        jpegs += attempt.jpegs
-    for values in parts:
-        values = np.ascontiguousarray(np.nan if values is None else values)
-        digest.update(repr((values.dtype.str, values.shape)).encode() + values.tobytes())
-    digest.update(repr((sample.distortion_model, [len(data) for data in jpegs])).encode())
-    for data in jpegs:
-        digest.update(data)

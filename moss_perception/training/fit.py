@@ -1,4 +1,4 @@
-"""One training from samples to a checkpoint: all that ``moss train`` does beyond its options."""
+"""One training, from samples to a checkpoint with its graphs."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -12,20 +12,14 @@ from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
-from moss_perception.models.network import Network
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.dataset import defaults_from, GraspClips, pixel_statistics
-from moss_perception.training.decoded import decode_clips
-from moss_perception.training.derive import refuse_shipped
-from moss_perception.training.distributed import Group
+from moss_perception.training.dataset import decode_clips, GraspClips, measure, split
+from moss_perception.training.derive import refuse_shipped, start_from
 from moss_perception.training.feature_cache import FeatureCache, is_complete
-from moss_perception.training.initial import start_from
-from moss_perception.training.memory import keep_freed_memory
 from moss_perception.training.ood import learn_distribution
-from moss_perception.training.recipe import Recipe
+from moss_perception.training.processes import Group, keep_freed_memory
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
-import numpy as np
 import torch
 
 _LOG = logging.getLogger('train')
@@ -37,14 +31,14 @@ class Plan:
     What to train and where to write it.
 
     :ivar settings: the network and the recipe.
-    :ivar run: folder of the log and the state from which a training resumes.
+    :ivar run: folder of the log and of the state from which a training resumes.
     :ivar out: checkpoint to write.
-    :ivar initial: checkpoint whose backbone and head to begin with; empty for none.
+    :ivar initial: checkpoint that initialises the backbone and the head; empty for none.
     :ivar cache: folder for the features of the backbone's frozen stages; ``None`` for none.
     :ivar only_cache: compute the features of all epochs, and end.
     :ivar device: a device that torch knows.
-    :ivar threads: of torch; 0 leaves them as they are.
-    :ivar workers: processes that prepare clips; 0 for this one.
+    :ivar threads: number of torch's threads; 0: torch chooses.
+    :ivar workers: number of subprocesses that prepare clips; 0 for none.
     :ivar deploy: fit the OOD statistics and export graphs for ONNX Runtime.
     :raises ConfigError: if a value is not allowed.
     """
@@ -99,41 +93,40 @@ def fit(plan: Plan, samples: Sequence[Sample]) -> str:
 
 
 def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample], Settings]:
-    """Leave out what has no label, and settle which losses the samples allow."""
-    labelled = [sample for sample in samples if sample.labelled.any()]
+    """Leave out samples without a label, and turn off losses that the samples do not allow."""
+    labelled, recipe = [sample for sample in samples if sample.labelled.any()], settings.recipe()
     if len(labelled) < len(samples):
         _LOG.warning('%d of %d samples have no labelled candidate and are left out',
                      len(samples) - len(labelled), len(samples))
     if len(labelled) < 2:
         raise ConfigError(f'{len(labelled)} samples with a label are too few to train on: '
                           'expected 2 or more')
-    if settings.recipe().monitor and not any(
+    if recipe.monitor and not any(
             sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
-        raise ConfigError(f'monitor={settings.recipe().monitor} asks for images of grasps under '
+        raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
                           'way, and no sample has any: expected monitor: 0')
     tracked = sum(sample.track is not None for sample in labelled)
-    if settings.recipe().place_weight and not tracked:
+    if recipe.place_weight and not tracked:
         if 'place_weight' in settings.training:
-            raise ConfigError(f'place_weight={settings.recipe().place_weight} asks for a loss on '
-                              "the object's track, and no sample has one: expected "
-                              'place_weight: 0')
+            raise ConfigError(f"place_weight={recipe.place_weight} asks for a loss on the object's"
+                              ' track, and no sample has one: expected place_weight: 0')
         _LOG.warning("no sample has the object's track: training without the auxiliary loss on it")
         settings = settings.changed(place_weight=0.0)
-    elif settings.recipe().place_weight and tracked < len(labelled):
+    elif recipe.place_weight and tracked < len(labelled):
         _LOG.info("%d of %d samples have the object's track: the others do not count in the "
                   'auxiliary loss on it', tracked, len(labelled))
     return labelled, settings
 
 
 def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
-    """Train, and write the checkpoint if this process leads; return its SHA-256, or nothing."""
+    """Train, write the checkpoint if this process leads, and return its SHA-256 or nothing."""
     keep_freed_memory()
     if plan.threads:
         torch.set_num_threads(plan.threads)
     recipe = plan.settings.recipe()
     torch.manual_seed(recipe.seed)
-    used, held_out = [s for n, s in enumerate(samples) if n % 10], samples[::10]
-    config = plan.settings.config(**defaults_from(used), **pixel_statistics(used))
+    used, held_out = split(samples)
+    config = plan.settings.config(**measure(used))
     network = build(config)
     initial = start_from(network, plan.initial) if plan.initial else ''
     trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers)
@@ -142,7 +135,7 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
         _LOG.info('%d samples to train on, %d held out, %d parameters; next is epoch %d of %d',
                   len(used), len(held_out), sum(p.numel() for p in network.parameters()),
                   trainer.epoch + 1, recipe.epochs)
-    with _spill_files(plan.run, group) as (used_file, held_out_file):
+    with _image_files(plan.run, group) as (used_file, held_out_file):
         clips = _clips(plan, used, trainer, used_file)
         if plan.only_cache:
             assert isinstance(clips, FeatureCache)  # Plan refuses it without a folder
@@ -157,20 +150,19 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
 
 
 @contextmanager
-def _spill_files(folder: Path, group: Group):
+def _image_files(folder: Path, group: Group):
     """Name the files for images that do not fit into memory, and delete them at the end."""
     files = [folder / f'{name}_{group.rank}.npy' for name in ('frames', 'held_out')]
     try:
         yield files
     finally:
-        # An open file stays readable.
         for file in files:
             file.unlink(missing_ok=True)
 
 
 def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
            file: Path) -> GraspClips | FeatureCache:
-    """Make the items to train on: images that are decoded once, or cached features of them."""
+    """Make the items to train on: decoded images, or cached features of them."""
     recipe, config = trainer.recipe, trainer.network.config
     if plan.cache and trainer.group.size > 1:
         raise ConfigError(f'--cache with {trainer.group.size} processes is not allowed: expected '
@@ -192,7 +184,13 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     logits, outcomes = predict(network, held_out, recipe.batch, trainer.device)
     temperature = fit_temperature(logits.numpy(), outcomes.numpy())
     network.config = replace(network.config, temperature=temperature)
-    statistics = _learn_distribution(network, samples, recipe) if plan.deploy else None
+    statistics = None
+    if plan.deploy and network.config.context_channels:
+        try:
+            engine = TorchEngine(network, trainer.device)
+            statistics = learn_distribution(engine, samples, recipe.monitor > 0).tensors()
+        except ConfigError as error:
+            _LOG.warning('the checkpoint has no OOD statistics: %s', error)
     seeds = [sample.seed for sample in samples if sample.seed is not None]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     if seeds:
@@ -200,19 +198,6 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest
-
-
-def _learn_distribution(network: Network, samples: list[Sample],
-                        recipe: Recipe) -> dict[str, np.ndarray] | None:
-    """Fit the training distribution; too few samples cost a warning."""
-    if not network.config.context_channels:
-        return None
-    try:
-        engine = TorchEngine(network, str(next(network.parameters()).device))
-        return learn_distribution(engine, samples, recipe.monitor > 0).tensors()
-    except ConfigError as error:
-        _LOG.warning('the checkpoint has no OOD statistics: %s', error)
-        return None
 
 
 def _export(out: Path, digest: str) -> None:

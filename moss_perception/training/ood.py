@@ -1,4 +1,4 @@
-"""What the network sees in scenes: the distribution that a checkpoint keeps of its training."""
+"""Fit the distribution of the training scenes, which a checkpoint holds to detect OOD images."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,21 +13,22 @@ from moss_perception.runtime.ood import (
     fit_distribution,
     TrainingDistribution,
 )
+from moss_perception.training.dataset import split
 import numpy as np
 
-# More tell hardly anything new of 64 features, and each takes a window of steps.
-MOST_SCENES = 800
-HELD_OUT_SCENES = 200
+# More scenes hardly change the statistics of 64 features, and each takes a window of steps.
+_MOST_SCENES = 800
+_MOST_HELD_OUT = 200
 
 
-def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray]:
+def step_window(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray]:
     """
     Step the last window of a scene, as the predictor does.
 
     :param engine: of the checkpoint.
     :param scene: with at least a window of frames.
-    :returns: of the decision's frame, the head's map at each of the budget's levels, float32,
-        shape ``(h, w, R)``; and the motion features, shape ``(h, w, D)``.
+    :returns: of the last frame, the head's map at each of the budget's levels, float32, shape
+        ``(h, w, R)``; and the motion features, shape ``(h, w, D)``.
     """
     config, state, result = engine.config, engine.initial_state(), None
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
@@ -37,13 +38,13 @@ def see(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray
     return result.maps, result.motion_features
 
 
-def gather(engine: Engine, scenes: Iterable[Sample]) -> np.ndarray:
+def describe_scenes(engine: Engine, scenes: Iterable[Sample]) -> np.ndarray:
     """
-    Describe what the network sees in scenes.
+    Compute the OOD features of scenes.
 
     :returns: float64, shape ``(n, F)``, see :func:`moss_perception.runtime.ood.describe`.
     """
-    return np.array([describe(see(engine, scene)[0][0]) for scene in scenes])
+    return np.array([describe(step_window(engine, scene)[0][0]) for scene in scenes])
 
 
 def spread_out(scenes: list, most: int) -> list:
@@ -52,40 +53,27 @@ def spread_out(scenes: list, most: int) -> list:
     return [scenes[n] for n in chosen]
 
 
-def halves(scenes: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """
-    Part scenes as training does: every tenth is held out.
-
-    :returns: scenes to fit on, and those held out.
-    """
-    return [s for n, s in enumerate(scenes) if n % 10], scenes[::10]
-
-
 def learn_distribution(engine: Engine, scenes: list[Sample],
                        watched: bool = False) -> TrainingDistribution:
     """
-    Fit the distribution of a training on its own scenes; its limits on those it held out.
+    Fit the distribution to training scenes, and its limits to those held out of them.
 
     :param engine: of the trained network.
-    :param scenes: of the training, all of them and in its order.
-    :param watched: whether it was trained on grasps under way too: then so is this.
+    :param scenes: all scenes of the training, in its order.
+    :param watched: whether to include moments of filmed attempts, as the training did.
     :raises ConfigError: if there are too few.
     """
-    fitted, held_out = halves(scenes)
-    fitted, held_out = spread_out(fitted, MOST_SCENES), spread_out(held_out, HELD_OUT_SCENES)
+    fitted, held_out = split(scenes)
+    fitted, held_out = spread_out(fitted, _MOST_SCENES), spread_out(held_out, _MOST_HELD_OUT)
     if min(len(fitted), len(held_out)) < FEWEST:
         raise ConfigError(f'{len(scenes)} scenes are too few to fit the training distribution: '
                           f'expected at least {10 * FEWEST}')
     if watched:
-        fitted, held_out = (with_watched(one) for one in (fitted, held_out))
-    return fit_distribution(gather(engine, fitted), gather(engine, held_out))
+        fitted, held_out = fitted + _moments(fitted), held_out + _moments(held_out)
+    return fit_distribution(describe_scenes(engine, fitted), describe_scenes(engine, held_out))
 
 
-def with_watched(scenes: list[Sample]) -> list[Sample]:
-    """Add, of each scene in which a grasp was watched, a moment of that grasp."""
-    moments = []
-    for n, scene in enumerate(scenes):
-        if scene.attempt is not None and scene.attempt.jpegs:
-            # Any moment: they go through the grasp from scene to scene.
-            moments.append(scene.during(n * 7 % len(scene.attempt.jpegs)))
-    return [*scenes, *moments]
+def _moments(scenes: list[Sample]) -> list[Sample]:
+    """Return one moment of each filmed attempt, a different one from scene to scene."""
+    return [scene.during(n * 7 % len(scene.attempt.jpegs)) for n, scene in enumerate(scenes)
+            if scene.attempt is not None and scene.attempt.jpegs]

@@ -1,5 +1,6 @@
 """The settings of a training: the network and the recipe, read from a YAML file."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, MISSING, replace
 from pathlib import Path
 import re
@@ -8,12 +9,85 @@ from typing import Any
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
-from moss_perception.training.recipe import Recipe
 
-# These are measured on the training samples.
+# Field names of earlier versions, which checkpoints and states hold.
+_RENAMED = {'kept_stages': 'frozen_stages'}
+# These fields are measured on the training samples.
 _MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
              'default_focal'}
 _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    The hyperparameters of a training.
+
+    :ivar epochs: passes over the samples, at least 1.
+    :ivar batch: clips per step.
+    :ivar learning_rate: peak of AdamW's learning rate; linear warm-up, cosine decay.
+    :ivar weight_decay: AdamW's.
+    :ivar warm_up: share of all steps, in [0, 1).
+    :ivar full_orders: probability, in [0, 1], that a step uses all self-similarity orders; else it
+        draws a shorter prefix, so that any prefix works at run time.
+    :ivar place_weight: weight, 0 or more, of the auxiliary loss on where the object is and will
+        be. Samples without the object's track do not count in it.
+    :ivar near: objects up to so many finger distances away count in that loss.
+    :ivar empty: number of grasps at empty places that each clip adds as failures, 0 or more.
+    :ivar monitor: share of the filmed attempts that each epoch adds as clips, in [0, 1], different
+        ones in each epoch. The network then also learns to score grasps in progress.
+    :ivar photometric: strength of the changes of colour, light, noise and sharpness, in [0, 1];
+        with 0 only brightness and contrast vary.
+    :ivar geometric: strength of the changes of the camera's pose and lens, in [0, 1].
+    :ivar missing: largest share of a clip's frames to drop, in [0, 1].
+    :ivar frozen_stages: how many of the backbone's first stages are not trained, 0 to 3. Model
+        variants can then share their features.
+    :ivar seed: of initialisation, order, augmentation and bagging.
+    """
+
+    epochs: int = 8
+    batch: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    warm_up: float = 0.05
+    full_orders: float = 0.6
+    place_weight: float = 1.0
+    near: float = 4.0
+    empty: int = 4
+    monitor: float = 0.0
+    photometric: float = 0.0
+    geometric: float = 0.0
+    missing: float = 0.0
+    frozen_stages: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing')
+        for name, allowed, expected in (
+                ('epochs', self.epochs >= 1, '1 or more'), ('batch', self.batch >= 1, '1 or more'),
+                ('learning_rate', self.learning_rate > 0, 'above 0'),
+                ('weight_decay', self.weight_decay >= 0, '0 or more'),
+                ('warm_up', 0 <= self.warm_up < 1, '0 to below 1'),
+                ('place_weight', self.place_weight >= 0, '0 or more'),
+                ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
+                ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
+                *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):
+            if not allowed:
+                raise ConfigError(
+                    f'{name}={getattr(self, name)} is not allowed: expected {expected}')
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> 'Recipe':
+        """
+        Read the recipe that a checkpoint or a state holds; missing keys get their defaults.
+
+        :raises ConfigError: if it names a key that no version had.
+        """
+        values = {_RENAMED.get(name, name): value for name, value in values.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f'a stored recipe cannot be read: {error}') from error
 
 
 @dataclass(frozen=True)
@@ -34,7 +108,7 @@ class Settings:
 
     def config(self, **measured: Any) -> ModelConfig:
         """
-        Make the model's configuration, with what was measured on the samples.
+        Make the model's configuration, with the values measured on the samples.
 
         :raises ConfigError: if there is no such model, or it has no such field.
         """
@@ -74,45 +148,42 @@ def read_settings(path: str | Path) -> Settings:
     except yaml.YAMLError as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(f'configuration {path} is not YAML: {reason}') from error
-    values = _section(path, 'the file', values, ('name', 'model', 'network', 'training'))
-    name = values.get('name', path.stem)
+    try:
+        return _parse(path.stem, values)
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {error}') from error
+
+
+def _parse(default_name: str, values: Any) -> Settings:
+    values = _section('the file', values, ('name', 'model', 'network', 'training'))
+    name = values.get('name', default_name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(f'{path}: name={name!r} is not allowed: expected small letters, digits '
-                          'and underscores')
-    try:
-        model = str(values.get('model', Settings.model))
-        kind = model_type(model).Config
-    except ConfigError as error:
-        raise ConfigError(f'{path}: {error}') from error
-    settings = Settings(name, _fields(path, 'network', values.get('network'), kind, _MEASURED),
-                        _fields(path, 'training', values.get('training'), Recipe, set()), model)
-    try:
-        settings.config()
-        settings.recipe()
-    except ConfigError as error:
-        raise ConfigError(f'{path}: {error}') from error
+        raise ConfigError(f'name={name!r} is not allowed: expected small letters, digits and '
+                          'underscores')
+    model = str(values.get('model', Settings.model))
+    settings = Settings(name, _fields('network', values.get('network'), model_type(model).Config),
+                        _fields('training', values.get('training'), Recipe), model)
+    settings.config()
+    settings.recipe()
     return settings
 
 
-def _section(path: Path, what: str, values: Any, allowed) -> dict[str, Any]:
+def _section(what: str, values: Any, allowed: Iterable[str]) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f'{path}: expected {what} to be keys and values, got {values!r}')
+        raise ConfigError(f'expected {what} to be keys and values, got {values!r}')
     for key in values:
         if key not in allowed:
-            raise ConfigError(f'{path}: unknown key {key!r} in {what}: expected one of '
-                              f'{sorted(allowed)}')
+            raise ConfigError(f'unknown key {key!r} in {what}: expected one of {sorted(allowed)}')
     return values
 
 
-def _fields(path: Path, section: str, values: Any, kind: type, left_out: set) -> dict[str, Any]:
+def _fields(section: str, values: Any, kind: type) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(kind)
-                if f.name not in left_out and f.default is not MISSING}
-    found = {}
-    for key, value in _section(path, section, values, defaults).items():
-        found[key] = _convert(f'{path}: {section}.{key}', value, defaults[key])
-    return found
+                if f.name not in _MEASURED and f.default is not MISSING}
+    return {key: _convert(f'{section}.{key}', value, defaults[key])
+            for key, value in _section(section, values, defaults).items()}
 
 
 def _convert(name: str, value: Any, default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The training loop: plain torch, resumable, logged to a CSV that a person can plot."""
+"""The training loop and its losses: plain torch, resumable, logged to a CSV file."""
 
 import csv
 from dataclasses import asdict
@@ -7,50 +7,51 @@ from pathlib import Path
 import time
 
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.files import replaced
+from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
-from moss_perception.models.network import Network
 from moss_perception.training.dataset import Clip, collate, GraspClips
-from moss_perception.training.distributed import Group
-from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
-from moss_perception.training.losses import label_loss, place_loss
-from moss_perception.training.recipe import Recipe
+from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.processes import Group
+from moss_perception.training.settings import Recipe
 import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
+from torch import Tensor
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-Clips = GraspClips | FeatureCache | FeaturesInMemory
+Clips = GraspClips | FeatureCache
 
 
 class Trainer:
     """
     Trains a network, and writes its state after each epoch so that it can be resumed.
 
-    :param network: a :class:`moss_perception.models.base.TrainableModel`, trained in place.
-    :param recipe: how.
+    :param network: a :class:`moss_perception.models.checkpoint.Network`, trained in place.
+    :param recipe: how to train.
     :param folder: holds ``log.csv`` and ``state.safetensors``.
-    :param device: a device that torch knows.
-    :param group: the processes that train together, each on its device; ``None`` for this one.
-    :param workers: processes of each that prepare the clips; 0 for itself.
+    :param group: the processes that train together, and this one's device; ``None`` to train in
+        this process alone, on the CPU.
+    :param workers: number of subprocesses that prepare the clips; 0 for none.
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
     def __init__(self, network: Network, recipe: Recipe, folder: str | Path,
-                 device: str = 'cpu', group: Group | None = None, workers: int = 0):
-        self.group = group or Group(device)
+                 group: Group | None = None, workers: int = 0):
+        self.group = group or Group()
         if recipe.batch < self.group.size:
             raise ConfigError(f'batch={recipe.batch} is not allowed with {self.group.size} '
                               'processes: expected at least one clip for each')
-        self.network = network.to(self.group.device)
+        self.device = self.group.device
+        self.network = network.to(self.device)
         network.freeze(recipe.frozen_stages)
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.device = self.group.device
         self.parallel = self.group.wrap(network)
         self.optimizer = torch.optim.AdamW(
             [p for p in network.parameters() if p.requires_grad], lr=recipe.learning_rate,
@@ -58,7 +59,7 @@ class Trainer:
         self.workers = workers
         self.epoch = 0
 
-    def fit(self, clips: GraspClips | FeatureCache, held_out: Clips) -> None:
+    def fit(self, clips: Clips, held_out: Dataset) -> None:
         """
         Train for the epochs of the recipe that are left.
 
@@ -76,7 +77,7 @@ class Trainer:
                 self._save()
             self.group.wait()
 
-    def _train_epoch(self, clips: GraspClips | FeatureCache, epoch: int) -> float:
+    def _train_epoch(self, clips: Clips, epoch: int) -> float:
         clips.epoch = epoch
         self.network.train()
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
@@ -108,7 +109,7 @@ class Trainer:
         return loss.item()
 
     def _draw_level(self, generator: torch.Generator) -> int | None:
-        """Draw the budget's level of a step, so that the model can be run at each."""
+        """Draw the budget's level of a step, so that the model learns each."""
         highest = len(self.network.config.levels)
         if highest == 1:
             return None
@@ -116,12 +117,12 @@ class Trainer:
             return highest
         return int(torch.randint(1, highest, (), generator=generator))
 
-    def _bagging(self, samples: list[int]) -> torch.Tensor:
+    def _bagging(self, samples: list[int]) -> Tensor:
         """
-        Weigh each sample by a Poisson draw of its own for each ensemble member.
+        Draw a Poisson weight of each sample for each ensemble member.
 
-        All clips of a sample, those of its attempt too, have the same weights: a member to which
-        a sample is unknown sees none of them.
+        All clips of a sample, including those of its attempt, have the same weights, so that a
+        member with weight 0 has seen nothing of the sample.
 
         :param samples: the sample of each clip.
         :returns: shape ``(B, M)``.
@@ -158,16 +159,15 @@ class Trainer:
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
                     **header(self.network.config)}
-        partial = self.folder / 'state.safetensors.partial'
-        save_file(tensors, partial, metadata)
-        partial.replace(self.folder / 'state.safetensors')
+        with replaced(self.folder / 'state.safetensors') as partial:
+            save_file(tensors, partial, metadata)
 
     def resume(self) -> bool:
         """
         Resume from the folder's state, if there is one.
 
-        :returns: whether there was one.
-        :raises CheckpointError: if it is damaged, or of another recipe or configuration.
+        :returns: whether there is one.
+        :raises CheckpointError: if it is damaged, or has another recipe or configuration.
         """
         path = self.folder / 'state.safetensors'
         if not path.exists():
@@ -188,11 +188,11 @@ class Trainer:
         self.epoch = int(metadata['epoch'])
         return True
 
-    def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.network.load_state_dict({name.removeprefix('network.'): tensor
                                       for name, tensor in tensors.items()
                                       if name.startswith('network.')})
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith('optimizer.'):
                 _, index, key = name.split('.')
@@ -201,12 +201,40 @@ class Trainer:
         self.optimizer.load_state_dict({'state': state, 'param_groups': groups})
 
 
+def label_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """
+    Return the weighted mean cross-entropy of each ensemble member by itself.
+
+    :param logits: shape ``(B, K, M)``.
+    :param labels: 0 or 1, shape ``(B, K)``.
+    :param weights: 0 or more, shape ``(B, K, M)``; 0 where there is no label.
+    """
+    losses = F.binary_cross_entropy_with_logits(
+        logits, labels[..., None].expand_as(logits), reduction='none')
+    return (losses * weights).sum() / weights.sum().clamp(min=1)
+
+
+def place_loss(located: Tensor, places: Tensor, near: float) -> Tensor:
+    """
+    Return the error of the object's places: the auxiliary loss.
+
+    :param located: the head's estimate, shape ``(B, K, 4)``.
+    :param places: the truth, shape ``(B, K, 4)``, NaN if it is not known.
+    :param near: finger distances; the head cannot see an object further away from the grasp.
+    :returns: a scalar; 0 if no object is known to be near.
+    """
+    counts = (places.abs().amax(dim=-1) < near).float()
+    misses = F.smooth_l1_loss(located, places.nan_to_num(), reduction='none').sum(dim=-1)
+    return (misses * counts).sum() / counts.sum().clamp(min=1)
+
+
 @torch.inference_mode()
-def predict(network: Network, clips: Clips, batch: int = 8,
-            device: str = 'cpu', used: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def predict(network: Network, clips: Dataset, batch: int = 8,
+            device: str = 'cpu', used: int | None = None) -> tuple[Tensor, Tensor]:
     """
     Score all labelled grasps of some clips.
 
+    :param clips: items of :class:`moss_perception.training.dataset.Clip`, or a list of them.
     :param used: the budget's level; ``None`` for the highest.
     :returns: logits, shape ``(N, M)``, and labels, float32, shape ``(N,)``, clip by clip.
     """

@@ -5,12 +5,16 @@ import math
 import cv2
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles
-from moss_perception.cli.demo.results import OutputFolder, summarise_auroc, summarise_latency
-from moss_perception.cli.demo.source import open_source, read_images, record_video
-from moss_perception.cli.demo.terminal import table_row
-from moss_perception.core.errors import BagError, MossError
+from moss_perception.cli.demo.results import (
+    summarise_auroc,
+    summarise_latency,
+    table_row,
+)
+from moss_perception.cli.demo.source import open_source, record_video
+from moss_perception.core.errors import BagError
 from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
 from node_outputs import rows_of
 import numpy as np
@@ -55,34 +59,6 @@ def test_tiles_are_decisions_spread_over_all_attempts_or_else_moments():
     assert len(choose_tiles(scores[:3], [])) == 3
 
 
-def test_results_appear_together_and_nothing_else_stays(tmp_path):
-    place = tmp_path / 'deep' / 'out'
-    with OutputFolder(place) as folder:
-        folder.result('summary.json').write_text('new')
-        folder.scratch('timing.csv').write_text('')
-        assert not (place / 'summary.json').exists()
-        assert folder.publish() == [place / 'summary.json']
-    assert [p.name for p in place.iterdir()] == ['summary.json']
-
-
-def test_a_failure_leaves_no_folder_or_the_old_one(tmp_path):
-    old = tmp_path / 'old'
-    old.mkdir()
-    (old / 'summary.json').write_text('old')
-    for place in (old, tmp_path / 'deep' / 'out'):
-        with pytest.raises(ValueError), OutputFolder(place) as folder:
-            folder.result('summary.json').write_text('new')
-            raise ValueError
-    assert [p.read_text() for p in old.iterdir()] == ['old']
-    assert [p.name for p in tmp_path.iterdir()] == ['old']
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(MossError, match='cannot write to --out .*file'):
-        OutputFolder(tmp_path / 'file').__enter__()
-
-
 def test_auroc_of_few_attempts_says_so():
     def scored(*pairs):
         return [attempt(score, s, 1) for score, s in pairs]
@@ -114,7 +90,7 @@ def test_a_video_becomes_a_recording_by_its_own_clock(tmp_path):
     assert (source.frames, source.compressed, source.shown) == (3, True, 'film.avi')
     assert source.camera is None and source.attempts == []
     stamps = [source.start_ns + round(index * 4e7) for index in range(3)]
-    images = read_images(source, {stamps[0], stamps[2]})
+    images = read_images(source.path, source.image_topic, {stamps[0], stamps[2]})
     assert images.keys() == {stamps[0], stamps[2]}
     assert images[stamps[2]].shape == (320, 640, 3)
     # Red, as written; JPEG twice over and its coarser chroma cost a few levels.

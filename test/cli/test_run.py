@@ -1,4 +1,4 @@
-"""The plain runner: exit statuses by role, with real processes."""
+"""The supervisor and ``moss run``: exit statuses by role, with real processes."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ import sys
 import time
 
 from moss_perception.cli.main import main as moss
-from moss_perception.cli.supervisor import Supervisor
 from moss_perception.core.errors import MossError
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.supervisor import Supervisor
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]

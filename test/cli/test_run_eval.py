@@ -1,22 +1,29 @@
-"""An evaluation over real topics by the plain runner: its report and its exit status."""
+"""The command ``moss run eval`` over real topics: its report and its exit status."""
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.resources import model_path
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.evaluation.record_files import read_evaluation
-from moss_perception.evaluation.recorded_images import recorded_images
+from moss_perception.data.outcomes import outcome_of
+from moss_perception.evaluation.pictures import recorded_images, stamps_shown
+from moss_perception.evaluation.records import read_evaluation
 from moss_perception.evaluation.replay import replay
-from moss_perception.evaluation.shown import stamps_shown
+from moss_perception.ros.system.evaluation import evaluation_runs
+from moss_perception.ros.system.supervisor import Supervisor
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
+from rclpy.serialization import deserialize_message
 
 pytestmark = pytest.mark.timeout(115)
 
@@ -97,7 +104,6 @@ def test_two_recordings_become_one_report(start, tiny_checkpoint, tmp_path):
         assert (bag.domain, bag.pace, bag.not_arrived) == (domain, 'lock step', 0)
         assert [x.source for x in bag.attempts] == ['executed', 'executed']
         assert 'bit for bit' in bag.verified, bag
-        assert not bag.pictures
     # Frames of the film strips are read from the recordings: two attempts each, six frames.
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert page.count('image/jpeg') == 24 and 'frame not available' not in page
@@ -112,9 +118,9 @@ def test_played_in_time_the_report_says_what_arrived_and_how_late_it_was_scored(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert (found.pace, found.frames) == ('2x', 2 * FRAMES)
-    assert sum(found.fates.values()) + found.not_arrived == found.frames
+    assert sum(found.by_status.values()) + found.not_arrived == found.frames
     # Of each attempt 16 samples fill the window; what arrived is scored as offline.
-    assert len(found.latency_ms) == found.fates['scored'] > 0 and found.latency_ms.min() > 0
+    assert len(found.latency_ms) == found.by_status['scored'] > 0 and found.latency_ms.min() > 0
     assert 'the received frames, bit for bit' in found.verified, found
     assert [x.source for x in found.attempts] == ['executed', 'executed']
     assert (tmp_path / 'out' / 'report' / 'report.html').is_file()
@@ -133,7 +139,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     assert status == 0, output
     found, = read_evaluation(tmp_path / 'out' / 'records' / '1_real.json').bags
     assert FRAMES < found.frames == offline.frames < 2 * FRAMES and found.not_arrived == 0
-    assert found.fates == offline.fates
+    assert found.by_status == offline.by_status
     assert 0 < found.lost_share == offline.lost_share
     assert 'are missing' in found.notes[0] and found.notes[0] == offline.notes[0]
     assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]
@@ -194,6 +200,45 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
         (x.executed, x.source) for x in bag.attempts]
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page
+
+
+def test_a_recorder_that_starts_after_the_cell_misses_nothing(start, programs, tmp_path):
+    try:
+        from moss_perception.simulation.renderer import Renderer
+        Renderer().close()
+    except SimulationError as error:
+        pytest.skip(str(error))
+    # The runner finds these instead of the executables themselves.
+    late = {'sim_cell': 'touch cell_started', 'attempt_recorder':
+            'until [ -e cell_started ]; do sleep 0.1; done; sleep 2'}
+
+    def find(name):
+        path = tmp_path / name
+        words = shlex.join(programs.command(name))
+        path.write_text(f'#!/bin/sh\ncd {tmp_path}\n{late.get(name, ":")}\nexec {words} "$@"\n')
+        path.chmod(0o755)
+        return path
+    nodes, *_ = evaluation_runs({
+        'closed_loop': 'true', 'real_bag': 'none', 'attempts': '1', 'sim_seed': '5',
+        'out': str(tmp_path / 'out'), 'params_file': str(tmp_path / 'own.yaml')})
+    lines = []
+    supervisor = Supervisor(nodes, lambda name, line: lines.append(f'{name}: {line}'),
+                            programs.environment(), find).start()
+    try:
+        assert supervisor.wait(100) == 0, '\n'.join(lines)
+    finally:
+        supervisor.stop()
+    stamps = {}
+    with Recording(tmp_path / 'out' / 'recordings' / '1_sim') as recording:
+        for topic, _, _, raw in recording.messages(['/image/compressed', '/camera_info']):
+            stamps.setdefault(topic, []).append(stamp_of(raw))
+        (*_, raw), = recording.messages(['/grasp_outcome'])
+        outcome = outcome_of(deserialize_message(raw, DiagnosticArray).status[0])
+        frames = recording.topics['/grasp_predictor/processed'].count
+    images = stamps['/image/compressed']
+    assert images[0] == outcome.start_ns
+    assert stamps['/camera_info'] == images and len(images) >= frames
+    assert set(np.diff(images)) == {PERIOD_NS}
 
 
 def test_under_load_each_attempt_has_the_score_of_its_executed_grasp(

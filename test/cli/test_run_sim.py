@@ -1,4 +1,4 @@
-"""The loop closed by the plain runner: simulated camera, predictor, gate and gripper."""
+"""Closed loop by ``moss run``: simulated camera, predictor, gate and gripper."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The plain runner with the real nodes: installed, over DDS, started from another folder."""
+"""The command ``moss run`` with the real nodes: installed, over DDS, from another folder."""
 
 import os
 import re

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import cv2
 from moss_perception.core.errors import DataError, ShapeError, SimulationError
-from moss_perception.data.inventory import save_dataset, save_skipped
-from moss_perception.data.scenes import read_shard, read_shards, shard_path, write_shard
+from moss_perception.data.scenes import read_shards, save_dataset, save_skipped
 from moss_perception.data.schema import Attempt, Sample
-from moss_perception.simulation.camera import camera_matrix
+from moss_perception.data.shards import read_shard, shard_path, write_shard
+from moss_perception.simulation.camera import Lens
 import numpy as np
 import pytest
 
@@ -35,7 +35,7 @@ def scene(seed: int, frames: int = 3, watched: int = 0) -> Sample:
 def in_format_2(path, scenes: list):
     """Write what the release before wrote."""
     jpegs = [data for one in scenes for data in one.jpegs]
-    np.savez(path, format=2, matrix=camera_matrix(),
+    np.savez(path, format=2, matrix=Lens().matrix,
              jpeg=np.frombuffer(b''.join(jpegs), np.uint8),
              offset=np.cumsum([0] + [len(data) for data in jpegs]),
              speed=np.array([one.speed for one in scenes], np.float32),
@@ -45,7 +45,7 @@ def in_format_2(path, scenes: list):
 
 def test_scenes_come_back_as_they_were_written(tmp_path):
     scenes = [scene(seed) for seed in (5, 6)]
-    write_shard(shard_path(tmp_path, 5), scenes, camera_matrix())
+    write_shard(shard_path(tmp_path, 5), scenes, Lens().matrix)
     for written, got in zip(scenes, read_shard(shard_path(tmp_path, 5)), strict=True):
         assert got.jpegs == written.jpegs
         assert (got.seed, got.motion, got.shape, got.domain) == (
@@ -54,7 +54,7 @@ def test_scenes_come_back_as_they_were_written(tmp_path):
         np.testing.assert_array_equal(got.candidates, written.candidates)
         np.testing.assert_array_equal(got.outcomes, written.outcomes)
         np.testing.assert_array_equal(got.track, written.track)
-        np.testing.assert_array_equal(got.matrix, camera_matrix())
+        np.testing.assert_array_equal(got.matrix, Lens().matrix)
         assert got.outcomes.dtype == bool
 
 
@@ -62,15 +62,15 @@ def test_frames_are_rgb(tmp_path):
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 2] = 255
     shown = replace(scene(0), jpegs=(cv2.imencode('.jpg', red)[1].tobytes(),))
-    assert shown.frames.shape == (1, 16, 16, 3)
+    assert shown.newest(1).shape == (1, 16, 16, 3)
     # JPEG leaves a few grey levels.
-    np.testing.assert_allclose(shown.frames[0, 8, 8], [255, 0, 0], atol=4)
+    np.testing.assert_allclose(shown.newest(1)[0, 8, 8], [255, 0, 0], atol=4)
 
 
 def test_folder_is_read_in_order_of_seeds(tmp_path):
     for first in (100, 0, 50):
         write_shard(shard_path(tmp_path, first), [scene(first), scene(first + 1)],
-                    camera_matrix())
+                    Lens().matrix)
     assert [item.seed for item in read_shards(tmp_path)] == [0, 1, 50, 51, 100, 101]
 
 
@@ -81,7 +81,7 @@ def test_empty_folder_is_refused_by_name(tmp_path):
 
 def test_damaged_shard_is_refused_by_name(tmp_path):
     path = shard_path(tmp_path, 0)
-    write_shard(path, [scene(0)], camera_matrix())
+    write_shard(path, [scene(0)], Lens().matrix)
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(SimulationError, match='could not read the scenes of .*scenes_00000000'):
         read_shard(path)
@@ -107,7 +107,7 @@ def test_shard_of_a_later_format_is_refused_with_its_number(tmp_path):
 
 def test_frames_may_be_lost_and_grasps_watched(tmp_path):
     scenes = [scene(5, 3), scene(6, 2, watched=3), scene(7, 3, watched=1)]
-    write_shard(shard_path(tmp_path, 5), scenes, camera_matrix())
+    write_shard(shard_path(tmp_path, 5), scenes, Lens().matrix)
     for written, got in zip(scenes, read_shard(shard_path(tmp_path, 5)), strict=True):
         assert got.jpegs == written.jpegs
         np.testing.assert_array_equal(got.stamps_ns, written.stamps_ns)
@@ -135,15 +135,15 @@ def test_scenes_of_format_2_can_still_be_read(tmp_path):
         assert (got.offsets, got.attempt) == (None, None)
         np.testing.assert_array_equal(got.outcomes, written.outcomes)
         np.testing.assert_array_equal(got.times_ns, [0, 100_000_000, 200_000_000])
-        np.testing.assert_array_equal(got.matrix, camera_matrix())
+        np.testing.assert_array_equal(got.matrix, Lens().matrix)
 
 
 def test_own_matrices_are_kept(tmp_path):
-    other = camera_matrix() * 1.1
+    other = Lens().matrix * 1.1
     write_shard(shard_path(tmp_path, 0), [scene(0), replace(scene(1), matrix=other)],
-                camera_matrix())
+                Lens().matrix)
     first, second = read_shards(tmp_path)
-    np.testing.assert_array_equal(first.matrix, camera_matrix())
+    np.testing.assert_array_equal(first.matrix, Lens().matrix)
     np.testing.assert_array_equal(second.matrix, other)
 
 
@@ -175,7 +175,7 @@ def test_samples_are_chosen_by_stamp_and_repeated_for_lost_ones(stamps_ms, rate_
 
 
 def test_folder_that_lacks_scenes_is_refused_unless_unfinished_will_do(tmp_path):
-    write_shard(shard_path(tmp_path, 0), [scene(0), scene(2)], camera_matrix())
+    write_shard(shard_path(tmp_path, 0), [scene(0), scene(2)], Lens().matrix)
     save_dataset(tmp_path, {'seed': 0, 'scenes': 3})
     with pytest.raises(SimulationError, match='1 of 3 scenes are missing, such as seed 1'):
         list(read_shards(tmp_path))
@@ -188,7 +188,7 @@ def test_folder_that_lacks_scenes_is_refused_unless_unfinished_will_do(tmp_path)
 
 
 def test_damaged_description_is_refused_by_name(tmp_path):
-    write_shard(shard_path(tmp_path, 0), [scene(0)], camera_matrix())
+    write_shard(shard_path(tmp_path, 0), [scene(0)], Lens().matrix)
     (tmp_path / 'dataset.json').write_text('{"seed": 0')
     with pytest.raises(SimulationError, match='dataset.json is damaged'):
         list(read_shards(tmp_path))
@@ -200,5 +200,5 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(np, 'savez', fail)
     with pytest.raises(SimulationError, match='No space left'):
-        write_shard(tmp_path / 'scenes_0.npz', [scene(0)], camera_matrix())
+        write_shard(tmp_path / 'scenes_0.npz', [scene(0)], Lens().matrix)
     assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,7 @@ def make_bag(domain, count=60, seed=0, skill=1.6, offset=0.0, outcomes=None, **c
     samples = 36 * count
     values = {
         'path': f'samples/{domain}_{count}', 'domain': domain, 'image_topic': '/image/compressed',
-        'duration_s': 5.0 * count, 'frames': samples, 'fates': {
+        'duration_s': 5.0 * count, 'frames': samples, 'by_status': {
             'scored': samples - 16 * count, 'stored': 15 * count, 'skipped': count,
             'refused': 0}, 'refused': {}, 'missing': 0, 'resets': {'gap': count - 1},
         'elapsed_s': 0.2 * count, 'decode_ms': generator.gamma(8, 0.05, samples),

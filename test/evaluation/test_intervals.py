@@ -3,9 +3,9 @@
 import math
 
 from moss_perception.core.errors import ShapeError
-from moss_perception.evaluation import intervals, measures, metrics
+from moss_perception.evaluation import intervals, metrics
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.measures import Scored
+from moss_perception.evaluation.metrics import Scored
 import numpy as np
 import pytest
 
@@ -26,33 +26,28 @@ def test_measures_of_drawn_attempts_equal_scikit_learn(sample):
     for row in weights:
         one = row[None]
         for mine, theirs in (
-                (measures.auroc, lambda w: sklearn_metrics.roc_auc_score(
+                (metrics.auroc, lambda w: sklearn_metrics.roc_auc_score(
                     sample.labels, sample.scores, sample_weight=w)),
-                (measures.auprc, lambda w: sklearn_metrics.average_precision_score(
+                (metrics.auprc, lambda w: sklearn_metrics.average_precision_score(
                     sample.labels, sample.scores, sample_weight=w)),
-                (measures.brier, lambda w: sklearn_metrics.brier_score_loss(
+                (metrics.brier, lambda w: sklearn_metrics.brier_score_loss(
                     sample.labels, sample.scores, sample_weight=w)),
-                (measures.balanced_accuracy, lambda w: sklearn_metrics.balanced_accuracy_score(
+                (metrics.balanced_accuracy, lambda w: sklearn_metrics.balanced_accuracy_score(
                     sample.labels, sample.scores >= 0.5, sample_weight=w))):
             assert mine(sample, one)[0] == pytest.approx(theirs(row))
 
 
-def test_calibration_error_equals_that_of_metrics(sample):
-    assert measures.value_of(measures.ece, sample) == pytest.approx(
-        metrics.expected_calibration_error(sample.scores, sample.labels))
-
-
 def test_measures_of_one_class_are_undefined_and_others_are_not():
     sample = Scored(np.array([0.2, 0.9]), np.array([True, True]), np.arange(2))
-    for name, measure in measures.MEASURES.items():
-        value = measures.value_of(measure, sample)
-        assert math.isnan(value) == (name in measures.NEED_BOTH), name
+    for name, measure in metrics.MEASURES.items():
+        value = metrics.value_of(measure, sample)
+        assert math.isnan(value) == (name in metrics.NEED_BOTH), name
 
 
 def test_draws_keep_an_episode_together(sample):
     copies = Scored(*(np.repeat(values, 5) for values in (
         sample.scores, sample.labels, sample.episodes)))
-    area = {'auroc': measures.auroc}
+    area = {'auroc': metrics.auroc}
     once = intervals.draw(sample, area, repeats=50)['auroc']
     assert intervals.draw(copies, area, repeats=50)['auroc'] == pytest.approx(once)
     apart = Scored(copies.scores, copies.labels, np.arange(len(copies)))
@@ -60,9 +55,9 @@ def test_draws_keep_an_episode_together(sample):
 
 
 def test_draws_do_not_depend_on_how_many_fit_into_memory(sample, monkeypatch):
-    whole = intervals.draw(sample, measures.MEASURES, repeats=20)
+    whole = intervals.draw(sample, metrics.MEASURES, repeats=20)
     monkeypatch.setattr(intervals, '_BLOCK', 7 * len(sample))
-    parts = intervals.draw(sample, measures.MEASURES, repeats=20)
+    parts = intervals.draw(sample, metrics.MEASURES, repeats=20)
     for name, values in whole.items():
         # BLAS sums in another order for another number of rows.
         np.testing.assert_allclose(values, parts[name], rtol=1e-12)
@@ -76,7 +71,7 @@ def test_the_interval_covers_the_true_area_about_as_often_as_it_says():
         labels = generator.random(80) < 0.5
         scores = generator.normal(labels, 1.0)
         sample = Scored(scores, labels, np.arange(80))
-        found = intervals.bootstrap_interval(measures.auroc, sample, repeats=300)
+        found = intervals.bootstrap_interval(metrics.auroc, sample, repeats=300)
         covered += found.low <= true <= found.high
     # 95 expected; by chance fewer than 86 once in thousands.
     assert covered >= 86
@@ -90,7 +85,7 @@ def test_each_interval_by_scenes_is_by_the_same_draws():
     assert mean.low < mean.value == other.value < mean.high
     # Brier scores of failures are squares: their mean is a mean of scenes, too.
     sample = Scored(np.sqrt(values), np.zeros(40, bool), np.arange(40))
-    brier = intervals.bootstrap_interval(measures.brier, sample, repeats=200)
+    brier = intervals.bootstrap_interval(metrics.brier, sample, repeats=200)
     assert (mean.low, mean.high) == pytest.approx((brier.low, brier.high))
 
 

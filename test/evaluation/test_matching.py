@@ -1,13 +1,9 @@
 """Which score counts for an attempt, whatever order samples and attempts come in."""
 
 from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.findings import of_attempts
-from moss_perception.evaluation.matching import (
-    Attempt,
-    ExecutedScore,
-    Matcher,
-    ScoredSample,
-)
+from moss_perception.evaluation.matching import DEFAULT, GraspScore, Matcher
 import numpy as np
 
 PLACE = np.array([0.1, 0.0, 0.6])
@@ -21,14 +17,14 @@ def attempt(number=1, start=10, decision=20, end=30, position=PLACE, success=Tru
 
 def sample(at, score=None, of=(), default=0.5, source='executed', proposed=True):
     found = [] if score is None else [
-        (x, ExecutedScore(score, score / 10, source, proposed)) for x in of]
-    return ScoredSample(round(at * SECOND), default, 0.05, executed=found)
+        (x, GraspScore(score, score / 10, source, proposed)) for x in of]
+    return round(at * SECOND), GraspScore(default, 0.05, DEFAULT), found
 
 
 def matched(attempts, *samples):
     matcher = Matcher(attempts)
     for one in samples:
-        matcher.take(one)
+        matcher.take(*one)
     return matcher.records()
 
 
@@ -90,7 +86,7 @@ def test_attempts_that_overlap_share_samples():
     attempts = [attempt(2, 15, 25, 40), attempt(1), attempt(3, 100, 110, 120)]
     matcher = Matcher(attempts)
     for at in (19.5, 24.5):
-        matcher.take(sample(at, at / 100, attempts))
+        matcher.take(*sample(at, at / 100, attempts))
     assert [(x.attempt, x.score) for x in matcher.records()] == [(2, 0.245), (1, 0.195)]
     assert matcher.overlaps() == [(1, 2)]
     assert [x.outcome.attempt for x in matcher.unmet()] == [3]
@@ -113,7 +109,7 @@ def test_a_score_older_than_the_predictors_gap_does_not_count_and_is_told():
     (line,) = of_attempts(found)
     assert line.startswith('2 attempts have no score') and '1 (0.600 s), 2 (0.600 s)' in line
     matcher = Matcher(given, round(0.7 * SECOND))
-    matcher.take(samples[-1])
+    matcher.take(*samples[-1])
     assert [x.score for x in matcher.records()] == [0.7, 0.7]
     assert not of_attempts(matcher.records())
     (fresh, _) = matched(given, *samples, sample(19.5, default=0.6))

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.core.images import decode
-from moss_perception.evaluation.pictures import to_jpeg
+from moss_perception.evaluation.pictures import stamps_shown, to_jpeg
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.shown import stamps_shown
 import numpy as np
 
 

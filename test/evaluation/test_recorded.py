@@ -114,9 +114,9 @@ def test_a_grasp_without_a_place_in_the_image_is_scored_by_the_default_point(
 def test_the_record_counts_what_was_received_and_what_diagnostics_say(record):
     found = evaluate_recorded(record())
     assert (found.frames, found.not_arrived, found.domain) == (FRAMES, 0, 'real')
-    assert found.fates == {'scored': 6, 'stored': 2, 'skipped': 0, 'refused': 0}
+    assert found.by_status == {'scored': 6, 'stored': 2, 'skipped': 0, 'refused': 0}
     assert (found.missing, found.resets, found.refused) == (2, {'gap': 1}, {'step': 3})
-    assert (found.told['inference_p95_ms'], found.told['age_p50_ms']) == (8, 20)
+    assert (found.diagnostics['inference_p95_ms'], found.diagnostics['age_p50_ms']) == (8, 20)
     assert (found.pace, found.closed_loop) == ('live', False)
 
 
@@ -140,14 +140,14 @@ def test_inputs_are_those_of_the_recording_that_was_played(record, tmp_path):
     assert found.attempts[0].score == np.float32(0.9)
     np.testing.assert_allclose(found.latency_ms, [5.0])
     # Stamps of a recording are old: their age tells nothing.
-    assert np.isnan(found.told['age_p50_ms'])
+    assert np.isnan(found.diagnostics['age_p50_ms'])
 
 
 def test_a_run_may_be_recorded_without_images_and_by_any_recorder(record):
     found = evaluate_recorded(record(images=False))
     assert (found.image_topic, found.frames) == ('', FRAMES) and found.attempts[0].score > 0
     bare = evaluate_recorded(record('bare', processed=False, diagnostics=None))
-    assert bare.fates['scored'] == 6 and bare.not_arrived == 2
+    assert bare.by_status['scored'] == 6 and bare.not_arrived == 2
     assert any('no ~/processed' in x for x in bare.notes)
     assert any('no diagnostics' in x for x in bare.notes)
     assert bare.attempts[0].score == found.attempts[0].score

@@ -6,8 +6,9 @@ from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
-from moss_perception.evaluation.recorded_images import read_images
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.replay import replay
+from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_scores_are_those_of_the_predictor_and_the_executed_grasp_is_scored_to_t
         record, predictor, jpegs):
     by_hand = pushed(predictor, jpegs)
     found = replay(record(), predictor)
-    assert found.fates == {'scored': 11, 'stored': 15, 'skipped': 0, 'refused': 0}
+    assert found.by_status == {'scored': 11, 'stored': 15, 'skipped': 0, 'refused': 0}
     (attempt,) = found.attempts
     decided = by_hand[DECISION]
     assert (attempt.scored_ns, attempt.source) == (decided.stamp_ns, 'executed')
@@ -84,13 +85,13 @@ def test_scores_are_those_of_the_predictor_and_the_executed_grasp_is_scored_to_t
 
 
 def test_only_samples_are_decoded(record, predictor, jpegs, monkeypatch):
-    decoded, decode = [], imaging.decode_for
-    monkeypatch.setattr(imaging, 'decode_for',
+    decoded, decode = [], sampling.decode_for
+    monkeypatch.setattr(sampling, 'decode_for',
                         lambda *what: decoded.append(1) or decode(*what))
     many = [jpeg for jpeg in jpegs for _ in range(3)]
     found = replay(record(period_ns=RATE_NS // 3, frames=many), predictor)
-    assert len(decoded) == found.fates['scored'] + found.fates['stored'] == len(jpegs)
-    assert found.fates['skipped'] == 2 * len(jpegs)
+    assert len(decoded) == found.by_status['scored'] + found.by_status['stored'] == len(jpegs)
+    assert found.by_status['skipped'] == 2 * len(jpegs)
 
 
 def test_large_images_score_as_the_messages_that_the_node_takes(record, predictor, jpegs):
@@ -121,7 +122,7 @@ def test_a_spoilt_image_is_refused_and_its_sample_repeated(record, predictor, jp
     spoilt = [*jpegs[:18], jpegs[18][:100], *jpegs[19:]]
     found = replay(record(frames=spoilt), predictor)
     assert (found.refused, found.missing) == ({'compressed': 1}, 1)
-    assert sum(found.fates.values()) == found.frames == FRAMES
+    assert sum(found.by_status.values()) == found.frames == FRAMES
 
 
 def test_frames_that_were_not_received_are_left_out_and_counted(record, predictor, jpegs):
@@ -132,8 +133,8 @@ def test_frames_that_were_not_received_are_left_out_and_counted(record, predicto
     scores = {}
     found = replay(record(), predictor, received=received,
                    on_prediction=lambda p: scores.__setitem__(p.stamp_ns, p.missing_in_window))
-    assert (found.not_arrived, found.missing, found.fates['skipped']) == (1, 2, 1)
-    assert sum(found.fates.values()) + found.not_arrived == found.frames == FRAMES
+    assert (found.not_arrived, found.missing, found.by_status['skipped']) == (1, 2, 1)
+    assert sum(found.by_status.values()) + found.not_arrived == found.frames == FRAMES
     assert stamps[18] not in scores and scores[stamps[19]] == 2
 
 

@@ -217,7 +217,7 @@ def test_recordings_without_attempts_scores_or_reference_still_give_a_page(made_
     silent = tuple(AttemptRecord(one.attempt, one.start_ns, one.decision_ns, one.end_ns,
                                  one.success) for one in whole.attempts)
     bags = [made_up.make_bag('real', 6, attempts=silent),
-            made_up.make_bag('other', 0, frames=0, fates={}, duration_s=0.0, elapsed_s=0.0,
+            made_up.make_bag('other', 0, frames=0, by_status={}, duration_s=0.0, elapsed_s=0.0,
                              decode_ms=np.zeros(0), inference_ms=np.zeros(0),
                              unmatched=(UnmatchedOutcome(4, 'it lies outside the recording'),))]
     write_report([made_up.make_evaluation(*bags)], tmp_path)

@@ -3,13 +3,16 @@
 from dataclasses import replace
 import math
 
-from moss_perception.cli.evaluate_bags import tell
+from moss_perception.cli.evaluate_results import print_results
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.evaluation import agreement, early, reliability, thresholds
-from moss_perception.evaluation.measures import Scored
+from moss_perception.evaluation import early, reliability, thresholds
+from moss_perception.evaluation.comparison import (
+    compare_rankings,
+    mean_maximum_rank_violation,
+)
+from moss_perception.evaluation.metrics import Scored
 from moss_perception.evaluation.records import AttemptRecord
-from moss_perception.evaluation.report import pooling
-from moss_perception.evaluation.report.pooling import factor_of
+from moss_perception.evaluation.report.recordings import factor_of, overlapping
 from moss_perception.evaluation.report.summary import summarise
 import numpy as np
 import pytest
@@ -19,21 +22,21 @@ pytest.importorskip('scipy')
 
 def test_rank_violation_by_hand():
     # The first two are ranked the other way: each costs what they differ by in reality.
-    assert agreement.mean_maximum_rank_violation(
+    assert mean_maximum_rank_violation(
         [0.5, 0.6, 0.9], [0.4, 0.3, 0.8]) == pytest.approx((0.1 + 0.1 + 0) / 3)
-    assert agreement.mean_maximum_rank_violation([0.1, 0.2, 0.3], [0.4, 0.5, 0.9]) == 0
+    assert mean_maximum_rank_violation([0.1, 0.2, 0.3], [0.4, 0.5, 0.9]) == 0
     with pytest.raises(ShapeError, match=r'\(2,\) and \(3,\)'):
-        agreement.mean_maximum_rank_violation([1, 2], [1, 2, 3])
+        mean_maximum_rank_violation([1, 2], [1, 2, 3])
 
 
 def test_agreement_needs_three_checkpoints_and_says_so():
-    assert agreement.agreement([0.5, 0.6, 0.9], [1.0, 1.2, 1.8]).pearson == pytest.approx(1)
-    two = agreement.agreement([0.5, 0.6], [0.7, 0.6])
+    assert compare_rankings([0.5, 0.6, 0.9], [1.0, 1.2, 1.8]).pearson == pytest.approx(1)
+    two = compare_rankings([0.5, 0.6], [0.7, 0.6])
     assert math.isnan(two.pearson)
     assert two.mmrv == pytest.approx(0.1)
     assert 'at least three' in two.why
-    assert 'perform equally' in agreement.agreement([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]).why
-    assert 'undefined' in agreement.agreement([0.5, math.nan, 0.5], [0.1, 0.2, 0.3]).why
+    assert 'perform equally' in compare_rankings([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]).why
+    assert 'undefined' in compare_rankings([0.5, math.nan, 0.5], [0.1, 0.2, 0.3]).why
 
 
 def test_the_terminal_has_the_pages_interval_of_attempts_that_overlap(made_up, capsys):
@@ -43,7 +46,7 @@ def test_the_terminal_has_the_pages_interval_of_attempts_that_overlap(made_up, c
         replace(x, start_ns=(x.attempt // 3) * 10**11, end_ns=(x.attempt // 3) * 10**11 + 1)
         for x in bag.attempts)) for bag in bags]
     evaluation = made_up.make_evaluation(*bags)
-    tell(evaluation, 'sim')
+    print_results([evaluation], 'sim')
     said = capsys.readouterr().out
     for domain in summarise(evaluation, 'sim').domains:
         assert domain.counts.episodes == 10
@@ -140,7 +143,7 @@ def test_stale_and_unknown_scores_do_not_count():
 def test_attempts_that_overlap_are_one_episode():
     spans = [(0, 10), (5, 12), (11, 15), (20, 30), (1, 2)]
     attempts = [AttemptRecord(n, a, a, b, True) for n, (a, b) in enumerate(spans)]
-    assert pooling.overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
+    assert overlapping(attempts).tolist() == [0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize('text, expected', [

@@ -6,7 +6,6 @@ from pathlib import Path
 import sys
 import uuid
 
-from moss_perception.cli.eval_system import evaluation_arguments
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has none)')
@@ -14,7 +13,8 @@ pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess
 from launch_ros.actions import Node
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 # As in test_grasp_launch.py: what launch makes of loggers is not for the other tests.
 logging.setLoggerClass(logging.Logger)
@@ -36,12 +36,12 @@ def test_the_arguments_are_those_of_the_description(launch_file):
     declared = [entity for entity in launch_file.generate_launch_description().entities
                 if isinstance(entity, DeclareLaunchArgument)]
     assert [(x.name, x.default_value[0].text if x.default_value else '') for x in declared] == [
-        (x.name, x.default) for x in evaluation_arguments()]
+        (x.name, x.default) for x in EVALUATION_ARGUMENTS]
 
 
 def test_only_the_first_run_starts_at_once(launch_file, tmp_path):
     context = LaunchContext()
-    for argument in evaluation_arguments():
+    for argument in EVALUATION_ARGUMENTS:
         context.launch_configurations[argument.name] = argument.default
     context.launch_configurations['out'] = str(tmp_path)
     names = [x.node_executable for x in launch_file.make_runs(context) if isinstance(x, Node)]

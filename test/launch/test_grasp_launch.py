@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 import sys
 
-from moss_perception.ros.system import grasp_arguments
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
 import pytest
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has none)')
@@ -14,7 +14,7 @@ from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import LifecycleNode, Node
-from moss_perception.ros.system import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
 # Loggers that are made after launch's import are launch's own kind, which keeps their records from
 # pytest's caplog: the other tests of this process get Python's kind back.
@@ -36,7 +36,7 @@ def launch_file():
 def test_the_arguments_are_those_of_the_description(launch_file):
     declared = [entity for entity in launch_file.generate_launch_description().entities
                 if isinstance(entity, DeclareLaunchArgument)]
-    described = grasp_arguments()
+    described = GRASP_ARGUMENTS
     assert [entity.name for entity in declared] == [argument.name for argument in described]
     for entity, argument in zip(declared, described, strict=True):
         assert argument.description in entity.description
@@ -47,7 +47,7 @@ def test_the_arguments_are_those_of_the_description(launch_file):
 def nodes_of(launch_file, values):
     """Perform the launch file's function with arguments, and return its node actions."""
     context = LaunchContext()
-    for argument in grasp_arguments():
+    for argument in GRASP_ARGUMENTS:
         context.launch_configurations[argument.name] = values.get(argument.name, argument.default)
     return [action for action in launch_file.make_system(context) if isinstance(action, Node)]
 

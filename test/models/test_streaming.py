@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
-from moss_perception.models.base import build, config_from_dict, model_type, register
+from moss_perception.models.base import build, model_type, register
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.layers.reading import ensemble_probability
@@ -149,7 +149,7 @@ def test_what_cannot_be_stepped_is_refused(model):
 
 def test_an_unknown_model_is_refused_with_those_that_there_are(tmp_path):
     with pytest.raises(ConfigError, match=r"'lstm_grasp' is not registered: expected one of .*"
-                                          "'recurrent_grasp'.*import the package"):
+                                          "'recurrent_grasp'.*import the module that registers"):
         model_type('lstm_grasp')
     path = tmp_path / 'a.safetensors'
     save_checkpoint(path, tiny_network())
@@ -172,7 +172,7 @@ def test_a_name_is_registered_once():
 def test_a_configuration_survives_plain_values():
     for model in MODELS:
         config = tiny_config(model)
-        assert config_from_dict(model, config.to_dict()) == config
+        assert model_type(model).Config.from_dict(config.to_dict()) == config
         assert build(config).config is config
     with pytest.raises(ConfigError, match=r"unknown configuration \['orders'\] of model 'flow"):
-        config_from_dict('flow_grasp', {'orders': 2})
+        model_type('flow_grasp').Config.from_dict({'orders': 2})

@@ -12,7 +12,7 @@ from moss_perception.evaluation.outputs import read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import verify
-from moss_perception.ros.player.topics import message_class
+from moss_perception.ros.common.subscriptions import message_class, unconnected
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -64,11 +64,11 @@ class Camera:
             self.messages = [(topic, deserialize_message(raw, message_class(kind)))
                              for topic, kind, _, raw in opened.messages(TOPICS)]
 
-    def connect(self, listeners=1):
-        for topic, publisher in self._publishers.items():
-            count = listeners if topic == '/image/compressed' else 1
-            self._wait_for(lambda p=publisher, n=count: p.get_subscription_count() >= n, 20,
-                           f'{count} subscribers of {topic}')
+    def connect(self, recorded=()):
+        """Wait for the predictor, and for the recorder's subscriptions to some topics."""
+        expected = [*(f'/grasp_predictor={topic}' for topic in TOPICS),
+                    *(f'/attempt_recorder={topic}' for topic in recorded)]
+        self._wait_for(lambda: not unconnected(self._peer.node, expected), 20, 'subscribers')
         time.sleep(0.25)
 
     def show(self, processed, lost, burst):
@@ -133,13 +133,13 @@ def test_scores_in_time_equal_an_offline_replay_of_exactly_what_arrived(
     record = evaluate_recorded(tmp_path / 'run', verification=verification)
     assert (record.path, record.frames, record.not_arrived) == (
         str(recording), FRAMES, len(LOST))
-    assert sum(record.fates.values()) == FRAMES - len(LOST)
+    assert sum(record.by_status.values()) == FRAMES - len(LOST)
     assert 'played at 1x: 4 of 70 frames did not arrive' in record.notes
     assert 'the received frames, bit for bit' in record.verified, record
-    assert f'the scores of all {record.fates["scored"]} frames' in record.verified
+    assert f'the scores of all {record.by_status["scored"]} frames' in record.verified
     # What arrived is not what was recorded: all of it would have given other scores.
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
-    assert record.fates['scored'] < whole.fates['scored']
+    assert record.by_status['scored'] < whole.by_status['scored']
     assert record.attempts[0].source == 'executed'
     assert np.isfinite(record.attempts[0].ood_score) == np.isfinite(whole.attempts[0].ood_score)
 
@@ -155,7 +155,7 @@ def test_in_lock_step_all_scores_are_those_of_the_offline_evaluation(
     assert node.wait(60) == 0, node.output()
     ours = evaluate_recorded(tmp_path / 'run')
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
-    assert ours.fates == whole.fates and ours.not_arrived == 0
+    assert ours.by_status == whole.by_status and ours.not_arrived == 0
     mine, theirs = ours.attempts[0], whole.attempts[0]
     assert (mine.score, mine.uncertainty, mine.source) == (
         theirs.score, theirs.uncertainty, 'executed')
@@ -169,7 +169,7 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     node = recorder(out=tmp_path / 'run', images=images, attempts=1)
     harness.wait_for(lambda: 'recording to' in node.output(), 40, 'the recorder')
     camera = Camera(peer, harness, recording)
-    camera.connect(listeners=1 + images)
+    camera.connect([topic for topic in TOPICS if images or 'image' not in topic])
     outcomes = peer.node.create_publisher(DiagnosticArray, 'grasp_outcome', 10)
     selected = peer.node.create_publisher(PoseStamped, 'selected_grasp', 10)
     for publisher in (outcomes, selected):
@@ -184,12 +184,13 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     live = evaluate_recorded(tmp_path / 'run')
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
     assert live.attempts[0].score == whole.attempts[0].score
-    assert (live.frames, live.fates) == (FRAMES, whole.fates)
-    assert 0 < live.told['inference_p50_ms'] <= live.told['inference_p95_ms']
+    assert (live.frames, live.by_status) == (FRAMES, whole.by_status)
+    assert 0 < live.diagnostics['inference_p50_ms'] <= live.diagnostics['inference_p95_ms']
     assert live.image_topic == ('/image/compressed' if images else '')
     if images:
         again = replay(tmp_path / 'run', Predictor.load(str(tiny_checkpoint), threads=1))
-        assert (again.fates, again.attempts[0].score) == (whole.fates, live.attempts[0].score)
+        assert again.by_status == whole.by_status
+        assert again.attempts[0].score == live.attempts[0].score
 
 
 @pytest.mark.parametrize('parameters, line', [

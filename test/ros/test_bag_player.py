@@ -224,6 +224,36 @@ def test_the_first_frame_waits_for_a_late_subscriber(factory, make_bag, peer, st
     assert peer.images()[0] == entries[0].raw
 
 
+def test_the_first_frame_waits_for_a_named_node_even_if_another_subscribes(
+        factory, make_bag, peer, start):
+    entries = factory.camera_run(3)
+    peer.listen('/image', Image)
+    process = start(bag=make_bag(entries), wait_for_nodes="['/late=/image']", start_delay=LIMIT_S)
+    deadline = time.monotonic() + LIMIT_S
+    while not peer.node.count_publishers('/image'):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    received = []
+    late = rclpy.create_node('late', context=peer.context)
+    late.create_subscription(
+        Image, '/image', lambda raw: received.append(bytes(raw)), 10, raw=True)
+    peer.executor.add_node(late)
+    assert finish(process)[0] == 0
+    wanted = [x.raw for x in entries if x.topic == '/image']
+    peer.wait(lambda: len(peer.images()) == len(wanted))
+    late.destroy_node()
+    assert received == peer.images() == wanted
+
+
+def test_a_named_node_that_does_not_subscribe_is_an_error(factory, make_bag, peer, start):
+    peer.listen('/image', Image)
+    error = error_of(start(
+        bag=make_bag(factory.camera_run(2)), wait_for_nodes="['/peer=/image', '/late=/image']",
+        start_delay=4.0))
+    assert '/late does not subscribe to /image after 4 s: expected every node of' in error
+    assert '/peer' not in error and not peer.received
+
+
 def test_without_subscribers_it_fails_and_names_the_topic(factory, make_bag, peer, start):
     peer.listen('/notes', String)
     error = error_of(start(bag=make_bag(factory.camera_run(2)), start_delay=0.5, rate=100.0))
@@ -233,7 +263,8 @@ def test_without_subscribers_it_fails_and_names_the_topic(factory, make_bag, pee
 
 def test_it_plays_without_subscribers_if_told_to_and_says_so(factory, make_bag, start):
     status, output = finish(start(
-        bag=make_bag(factory.camera_run(2)), start_delay=0.2, rate=100.0, play_unheard=True))
+        bag=make_bag(factory.camera_run(2)), start_delay=0.2, rate=100.0,
+        play_without_subscribers=True))
     assert status == 0
     assert 'nobody subscribes to /image after 0.2 s' in output
     assert '2 images played' in output
@@ -244,7 +275,8 @@ def test_rate_scales_the_schedule_without_drift(factory, make_bag, start, tmp_pa
     entries = factory.camera_run(11, period_ns=100_000_000)
     log = tmp_path / 'timing.csv'
     status, _ = finish(start(
-        bag=make_bag(entries), rate=rate, start_delay=0.0, timing_log=log, play_unheard=True))
+        bag=make_bag(entries), rate=rate, start_delay=0.0, timing_log=log,
+        play_without_subscribers=True))
     assert status == 0
     head, *lines = log.read_text().splitlines()
     rows = [tuple(map(int, line.split(','))) for line in lines]
@@ -364,6 +396,7 @@ def test_many_messages_between_two_images_all_arrive(factory, make_bag, peer, st
     ({'bag': 'BAG', 'qos_reliability': 'best_effort', 'lock_step': True}, 'best_effort'),
     ({'bag': 'BAG', 'topics': "['/nose']"}, '/nose'),
     ({'bag': 'BAG', 'wait_for_subscribers': "['/ear']"}, '/ear'),
+    ({'bag': 'BAG', 'wait_for_nodes': "['/ear']"}, "wait_for_nodes=('/ear',) is not allowed"),
     ({'bag': 'BAG', 'exclude_topics': "['/image', '/notes']"}, 'nothing to play'),
     ({'bag': 'BAG', 'lock_step': True, 'topics': "['/notes']"}, '/image'),
     ({'bag': 'BAG', 'timing_log': '/nowhere/log.csv'}, '/nowhere/log.csv'),

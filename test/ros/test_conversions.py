@@ -5,8 +5,13 @@ import math
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
+from moss_perception.core.scores import (
+    GraspScores,
+    Prediction,
+    read_scores,
+    SCORE_DTYPE,
+    ScoreReason,
+)
 from moss_perception.ros.common import conversions
 import numpy as np
 import pytest
@@ -196,3 +201,9 @@ def test_an_rgb_image_may_be_a_view():
     image = conversions.rgb_to_image(pixels, 5, 'camera')
     assert (image.encoding, image.step) == ('rgb8', 18)
     assert bytes(image.data) == pixels.tobytes()
+
+
+def test_values_are_words():
+    message = conversions.status('node', conversions.WARN, 'text', {'a': 1, 'b': 0.5, 'c': 'x'})
+    assert [(v.key, v.value) for v in message.values] == [('a', '1'), ('b', '0.500'), ('c', 'x')]
+    assert message.level == conversions.WARN

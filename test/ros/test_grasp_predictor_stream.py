@@ -5,7 +5,7 @@ import math
 from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
 from moss_perception.ros.common import conversions
-from moss_perception.ros.predictor.outputs import PROCESSED_QOS
+from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest

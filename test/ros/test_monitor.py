@@ -1,15 +1,22 @@
-"""What the node's diagnostics say while the camera shows what training never did, and after."""
+"""The level, message and values of the predictor's diagnostics, also out of distribution."""
 
+from collections import Counter
 from types import SimpleNamespace
 
-from moss_perception.core.frames import Prediction
-from moss_perception.ros.common.diagnostics import OK, WARN
-from moss_perception.ros.predictor.monitor import Monitor
+from moss_perception.core.scores import Prediction
+from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
+from moss_perception.ros.predictor.monitor import (
+    Health,
+    judge,
+    Monitor,
+    Rolling,
+)
 from moss_perception.runtime.predictor import Counters
 import numpy as np
 import pytest
 
-USUAL, STRANGE = 0.5, 2.5
+IN_DISTRIBUTION, OOD = 0.5, 2.5
+BEFORE = Counters(frames=100, scored=80, dropped=3, refused=Counter(step=1))
 
 
 def prediction(ood_score, candidates=0):
@@ -40,58 +47,102 @@ def say(monitor):
     return monitor.report(predictor, '/image', True, '', 0.5)
 
 
-def test_what_is_strange_for_long_enough_is_said_until_it_is_usual_again(monitor):
-    see(monitor, USUAL, 20)
+def test_a_lasting_shift_is_reported_until_it_is_over(monitor):
+    see(monitor, IN_DISTRIBUTION, 20)
     level, message, values = say(monitor)
     assert level == OK and message.startswith('running')
-    assert (values['out_of_distribution'], values['ood_score']) == ('no', USUAL)
+    assert (values['out_of_distribution'], values['ood_score']) == ('no', IN_DISTRIBUTION)
     # Half of the newest 20 samples begin it.
-    see(monitor, STRANGE, 9)
+    see(monitor, OOD, 9)
     assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
-    see(monitor, STRANGE, 4)
+    see(monitor, OOD, 4)
     level, message, values = say(monitor)
     assert level == WARN
     assert message.startswith('out of distribution: OOD score 2.50, expected at most 1')
-    assert (values['out_of_distribution'], values['ood_score']) == ('yes', STRANGE)
+    assert (values['out_of_distribution'], values['ood_score']) == ('yes', OOD)
     # It ends where a fifth of them are left.
-    see(monitor, USUAL, 15)
+    see(monitor, IN_DISTRIBUTION, 15)
     assert say(monitor)[0] == WARN and say(monitor)[2]['out_of_distribution'] == 'yes'
-    see(monitor, USUAL, 1)
+    see(monitor, IN_DISTRIBUTION, 1)
     level, message, values = say(monitor)
     assert level == OK and message.startswith('running')
-    assert (values['out_of_distribution'], values['ood_score']) == ('no', USUAL)
+    assert (values['out_of_distribution'], values['ood_score']) == ('no', IN_DISTRIBUTION)
 
 
-def test_single_strange_samples_are_not_a_shift(monitor):
+def test_single_ood_samples_are_not_a_shift(monitor):
     for _ in range(10):
-        see(monitor, STRANGE, 1)
-        see(monitor, USUAL, 3)
+        see(monitor, OOD, 1)
+        see(monitor, IN_DISTRIBUTION, 3)
         assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
 
 
 def test_where_a_planner_gives_candidates_only_what_it_chooses_from_counts(monitor):
-    see(monitor, USUAL, 1, candidates=2)
-    see(monitor, STRANGE, 30)
+    see(monitor, IN_DISTRIBUTION, 1, candidates=2)
+    see(monitor, OOD, 30)
     _, _, values = say(monitor)
-    assert (values['out_of_distribution'], values['ood_score']) == ('no', STRANGE)
-    see(monitor, STRANGE, 20, candidates=2)
+    assert (values['out_of_distribution'], values['ood_score']) == ('no', OOD)
+    see(monitor, OOD, 20, candidates=2)
     assert say(monitor)[0] == WARN
     assert say(monitor)[2]['good_grasps'] == 1
 
 
-def test_without_an_ood_score_nothing_is_strange_and_a_restart_forgets(monitor):
+def test_without_an_ood_score_nothing_is_ood_and_a_restart_forgets(monitor):
     see(monitor, float('nan'), 30)
     assert say(monitor)[2]['out_of_distribution'] == 'no'
-    see(monitor, STRANGE, 20)
+    see(monitor, OOD, 20)
     assert say(monitor)[2]['out_of_distribution'] == 'yes'
     monitor.restart()
-    see(monitor, USUAL, 1)
+    see(monitor, IN_DISTRIBUTION, 1)
     assert say(monitor)[0] == OK and say(monitor)[2]['out_of_distribution'] == 'no'
 
 
 def test_durations_are_told_in_milliseconds(monitor):
     assert np.isnan(say(monitor)[2]['age_p50_ms']) and 'ood_score' not in say(monitor)[2]
-    see(monitor, USUAL, 3)
+    see(monitor, IN_DISTRIBUTION, 3)
     values = say(monitor)[2]
     assert [values[f'{name}_p{p}_ms'] for name in ('decode', 'inference', 'age')
             for p in (50, 95)] == pytest.approx([2, 2, 4, 4, 30, 30])
+
+
+def judged(frames=0, scored=0, dropped=0, refused=None, **health):
+    now = Counters(frames=100 + frames, scored=80 + scored, dropped=3 + dropped,
+                   refused=Counter(step=1, **(refused or {})))
+    values = {'topic': '/image', 'since_frame_s': 0.1, 'fill': 16, 'window': 16, 'enabled': True}
+    return judge(Health(**{**values, **health}), BEFORE, now, 2.0)
+
+
+def test_running_tells_the_rate():
+    assert judged(frames=20, scored=20) == (OK, 'running: 10.0 scores a second')
+
+
+@pytest.mark.parametrize(('given', 'level', 'words'), [
+    ({'since_frame_s': None}, WARN, 'no frames yet on /image: nothing publishes it'),
+    ({'since_frame_s': None, 'problem': 'set image_transport'}, WARN, 'set image_transport'),
+    ({'since_frame_s': 2.5}, STALE, 'no frame on /image for 2.5 s'),
+    ({'fill': 3}, OK, 'window filling: 3 of 16 samples'),
+    ({'frames': 20, 'dropped': 4}, WARN, 'overloaded: dropped 4 of 20 frames'),
+    ({'frames': 9, 'refused': {'encoding': 9}, 'last_refusal': 'encoding: 16UC1'}, WARN,
+     'refused 9 of 9 frames, last encoding: 16UC1'),
+    ({'enabled': False, 'since_frame_s': None}, OK, 'paused'),
+    ({'failure': 'ValueError: x', 'enabled': False}, ERROR, 'internal error: ValueError: x'),
+    ({'problem': 'best effort'}, WARN, 'best effort'),
+])
+def test_each_state_has_its_words(given, level, words):
+    found, message = judged(**given)
+    assert found == level and words in message
+
+
+def test_percentiles_look_at_the_newest_only():
+    rolling = Rolling(3)
+    assert np.isnan(rolling.percentile_ms(50))
+    for seconds in (9.0, 0.001, 0.002, 0.003):
+        rolling.add(seconds)
+    assert rolling.percentile_ms(50) == pytest.approx(2.0)
+    rolling.clear()
+    assert np.isnan(rolling.percentile_ms(95))
+
+
+def test_a_lasting_shift_is_said_and_worse_comes_first():
+    assert judged(ood_score=2.5)[0] == WARN
+    assert judged(ood_score=2.5)[1].startswith('out of distribution: OOD score 2.50, expected at')
+    assert 'refused 1 of 2' in judged(frames=2, refused={'size': 1}, ood_score=2.5)[1]

@@ -3,11 +3,11 @@
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.core.scores import GraspScores, rows_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.evaluation.matching import executed_grasps
+from moss_perception.evaluation.attempts import executed_grasps
 from moss_perception.evaluation.recorded import match
 from moss_perception.evaluation.replay import replay
 from moss_perception.evaluation.verification import compare
-from moss_perception.ros.recorder.observer import Observer
+from moss_perception.ros.observer import Observer
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -58,9 +58,9 @@ def test_the_sample_in_lock_step_equals_its_offline_replay_bit_for_bit(outputs, 
         p.stamp_ns, GraspScores.of(rows_of(p))))
     record = replay(sample, offline)
     found = compare(outputs, replayed)
-    assert found.equal == found.frames == found.replayed == record.fates['scored'] > 300
+    assert found.equal == found.frames == found.replayed == record.by_status['scored'] > 300
     statuses = [status for _, status in outputs.statuses]
-    assert {status: statuses.count(status) for status in record.fates} == record.fates
+    assert {status: statuses.count(status) for status in record.by_status} == record.by_status
     with Recording(sample) as recording:
         attempts = executed_grasps(recording, recording.outcomes())
     recorded = match(outputs, attempts).records()

@@ -150,7 +150,17 @@ def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, p
     assert '0 attempts: 0 succeeded' in cell.output()
 
 
+def test_a_named_node_that_does_not_subscribe_is_an_error(peer, start):
+    images = peer.listen(CompressedImage, '/waiting/image/compressed')
+    cell = start('/waiting', start_delay=4.0, wait_for_nodes=(
+        '["/peer=/waiting/image/compressed", "/recorder=/waiting/grasp_outcome"]'))
+    assert cell.wait(60) == 1, cell.output()
+    assert '/recorder does not subscribe to /waiting/grasp_outcome after 4 s' in cell.output()
+    assert '/peer' not in cell.output() and not images
+
+
 @pytest.mark.parametrize('parameter, expected', [
+    ('wait_for_nodes:=["/recorder"]', 'expected a list of NODE=TOPIC'),
     ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),

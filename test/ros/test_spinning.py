@@ -66,7 +66,7 @@ def test_the_same_ctrl_c_again_does_not_change_the_status(harness, peer, tmp_pat
 START = """
 import os, random, signal, sys, threading, time
 from moss_perception.core.errors import MossError
-from moss_perception.ros.common.interrupts import interruptible
+from moss_perception.ros.common.spinning import interruptible
 from moss_perception.ros.common.spinning import run_node, serving, spin_for, spin_until
 from rclpy.node import Node
 

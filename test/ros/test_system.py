@@ -1,20 +1,19 @@
-"""The description of the system, held against what was worked out by hand."""
+"""The description of the grasp system, compared with expected processes."""
 
 from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
-from moss_perception.ros.system import (
-    grasp_arguments,
-    grasp_system,
-    JOB,
-    Process,
-    SERVICE,
-    STARTER,
-)
+from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 import pytest
 
 CONFIG = str(share_directory() / 'config' / 'grasp.yaml')
+
+
+@pytest.fixture
+def bag(factory, make_bag):
+    return str(make_bag([factory.image(factory.START_NS)]))
 
 
 def by_name(**values):
@@ -53,27 +52,27 @@ def test_the_gate_takes_only_the_scores_of_the_predictor():
     assert gate.remappings == (('grasp_scores', 'grasp_predictor/grasp_scores'),)
 
 
-def test_a_bag_is_a_job_and_brings_its_clock(tmp_path):
-    processes = by_name(bag=str(tmp_path), namespace='robot_1', bag_rate='2.5', lock_step='true')
+def test_a_bag_is_a_job_and_brings_its_clock(bag):
+    processes = by_name(bag=bag, namespace='robot_1', bag_rate='2.5', lock_step='true')
     player = processes['bag_player']
     assert player.role == JOB
     assert player.parameters == {
-        'bag': str(tmp_path), 'rate': 2.5, 'lock_step': True, 'publish_clock': True,
+        'bag': bag, 'rate': 2.5, 'lock_step': True, 'publish_clock': True,
         'processed_topic': '/robot_1/grasp_predictor/processed',
-        'exclude_topics': ['/robot_1/selected_grasp']}
+        'wait_for_subscribers': ['/image'], 'exclude_topics': ['/robot_1/selected_grasp']}
     assert processes['grasp_predictor'].parameters['use_sim_time'] is True
     assert processes['grasp_gate'].parameters['use_sim_time'] is True
     assert all(process.namespace == '/robot_1' for process in processes.values())
 
 
-def test_without_gate_the_recorded_selection_is_played(tmp_path):
-    processes = by_name(bag=str(tmp_path), gate='false')
+def test_without_gate_the_recorded_selection_is_played(bag):
+    processes = by_name(bag=bag, gate='false')
     assert 'grasp_gate' not in processes
     assert 'exclude_topics' not in processes['bag_player'].parameters
 
 
-def test_use_sim_time_can_be_refused_with_a_bag(tmp_path):
-    processes = by_name(bag=str(tmp_path), use_sim_time='false')
+def test_use_sim_time_can_be_refused_with_a_bag(bag):
+    processes = by_name(bag=bag, use_sim_time='false')
     assert processes['bag_player'].parameters['publish_clock'] is False
     assert processes['grasp_predictor'].parameters['use_sim_time'] is False
 
@@ -155,7 +154,7 @@ def test_an_unknown_argument_names_its_neighbours():
 
 
 def test_defaults_are_among_the_choices():
-    for argument in grasp_arguments():
+    for argument in GRASP_ARGUMENTS:
         assert argument.description
         assert not argument.choices or argument.default in argument.choices
 
@@ -171,8 +170,7 @@ def test_a_process_writes_out_its_command_line():
         '-p', 'topics:=["/a", "b c"]', '--log-level', 'warn']
 
 
-def test_relative_paths_are_made_absolute(tmp_path, monkeypatch):
-    (tmp_path / 'bag').mkdir()
-    monkeypatch.chdir(tmp_path)
-    player = by_name(bag='bag')['bag_player']
-    assert player.parameters['bag'] == str(Path(tmp_path / 'bag').resolve())
+def test_relative_paths_are_made_absolute(bag, monkeypatch):
+    monkeypatch.chdir(Path(bag).parent)
+    player = by_name(bag=Path(bag).name)['bag_player']
+    assert player.parameters['bag'] == str(Path(bag).resolve())

@@ -69,6 +69,23 @@ def test_candidates_hold_from_their_stamp_until_newer_ones(predictor):
     assert counts == [0, 1, 1, 2, 0]
 
 
+def test_a_new_calibration_moves_the_candidates_that_are_kept(predictor, monkeypatch):
+    calls = []
+    monkeypatch.setattr('moss_perception.runtime.grasp_points.grasp_points',
+                        lambda *given: calls.append(given) or grasp_points(*given))
+    predictor.set_candidates(candidates(0, [[0, 0, 0.5]]))
+    shifted = CAMERA.matrix + [[0, 0, 2], [0, 0, 0], [0, 0, 0]]
+    pixels = []
+    for k in range(WINDOW + 3):
+        # A driver sends its calibration with each image.
+        predictor.set_camera(Camera(CAMERA.width, CAMERA.height, CAMERA.matrix.copy()
+                                    if k <= WINDOW else shifted))
+        prediction = predictor.push(frame(k))
+        pixels += [] if prediction is None else [prediction.pixels[0, 0]]
+    assert pixels == [15.5, 15.5, 17.5, 17.5]
+    assert len(calls) == 2
+
+
 def test_candidates_of_the_loop_before_do_not_hold_after_it(predictor):
     predictor.set_camera(CAMERA)
     push_all(predictor, [frame(k) for k in range(30, 34)])
@@ -156,3 +173,16 @@ def test_the_finger_reach_follows_the_focal_length_of_its_axis():
     # 0.05 m at 0.5 m are 4 pixels along x and 2 along y; 16 pixels are 1 unit.
     np.testing.assert_allclose(
         points.encoded[1:, 3:], [[4 / 16, 0], [0, 2 / 16]], atol=1e-7)
+
+
+def test_a_watched_grasp_within_the_tolerances_of_a_candidate_has_its_score(predictor):
+    predictor.set_camera(CAMERA)
+    predictor.set_candidates(candidates(0, [[3, 0, 0.5], [0, 0, 0.5], [0.1, -0.05, 0.6]]))
+    predictor.watch(Candidates.from_yaws(
+        1, 'camera', np.array([[0.1005, -0.05, 0.6], [0.102, -0.05, 0.6], [3, 0, 0.5]]),
+        np.array([0.01, 0.0, 0.0])))
+    prediction = push_all(predictor, [frame(k) for k in range(WINDOW)])[-1]
+    watched = prediction.watched
+    assert watched.listed.tolist() == [True, False, False]
+    assert watched.scores[0] == prediction.scores[2] != watched.scores[1]
+    assert watched.rows.tolist() == [2, 3, -1] and np.isnan(watched.scores[2])

@@ -6,10 +6,10 @@ import sys
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
-from moss_perception.data.phases import GRIP_S
 from moss_perception.data.scenes import read_shards
+from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation.attempt import play, sample_offsets
-from moss_perception.simulation.domains import domain_named
+from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
@@ -39,7 +39,7 @@ def tape(renderer):
 
 
 def test_scene_played_twice_is_the_same(renderer):
-    spec = sample_scene(21, domain_named('sim'), 'constant')
+    spec = sample_scene(21, BELT.domain('sim'), 'constant')
     first, second = play(spec, renderer, 2), play(spec, renderer, 2)
     assert first.jpegs == second.jpegs
     np.testing.assert_array_equal(first.candidates, second.candidates)
@@ -50,7 +50,7 @@ def test_scene_played_twice_is_the_same(renderer):
 
 @pytest.mark.parametrize('motion', ['still', 'constant'])
 def test_the_track_leads_from_the_object_to_where_the_belt_carries_it(renderer, motion):
-    spec = sample_scene(21, domain_named('sim'), motion)
+    spec = sample_scene(21, BELT.domain('sim'), motion)
     scene = play(spec, renderer, 2)
     offsets = sample_offsets(spec.seed, 2)
     belt = np.array([np.cos(spec.mount.turn), np.sin(spec.mount.turn)])
@@ -62,8 +62,8 @@ def test_the_track_leads_from_the_object_to_where_the_belt_carries_it(renderer, 
 
 
 def test_moving_object_moves_in_the_image(renderer):
-    frames = play(sample_scene(21, domain_named('sim'), 'constant'), renderer, 1).frames
-    still = play(sample_scene(21, domain_named('sim'), 'still'), renderer, 1).frames
+    frames = play(sample_scene(21, BELT.domain('sim'), 'constant'), renderer, 1).frames
+    still = play(sample_scene(21, BELT.domain('sim'), 'still'), renderer, 1).frames
     change = np.abs(np.diff(frames.astype(float), axis=0)).mean()
     assert change > 1.5 * np.abs(np.diff(still.astype(float), axis=0)).mean()
 
@@ -71,7 +71,7 @@ def test_moving_object_moves_in_the_image(renderer):
 def test_training_data_is_resumed_not_made_again(renderer, tmp_path):
     assert generate(tmp_path, 1, seed=9, progress=False).played == 1
     (scene,) = read_shards(tmp_path)
-    spec = sample_scene(9, domain_named('sim'))
+    spec = sample_scene(9, BELT.domain('sim'))
     np.testing.assert_array_equal(scene.outcomes, play(spec, renderer).outcomes)
     assert (scene.seed, scene.motion, scene.shape) == (9, spec.motion.name, spec.object.shape)
     assert generate(tmp_path, 1, seed=9, progress=False).played == 0

@@ -2,30 +2,36 @@
 
 import math
 
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
 from moss_perception.simulation.camera import (
-    camera_matrix,
     FOCAL_PX,
     half_turn,
+    HEIGHT,
     Lens,
     Mount,
     MOUNT_HEIGHT_M,
-    project,
+    WIDTH,
 )
 import numpy as np
 import pytest
 
 
+def pixels_of(points, lens):
+    return project(np.asarray(points), Camera(WIDTH, HEIGHT, lens.matrix))[0]
+
+
 def test_point_below_the_camera_is_at_the_image_centre():
     optical = Mount((0.1, 0.2, 0.6)).to_optical([[0.1, 0.2, 0.05]])
     np.testing.assert_allclose(optical, [[0, 0, 0.55]], atol=1e-12)
-    np.testing.assert_allclose(project(optical, camera_matrix()), [[63.5, 63.5]])
+    np.testing.assert_allclose(pixels_of(optical, Lens()), [[63.5, 63.5]])
 
 
 def test_belt_runs_to_the_right_and_its_left_side_is_up():
     optical = Mount((0.0, 0.0, 0.6)).to_optical([[0.06, 0.03, 0.0]])
     np.testing.assert_allclose(optical, [[0.06, -0.03, 0.6]], atol=1e-12)
     np.testing.assert_allclose(
-        project(optical, camera_matrix()), [[63.5 + FOCAL_PX * 0.1, 63.5 - FOCAL_PX * 0.05]])
+        pixels_of(optical, Lens()), [[63.5 + FOCAL_PX * 0.1, 63.5 - FOCAL_PX * 0.05]])
 
 
 @pytest.mark.parametrize('tilt', [(0.0, 0.0), (0.3, 0.0), (-0.2, 0.25)])
@@ -75,17 +81,17 @@ OFF = Lens(FOCAL_PX * 1.1, (5.0, -8.0))
     ((-0.02, 0.0, 0.08), -0.2, (0.08, 0.1), OFF)])
 def test_known_world_point_is_rendered_where_it_projects(renderer, point, turn, tilt, lens):
     from moss_perception.simulation.cell import WorkCell
-    from moss_perception.simulation.domains import Domain
-    from moss_perception.simulation.motions import Still
+    from moss_perception.simulation.cells import BELT
+    from moss_perception.simulation.motions import Constant
     from moss_perception.simulation.scene import ObjectSpec, SceneSpec
     mount = Mount((0.03, 0.0, MOUNT_HEIGHT_M), turn, tilt)
     thing = ObjectSpec('box', (0.01, 0.01, 0.01), 0.1, 0.8, -1.0, 0.0, 0.0)
-    cell = WorkCell(SceneSpec(0, Domain('sim'), Still(), thing, mount=mount,
+    cell = WorkCell(SceneSpec(0, BELT.domain('sim'), Constant(0.0, 'still'), thing, mount=mount,
                               lens=lens), marker=point)
     image = renderer.render(cell).astype(float)
     magenta = np.clip(np.minimum(image[..., 0], image[..., 2]) - image[..., 1] - 60, 0, None)
     rows, columns = np.indices(magenta.shape)
     seen = np.array([(columns * magenta).sum(), (rows * magenta).sum()]) / magenta.sum()
-    expected = project(mount.to_optical([point]), lens.matrix)[0]
+    expected = pixels_of(mount.to_optical([point]), lens)[0]
     # A pixel of 3 mm and the shading of a 12 mm sphere leave a quarter of a pixel.
     np.testing.assert_allclose(seen, expected, atol=0.5)

@@ -4,12 +4,11 @@ from collections import defaultdict
 import threading
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
-from moss_perception.simulation import live_attempt
+from moss_perception.simulation import live as module
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import cell_named
-from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.live import LiveCell, MAX_FAILURES
 from moss_perception.simulation.live_config import LiveConfig
@@ -62,7 +61,7 @@ class Planner:
 
 def config(domain='sim', cell='belt', **values):
     values = {'attempts': 1, 'real_time': False, 'rate': 10.0, **values}
-    return LiveConfig(domain_named(domain, cell), cell_named(cell), **values)
+    return LiveConfig(cell_named(cell).domain(domain), cell_named(cell), **values)
 
 
 def run(planner, settings):
@@ -154,7 +153,7 @@ def broken(monkeypatch, seeds):
             if self.spec.seed in seeds:
                 raise SceneError('unstable', f'the physics of seed {self.spec.seed} is unstable')
             super().tick(*command)
-    monkeypatch.setattr(live_attempt, 'WorkCell', Bursting)
+    monkeypatch.setattr(module, 'WorkCell', Bursting)
 
 
 def test_a_scene_that_bursts_is_skipped_and_counted(monkeypatch):

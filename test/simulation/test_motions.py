@@ -10,9 +10,7 @@ from moss_perception.simulation.motions import (
     MOTIONS,
     Oscillating,
     Ramp,
-    sample_full_motion,
     sample_motion,
-    Still,
     StopAndGo,
 )
 import numpy as np
@@ -21,7 +19,7 @@ import pytest
 
 def test_constant_motion_travels_speed_times_time():
     assert Constant(0.1).travel(2.0) == pytest.approx(0.2)
-    assert Still().travel(2.0) == 0.0
+    assert Constant(0.0, 'still').travel(2.0) == 0.0
 
 
 def test_accelerating_motion_follows_the_school_formula():
@@ -82,7 +80,7 @@ def test_stop_and_go_goes_and_stops_with_its_period():
 def test_full_motions_agree_on_travel_velocity_and_acceleration(name):
     times = np.linspace(0, 3, 3001)
     for seed in range(5):
-        motion = sample_full_motion(name, np.random.default_rng(seed), 1.9)
+        motion = sample_motion(name, np.random.default_rng(seed), 1.9, FULL_MOTIONS)
         velocities = np.array([motion.velocity(time) for time in times])
         summed = (velocities[1:] + velocities[:-1]).sum() / 2 * 1e-3
         # The rule's error is largest at the kinks: h^2/8 times a jump of 2.5 m/s^2, each.
@@ -100,7 +98,7 @@ def test_full_motions_agree_on_travel_velocity_and_acceleration(name):
 def test_velocity_alone_does_not_tell_where_to_grasp(name, least):
     misses = []
     for seed in range(40):
-        motion = sample_full_motion(name, np.random.default_rng(seed), 1.9)
+        motion = sample_motion(name, np.random.default_rng(seed), 1.9, FULL_MOTIONS)
         travel = motion.travel(1.9 + 0.675) - motion.travel(1.9)
         misses.append(abs(travel - 0.675 * motion.velocity(1.9)))
     assert np.mean(misses) >= least
@@ -112,4 +110,4 @@ def test_unknown_motion_is_refused_by_name():
     with pytest.raises(ConfigError, match="'sideways'.*oscillating"):
         sample_motion('sideways', np.random.default_rng(0), 1.9)
     with pytest.raises(ConfigError, match="'sideways'.*stop_and_go"):
-        sample_full_motion('sideways', np.random.default_rng(0), 1.9)
+        sample_motion('sideways', np.random.default_rng(0), 1.9, FULL_MOTIONS)

@@ -4,11 +4,10 @@ from dataclasses import replace
 import math
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.simulation.arena import OPENING_M
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import FULL
-from moss_perception.simulation.domains import domain_named
 from moss_perception.simulation.execution import Execution
-from moss_perception.simulation.mjcf import OPENING_M
 from moss_perception.simulation.objects import FAMILIES, Part, ROLLING, sample_object
 from moss_perception.simulation.scene import DECISION_S, sample_scene
 import numpy as np
@@ -16,12 +15,12 @@ import pytest
 
 
 def cell_with(family, motion='still', seed=3) -> WorkCell:
-    return WorkCell(sample_scene(seed, domain_named('sim', FULL), motion, family, FULL))
+    return WorkCell(sample_scene(seed, FULL.domain('sim'), motion, family, FULL))
 
 
 def grasped(family, mass, friction):
     """Grasp a still object of a given weight in its middle."""
-    spec = sample_scene(3, domain_named('sim', FULL), 'still', family, FULL)
+    spec = sample_scene(3, FULL.domain('sim'), 'still', family, FULL)
     cell = WorkCell(replace(spec, object=replace(spec.object, mass=mass, friction=friction)))
     cell.wait(0.2)
     return Execution(cell, np.append(cell.object_position, cell.object_yaw + math.pi / 2)).run()

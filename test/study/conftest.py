@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from spots import write_data
 
 from study.comparison import Attempts, compare_pairs, FORMAT, measure, summarise
 
@@ -19,6 +20,12 @@ def run(variant, seed, some, noise):
     generator = np.random.default_rng(seed)
     scores = np.clip(some.labels + generator.normal(0, noise, len(some.labels)), 0, 1)
     return {'variant': variant, 'seed': seed, 'sets': {'sim': measure(scores, some)}}
+
+
+@pytest.fixture(scope='session')
+def data(tmp_path_factory):
+    """Return a folder with small sets of scenes, ``train`` and ``test``."""
+    return write_data(tmp_path_factory.mktemp('data'))
 
 
 @pytest.fixture(scope='session')

@@ -9,17 +9,18 @@ import math
 import cv2
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.data.schema import Sample
-from moss_perception.evaluation import metrics, ranking
+from moss_perception.evaluation import scene_scores
 from moss_perception.evaluation.intervals import mean_interval, paired_test
 import numpy as np
 import pytest
 
 from study import compare as command
 from study.comparison import by_variant, kinds_of, read_chosen
-from study.goals import difference, goals
+from study.goals import difference, goals, in_points
 from study.monitoring import TIMES_S
 from study.plots import draw
 from study.table import render, tables
+from study.uncertainty import error_detection
 
 pytest.importorskip('scipy')
 
@@ -28,9 +29,9 @@ def test_the_best_candidate_of_each_scene_is_looked_up():
     scores = np.array([0.1, 0.9, 0.5, 0.5, np.nan, 0.2])
     labels = np.array([1, 0, 1, 0, 1, 0], bool)
     groups = np.array([7, 7, 3, 3, 5, 5])
-    assert ranking.chosen_success(scores, labels, groups).tolist() == [False, True, False]
+    assert scene_scores.chosen_success(scores, labels, groups).tolist() == [False, True, False]
     with pytest.raises(ShapeError, match='one length'):
-        ranking.chosen_success(scores, labels[:3], groups)
+        scene_scores.chosen_success(scores, labels[:3], groups)
 
 
 def test_baselines_by_hand():
@@ -38,15 +39,16 @@ def test_baselines_by_hand():
         [[0.5, 0, 1, 0], [0.1, 0.1, 1, 0], [0.9, 0, 1, 0]]), labels=np.array(
             [True, False, False]), speed=0.0, motion='still', shape='box',
         track=np.array([[0.1, 0.0, 1.0], [0.5, 0.0, 1.0]]))
-    found = ranking.baselines([scene])
+    found = scene_scores.baselines([scene])
     assert found['random'] == pytest.approx(1 / 3)
     assert (found['centre'], found['true_motion'], found['oracle']) == (0, 1, 1)
     assert math.isnan(found['constant_velocity'][0])
     # At 0.6 m/s an object is 0.405 m further when fingers close, 0.675 s later.
     known = replace(scene, velocity=0.6, offsets=np.array(
         [[0.4, 0, 0, 0], [0, 0.1, 0, 0], [0.8, 0, 0, 0]], np.float32))
-    assert ranking.baselines([known])['constant_velocity'].tolist() == [1]
-    assert ranking.baselines([replace(known, velocity=1.2)])['constant_velocity'].tolist() == [0]
+    assert scene_scores.baselines([known])['constant_velocity'].tolist() == [1]
+    faster = replace(known, velocity=1.2)
+    assert scene_scores.baselines([faster])['constant_velocity'].tolist() == [0]
 
 
 def test_a_paired_test_is_exact_for_few_scenes():
@@ -88,9 +90,9 @@ def test_the_interval_of_a_mean_shrinks_with_scenes():
 
 def test_an_uncertainty_that_knows_the_errors_finds_them():
     scores, labels = np.array([0.9, 0.8, 0.2, 0.6]), np.array([1, 1, 0, 0], bool)
-    assert metrics.error_detection(np.array([0, 0, 0, 1]), scores, labels) == 1
-    assert metrics.error_detection(1 - np.abs(2 * scores - 1), scores, labels) == 1
-    assert math.isnan(metrics.error_detection(scores, scores, scores > 0.5))
+    assert error_detection(np.array([0, 0, 0, 1]), scores, labels) == 1
+    assert error_detection(1 - np.abs(2 * scores - 1), scores, labels) == 1
+    assert math.isnan(error_detection(scores, scores, scores > 0.5))
 
 
 def test_kinds_of_motion():
@@ -192,6 +194,12 @@ def test_goals_compare_one_variant_with_the_best_of_the_others(stored):
     assert over_all['wanted'] == 'at least 4.7' and not over_all['met']
     assert lost['found'].startswith('0.0 against ') and lost['met']
     assert goals(stored, 'moss') == []
+
+
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    gap = {'difference': -0.0004, 'low': -0.01, 'high': 0.0004, 'p': 1.0}
+    assert in_points(gap) == '0.0 [-1.0, 0.0]'
+    assert in_points({**gap, 'low': None, 'high': None}) == '0.0 [-, -]'
 
 
 def test_an_order_adds_where_its_interval_is_above_nothing(stored):

@@ -4,8 +4,8 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import build, model_types
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.export import export_graphs
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.layers.flow_stream import clip_flow
+from moss_perception.models.layers.motion import clip_flow
+from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
@@ -14,7 +14,7 @@ from tiny import as_model
 import torch
 
 import study.models  # noqa: F401, registers the variants
-from study.models.plain import shift
+from study.models import shift
 
 TINY = MossGraspConfig(image_size=32, channels=(8, 8, 8), moss_window=(3, 3, 3), moss_channels=4,
                        projection_channels=4, head_channels=8, ensemble=2)
@@ -118,7 +118,7 @@ def test_moss_on_flow_compares_the_flow_alone():
 
 def test_centred_windows_end_with_the_clip():
     made = network('moss_centred')
-    assert made.temporal.delay == 3 and made.temporal.looks == (-12, -9, -6, -3, 0)
+    assert made.temporal.delay == 3 and made.temporal.taps == (-12, -9, -6, -3, 0)
     with torch.no_grad():
         before = made.encode(clip())[1]
         made.temporal.share.weight.zero_()

@@ -17,11 +17,7 @@ def scenes():
 
 
 @pytest.fixture(scope='session')
-def data(scenes, tmp_path_factory):
-    from moss_perception.data.scenes import write_shard
-    from spots import MATRIX, scene
-    folder = tmp_path_factory.mktemp('data')
-    write_shard(folder / 'train' / 'scenes_00000000.npz', scenes, MATRIX)
-    write_shard(folder / 'test' / 'scenes_00000100.npz', [scene(n) for n in range(100, 106)],
-                MATRIX)
-    return folder
+def data(tmp_path_factory):
+    """Return a folder with small sets of scenes, ``train`` and ``test``."""
+    from spots import write_data
+    return write_data(tmp_path_factory.mktemp('data'))

@@ -7,7 +7,7 @@ import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.evaluation.adaptation import compare_adaptation, log_losses
+from moss_perception.evaluation.comparison import compare_adaptation, log_losses
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
@@ -153,7 +153,7 @@ def test_another_head_goes_into_the_last_layer_alone():
 def test_the_command_writes_a_checkpoint_with_its_lineage(tiny_checkpoint, tmp_path, capsys):
     out = tmp_path / 'mine.safetensors'
     arguments = ['--bag', str(SAMPLE), '--model', str(tiny_checkpoint), '--out', str(out),
-                 '--threads', '1', '--no-graphs', '--anyway']
+                 '--threads', '1', '--no-graphs', '--force']
     before = file_sha256(tiny_checkpoint)
     assert moss(['adapt', *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -217,7 +217,7 @@ def run(few_attempts, model, monkeypatch):
         measures = {'log_loss': 0.7, 'brier': 0.25, 'ece': 0.1, 'auroc': 0.5}
         monkeypatch.setattr('moss_perception.training.adapt.cross_validate', lambda *_, **__: [])
         monkeypatch.setattr(
-            'moss_perception.evaluation.adaptation.compare_adaptation', lambda *_, **__: {
+            'moss_perception.evaluation.comparison.compare_adaptation', lambda *_, **__: {
                 'attempts': 8, 'successes': 4, 'before': measures, 'after': measures,
                 'change': change, 'low': change, 'high': change,
                 'verdict': 'helps' if change < 0 else 'harms'})

@@ -8,9 +8,9 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import build
 from moss_perception.training import fit as fit_module
 from moss_perception.training.dataset import GraspClips
-from moss_perception.training.feature_cache import FeatureCache, FeaturesInMemory
-from moss_perception.training.recipe import Recipe
-from moss_perception.training.trainer import predict, Trainer
+from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.settings import Recipe
+from moss_perception.training.trainer import Trainer
 import numpy as np
 import pytest
 from spots import TINY, variant_file
@@ -161,15 +161,3 @@ def test_fewer_than_no_workers_are_refused(data, tmp_path, caplog):
     assert moss(['train', '--data', str(data / 'train'), '--workers', '-1', '--run',
                                str(tmp_path)]) == 1
     assert '--workers -1 is not allowed: expected 0 or more' in caplog.text
-
-
-@pytest.mark.parametrize('temporal', ['moss', 'tsm', 'last'])
-def test_features_in_memory_score_as_the_images_do(scenes, temporal):
-    config = as_model(TINY, f'{temporal}_grasp')
-    torch.manual_seed(1)
-    network = build(config)
-    items = GraspClips(scenes, config)
-    expected, outcomes = predict(network, items)
-    logits, same = predict(network, FeaturesInMemory(items, network))
-    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(outcomes, same)

@@ -10,15 +10,13 @@ import time
 from typing import Any
 
 from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
-from moss_perception.cli.supervisor import Supervisor
-from moss_perception.cli.topics import system_of
 from moss_perception.core.errors import MossError
-from moss_perception.ros.recorder.observer import Observer
-from moss_perception.ros.system import JOB, Process
+from moss_perception.ros.observer import Observer
+from moss_perception.ros.system.grasp import grasp_system
+from moss_perception.ros.system.processes import FASTEST, JOB, Process
+from moss_perception.ros.system.supervisor import Supervisor
 
 _COMPRESSED = '/compressed'
-# The player's highest rate: in lock step the predictor's speed sets the pace.
-_FASTEST = 100.0
 _POLL_S = 0.1
 _CONNECT_S = 10.0
 # Diagnostics come once a second.
@@ -49,6 +47,11 @@ class RunSettings:
     domain_id: int = 0
     budget: str = ''
 
+    @property
+    def pace(self) -> str:
+        """The playback speed in words."""
+        return f'rate {self.rate:g}' if self.rate else 'lock step'
+
 
 def choose_domain() -> int:
     """Choose a ROS domain that other systems on this machine are unlikely to use."""
@@ -68,7 +71,7 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'bag': str(source.path), 'image_topic': source.image_topic.removesuffix(_COMPRESSED),
         'image_transport': 'compressed' if source.compressed else 'raw',
         'candidates_topic': CANDIDATES_TOPIC, 'model': settings.model,
-        'bag_rate': str(settings.rate or _FASTEST),
+        'bag_rate': str(settings.rate or FASTEST),
         'lock_step': 'false' if settings.rate else 'true'}
     if source.camera_topic is not None:
         values['camera_info_topic'] = source.camera_topic
@@ -82,7 +85,7 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
     if settings.sha256:
         extra['grasp_predictor']['model_sha256'] = settings.sha256
     return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
-            for p in system_of(values)]
+            for p in grasp_system(values)]
 
 
 class _Nodes(Supervisor):
@@ -185,5 +188,3 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     on_tick()
     if status != 0:
         raise MossError(log.reason())
-
-

@@ -9,13 +9,15 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from moss_perception.cli.demo.source import read_images, Source
+from moss_perception.cli.demo.source import Source
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import positions_of
+from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.drawing import Figure
-from moss_perception.evaluation.matching import Attempt, EXECUTED, NEAREST
+from moss_perception.evaluation.matching import EXECUTED, NEAREST
 from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
 import numpy as np
 
@@ -77,7 +79,8 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
     :param default_point: default grasp point of the checkpoint, in [0, 1] of the image.
     """
     tiles = choose_tiles(frames, attempts)
-    images = read_images(source, {tile.scores.stamp_ns for tile in tiles})
+    images = read_images(source.path, source.image_topic, {
+        tile.scores.stamp_ns for tile in tiles})
     rows = math.ceil(len(tiles) / _COLUMNS)
     columns = min(_COLUMNS, len(tiles))
     first = next(iter(images.values()))
@@ -238,4 +241,3 @@ def _best(rows: np.ndarray) -> tuple[float, float]:
         return math.nan, math.nan
     index = int(np.nanargmax(rows['score']))
     return float(rows['score'][index]), float(rows['uncertainty'][index])
-

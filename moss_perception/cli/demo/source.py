@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.core.frames import Camera
-from moss_perception.core.messages import to_camera
-from moss_perception.data.bags.headers import stamp_of
+from moss_perception.core.frames import Camera, to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.data.clips.video import read_frames
-from moss_perception.evaluation import recorded_images
-from moss_perception.evaluation.matching import Attempt, executed_grasps
-import numpy as np
+from moss_perception.data.clips.frames import read_frames
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 _COMPRESSED = '/compressed'
@@ -35,7 +31,6 @@ class Source:
     :ivar start_ns: start of the recording, nanoseconds.
     :ivar camera: the calibration, or ``None`` if there is no usable one.
     :ivar attempts: attempts in order; empty without labels.
-    :ivar candidate_stamps: header stamps of the PoseArrays, nanoseconds.
     """
 
     path: Path
@@ -48,7 +43,6 @@ class Source:
     start_ns: int
     camera: Camera | None
     attempts: list[Attempt]
-    candidate_stamps: tuple[int, ...] = ()
 
 
 def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
@@ -69,19 +63,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
                 recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
-                if CANDIDATES_TOPIC in recording.topics else None),
-            tuple(stamp_of(raw) for *_, raw in recording.messages([CANDIDATES_TOPIC]))
-            if CANDIDATES_TOPIC in recording.topics else ())
-
-
-def read_images(source: Source, stamps: set[int]) -> dict[int, np.ndarray]:
-    """
-    Read chosen images of a recording.
-
-    :param stamps: their header stamps, nanoseconds.
-    :returns: uint8, RGB, shape ``(H, W, 3)``, by stamp.
-    """
-    return recorded_images.read_images(source.path, source.image_topic, stamps)
+                if CANDIDATES_TOPIC in recording.topics else None))
 
 
 def record_video(path: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moss_perception.evaluation.agreement import Agreement, agreement
+from moss_perception.evaluation.comparison import Agreement, compare_rankings
 from moss_perception.evaluation.intervals import (
     difference_of_shares,
     draw,
@@ -13,14 +13,14 @@ from moss_perception.evaluation.intervals import (
     REPEATS,
     wilson,
 )
-from moss_perception.evaluation.measures import auroc, Scored, value_of
+from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.report import figures
-from moss_perception.evaluation.report.pooling import executed, factor_of, Pool
+from moss_perception.evaluation.report.recordings import executed, factor_of
 from moss_perception.evaluation.report.summary import Domain, split, Summary
 import numpy as np
 
-MEASURES = {'auroc': 'AUROC', 'success': 'success of the executed',
-            'task_success': 'success of all attempts'}
+TITLES = {'auroc': 'AUROC', 'success': 'success of the executed',
+          'task_success': 'success of all attempts'}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Ranking:
     The performance of checkpoints in the reference and in another domain.
 
     :ivar domain: name of the other domain.
-    :ivar measure: one of :data:`MEASURES`; success only if each checkpoint made its own attempts.
+    :ivar measure: one of :data:`TITLES`; success only if each checkpoint made its own attempts.
     :ivar simulated: value in the reference for each checkpoint.
     :ivar real: value in the other domain for each checkpoint.
     """
@@ -41,21 +41,9 @@ class Ranking:
     agreement: Agreement
 
 
-def names_of(summaries: Sequence[Summary]) -> list[str]:
-    """Return the checkpoints' names, with their digests if names are equal."""
-    names = [one.evaluation.model for one in summaries]
-    return [name if names.count(name) == 1 else f'{name} ({one.evaluation.sha256[:8]})'
-            for name, one in zip(names, summaries, strict=True)]
-
-
 def domain_of(summary: Summary, name: str) -> Domain | None:
     """Find a domain by name."""
     return next((one for one in summary.domains if one.name == name), None)
-
-
-def _keys(pool: Pool) -> list[tuple]:
-    return [(bag.path, one.attempt, one.start_ns, one.success)
-            for bag in pool.bags for one in executed(bag)]
 
 
 def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval:
@@ -64,12 +52,14 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
 
     :returns: the other minus the first, with a paired interval.
     """
-    mine, theirs = first.pool, other.pool
-    if _keys(mine) != _keys(theirs):
+    pools = first.pool, other.pool
+    mine, theirs = ([(bag.path, one.attempt, one.start_ns, one.success)
+                     for bag in pool.bags for one in executed(bag)] for pool in pools)
+    if mine != theirs:
         return Interval(why='not the same attempts')
-    both = mine.known & theirs.known
+    both = first.pool.known & other.pool.known
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
-                      pool.episodes[both]) for pool in (mine, theirs)]
+                      pool.episodes[both]) for pool in pools]
     before, after = (value_of(auroc, one) for one in samples)
     # Both use the same draws of episodes, so that the difference is paired.
     drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
@@ -117,7 +107,7 @@ def rankings(summaries: Sequence[Summary]) -> list[Ranking]:
         for measure in _ranked([x for pair in known for x in pair]):
             values = np.array([[_value(x, measure), _value(y, measure)] for x, y in known])
             found.append(Ranking(one.name, measure, values[:, 0], values[:, 1],
-                                 agreement(values[:, 0], values[:, 1])))
+                                 compare_rankings(values[:, 0], values[:, 1])))
     return found
 
 
@@ -137,7 +127,11 @@ def values(summaries: Sequence[Summary]) -> dict[str, Any]:
     """Return the template's values; empty for a single checkpoint."""
     if len(summaries) < 2:
         return {}
-    names, found = names_of(summaries), rankings(summaries)
+    found = rankings(summaries)
+    # Equal names get the digests of their checkpoints.
+    names = [one.evaluation.model for one in summaries]
+    names = [name if names.count(name) == 1 else f'{name} ({one.evaluation.sha256[:8]})'
+             for name, one in zip(names, summaries, strict=True)]
     rows, closed = [], []
     for first, _ in split(summaries[0].domains)[0]:
         for name, summary in zip(names, summaries, strict=True):
@@ -151,9 +145,9 @@ def values(summaries: Sequence[Summary]) -> dict[str, Any]:
                 closed.append(_success(name, other, mine))
     plots = [(one.domain, figures.svg(
         figures.ranking, names, one.simulated, one.real, (summaries[0].reference, one.domain),
-        MEASURES[one.measure])) for one in found
+        TITLES[one.measure])) for one in found
         if not factor_of(one.domain) and np.isfinite(one.simulated + one.real).all()]
-    return {'names': names, 'reference': summaries[0].reference, 'measures': MEASURES,
+    return {'names': names, 'reference': summaries[0].reference, 'measures': TITLES,
             'rows': rows, 'closed': closed, 'rankings': found, 'plots': plots}
 
 

@@ -1,4 +1,4 @@
-"""The report's plots: small SVG files, legible on a phone."""
+"""The report's plots, small SVG files that are legible on a phone, and its colours."""
 
 from collections.abc import Sequence
 import io
@@ -10,22 +10,20 @@ from matplotlib.transforms import Affine2D, blended_transform_factory
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.early import Curve
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.report.colours import (
-    colour_of,
-    DOMAINS,
-    FAILED,
-    HELD,
-    INK,
-    LINE,
-    MUTED,
-    PAPER,
-)
 from moss_perception.evaluation.report.summary import Calibration, Domain
 import numpy as np
 
+HELD, FAILED, WARN = '#1c7c54', '#b8352c', '#8a5a00'
+INK, MUTED, LINE, PAPER = '#1b2530', '#5a6776', '#d8dee6', '#ffffff'
+# The first is the reference's. They differ in lightness too, and so in grey.
+DOMAINS = ('#1d4f91', '#d9822b', '#6b3fa0', '#0f8b8d', '#a03a5c', '#6d7b1e', '#4a4a4a')
+# By name, as the style sheet has them.
+PAGE = {'ink': INK, 'muted': MUTED, 'line': LINE, 'paper': PAPER, 'held': HELD, 'failed': FAILED,
+        'accent': DOMAINS[0], 'warn': WARN}
+
 # Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed
 # salt and no date give the same bytes for the same values.
-_RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
+_RC: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
        'font.family': 'sans-serif', 'text.color': INK, 'axes.edgecolor': MUTED,
        'axes.labelcolor': INK, 'xtick.color': MUTED, 'ytick.color': MUTED, 'axes.titlesize': 11,
        'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.spines.top': False,
@@ -34,8 +32,17 @@ _RC = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 1
 _WIDTH = 4.6
 _MANY = 100
 _BINS = np.linspace(0, 1, 21)
-# Lines differ in their dashes too, for readers who can't see the colours.
 _DASHES = ('-', '--', '-.', ':')
+
+
+def colour_of(number: int) -> str:
+    """Choose a domain's colour by its place; the reference stands first."""
+    return DOMAINS[number % len(DOMAINS)]
+
+
+def _line(number: int) -> dict[str, str]:
+    # Lines differ in their dashes too, for readers who can't see the colours.
+    return {'color': colour_of(number), 'linestyle': _DASHES[number % len(_DASHES)]}
 
 
 def _new(height: float, width: float = _WIDTH, **options):
@@ -43,16 +50,17 @@ def _new(height: float, width: float = _WIDTH, **options):
     return figure, figure.subplots(**options)
 
 
-def svg(draw, *arguments) -> bytes:
-    """
-    Draw a plot.
+def _square():
+    """Start a plot of shares with a dotted diagonal."""
+    figure, axes = _new(3.9)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    axes.set_aspect('equal')
+    return figure, axes
 
-    :param draw: one of this module's functions.
-    :param arguments: for it.
-    :returns: an SVG file.
-    """
-    settings: Any = _RC
-    with matplotlib.rc_context(settings):
+
+def svg(draw, *arguments) -> bytes:
+    """Return the plot as an SVG file that one of this module's functions draws."""
+    with matplotlib.rc_context(_RC):
         written = io.BytesIO()
         draw(*arguments).savefig(written, format='svg', metadata={'Date': None})
     return written.getvalue()
@@ -90,17 +98,15 @@ def forest(rows: Sequence[tuple[str, Interval, int]], label: str, line: float,
 def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
     """Draw the ROC curves of domains, given with their colours' numbers."""
     from sklearn.metrics import roc_curve
-    figure, axes = _new(3.9)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    figure, axes = _square()
     for one, number in domains:
         if one.counts.one_class:
             continue
         sample = one.pool.scored
         false, true, _ = roc_curve(sample.labels, sample.scores, drop_intermediate=True)
-        axes.plot(false, true, color=colour_of(number), linewidth=1.8,
-                  linestyle=_DASHES[number % len(_DASHES)], label=one.name)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal',
-             xlabel='failures that are accepted', ylabel='successes that are accepted')
+        axes.plot(false, true, linewidth=1.8, label=one.name, **_line(number))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel='failures that are accepted',
+             ylabel='successes that are accepted')
     axes.legend(loc='lower right')
     return figure
 
@@ -108,15 +114,17 @@ def roc(domains: Sequence[tuple[Domain, int]]) -> Figure:
 def distribution(one: Domain, threshold: float) -> Figure:
     """Draw histograms of the scores: successes upwards, failures downwards."""
     figure, axes = _new(2.7)
-    sample = one.pool.scored
-    top = 1
+    sample, top = one.pool.scored, 1
+    # Along the data's x, and from -1 to 1 over the height.
+    half = Affine2D().scale(1, 0.5).translate(0, 0.5)
+    mixed = blended_transform_factory(axes.transData, half + axes.transAxes)
     for labels, sign, colour, name in ((True, 1, HELD, 'held'), (False, -1, FAILED, 'failed')):
         counts, _ = np.histogram(sample.scores[sample.labels == labels], _BINS)
         top = max(top, int(counts.max()))
         axes.bar(_BINS[:-1] + 0.025, sign * counts, 0.044, color=colour)
         axes.text(0.015, sign * 0.98, f'{int(counts.sum())} {name}', color=colour, ha='left',
                   va='top' if sign > 0 else 'bottom', fontsize=10, fontweight='bold',
-                  transform=_mixed(axes))
+                  transform=mixed)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(threshold, color=MUTED, linewidth=1, linestyle=':')
     axes.set(xlim=(0, 1), ylim=(-1.3 * top, 1.3 * top), xlabel='score at the decision',
@@ -126,20 +134,9 @@ def distribution(one: Domain, threshold: float) -> Figure:
     return figure
 
 
-def _mixed(axes):
-    """Place along the data's x, and from -1 to 1 over the height."""
-    half = Affine2D().scale(1, 0.5).translate(0, 0.5)
-    return blended_transform_factory(axes.transData, half + axes.transAxes)
-
-
 def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
-    """
-    Draw how often grasps held, by their score, before and after scaling.
-
-    :param kinds: name and calibration of each line.
-    """
-    figure, axes = _new(3.9)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=':')
+    """Draw how often grasps held, by their score; each line has a name and a calibration."""
+    figure, axes = _square()
     looks = (('o', '-', DOMAINS[0], -0.006), ('D', '--', DOMAINS[1], 0.006))
     for (name, of), (marker, dash, colour, aside) in zip(kinds, looks, strict=False):
         x = np.array([one.score for one in of.bins])
@@ -152,7 +149,7 @@ def reliability(kinds: Sequence[tuple[str, Calibration]]) -> Figure:
         axes.scatter(x + aside, held[:, 0], [14 + 130 * one.count / len(of.scores)
                                              for one in of.bins],
                      marker=marker, color=colour, zorder=3)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect='equal', xlabel='mean score',
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel='mean score',
              ylabel='share that held')
     figure.legend(loc='outside upper center', ncols=2)
     return figure
@@ -171,13 +168,11 @@ def curves(lines: Sequence[tuple[str, Curve, int]], measure: str, label: str, ax
     figure, (axes, below) = _new(3.3, 3.9, nrows=2, sharex=True, height_ratios=(4, 1))
     axes.axhline(0.5, color=MUTED, linewidth=1, linestyle=':')
     for name, of, number in lines:
-        colour, values = colour_of(number), getattr(of, measure)
-        dash = _DASHES[number % len(_DASHES)]
+        values, line = getattr(of, measure), _line(number)
         axes.fill_between(of.times_s, [one.low for one in values], [one.high for one in values],
-                          color=colour, alpha=0.13, linewidth=0)
-        axes.plot(of.times_s, [one.value for one in values], dash, color=colour, linewidth=1.8,
-                  label=name)
-        below.plot(of.times_s, of.attempts, dash, color=colour, linewidth=1.3)
+                          color=line['color'], alpha=0.13, linewidth=0)
+        axes.plot(of.times_s, [one.value for one in values], linewidth=1.8, label=name, **line)
+        below.plot(of.times_s, of.attempts, linewidth=1.3, **line)
     if not left:
         axes.axvline(0, color=INK, linewidth=0.9)
         axes.annotate(' decision', (0, 0.02), xycoords=('data', 'axes fraction'), fontsize=9,
@@ -203,8 +198,7 @@ def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Fig
     for name, values, number in rows:
         ordered = np.sort(values)
         axes.step(np.r_[ordered[:1], ordered], np.linspace(1, 0, len(ordered) + 1), where='post',
-                  color=colour_of(number), linewidth=1.8, label=name,
-                  linestyle=_DASHES[number % len(_DASHES)])
+                  linewidth=1.8, label=name, **_line(number))
     axes.set(xlabel='OOD score', ylabel='share of attempts beyond', ylim=(-0.02, 1.02))
     axes.legend(loc='upper right')
     return figure
@@ -212,11 +206,7 @@ def ood_scores(rows: Sequence[tuple[str, np.ndarray, int]], level: float) -> Fig
 
 def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
             axes_of: tuple[str, str], measure: str) -> Figure:
-    """
-    Draw checkpoints by their performance in two domains.
-
-    :param axes_of: the two domains.
-    """
+    """Draw checkpoints by their performance in two domains, which ``axes_of`` names."""
     figure, axes = _new(3.6)
     for number, (name, x, y) in enumerate(zip(names, simulated, real, strict=True)):
         axes.plot(x, y, 'o', color=colour_of(number), markersize=7)
@@ -229,8 +219,7 @@ def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
 def course(times_s: np.ndarray, scores: np.ndarray, end_s: float, success: bool,
            threshold: float) -> Figure:
     """Draw one attempt's score over time; the line ends in its outcome."""
-    figure = Figure(figsize=(3.6, 1.7), layout='constrained')
-    axes = figure.subplots()
+    figure, axes = _new(1.7, 3.6)
     axes.axhline(threshold, color=MUTED, linewidth=0.8, linestyle=':')
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.plot(times_s, scores, '.-', color=DOMAINS[0], linewidth=1.6, markersize=5)

@@ -1,21 +1,17 @@
-"""The report's files: JSON and CSV, written all at once or not at all."""
+"""The report's values for requirements, JSON and CSV; files written all at once or not at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import csv
 from dataclasses import asdict
 import io
 import json
 import math
-import os
 from pathlib import Path
-import shutil
-import tempfile
 from typing import Any
 
-from moss_perception.core.errors import MossError
-from moss_perception.evaluation.plain import plain
-from moss_perception.evaluation.records import AttemptRecord, BagRecord
-from moss_perception.evaluation.report import played
+from moss_perception.core.files import OutputFolder
+from moss_perception.evaluation.intervals import Interval
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
 from moss_perception.evaluation.report.checkpoints import (
     difference,
     domain_of,
@@ -24,16 +20,42 @@ from moss_perception.evaluation.report.checkpoints import (
     success_less_first,
     task_success,
 )
-from moss_perception.evaluation.report.costs import costs
-from moss_perception.evaluation.report.pooling import name_of
-from moss_perception.evaluation.report.summary import Domain, Summary
+from moss_perception.evaluation.report.recordings import costs, name_of, played_values
+from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
 from moss_perception.evaluation.thresholds import Verdict
 
-# Different from the format of record_files.py.
+# Different from the format of evaluation records.
 FORMAT = 'moss_perception.report/1'
+# Values of a recording that the format names differently.
+_KEYS = {'by_status': 'fates'}
 COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'decision_s', 'end_s',
            'executed', 'success', 'source', 'score', 'scaled_score', 'uncertainty', 'ood_score',
            'predicted', 'correct', 'scored_s', 'motion', 'object')
+
+
+def figures_of(summary: Summary) -> dict[str, dict[str, tuple[float, str]]]:
+    """Return all metrics by domain and name, each with the reason if it is undefined."""
+    return {one.name: _figures(one) for one in summary.domains}
+
+
+def _figures(one: Domain) -> dict[str, tuple[float, str]]:
+    nothing = Interval(why='there is no reference domain to compare with')
+    intervals = dict(one.measures)
+    for name in GAPS:
+        intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
+    intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
+        why='the checkpoint has no training distribution, or there is no reference domain')
+    alarms = one.ood.false_alarms if one.ood else intervals['ood_auroc']
+    # A score at a different point than the executed grasp may not fit the outcome.
+    at_its_grasp = one.counts.scored - one.counts.elsewhere
+    share = at_its_grasp / one.counts.attempts if one.counts.attempts else math.nan
+    return {
+        **{name + suffix: (value, of.why) for name, of in intervals.items()
+           for suffix, value in (('', of.value), ('_low', of.low), ('_high', of.high))},
+        **{name: (value, 'nothing was scored') for name, value in costs(one.pool.bags).items()},
+        'attempts': (one.counts.attempts, ''), 'scored_attempts': (one.counts.scored, ''),
+        'scored_share': (share, 'there are no attempts'),
+        'false_alarm_rate': (alarms.value, alarms.why)}
 
 
 def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
@@ -84,12 +106,12 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
 
 
 def _recording(bag: BagRecord) -> dict[str, Any]:
-    names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'fates', 'refused',
+    names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'by_status', 'refused',
              'missing', 'resets', 'elapsed_s', 'notes', 'lost_share')
-    return {**{name: getattr(bag, name) for name in names},
+    return {**{_KEYS.get(name, name): getattr(bag, name) for name in names},
             'unmatched': [str(one) for one in bag.unmatched], 'attempts': len(bag.attempts),
             'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),
-            'latency': costs([bag]), **played.as_values(bag)}
+            'latency': costs([bag]), **played_values(bag)}
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
@@ -102,19 +124,20 @@ def as_csv(summaries: Sequence[Summary]) -> str:
             scaled = iter(one.calibration['after'].scores if 'after' in one.calibration else ())
             for bag in one.pool.bags:
                 for attempt in bag.attempts:
-                    known = math.isfinite(attempt.score) and attempt.executed
-                    lines.writerow(_row(summary, bag, attempt,
-                                        next(scaled, math.nan) if known else math.nan))
+                    lines.writerow(_row(summary, bag, attempt, scaled))
     return written.getvalue()
 
 
-def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord, scaled: float) -> list[Any]:
+def _row(summary: Summary, bag: BagRecord, attempt: AttemptRecord,
+         scaled: Iterator[float]) -> list[Any]:
+    """Return a line of the CSV; ``scaled`` has the next score with the fitted temperature."""
     known = math.isfinite(attempt.score) and attempt.executed
     says = attempt.score >= summary.threshold
     times = [f'{stamp // 10**9}.{stamp % 10**9:09d}' if stamp is not None else '' for stamp in (
         attempt.start_ns, attempt.decision_ns, attempt.end_ns, attempt.scored_ns)]
     numbers = ['' if not math.isfinite(value) else f'{value:.9g}' for value in (
-        attempt.score, scaled, attempt.uncertainty, attempt.ood_score)]
+        attempt.score, next(scaled, math.nan) if known else math.nan, attempt.uncertainty,
+        attempt.ood_score)]
     return [summary.evaluation.model, summary.evaluation.sha256, name_of(bag), bag.path,
             attempt.attempt, *times[:3], int(attempt.executed), int(attempt.success),
             attempt.source, *numbers, int(says) if known else '',
@@ -126,36 +149,10 @@ def publish(folder: Path, files: Mapping[str, str]) -> None:
     """
     Write files into a folder, all of them or none.
 
-    They are written under temporary names, flushed to the disk, and then renamed.
-
     :param folder: created if missing, and removed again after an error.
     :raises MossError: if they can't be written, such as on a full disk; existing files stay.
     """
-    folder = Path(folder).absolute()
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    partial = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=folder))
+    with OutputFolder(folder, 'the report cannot be written to') as out:
         for name, text in files.items():
-            with (partial / name).open('w', encoding='utf-8', newline='\n') as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-        for name in files:
-            (partial / name).replace(folder / name)
-    except OSError as error:
-        raise MossError(f'the report cannot be written to {folder}: {error.strerror or error}: '
-                        'expected a folder with room for it') from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-        _unmake(made)
-
-
-def _unmake(made: Sequence[Path]) -> None:
-    for path in made:
-        try:
-            path.rmdir()
-        except OSError:
-            return
+            out.write(name, text)
+        out.publish()

@@ -2,41 +2,54 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+import math
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from moss_perception.evaluation.report import (
-    checkpoints,
-    factors,
-    overview,
-    played,
-    quality,
-    strips,
-    trust,
-)
-from moss_perception.evaluation.report.colours import PAGE
-from moss_perception.evaluation.report.numbers import ends, known, number
+from moss_perception.evaluation.intervals import Interval
+from moss_perception.evaluation.report import checkpoints, quality, recordings, strips, trust
+from moss_perception.evaluation.report.figures import PAGE
 from moss_perception.evaluation.report.summary import Summary
 from moss_perception.evaluation.thresholds import show, Verdict
 
 
-@dataclass(frozen=True)
-class Section:
+def number(value: float, digits: int = 3, percent: bool = False, sign: bool = False,
+           unit: bool = True) -> str:
     """
-    A section of the page.
+    Write a figure; an undefined one as words, never as nan.
 
-    :ivar place: anchor.
-    :ivar link: name in the page's navigation.
-    :ivar html: rendered HTML.
+    :param percent: as a percentage; with ``sign`` in percentage points.
+    :param unit: whether a percentage has its unit.
     """
+    if not math.isfinite(value):
+        return 'undefined'
+    plus = '+' if sign else ''
+    if percent:
+        text = f'{100 * value:{plus}.0f}' + (f' {"pp" if sign else "%"}' if unit else '')
+    else:
+        text = f'{value:{plus}.{digits}f}'
+    return text.replace('-', '−')
 
-    place: str
-    link: str
-    html: Markup
+
+def ends(of: Interval, digits: int = 3, percent: bool = False, sign: bool = False) -> str:
+    """Format the bounds of an interval; empty if it has none."""
+    if not (of.defined and math.isfinite(of.low)):
+        return ''
+    return (f'{number(of.low, digits, percent, sign, unit=False)} to '
+            f'{number(of.high, digits, percent, sign)}')
+
+
+def known(value: float, percent: bool = False) -> str:
+    """Format a value; a dash if it is unknown."""
+    return number(value, 1, percent) if math.isfinite(value) else '–'
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return an image as a data URI; ``kind`` is such as ``svg+xml`` or ``jpeg``."""
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
 @cache
@@ -49,11 +62,6 @@ def environment() -> jinja2.Environment:
         number=number, ends=ends, known=known, data_uri=data_uri,
         show=lambda value: show(value).replace('-', '−'))
     return made
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """Return an image as a data URI; ``kind`` is such as ``svg+xml`` or ``jpeg``."""
-    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
 
 
 def fill(template: str, values: Mapping[str, Any]) -> Markup:
@@ -79,27 +87,27 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
         'evaluation': first.evaluation, 'others': len(summaries) - 1, 'written': written,
         'colours': PAGE, 'style_sheet': Markup(style_sheet),
         'requirements': fill('requirements', {'verdict': verdict}),
-        'overview': fill('overview', overview.values(first)),
+        'overview': fill('overview', trust.overview(first)),
         'sections': _sections(summaries, images, success_definition)})) + '\n'
 
 
 def _sections(summaries: Sequence[Summary], images: strips.Images | None,
-              success_definition: str) -> list[Section]:
-    """Render all sections that have values, in order."""
+              success_definition: str) -> list[dict[str, Any]]:
+    """Render all sections that have values, in order: anchor, name in the navigation, HTML."""
     first, bags = summaries[0], summaries[0].evaluation.bags
     every = (
         ('counted', 'counts', {'domains': first.domains, 'threshold': first.threshold,
                                'success_definition': success_definition}),
-        ('quality', 'quality', quality.values(first)),
-        ('factors', 'single shifts', factors.values(first)),
+        ('quality', 'quality', quality.by_domain(first)),
+        ('factors', 'single shifts', quality.by_factor(first)),
         ('calibration', 'calibration', trust.calibration(first)),
         ('scores', 'scores', trust.distributions(first)),
         ('early', 'how early', trust.early(first)),
         ('ood', 'shift monitor', trust.ood(first)),
         ('checkpoints', 'checkpoints', checkpoints.values(summaries)),
         ('strips', 'film strips', strips.values(first, images)),
-        ('closed-loop', 'closed loop', played.closed_loop(bags)),
-        ('played', 'over topics', played.values(bags)),
-        ('recordings', 'recordings', played.recordings(bags)))
-    return [Section(place, link, fill(place.replace('-', '_'), values))
+        ('closed-loop', 'closed loop', recordings.closed_loop(bags)),
+        ('played', 'over topics', recordings.over_topics(bags)),
+        ('recordings', 'recordings', recordings.frames(bags)))
+    return [{'place': place, 'link': link, 'html': fill(place.replace('-', '_'), values)}
             for place, link, values in every if values]

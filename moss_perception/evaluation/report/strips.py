@@ -1,90 +1,68 @@
 """Film strips of the best, the worst and the most uncertain attempt of each domain."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from moss_perception.evaluation import shown
-from moss_perception.evaluation.pictures import to_jpeg
+from moss_perception.evaluation import pictures
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures
-from moss_perception.evaluation.report.summary import Domain, split, Summary
+from moss_perception.evaluation.report.summary import split, Summary
 import numpy as np
 
 Images = Callable[[BagRecord, set[int]], Mapping[int, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """
-    A chosen attempt.
-
-    :ivar kind: ``Best``, ``Worst`` or ``Most uncertain``.
-    :ivar why: reason of the choice.
-    """
-
-    kind: str
-    why: str
-    bag: BagRecord
-    attempt: AttemptRecord
-
-
-def choose(one: Domain) -> list[Strip]:
-    """Choose attempts among all recordings of a domain."""
-    there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts]
-    return [Strip(x.kind, x.why, *there[x.index])
-            for x in shown.choose([attempt for _, attempt in there])]
-
-
-def fetch(strips: list[Strip], images: Images) -> dict[tuple[int, int], np.ndarray]:
-    """
-    Read the frames of all strips, opening each recording once.
-
-    :returns: frames by identity of the recording and stamp.
-    """
-    wanted: dict[int, tuple[BagRecord, set[int]]] = {}
-    for strip in strips:
-        wanted.setdefault(id(strip.bag), (strip.bag, set()))[1].update(
-            shown.stamps_shown(strip.attempt))
-    return {(key, stamp): image for key, (bag, stamps) in wanted.items() if stamps
-            for stamp, image in images(bag, stamps).items()}
 
 
 def values(summary: Summary, images: Images | None) -> dict[str, Any]:
     """Return the template's values: the strips of each domain; empty without scores."""
     domains = []
     for one, _ in split(summary.domains)[0]:
-        chosen = choose(one)
-        frames = fetch(chosen, images) if images else {}
+        there = [(bag, attempt) for bag in one.pool.bags for attempt in bag.attempts]
+        chosen = [(choice, *there[choice.index])
+                  for choice in pictures.choose([attempt for _, attempt in there])]
+        frames = _fetch([pair for _, *pair in chosen], images) if images else {}
         if chosen:
-            domains.append((one.name, [_strip(x, frames, summary.threshold) for x in chosen]))
+            domains.append((one.name, [_strip(*x, frames, summary.threshold) for x in chosen]))
     return {'domains': domains} if domains else {}
 
 
-def _strip(strip: Strip, frames: Mapping[tuple[int, int], np.ndarray],
-           threshold: float) -> dict[str, Any]:
+def _fetch(chosen: Sequence[Sequence[Any]], images: Images) -> dict[tuple[int, int], np.ndarray]:
+    """
+    Read the frames of attempts, opening each recording once.
+
+    :param chosen: recording and attempt of each strip.
+    :returns: frames by identity of the recording and stamp.
+    """
+    wanted: dict[int, tuple[BagRecord, set[int]]] = {}
+    for bag, attempt in chosen:
+        wanted.setdefault(id(bag), (bag, set()))[1].update(pictures.stamps_shown(attempt))
+    return {(key, stamp): image for key, (bag, stamps) in wanted.items() if stamps
+            for stamp, image in images(bag, stamps).items()}
+
+
+def _strip(choice: pictures.Choice, bag: BagRecord, attempt: AttemptRecord,
+           frames: Mapping[tuple[int, int], np.ndarray], threshold: float) -> dict[str, Any]:
     """Return a strip's frames with their scores, and a plot of the scores over time."""
-    attempt, known = strip.attempt, np.isfinite(strip.attempt.scores)
-    first = next((frame for (key, _), frame in frames.items() if key == id(strip.bag)), None)
+    known = np.isfinite(attempt.scores)
+    first = next((frame for (key, _), frame in frames.items() if key == id(bag)), None)
     course = None
     if known.sum() > 1:
         end_s = (attempt.end_ns - attempt.decision_ns) / 1e9
         course = figures.svg(figures.course, attempt.times_s[known], attempt.scores[known], end_s,
                              attempt.success, threshold)
     what = ', '.join(x.replace('_', ' ') for x in (attempt.object, attempt.motion) if x)
-    return {'kind': strip.kind, 'why': strip.why, 'attempt': attempt,
+    return {'kind': choice.kind, 'why': choice.why, 'attempt': attempt,
             'spread': attempt.uncertainty if np.isfinite(attempt.uncertainty) else None,
-            'what': what[:1].upper() + what[1:], 'recording': strip.bag.path,
+            'what': what[:1].upper() + what[1:], 'recording': bag.path,
             'aspect': f'{first.shape[1]} / {first.shape[0]}' if first is not None else '1 / 1',
             'stills': [_still(attempt, n, frames.get(
-                (id(strip.bag), int(shown.stamps_of(attempt)[n]))))
-                for n in shown.moments(attempt)] if frames else [], 'course': course}
+                (id(bag), int(pictures.stamps_of(attempt)[n]))))
+                for n in pictures.moments(attempt)] if frames else [], 'course': course}
 
 
 def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict[str, Any]:
     score = float(attempt.scores[index])
     return {'time_s': float(attempt.times_s[index]),
             'score': score if np.isfinite(score) else None,
-            'decision': shown.stamps_of(attempt)[index] == (
+            'decision': pictures.stamps_of(attempt)[index] == (
                 attempt.scored_ns or attempt.decision_ns),
-            'jpeg': None if image is None else to_jpeg(image)}
+            'jpeg': None if image is None else pictures.to_jpeg(image)}

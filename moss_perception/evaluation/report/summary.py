@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moss_perception.evaluation import early, measures, reliability
+from moss_perception.evaluation import early, metrics, reliability
 from moss_perception.evaluation.intervals import (
     bootstrap_interval,
     difference_of_shares,
@@ -14,9 +14,9 @@ from moss_perception.evaluation.intervals import (
     REPEATS,
     wilson,
 )
-from moss_perception.evaluation.measures import Scored, value_of
+from moss_perception.evaluation.metrics import Scored, value_of
 from moss_perception.evaluation.records import Evaluation
-from moss_perception.evaluation.report.pooling import factor_of, Pool, pool
+from moss_perception.evaluation.report.recordings import factor_of, Pool, pool
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
@@ -107,7 +107,7 @@ class Domain:
     """
     One domain, evaluated with one checkpoint.
 
-    :ivar measures: by name: ``measures.MEASURES`` with bootstrap intervals over episodes;
+    :ivar measures: by name: ``metrics.MEASURES`` with bootstrap intervals over episodes;
         ``accuracy``, ``success`` and ``passed_success`` with Wilson's interval; ``error_auroc``,
         how well the uncertainty finds wrong decisions.
     :ivar gaps: this domain minus the reference, by measure; empty for the reference.
@@ -196,12 +196,12 @@ def _count(one: Pool, threshold: float) -> Counts:
 def _measure(one: Pool, counts: Counts, threshold: float, seed: int,
              repeats: int) -> tuple[dict[str, Interval], dict[str, np.ndarray]]:
     sample = one.scored
-    functions = {**measures.MEASURES, 'balanced_accuracy': lambda drawn, weights:
-                 measures.balanced_accuracy(drawn, weights, threshold)}
+    functions = {**metrics.MEASURES, 'balanced_accuracy': lambda drawn, weights:
+                 metrics.balanced_accuracy(drawn, weights, threshold)}
     draws = draw(sample, functions, repeats=repeats, seed=seed)
     found = {name: percentile_interval(
         value_of(function, sample), draws[name],
-        counts.one_class if name in measures.NEED_BOTH else 'no attempt has a score')
+        counts.one_class if name in metrics.NEED_BOTH else 'no attempt has a score')
         for name, function in functions.items()}
     right = int(((sample.scores >= threshold) == sample.labels).sum())
     found['accuracy'] = wilson(right, len(sample))
@@ -221,7 +221,7 @@ def _error_auroc(one: Pool, threshold: float, repeats: int) -> Interval:
     if wrong.all() or not wrong.any():
         return Interval(why='all decisions are ' + ('wrong' if wrong.all() else 'right'))
     return bootstrap_interval(
-        measures.auroc, Scored(spread[known], wrong, sample.episodes[known]), repeats=repeats)
+        metrics.auroc, Scored(spread[known], wrong, sample.episodes[known]), repeats=repeats)
 
 
 def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[str, Interval],
@@ -255,7 +255,7 @@ def _calibrate(one: Pool, own_measures: dict[str, Interval],
 def _calibration(sample: Scored, repeats: int,
                  known: dict[str, Interval] | None = None) -> Calibration:
     brier, ece = (known[name] if known else bootstrap_interval(
-        measures.MEASURES[name], sample, 'no attempt has a score', repeats=repeats)
+        metrics.MEASURES[name], sample, 'no attempt has a score', repeats=repeats)
         for name in ('brier', 'ece'))
     return Calibration(sample.scores, brier, ece,
                        reliability.cross_entropy(sample.scores, sample.labels),
@@ -274,7 +274,7 @@ def _ood(one: Pool, base: Pool, repeats: int) -> OodDetection | None:
     episodes = np.concatenate([
         one.episodes[one.known][np.isfinite(one.values('ood_score'))] + len(base.episodes),
         base.episodes[base.known][np.isfinite(base.values('ood_score'))]])
-    area = bootstrap_interval(measures.auroc, Scored(both, of, episodes), repeats=repeats)
+    area = bootstrap_interval(metrics.auroc, Scored(both, of, episodes), repeats=repeats)
     return OodDetection(area, _share(usual > ALARM), _share(strange > ALARM), level,
                         _share(strange > level))
 

@@ -1,6 +1,5 @@
 """Optical flow beside the backbone."""
 
-from moss_perception.models.flow_grasp.config import FlowGraspConfig
-from moss_perception.models.flow_grasp.model import FlowGrasp
+from moss_perception.models.flow_grasp.model import FlowGrasp, FlowGraspConfig
 
 __all__ = ['FlowGrasp', 'FlowGraspConfig']

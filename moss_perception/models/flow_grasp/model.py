@@ -1,15 +1,44 @@
-"""The step of the model with optical flow: the flow by OpenCV, all else in one graph."""
+"""The model with optical flow beside the backbone: OpenCV's flow, and all else in one graph."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
-from moss_perception.models.flow_grasp.config import FlowGraspConfig
+from moss_perception.models.config import TemporalConfig
 from moss_perception.models.graph_model import Graph, Tap
 from moss_perception.models.layers.flow_field import flow_inputs, FlowGraphModel
 
 if TYPE_CHECKING:
-    from moss_perception.models.layers.clip_network import ClipNetwork
+    from moss_perception.models.layers.temporal import ClipNetwork
     from torch import nn
+
+
+@dataclass(frozen=True)
+class FlowGraspConfig(TemporalConfig):
+    """
+    Optical flow as a second stream beside the backbone.
+
+    :ivar stacked_flows: how many flows, the newest among them, a map sees.
+    """
+
+    stacked_flows: int = 3
+
+    grasp2_window = 'stacked_flows'
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._expect('stacked_flows', 1 <= self.stacked_flows < self.window_frames,
+                     '1 to window_frames - 1')
+
+    @property
+    def tap_stride(self) -> int:
+        """As many samples as a map sees flows of."""
+        return self.stacked_flows
+
+    @property
+    def short_flows(self) -> tuple[int, ...]:
+        """How many flows count at those temporal taps at which not all stacked ones do."""
+        return tuple(tap for tap in self.temporal_taps if tap < self.stacked_flows)
 
 
 @register('flow_grasp')
@@ -21,7 +50,7 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
     @classmethod
     def build(cls, config: FlowGraspConfig) -> 'ClipNetwork':
         from moss_perception.models.flow_grasp.network import TwoStream
-        from moss_perception.models.layers.clip_network import ClipNetwork
+        from moss_perception.models.layers.temporal import ClipNetwork
         return ClipNetwork(config, TwoStream)
 
     @classmethod
@@ -33,10 +62,11 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
         the maps that it would have there: ``short_<flows>``.
         """
         shape, newest = (config.map_size ** 2, config.head_channels), config.window_frames - 1
-        taps = {f'recent_{k}': Tap(map_name(tap, config), newest - tap, shape)
+        taps = {f'recent_{k}': Tap(f'short_{tap}' if tap in config.short_flows else 'map',
+                                   newest - tap, shape)
                 for k, tap in enumerate(config.temporal_taps[:-1], start=1)}
         return (Graph('step', flow_inputs(config), taps,
-                      ('map', *(f'short_{n}' for n in short_flows(config))),
+                      ('map', *(f'short_{n}' for n in config.short_flows)),
                       {'model': cls.Config.model}),)
 
     @classmethod
@@ -44,13 +74,3 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
         """Return the one step."""
         from moss_perception.models.flow_grasp.network import FlowStep
         return [FlowStep(network)]
-
-
-def short_flows(config: FlowGraspConfig) -> tuple[int, ...]:
-    """Return how many flows count at those temporal taps at which not all stacked ones do."""
-    return tuple(sorted({tap for tap in config.temporal_taps if tap < config.stacked_flows}))
-
-
-def map_name(tap: int, config: FlowGraspConfig) -> str:
-    """Name the result that holds a frame's map as it is at a temporal tap."""
-    return f'short_{tap}' if tap < config.stacked_flows else 'map'

@@ -1,19 +1,15 @@
 """Optical flow between two images, by OpenCV's dense inverse search (DIS); without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TYPE_CHECKING, TypeVar
+from typing import Any, Generic, TypeVar
 
 import cv2
 from moss_perception.models.base import InputSpec, Runner
+from moss_perception.models.config import GraspConfig
 from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
 import numpy as np
 
-if TYPE_CHECKING:
-    from moss_perception.models.flow_grasp.config import FlowGraspConfig
-    from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
-
-F = TypeVar('F', bound='FlowGraspConfig | MossFlowGraspConfig')
+F = TypeVar('F', bound=GraspConfig)
 # So that a motion of a few pixels is a number of about 1.
 UNIT_PIXELS = 4.0
 
@@ -43,24 +39,11 @@ def grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
-@dataclass(frozen=True)
-class FlowHistory:
-    """
-    What the flow of the next sample needs.
-
-    :ivar image: the newest image, grey.
-    :ivar flows: the newest flows, oldest first, shape ``(2, S, S)`` each.
-    """
-
-    image: np.ndarray
-    flows: tuple[np.ndarray, ...]
-
-
 class FlowGraphModel(GraphModel[F, Any], Generic[F]):
     """
     A model whose graph also takes optical flow, which no graph can compute.
 
-    The configuration has ``stacked_flows``: how many flows, the newest among them, a map sees.
+    A map sees the newest flows, as many as lie between two temporal taps: so none is missed.
     """
 
     def __init__(self, config: F, runner: Runner | None = None):
@@ -68,19 +51,23 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
         self._field = FlowField()
 
     def prepare(self, observation: Mapping[str, np.ndarray],
-                state: StreamState) -> tuple[dict[str, Any], FlowHistory]:
-        """Compute the flow that led to this image; it is 0 at the first of a stream."""
+                state: StreamState) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+        """
+        Compute the flow that led to this image; it is 0 at the first of a stream.
+
+        :returns: the graph's inputs; and the newest flows, oldest first, ``(2, S, S)`` each.
+        """
         feeds, _ = super().prepare(observation, state)
-        image, side = grey(observation['rgb']), self.config.image_size
-        known, stacked = state.extra, self.config.stacked_flows
+        side, stacked, before = self.config.image_size, self.config.tap_stride, state.observation
         nothing = np.zeros((2, side, side), np.float32)
-        flow = self._field.between(known.image, image) if known else nothing
-        flows = (*(known.flows if known else (nothing,) * stacked), flow)[-stacked:]
+        flow = nothing if before is None else self._field.between(
+            grey(before['rgb']), grey(observation['rgb']))
+        flows = (*(state.extra or (nothing,) * stacked), flow)[-stacked:]
         feeds['flow'] = np.concatenate(flows, dtype=np.float32)[None]
-        return feeds, FlowHistory(image, flows)
+        return feeds, flows
 
 
-def flow_inputs(config: 'FlowGraspConfig | MossFlowGraspConfig') -> dict[str, InputSpec]:
+def flow_inputs(config: GraspConfig) -> dict[str, InputSpec]:
     """Describe the inputs of a graph that takes flow: ``flow`` holds the newest ones stacked."""
     side = config.image_size
-    return image_inputs(config) | {'flow': InputSpec((1, 2 * config.stacked_flows, side, side))}
+    return image_inputs(config) | {'flow': InputSpec((1, 2 * config.tap_stride, side, side))}

@@ -1,11 +1,10 @@
-"""What the models share: how pixels come in, and how grasps are read from maps."""
+"""What all networks share: how pixels come in, and how grasps are read from maps."""
 
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.config import GraspConfig
+from moss_perception.models.checkpoint import Network
+from moss_perception.models.config import GraspConfig
 from moss_perception.models.layers.head import GraspHead
-from moss_perception.models.network import Network
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -13,42 +12,105 @@ import torch.nn.functional as F
 R = TypeVar('R', bound=GraspConfig)
 
 
+class Backbone(nn.Module):
+    """
+    Three stages of 3 x 3 convolutions, at strides 2, 4 and 8, that see each frame by itself.
+
+    :param channels: output channels of the three stages.
+    :ivar frozen: how many of the first stages are frozen, see :meth:`freeze`.
+    """
+
+    def __init__(self, channels: tuple[int, int, int]):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            _stage(*sizes) for sizes in zip((3, *channels[:2]), channels, (1, 2, 3), strict=True))
+        self.frozen = 0
+
+    def freeze(self, count: int) -> None:
+        """
+        Keep the first stages as they are during training, statistics included.
+
+        :param count: how many stages.
+        """
+        self.frozen = count
+        for stage in self.stages[:count]:
+            stage.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Set the mode of all but the frozen stages; see :meth:`freeze`."""
+        super().train(mode)
+        for stage in self.stages[:self.frozen]:
+            stage.eval()
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Compute the features of each frame by itself.
+
+        :param images: float tensor, normalised RGB, shape ``(N, 3, S, S)``.
+        :returns: features at stride 4 and at stride 8.
+        """
+        fine = self.early(images)
+        return fine, self.late(fine)
+
+    def early(self, images: Tensor) -> Tensor:
+        """Compute the features at stride 4."""
+        return self.stages[1](self.stages[0](images))
+
+    def late(self, fine: Tensor) -> Tensor:
+        """Compute those at stride 8 from them."""
+        return self.stages[2](fine)
+
+
+def _stage(in_channels: int, out_channels: int, convolutions: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n in range(convolutions):
+        layers += [nn.Conv2d(out_channels if n else in_channels, out_channels, 3,
+                             stride=1 if n else 2, padding=1, bias=False),
+                   nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
 class GraspReader(Network[R]):
     """
-    What all networks share, however they look over time: how pixels come in, and how grasps are
-    read from the newest frame's fine map and a map of what happened.
+    A network with this package's backbone and head, however it looks over time.
+
+    Grasps are read from the newest frame's fine map and a map of what happened. Instead of
+    images, ``forward`` also takes what :meth:`fine_maps` made of them, unless it
+    :attr:`needs_images`; it returns where the object is seen as :class:`GraspHead` does.
+
+    :param config: sizes, window and preprocessing.
+    :ivar needs_images: whether it looks at the images themselves, as optical flow does, and not
+        only at :meth:`fine_maps`.
     """
 
-    backbone: Backbone
     mean: Tensor
     std: Tensor
+    needs_images: bool = False
 
-    @property
-    def needs_images(self) -> bool:
-        """Whether it looks at the images themselves, and not only at :meth:`fine_maps`."""
-        return False
+    def __init__(self, config: R):
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config.channels)
+        self.merge = (None if config.map_stride == 8 else
+                      nn.Conv2d(config.channels[2], config.channels[1], 1))
 
     def freeze(self, stages: int) -> None:
-        """Keep the first stages of the backbone as they are, whatever is trained."""
         # Images arrive with their channels last; weights laid out alike save a copy a layer.
         self.backbone.to(  # pyright: ignore[reportCallIssue]  torch documents it
             memory_format=torch.channels_last)
         self.backbone.freeze(stages)
 
-    def add_reading(self, config: GraspConfig) -> None:
+    def add_reading(self) -> None:
         """Make the layers of the reading; last, since the order of weights is an optimizer's."""
-        wide = config.head_channels
+        config, wide = self.config, self.config.head_channels
         self.lateral = nn.Conv2d(config.channels[1], wide, 1)
         self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
                                     nn.Conv2d(wide, wide, 1))
         self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
-
-    def add_merging(self, config: GraspConfig) -> None:
-        """Make what brings the backbone's deepest layers to maps of stride 4."""
-        self.merge = (None if config.map_stride == 8 else
-                      nn.Conv2d(config.channels[2], config.channels[1], 1))
 
     def merged(self, fine: Tensor, deep: Tensor) -> Tensor:
         """
@@ -57,10 +119,7 @@ class GraspReader(Network[R]):
         :param fine: of stride 4, shape ``(N, C, H, W)``.
         :param deep: of stride 8, shape ``(N, C', H / 2, W / 2)``.
         """
-        if self.merge is None:
-            return deep
-        return fine + F.interpolate(self.merge(deep), scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
+        return deep if self.merge is None else fine + _doubled(self.merge(deep))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn uint8 RGB, shape ``(N, S, S, 3)``, into the backbone's ``(N, 3, S, S)``."""
@@ -88,11 +147,14 @@ class GraspReader(Network[R]):
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
         if context.shape[-1] != fine.shape[-1]:
-            context = F.interpolate(context, scale_factor=2.0, mode='bilinear',
-                                    align_corners=False)
+            context = _doubled(context)
         features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
         logits, located = self.head(features, grasps)
         return logits / self.config.temperature, located
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    return F.interpolate(maps, scale_factor=2.0, mode='bilinear', align_corners=False)
 
 
 def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,3 +168,33 @@ def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
     probabilities = torch.sigmoid(logits)
     mean = probabilities.mean(dim=-1)
     return mean, (probabilities - mean[..., None]).square().mean(dim=-1).sqrt()
+
+
+N = TypeVar('N', bound=GraspReader)
+
+
+class StreamStep(nn.Module, Generic[N]):
+    """
+    One step of a stream, as a graph holds it.
+
+    A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
+    float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
+    earlier samples kept. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
+    later samples need.
+
+    :param network: its weights are shared.
+    """
+
+    def __init__(self, network: N):
+        super().__init__()
+        self.network = network
+
+    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the frame's fine map, and the map that the network looks over."""
+        fine, deep = self.network.backbone(self.network.normalise(image))
+        return fine, self.network.merged(fine, deep)
+
+    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
+        logits, _ = self.network.read(fine, context, grasps)
+        return ensemble_probability(logits.squeeze(0))

@@ -1,7 +1,10 @@
-"""Modules between backbone and head that see a clip of maps and give the head one map."""
+"""Networks that see a clip: a backbone, a module that looks over its maps, and a head."""
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.config import GraspConfig, TemporalConfig
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from moss_perception.models.config import GraspConfig, TemporalConfig
+from moss_perception.models.layers.reading import Backbone, GraspReader, R
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -17,26 +20,20 @@ class Temporal(nn.Module):
     :param channels: of the clip's maps.
     """
 
-    def __init__(self, config: GraspConfig, channels: int):
-        super().__init__()
-        self.config = config
-        self.channels = channels
-        self.look = nn.Linear(channels, config.head_channels)
-        self.over_time = nn.Linear(len(self.looks) * config.head_channels, config.head_channels)
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """The head's temporal taps, counted back from the newest frame: 0 or less, ascending."""
-        last = self.config.head_receptive_field - 1
-        return tuple(n - last for n in self.config.temporal_taps)
-
     needs_images = False
     """Whether it needs the images themselves, and not only the backbone's maps."""
 
+    def __init__(self, config: GraspConfig, channels: int):
+        super().__init__()
+        self.config = config
+        self.look = nn.Linear(channels, config.head_channels)
+        self.over_time = nn.Linear(len(self.taps) * config.head_channels, config.head_channels)
+
     @property
-    def frames(self) -> int:
-        """How many of the newest frames the backbone has to see."""
-        return self.config.window_frames
+    def taps(self) -> tuple[int, ...]:
+        """The head's temporal taps, counted back from the newest frame: 0 or less, ascending."""
+        last = self.config.head_receptive_field - 1
+        return tuple(n - last for n in self.config.temporal_taps)
 
     def features(self, backbone: Backbone, fine: Tensor) -> Tensor:
         """
@@ -60,7 +57,7 @@ class Temporal(nn.Module):
 
     def context(self, maps: Tensor) -> Tensor:
         """Turn the maps into the head's context, shape ``(B, R, H, W)``."""
-        seen = torch.cat([maps[:, n - 1] for n in self.looks], dim=-1)
+        seen = torch.cat([maps[:, n - 1] for n in self.taps], dim=-1)
         return self.over_time(seen).movedim(-1, 1)
 
 
@@ -86,3 +83,41 @@ class Spatial(Temporal):
     def mixed(self, clip: Tensor) -> Tensor:
         """Return what a block sees of a clip."""
         return clip
+
+
+T = TypeVar('T', bound=Temporal)
+
+
+class ClipNetwork(GraspReader[R], Generic[R, T]):
+    """
+    Scores grasps at the last frame of a clip.
+
+    :param config: sizes, window and preprocessing.
+    :param temporal: makes the module between backbone and head, from the configuration and the
+        number of the maps' channels.
+    """
+
+    def __init__(self, config: R, temporal: Callable[[R, int], T]):
+        super().__init__(config)
+        self.temporal = temporal(config, config.map_channels)
+        self.needs_images = self.temporal.needs_images
+        self.add_reading()
+
+    def forward(self, images: Tensor, grasps: Tensor,
+                used: int | None = None) -> tuple[Tensor, Tensor]:
+        """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
+        fine, maps = self.encode(images, used)
+        return self.read(fine, self.temporal.context(maps), grasps)
+
+    def encode(self, images: Tensor, used: int | None = None) -> tuple[Tensor, Tensor]:
+        """
+        Compute what depends on no grasp.
+
+        :param images: as in :meth:`forward`.
+        :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
+        """
+        images = images[:, -self.config.frames_seen:]
+        fine = self.fine_maps(images)
+        deep = self.temporal.features(self.backbone, fine)
+        clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
+        return fine[:, -1], self.temporal.maps(clip, images, used)

@@ -1,6 +1,5 @@
 """MOSS on optical flow."""
 
-from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
-from moss_perception.models.moss_flow_grasp.model import MossFlowGrasp
+from moss_perception.models.moss_flow_grasp.model import MossFlowGrasp, MossFlowGraspConfig
 
 __all__ = ['MossFlowGrasp', 'MossFlowGraspConfig']

@@ -1,15 +1,21 @@
-"""The step of the model with MOSS on optical flow: the flow by OpenCV, all else in one graph."""
+"""The model with MOSS on optical flow: the flow by OpenCV, all else in one graph."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
+from moss_perception.models.config import MossConfig, TemporalConfig
 from moss_perception.models.graph_model import Graph, Tap
 from moss_perception.models.layers.flow_field import flow_inputs, FlowGraphModel
-from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
 
 if TYPE_CHECKING:
-    from moss_perception.models.layers.clip_network import ClipNetwork
+    from moss_perception.models.layers.temporal import ClipNetwork
     from torch import nn
+
+
+@dataclass(frozen=True)
+class MossFlowGraspConfig(TemporalConfig, MossConfig):
+    """MOSS on maps of optical flow; a map sees as many flows as a similarity window is long."""
 
 
 @register('moss_flow_grasp')
@@ -25,14 +31,14 @@ class MossFlowGrasp(FlowGraphModel[MossFlowGraspConfig]):
 
     @classmethod
     def build(cls, config: MossFlowGraspConfig) -> 'ClipNetwork':
-        from moss_perception.models.layers.clip_network import ClipNetwork
-        from moss_perception.models.layers.moss_clip import MossFlow
+        from moss_perception.models.layers.temporal import ClipNetwork
+        from moss_perception.models.moss_flow_grasp.network import MossFlow
         return ClipNetwork(config, MossFlow)
 
     @classmethod
     def describe(cls, config: MossFlowGraspConfig) -> tuple[Graph, ...]:
         """Describe the one graph: it takes the flow's maps of the window, and the backbone's."""
-        newest, stacked = config.window_frames - 1, config.stacked_flows
+        newest, stacked = config.window_frames - 1, config.tap_stride
         shape = (1, config.map_channels, config.map_size, config.map_size)
         taps = {f'flow_before_{k}': Tap(f'flow_{min(k, stacked)}', newest - k, shape)
                 for k in range(newest)}

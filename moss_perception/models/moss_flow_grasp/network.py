@@ -1,45 +1,55 @@
-"""One step of a stream of the model with MOSS on optical flow."""
+"""MOSS on optical flow: for clips, and as one step of a stream."""
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.layers.moss_clip import MossFlow
-from moss_perception.models.layers.reading import ensemble_probability
-from moss_perception.models.moss_flow_grasp.config import MossFlowGraspConfig
+from moss_perception.models.layers.motion import FlowStream, MossClip
+from moss_perception.models.layers.reading import StreamStep
+from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.moss_flow_grasp.model import MossFlowGraspConfig
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 
-class MossFlowStep(nn.Module):
+class MossFlow(MossClip):
     """
-    One step of a stream.
+    A stream of optical flow, as in :class:`TwoStream`, whose maps MOSS compares.
 
-    :param network: its weights are shared.
+    MOSS is blind to appearance then; the head sees the features and the flow's maps as well.
     """
+
+    needs_images = True
+
+    def __init__(self, config: MossFlowGraspConfig, channels: int):
+        super().__init__(config, channels)
+        self.stream = FlowStream(config, channels)
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        flow = self.stream(images)
+        return self.joined(clip + flow, flow, used)
+
+
+class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
+    """One step of a stream; motion features are MOSS's."""
 
     def __init__(self, network: ClipNetwork[MossFlowGraspConfig, MossFlow]):
-        super().__init__()
-        self.network = network
-        self.valid = tuple(range(network.config.stacked_flows + 1))
+        super().__init__(network)
+        self.valid = tuple(range(network.config.tap_stride + 1))
 
     def forward(self, image: Tensor, grasps: Tensor, flow: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """
-        Take one sample.
+        Take one sample; see :class:`StreamStep`.
 
-        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
-        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
         :param flow: the newest flows, oldest first, shape ``(1, 2 * stacked, S, S)``.
         :param state: the flow's maps of the window's earlier frames, each with the flows that
             count there, ``(1, C, h, w)``; then the backbone's at the temporal taps before this
             frame; both oldest first.
-        :returns: the results of :data:`moss_perception.models.graph_model.RESULTS`, of which the
-            motion features are MOSS's; this frame's map, the backbone's map, and the flow's map
-            for each number of flows.
+        :returns: the results; this frame's map, the backbone's map, and the flow's map for each
+            number of flows.
         """
-        network, temporal, config = self.network, self.network.temporal, self.network.config
+        temporal, config = self.network.temporal, self.network.config
         before = config.window_frames - 1
-        fine, clip = network.see(image)
+        fine, clip = self.see(image)
         streams = temporal.stream.encode(flow, self.valid).split(1)
         window = torch.stack([*state[:before], streams[-1]], dim=1)
         motion = temporal.moss.motion(window, last=config.head_receptive_field)
@@ -47,9 +57,8 @@ class MossFlowStep(nn.Module):
         taps = torch.tensor(config.temporal_taps)
         features = torch.stack([*state[before:], clip], dim=1)
         maps = temporal.mapped(features + window[:, first + taps], motion[:, taps])
-        logits, _ = network.read(
-            fine, temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1), grasps)
-        scores, uncertainties = ensemble_probability(logits.squeeze(0))
+        context = temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1)
+        scores = self.scores(fine, context, grasps)
         health = (maps[:, -1].sum() + clip.sum() + sum(one.sum() for one in streams)) * 0
-        return (scores, uncertainties, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
+        return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
                 maps[0, -1].flatten(0, 1), clip, *streams)

@@ -1,6 +1,5 @@
 """MOSS between backbone and head: the model that is shipped."""
 
-from moss_perception.models.moss_grasp.config import MossGraspConfig
-from moss_perception.models.moss_grasp.model import MossGrasp
+from moss_perception.models.moss_grasp.model import MossGrasp, MossGraspConfig
 
 __all__ = ['MossGrasp', 'MossGraspConfig']

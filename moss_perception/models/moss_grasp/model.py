@@ -1,11 +1,12 @@
-"""The step of the model with MOSS: a graph for each prefix of its orders."""
+"""The model with MOSS between backbone and head: a graph for each prefix of its orders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, TYPE_CHECKING
 
 from moss_perception.models.base import InputSpec, register, Scores
+from moss_perception.models.config import MossConfig, order_names
 from moss_perception.models.graph_model import (
     Graph,
     GraphModel,
@@ -13,12 +14,31 @@ from moss_perception.models.graph_model import (
     StreamState,
     Tap,
 )
-from moss_perception.models.moss_grasp.config import MossGraspConfig
 import numpy as np
 
 if TYPE_CHECKING:
     from moss_perception.models.moss_grasp.network import MossGraspNetwork
     from torch import nn
+
+
+@dataclass(frozen=True)
+class MossGraspConfig(MossConfig):
+    """MOSS on the backbone's maps; a level of the budget is a prefix of its orders."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Name the prefixes of the orders."""
+        return order_names(self.orders)
+
+    def lowest_level(self, notes: Mapping[str, Any]) -> int:
+        """
+        Tell which prefixes of its orders a checkpoint was trained for.
+
+        :returns: 1 if any prefix can be run, or nothing is known of the training; else the
+            highest order, without which its scores mean nothing.
+        """
+        always_all = notes.get('recipe', {}).get('full_orders', 0) >= 1
+        return self.orders if always_all else 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
 
     def __init__(self, config: MossGraspConfig, runner=None):
         super().__init__(config, runner)
-        self._taps = cache(self._taps)
+        self._taps = cache(partial(_taps, config))
 
     @classmethod
     def build(cls, config: MossGraspConfig) -> 'MossGraspNetwork':
@@ -106,9 +126,6 @@ class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
         found = replace(found, level=orders.warm,
                         motion_features=self._counting(found.motion_features, orders.warm))
         return found, self.advanced(state, newest, kept, orders.stepped())
-
-    def _taps(self, active: int, warm: int) -> dict[str, Tap]:
-        return _taps(self.config, active, warm)
 
     def _counting(self, motion: np.ndarray, warm: int) -> np.ndarray:
         """Keep the encodings of the orders that count, and set those of all others to zero."""

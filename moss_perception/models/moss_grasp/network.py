@@ -4,10 +4,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import cast
 
-from moss_perception.models.layers.backbone import Backbone
-from moss_perception.models.layers.reading import ensemble_probability, GraspReader
-from moss_perception.models.moss_grasp.config import MossGraspConfig
-from moss_perception.moss import MOSS, MossState
+from moss_perception.models.layers.motion import make_moss
+from moss_perception.models.layers.reading import (
+    ensemble_probability,
+    GraspReader,
+    StreamStep,
+)
+from moss_perception.models.moss_grasp.model import MossGraspConfig
+from moss_perception.moss import MossState
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -15,7 +19,7 @@ import torch.nn.functional as F
 
 class MossGraspNetwork(GraspReader[MossGraspConfig]):
     """
-    Scores grasps in a clip, or one frame at a time; at the last frame both give the same.
+    Scores grasps at the last frame of a clip; :class:`GraspStep` does one frame at a time.
 
     There is a map for each prefix of the orders. They build upon one another: each order adds its
     share to the map of the orders below, so a stream keeps all of them at little more than the
@@ -25,31 +29,18 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
     """
 
     def __init__(self, config: MossGraspConfig):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         coarse, wide = config.map_channels, config.head_channels
-        self.backbone = Backbone(config.channels)
-        self.add_merging(config)
-        self.moss = MOSS(coarse, tuple(range(1, config.orders + 1)), config.moss_window,
-                         channels=config.moss_channels, projection=config.projection_channels,
-                         hidden=config.moss_channels // 2, learning=config.learning,
-                         fusion='concat')
+        self.moss = make_moss(config, coarse)
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
         self.over_time = nn.Linear(len(config.temporal_taps) * wide, wide)
-        self.add_reading(config)
+        self.add_reading()
 
     def forward(self, images: Tensor, grasps: Tensor,
                 used: int | None = None) -> tuple[Tensor, Tensor]:
-        """
-        Score grasps at the last frame of a clip.
-
-        :param images: uint8 tensor, RGB, shape ``(B, T, S, S, 3)``; or see :meth:`fine_maps`.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
-        :param used: use self-similarity orders up to this one only.
-        :returns: logits and the object's places, see :meth:`GraspHead.forward`.
-        """
+        """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         fine = self.fine_maps(images)
         flat = fine.flatten(0, 1)
         coarse = self.merged(flat, self.backbone.late(flat)).unflatten(0, fine.shape[:2])
@@ -57,60 +48,13 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         motion = self.moss.motion(coarse, used, last=span)
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
         coarse = coarse[:, -span:].movedim(2, -1)
-        maps = self._prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
+        maps = self.prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
         maps = maps.view(*coarse.shape[:-1], -1)
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
-        looks = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
-        return self._score(fine[:, -1], looks, grasps)
+        taps = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
+        return self.score(fine[:, -1], taps, grasps)
 
-    def initial_state(self, batch: int = 1) -> tuple[MossState, tuple[Tensor, ...]]:
-        """
-        Return the state before the first sample.
-
-        :returns: MOSS's caches, map by map; and the head's maps of the samples of its receptive
-            field before the newest, a row a position, each of shape ``(B * h * w, R)``; both
-            oldest first.
-        """
-        side = self.config.map_size
-        # A tensor of its own for each: an exporter takes one that is given twice for one input.
-        recent = tuple(self.mean.new_zeros(batch * side * side, self.config.head_channels)
-                       for _ in range(self.config.head_receptive_field - 1))
-        return self.moss.initial_state(batch, side, side, apart=True), recent
-
-    def step(self, features: tuple[Tensor, Tensor], grasps: Tensor, caches: MossState,
-             recent: Sequence[Tensor], *, computed: int | None = None,
-             used: int | Tensor | None = None
-             ) -> tuple[Tensor, Tensor, MossState, list[Tensor]]:
-        """
-        Score grasps at the next frame of a stream.
-
-        The caller keeps the maps of every prefix, and gives back those of the prefix that counts:
-        so the score at a frame is that of the orders that count now, whichever did at the frames
-        before, and no map is ever copied.
-
-        :param features: what the backbone gave for this frame, shapes ``(B, C, H, W)``.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
-        :param caches: of :meth:`initial_state` or the step before.
-        :param recent: the maps of the prefix that counts at the head's temporal taps before this
-            frame, oldest first, each ``(B * h * w, R)``; zeros where there is none.
-        :param computed: run self-similarity orders up to this one only; the caches of the others
-            become zero.
-        :param used: of these, use orders up to this one only; in an exported graph, which takes
-            it as an input, an int64 tensor, shape ``(1,)``.
-        :returns: logits ``(B, K, M)``; the encodings of the orders that were run, one after
-            another, ``(B * h * w, N * D')``; the new caches; and this frame's map of each prefix.
-        """
-        fine, deep = features
-        coarse = self.merged(fine, deep)
-        encodings, caches = self.moss.encode_step(coarse, caches, computed)
-        # As matrices from here on: ONNX Runtime would copy what it reshapes and gives.
-        coarse, *encodings = (x.movedim(1, -1).flatten(0, -2) for x in (coarse, *encodings))
-        maps = self._prefixes(coarse, encodings)
-        newest = _choose(maps, len(maps) if used is None else used)
-        logits, _ = self._score(fine, [*recent, newest], grasps)
-        return logits, torch.cat(encodings, dim=-1), caches, maps
-
-    def _prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
+    def prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
         """Build each prefix's map, ``(N, R)``, of the features and encodings at N positions."""
         maps, summed = [], self.look(coarse)
         shares = cast(Iterable[nn.Linear], self.shares)
@@ -119,9 +63,14 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
             maps.append(F.relu(summed))
         return maps
 
-    def _score(self, fine: Tensor, recent: Sequence[Tensor],
-               grasps: Tensor) -> tuple[Tensor, Tensor]:
-        """Score grasps by the newest fine map and the last coarse ones, ``(B * h * w, R)``."""
+    def score(self, fine: Tensor, recent: Sequence[Tensor],
+              grasps: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Score grasps; see :meth:`read`.
+
+        :param fine: of the newest frame, shape ``(B, C, H, W)``.
+        :param recent: maps at the head's temporal taps, oldest first, each ``(B * h * w, R)``.
+        """
         side = self.config.map_size
         looked = torch.cat(list(recent), dim=-1).view(-1, side, side, self.over_time.in_features)
         if torch.onnx.is_in_onnx_export():
@@ -133,59 +82,57 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         return self.read(fine, context, grasps)
 
 
-def _choose(maps: list[Tensor], used: int | Tensor) -> Tensor:
-    """Choose the map of a prefix."""
-    if not isinstance(used, Tensor):
-        return maps[used - 1]
-    return torch.stack(maps).index_select(0, used - 1).squeeze(0)
-
-
-class GraspStep(nn.Module):
+class GraspStep(StreamStep[MossGraspNetwork]):
     """
-    One step of a :class:`MossGraspNetwork` with a fixed prefix of orders, as a graph holds it.
+    One step of a stream with a fixed prefix of orders.
+
+    A step gives the newest map of each cache and the map of each prefix; who steps keeps the
+    queues and gives back the maps of the prefix that counts. So the score at a frame is that of
+    the orders that count now, whichever did at the frames before, and no map is ever copied.
 
     :param network: its weights are shared.
     :param orders: orders 1 to this one are run.
     """
 
     def __init__(self, network: MossGraspNetwork, orders: int):
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.orders = orders
 
     def initial_state(self) -> tuple[Tensor, ...]:
-        """
-        Return the caches of the orders that are run, map by map, and the head's recent maps.
+        """Return the caches of the orders that are run, map by map, and the head's recent maps."""
+        config, mean = self.network.config, self.network.mean
+        # A tensor of its own for each: an exporter takes one that is given twice for one input.
+        recent = (mean.new_zeros(config.map_size ** 2, config.head_channels)
+                  for _ in config.temporal_taps[:-1])
+        return (*chain(*self._empty_caches()[:self.orders]), *recent)
 
-        A step gives the newest of each and whoever steps keeps the queues: a graph has nothing to
-        copy.
-        """
-        caches, recent = self.network.initial_state(1)
-        looks = self.network.config.temporal_taps[:-1]
-        return (*chain(*caches[:self.orders]), *(recent[n] for n in looks))
+    def _empty_caches(self) -> MossState:
+        side = self.network.config.map_size
+        return self.network.moss.initial_state(1, side, side, apart=True)
 
     def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """
-        Take one sample.
+        Take one sample; see :class:`StreamStep`.
 
-        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
-        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
         :param used: int64, shape ``(1,)``: orders 1 to this one count.
         :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
             caches' maps, and those of the prefix in use at the samples before, oldest first.
-        :returns: scores and uncertainties, shape ``(K,)``; the encodings of all orders that were
-            run, shape ``(h * w, N * D')``; ``health``, a scalar, 0 if what is new in the state is
-            finite, else NaN; each cache's newest map; and this sample's map of each prefix.
+        :returns: the results, of which the motion features are the encodings of the orders that
+            are run; each cache's newest map; and this sample's map of each prefix.
         """
         network, kept = self.network, self.network.config.moss_window[0] - 1
         caches: MossState = (*(tuple(state[n * kept:(n + 1) * kept]) for n in range(self.orders)),
-                  *network.initial_state(1)[0][self.orders:])
-        features = network.backbone(network.normalise(image))
-        logits, encodings, caches, maps = network.step(
-            features, grasps, caches, state[self.orders * kept:], computed=self.orders,
-            used=used)
+                             *self._empty_caches()[self.orders:])
+        fine, coarse = self.see(image)
+        encodings, caches = network.moss.encode_step(coarse, caches, self.orders)
+        # As matrices from here on: ONNX Runtime would copy what it reshapes and gives.
+        coarse, *encodings = (x.movedim(1, -1).flatten(0, -2) for x in (coarse, *encodings))
+        maps = network.prefixes(coarse, encodings)
+        counting = torch.stack(maps).index_select(0, used - 1).squeeze(0)
+        logits, _ = network.score(fine, [*state[self.orders * kept:], counting], grasps)
+        motion = torch.cat(encodings, dim=-1)
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
         newest = [cache[-1] for cache in caches[:self.orders] if kept]
         health = sum((part.sum() for part in newest), torch.stack(maps).sum())
-        return scores, uncertainties, encodings, health * 0, *newest, *maps
+        return scores, uncertainties, motion, health * 0, *newest, *maps

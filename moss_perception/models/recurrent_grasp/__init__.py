@@ -1,6 +1,5 @@
 """A recurrent network between backbone and head."""
 
-from moss_perception.models.recurrent_grasp.config import RecurrentGraspConfig
-from moss_perception.models.recurrent_grasp.model import RecurrentGrasp
+from moss_perception.models.recurrent_grasp.model import RecurrentGrasp, RecurrentGraspConfig
 
 __all__ = ['RecurrentGrasp', 'RecurrentGraspConfig']

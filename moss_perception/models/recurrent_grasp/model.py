@@ -1,14 +1,20 @@
-"""The step of the recurrent model."""
+"""The model with a convolutional GRU on the backbone's maps."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
+from moss_perception.models.config import TemporalConfig
 from moss_perception.models.graph_model import Graph, GraphModel, image_inputs, Tap
-from moss_perception.models.recurrent_grasp.config import RecurrentGraspConfig
 
 if TYPE_CHECKING:
-    from moss_perception.models.layers.clip_network import ClipNetwork
+    from moss_perception.models.layers.temporal import ClipNetwork
     from torch import nn
+
+
+@dataclass(frozen=True)
+class RecurrentGraspConfig(TemporalConfig):
+    """A convolutional GRU on the backbone's maps; its state has ``temporal_channels``."""
 
 
 @register('recurrent_grasp')
@@ -24,7 +30,7 @@ class RecurrentGrasp(GraphModel[RecurrentGraspConfig, 'ClipNetwork']):
 
     @classmethod
     def build(cls, config: RecurrentGraspConfig) -> 'ClipNetwork':
-        from moss_perception.models.layers.clip_network import ClipNetwork
+        from moss_perception.models.layers.temporal import ClipNetwork
         from moss_perception.models.recurrent_grasp.network import Recurrent
         return ClipNetwork(config, Recurrent)
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.clip_network import ClipNetwork
-from moss_perception.models.layers.reading import ensemble_probability
-from moss_perception.models.layers.temporal import Temporal
-from moss_perception.models.recurrent_grasp.config import RecurrentGraspConfig
+from moss_perception.models.layers.reading import StreamStep
+from moss_perception.models.layers.temporal import ClipNetwork, Temporal
+from moss_perception.models.recurrent_grasp.model import RecurrentGraspConfig
 import torch
 from torch import nn, Tensor
 
@@ -14,7 +13,7 @@ class Recurrent(Temporal):
     """A convolutional GRU over the maps; the head gets its last hidden state."""
 
     @property
-    def looks(self) -> tuple[int, ...]:
+    def taps(self) -> tuple[int, ...]:
         """The newest frame alone."""
         return (0,)
 
@@ -52,37 +51,23 @@ class Recurrent(Temporal):
         return state + update * (new - state)
 
 
-class RecurrentStep(nn.Module):
-    """
-    One step of a stream.
-
-    :param network: its weights are shared.
-    """
-
-    def __init__(self, network: ClipNetwork[RecurrentGraspConfig, Recurrent]):
-        super().__init__()
-        self.network = network
+class RecurrentStep(StreamStep[ClipNetwork[RecurrentGraspConfig, Recurrent]]):
+    """One step of a stream; motion features are the hidden state."""
 
     def forward(self, image: Tensor, grasps: Tensor,
                 state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """
-        Take one sample.
+        Take one sample; see :class:`StreamStep`.
 
-        :param image: uint8, RGB, shape ``(1, S, S, 3)``.
-        :param grasps: float32, shape ``(1, K, 5)``, ``K`` at least 1.
         :param state: maps of the window's earlier frames, oldest first, ``(h * w, R)`` each.
-        :returns: the results of :data:`moss_perception.models.graph_model.RESULTS`, of which the
-            motion features are the hidden state; and this frame's map.
+        :returns: the results, and this frame's map.
         """
-        network, temporal = self.network, self.network.temporal
-        fine, clip = network.see(image)
+        temporal, side = self.network.temporal, self.network.config.map_size
+        fine, clip = self.see(image)
         seen = temporal.seen(clip).flatten(0, -2)
-        side = network.config.map_size
         hidden = seen.new_zeros(1, temporal.kept, side, side)
         for frame in (*state, seen):
             hidden = temporal.advance(frame.view(1, side, side, -1).movedim(-1, 1), hidden)
         context = temporal.over_time(hidden.movedim(1, -1)).movedim(-1, 1)
-        logits, _ = network.read(fine, context, grasps)
-        scores, uncertainties = ensemble_probability(logits.squeeze(0))
-        motion = hidden.movedim(1, -1).flatten(0, -2)
-        return scores, uncertainties, motion, seen.sum() * 0, seen
+        scores = self.scores(fine, context, grasps)
+        return *scores, hidden.movedim(1, -1).flatten(0, -2), seen.sum() * 0, seen

@@ -1,6 +1,7 @@
 """The node `sim_cell`: a simulated work cell that closes the loop from camera to grasp."""
 
 from collections import Counter
+from dataclasses import dataclass
 import logging
 import math
 import sys
@@ -11,15 +12,17 @@ from typing import Any, TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
-from moss_perception.ros.cell.settings import CellSettings
 from moss_perception.ros.cell.topics import CellTopics
-from moss_perception.ros.common.conversions import to_candidates
-from moss_perception.ros.common.diagnostics import OK, status, WARN
-from moss_perception.ros.common.parameters import read_settings
-from moss_perception.ros.common.spinning import run_node, serving, spin_until
+from moss_perception.ros.common.conversions import diagnostics, OK, to_candidates, WARN
+from moss_perception.ros.common.parameters import read_settings, setting, SUBSCRIBERS
+from moss_perception.ros.common.spinning import (
+    create_steady_timer,
+    run_node,
+    serving,
+    spin_until,
+)
+from moss_perception.ros.common.subscriptions import unconnected
 import numpy as np
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 if TYPE_CHECKING:
@@ -35,6 +38,37 @@ _BEHIND_S = 0.1
 # A little more than the 3 s after which Fast DDS requests acknowledgements by default.
 _LAST_ACK_S = 4.0
 _END_S = 10.0
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """All parameters of sim_cell; durations in seconds."""
+
+    cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
+    domain: str = setting('sim', 'Look of the scenes: sim, shifted, or one factor of the shift.')
+    motion: str = setting('', 'The only kind of motion, such as constant; empty: all kinds.')
+    seed: int = setting(
+        0, 'Seed of the first scene; each further scene adds one.', low=0, high=2**31 - 1)
+    attempts: int = setting(
+        0, 'Number of grasp attempts before the node ends; 0: no limit.', low=0, high=2**31 - 1)
+    rate: float = setting(30.0, 'Images per second of simulated time.', low=1.0, high=100.0)
+    real_time: bool = setting(True, 'Follow the wall clock; false: run as fast as possible.')
+    timeout: float = setting(
+        4.0, 'How long a scene waits for a selected grasp, in simulated seconds.',
+        low=0.1, high=60.0)
+    pause: float = setting(
+        1.2, 'Pause between an attempt and the next scene, in simulated seconds.',
+        low=0.0, high=60.0)
+    compressed: bool = setting(
+        True, 'Publish JPEG images on image/compressed; false: raw images on image.')
+    frame_id: str = setting('camera_optical_frame', "Name of the camera's optical frame.")
+    publish_clock: bool = setting(False, 'Publish the simulated time on /clock.')
+    start_delay: float = setting(
+        10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
+    wait_for_nodes: tuple[str, ...] = setting(
+        (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
+        'a node that subscribes to several topics, the last one. Empty: wait for any subscriber '
+        'of the images, and start without one after start_delay.', allowed=SUBSCRIBERS)
 
 
 class SimCell(Node):
@@ -54,23 +88,22 @@ class SimCell(Node):
         from moss_perception.simulation.live import LiveCell
         from moss_perception.simulation.selection import Selections
         self._settings = settings
-        self._topics = CellTopics(
+        self.topics = CellTopics(
             self, settings.frame_id, settings.compressed, settings.publish_clock)
         self._selections = Selections(settings.frame_id)
-        self.live = LiveCell(self._topics, _config(settings), self._selections)
+        self.live = LiveCell(self.topics, _config(settings), self._selections)
         self.refused: Counter = Counter()
         self.done = threading.Event()
         self._error: BaseException | None = None
         self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # Steady, because with use_sim_time this node itself publishes the clock.
-        self.create_timer(_BEAT_S, self._on_beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        for row in self._topics.rows():
+        create_steady_timer(self, _BEAT_S, self._on_beat)
+        for row in self.topics.rows():
             self.get_logger().info(f'out {row}')
         self._thread = threading.Thread(target=self._run, name='cell', daemon=True)
 
     def start(self) -> None:
-        """Start the cell; it runs as soon as its images have a subscriber."""
+        """Start the cell; it runs as soon as its subscribers are there."""
         self._thread.start()
 
     def finish(self) -> None:
@@ -80,7 +113,8 @@ class SimCell(Node):
         pace = self.live.pace
         line = self.live.progress.summary()
         if refused := sum(self.refused.values()):
-            line += f'; {refused} selected grasps refused ({_listed(self.refused)})'
+            reasons = ', '.join(f'{n} {name}' for name, n in sorted(self.refused.items()))
+            line += f'; {refused} selected grasps refused ({reasons})'
         if pace.real_time:
             line += f'; at most {pace.worst_s:.3f} s behind real time'
         self.get_logger().info(line)
@@ -96,17 +130,13 @@ class SimCell(Node):
         if skipped := sum(self.live.progress.skipped.values()):
             raise SimulationError(f'{skipped} scenes could not be played to the end')
 
-    def flush(self) -> None:
-        """Wait until the subscribers have received the last outcome."""
-        self._topics.flush(_LAST_ACK_S)
-
     def _run(self) -> None:
         try:
             # In this thread, because the OpenGL context belongs to it.
             from moss_perception.simulation.renderer import Renderer
             renderer = Renderer()
             try:
-                self._wait_for_subscriber()
+                self._wait_for_subscribers()
                 self.live.run(renderer)
             finally:
                 renderer.close()
@@ -115,13 +145,20 @@ class SimCell(Node):
         finally:
             self.done.set()
 
-    def _wait_for_subscriber(self) -> None:
-        deadline = time.monotonic() + self._settings.start_delay
-        while not self._topics.is_seen and not self.live.stopped:
+    def _wait_for_subscribers(self) -> None:
+        expected, waited_s = self._settings.wait_for_nodes, self._settings.start_delay
+        deadline = time.monotonic() + waited_s
+        while not self.live.stopped:
+            missing = unconnected(self, expected)
+            if not expected and not self.topics.is_seen:
+                missing = [f'nobody subscribes to {self.topics.image_topic}']
+            if not missing:
+                break
             if time.monotonic() >= deadline:
-                self.get_logger().warning(
-                    f'nobody subscribes to {self._topics.image_topic} after '
-                    f'{self._settings.start_delay:g} s: starting anyway')
+                problem = f'{" and ".join(missing)} after {waited_s:g} s'
+                if expected:
+                    raise MossError(f'{problem}: expected every node of wait_for_nodes')
+                self.get_logger().warning(f'{problem}: starting anyway')
                 return
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)
@@ -129,11 +166,10 @@ class SimCell(Node):
     def _on_selected(self, message: PoseStamped) -> None:
         try:
             grasp = to_candidates(PoseArray(header=message.header, poses=[message.pose]))
+            if problem := grasp.problem():
+                raise CandidateError(problem)
         except CandidateError as error:
             self._refuse('not_usable', f'selected grasp refused: {error}')
-            return
-        if problem := grasp.problem():
-            self._refuse('not_usable', f'selected grasp refused: {problem}')
             return
         refusal = self._selections.offer(
             grasp.stamp_ns, grasp.frame_id, np.append(grasp.positions[0], grasp.yaws[0]))
@@ -161,28 +197,20 @@ class SimCell(Node):
             **{f'refused/{name}': n for name, n in sorted(self.refused.items())},
             'repeated': self._selections.repeated, 'behind_s': pace.behind_s,
             'worst_behind_s': pace.worst_s}
-        array = DiagnosticArray(status=[
-            status(self.get_fully_qualified_name()[1:], level, message, values, 'sim_cell')])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+        self._diagnostics.publish(diagnostics(self, level, message, values, 'sim_cell'))
 
 
 def _config(settings: CellSettings) -> 'LiveConfig':
     from moss_perception.simulation.cells import cell_named
-    from moss_perception.simulation.domains import domain_named
     from moss_perception.simulation.live_config import LiveConfig
     cell = cell_named(settings.cell)
     if settings.motion not in ('', *cell.motion_names):
         raise ConfigError(f'parameter motion is {settings.motion!r}: expected one of '
                           f'{", ".join(cell.motion_names)}, or nothing')
-    domain = domain_named(settings.domain, cell)
+    domain = cell.domain(settings.domain)
     return LiveConfig(
         domain, cell, settings.motion, settings.seed, settings.attempts, settings.rate,
         settings.real_time, settings.timeout, settings.pause)
-
-
-def _listed(counts: Counter) -> str:
-    return ', '.join(f'{n} {name}' for name, n in sorted(counts.items()))
 
 
 def _work(node: SimCell) -> None:
@@ -191,7 +219,7 @@ def _work(node: SimCell) -> None:
     try:
         with serving(node) as spin:
             spin_until(spin, node.done.is_set, math.inf, _POLL_S)
-            node.flush()
+            node.topics.flush(_LAST_ACK_S)
     except KeyboardInterrupt:
         node.finish()
         try:

@@ -7,17 +7,24 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.data.outcomes import Outcome, values_of
-from moss_perception.ros.common.conversions import header, ns_to_stamp, rgb_to_image
-from moss_perception.ros.common.diagnostics import OK, status, WARN
-from moss_perception.ros.common.image_subscription import type_name
+from moss_perception.ros.common.conversions import (
+    header,
+    ns_to_stamp,
+    OK,
+    rgb_to_image,
+    status,
+    WARN,
+)
 from moss_perception.ros.common.spinning import acknowledged
+from moss_perception.ros.common.subscriptions import type_name
 from moss_perception.simulation.sensor import encode
 import numpy as np
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-_DEPTH = 10
+# The first messages must still be there when a subscriber that discovers us late asks for them.
+_DEPTH = 100
 
 
 class CellTopics:

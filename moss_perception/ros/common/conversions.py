@@ -1,23 +1,28 @@
 """Conversions between ROS messages and the predictor's plain data."""
 
 import array
+from typing import Any
 
 from builtin_interfaces.msg import Time
-from moss_perception.core.frames import Prediction
-from moss_perception.core.messages import (
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from moss_perception.core.frames import (
     stamp_to_ns,
     to_camera,
     to_candidates,
     to_frame,
 )
-from moss_perception.core.scores import rows_of, score_fields
+from moss_perception.core.scores import Prediction, rows_of, score_fields
 import numpy as np
+from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 __all__ = [
-    'features_to_image', 'header', 'ns_to_stamp', 'rgb_to_image',
-    'scores_to_cloud', 'stamp_to_ns', 'to_camera', 'to_candidates', 'to_frame']
+    'diagnostics', 'features_to_image', 'header', 'ns_to_stamp', 'rgb_to_image',
+    'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera', 'to_candidates', 'to_frame']
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
@@ -67,6 +72,32 @@ def rgb_to_image(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     height, width, _ = image.shape
     return Image(header=header(stamp_ns, frame_id), height=height, width=width, encoding='rgb8',
                  is_bigendian=0, step=3 * width, data=_octets(np.ascontiguousarray(image)))
+
+
+def status(name: str, level: bytes, message: str, values: dict[str, Any],
+           hardware_id: str = '') -> DiagnosticStatus:
+    """
+    Build a status message.
+
+    :param name: name of the node.
+    :param level: ``OK``, ``WARN``, ``ERROR`` or ``STALE``.
+    :param message: the state in words.
+    :param values: numbers and words by key; floats are written with three decimals.
+    :param hardware_id: the hardware or simulator.
+    """
+    pairs = [KeyValue(key=key, value=f'{value:.3f}' if isinstance(value, float) else str(value))
+             for key, value in values.items()]
+    return DiagnosticStatus(
+        name=name, level=level, message=message, hardware_id=hardware_id, values=pairs)
+
+
+def diagnostics(node: Node, level: bytes, message: str, values: dict[str, Any],
+                hardware_id: str = '') -> DiagnosticArray:
+    """Build the message that a node publishes about itself; see :func:`status`."""
+    array = DiagnosticArray(status=[status(
+        node.get_fully_qualified_name().lstrip('/'), level, message, values, hardware_id)])
+    array.header.stamp = node.get_clock().now().to_msg()
+    return array
 
 
 def _octets(values: np.ndarray) -> array.array:

@@ -83,6 +83,11 @@ def matching(pattern: str, expected: str) -> Allowed:
     return Allowed(expected, lambda value: re.fullmatch(pattern, value) is not None)
 
 
+# Absolute names, such as /attempt_recorder=/grasp_outcome.
+SUBSCRIBERS = Allowed('a list of NODE=TOPIC, absolute names', lambda pairs: all(
+    re.fullmatch(r'/[^=]+=/[^=]+', pair) for pair in pairs))
+
+
 def setting(default: T, description: str, *, low: float | None = None, high: float | None = None,
             allowed: Allowed | None = None, change: Change = Change.NEVER,
             any_type: bool = False) -> T:

@@ -7,28 +7,29 @@ import sys
 import time
 from typing import TextIO
 
-from builtin_interfaces.msg import Time
 from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
-from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
-from moss_perception.ros.common.interrupts import check, interruptible
+from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
+from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (
     acknowledged,
+    check_interrupt,
+    interruptible,
     run_node,
     serving,
     Spin,
     spin_for,
     spin_until,
 )
-from moss_perception.ros.player.settings import PlayerSettings
-from moss_perception.ros.player.topics import (
+from moss_perception.ros.common.subscriptions import message_class, unconnected
+from moss_perception.ros.player.settings import (
     choose_stepped,
     choose_topics,
-    message_class,
+    PlayerSettings,
     profile_of,
-    stamp_of,
+    quick_acknowledgement,
+    user_profile,
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -115,44 +116,40 @@ class BagPlayer:
             found, topic.name, profile_of(topic, self._settings))
 
     def _wait_for_peers(self) -> None:
-        """Wait for the chosen subscribers, and in lock step for the predictor's reports."""
-        named = self._settings.wait_for_subscribers or sorted(self._stepped)
-        chosen = [x for x in named if x in self._publishers]
-
-        def missing() -> list[str]:
-            if chosen:
-                return [x for x in chosen if not self._subscribers(x)]
-            return [] if any(map(self._subscribers, self._images)) else sorted(self._images)
-
-        def has_reports() -> bool:
-            return self._processed is None or self._processed.get_publisher_count() > 0
-
-        if not spin_until(self._spin, lambda: not missing() and has_reports(),
-                          self._settings.start_delay, POLL_S):
-            self._give_up(missing(), has_reports())
-        elif self._processed is not None:
+        settings = self._settings
+        spin_until(self._spin, lambda: not self._missing()[0], settings.start_delay, POLL_S)
+        missing, expected = self._missing()
+        problem = f'{missing} after {settings.start_delay:g} s'
+        if missing and (settings.lock_step or not settings.play_without_subscribers):
+            raise MossError(f'{problem}: {expected}')
+        if missing:
+            self._log.warning(f'{problem}: playing anyway')
+        elif settings.lock_step or settings.wait_for_nodes:
             spin_for(self._spin, SETTLE_S)
 
-    def _give_up(self, missing: list[str], has_reports: bool) -> None:
-        waited = f'after {self._settings.start_delay:g} s'
-        if not has_reports:
-            raise MossError(
-                f'nobody publishes {self._settings.processed_topic} {waited}: '
-                'lock step expects an active predictor')
-        if self._settings.lock_step or not self._settings.play_unheard:
-            expected = 'lock step expects an active predictor' if self._settings.lock_step else \
-                'expected a subscriber, such as an active predictor of the same image_transport ' \
-                '(play_unheard plays anyway)'
-            raise MossError(f'nobody subscribes to {" or ".join(missing)} {waited}: {expected}')
-        self._log.warning(f'nobody subscribes to {" or ".join(missing)} {waited}: playing anyway')
-
-    def _subscribers(self, topic: str) -> int:
-        return self._publishers[topic].get_subscription_count()
+    def _missing(self) -> tuple[str, str]:
+        """Return what a start has to wait for, and what is expected; empty if nothing."""
+        settings, predictor = self._settings, 'lock step expects an active predictor'
+        if self._processed is not None and not self._processed.get_publisher_count():
+            return f'nobody publishes {settings.processed_topic}', predictor
+        heard = {x for x in self._publishers if self._publishers[x].get_subscription_count()}
+        named = settings.wait_for_subscribers or sorted(self._stepped)
+        chosen = [x for x in named if x in self._publishers]
+        unheard = [x for x in chosen if x not in heard]
+        if not chosen and not self._images & heard:
+            unheard = sorted(self._images)
+        if unheard:
+            return f'nobody subscribes to {" or ".join(unheard)}', predictor \
+                if settings.lock_step else (
+                    'expected a subscriber, such as an active predictor of the same '
+                    'image_transport (play_without_subscribers plays anyway)')
+        missing = unconnected(self._node, settings.wait_for_nodes)
+        return ' and '.join(missing), 'expected every node of wait_for_nodes'
 
     def _play_once(self) -> None:
         start_s, first_ns, played = time.monotonic(), None, 0
         for topic, _, stamp_ns, raw in self._recording.messages(self._publishers):
-            check()
+            check_interrupt()
             first_ns = stamp_ns if first_ns is None else first_ns
             self._keep_time(start_s, first_ns, stamp_ns)
             if topic in self._stepped:
@@ -183,10 +180,8 @@ class BagPlayer:
         self._publish_clock(stamp_ns)
 
     def _publish_clock(self, stamp_ns: int) -> None:
-        if self._clock is None:
-            return
-        sec, nanosec = divmod(stamp_ns, 10**9)
-        self._clock.publish(Clock(clock=Time(sec=sec, nanosec=nanosec)))
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
 
     def _publish(self, topic: str, raw: bytes) -> None:
         if self._unacked >= UNACKED_LIMIT and self._settings.lock_step:
@@ -233,7 +228,7 @@ class BagPlayer:
         self._unacked = 0
 
     def _on_processed(self, header: Header) -> None:
-        self._reported.add(header.stamp.sec * 10**9 + header.stamp.nanosec)
+        self._reported.add(stamp_to_ns(header.stamp))
 
     def _show_progress(self, played: int) -> None:
         if time.monotonic() >= self._progress_at:

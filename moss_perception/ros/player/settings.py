@@ -1,11 +1,40 @@
-"""The parameters of bag_player."""
+"""The parameters of bag_player, the topics that it plays, and their QoS."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from moss_perception.core.errors import ConfigError
-from moss_perception.ros.common.parameters import one_of, setting
+from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
+from moss_perception.ros.common.parameters import one_of, setting, SUBSCRIBERS
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+IMAGE_DEPTH, OTHER_DEPTH = 10, 100
 RELIABILITIES = ('recorded', 'reliable', 'best_effort')
+# The variable that names the profile, and the tag for the period, by major version of Fast DDS.
+# Each version rejects a profile with the other's tag.
+VARIABLES = {
+    'FASTRTPS_DEFAULT_PROFILES_FILE': 'heartbeatPeriod',  # 2, as in ROS 2 Humble and Jazzy
+    'FASTDDS_DEFAULT_PROFILES_FILE': 'heartbeat_period',  # 3, as in ROS 2 Kilted
+}
+
+# By default a writer requests acknowledgements every 3 s; only a profile can change that.
+PROFILE = """\
+<?xml version="1.0" encoding="UTF-8" ?>
+<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
+  <profiles>
+    <data_writer profile_name="quick_acknowledgement" is_default_profile="true">
+      <times>
+        <{tag}><sec>0</sec><nanosec>4000000</nanosec></{tag}>
+      </times>
+    </data_writer>
+  </profiles>
+</dds>
+"""
 
 
 @dataclass(frozen=True)
@@ -31,8 +60,11 @@ class PlayerSettings:
         10.0, 'Longest wait for subscribers at the start, in seconds.', low=0.0, high=3600.0)
     wait_for_subscribers: tuple[str, ...] = setting(
         (), 'Topics that need a subscriber before the start; empty: one image topic.')
-    play_unheard: bool = setting(
-        False, 'Play after start_delay even without these subscribers; not with lock_step.')
+    wait_for_nodes: tuple[str, ...] = setting(
+        (), 'Nodes that must have subscribed before the start, as NODE=TOPIC, absolute names; of '
+        'a node that subscribes to several topics, the last one.', allowed=SUBSCRIBERS)
+    play_without_subscribers: bool = setting(
+        False, 'Play after start_delay even if one has no subscriber; not with lock_step.')
     processed_topic: str = setting(
         '/grasp_predictor/processed', 'Topic on which the predictor reports each image.')
     lock_step_timeout: float = setting(
@@ -51,3 +83,87 @@ class PlayerSettings:
             raise ConfigError(
                 'parameter lock_step needs every image to arrive: '
                 'expected qos_reliability recorded or reliable, not best_effort')
+
+
+def choose_topics(recording: Recording, settings: PlayerSettings) -> list[Topic]:
+    """
+    Apply ``topics`` and ``exclude_topics``; a recorded /clock gives way to the player's.
+
+    :raises BagError: if a topic named to be played or waited for is not in the recording.
+    """
+    there = recording.topics
+    unknown = [x for x in (*settings.topics, *settings.wait_for_subscribers) if x not in there]
+    if unknown:
+        raise BagError(
+            f'{settings.bag}: no topic {", ".join(unknown)}; expected one of '
+            f'{", ".join(there) or "no topic at all"}')
+    excluded = set(settings.exclude_topics)
+    if settings.publish_clock:
+        excluded.add('/clock')
+    return [
+        topic for name, topic in there.items()
+        if name not in excluded and (not settings.topics or name in settings.topics)]
+
+
+def choose_stepped(
+        recording: Recording, settings: PlayerSettings, images: set[str]) -> set[str]:
+    """
+    Choose the images that lock step waits for.
+
+    :param images: the image topics that are played.
+    :raises BagError: if there is no image topic, or none is named of several.
+    :raises ConfigError: if the recording's only image topic in colour is not played.
+    """
+    named = images & set(settings.wait_for_subscribers)
+    if named:
+        return named
+    if len(images) == 1:
+        return set(images)
+    stepped = recording.image_topic().name
+    if stepped not in images:
+        raise ConfigError(
+            f'lock step waits for the images on {stepped}, which is not played: '
+            'expected it in topics, or another in wait_for_subscribers')
+    return {stepped}
+
+
+def profile_of(topic: Topic, settings: PlayerSettings) -> QoSProfile:
+    """Return the QoS to offer: as recorded, but in lock step nothing may be lost."""
+    is_image = topic.type in IMAGE_TYPES
+    choice = settings.qos_reliability if is_image else 'recorded'
+    if choice == 'recorded':
+        reliable = settings.lock_step or topic.reliable is not False
+    else:
+        reliable = choice == 'reliable'
+    return QoSProfile(
+        depth=IMAGE_DEPTH if is_image else OTHER_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient_local
+        else DurabilityPolicy.VOLATILE)
+
+
+def user_profile() -> str:
+    """Return the variable by which the user has set a profile; empty if there is none."""
+    return next((name for name in VARIABLES if name in os.environ), '')
+
+
+@contextmanager
+def quick_acknowledgement() -> Iterator[None]:
+    """
+    Set the profile for a participant that is created within the context.
+
+    Other middlewares ignore it. A profile that the user has set is kept.
+    """
+    if user_profile():
+        yield
+        return
+    with TemporaryDirectory(prefix='moss_perception_') as folder:
+        for name, tag in VARIABLES.items():
+            path = Path(folder) / f'{name.lower()}.xml'
+            path.write_text(PROFILE.format(tag=tag), encoding='utf-8')
+            os.environ[name] = str(path)
+        try:
+            yield
+        finally:
+            for name in VARIABLES:
+                os.environ.pop(name, None)

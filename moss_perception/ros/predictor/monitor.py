@@ -1,19 +1,112 @@
-"""Collects what the diagnostics of grasp_predictor report."""
+"""The diagnostics of grasp_predictor: one level and message, and values, once a second."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 import math
 import time
 from typing import Any
 
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import ScoreReason
-from moss_perception.ros.common.diagnostics import DiagnosticsSample, Health, judge, Rolling
+from moss_perception.core.scores import Prediction, ScoreReason
+from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
+from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.runtime.ood import ShiftWatch
-from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
 
 FAILURE_SHOWN_S = 5.0
+# Without an image for so long, the results are stale.
+STALE_S = 2.0
+
+
+class Rolling:
+    """
+    Percentiles of the newest durations.
+
+    :param size: number of durations that are kept.
+    """
+
+    def __init__(self, size: int = 200):
+        self._values: deque[float] = deque(maxlen=size)
+
+    def add(self, seconds: float) -> None:
+        """Take one duration."""
+        self._values.append(seconds)
+
+    def clear(self) -> None:
+        """Forget all durations."""
+        self._values.clear()
+
+    def percentile_ms(self, percent: float) -> float:
+        """
+        Return a percentile.
+
+        :param percent: 0 to 100.
+        :returns: milliseconds; NaN without durations.
+        """
+        values = list(self._values)
+        return float(np.percentile(values, percent)) * 1e3 if values else float('nan')
+
+
+@dataclass(frozen=True)
+class Health:
+    """
+    The state of an active node.
+
+    :ivar topic: the image topic.
+    :ivar since_frame_s: seconds since the last image; ``None`` before the first.
+    :ivar fill: samples in the window.
+    :ivar window: samples of a full window.
+    :ivar enabled: whether ``~/enable`` lets images through.
+    :ivar problem: a QoS or type mismatch, or a hint where to look for images; or empty.
+    :ivar last_refusal: the last refused frame, in words.
+    :ivar failure: the last unexpected exception, while it is recent; or empty.
+    :ivar ood_score: the median OOD score of the newest samples, while they are out of
+        distribution; else ``None``.
+    """
+
+    topic: str
+    since_frame_s: float | None
+    fill: int
+    window: int
+    enabled: bool
+    problem: str = ''
+    last_refusal: str = ''
+    failure: str = ''
+    ood_score: float | None = None
+
+
+def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> tuple[bytes, str]:
+    """
+    Reduce the state of an active node to one level and one message.
+
+    :param health: the state.
+    :param before: counters at the message before.
+    :param now: counters at present.
+    :param elapsed_s: seconds between them.
+    :returns: level and message.
+    """
+    frames, dropped = now.frames - before.frames, now.dropped - before.dropped
+    refused = sum((now.refused - before.refused).values())
+    if health.failure:
+        return ERROR, f'internal error: {health.failure}'
+    if not health.enabled:
+        return OK, 'paused by ~/enable'
+    if health.since_frame_s is None:
+        return WARN, f'no frames yet on {health.topic}: {health.problem or "nothing publishes it"}'
+    if health.since_frame_s > STALE_S:
+        return STALE, f'no frame on {health.topic} for {health.since_frame_s:.1f} s'
+    if refused:
+        return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
+    if dropped:
+        return WARN, f'overloaded: dropped {dropped} of {frames} frames'
+    if health.problem:
+        return WARN, health.problem
+    if health.ood_score is not None:
+        return WARN, (f'out of distribution: OOD score {health.ood_score:.2f}, expected at most '
+                      '1; do not trust the scores for what the camera shows')
+    if health.fill < health.window:
+        return OK, f'window filling: {health.fill} of {health.window} samples'
+    return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'
 
 
 @dataclass
@@ -37,7 +130,8 @@ class Monitor:
     _unscored: Counter = field(default_factory=Counter)
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
-    _before: DiagnosticsSample = field(default_factory=lambda: DiagnosticsSample(time.monotonic()))
+    _before: Counters = field(default_factory=Counters)
+    _reported_s: float = field(default_factory=time.monotonic)
 
     def frame(self) -> None:
         """Record that an image was received."""
@@ -87,10 +181,9 @@ class Monitor:
         :param threshold: lowest score that counts as good.
         :returns: level, message and values.
         """
-        now_s, counters = time.monotonic(), predictor.counters
-        now = DiagnosticsSample(now_s, counters.frames, counters.scored, counters.dropped,
-                   Counter(counters.refused))
-        before, self._before = self._before, now
+        now_s, now, before = time.monotonic(), predictor.counters.copy(), self._before
+        elapsed_s = max(now_s - self._reported_s, 1e-3)
+        self._before, self._reported_s = now, now_s
         failed_s, failure = self._failure or (-math.inf, '')
         health = Health(
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
@@ -98,10 +191,9 @@ class Monitor:
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
             ood_score=self._shift.median if self._shift.out else None)
-        elapsed_s = max(now.time_s - before.time_s, 1e-3)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
-        return *judge(health, before, now), rates | self._values(predictor, threshold)
+        return *judge(health, before, now, elapsed_s), rates | self._values(predictor, threshold)
 
     def _values(self, predictor: Predictor, threshold: float) -> dict[str, Any]:
         counters = predictor.counters
@@ -127,3 +219,14 @@ class Monitor:
             values['out_of_distribution'] = 'yes' if self._shift.out else 'no'
             values['good_grasps'] = int(np.sum(np.asarray(scores) >= threshold))
         return values
+
+
+def configuration(predictor: Predictor, settings: PredictorParameters) -> dict[str, Any]:
+    """Return the model, its budget and the engine, as the diagnostics report them."""
+    engine, levels = predictor.engine, predictor.levels
+    costs = {f'cost_ms/{name}': 1e3 * cost
+             for name, cost in zip(levels, engine.costs, strict=False)}
+    return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
+            'budget_target': levels[predictor.target_level - 1], **costs, 'engine': engine.name,
+            'threads': settings.threads, 'device': settings.device, 'max_gap': settings.max_gap,
+            'model_sha256': engine.sha256}

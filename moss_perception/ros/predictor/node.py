@@ -1,26 +1,21 @@
 """The node grasp_predictor: camera in, motion features and grasp scores out."""
 
-from collections import Counter
-from collections.abc import Callable
 import sys
-import threading
-import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Prediction
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
-from moss_perception.ros.common import conversions, diagnostics
+from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
-from moss_perception.ros.common.spinning import run_node
-from moss_perception.ros.predictor.inputs import Inputs
-from moss_perception.ros.predictor.monitor import Monitor
-from moss_perception.ros.predictor.outputs import Outputs
+from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.ros.predictor.log import StreamLog
+from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.worker import Worker
 from moss_perception.runtime.frame_status import (
     FrameResult,
@@ -30,8 +25,6 @@ from moss_perception.runtime.frame_status import (
     SkipReason,
 )
 from moss_perception.runtime.predictor import Predictor
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import SetBool, Trigger
 
@@ -54,11 +47,8 @@ class GraspPredictor(ManagedNode):
         self._inputs: Inputs | None = None
         self._enabled = True
         self._monitor = Monitor()
-        self._throttle = diagnostics.Throttle()
-        self._reset_tally = diagnostics.Tally()
+        self._log = StreamLog(self, self._monitor)
         self._camera_refused = False
-        self._reset_lock = threading.Lock()
-        self._seen_resets: Counter = Counter()
         self._candidates_frame = ''
         self._published = 0
         self._declared = NodeParameters(
@@ -68,10 +58,8 @@ class GraspPredictor(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
-        # Steady, because with use_sim_time and no /clock timers of the node's clock never fire.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._on_diagnostics_timer, clock=steady)
-        self.create_timer(0.5, self._on_graph_timer, clock=steady)
+        create_steady_timer(self, 1.0, self._on_diagnostics_timer)
+        create_steady_timer(self, 0.5, self._on_graph_timer)
 
     def configure(self) -> None:
         """Load and verify the checkpoint."""
@@ -81,12 +69,12 @@ class GraspPredictor(ManagedNode):
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap)
         self._apply_budget()
-        self._seen_resets = Counter()
         self._monitor = Monitor()
+        self._log = StreamLog(self, self._monitor)
         self._outputs = Outputs(self, chosen.publish_features)
         self.get_logger().info(
-            f'configured: {path}, sha256 {self._sha256}, engine {chosen.engine} on '
-            f'{chosen.device}, {self.predictor.config.window_frames} samples of '
+            f'configured: {path}, sha256 {self.predictor.engine.sha256}, engine {chosen.engine} '
+            f'on {chosen.device}, {self.predictor.config.window_frames} samples of '
             f'{self.predictor.config.frame_rate_hz:g} Hz')
 
     def activate(self) -> None:
@@ -98,19 +86,20 @@ class GraspPredictor(ManagedNode):
         self._camera_refused = False
         self._published = 0
         self._worker = Worker(self._advance, self._on_worker_failure)
-        self._inputs = Inputs(self, self.settings, self._guarded(self._on_candidates),
-                              self._guarded(self._on_camera_info), self._guarded(self._on_image))
-        rows = self.inputs.rows() + self.outputs.rows(self._diagnostics)
+        guarded = self._log.guarded
+        self._inputs = Inputs(self, self.settings, guarded(self._on_candidates),
+                              guarded(self._on_camera_info), guarded(self._on_image))
+        rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{lay_out(rows)}')
 
     def deactivate(self) -> None:
         """Unsubscribe; samples that are still waiting are skipped."""
         if self._inputs is not None:
-            self.inputs.destroy()
+            self._inputs.destroy()
             self._inputs = None
         if self._worker is None:
             return
-        waiting, ended = self.worker.stop()
+        waiting, ended = self._worker.stop()
         self._worker = None
         for sample in waiting if self.context.ok() else ():
             self._report(self.predictor.drop(sample))
@@ -122,10 +111,8 @@ class GraspPredictor(ManagedNode):
         """Release the engine and the publishers."""
         self.deactivate()
         if self._outputs is not None:
-            self.outputs.destroy()
+            self._outputs.destroy()
         self._outputs = self._predictor = None
-
-    # ---- what configure and activate make
 
     @property
     def predictor(self) -> Predictor:
@@ -134,26 +121,15 @@ class GraspPredictor(ManagedNode):
         return self._predictor
 
     @property
+    def settings(self) -> PredictorParameters:
+        """The parameters as they are now."""
+        return self._declared.values
+
+    @property
     def outputs(self) -> Outputs:
         """The publishers of a configured node."""
         assert self._outputs is not None, 'the node is not configured'
         return self._outputs
-
-    @property
-    def inputs(self) -> Inputs:
-        """The subscriptions of an active node."""
-        assert self._inputs is not None, 'the node is not active'
-        return self._inputs
-
-    @property
-    def worker(self) -> Worker:
-        """The worker of an active node."""
-        assert self._worker is not None, 'the node is not active'
-        return self._worker
-
-    @property
-    def _sha256(self) -> str:
-        return self.predictor.engine.sha256
 
     # ---- inputs: executor thread
 
@@ -165,13 +141,14 @@ class GraspPredictor(ManagedNode):
             self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         if self._candidates_frame not in ('', frame.frame_id):
-            self._warn('candidates_frame', f'candidates in frame {self._candidates_frame!r} get '
-                       f"no score: expected the images' frame {frame.frame_id!r}")
+            self._log.warn(
+                'candidates_frame', f'candidates in frame {self._candidates_frame!r} get no '
+                f"score: expected the images' frame {frame.frame_id!r}")
         admitted = predictor.admit(frame)
-        self._log_resets()
+        self._log.resets(predictor.counters.resets)
         if isinstance(admitted, Sample):
-            dropped = self.worker.put(admitted)
-            if dropped is not None:
+            assert self._worker is not None  # as long as images are subscribed to
+            if (dropped := self._worker.put(admitted)) is not None:
                 self._report(predictor.drop(dropped))
         else:
             self._report(admitted)
@@ -194,10 +171,10 @@ class GraspPredictor(ManagedNode):
             # The planner replaced the set before, so that one is not scored any longer.
             self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
-            self._warn('candidates', f'refused: {error}')
+            self._log.warn('candidates', f'refused: {error}')
             return
         if problem := candidates.problem():
-            self._warn('candidates', problem)
+            self._log.warn('candidates', problem)
         self.predictor.set_candidates(candidates)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -205,32 +182,22 @@ class GraspPredictor(ManagedNode):
         response.message = f'the node is {self.state_label}: there is no window to forget'
         if response.success:
             self.predictor.reset('requested')
-            self._log_resets()
+            self._log.resets(self.predictor.counters.resets)
             response.message = 'the window was forgotten'
         return response
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if request.data and not self._enabled and self._predictor is not None:
             self.predictor.reset('enabled')
-            self._log_resets()
+            self._log.resets(self.predictor.counters.resets)
         self._enabled = request.data
         response.success = True
         response.message = 'enabled' if request.data else 'paused: images are skipped'
         return response
 
-    @property
-    def settings(self) -> PredictorParameters:
-        """The parameters as they are now."""
-        return self._declared.values
-
-    @property
-    def _levels(self) -> tuple[tuple[str, ...], int]:
-        """The model's levels of the budget, and the lowest that it was trained for."""
-        return self.predictor.levels, self.predictor.engine.lowest_level
-
     def _check_budget(self, settings: PredictorParameters) -> None:
         if self._predictor is not None:
-            settings.level(*self._levels)
+            self._level(settings)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
         if self._predictor is not None and (before.budget, before.latency_budget) != (
@@ -238,14 +205,16 @@ class GraspPredictor(ManagedNode):
             self._apply_budget()
 
     def _apply_budget(self) -> None:
-        level = self.settings.level(*self._levels)
-        self.predictor.set_level(level, self.settings.latency_budget)
+        self.predictor.set_level(self._level(self.settings), self.settings.latency_budget)
+
+    def _level(self, settings: PredictorParameters) -> int | None:
+        return settings.level(self.predictor.levels, self.predictor.engine.lowest_level)
 
     # ---- outputs: worker thread
 
     def _advance(self, sample: Sample) -> None:
         result = self.predictor.advance(sample)
-        self._log_resets()
+        self._log.resets(self.predictor.counters.resets)
         prediction = result.prediction
         if prediction is None:
             self._published = 0
@@ -254,102 +223,48 @@ class GraspPredictor(ManagedNode):
         due = self._published % self.settings.stride == 0
         self._published += 1
         if due:
-            self._check_prediction(prediction)
+            now_ns = self.get_clock().now().nanoseconds
+            self._monitor.prediction(
+                prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
+            self._log.calibration(self.predictor.camera, prediction)
             self.outputs.publish(prediction, self.settings.score_threshold)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
-    def _check_prediction(self, prediction: Prediction) -> None:
-        """Record the age of a prediction; warn if camera_info does not match the image."""
-        now_ns = self.get_clock().now().nanoseconds
-        self._monitor.prediction(
-            prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
-        camera, size = self.predictor.camera, prediction.size[::-1]
-        if camera is None and len(prediction.points):
-            self._warn('camera_info', 'candidates are not scored: expected a calibration on '
-                       f'{self.resolve_topic_name("camera_info")}')
-        elif camera is not None and camera.at_size(*size) is None:
-            reduced = '' if camera.image_size == (camera.width, camera.height) else (
-                ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
-            self._warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
-                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
-
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
-        self._fail('scoring', error)
+        self._log.failure('scoring', error)
         if self.context.ok():
-            self._log_resets()
+            self._log.resets(self.predictor.counters.resets)
             self._report(FrameResult(
                 FrameStatus.REFUSED, sample.frame.stamp_ns, INTERNAL_ERROR, str(error)))
 
-    # ---- reports: both threads
+    # ---- both threads
 
     def _report(self, result: FrameResult) -> None:
         if result.status is FrameStatus.REFUSED:
             self._monitor.last_refusal = f'{result.reason}: {result.detail}'
-            self._warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
+            self._log.warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
         self.outputs.processed(result.stamp_ns, result.status)
-
-    def _log_resets(self) -> None:
-        with self._reset_lock:
-            counted = Counter(self.predictor.counters.resets)
-            for reason, times in (counted - self._seen_resets).items():
-                if line := self._reset_tally.line(reason, times):
-                    self.get_logger().info(f'window reset: {line}')
-            self._seen_resets = counted
-
-    def _warn(self, kind: str, text: str) -> None:
-        if self._throttle.allows(kind):
-            self.get_logger().warning(text)
-
-    def _fail(self, where: str, error: Exception) -> None:
-        if not self.context.ok():
-            return
-        self._monitor.failure(error)
-        if self._throttle.allows(f'failure {type(error).__name__}'):
-            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-            self.get_logger().error(f'internal error while {where}:\n{trace}')
-
-    def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Log an unexpected exception in a callback instead of ending the node."""
-        def guarded(message: Any) -> None:
-            try:
-                callback(message)
-            except Exception as error:  # noqa: BLE001, whatever it is
-                self._fail(f'handling a {type(message).__name__}', error)
-        return guarded
 
     # ---- timers: executor thread
 
     def _on_graph_timer(self) -> None:
         if self._inputs is not None:
-            for problem in self.inputs.check():
-                self._warn(problem, problem)
+            for problem in self._inputs.check():
+                self._log.warn(problem, problem)
 
     def _on_diagnostics_timer(self) -> None:
         values: dict[str, Any] = {'state': self.state_label}
-        if self._worker is None:
-            level = diagnostics.ERROR if self.failure else diagnostics.STALE
+        if self._inputs is None:
+            level = conversions.ERROR if self.failure else conversions.STALE
             message = self.failure or self.state_label
         else:
             level, message, more = self._monitor.report(
-                self.predictor, self.inputs.image.topic, self._enabled, self.inputs.hint(),
+                self.predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
                 self.settings.score_threshold)
-            values |= more | self._settings()
-        array = DiagnosticArray(status=[diagnostics.status(
-            self.get_fully_qualified_name().lstrip('/'), level, message, values)])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
-
-    def _settings(self) -> dict[str, Any]:
-        predictor, engine = self.predictor, self.predictor.engine
-        levels = predictor.levels
-        costs = {f'cost_ms/{name}': 1e3 * cost
-                 for name, cost in zip(levels, engine.costs, strict=False)}
-        return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
-                'budget_target': levels[predictor.target_level - 1], **costs,
-                'engine': engine.name,
-                'threads': self.settings.threads, 'device': self.settings.device,
-                'max_gap': self.settings.max_gap, 'model_sha256': self._sha256,
-                'topic': self.inputs.image.topic, 'reliability': self.inputs.image.reliability}
+            image = self._inputs.image
+            values |= more | configuration(self.predictor, self.settings) | {
+                'topic': image.topic, 'reliability': image.reliability}
+        self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,10 +1,9 @@
 """The thread that computes while the executor thread receives messages."""
 
+from collections import deque
 from collections.abc import Callable
 import threading
 from typing import Generic, TypeVar
-
-from moss_perception.ros.predictor.backlog import Backlog
 
 T = TypeVar('T')
 
@@ -20,15 +19,25 @@ class Worker(Generic[T]):
 
     def __init__(self, handle: Callable[[T], None],
                  on_failure: Callable[[T, Exception], None], capacity: int = 2):
-        self._handle = handle
-        self._on_failure = on_failure
-        self._backlog: Backlog[T] = Backlog(capacity)
+        self._handle, self._on_failure, self._capacity = handle, on_failure, capacity
+        self._waiting: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name='predictor', daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> T | None:
-        """Hand over an item; see :meth:`Backlog.put` for what is returned."""
-        return self._backlog.put(item)
+        """
+        Hand over an item.
+
+        :returns: the dropped item: the oldest, or ``item`` itself once stopped; else ``None``.
+        """
+        with self._changed:
+            if self._stopped:
+                return item
+            self._waiting.append(item)
+            self._changed.notify()
+            return self._waiting.popleft() if len(self._waiting) > self._capacity else None
 
     def stop(self, timeout_s: float = 30.0) -> tuple[list[T], bool]:
         """
@@ -37,12 +46,21 @@ class Worker(Generic[T]):
         :param timeout_s: how long to wait for it, seconds.
         :returns: the items that were still waiting, and whether the thread has ended.
         """
-        left = self._backlog.close()
+        with self._changed:
+            self._stopped = True
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify()
         self._thread.join(timeout_s)
         return left, not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (item := self._backlog.take()) is not None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
+                if self._stopped:
+                    return
+                item = self._waiting.popleft()
             try:
                 self._handle(item)
             except Exception as error:  # noqa: BLE001, the worker goes on

@@ -1,0 +1,220 @@
+"""``moss adapt`` and ``moss ood``: derive a checkpoint from another one."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from moss_perception.cli.common import add_checkpoint, print_json, training_seeds
+from moss_perception.cli.topic_options import add_topic_options, topics_of
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.models.manifest import read_header, verify
+from tqdm import tqdm
+
+NOT_WRITTEN = 3
+
+
+def add_adapt(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss adapt``."""
+    parser.set_defaults(handler=adapt)
+    parser.description = (parser.description or '') + (
+        ' Prints the result of the cross-validation as JSON. Needs torch.')
+    parser.add_argument('--bag', nargs='+', required=True, metavar='BAG',
+                        help='recordings with labelled attempts')
+    parser.add_argument('--out', required=True, metavar='FILE',
+                        help='checkpoint to write (.safetensors); the graphs are written beside '
+                             'it; an existing file is never overwritten')
+    add_checkpoint(parser)
+    parser.add_argument('--outcomes', metavar='FILE.csv',
+                        help='start, end and success of the attempts, if the recording does not '
+                             'contain them')
+    add_topic_options(parser)
+    parser.add_argument('--head', action='store_true',
+                        help='refit the last layer of each member as well as the calibration')
+    parser.add_argument('--folds', type=int, default=5, metavar='N',
+                        help='number of cross-validation folds (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
+    parser.add_argument('--force', action='store_true',
+                        help='write the checkpoint even if cross-validation shows no improvement')
+    parser.add_argument('--graphs', action=argparse.BooleanOptionalAction, default=True,
+                        help='export graphs for ONNX Runtime (default: yes)')
+    parser.add_argument('--threads', type=int, default=0, metavar='N',
+                        help='number of threads (default: torch chooses)')
+
+
+def adapt(arguments: argparse.Namespace) -> int:
+    """Cross-validate, refit to all attempts and write the new checkpoint."""
+    from moss_perception.evaluation.comparison import compare_adaptation
+    from moss_perception.evaluation.evidence import collect
+    from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.models.readout import Readout, with_head
+    from moss_perception.runtime.ood import read_distribution
+    from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
+    from moss_perception.training.derive import refuse_existing, write_derived
+
+    log = logging.getLogger('adapt')
+    if arguments.folds < 2:
+        raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
+    path, out = model_path(arguments.model), Path(arguments.out).expanduser()
+    refuse_existing(out)
+    network = with_head(load_checkpoint(path, arguments.sha256))
+    evidence, records = collect(
+        network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
+        **topics_of(arguments))
+    _log_unused_attempts(records, len(evidence), log)
+    readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
+    rounds = cross_validate(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)
+    found = compare_adaptation(readout.scores(evidence), rounds, evidence.outcomes.numpy() > 0.5,
+                               arguments.seed)
+    refitted = 'calibration and head' if arguments.head else 'calibration'
+    result = {'model_sha256': network.sha256, 'refitted': refitted, **found}
+    print(json.dumps(result, indent=2))
+    log.info('%s: %s', refitted, _in_words(found))
+    if found['change'] >= 0 and not arguments.force:
+        log.warning('nothing was written: expected a lower log loss, or --force')
+        return NOT_WRITTEN
+    made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
+    notes['lineage'] = [*notes.get('lineage', []), {
+        'from': network.sha256, 'by': 'adapt', 'refitted': refitted,
+        'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
+                 for record in records], 'cross_validation': found}]
+    distribution = read_distribution(path, network.config.context_channels)
+    digest = write_derived(out, made, notes, distribution, arguments.graphs)
+    log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
+    return 0
+
+
+def _in_words(found: dict) -> str:
+    """Describe in one line whether refitting improves the scores."""
+    before, after = found['before'], found['after']
+    verdict = {'helps': 'it helps', 'harms': 'it harms',
+               'cannot be told': f'{found["attempts"]} attempts are too few to tell whether it '
+                                 'helps'}[found['verdict']]
+    return (f'{verdict}: on held-out attempts, log loss {before["log_loss"]:.3f} -> '
+            f'{after["log_loss"]:.3f} (change {found["change"]:+.3f}, 95 % interval '
+            f'{found["low"]:+.3f} to {found["high"]:+.3f}), Brier {before["brier"]:.3f} -> '
+            f'{after["brier"]:.3f}, ECE {before["ece"]:.3f} -> {after["ece"]:.3f}, AUROC '
+            f'{before["auroc"]:.3f} -> {after["auroc"]:.3f}')
+
+
+def _log_unused_attempts(records: list, used: int, log: logging.Logger) -> None:
+    attempts = [attempt for record in records for attempt in record.attempts]
+    log.info('%d of %d attempts have a score at their decision', used, len(attempts))
+    default = sum(attempt.source == 'default' for attempt in attempts)
+    if default:
+        log.warning('the executed grasp of %d attempts was not among the candidates: the score '
+                    'of the default grasp point is used instead', default)
+    for record in records:
+        for line in (*record.unmatched, *record.notes):
+            log.warning('%s: %s', record.path, line)
+
+
+def add_ood(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss ood``."""
+    actions = parser.add_subparsers(required=True, metavar='ACTION')
+    fit = actions.add_parser(
+        'fit', help='fit the distribution of the training images and store it in a new '
+                    'checkpoint (moss train does so already)')
+    fit.set_defaults(handler=fit_ood)
+    fit.add_argument('--out', required=True, metavar='FILE',
+                     help='checkpoint to write (.safetensors)')
+    fit.add_argument('--replace', action='store_true', help='allow --out to overwrite a file')
+    measure = actions.add_parser(
+        'measure', help='measure how well features and distances detect OOD scenes')
+    measure.set_defaults(handler=measure_ood)
+    measure.add_argument('--in-distribution', required=True, metavar='DIR',
+                         help='in-distribution scenes that were not used for training')
+    measure.add_argument('--shifted', required=True, metavar='DIR',
+                         help='out-of-distribution scenes')
+    measure.add_argument('--limit', type=int, default=200, metavar='N',
+                         help='use at most N scenes of each folder, and five times as many of '
+                              'the training scenes (default: %(default)s)')
+    measure.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
+    for action in fit, measure:
+        action.add_argument('--scenes', required=True, metavar='DIR',
+                            help='the training scenes of the checkpoint')
+        add_checkpoint(action)
+
+
+def fit_ood(arguments: argparse.Namespace) -> int:
+    """Fit the distribution of a checkpoint, and write a new checkpoint with its graphs."""
+    from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.runtime.torch_engine import TorchEngine
+    from moss_perception.training.derive import refuse_existing, write_derived
+    from moss_perception.training.ood import learn_distribution
+    path, out = model_path(arguments.model), Path(arguments.out)
+    if not arguments.replace:
+        refuse_existing(out)
+    network = load_checkpoint(path, arguments.sha256)
+    scenes, notes = _training_scenes(arguments.scenes, path)
+    watched = bool(notes.get('recipe', {}).get('monitor'))
+    distribution = learn_distribution(TorchEngine(network), scenes, watched)
+    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'ood fit'}]
+    digest = write_derived(out, network, notes, distribution)
+    logging.getLogger('ood').info('wrote %s, sha256 %s', out, digest)
+    return 0
+
+
+def measure_ood(arguments: argparse.Namespace) -> int:
+    """Print how well each feature and distance separates the shifted scenes from the others."""
+    from moss_perception.data.scenes import load_scenes
+    from moss_perception.evaluation.comparison import compare_features
+    from moss_perception.runtime.engine import load_engine
+    from moss_perception.training.dataset import split
+    from moss_perception.training.ood import spread_out
+    path, most = model_path(arguments.model), arguments.limit
+    engine = load_engine(str(path), arguments.sha256, threads=1)
+    fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])
+    chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
+    for name, folder in (('in_distribution', arguments.in_distribution),
+                         ('ood', arguments.shifted)):
+        chosen[name] = spread_out(load_scenes(folder), most)
+    sets = {name: _features(engine, tqdm(some, desc=name, unit='scene', disable=None))
+            for name, some in chosen.items()}
+    print_json({'model_sha256': verify(path, arguments.sha256),
+                'scenes': {name: len(some) for name, some in chosen.items()},
+                'rows': compare_features(sets)}, arguments.out)
+    return 0
+
+
+def _features(engine, scenes) -> dict:
+    """Compute several features of scenes: of the head's map, the MOSS map and the pixels."""
+    from moss_perception.runtime.ood import describe
+    from moss_perception.training.ood import step_window
+    import numpy as np
+    found: dict[str, list] = {}
+    for scene in scenes:
+        maps, motion = step_window(engine, scene)
+        head, moss = describe(maps[-1]), describe(motion)
+        each = {"head's map, mean": head[:len(head) // 2], "head's map, mean and spread": head,
+                "order 1 of the head's map, mean and spread": describe(maps[0]),
+                "head's map, quarters": _quarters(maps[-1]),
+                'MOSS map, mean': moss[:len(moss) // 2], 'MOSS map, mean and spread': moss,
+                'both maps, mean and spread': np.concatenate([head, moss]),
+                'pixels, mean and spread': describe(scene.newest(1)[0])}
+        for name, values in each.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _quarters(context):
+    """Average each channel over each quarter of the map."""
+    height, width, channels = context.shape
+    rows = context[:height // 2 * 2, :width // 2 * 2]
+    return rows.reshape(2, height // 2, 2, width // 2, channels).mean(axis=(1, 3)).ravel()
+
+
+def _training_scenes(folder: str, checkpoint: Path) -> tuple[list, dict]:
+    """Load the scenes that a checkpoint was trained on, with its notes; refuse other scenes."""
+    from moss_perception.data.scenes import load_scenes
+    notes = read_header(checkpoint)[1]
+    # Training uses the first scenes in the folder's order, and leaves out only the last ones.
+    scenes = load_scenes(folder, notes.get('scenes'))
+    first, last = training_seeds(notes)
+    foreign = [scene.seed for scene in scenes
+               if scene.seed is None or not first <= scene.seed <= last]
+    if foreign:
+        raise ConfigError(f'the checkpoint was not trained on scene {foreign[0]}: expected seeds '
+                          f'{first} to {last}')
+    return scenes, notes

@@ -1,0 +1,185 @@
+"""``moss evaluate BAG…``: evaluate recordings by a replay, or by their recorded scores."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+import logging
+from pathlib import Path
+
+from moss_perception.cli.evaluate_results import conclude, prepare, print_results
+from moss_perception.cli.topic_options import choose, topics_of
+from moss_perception.core.errors import BagError, CheckpointError, ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.evaluation.batch import EvaluationInput, replay_all
+from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
+from moss_perception.evaluation.recorded import evaluate_recorded
+from moss_perception.evaluation.records import (
+    BagRecord,
+    by_checkpoint,
+    Evaluation,
+    write_evaluation,
+)
+from moss_perception.evaluation.verification import Verification
+from moss_perception.evaluation.verification import verify as verify_scores
+from moss_perception.models.manifest import read_header, verify
+
+log = logging.getLogger('evaluate')
+
+
+def evaluate_recordings(arguments: argparse.Namespace) -> int:
+    """
+    Evaluate recordings, print the results and write the report.
+
+    :param arguments: arguments of the command ``evaluate``.
+    :returns: exit status: 0, or 3 if a requirement is not met.
+    :raises MossError: if something can't be read, used or written.
+    """
+    requirements = prepare(arguments)
+    topics = topics_of(arguments)
+    if arguments.check:
+        _models(arguments)
+        for one in _recordings(arguments, lambda _: topics):
+            _check(one)
+        return 0
+    if arguments.scores == 'recorded':
+        evaluations = _evaluate_recorded(arguments, _recordings(arguments, lambda _: topics))
+    else:
+        evaluations = _replay(arguments)
+    if len(arguments.outcomes) == 1:
+        evaluations = [replace(x, bags=_with_shared_outcomes(x.bags)) for x in evaluations]
+    print_results(evaluations, arguments.reference)
+    if arguments.record:
+        write_evaluation(Path(arguments.record), evaluations[0])
+    return conclude(evaluations, arguments, requirements)
+
+
+def _recordings(arguments: argparse.Namespace,
+                find_topics: Callable[[str], dict[str, str]]) -> list[EvaluationInput]:
+    bags = [domain_of(x) for x in arguments.bags] + [
+        x.partition('=')[::2] for x in arguments.named_bags]
+    outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
+        arguments.outcomes or [None] * len(bags))
+    if len(outcomes) != len(bags):
+        raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
+                          'expected one for all, or one for each')
+    return [EvaluationInput(bag, domain, table or None, find_topics(bag))
+            for (domain, bag), table in zip(bags, outcomes, strict=True)]
+
+
+def domain_of(text: str) -> tuple[str, str]:
+    """Split ``DOMAIN:BAG``, unless a file or folder has the whole text as its name."""
+    domain, colon, bag = text.partition(':')
+    split = colon and bag and '/' not in domain and not Path(text).exists()
+    return (domain, bag) if split else ('', text)
+
+
+def _models(arguments: argparse.Namespace) -> dict[Path, str]:
+    """Return the digests of the given checkpoints, or of the shipped one."""
+    paths = [model_path(x) for x in arguments.model or ['']]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f'--model names a file twice: {", ".join(map(str, paths))}')
+    if arguments.sha256 and len(paths) > 1:
+        raise ConfigError('--sha256 is given for several checkpoints: expected one checkpoint, or '
+                          'a SHA256SUMS file beside them')
+    return {path: verify(path, arguments.sha256) for path in paths}
+
+
+def _check(one: EvaluationInput) -> None:
+    """
+    Check that a recording has the topics and the outcomes that an evaluation needs.
+
+    :raises MossError: if it does not.
+    """
+    from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.outcomes import read_attempts
+    topics = one.topics
+    with Recording(one.path, salvage=True) as recording:
+        images = recording.image_topic(topics.get('image_topic'))
+        recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
+        recording.candidates_topic(topics.get('candidates_topic', ''))
+        outcomes = (read_attempts(one.outcomes) if one.outcomes else
+                    recording.outcomes(topics.get('outcome_topic')))
+        recording.executed(topics.get('executed_topic'))
+    if not outcomes:
+        raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '
+                       '/grasp_outcome, or a CSV file of them')
+
+
+def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
+    """Score the recorded images with each checkpoint."""
+    if arguments.threads < 0 or arguments.workers < 0:
+        raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
+                          'expected numbers of at least 0')
+    models, topics = _models(arguments), topics_of(arguments)
+    return replay_all(
+        _recordings(arguments, lambda bag: choose(bag, topics)), list(models),
+        sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
+        workers=arguments.workers or 1)
+
+
+def _with_shared_outcomes(records: Sequence[BagRecord]) -> tuple[BagRecord, ...]:
+    """Keep outcomes of a shared table as unmatched only if no recording has matched them."""
+    met = {x.attempt for record in records for x in record.attempts}
+    return tuple(replace(record, unmatched=tuple(
+        one for one in record.unmatched if one.attempt not in met)) for record in records)
+
+
+def _evaluate_recorded(arguments: argparse.Namespace,
+                       recordings: Sequence[EvaluationInput]) -> list[Evaluation]:
+    """Evaluate recorded scores: one evaluation for each checkpoint that the predictors ran."""
+    models = {digest: path for path, digest in _models(arguments).items()}
+    found = []
+    for one in recordings:
+        outputs = read_outputs(one.path, arguments.scores_topic)
+        path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
+        verification = _verify(one, outputs, path) if arguments.verify else None
+        record = evaluate_recorded(
+            one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
+            verification=verification, **one.topics)
+        values = outputs.newest
+        found.append(Evaluation(
+            model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
+            temperature=_temperature(one.path, path),
+            engine=values.get('engine', ''), threads=int(values.get('threads', 0)),
+            model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
+            bags=(record,)))
+    return by_checkpoint(found)
+
+
+def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],
+                named: bool) -> tuple[Path | None, str]:
+    """Return the file and the digest of the checkpoint that the predictor ran."""
+    sha256 = outputs.newest.get('model_sha256', '')
+    if not sha256 and named and len(models) == 1:
+        log.warning('%s does not name the checkpoint that the predictor ran: assuming the one of '
+                    '--model', bag)
+        sha256 = next(iter(models))
+    if named and sha256 not in models:
+        expected = ', '.join(f'{digest[:12]} ({path})' for digest, path in models.items())
+        raise CheckpointError(f'{bag}: the predictor ran the checkpoint '
+                              f'{sha256[:12] or "unknown"}: expected {expected}')
+    return models.get(sha256), sha256
+
+
+def _temperature(bag: str, model: Path | None) -> float:
+    """Return the checkpoint's temperature; warn and return 1 if only the digest is known."""
+    if model is not None:
+        return read_header(model)[0].temperature
+    log.warning('%s: the checkpoint is not available, so its temperature is assumed to be 1: name '
+                'the checkpoint with --model', bag)
+    return 1.0
+
+
+def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> Verification:
+    """Score the received images again, and compare the scores."""
+    if model is None:
+        raise CheckpointError(
+            f'{one.path}: --verify needs the checkpoint '
+            f'{outputs.newest.get("model_sha256", "")[:12]} that the predictor ran: name it with '
+            '--model')
+    print('scoring the images that the predictor received again, without topics', flush=True)
+    found = verify_scores(outputs, outputs.run.played or one.path, model,
+                          candidates_topic=one.topics.get('candidates_topic'),
+                          camera_info_topic=one.topics.get('camera_info_topic'))
+    print(found.line)
+    return found

@@ -1,0 +1,143 @@
+"""``moss evaluate``: print results, report them, and check the requirements."""
+
+import argparse
+from collections.abc import Sequence
+import logging
+import math
+import os
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.evaluation.records import BagRecord, Evaluation
+from moss_perception.evaluation.thresholds import check, parse, Requirement, score_threshold
+
+log = logging.getLogger('evaluate')
+
+NOT_MET = 3
+DEFAULT_REFERENCE = 'sim'
+
+
+def evaluate_records(arguments: argparse.Namespace) -> int:
+    """
+    Read records of one or several checkpoints, print their results and write the report.
+
+    :param arguments: arguments of the command ``evaluate``.
+    :returns: exit status: 0, or 3 if a requirement is not met.
+    :raises MossError: if something can't be read, used or written.
+    """
+    from moss_perception.evaluation.records import by_checkpoint, read_evaluation
+    from moss_perception.evaluation.report.recordings import name_of
+    requirements = prepare(arguments)
+    paths = [Path(name).expanduser().absolute() for name in arguments.records]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f'--records names a file twice: {", ".join(arguments.records)}')
+    evaluations = by_checkpoint(read_evaluation(path) for path in paths)
+    print_results(evaluations, arguments.reference)
+    first, *others = [sorted({name_of(bag) for bag in one.bags}) for one in evaluations]
+    for evaluation, domains in zip(evaluations[1:], others, strict=True):
+        if domains != first:
+            log.warning('%s (%s) has the domains %s, the first checkpoint has %s: only domains of '
+                        'all checkpoints are ranked', evaluation.model, evaluation.sha256[:12],
+                        ', '.join(domains), ', '.join(first))
+    return conclude(evaluations, arguments, requirements)
+
+
+def prepare(arguments: argparse.Namespace) -> list[Requirement]:
+    """
+    Check before a long run that its results can be reported.
+
+    :returns: the requirements.
+    :raises MossError: if a requirement or the threshold is not allowed, a package is missing, or
+        an output folder can't be written.
+    """
+    requirements = [parse(text) for text in arguments.require]
+    score_threshold(arguments.threshold)
+    if requirements or arguments.report:
+        from moss_perception.evaluation.report import require
+        require()
+    for name in filter(None, (arguments.report, arguments.record)):
+        folder = Path(name).absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise ConfigError(f"{name} can't be written: expected a writable folder, "
+                              f'{folder} is not one')
+    return requirements
+
+
+def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> None:
+    """Print the results of each recording and of each domain."""
+    from moss_perception.evaluation.report.recordings import pool
+    for evaluation in evaluations:
+        print(', '.join(filter(None, (
+            evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
+            evaluation.network))))
+        for record in evaluation.bags:
+            print(f'  {record.path}: {_describe(record)}')
+            if record.closed_loop:
+                print(f'    {_closed_loop(record)}')
+            for line in (*record.unmatched, *record.notes):
+                print(f'    note: {line}')
+        for number, domain in enumerate(pool(evaluation, reference or DEFAULT_REFERENCE)):
+            # The same groups and random draws as in the report give the same interval.
+            print(f'  {domain.name}: {_describe_domain(domain, seed=number)}')
+
+
+def _describe(record: BagRecord) -> str:
+    counts = ', '.join(f'{count} {kind}' for kind, count in record.by_status.items() if count)
+    rate = record.duration_s / record.elapsed_s if record.elapsed_s else math.nan
+    images = f'{record.frames} images on {record.image_topic or "no topic"} ({counts})'
+    if record.pace != 'offline':
+        return f'{images}, recorded scores, {record.pace}'
+    return (f'{images}, {record.duration_s:.1f} s in {record.elapsed_s:.1f} s, '
+            f'{rate:.1f} times real time')
+
+
+def _closed_loop(record: BagRecord) -> str:
+    from moss_perception.evaluation.report.recordings import count_executed
+    of = count_executed(record)
+    share = (f': {of["success"]:.1%} ({of["success_low"]:.1%} to {of["success_high"]:.1%})'
+             if of['executed'] else '')
+    return f'{of["succeeded"]} of {of["executed"]} executed grasps succeeded{share}'
+
+
+def _describe_domain(domain, seed: int) -> str:
+    from moss_perception.evaluation.intervals import bootstrap_interval
+    from moss_perception.evaluation.metrics import auroc
+    sample = domain.scored
+    line = (f'{domain.labels.sum()} of {len(domain.attempts)} attempts succeeded, '
+            f'{len(sample)} scored')
+    if domain.not_executed:
+        line += f', not_executed: {domain.not_executed} more'
+    if sample.labels.any() and not sample.labels.all():
+        found = bootstrap_interval(auroc, sample, seed=seed)
+        line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
+    elif domain.attempts:
+        line += '; AUROC is undefined: expected scored attempts of both outcomes'
+    return line
+
+
+def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
+             requirements: list[Requirement]) -> int:
+    """Write the report, check the requirements and return the exit status."""
+    reference = arguments.reference or DEFAULT_REFERENCE
+    threshold = score_threshold(arguments.threshold)
+    if arguments.report:
+        from moss_perception.evaluation.pictures import recorded_images
+        from moss_perception.evaluation.report import write_report
+        folder = Path(arguments.report)
+        verdict = write_report(evaluations, folder, reference_domain=reference,
+                               requirements=requirements, images=recorded_images,
+                               threshold=threshold,
+                               success_definition=arguments.success_definition or '')
+        print(f'report: {folder / "report.html"}')
+    elif requirements:
+        from moss_perception.evaluation.report.files import figures_of
+        from moss_perception.evaluation.report.summary import summarise
+        verdict = check(requirements, figures_of(summarise(evaluations[0], reference, threshold)),
+                        reference)
+    else:
+        return 0
+    if verdict.rows:
+        print(verdict.table())
+    return 0 if verdict.met else NOT_MET

@@ -1,0 +1,79 @@
+"""The topics of a recording to read: options that name them, and a prompt for missing ones."""
+
+import argparse
+from collections.abc import Callable
+import sys
+
+from moss_perception.core.errors import ConfigError
+
+# By the argument of evaluation.replay: the contents of the topic, and the default.
+_OPTIONS = {
+    'image_topic': ('images', 'the only one with colour images'),
+    'camera_info_topic': ('the camera calibration', 'the only one of its type'),
+    'candidates_topic': ('grasp candidates',
+                         '/grasp_candidates, or else the only one of its type'),
+    'outcome_topic': ('outcomes', '/grasp_outcome'),
+    'executed_topic': ('executed grasps', '/selected_grasp'),
+}
+TOPICS = tuple(_OPTIONS)
+
+
+def add_topic_options(group) -> None:
+    """Add an option for each topic."""
+    for name, (what, without) in _OPTIONS.items():
+        group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '
+                                                                f'{without})')
+
+
+def topics_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the topics given by the user, by the argument of evaluation.replay."""
+    return {name: getattr(arguments, name) for name in TOPICS if getattr(arguments, name)}
+
+
+def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
+    """
+    Find the topics of a recording; ask the user at the terminal if there are several.
+
+    :param topics: the topics given by the user, by the argument of evaluation.replay.
+    :returns: these topics, and those that were found or chosen.
+    :raises MossError: if a given topic is missing, or several fit and there is no terminal.
+    """
+    from moss_perception.data.bags.reader import Recording
+    with Recording(bag, salvage=True) as recording:
+        images = recording.image_topic(_clear(bag, 'image_topic', topics, lambda: [
+            x.name for x in recording.colour_topics()]))
+        camera = _clear(bag, 'camera_info_topic', topics,
+                        lambda: recording.camera_info_topics(images.name))
+        # Report a wrong name before a long run, not in the middle of it.
+        grasps = recording.candidates_topic(
+            _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
+        recording.camera_info_topic(images.name, camera)
+    found = {'image_topic': images.name, 'camera_info_topic': camera, 'candidates_topic': grasps}
+    return {**topics, **{name: topic for name, topic in found.items() if topic}}
+
+
+def _clear(bag: str, name: str, topics: dict[str, str],
+           there: Callable[[], list[str]]) -> str | None:
+    """Return the given topic, or the one that the user chooses among several."""
+    if name in topics or not sys.stdin.isatty():
+        return topics.get(name)
+    found = there()
+    return _ask(bag, name, found) if len(found) > 1 else None
+
+
+def _ask(bag: str, name: str, found: list[str]) -> str:
+    what, _ = _OPTIONS[name]
+    print(f'{bag} has several topics of {what}:', file=sys.stderr)
+    for number, topic in enumerate(found, start=1):
+        print(f'  {number}  {topic}', file=sys.stderr)
+    while True:
+        print(f'Which one, 1 to {len(found)}? ', end='', file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise ConfigError(f'{bag}: several topics of {what}: name one with {_option(name)}')
+        if answer.strip() in map(str, range(1, len(found) + 1)):
+            return found[int(answer) - 1]
+
+
+def _option(name: str) -> str:
+    return f'--{name.replace("_", "-")}'

@@ -1,0 +1,136 @@
+"""Motion in a clip of maps: MOSS of any orders, and optical flow as maps of the same size."""
+
+from moss_perception.models.config import MossConfig, TemporalConfig
+from moss_perception.models.layers.flow_field import FlowField, grey
+from moss_perception.models.layers.temporal import Temporal
+from moss_perception.moss import MOSS
+import numpy as np
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+
+def make_moss(config: MossConfig, channels: int, lowest: int = 1, causal: bool = True) -> MOSS:
+    """Make the block that a configuration describes, on maps of so many channels."""
+    return MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window, causal,
+                channels=config.moss_channels, projection=config.projection_channels,
+                hidden=config.moss_channels // 2, learning=config.learning, fusion='concat')
+
+
+class MossClip(Temporal):
+    """
+    MOSS on the maps of a clip.
+
+    :param lowest: fuse orders from this one to the configuration's highest; lower ones are
+        computed, since the higher build on them, and not seen.
+    :param causal: look back only; else the window is centred, as its authors have it, and ends
+        where the clip does: the newest frames have no motion yet.
+    """
+
+    def __init__(self, config: MossConfig, channels: int, lowest: int = 1, causal: bool = True):
+        self.causal = causal
+        self.length = config.moss_window[0]
+        self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
+        super().__init__(config, channels)
+        self.moss = make_moss(config, channels, lowest, causal)
+        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """As the head does; if centred, at the last frames whose windows are full, and now."""
+        if self.causal:
+            return super().taps
+        # Frames from the first full window to the last.
+        first = self.delay + 1 - self.config.window_frames
+        full = range(-self.delay, first - 1, -self.length)
+        return tuple(sorted({*full, 0}))
+
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+        return self.joined(clip, clip, used)
+
+    def joined(self, clip: Tensor, compared: Tensor, used: int | None) -> Tensor:
+        """
+        Join features with what MOSS finds, as :meth:`maps`.
+
+        :param compared: the maps that MOSS compares, shape ``(B, T, C, H, W)``.
+        """
+        if self.causal:
+            motion = self.moss.motion(compared, used, last=self.config.head_receptive_field)
+            clip = clip[:, -motion.shape[1]:]
+        else:
+            motion = self.moss.motion(compared, used)
+            there = torch.arange(clip.shape[1], device=clip.device)
+            motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
+        return self.mapped(clip, motion)
+
+    def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
+        return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
+
+
+class FlowStream(nn.Sequential):
+    """
+    Maps of optical flow (OpenCV's DIS), of the backbone's size and channels.
+
+    The flows that led to the last few frames are stacked, as many as lie between two temporal
+    taps, so that no motion is missed. The flow is computed from the images and has no gradient.
+
+    :param config: sizes and window.
+    :param channels: of the maps.
+    """
+
+    def __init__(self, config: TemporalConfig, channels: int):
+        self.stacked = config.tap_stride
+        wide = config.temporal_channels
+        sizes = [2 * self.stacked, wide // 2, wide, channels]
+        if config.map_stride == 4:
+            sizes = [2 * self.stacked, wide, channels]
+        layers: list[nn.Module] = []
+        for one, other in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Conv2d(one, other, 3, stride=2, padding=1, bias=False),
+                       nn.BatchNorm2d(other), nn.ReLU()]
+        super().__init__(*layers)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of Sequential's
+        """
+        Make the map of each frame of a clip.
+
+        :param input: images, uint8, shape ``(B, T, S, S, 3)``.
+        :returns: shape ``(B, T, C, H, W)``.
+        """
+        flow = clip_flow(input)
+        before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
+        stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
+        return super().forward(stacked.flatten(0, 1)).unflatten(0, input.shape[:2])
+
+    def encode(self, stacked: Tensor, valid: tuple[int, ...]) -> Tensor:
+        """
+        Make maps of one frame of a stream, as if the window had begun shortly before.
+
+        At the first frames of a window the clip knows fewer flows than are stacked. A stream
+        knows them all, and must not use them.
+
+        :param stacked: the newest flows, oldest first, shape ``(1, 2 * stacked, S, S)``.
+        :param valid: for each map, how many of the newest flows it may use.
+        :returns: shape ``(len(valid), C, H, W)``.
+        """
+        oldest = torch.arange(self.stacked, 0, -1, device=stacked.device).repeat_interleave(2)
+        used = torch.stack([oldest <= n for n in valid])
+        return super().forward(stacked * used[..., None, None])
+
+
+def clip_flow(images: Tensor) -> Tensor:
+    """
+    Compute the flow that led to each frame from the one before.
+
+    :param images: uint8, RGB, shape ``(B, T, S, S, 3)``.
+    :returns: float32 on the images' device, shape ``(B, T, 2, S, S)``: right and down, in units
+        of 4 pixels; 0 at the first frame.
+    """
+    pixels, field = images.cpu().numpy(), FlowField()
+    flow = np.zeros((*pixels.shape[:2], 2, *pixels.shape[2:4]), np.float32)
+    for clip, out in zip(pixels, flow, strict=True):
+        frames = [grey(frame) for frame in clip]
+        for n in range(1, len(frames)):
+            out[n] = field.between(frames[n - 1], frames[n])
+    return torch.from_numpy(flow).to(images.device)

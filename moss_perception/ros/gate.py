@@ -1,0 +1,166 @@
+"""The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
+
+from collections import Counter
+from dataclasses import dataclass
+import sys
+from typing import Any
+
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from moss_perception.core.errors import ScoresError
+from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
+from moss_perception.ros.common.parameters import Change, NodeParameters, setting
+from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.runtime.gate import (
+    BELOW_THRESHOLD,
+    Decision,
+    Gate,
+    GateConfig,
+    RANGES,
+    SELECTED,
+    STALE,
+    WAITING,
+)
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import String
+
+_WATCH_PERIOD_S = 0.1
+_THROTTLE_S = 5.0
+
+
+def _setting(field: str, description: str) -> Any:
+    """Declare a field of :class:`GateConfig` as a parameter, with its default and range."""
+    low, high = RANGES[field]
+    return setting(getattr(GateConfig(), field), description, low=low, high=high,
+                   change=Change.ANY_TIME)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """
+    All parameters of grasp_gate; durations in seconds.
+
+    :raises ConfigError: if ``release_score`` is above ``min_score``.
+    """
+
+    min_score: float = _setting('min_score', 'Lowest acceptable score.')
+    max_uncertainty: float = _setting(
+        'max_uncertainty', 'Highest acceptable uncertainty (standard deviation).')
+    hold_time: float = _setting(
+        'hold_time_s',
+        'Time that a candidate must be acceptable before it is selected, in seconds.')
+    max_age: float = _setting('max_age_s', 'Age above which scores are stale, in seconds.')
+    release_score: float = _setting(
+        'release_score', 'Lowest score of a selected candidate; at most min_score.')
+    switch_margin: float = _setting(
+        'switch_margin',
+        'A selected candidate is replaced by one that scores higher by more than this.')
+
+    def __post_init__(self):
+        """Reject combinations that the gate does not allow."""
+        self.config()
+
+    def config(self) -> GateConfig:
+        """Return the configuration of the gate."""
+        return GateConfig(self.min_score, self.max_uncertainty, self.hold_time, self.max_age,
+                          self.release_score, self.switch_margin)
+
+
+class GraspGate(Node):
+    """
+    Reads scores, publishes the selected grasp and the gate's state.
+
+    :raises ConfigError: if a parameter given at start is not allowed.
+    """
+
+    def __init__(self):
+        super().__init__('grasp_gate')
+        declared = NodeParameters(self, GateSettings, apply=self._on_change)
+        self._gate = Gate(declared.values.config())
+        self._state = ''
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
+        self._states = self.create_publisher(String, '~/state', latched)
+        # A best-effort subscription receives from every publisher.
+        self.create_subscription(
+            PointCloud2, 'grasp_scores', self._on_scores,
+            QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
+        create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
+        self._publish_state(WAITING)
+
+    def _on_change(self, _: GateSettings, after: GateSettings) -> None:
+        self._gate.config = after.config()
+
+    def _on_scores(self, message: PointCloud2) -> None:
+        try:
+            scores = GraspScores.of(read_scores(message))
+        except ScoresError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
+            return
+        rows = scores.candidates
+        now_ns = self.get_clock().now().nanoseconds
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        decision = self._gate.update(
+            stamp_ns, now_ns, scores.positions, rows['score'], rows['uncertainty'])
+        self._explain(decision, rows, (now_ns - stamp_ns) / 1e9)
+        self._publish_state(decision.state)
+        if decision.state == SELECTED:
+            assert decision.index is not None  # of the selected candidate
+            self._selected.publish(
+                PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
+
+    def _explain(self, decision: Decision, rows: np.ndarray, age_s: float) -> None:
+        """Log why nothing can be selected."""
+        if decision.state == WAITING:
+            self.get_logger().info(
+                'nothing to select from: the scores have no candidates (the default grasp point '
+                'is not a candidate)', throttle_duration_sec=_THROTTLE_S)
+        elif decision.state == STALE:
+            self.get_logger().warning(
+                f'scores are {age_s:.3f} s old, expected at most max_age='
+                f"{self._gate.config.max_age_s} s by this node's clock (a recording needs "
+                'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
+        elif decision.state == BELOW_THRESHOLD and rows['reason'].all():
+            self.get_logger().warning(f'no candidate has a score: {_reasons(rows)}',
+                                      throttle_duration_sec=_THROTTLE_S)
+
+    def _on_watch(self) -> None:
+        decision = self._gate.watch(self.get_clock().now().nanoseconds)
+        if decision is not None:
+            self._publish_state(decision.state)
+
+    def _publish_state(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._states.publish(String(data=state))
+
+
+def _pose(row: np.void | np.ndarray) -> Pose:
+    """Return the pose that was scored."""
+    x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def _reasons(rows: np.ndarray) -> str:
+    """Count the reasons in words, such as ``3 outside image, 1 behind camera``."""
+    names = {one.value: one.name.lower().replace('_', ' ') for one in ScoreReason}
+    counts = Counter(rows['reason'].tolist())
+    return ', '.join(f'{count} {names.get(reason, f"reason {reason}")}'
+                     for reason, count in counts.most_common())
+
+
+def main(args: list[str] | None = None) -> int:
+    """
+    Run the node until it is interrupted.
+
+    :param args: command line with ROS arguments; ``None`` takes the process's own.
+    :returns: exit status: 0, or 1 if a parameter given at the start is not allowed.
+    """
+    return run_node('grasp_gate', GraspGate, args=args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The node grasp_gate."""

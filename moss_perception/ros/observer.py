@@ -1,0 +1,116 @@
+"""Receives what the predictor and the gate publish, for a command that shows it while it runs."""
+
+import threading
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from moss_perception.core.errors import ScoresError
+from moss_perception.evaluation.outputs import (
+    frame_scores,
+    FrameScores,
+    NodeOutputs,
+    values_of,
+)
+from moss_perception.ros.predictor.topics import PROCESSED_QOS
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header, String
+
+_DEPTH = 1000
+
+
+class Observer:
+    """
+    A node in its own thread; a context manager.
+
+    You may read its lists while it runs: they only grow.
+
+    :param domain_id: ROS_DOMAIN_ID; the environment sets the discovery range.
+    :param predictor: the predictor's full name.
+    :param gate: the gate's full name.
+    :ivar scores: scores of each scored frame, in order of arrival.
+    :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
+    :ivar diagnostics: the predictor's values by key, of each message.
+    :ivar diagnosed_at: arrival of the newest diagnostics, monotonic seconds; 0 before any.
+    :ivar states: the gate's states, in order.
+    :ivar progressed_at: arrival of the newest status, monotonic seconds.
+    """
+
+    def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
+                 gate: str = '/grasp_gate'):
+        self.scores: list[FrameScores] = []
+        self.statuses: list[tuple[int, str]] = []
+        self.diagnostics: list[dict[str, str]] = []
+        self.diagnosed_at = 0.0
+        self.states: list[str] = []
+        self.progressed_at = time.monotonic()
+        self._domain_id, self._predictor, self._gate = domain_id, predictor, gate
+
+    @property
+    def connected(self) -> bool:
+        """Whether the observer is connected to all publishers of the predictor."""
+        return all(x.get_publisher_count() for x in self._of_frames)
+
+    @property
+    def outputs(self) -> NodeOutputs:
+        """Return what the predictor has published so far."""
+        return NodeOutputs(list(self.scores), list(self.statuses), list(self.diagnostics))
+
+    def __enter__(self) -> 'Observer':
+        self._context = Context()
+        # Signals are the command's own business.
+        rclpy.init(args=[], context=self._context, domain_id=self._domain_id,
+                   signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('grasp_observer', context=self._context)
+        self._subscribe()
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown()
+        self._thread.join(timeout=5.0)
+        self._node.destroy_node()
+        if self._context.ok():
+            rclpy.shutdown(context=self._context)
+
+    def _subscribe(self) -> None:
+        subscribe, name = self._node.create_subscription, self._predictor
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._of_frames = [
+            subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
+            subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+        subscribe(String, f'{self._gate}/state', self._on_state, latched)
+
+    def _on_state(self, message: String) -> None:
+        self.states.append(message.data)
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_scores(self, message: PointCloud2) -> None:
+        received_ns = time.monotonic_ns()
+        try:
+            self.scores.append(frame_scores(message, received_ns))
+        except ScoresError as error:
+            self._node.get_logger().warning(str(error))
+
+    def _on_processed(self, header: Header) -> None:
+        self.statuses.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))
+        self.progressed_at = time.monotonic()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for values in values_of(message, self._predictor):
+            self.diagnostics.append(values)
+            self.diagnosed_at = time.monotonic()

@@ -1,0 +1,108 @@
+"""What grasp_predictor logs about its stream, without flooding the log."""
+
+from collections import Counter, deque
+from collections.abc import Callable
+import threading
+import time
+import traceback
+from typing import Any
+
+from moss_perception.core.frames import Camera
+from moss_perception.core.scores import Prediction
+from moss_perception.ros.predictor.monitor import Monitor
+from rclpy.node import Node
+
+
+class Tally:
+    """
+    Logs each event of a kind; in a burst only some, with the number of the omitted ones.
+
+    :param burst: most lines of one kind within the period.
+    :param period_s: seconds.
+    :param clock: returns seconds that never go back.
+    """
+
+    def __init__(self, burst: int = 10, period_s: float = 5.0,
+                 clock: Callable[[], float] = time.monotonic):
+        self._burst, self._period_s, self._clock = burst, period_s, clock
+        self._logged: dict[str, deque[float]] = {}
+        self._omitted: Counter = Counter()
+
+    def line(self, kind: str, times: int = 1) -> str:
+        """
+        Count events.
+
+        :param kind: what happened.
+        :param times: how often, since the last call.
+        :returns: the line to log; empty if nothing is to be logged now.
+        """
+        self._omitted[kind] += times
+        logged, now = self._logged.setdefault(kind, deque(maxlen=self._burst)), self._clock()
+        if len(logged) == self._burst and now - logged[0] < self._period_s:
+            return ''
+        logged.append(now)
+        count = self._omitted.pop(kind)
+        return kind if count == 1 else f'{kind} ({count} times since the last line)'
+
+
+class StreamLog:
+    """
+    Logs warnings, resets of the window and unexpected exceptions; any thread may call it.
+
+    :param node: its logger is used, until its context is shut down.
+    :param monitor: records the exceptions.
+    """
+
+    def __init__(self, node: Node, monitor: Monitor):
+        self._node, self._monitor = node, monitor
+        self._warnings, self._resets = Tally(burst=1), Tally()
+        self._lock = threading.Lock()
+        self._seen_resets: Counter = Counter()
+
+    def warn(self, kind: str, text: str) -> None:
+        """Log a warning, unless one of this kind was logged a moment ago."""
+        if self._warnings.line(kind):
+            self._node.get_logger().warning(text)
+
+    def calibration(self, camera: Camera | None, prediction: Prediction) -> None:
+        """Warn if candidates have no score because camera_info does not match the image."""
+        size = prediction.size[::-1]
+        if camera is None and len(prediction.points):
+            self.warn('camera_info', 'candidates are not scored: expected a calibration on '
+                      f'{self._node.resolve_topic_name("camera_info")}')
+        elif camera is not None and camera.at_size(*size) is None:
+            reduced = '' if camera.image_size == (camera.width, camera.height) else (
+                ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
+            self.warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
+                      f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
+
+    def resets(self, counted: Counter) -> None:
+        """
+        Log the resets of the window since the last call.
+
+        :param counted: all resets of the predictor so far, by reason.
+        """
+        with self._lock:
+            now = Counter(counted)
+            for reason, times in (now - self._seen_resets).items():
+                if line := self._resets.line(reason, times):
+                    self._node.get_logger().info(f'window reset: {line}')
+            self._seen_resets = now
+
+    def failure(self, where: str, error: Exception) -> None:
+        """Log an unexpected exception with its traceback."""
+        if not self._node.context.ok():
+            return
+        self._monitor.failure(error)
+        if self._warnings.line(f'failure {type(error).__name__}'):
+            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+            self._node.get_logger().error(f'internal error while {where}:\n{trace}')
+
+    def guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Log an unexpected exception in a callback instead of ending the node."""
+        def guarded(message: Any) -> None:
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001, whatever it is
+                self.failure(f'handling a {type(message).__name__}', error)
+        return guarded

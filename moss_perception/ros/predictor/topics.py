@@ -1,0 +1,157 @@
+"""The subscriptions and publishers of grasp_predictor."""
+
+from collections.abc import Callable
+from typing import Any
+
+from geometry_msgs.msg import PoseArray
+from moss_perception.core.scores import Prediction
+from moss_perception.ros.common import conversions
+from moss_perception.ros.common.subscriptions import MatchedSubscription, type_name
+from moss_perception.ros.predictor.overlay import Overlay
+from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.runtime.frame_status import FrameStatus
+from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Float32, Header
+
+SMALL_DEPTH = 10
+# Deep, because lock-step replay stops if it misses one. Transient local, because a recorder that
+# counts them may subscribe, or be discovered, after the first image.
+PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Inputs:
+    """
+    Subscriptions to candidates, calibration and images.
+
+    :param node: an rclpy node.
+    :param chosen: gives transport, reliability and depth.
+    :param on_candidates: called with each geometry_msgs/PoseArray.
+    :param on_camera_info: called with each sensor_msgs/CameraInfo.
+    :param on_image: called with each image, raw or compressed.
+    """
+
+    def __init__(self, node: Node, chosen: PredictorParameters,
+                 on_candidates: Callable[[Any], None], on_camera_info: Callable[[Any], None],
+                 on_image: Callable[[Any], None]):
+        self._node = node
+        self._wanted = chosen.qos_reliability
+        self._raw_topic = node.resolve_topic_name('image')
+        # Remapping image does not by itself move image/compressed.
+        topic, kind = self._raw_topic, Image
+        if chosen.image_transport == 'compressed':
+            topic, kind = f'{self._raw_topic}/compressed', CompressedImage
+        # The executor serves subscriptions in the order of their creation. Candidates and
+        # calibration must arrive before the image that they belong to.
+        self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
+        self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
+        self.image = MatchedSubscription(
+            node, kind, topic, on_image, self._wanted, chosen.qos_depth)
+
+    def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:
+        return MatchedSubscription(self._node, kind, self._node.resolve_topic_name(name), callback,
+                                   self._wanted, SMALL_DEPTH, latched=True)
+
+    def check(self) -> list[str]:
+        """
+        Follow changes in the graph; the executor still serves the image subscription last.
+
+        :returns: a line for each topic with a publisher that cannot be received.
+        """
+        anew = [self.candidates.check(), self.camera_info.check()]
+        if not self.image.check() and any(anew):
+            self.image.renew()
+        problems = [s.problem() for s in (self.candidates, self.camera_info, self.image)]
+        return [problem for problem in problems if problem]
+
+    def hint(self) -> str:
+        """Say why no images arrive and where they may be; empty if nothing is wrong."""
+        if problem := self.image.problem():
+            return problem
+        if not self.image.publishers():
+            compressed = f'{self._raw_topic}/compressed'
+            for transport, topic in (('raw', self._raw_topic), ('compressed', compressed)):
+                if topic != self.image.topic and self._node.count_publishers(topic):
+                    return f'but {topic} is published: set image_transport to {transport}'
+        return ''
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """List direction, topic, type and QoS of each."""
+        return [('in', s.topic, type_name(s.message_type),
+                 f'{self._wanted} (now {s.reliability}), depth {s.qos.depth}')
+                for s in (self.image, self.camera_info, self.candidates)]
+
+    def destroy(self) -> None:
+        """Remove the subscriptions."""
+        for subscription in (self.image, self.camera_info, self.candidates):
+            subscription.destroy()
+
+
+class Outputs:
+    """
+    The publishers of grasp_predictor, enabled and disabled with its lifecycle.
+
+    :param node: a lifecycle node.
+    :param with_features: whether ``~/motion_features`` is published.
+    """
+
+    def __init__(self, node: LifecycleNode, with_features: bool):
+        self._node = node
+        self._overlay = Overlay()
+        self._scores = node.create_lifecycle_publisher(
+            PointCloud2, '~/grasp_scores', QoSProfile(depth=10))
+        self._score = node.create_lifecycle_publisher(
+            Float32, '~/grasp_score', QoSProfile(depth=10))
+        self._features = node.create_lifecycle_publisher(
+            Image, '~/motion_features', QoSProfile(depth=2)) if with_features else None
+        self._processed = node.create_lifecycle_publisher(Header, '~/processed', PROCESSED_QOS)
+        self._debug = node.create_lifecycle_publisher(
+            Image, '~/debug_image', QoSProfile(depth=2))
+
+    @property
+    def publishers(self) -> list[Any]:
+        """All publishers, in the order of the contract."""
+        every = [self._scores, self._score, self._features, self._processed, self._debug]
+        return [publisher for publisher in every if publisher is not None]
+
+    def rows(self, *others: Any) -> list[tuple[str, str, str, str]]:
+        """
+        List direction, topic, type and QoS of each.
+
+        :param others: further publishers of the node.
+        """
+        return [('out', p.topic_name, type_name(p.msg_type),
+                 f'reliable, depth {p.qos_profile.depth}') for p in (*self.publishers, *others)]
+
+    def publish(self, prediction: Prediction, threshold: float) -> None:
+        """
+        Publish one prediction; images only while someone subscribes.
+
+        :param prediction: prediction to publish.
+        :param threshold: lowest score that is drawn as good.
+        """
+        self._scores.publish(conversions.scores_to_cloud(prediction))
+        self._score.publish(Float32(data=prediction.score))
+        if self._features is not None and self._features.get_subscription_count():
+            self._features.publish(conversions.features_to_image(prediction))
+        if self._debug.get_subscription_count():
+            image = self._overlay.draw(prediction, threshold)
+            self._debug.publish(
+                conversions.rgb_to_image(image, prediction.stamp_ns, prediction.frame_id))
+
+    def processed(self, stamp_ns: int, status: FrameStatus) -> None:
+        """
+        Publish the status of an image, after everything else about it.
+
+        Without a subscriber too: late subscribers receive the newest 1000.
+
+        :param stamp_ns: the image's header stamp, nanoseconds.
+        """
+        self._processed.publish(conversions.header(stamp_ns, status.value))
+
+    def destroy(self) -> None:
+        """Remove the publishers."""
+        for publisher in self.publishers:
+            self._node.destroy_lifecycle_publisher(publisher)

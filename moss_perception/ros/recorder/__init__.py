@@ -1,1 +1,0 @@
-"""The node attempt_recorder, and the observer of a predictor."""

@@ -1,0 +1,253 @@
+"""
+An evaluation over topics: the launch file and ``moss run eval`` start this description.
+
+The evaluation is a list of consecutive runs, two for each source: the first runs the nodes and
+records their topics with attempt_recorder, the second evaluates the recording with
+``moss evaluate --scores recorded``. The last run writes the report.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import share_directory
+from moss_perception.evaluation.thresholds import parse, score_threshold
+from moss_perception.ros.system.grasp import grasp_system
+from moss_perception.ros.system.processes import (
+    absolute,
+    Argument,
+    BOOLEAN,
+    check_values,
+    FASTEST,
+    file_of,
+    JOB,
+    LOG_LEVEL,
+    MODEL,
+    PARAMS_FILE,
+    Process,
+    STARTER,
+    whole_number,
+)
+
+LIVE, NONE = 'live', 'none'
+_SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
+# The load of the machine must not change scores that a replay has to reproduce.
+_LATENCY_BUDGET_S = 10.0
+# Topics of the predictor that was running during the recording.
+_PREDICTOR_TOPICS = ['/diagnostics', *(f'/grasp_predictor/{name}' for name in (
+    'grasp_scores', 'grasp_score', 'processed', 'motion_features', 'debug_image'))]
+
+EVALUATION_ARGUMENTS = [
+    Argument('sim_bag', '', 'recording of the simulation (rosbag2); empty: the shipped one; '
+             'live: run sim_cell; none: skip this domain'),
+    Argument('real_bag', '', 'recording of the robot (rosbag2), live or none, as for sim_bag; '
+             'empty: the shipped recording of the shifted simulation'),
+    Argument('closed_loop', 'false', 'run sim_cell for both domains, execute the grasps that '
+             'the scores select, and report the success rate', BOOLEAN),
+    Argument('sim_domain', 'sim', 'name of the first domain; with live, the domain of sim_cell'),
+    Argument('real_domain', '', 'name of the second domain; empty: as in the recorded outcomes, '
+             'or shifted with live'),
+    Argument('sim_outcomes', '', 'CSV file of outcomes (start, end, success) for sim_bag; '
+             'empty: use those in the recording'),
+    Argument('real_outcomes', '', 'CSV file of outcomes (start, end, success) for real_bag; '
+             'empty: use those in the recording'),
+    Argument('real_image_topic', 'image', 'topic of the images in real_bag, if it has several'),
+    Argument('real_camera_info_topic', 'camera_info',
+             'topic of the camera calibration in real_bag'),
+    Argument('real_candidates_topic', 'grasp_candidates',
+             'topic of the grasp candidates in real_bag'),
+    Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
+             'false: play them in real time, as on a robot', BOOLEAN),
+    Argument('bag_rate', '1.0', 'playback speed without lock_step; 1.0: as recorded'),
+    Argument('verify', 'true', 'with recordings: score the received frames again without '
+             'topics, and compare the scores', BOOLEAN),
+    Argument('attempts', '50', 'with live: grasp attempts per domain'),
+    Argument('sim_cell', '', 'with live: distribution of the scenes, full or belt; empty: full'),
+    Argument('sim_seed', '2000000', 'with live: seed of the first scene; the shipped model was '
+             'not trained on the default'),
+    Argument('strips', 'true', 'with live: record the images, for the film strips of the report',
+             BOOLEAN),
+    MODEL,
+    PARAMS_FILE,
+    Argument('out', 'out/sim_to_real', 'folder for the report, recordings and records'),
+    Argument('require', '', "requirements, such as 'auroc>=0.8; brier@shifted<=0.25'; the exit "
+             'status is 3 if one is not met'),
+    Argument('threshold', '0.5', 'lowest score of an accepted grasp, in the report'),
+    Argument('success_definition', '', 'definition of a success in one sentence, for the '
+             'report; empty: the default definition'),
+    LOG_LEVEL,
+]
+_DEFAULTS = {argument.name: argument.default for argument in EVALUATION_ARGUMENTS}
+
+
+def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
+    """
+    Describe the runs of an evaluation; each is a separate system.
+
+    Each recording gets a new predictor, which has no state from the recording before.
+
+    :param values: values by argument name; missing arguments take their defaults.
+    :returns: the processes of each run; see
+        :func:`moss_perception.ros.system.grasp.grasp_system`.
+    :raises MossError: if a name is unknown, a value not allowed, or a recording not usable.
+    """
+    given = check_values(EVALUATION_ARGUMENTS, values)
+    for requirement in _requirements(given):
+        parse(requirement)
+    score_threshold(given['threshold'])
+    sources = {which: source for which in ('sim', 'real')
+               if (source := _source(given, which)) != NONE}
+    if not sources:
+        raise ConfigError("arguments 'sim_bag' and 'real_bag' are 'none': expected a source "
+                          'for at least one of them')
+    runs, records = [], []
+    for number, (which, source) in enumerate(sources.items(), start=1):
+        run = _Run(given, which, source, f'{number}_{which}')
+        runs += [run.nodes(), [run.evaluation()]]
+        records.append(str(run.record))
+    return [*runs, [_report(given, records)]]
+
+
+def _source(given: dict[str, str], which: str) -> str:
+    text = given[f'{which}_bag']
+    if given['closed_loop'] == 'true' and text != NONE:
+        if text not in ('', LIVE):
+            raise ConfigError(f"arguments 'closed_loop' is 'true' and '{which}_bag' is '{text}': "
+                              'expected live, since no grasp can be executed in a recording')
+        return LIVE
+    return text or str(share_directory() / _SAMPLES[which])
+
+
+def _requirements(given: dict[str, str]) -> list[str]:
+    return [word.strip() for word in given['require'].split(';') if word.strip()]
+
+
+def _folder(given: dict[str, str]) -> Path:
+    return Path(given['out']).expanduser().absolute()
+
+
+def _report(given: dict[str, str], records: list[str]) -> Process:
+    """Write one report of all runs and check the requirements."""
+    words = ['--records', *records, '--report', str(_folder(given) / 'report'),
+             '--reference', given['sim_domain'], '--threshold', given['threshold']]
+    if given['success_definition']:
+        words += ['--success-definition', given['success_definition']]
+    if requirements := _requirements(given):
+        words += ['--require', *requirements]
+    return _evaluate('report', words)
+
+
+def _evaluate(name: str, words: list[str], role: str = JOB) -> Process:
+    return Process('moss', name, role, arguments=('evaluate', *words), plain=True)
+
+
+class _Run:
+    """
+    One source: the nodes that are recorded, and the evaluation of the recording.
+
+    :param name: name of the output files.
+    :ivar record: JSON file for the results of the evaluation.
+    """
+
+    def __init__(self, given: dict[str, str], which: str, source: str, name: str):
+        self._given, self._which = given, which
+        self._live, self._source = source == LIVE, source
+        self._lock_step = given['lock_step'] == 'true'
+        # Without an argument, the outcomes name their domain.
+        self._domain = given[f'{which}_domain'] or ('shifted' if self._live else '')
+        folder = _folder(given)
+        self.record = folder / 'records' / f'{name}.json'
+        self._recording = folder / 'recordings' / name
+        self._timing_log = '' if self._live or self._lock_step else str(
+            folder / 'recordings' / f'{name}_timing.csv')
+
+    def nodes(self) -> list[Process]:
+        """Describe the nodes, with the recorder first."""
+        processes = [self._adapted(x) for x in grasp_system(self._values())]
+        predictor = processes[0]
+        self._inputs = [] if self._live else self._describe_inputs(next(
+            x for x in processes if x.executable == 'bag_player'))
+        if 'model_path' in predictor.parameters:
+            self._inputs += ['--model', predictor.parameters['model_path']]
+        images = tuple(x for x in predictor.remappings if x[0] == 'image' or '/' in x[0])
+        recorder = Process(
+            'attempt_recorder', 'attempt_recorder', JOB, early=True,
+            parameters=self._recorder(), parameter_files=predictor.parameter_files,
+            remappings=images, log_level=self._given['log_level'])
+        # Find recordings that can't be evaluated before any of them is played.
+        checks = [] if self._live else [
+            _evaluate('check', [absolute(self._source), *self._inputs, '--check'], STARTER)]
+        return [recorder, *processes, *checks]
+
+    def evaluation(self) -> Process:
+        """Describe the evaluation of the recording; :meth:`nodes` comes first."""
+        recording = f'{self._domain}:{self._recording}' if self._domain else str(self._recording)
+        verify = not self._live and self._given['verify'] == 'true'
+        return _evaluate('evaluate', [
+            recording, '--scores', 'recorded', '--record', str(self.record), *self._inputs,
+            *(['--verify'] if verify else [])])
+
+    def _values(self) -> dict[str, str]:
+        """Return the arguments of the grasp system."""
+        given = self._given
+        values = {name: given[name] for name in ('model', 'params_file', 'log_level')}
+        if self._live:
+            return values | {
+                'sim': 'true', 'sim_attempts': given['attempts'], 'sim_domain': self._domain,
+                'sim_cell': given['sim_cell'], 'sim_seed': given['sim_seed']}
+        if self._which == 'real':
+            values |= {name: given[f'real_{name}'] for name in (
+                'image_topic', 'camera_info_topic', 'candidates_topic')}
+        rate = str(FASTEST) if self._lock_step else given['bag_rate']
+        return values | {'bag': self._source, 'gate': 'false', 'lock_step': given['lock_step'],
+                         'bag_rate': rate}
+
+    def _recorder(self) -> dict[str, Any]:
+        given = self._given
+        found = {'out': str(self._recording), 'overwrite': True, 'qos_reliability': 'reliable',
+                 'inputs': self._live, 'images': self._live and given['strips'] == 'true'}
+        if self._live:
+            return found | {'attempts': whole_number('attempts', given['attempts'], 1),
+                            'closed_loop': True, 'simulated': True}
+        pace = 'lock step' if self._lock_step else f'{float(given["bag_rate"]):g}x'
+        found |= {'pace': pace, 'played': absolute(self._source)}
+        return found | ({'timing_log': self._timing_log} if self._timing_log else {})
+
+    def _describe_inputs(self, player: Process) -> list[str]:
+        """Name the topics and outcomes of the inputs, as ``evaluate`` takes them."""
+        given = self._given
+        words = ['--image-topic', *player.parameters['wait_for_subscribers']]
+        outcomes = f'{self._which}_outcomes'
+        if table := file_of(outcomes, given[outcomes]):
+            words += ['--outcomes', table]
+        for name in ('camera_info', 'candidates') if self._which == 'real' else ():
+            topic = given[f'real_{name}_topic']
+            if topic != _DEFAULTS[f'real_{name}_topic']:
+                words += [f'--{name.replace("_", "-")}-topic', f'/{topic.strip("/")}']
+        return words
+
+    def _adapted(self, process: Process) -> Process:
+        """Change the parameters of a process of the grasp system for an evaluation."""
+        more: dict[str, Any] = {}
+        if process.executable == 'sim_cell':
+            more = _after_subscriptions('/image/compressed')
+        if process.executable == 'bag_player':
+            images, = process.parameters['wait_for_subscribers']
+            more = {'exclude_topics': _PREDICTOR_TOPICS, **_after_subscriptions(images)}
+            if self._timing_log:
+                more['timing_log'] = self._timing_log
+        if process.executable == 'grasp_predictor' and not self._live:
+            more = {'publish_features': False}
+            if self._lock_step or self._given['verify'] == 'true':
+                more['latency_budget'] = _LATENCY_BUDGET_S
+            if self._lock_step:
+                more['qos_reliability'] = 'reliable'
+        return replace(process, parameters={**process.parameters, **more})
+
+
+def _after_subscriptions(images: str) -> dict[str, Any]:
+    """Publish nothing before the predictor and the recorder receive everything."""
+    # Each node creates this subscription last.
+    return {'start_delay': 60.0, 'wait_for_nodes': [
+        f'/grasp_predictor={images}', '/attempt_recorder=/grasp_outcome']}

@@ -1,0 +1,242 @@
+"""
+The grasp system: ``launch/grasp.launch.py`` and ``moss run grasp`` start this description.
+
+Where it plays a recording, the predictor subscribes to the images in the recording.
+"""
+
+import json
+from pathlib import Path
+import re
+import subprocess
+from typing import Any
+
+from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.resources import executable, share_directory
+from moss_perception.ros.system.processes import (
+    absolute,
+    Argument,
+    BOOLEAN,
+    check_values,
+    file_of,
+    JOB,
+    LOG_LEVEL,
+    MODEL,
+    not_allowed,
+    PARAMS_FILE,
+    Process,
+    STARTER,
+    whole_number,
+)
+
+_COMPRESSED = '/compressed'
+_NAMESPACE = re.compile(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', re.ASCII)
+_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+
+DEFAULT_IMAGE_TOPIC = 'image'
+GRASP_ARGUMENTS = [
+    Argument('image_topic', DEFAULT_IMAGE_TOPIC,
+             'topic of the camera images, without /compressed'),
+    Argument('image_transport', '',
+             'transport of the images; empty: as in the parameter files',
+             ('', 'raw', 'compressed')),
+    Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
+    Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
+    PARAMS_FILE,
+    MODEL,
+    Argument('namespace', '', 'namespace of the nodes and their relative topics'),
+    Argument('use_sim_time', 'auto', 'use the time of /clock; auto: true with bag or sim',
+             ('auto', *BOOLEAN)),
+    Argument('bag', '', 'recording (rosbag2) to play; empty: use a live camera'),
+    Argument('bag_rate', '1.0', 'playback speed of the bag; 1.0: as recorded'),
+    Argument('lock_step', 'false',
+             'play each image after the predictor has processed the last one', BOOLEAN),
+    Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', BOOLEAN),
+    Argument('sim_attempts', '', 'grasp attempts of sim_cell before the system ends; 0: no '
+             'limit; empty: as in the parameter files'),
+    Argument('sim_cell', '', 'distribution of the scenes of sim_cell: full or belt; empty: as '
+             'in the parameter files'),
+    Argument('sim_domain', '', 'domain of the scenes of sim_cell, such as sim or shifted; '
+             'empty: as in the parameter files'),
+    Argument('sim_seed', '', 'seed of the first scene of sim_cell; empty: as in the parameter '
+             'files'),
+    Argument('gate', 'true', 'start grasp_gate, which selects a grasp', BOOLEAN),
+    Argument('autostart', 'true', 'configure and activate the predictor', BOOLEAN),
+    LOG_LEVEL,
+]
+
+
+def grasp_system(values: dict[str, str]) -> list[Process]:
+    """
+    Describe the processes that make up the grasp system.
+
+    :param values: values by argument name; missing arguments take their defaults.
+    :returns: services, then starters, then jobs.
+    :raises ConfigError: if a name is unknown or a value is not allowed.
+    :raises BagError: if the recording can't be read, or holds no such images.
+    """
+    given = check_values(GRASP_ARGUMENTS, values)
+    _check_names(given)
+    _check_paths(given)
+    recorded, rate = '', _rate(given['bag_rate'])
+    if given['bag']:
+        recorded, compressed = _find_images(
+            given['bag'], given['image_topic'], given['image_transport'], given['namespace'])
+        given['image_topic'] = recorded.removesuffix(_COMPRESSED) if compressed else recorded
+        given['image_transport'] = _kind(compressed)
+        _check_names(given)
+    with_sim = given['sim'] == 'true'
+    simulated = given['use_sim_time'] == 'true' or (
+        given['use_sim_time'] == 'auto' and (with_sim or bool(given['bag'])))
+    if with_sim and not given['image_transport']:
+        # As in recordings, since the model was trained on JPEG artefacts.
+        given['image_transport'] = 'compressed'
+    namespace = given['namespace'].strip('/')
+    common: dict[str, Any] = {'namespace': f'/{namespace}' if namespace else '',
+                              'log_level': given['log_level']}
+    of_node = {**common, 'parameter_files': _parameter_files(given)}
+    processes = [_predictor(given, recorded, simulated, of_node)]
+    if given['gate'] == 'true':
+        processes.append(Process(
+            'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
+            remappings=(('grasp_scores', 'grasp_predictor/grasp_scores'),), **of_node))
+    if given['autostart'] == 'true':
+        processes.append(Process(
+            'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),
+            **common))
+    if recorded:
+        processes.append(_player(given, recorded, rate, simulated, of_node))
+    if with_sim:
+        processes.append(_sim_cell(given, simulated, of_node))
+    return processes
+
+
+def _predictor(given: dict[str, str], recorded: str, simulated: bool,
+               of_node: dict[str, Any]) -> Process:
+    parameters: dict[str, Any] = {'use_sim_time': simulated}
+    if given['image_transport']:
+        parameters['image_transport'] = given['image_transport']
+    if given['model']:
+        parameters['model_path'] = absolute(given['model'])
+    remappings = _camera_topics(given)
+    if given['image_transport'] == 'compressed' and given['image_topic'] == recorded:
+        # The predictor subscribes to the image topic's name plus /compressed.
+        remappings = (*remappings, (recorded + _COMPRESSED, recorded))
+    return Process('grasp_predictor', 'grasp_predictor', lifecycle=True, parameters=parameters,
+                   remappings=remappings, **of_node)
+
+
+def _camera_topics(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    pairs = [(name, given[f'{name.removeprefix("grasp_")}_topic'])
+             for name in ('image', 'camera_info', 'grasp_candidates')]
+    return tuple((name, topic) for name, topic in pairs if name != topic)
+
+
+def _player(given: dict[str, str], recorded: str, rate: float, simulated: bool,
+            of_node: dict[str, Any]) -> Process:
+    parameters = {
+        'bag': absolute(given['bag']),
+        'rate': rate,
+        'lock_step': given['lock_step'] == 'true',
+        'publish_clock': simulated,
+        'processed_topic': f'{of_node["namespace"]}/grasp_predictor/processed',
+        'wait_for_subscribers': [recorded],
+    }
+    if given['gate'] == 'true':
+        # The gate of this run publishes selections; recorded ones would contradict them.
+        parameters['exclude_topics'] = [f'{of_node["namespace"]}/selected_grasp']
+    return Process('bag_player', 'bag_player', JOB, parameters=parameters, **of_node)
+
+
+def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -> Process:
+    parameters: dict[str, Any] = {
+        'publish_clock': simulated, 'compressed': given['image_transport'] == 'compressed'}
+    for name in ('cell', 'domain', 'attempts', 'seed'):
+        if text := given[f'sim_{name}']:
+            parameters[name] = (text if name in ('cell', 'domain')
+                                else whole_number(f'sim_{name}', text))
+    return Process('sim_cell', 'sim_cell', JOB, parameters=parameters,
+                   remappings=_camera_topics(given), **of_node)
+
+
+def _check_names(given: dict[str, str]) -> None:
+    for name in ('image_topic', 'camera_info_topic', 'candidates_topic'):
+        if not _TOPIC.fullmatch(given[name]):
+            raise not_allowed(name, given[name], 'expected a topic name')
+    if not _NAMESPACE.fullmatch(given['namespace']):
+        raise not_allowed('namespace', given['namespace'],
+                          'expected a namespace such as robot_1')
+
+
+def _check_paths(given: dict[str, str]) -> None:
+    for name in ('params_file', 'model'):
+        file_of(name, given[name])
+    if given['bag'] and given['sim'] == 'true':
+        raise ConfigError(f"arguments 'bag' is '{given['bag']}' and 'sim' is 'true': expected one "
+                          'of them, since both publish the camera images')
+    if given['bag'] and not Path(given['bag']).expanduser().exists():
+        raise not_allowed('bag', given['bag'], 'there is no such file or folder')
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 100:
+        raise not_allowed('bag_rate', text, 'expected a number above 0, at most 100')
+    return value
+
+
+def _parameter_files(given: dict[str, str]) -> tuple[str, ...]:
+    own = (absolute(given['params_file']),) if given['params_file'] else ()
+    return (str(share_directory() / 'config' / 'grasp.yaml'), *own)
+
+
+def find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool]:
+    """
+    Find the images in a recording.
+
+    :param bag: path of the recording.
+    :param name: name of the topic, without ``/compressed``; the default finds the only one.
+    :param transport: ``raw``, ``compressed``, or empty for either.
+    :param namespace: namespace of the nodes, for a relative name.
+    :returns: the topic as recorded, and whether its images are compressed.
+    :raises BagError: if the recording can't be read, or holds no such images.
+    """
+    # Imported here, since the interpreter of the launch file may lack rosbags.
+    from moss_perception.data.bags.reader import Recording
+    resolved = name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace(
+        '//', '/')
+    with Recording(Path(bag).expanduser(), salvage=True) as recording:
+        images = {x.name: x.type.endswith('CompressedImage') for x in recording.image_topics()}
+        for topic in (resolved, resolved + _COMPRESSED):
+            if topic in images and transport in ('', _kind(images[topic])):
+                return topic, images[topic]
+        found = recording.image_topic(None if name == DEFAULT_IMAGE_TOPIC else resolved).name
+    kind = _kind(images[found])
+    if transport not in ('', kind):
+        raise BagError(f'{bag}: the images on {found} are {kind}: expected {transport} images, '
+                       'the value of image_transport')
+    return found, images[found]
+
+
+def _kind(compressed: bool) -> str:
+    return 'compressed' if compressed else 'raw'
+
+
+def _find_images(bag: str, name: str, transport: str, namespace: str) -> tuple[str, bool]:
+    """Find the images; without rosbags by ``moss topics``, whose interpreter has it."""
+    try:
+        import moss_perception.data.bags.reader  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        return find_images(bag, name, transport, namespace)
+    done = subprocess.run(
+        [executable('moss'), 'topics', bag, '--image-topic', name, '--transport', transport,
+         '--namespace', namespace], capture_output=True, text=True)
+    answer: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    if 'topic' not in answer:
+        reason = answer.get('error') or (done.stderr.strip().splitlines() or ['no answer'])[-1]
+        raise BagError(reason)
+    return answer['topic'], answer['compressed']

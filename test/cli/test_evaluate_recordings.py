@@ -1,0 +1,208 @@
+"""The command `evaluate` on recordings: what it tells, asks, requires and refuses."""
+
+import io
+import json
+
+from moss_perception.cli.evaluate_recordings import domain_of
+from moss_perception.cli.main import main as moss
+from moss_perception.core.resources import share_directory
+import pytest
+
+SAMPLES = share_directory() / 'samples'
+
+
+@pytest.mark.timeout(115)
+def test_recordings_by_several_workers_become_one_report(tiny_checkpoint, tmp_path, capsys):
+    arguments = [str(SAMPLES / 'sim_20'), f'odd:{SAMPLES / "shifted_20"}', '--model',
+                 str(tiny_checkpoint), '--workers', '2', '--report', str(tmp_path / 'report'),
+                 '--record', str(tmp_path / 'record.json')]
+    assert moss(['evaluate', *arguments, '--require', 'attempts>=20', 'auroc>1']) == 3
+    out = capsys.readouterr().out
+    assert 'sim: 10 of 20 attempts succeeded' in out and 'odd: 9 of 20' in out
+    assert out.count('SHORT') == 2 and out.count(' met') == 2
+    made = {x.name for x in (tmp_path / 'report').iterdir()}
+    assert made >= {'report.html', 'report.json', 'attempts.csv'}
+    bags = json.loads((tmp_path / 'record.json').read_text())['bags']
+    assert [x['domain'] for x in bags] == ['sim', 'odd']
+
+
+def test_a_table_for_one_recording_leaves_the_other_its_own(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bags = [str(make_bag([factory.image(factory.START_NS, side=40)], name=x)) for x in 'ab']
+    start = factory.START_NS // 10**9
+    (tmp_path / 'b.csv').write_text(f'start,end,success,domain\n{start},{start + 1},1,real\n')
+    assert moss(['evaluate', *bags, '--model', str(tiny_checkpoint), '--outcomes', '',
+                 '--outcomes', str(tmp_path / 'b.csv')]) == 0
+    out = capsys.readouterr().out
+    assert out.count('no outcomes were recorded') == 1
+    assert 'real: 1 of 1 attempts succeeded, 0 scored; AUROC is undefined' in out
+
+
+def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    (tmp_path / 'wall.csv').write_text('start,end,success,domain\n5,6,1,real\n7,8,0,real\n')
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--outcomes',
+                 str(tmp_path / 'wall.csv')]
+    assert moss(['evaluate', *arguments]) == 0
+    assert 'none of the 2 outcomes overlaps the images in time' in capsys.readouterr().out
+    assert moss(['evaluate', *arguments, '--require', 'attempts>=1']) == 3
+
+
+def made_up_run(factory, pose):
+    """Return three seconds of images and one attempt, in which no candidates were recorded."""
+    entries = [factory.image(factory.START_NS + n * 10**8, side=40, fill=9 * n)
+               for n in range(30)]
+    if pose:
+        entries.append(factory.selected(factory.START_NS + 26 * 10**8, (0.0, 0.0, 0.5),
+                                        (0.0, 0.0, 0.0, 1.0)))
+    second = factory.START_NS // 10**9
+    return [*entries, factory.outcome(
+        factory.START_NS + 28 * 10**8, attempt='1', success='true', start=f'{second}.2',
+        decision=f'{second + 2}.6', end=f'{second + 2}.8')]
+
+
+@pytest.mark.parametrize(('pose', 'status', 'share'), [(True, 3, '0'), (False, 0, '1')])
+def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys, pose, status, share):
+    bag = make_bag(made_up_run(factory, pose))
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--require', 'scored_share>=0.95']
+    assert moss(['evaluate', *arguments]) == status
+    out = capsys.readouterr().out
+    said = ('1 of 1 attempts are scored at the default grasp point, although their executed '
+            'pose is known')
+    assert '1 of 1 attempts succeeded, 1 scored' in out and (said in out) == pose
+    row = next(line.split() for line in out.splitlines() if ' scored_share ' in line
+               and '>=' in line)
+    assert row[2] == share
+    assert moss(['evaluate', *arguments, '--report', str(tmp_path / 'report')]) == status
+    page = (tmp_path / 'report' / 'report.html').read_text()
+    assert (said in page) == ('The executed pose of 1 of these is known' in page) == pose
+
+
+def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
+    strange = tmp_path / 'a:b'
+    strange.mkdir()
+    assert domain_of('real:/data/bag') == ('real', '/data/bag')
+    assert domain_of(str(strange)) == ('', str(strange))
+    assert domain_of('/data/x:y') == ('', '/data/x:y')
+
+
+@pytest.mark.parametrize('arguments', [
+    [], ['bag', '--scenes', 'x'], ['bag', '--baseline'], ['--scenes', 'x', '--report', 'y'],
+    ['bag', '--domain', 'real'], ['--scenes', 'x', '--model', 'a', 'b'],
+    ['--scenes', 'x', '--domain', 'sim=bag']])
+def test_what_does_not_fit_together_is_a_usage_error(arguments):
+    with pytest.raises(SystemExit) as info:
+        moss(['evaluate', *arguments])
+    assert info.value.code == 2
+
+
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['bag', '--seed', '3', '--cell', 'belt'], '--cell, --seed: not allowed with recordings'),
+    (['bag', '--require-auroc', '0'], '--require-auroc: not allowed with recordings'),
+    (['bag', '--verify'], '--verify: not allowed with recordings'),
+    (['bag', '--scores', 'recorded', '--engine', 'torch'],
+     '--engine: not allowed with --scores recorded'),
+    (['--scenes', 'x', '--seed', '5'], '--seed: not allowed with --scenes'),
+    (['--scenes', 'x', '--workers', '2'], '--workers: not allowed with --scenes'),
+    (['--scenes', 'x', '--require', 'auroc>1', '--image-topic', 'y'],
+     '--image-topic, --require: not allowed with --scenes'),
+    (['--records', 'x', '--engine', 'torch'], '--engine: not allowed with --records'),
+    (['--records', 'x', '--outcomes', 'y'], '--outcomes: not allowed with --records'),
+    (['--fresh', '3', '--scores', 'replay'], '--scores: not allowed with --fresh')])
+def test_an_option_that_would_do_nothing_is_refused_by_name(arguments, said, capsys):
+    with pytest.raises(SystemExit) as info:
+        moss(['evaluate', *arguments])
+    assert info.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_check_finds_what_is_missing_and_evaluates_nothing(
+        factory, make_bag, tiny_checkpoint, tmp_path, caplog, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    arguments = [str(bag), '--check', '--model', str(tiny_checkpoint)]
+    assert moss(['evaluate', *arguments]) == 1
+    assert 'no outcomes to compare the scores with' in caplog.text
+    (tmp_path / 'wall.csv').write_text('start,end,success\n5,6,1\n')
+    assert moss(['evaluate', *arguments, '--outcomes', str(tmp_path / 'wall.csv')]) == 0
+    assert moss(['evaluate', *arguments, '--candidates-topic', '/typo']) == 1
+    assert 'no grasp candidates on /typo' in caplog.text
+    assert capsys.readouterr().out == ''
+
+
+def test_a_known_error_is_one_line_and_leaves_nothing(tiny_checkpoint, tmp_path, caplog):
+    for more, said in (([str(tmp_path / 'none')], 'no such recording'),
+                       ([str(SAMPLES / 'sim_20'), '--require', 'beauty>1'], 'beauty'),
+                       ([str(SAMPLES / 'sim_20'), '--outcomes', 'a', '--outcomes', 'b'],
+                        '--outcomes names 2 files for 1 recordings')):
+        caplog.clear()
+        assert moss(['evaluate', *more, '--model', str(tiny_checkpoint), '--report',
+                              str(tmp_path / 'report')]) == 1
+        assert said in caplog.text and caplog.text.count('\n') == 1
+    assert not (tmp_path / 'report').exists()
+    (tmp_path / 'file').touch()
+    assert moss(['evaluate', str(SAMPLES / 'sim_20'), '--report',
+                 str(tmp_path / 'file' / 'x')]) == 1
+    assert "can't be written" in caplog.text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_of_several_cameras_one_is_asked_for(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys, caplog):
+    bag = make_bag([factory.image(factory.START_NS + n, x, side=40)
+                    for n, x in enumerate(('/left', '/right'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    monkeypatch.setattr('sys.stdin', Terminal('3\n2\n'))
+    assert moss(['evaluate', *arguments]) == 0
+    said = capsys.readouterr()
+    assert '1 images on /right' in said.out and said.err.count('Which one, 1 to 2?') == 2
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert moss(['evaluate', *arguments]) == 1
+    assert 'expected one of /left, /right' in caplog.text
+
+
+def test_of_several_topics_of_candidates_one_is_asked_for(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.candidates(factory.START_NS - 1, x) for x in ('/far', '/near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert moss(['evaluate', *arguments]) == 0
+    assert 'note: the grasp candidates are read from /near' in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert moss(['evaluate', *arguments]) == 1
+    assert 'several topics of grasp candidates: name one' in caplog.text
+    assert moss(['evaluate', *arguments, '--candidates-topic', '/typo']) == 1
+    assert 'no grasp candidates on /typo; expected one of /far, /near' in caplog.text
+
+
+def test_of_several_calibrations_one_is_asked_for_or_the_report_says_so(
+        factory, make_bag, tiny_checkpoint, monkeypatch, capsys):
+    bag = make_bag([factory.image(factory.START_NS, side=40), *(
+        factory.camera_info(factory.START_NS - 1, f'/{x}/camera_info') for x in ('far', 'near'))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint)]
+    told = ('calibrations are on /far/camera_info, /near/camera_info, but none is in the '
+            'namespace of the images, and no topic was given: only the default grasp point can '
+            'be scored')
+    monkeypatch.setattr('sys.stdin', io.StringIO())
+    assert moss(['evaluate', *arguments]) == 0 and told in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', Terminal('2\n'))
+    assert moss(['evaluate', *arguments]) == 0
+    said = capsys.readouterr()
+    assert told not in said.out and 'several topics of the camera calibration' in said.err
+    assert moss(['evaluate', *arguments, '--camera-info-topic', '/far/camera_info']) == 0
+    assert told not in capsys.readouterr().out
+
+
+def test_the_executed_grasp_may_be_on_another_topic(
+        factory, make_bag, tiny_checkpoint, caplog):
+    bag = make_bag([factory.image(factory.START_NS, side=40),
+                    factory.selected(factory.START_NS, (0, 0, 0.5), (0.0, 0, 0, 1))])
+    arguments = [str(bag), '--model', str(tiny_checkpoint), '--executed-topic']
+    assert moss(['evaluate', *arguments, 'selected_grasp']) == 0
+    assert moss(['evaluate', *arguments, '/goal']) == 1
+    assert 'no executed grasps on /goal; expected one of /selected_grasp' in caplog.text

@@ -1,0 +1,61 @@
+"""The distribution of the training scenes is fitted, and its limit set on held-out ones."""
+
+from types import SimpleNamespace
+
+import cv2
+from moss_perception.core.errors import ConfigError
+from moss_perception.data.schema import Sample
+from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.training.dataset import split
+from moss_perception.training.ood import describe_scenes, learn_distribution
+import numpy as np
+import pytest
+
+TINY = MossGraspConfig(image_size=32, channels=(4, 4, 8), moss_window=(3, 3, 3), moss_channels=4,
+                   projection_channels=4, head_channels=8, ensemble=2, orders=1)
+MATRIX = np.array([[48.0, 0, 15.5], [0, 48, 15.5], [0, 0, 1]])
+
+
+def scene(seed, level=60, noise=8):
+    generator = np.random.default_rng(seed)
+    image = np.clip(generator.normal(level, noise, (32, 32, 3)), 0, 255).astype(np.uint8)
+    data = cv2.imencode('.jpg', image)[1].tobytes()
+    return Sample(seed=seed, jpegs=(data,) * 16, candidates=np.array([[0, 0, 0.6, 0]], np.float32),
+                 labels=np.array([True]), speed=0.0, motion='still', shape='box',
+                 track=np.zeros((2, 3), np.float32), matrix=MATRIX)
+
+
+class Eyes:
+    """Sees of each image the mean colours of its sixteenths, and nothing of time."""
+
+    config = TINY
+
+    def initial_state(self):
+        return None
+
+    def step(self, observation, grasps, state, budget):
+        colours = observation['rgb'].reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
+        return SimpleNamespace(maps=(colours,), motion_features=colours), state
+
+
+@pytest.fixture(scope='module')
+def learned():
+    return learn_distribution(Eyes(), [scene(seed) for seed in range(220)])
+
+
+def test_the_usual_is_within_1_and_another_look_beyond(learned):
+    usual, strange = (learned.of_features(describe_scenes(Eyes(), scenes)) for scenes in (
+        [scene(1000 + n) for n in range(40)], [scene(2000 + n, 200, 40) for n in range(10)]))
+    assert np.mean(usual > 1) < 0.3 and strange.min() > 1
+
+
+def test_the_limit_is_set_on_what_training_held_out():
+    scenes = [scene(n) for n in range(30)]
+    fitted, held_out = split(scenes)
+    assert [s.seed for s in held_out] == [0, 10, 20]
+    assert len(fitted) == 27 and not {s.seed for s in fitted} & {0, 10, 20}
+
+
+def test_too_few_scenes_are_refused():
+    with pytest.raises(ConfigError, match='expected at least 200'):
+        learn_distribution(Eyes(), [scene(n) for n in range(100)])
