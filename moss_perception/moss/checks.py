@@ -186,7 +186,7 @@ def check_features(features: Tensor, expected: str, out: nn.Linear) -> None:
     wide = torch.promote_types(features.dtype, torch.float32)
     if holds_numbers(features) and not features.detach().sum(dtype=wide).isfinite():
         warnings.warn(f'features {tuple(features.shape)} hold NaN or infinity: so does what '
-                      'depends on them', NotFiniteWarning, stacklevel=4)
+                      'depends on them', NotFiniteWarning, stacklevel=3)
 
 
 def check_state(state: Any, x: Tensor, length: int, kept: list[int]) -> None:
