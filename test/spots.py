@@ -1,8 +1,8 @@
 """Scenes of a bright spot on noise, and what is trained on them: small enough for tests."""
 
 import cv2
-from moss_perception.data.scenes import write_shard
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import write_shard
 from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
 

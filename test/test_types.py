@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
                     reason='basedpyright is not installed: bash scripts/setup.sh test installs it')
 @pytest.mark.timeout(300)
 def test_the_type_checker_finds_nothing():
-    # Half a minute of computing, which other processes on the same cores make several times longer.
+    # Half a minute of computing; other processes on the same cores make it several times longer.
     done = subprocess.run(
         [sys.executable, '-m', 'basedpyright', '--project', str(ROOT / 'pyrightconfig.json'),
          '--pythonpath', sys.executable, '--outputjson'],

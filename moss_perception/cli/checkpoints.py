@@ -5,9 +5,9 @@ import json
 import logging
 from pathlib import Path
 
-from moss_perception.cli.common import add_checkpoint, print_json
+from moss_perception.cli.common import add_checkpoint, print_json, training_seeds
 from moss_perception.cli.topic_options import add_topic_options, topics_of
-from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, verify
 from tqdm import tqdm
@@ -211,11 +211,9 @@ def _training_scenes(folder: str, checkpoint: Path) -> tuple[list, dict]:
     notes = read_header(checkpoint)[1]
     # Training uses the first scenes in the folder's order, and leaves out only the last ones.
     scenes = load_scenes(folder, notes.get('scenes'))
-    if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not name its training scenes: '
-                              "expected 'seeds' in its notes")
-    first, last = notes['seeds']
-    foreign = [scene.seed for scene in scenes if not first <= scene.seed <= last]
+    first, last = training_seeds(notes)
+    foreign = [scene.seed for scene in scenes
+               if scene.seed is None or not first <= scene.seed <= last]
     if foreign:
         raise ConfigError(f'the checkpoint was not trained on scene {foreign[0]}: expected seeds '
                           f'{first} to {last}')

@@ -2,14 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 import json
 import logging
 from pathlib import Path
 import platform
 from typing import Any
 
-from moss_perception.core.errors import MossError
+from moss_perception.core.errors import CheckpointError, MossError
+from moss_perception.core.files import replaced
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
 """Meaning of the exit statuses of all commands."""
@@ -40,6 +40,19 @@ def add_sha256(parser, default: str | None = '') -> None:
     """Add the option for the digest of the checkpoint."""
     parser.add_argument('--sha256', default=default, metavar='HEX',
                         help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
+
+
+def training_seeds(notes: dict[str, Any]) -> tuple[int, int]:
+    """
+    Return the first and last seed of the scenes that a checkpoint was trained on.
+
+    :raises CheckpointError: if its notes do not name them.
+    """
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not name its training scenes: '
+                              "expected 'seeds' in its notes")
+    first, last = notes['seeds']
+    return first, last
 
 
 def print_json(result: Any, path: str | None) -> None:
@@ -100,14 +113,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

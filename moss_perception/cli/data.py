@@ -126,10 +126,9 @@ def write_clips(arguments: argparse.Namespace) -> int:
         raise UsageError('expected --outcomes FILE.csv, or --unlabelled')
     # We log an unreadable clip in one line; FFmpeg would add several that don't name it.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-    from moss_perception.data.clips.calibration import read_calibration
-    from moss_perception.data.clips.disturbance import Disturbance
+    from moss_perception.data.clips.frames import Disturbance
     from moss_perception.data.clips.importer import ClipSettings, write_bag
-    from moss_perception.data.clips.rows import match_clips, read_rows
+    from moss_perception.data.clips.inputs import match_clips, read_calibration, read_rows
     model, _ = read_header(model_path(''))
     settings = ClipSettings(
         domain=arguments.domain, pause_s=arguments.pause, clip_hz=arguments.clip_rate,
@@ -147,7 +146,7 @@ def write_clips(arguments: argparse.Namespace) -> int:
 
 def _log_clips(path: Path, done, window_s: float) -> None:
     """Log what :func:`moss_perception.data.clips.importer.write_bag` returns."""
-    from moss_perception.data.clips.rows import shorten
+    from moss_perception.data.clips.inputs import shorten
     log = logging.getLogger('clips')
     dropped = f', {done.dropped} dropped' if done.dropped else ''
     log.info('%d clips, %d images%s in %s: %d attempts, %d of them successful%s', done.clips,

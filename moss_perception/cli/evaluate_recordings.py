@@ -90,8 +90,8 @@ def _check(one: EvaluationInput) -> None:
 
     :raises MossError: if it does not.
     """
-    from moss_perception.data.attempts_csv import read_attempts
     from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.outcomes import read_attempts
     topics = one.topics
     with Recording(one.path, salvage=True) as recording:
         images = recording.image_topic(topics.get('image_topic'))

@@ -7,8 +7,8 @@ import math
 import os
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, print_json
-from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.cli.common import cpu_name, print_json, training_seeds
+from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
@@ -137,10 +137,7 @@ def _score_clips(engine, scenes: list):
 
 def refuse_training_scenes(scenes: list, notes: dict) -> None:
     """Refuse scenes that the checkpoint was trained on, or may have been."""
-    if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not name its training scenes: '
-                              "expected 'seeds' in its notes")
-    first, last = notes['seeds']
+    first, last = training_seeds(notes)
     known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
     if known:
         raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '

@@ -16,7 +16,7 @@ import sys
 
 from moss_perception import __version__
 from moss_perception.cli.common import run_command, set_up_logging, status_line, UsageError
-from moss_perception.core.packages import missing
+from moss_perception.core.resources import missing
 
 
 @dataclass(frozen=True)

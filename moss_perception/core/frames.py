@@ -1,10 +1,14 @@
-"""Inputs and outputs of the predictor: plain data, without ROS and without torch."""
+"""
+Inputs of the predictor as plain data, without ROS and without torch.
+
+The functions that read messages only read fields, so messages of rclpy and of a recording both
+work.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from moss_perception.core import images as imaging
 from moss_perception.core.errors import CandidateError, ConfigError
 import numpy as np
 
@@ -54,9 +58,13 @@ class Camera:
     binning: tuple[int, int] = (1, 1)
 
     def __post_init__(self):
-        if self.matrix.shape != (3, 3) or not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0):
+        matrix = self.matrix
+        if matrix.shape != (3, 3) or not (
+                np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0
+                and matrix[2].tolist() == [0, 0, 1] and np.linalg.det(matrix) > 0):
             raise ConfigError(
-                f'camera matrix must be 3 x 3 with positive focal lengths, got {self.matrix!r}')
+                f'the camera has the matrix {matrix.tolist()}: expected 3 x 3 finite numbers, '
+                'focal lengths above 0, a last row of 0, 0, 1 and an inverse')
         check_distortion(self.model, self.distortion)
 
     def __eq__(self, other: object) -> bool:
@@ -88,6 +96,13 @@ class Camera:
         matrix[:2, 2] += 0.5 - np.array(self.region[:2])
         matrix[:2] /= [[x], [y]]
         matrix[:2, 2] -= 0.5
+        return Camera(width, height, matrix, self.distortion, self.model)
+
+    def scaled(self, width: int, height: int) -> 'Camera':
+        """Return the calibration of images that were scaled to another size, pixels."""
+        x, y = width / self.width, height / self.height
+        # The left edge of the image is at -0.5, and stays there.
+        matrix = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ self.matrix
         return Camera(width, height, matrix, self.distortion, self.model)
 
 
@@ -196,88 +211,54 @@ def yaws_from_orientations(orientations: np.ndarray) -> np.ndarray:
     return np.arctan2(2 * (x * y + z * w), w * w + x * x - y * y - z * z)
 
 
-@dataclass(frozen=True)
-class WatchedScores:
+def stamp_to_ns(stamp: Any) -> int:
+    """Return a stamp in nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def to_frame(message: Any) -> Frame:
     """
-    Scores of the grasps that a predictor was told to watch, in their order.
+    Wrap an image message, without decoding it.
 
-    :ivar scores: float64, shape ``(W,)``, in [0, 1]; NaN where the grasp can't be scored.
-    :ivar uncertainties: float64, shape ``(W,)``, in [0, 0.5]; NaN likewise.
-    :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
-        which row 0 is the default grasp; -1 where it can't be scored.
-    :ivar reasons: of :class:`moss_perception.core.scores.ScoreReason`, shape ``(W,)``.
-    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too; see
-        :func:`moss_perception.core.grasp_match.nearest_grasp`.
+    :param message: with the fields of sensor_msgs/Image or CompressedImage, and a header.
     """
-
-    scores: np.ndarray
-    uncertainties: np.ndarray
-    rows: np.ndarray
-    reasons: np.ndarray
-    listed: np.ndarray
+    return Frame(stamp_to_ns(message.header.stamp), message.header.frame_id, message)
 
 
-@dataclass(frozen=True)
-class Prediction:
+def to_camera(message: Any) -> Camera:
     """
-    The scores of the newest sample.
+    Read a camera's calibration.
 
-    :ivar stamp_ns: header stamp of the newest frame used, nanoseconds.
-    :ivar frame_id: the camera's optical frame.
-    :ivar score: probability in [0, 1] that a grasp at the default grasp point succeeds.
-    :ivar uncertainty: standard deviation of that probability over the ensemble, in [0, 0.5].
-    :ivar default_point: float64, shape ``(3,)``, metres; NaN without a calibrated camera.
-    :ivar default_orientation: float64, shape ``(4,)``, quaternion x y z w.
-    :ivar candidates_stamp_ns: stamp of the candidates that were scored, nanoseconds; 0 for none.
-    :ivar points: float64, shape ``(K, 3)``: the candidates' positions in the camera's frame, in
-        order, metres; NaN for candidates of another frame.
-    :ivar orientations: float64, shape ``(K, 4)``: their quaternions x y z w; NaN likewise.
-    :ivar pixels: float64, shape ``(K, 2)``: their image points (column, row) in the camera's
-        image; NaN for candidates without a score.
-    :ivar scores: float64, shape ``(K,)``, in [0, 1]; NaN for candidates without a score.
-    :ivar uncertainties: float64, shape ``(K,)``, in [0, 0.5]; NaN likewise.
-    :ivar reasons: uint8, shape ``(K,)``: why a candidate has no score, see
-        :class:`moss_perception.core.scores.ScoreReason`.
-    :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
-    :ivar size: height and width of the camera's image, pixels.
-    :ivar source: the image that was scored, checked but not decoded; see :attr:`image`.
-    :ivar missing_in_window: how many samples of the window repeat the one before.
-    :ivar decode_s: seconds spent decoding and resizing.
-    :ivar inference_s: seconds spent in the engine.
-    :ivar ood_score: how far the network's features are from those of training, 0 or more; one in
-        twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
-        inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
-    :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
-        are watched.
+    :param message: with the fields of sensor_msgs/CameraInfo.
+    :raises ConfigError: if it holds no calibration, or one that can't be used.
     """
+    matrix = np.array(message.k, np.float64).reshape(3, 3)
+    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        raise ConfigError(f'camera_info is not calibrated: K[0] is {matrix[0, 0]:g} and K[4] is '
+                          f'{matrix[1, 1]:g}, expected focal lengths above 0')
+    roi = message.roi
+    return Camera(
+        message.width, message.height, matrix, np.array(message.d, np.float64),
+        message.distortion_model,
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        # 0 means 1 in the message.
+        (max(1, message.binning_x), max(1, message.binning_y)))
 
-    stamp_ns: int
-    frame_id: str
-    score: float
-    uncertainty: float
-    default_point: np.ndarray
-    default_orientation: np.ndarray
-    candidates_stamp_ns: int
-    points: np.ndarray
-    orientations: np.ndarray
-    pixels: np.ndarray
-    scores: np.ndarray
-    uncertainties: np.ndarray
-    reasons: np.ndarray
-    motion_features: np.ndarray
-    size: tuple[int, int]
-    source: Any
-    missing_in_window: int = 0
-    decode_s: float = 0.0
-    inference_s: float = 0.0
-    ood_score: float = float('nan')
-    watched: WatchedScores | None = None
 
-    @cached_property
-    def image(self) -> np.ndarray:
-        """
-        The whole camera image that was scored: uint8, RGB, shape ``(H, W, 3)``.
+def to_candidates(message: Any) -> Candidates:
+    """
+    Read grasp candidates.
 
-        It is decoded on first use; the network reads a smaller one.
-        """
-        return self.source if isinstance(self.source, np.ndarray) else imaging.decode(self.source)
+    A pose that is not finite, or not a rotation, is kept; it gets no score.
+
+    :param message: with the fields of geometry_msgs/PoseArray: poses in the camera's optical
+        frame, x the direction in which the gripper closes.
+    :raises CandidateError: if the stamp is 0.
+    """
+    positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
+    orientations = [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w)
+                    for p in message.poses]
+    return Candidates(
+        stamp_to_ns(message.header.stamp), message.header.frame_id,
+        np.array(positions, np.float64).reshape(-1, 3),
+        np.array(orientations, np.float64).reshape(-1, 4))

@@ -19,13 +19,13 @@ PIXEL_BYTES = {
 }
 
 # Two neighbouring pixels of a row share their chroma.
-SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
+_SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
 
-GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
-JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
-JPEG_FRAMES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
-PNG_START = b'\x89PNG\r\n\x1a\n'
-PNG_ANIMATION = frozenset({b'acTL', b'fcTL', b'fdAT'})
+_GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+_JPEG_FRAMES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_PNG_ANIMATION = frozenset({b'acTL', b'fcTL', b'fdAT'})
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,6 @@ def bytes_of(message: Any) -> np.ndarray:
     return np.frombuffer(message.data, np.uint8)
 
 
-def _refuse_encoding(encoding: str) -> None:
-    expected = ', '.join(PIXEL_BYTES)
-    if GENERIC.fullmatch(encoding):
-        raise FrameError(
-            'encoding',
-            f'encoding {encoding!r} holds depth or unnamed channels: expected one of {expected}')
-    raise FrameError('encoding', f'unknown encoding {encoding!r}: expected one of {expected}')
-
-
 def _check_side(width: int, height: int, reason: str) -> None:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise FrameError(
@@ -124,7 +115,9 @@ def _check_side(width: int, height: int, reason: str) -> None:
 def _check_raw(message: Any) -> CheckedImage:
     encoding, width, height, step = message.encoding, message.width, message.height, message.step
     if encoding not in PIXEL_BYTES:
-        _refuse_encoding(encoding)
+        what = 'holds depth or unnamed channels' if _GENERIC.fullmatch(encoding) else 'is unknown'
+        raise FrameError('encoding', f'encoding {encoding!r} {what}: expected one of '
+                                     f'{", ".join(PIXEL_BYTES)}')
     _check_side(width, height, 'size')
     row = width * PIXEL_BYTES[encoding]
     if step < row:
@@ -132,7 +125,7 @@ def _check_raw(message: Any) -> CheckedImage:
             'step', f'step of {step} bytes: expected at least {row} for {width} pixels {encoding}')
     if step % 2 and encoding == 'mono16':
         raise FrameError('step', f'step of {step} bytes: expected an even one for mono16')
-    if encoding in SUBSAMPLED and width % 2:
+    if encoding in _SUBSAMPLED and width % 2:
         raise FrameError('size', f'{encoding} of width {width}: expected an even width')
     rows = _rows(encoding, height)
     size = memoryview(message.data).nbytes
@@ -157,8 +150,7 @@ def _rows(encoding: str, height: int) -> list[int]:
 
 
 def _check_compressed(message: Any) -> CheckedImage:
-    depth = re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', message.format)
-    if depth:
+    if re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', message.format):
         raise FrameError(
             'encoding', f'format {message.format!r} holds depth: expected a JPEG or PNG in colour')
     data = bytes_of(message)
@@ -166,10 +158,10 @@ def _check_compressed(message: Any) -> CheckedImage:
     start = data[:33].tobytes()
     if not start:
         raise FrameError('compressed', 'no data: expected a JPEG or PNG')
-    if start.startswith(PNG_START):
+    if start.startswith(_PNG_START):
         width, height = _check_png(start, data, message.format)
         return CheckedImage(message, width, height, is_compressed=True)
-    if start.startswith(JPEG_START):
+    if start.startswith(_JPEG_START):
         width, height = _jpeg_size(data)
         _check_side(width, height, 'compressed')
         return CheckedImage(message, width, height, is_compressed=True, is_jpeg=True)
@@ -200,14 +192,14 @@ def _check_png_chunks(data: memoryview) -> None:
     :param data: a PNG, its signature included; bytes after IEND are ignored.
     :raises FrameError: if a chunk is cut off, damaged, missing or part of an animation.
     """
-    at, kind = len(PNG_START), b''
+    at, kind = len(_PNG_START), b''
     while kind != b'IEND':
         if at + 12 > len(data):
             raise FrameError('compressed', f'PNG of {len(data)} bytes is cut off after '
                              f'{_chunk(kind)}: expected an IEND chunk')
         length, kind = struct.unpack_from('>I4s', data, at)
         end = at + 8 + length
-        if kind in PNG_ANIMATION:
+        if kind in _PNG_ANIMATION:
             raise FrameError('compressed', f'animated PNG with {_chunk(kind)}: '
                              'expected a PNG of one picture, without acTL, fcTL and fdAT')
         if end + 4 > len(data):
@@ -234,7 +226,7 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
     at, head = 2, data.data
     while at + 9 <= len(head) and head[at] == 0xff:
         marker, length = head[at + 1], int.from_bytes(head[at + 2:at + 4], 'big')
-        if marker in JPEG_FRAMES:
+        if marker in _JPEG_FRAMES:
             height, width = struct.unpack('>HH', head[at + 5:at + 9])
             return width, height
         at += 1 if marker == 0xff else 2 + length
@@ -243,7 +235,7 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
 
 def _is_cut_off(data: np.ndarray) -> bool:
     # Entropy-coded data never contains an end marker, and a thumbnail's comes before the scan.
-    if data[-2:].tobytes() == JPEG_END:
+    if data[-2:].tobytes() == _JPEG_END:
         return False
     text = data.tobytes()
-    return text.rfind(JPEG_END) < text.rfind(JPEG_SCAN)
+    return text.rfind(_JPEG_END) < text.rfind(_JPEG_SCAN)

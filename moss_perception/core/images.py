@@ -20,7 +20,7 @@ from moss_perception.core.image_messages import (
 import numpy as np
 
 # The older name is the one that every release of cv_bridge and rosbags-image knows.
-SYNONYMS = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
+_SYNONYMS = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
 
 # Encodings that cv_bridge converts to rgb8. rosbags-image converts the rest on every machine,
 # because cv_bridge has no conversion for planar images.
@@ -29,13 +29,13 @@ CV_BRIDGE_ENCODINGS = frozenset(PIXEL_BYTES) - {'nv12'}
 # Decoding a JPEG at a half, a quarter or an eighth of its size costs a fraction of the time. The
 # decoded image stays this many times larger than the target, so that averaging pixels does most
 # of the reduction, as for raw images, and the results are about the same.
-OVERSAMPLING = 2
-REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
-           8: cv2.IMREAD_REDUCED_COLOR_8}
+_OVERSAMPLING = 2
+_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
+            8: cv2.IMREAD_REDUCED_COLOR_8}
 
 # A module built for NumPy 1 can crash the process when NumPy 2 calls it. `try` cannot catch that,
 # so the first call is made in another process.
-PROBE = (
+_PROBE = (
     'import numpy; from cv_bridge.boost.cv_bridge_boost import cvtColor2; '
     'image = cvtColor2(numpy.array([[[1, 2, 3]]], numpy.uint8), "bgr8", "rgb8"); '
     'assert image.tolist() == [[[3, 2, 1]]], image'
@@ -69,13 +69,9 @@ def decode_for(image: Any, side: int) -> tuple[np.ndarray, int]:
     if checked.is_compressed:
         reduction = _reduction(checked, side)
         return _decode_compressed(checked.message, reduction), reduction
-    return _decode_raw(_normalise(checked.message)), 1
-
-
-def _decode_raw(image: RawImage) -> np.ndarray:
-    if backend() == 'cv_bridge' and image.encoding in CV_BRIDGE_ENCODINGS:
-        return decode_by_cv_bridge(image)
-    return decode_by_rosbags(image)
+    raw = _normalise(checked.message)
+    by_cv_bridge = backend() == 'cv_bridge' and raw.encoding in CV_BRIDGE_ENCODINGS
+    return (decode_by_cv_bridge if by_cv_bridge else decode_by_rosbags)(raw), 1
 
 
 def backend() -> str:
@@ -142,7 +138,7 @@ def _cv_bridge() -> Any:
 def _probe_cv_bridge() -> None:
     """Call cv_bridge once in another process, and raise ImportError if that fails."""
     probe = subprocess.run(
-        [sys.executable, '-c', PROBE], check=False, capture_output=True, text=True, timeout=60)
+        [sys.executable, '-c', _PROBE], check=False, capture_output=True, text=True, timeout=60)
     if probe.returncode:
         lines = probe.stderr.strip().splitlines() or ['no message']
         raise ImportError(f'NumPy {np.__version__}, exit status {probe.returncode}: {lines[-1]}')
@@ -169,7 +165,7 @@ def _normalise(message: Any) -> RawImage:
         # 65535 / 255 = 257; rounded here because the decoders don't agree on rounding
         data = ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
         encoding = 'mono8'
-    encoding = SYNONYMS.get(encoding, encoding)
+    encoding = _SYNONYMS.get(encoding, encoding)
     return RawImage(encoding, rows, width, data.shape[1], np.ascontiguousarray(data))
 
 
@@ -179,8 +175,8 @@ def _reduction(image: CheckedImage, side: int) -> int:
         return 1
     size = image.width, image.height
     # For sizes that n does not divide, the last pixels would include what is beyond the image.
-    return max(n for n in REDUCED if n == 1 or (
-        max(size) >= n * OVERSAMPLING * side and not any(length % n for length in size)))
+    return max(n for n in _REDUCED if n == 1 or (
+        max(size) >= n * _OVERSAMPLING * side and not any(length % n for length in size)))
 
 
 def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
@@ -189,7 +185,7 @@ def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
 
     The camera's calibration is for the pixels as stored, so an EXIF rotation is not applied.
     """
-    flags = REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(bytes_of(message), flags)
     if image is None:
         raise FrameError('compressed', f'damaged image, format {message.format!r}: '

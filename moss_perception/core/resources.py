@@ -1,4 +1,4 @@
-"""Where the package's own files lie: models, samples, config, launch."""
+"""What is installed: the package's own files, its executables, and other packages."""
 
 import os
 from pathlib import Path
@@ -10,6 +10,21 @@ SHIPPED_MODEL = 'grasp_moss.safetensors'
 
 _NAME = 'moss_perception'
 _HERE = Path(__file__).resolve()
+_ROS = 'ROS 2; source its setup.bash, or run scripts/setup.sh'
+_EXTRA = "the extra '{}'; pip install {}, or run scripts/setup.sh"
+_BRINGS = {
+    'builtin_interfaces': _ROS,
+    'rcl_interfaces': _ROS,
+    'rclpy': _ROS,
+    'std_srvs': _ROS,
+    'jinja2': _EXTRA.format('report', 'jinja2'),
+    'matplotlib': _EXTRA.format('report', 'matplotlib'),
+    'mujoco': _EXTRA.format('sim', 'mujoco') + ' test',
+    'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
+    'scipy': 'scipy; pip install scipy, or run scripts/setup.sh',
+    'sklearn': _EXTRA.format('eval', 'scikit-learn'),
+    'torch': 'torch; pip install torch, or run scripts/setup.sh test',
+}
 
 
 def share_directory() -> Path:
@@ -50,7 +65,10 @@ def executable(name: str) -> Path:
     :returns: absolute path.
     :raises MossError: if the package isn't built, or has no such executable.
     """
-    places = [prefix / 'lib' / _NAME for prefix in _prefixes()]
+    # Beside these modules first, then what is sourced.
+    sourced = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    prefixes = [*_HERE.parents[2:], *(Path(prefix) for prefix in sourced if prefix)]
+    places = [prefix / 'lib' / _NAME for prefix in prefixes]
     # With pip they are beside the interpreter's own.
     if _HERE.is_relative_to(sysconfig.get_path('purelib')):
         places.insert(0, Path(sysconfig.get_path('scripts')))
@@ -62,7 +80,18 @@ def executable(name: str) -> Path:
         'AMENT_PREFIX_PATH; run colcon build and source install/setup.bash, or pip install .')
 
 
-def _prefixes() -> list[Path]:
-    """List where executables may be: beside these modules first, then what is sourced."""
-    sourced = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    return list(_HERE.parents[2:]) + [Path(prefix) for prefix in sourced if prefix]
+def missing(program: str, error: ModuleNotFoundError) -> MossError:
+    """
+    Turn a failed import into one line.
+
+    :param program: what needs the package.
+    :param error: what the import raised.
+    :returns: an error that names the package and says what brings it.
+    :raises ModuleNotFoundError: the error itself, if nothing known brings the module.
+    """
+    top = (error.name or '').partition('.')[0]
+    brings = _BRINGS.get(top, _ROS if top.endswith('_msgs') else None)
+    if brings is None:
+        raise error
+    return MossError(
+        f'{program} needs the package {top}, which is not installed: expected {brings}')

@@ -1,15 +1,16 @@
 """
-The rows of ``~/grasp_scores``: what was scored, the score, and why a candidate has none.
+Scores of grasps: a prediction, and the rows of ``~/grasp_scores`` as which it is published.
 
 NumPy only: sensor_msgs_py is not on PyPI, and recordings are read without ROS.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
+from moss_perception.core import images as imaging
 from moss_perception.core.errors import ScoresError
-from moss_perception.core.frames import Prediction
 import numpy as np
 
 
@@ -23,6 +24,93 @@ class ScoreReason(IntEnum):
     FRAME_UNKNOWN = 4
     NOT_A_NUMBER = 5
     BEYOND_LENS_MODEL = 6
+
+
+@dataclass(frozen=True)
+class WatchedScores:
+    """
+    Scores of the grasps that a predictor was told to watch, in their order.
+
+    :ivar scores: float64, shape ``(W,)``, in [0, 1]; NaN where the grasp can't be scored.
+    :ivar uncertainties: float64, shape ``(W,)``, in [0, 0.5]; NaN likewise.
+    :ivar rows: int, shape ``(W,)``: row of each among the grasps that the network was given, of
+        which row 0 is the default grasp; -1 where it can't be scored.
+    :ivar reasons: of :class:`ScoreReason`, shape ``(W,)``.
+    :ivar listed: bool, shape ``(W,)``: whether the grasp is one of the candidates, too; see
+        :func:`moss_perception.core.grasp_match.nearest_grasp`.
+    """
+
+    scores: np.ndarray
+    uncertainties: np.ndarray
+    rows: np.ndarray
+    reasons: np.ndarray
+    listed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """
+    The scores of the newest sample.
+
+    :ivar stamp_ns: header stamp of the newest frame used, nanoseconds.
+    :ivar frame_id: the camera's optical frame.
+    :ivar score: probability in [0, 1] that a grasp at the default grasp point succeeds.
+    :ivar uncertainty: standard deviation of that probability over the ensemble, in [0, 0.5].
+    :ivar default_point: float64, shape ``(3,)``, metres; NaN without a calibrated camera.
+    :ivar default_orientation: float64, shape ``(4,)``, quaternion x y z w.
+    :ivar candidates_stamp_ns: stamp of the candidates that were scored, nanoseconds; 0 for none.
+    :ivar points: float64, shape ``(K, 3)``: the candidates' positions in the camera's frame, in
+        order, metres; NaN for candidates of another frame.
+    :ivar orientations: float64, shape ``(K, 4)``: their quaternions x y z w; NaN likewise.
+    :ivar pixels: float64, shape ``(K, 2)``: their image points (column, row) in the camera's
+        image; NaN for candidates without a score.
+    :ivar scores: float64, shape ``(K,)``, in [0, 1]; NaN for candidates without a score.
+    :ivar uncertainties: float64, shape ``(K,)``, in [0, 0.5]; NaN likewise.
+    :ivar reasons: uint8, shape ``(K,)``: why a candidate has no score, see
+        :class:`ScoreReason`.
+    :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
+    :ivar size: height and width of the camera's image, pixels.
+    :ivar source: the image that was scored, checked but not decoded; see :attr:`image`.
+    :ivar missing_in_window: how many samples of the window repeat the one before.
+    :ivar decode_s: seconds spent decoding and resizing.
+    :ivar inference_s: seconds spent in the engine.
+    :ivar ood_score: how far the network's features are from those of training, 0 or more; one in
+        twenty training samples is above 1; NaN if the checkpoint cannot tell. Above 1 it
+        inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
+    :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
+        are watched.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    score: float
+    uncertainty: float
+    default_point: np.ndarray
+    default_orientation: np.ndarray
+    candidates_stamp_ns: int
+    points: np.ndarray
+    orientations: np.ndarray
+    pixels: np.ndarray
+    scores: np.ndarray
+    uncertainties: np.ndarray
+    reasons: np.ndarray
+    motion_features: np.ndarray
+    size: tuple[int, int]
+    source: Any
+    missing_in_window: int = 0
+    decode_s: float = 0.0
+    inference_s: float = 0.0
+    ood_score: float = float('nan')
+    watched: WatchedScores | None = None
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """
+        The whole camera image that was scored: uint8, RGB, shape ``(H, W, 3)``.
+
+        It is decoded on first use; the network reads a smaller one.
+        """
+        return self.source if isinstance(self.source, np.ndarray) else imaging.decode(self.source)
 
 
 _FLOATS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')
@@ -85,7 +173,7 @@ class GraspScores:
     @property
     def orientations(self) -> np.ndarray:
         """Orientations of the candidates: float32, shape ``(K, 4)``, quaternions x y z w."""
-        return orientations_of(self.candidates)
+        return np.stack([self.candidates[name] for name in ('qx', 'qy', 'qz', 'qw')], axis=1)
 
     @property
     def candidates_stamp_ns(self) -> int:
@@ -99,11 +187,6 @@ class GraspScores:
 def positions_of(rows: np.ndarray) -> np.ndarray:
     """Return the positions of rows of scores: float32, shape ``(K, 3)``, metres."""
     return np.stack([rows['x'], rows['y'], rows['z']], axis=1)
-
-
-def orientations_of(rows: np.ndarray) -> np.ndarray:
-    """Return the orientations of rows of scores: float32, shape ``(K, 4)``, x y z w."""
-    return np.stack([rows['qx'], rows['qy'], rows['qz'], rows['qw']], axis=1)
 
 
 def rows_of(prediction: Prediction) -> np.ndarray:

@@ -9,10 +9,21 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.core.images import decode
-from moss_perception.data.phases import GRIP_S
 import numpy as np
 
-_PERIOD_NS = 100_000_000  # of images without stored stamps
+# The phases of a grasp, and how long each takes, seconds.
+PHASES = ('approach', 'descend', 'close', 'lift', 'shake')
+APPROACH_S = 0.3
+DESCEND_S = 0.25
+CLOSE_S = 0.25
+LIFT_S = 0.4
+SHAKE_S = 0.5
+# When the fingers of a grasp decided now meet an object between them.
+GRIP_S = APPROACH_S + DESCEND_S + CLOSE_S / 2
+DURATION_S = APPROACH_S + DESCEND_S + CLOSE_S + LIFT_S + SHAKE_S
+
+PERIOD_NS = 100_000_000
+"""Between images without stored stamps, nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -180,18 +191,13 @@ class Sample:
     def times_ns(self) -> np.ndarray:
         """Return the images' stamps, int64, shape ``(T,)``; at 10 Hz if none were kept."""
         if self.stamps_ns is None:
-            return np.arange(len(self.jpegs), dtype=np.int64) * _PERIOD_NS
+            return np.arange(len(self.jpegs), dtype=np.int64) * PERIOD_NS
         return self.stamps_ns
 
     @property
     def constant_velocity_lead(self) -> float:
         """Return how far the object moves, at constant velocity, until the fingers close: m."""
         return self.velocity * GRIP_S
-
-    @property
-    def frames(self) -> np.ndarray:
-        """Decode all images: uint8, RGB, shape ``(T, H, W, 3)``."""
-        return self.newest(len(self.jpegs))
 
     def newest(self, count: int) -> np.ndarray:
         """Decode the last ``count`` images only: uint8, RGB, shape ``(count, H, W, 3)``."""

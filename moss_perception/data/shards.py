@@ -1,24 +1,70 @@
-"""Scenes as arrays, and arrays as files: formats 2 (read only) and 3."""
+"""
+Files of simulated scenes: compressed images and NumPy arrays, without pickle.
 
-import os
+Formats 2 (read only) and 3.
+"""
+
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Optional
 import zipfile
 
-from moss_perception.core.errors import SimulationError
+from moss_perception.core.errors import DataError, SimulationError
+from moss_perception.core.files import replaced
+from moss_perception.data.schema import Attempt, PERIOD_NS, Sample, size_of
 import numpy as np
 
 FORMAT = 3
+PATTERN = 'scenes_*.npz'
 _READABLE = (2, 3)
+_FLOATS = ('speed', 'velocity', 'acceleration')
 _TEXTS = ('motion', 'shape', 'domain', 'family', 'cell', 'split')
 
 
-def pack(scenes: list, size: tuple) -> dict:
+def shard_path(folder, first_seed: int) -> Path:
+    """Return the file of the shard that begins with a seed."""
+    return Path(folder) / PATTERN.replace('*', f'{first_seed:08d}')
+
+
+def write_shard(path, scenes: list, matrix: np.ndarray):
+    """
+    Write simulated scenes to one file, whole or not at all.
+
+    :param path: the file, ending in ``.npz``.
+    :param scenes: samples with a seed, a track and a label for each candidate; at least one, all
+        with the same number of candidates.
+    :param matrix: the camera's, shape ``(3, 3)``, pixels, of scenes that have none of their own.
+    :raises DataError: if a sample lacks a field of the shards.
+    :raises SimulationError: if it can't be written.
+    """
+    for scene in scenes:
+        _require_simulated(scene)
+    scenes = [scene if scene.matrix is not None else replace(scene, matrix=matrix)
+              for scene in scenes]
+    _write_arrays(Path(path), _pack(scenes, scenes[0].image_size))
+
+
+def _require_simulated(sample: Sample):
+    """Refuse a sample that a shard of simulated scenes cannot hold."""
+    attempt = sample.attempt
+    known = {'seed': sample.seed, 'track': sample.track} | ({} if attempt is None else {
+        "attempt's to_loss_s": attempt.to_loss_s, "attempt's positions": attempt.positions})
+    lacking = [name for name, value in known.items() if value is None]
+    if lacking or not sample.labelled.all():
+        lacking = ', '.join(lacking) or 'label of each candidate'
+        raise DataError(f'{sample.title} has no {lacking}: expected what the simulator records')
+    if sample.distortion is not None and np.any(sample.distortion):
+        raise DataError(f'{sample.title} has distortion={sample.distortion}: expected a camera '
+                        'without, as the simulator has')
+
+
+def _pack(scenes: list, size: tuple) -> dict:
     """
     Convert scenes to arrays.
 
     The images of all scenes follow one another; those of a scene's attempt come last in it.
 
-    :param scenes: of :class:`moss_perception.data.schema.Sample`, with their matrices.
+    :param scenes: samples, with their matrices.
     :param size: width and height of the images, pixels.
     """
     watched = [scene.attempt for scene in scenes if scene.attempt is not None]
@@ -58,7 +104,7 @@ def _of_scenes(scenes: list) -> dict:
         'outcomes': np.stack([scene.outcomes for scene in scenes]).astype(bool),
         'track': np.stack([scene.track for scene in scenes]).astype(np.float32),
         **{name: np.array([getattr(scene, name) for scene in scenes], np.float32)
-           for name in ('speed', 'velocity', 'acceleration')},
+           for name in _FLOATS},
         **{name: np.array([getattr(scene, name) for scene in scenes]) for name in _TEXTS},
     }
 
@@ -67,33 +113,82 @@ def _joined(parts: list, shape: tuple) -> np.ndarray:
     return np.concatenate([np.empty((0, *shape)), *parts]).astype(np.float32)
 
 
-def write_arrays(path, arrays: dict):
-    """
-    Write arrays to one file, whole or not at all.
-
-    :param path: the file, ending in ``.npz``.
-    :raises SimulationError: if it can't be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+def _write_arrays(path: Path, arrays: dict):
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open('wb') as file:
+        with replaced(path) as partial, partial.open('wb') as file:
             np.savez(file, **arrays)
-        temporary.replace(path)
     except OSError as error:
         raise SimulationError(f'could not write {path}: {error.strerror or error}') from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def read_arrays(path, names: tuple = ()) -> dict:
+def read_shard(path) -> list[Sample]:
     """
-    Read a file's arrays.
+    Read the scenes of one file, of format 2 or 3.
 
-    :param names: arrays to read; empty for all.
     :raises SimulationError: if it is missing, damaged or of another format.
     """
+    stored = _read_arrays(path)
+    data, offset = stored['jpeg'].tobytes(), stored['offset']
+    jpegs = [data[begin:end] for begin, end in zip(offset[:-1], offset[1:], strict=True)]
+    if int(stored['format']) == 2:
+        stored |= _added_by_format_3(stored, jpegs)
+    ends = np.cumsum(stored['frames'] + stored['watched'])
+    return [_scene(stored, n, jpegs, int(ends[n - 1]) if n else 0, int(ends[n]))
+            for n in range(len(ends))]
+
+
+def _added_by_format_3(stored: dict, jpegs: list) -> dict:
+    """Return the arrays that format 2 lacks, for images at 10 Hz."""
+    count = len(stored['seed'])
+    frames = len(jpegs) // count
+    return {
+        'size': size_of(jpegs[0]), 'frames': np.full(count, frames),
+        'watched': np.zeros(count, int), 'executed': np.full(count, -1),
+        'stamps_ns': np.tile(np.arange(frames) * PERIOD_NS, count),
+        'matrix': np.stack([stored['matrix']] * count),
+        'offsets': np.full(stored['candidates'].shape, np.nan),
+        'velocity': stored['speed'], 'acceleration': np.full(count, np.nan),
+        'family': stored['shape'], 'cell': ['belt'] * count, 'split': [''] * count}
+
+
+def _scene(stored: dict, n: int, jpegs: list, begin: int, end: int) -> Sample:
+    middle, offsets = begin + int(stored['frames'][n]), stored['offsets'][n]
+    width, height = stored['size']
+    named: dict[str, Any] = {name: float(stored[name][n]) for name in _FLOATS} | {
+        name: str(stored[name][n]) for name in _TEXTS}
+    return Sample(
+        seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
+        size=(int(width), int(height)), stamps_ns=stored['stamps_ns'][begin:middle],
+        matrix=stored['matrix'][n],
+        candidates=stored['candidates'][n], labels=stored['outcomes'][n],
+        offsets=None if np.isnan(offsets).all() else offsets, track=stored['track'][n],
+        attempt=_attempt(stored, n, jpegs, slice(middle, end)), **named)
+
+
+def _attempt(stored: dict, n: int, jpegs: list, part: slice) -> Optional[Attempt]:
+    candidate = int(stored['executed'][n])
+    if candidate < 0:
+        return None
+    begin = int(stored['watched'][:n].sum())
+    mine = slice(begin, begin + int(stored['watched'][n]))
+    return Attempt(
+        candidate=candidate, jpegs=tuple(jpegs[part]), stamps_ns=stored['stamps_ns'][part],
+        phases=tuple(str(name) for name in stored['phase'][mine]),
+        success=bool(stored['outcomes'][n][candidate]), to_loss_s=stored['to_loss_s'][mine],
+        positions=stored['position'][mine])
+
+
+def seeds_of(path) -> list:
+    """
+    Return the seeds of a shard's scenes.
+
+    :raises SimulationError: if it is missing, damaged or of another format.
+    """
+    return _read_arrays(path, ('seed',))['seed'].tolist()
+
+
+def _read_arrays(path, names: tuple = ()) -> dict:
+    """Read arrays by their names; all of a file without names."""
     try:
         with np.load(path, allow_pickle=False) as file:
             number = int(file['format']) if 'format' in file.files else -1

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import CandidateError
-from moss_perception.core.frames import yaws_from_orientations
-from moss_perception.core.messages import to_candidates
-from moss_perception.data.bags.headers import stamp_of
+from moss_perception.core.frames import to_candidates, yaws_from_orientations
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.outcomes import Outcome
 import numpy as np
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.matching import DEFAULT
 from moss_perception.evaluation.records import AttemptRecord, BagRecord

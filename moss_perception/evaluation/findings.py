@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Camera, Candidates, Frame
-from moss_perception.core.messages import to_camera, to_candidates
-from moss_perception.data.bags.headers import header_of, STAMP_END
+from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 

@@ -15,11 +15,9 @@ import time
 from typing import Any
 
 from moss_perception.core.errors import FrameError
-from moss_perception.core.frames import Frame
-from moss_perception.core.messages import to_frame
-from moss_perception.data.bags.headers import STAMP_END, stamp_of
+from moss_perception.core.frames import Frame, to_frame
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import CAMERA_TYPE
+from moss_perception.data.bags.topics import CAMERA_TYPE, STAMP_END, stamp_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.models.config import ModelConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 from moss_perception.core.errors import FrameError
 from moss_perception.core.images import decode
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 import numpy as np
 

@@ -9,10 +9,9 @@ import time
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.attempts_csv import read_attempts
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
-from moss_perception.data.outcomes import domains_of
+from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import Matcher, take_recorded

@@ -1,7 +1,6 @@
 """The results of evaluating recordings, and their files (evaluation records)."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 import json
 import math
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import MossError
+from moss_perception.core.files import replaced
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
@@ -189,16 +189,12 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
     :raises MossError: if it can't be written.
     """
-    partial = path.with_name(path.name + '.partial')
+    # Python's JSON writes and reads NaN.
+    text = json.dumps({'format': FORMAT, **asdict(evaluation)}, default=np.ndarray.tolist)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Python's JSON writes and reads NaN.
-        partial.write_text(json.dumps({'format': FORMAT, **asdict(evaluation)},
-                                      default=np.ndarray.tolist))
-        partial.replace(path)
+        with replaced(path) as partial:
+            partial.write_text(text)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise MossError(f"{path} can't be written: {error.strerror}") from error
 
 

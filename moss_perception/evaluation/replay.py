@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 import time
 
-from moss_perception.core.frames import Candidates, Frame, Prediction
-from moss_perception.data.attempts_csv import read_attempts
+from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import domains_of
+from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import GraspScores, rows_of
+from moss_perception.core.scores import GraspScores, Prediction, rows_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.outputs import NodeOutputs

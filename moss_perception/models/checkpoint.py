@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
 from moss_perception.models.base import build, C
@@ -94,11 +95,13 @@ def save_checkpoint(path: str | Path, network: Network, notes: dict | None = Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
-    partial = path.with_name(path.name + '.partial')
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}
-    save_file(tensors, partial, metadata)
-    replace_files({path: partial})
+    # In the same folder, so that the finished file only has to be renamed.
+    with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        save_file(tensors, made, metadata)
+        replace_files({path: made})
     return file_sha256(path)
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.files import replaced
 from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
 from safetensors import safe_open, SafetensorError
@@ -49,26 +50,25 @@ def read_manifest(folder: Path) -> dict[str, str]:
     return digests
 
 
-def replace_files(partial: dict[Path, Path], gone: Iterable[Path] = ()) -> None:
+def replace_files(finished: dict[Path, Path], gone: Iterable[Path] = ()) -> None:
     """
     Put finished files in the place of others, and their digests into SHA256SUMS.
 
-    :param partial: where each file is to be, all in one folder, and the file that goes there.
+    :param finished: where each file is to be, all in one folder, and the file that goes there.
     :param gone: files of that folder that are no longer wanted.
     :raises CheckpointError: if the manifest is damaged.
     """
-    folder = next(iter(partial)).parent
+    folder = next(iter(finished)).parent
     digests = read_manifest(folder)
     for path in gone:
         digests.pop(path.name, None)
         path.unlink(missing_ok=True)
-    for path, finished in partial.items():
-        digests[path.name] = file_sha256(finished)
-        finished.chmod(0o644)
-        finished.replace(path)
-    finished = folder / f'{MANIFEST}.partial'
-    finished.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
-    finished.replace(folder / MANIFEST)
+    for path, file in finished.items():
+        digests[path.name] = file_sha256(file)
+        file.chmod(0o644)
+        file.replace(path)
+    with replaced(folder / MANIFEST) as partial:
+        partial.write_text(''.join(f'{d}  {n}\n' for n, d in sorted(digests.items())))
 
 
 def verify(path: str | Path, sha256: str = '') -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import signal
 import sys
 
-from moss_perception.core.packages import missing
+from moss_perception.core.resources import missing
 
 
 def attempt_recorder() -> int:

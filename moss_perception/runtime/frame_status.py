@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 from moss_perception.core.errors import FrameError
-from moss_perception.core.frames import Frame, Prediction
+from moss_perception.core.frames import Frame
+from moss_perception.core.scores import Prediction
 
 
 class FrameStatus(str, Enum):

@@ -6,7 +6,8 @@ from dataclasses import replace
 import time
 
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.frames import Camera, Candidates, Frame, Prediction
+from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from moss_perception.core.frames import WatchedScores, yaws_from_orientations
+from moss_perception.core.frames import yaws_from_orientations
 from moss_perception.core.grasp_match import nearest_grasp
-from moss_perception.core.scores import ScoreReason
+from moss_perception.core.scores import ScoreReason, WatchedScores
 from moss_perception.runtime.grasp_points import GraspPoints
 import numpy as np
 

@@ -6,8 +6,7 @@ from moss_perception.core.errors import SceneError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.phases import GRIP_S
-from moss_perception.data.schema import Sample
+from moss_perception.data.schema import GRIP_S, Sample
 from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, Cell, TICK_S

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import math
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.data.phases import (
+from moss_perception.data.schema import (
     APPROACH_S,
+    Attempt,
     CLOSE_S,
     DESCEND_S,
     DURATION_S,
@@ -14,7 +15,6 @@ from moss_perception.data.phases import (
     PHASES,
     SHAKE_S,
 )
-from moss_perception.data.schema import Attempt
 from moss_perception.simulation.arena import PAD_HALF_HEIGHT_M
 from moss_perception.simulation.cell import CLOSED, OPEN, WorkCell
 from moss_perception.simulation.cells import TICK_S

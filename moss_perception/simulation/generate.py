@@ -10,10 +10,16 @@ from typing import Union
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
 from moss_perception.core.parallel import in_order, MAX_DEATHS
-from moss_perception.data import inventory
-from moss_perception.data.scenes import shard_path, write_shard
+from moss_perception.data.scenes import (
+    count_reasons,
+    DATASET,
+    load_dataset,
+    load_skipped,
+    save_dataset,
+    save_skipped,
+)
 from moss_perception.data.schema import Sample
-from moss_perception.data.shards import FORMAT
+from moss_perception.data.shards import FORMAT, PATTERN, seeds_of, shard_path, write_shard
 from moss_perception.simulation.attempt import play
 from moss_perception.simulation.camera import Lens
 from moss_perception.simulation.renderer import process_renderer
@@ -79,15 +85,15 @@ class _Run:
         self._folder = folder
         self._seeds = seeds
         self._source = source
-        self._skipped = inventory.load_skipped(folder)
+        self._skipped = load_skipped(folder)
         self._describe()
 
     def _describe(self):
         """Write the description of the data set before its first scene."""
         wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start}
-        there = inventory.load_dataset(self._folder)
-        if not there and any(self._folder.glob(inventory.PATTERN)):
-            raise ConfigError(f'{self._folder} holds scenes without a {inventory.DATASET}: '
+        there = load_dataset(self._folder)
+        if not there and any(self._folder.glob(PATTERN)):
+            raise ConfigError(f'{self._folder} holds scenes without a {DATASET}: '
                               'expected another folder, or an empty one')
         for name, value in wanted.items():
             if there and there.get(name) != value:
@@ -99,7 +105,7 @@ class _Run:
         self._dataset = {**there, **wanted, 'scenes': len(self._seeds)}
         self._dataset.setdefault('seconds', 0.0)
         self._dataset.setdefault('played', 0)
-        inventory.save_dataset(self._folder, self._dataset)
+        save_dataset(self._folder, self._dataset)
 
     def missing(self) -> list:
         """Return the incomplete shards as ranges of seeds."""
@@ -110,7 +116,7 @@ class _Run:
     def _is_there(self, shard: range) -> bool:
         path = shard_path(self._folder, shard[0])
         try:
-            there = set(inventory.seeds_of(path)) if path.exists() else set()
+            there = set(seeds_of(path)) if path.exists() else set()
             return there | (self._skipped.keys() & set(shard)) == set(shard)
         except SimulationError as error:
             _LOG.warning('%s; its scenes are played again', error)
@@ -139,7 +145,7 @@ class _Run:
         self._skipped.update({seed: (item.reason, str(item))
                               for seed, item in zip(shard, played, strict=True)
                               if isinstance(item, SceneError)})
-        inventory.save_skipped(self._folder, self._skipped)
+        save_skipped(self._folder, self._skipped)
         scenes = [item for item in played if isinstance(item, Sample)]
         if scenes:
             write_shard(shard_path(self._folder, shard[0]), scenes, Lens().matrix)
@@ -148,7 +154,7 @@ class _Run:
 
     def finish(self, played: int, seconds: float, workers: int) -> Generated:
         """Complete ``dataset.json`` and return the summary."""
-        reasons = inventory.count_reasons(self._skipped)
+        reasons = count_reasons(self._skipped)
         if played:
             self._dataset['played'] += played
             self._dataset['seconds'] = round(self._dataset['seconds'] + seconds, 1)
@@ -156,8 +162,8 @@ class _Run:
             self._dataset['scenes_per_s'] = round(
                 self._dataset['played'] / max(self._dataset['seconds'], 0.1), 3)
         self._dataset['skipped'] = reasons
-        inventory.save_dataset(self._folder, self._dataset)
-        if not any(self._folder.glob(inventory.PATTERN)):
+        save_dataset(self._folder, self._dataset)
+        if not any(self._folder.glob(PATTERN)):
             raise SimulationError(
                 f'none of the {len(self._seeds)} scenes could be used: {reasons}')
         return Generated(played, len(self._seeds) - len(self._skipped), reasons,

@@ -11,7 +11,7 @@ import time
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
-from moss_perception.data.phases import DURATION_S
+from moss_perception.data.schema import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import TICK_NS, TICK_S

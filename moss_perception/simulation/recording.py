@@ -11,7 +11,7 @@ from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.parallel import in_order
-from moss_perception.data.phases import DURATION_S
+from moss_perception.data.schema import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.files import replaced
 from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import GraspReader
 from moss_perception.training.dataset import Clip, GraspClips
@@ -80,7 +80,10 @@ class FeatureCache(Dataset):
         maps, others = _files(self._folder, epoch)
         try:
             if not others.exists():
-                self._make(maps, others)
+                # The second file is put in its place last: it completes the epoch. Another
+                # training may write the same numbers at the same time.
+                with replaced(others) as new_others, replaced(maps) as new_maps:
+                    self._make(new_maps, new_others)
             self._maps = np.load(maps, mmap_mode='r')
             with np.load(others) as file:
                 self._others = {name: file[name] for name in (*_NAMES, 'count')}
@@ -103,9 +106,8 @@ class FeatureCache(Dataset):
                                   'nothing of labels: expected another folder')
             if not path.exists():
                 # As a whole: another training may begin at this very moment.
-                partial = _partial(path)
-                partial.write_text(json.dumps({'sha256': digest}) + '\n')
-                partial.replace(path)
+                with replaced(path) as partial:
+                    partial.write_text(json.dumps({'sha256': digest}) + '\n')
             found = json.loads(path.read_text())['sha256']
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"{path} can't be used: {error}") from error
@@ -114,16 +116,14 @@ class FeatureCache(Dataset):
                               'seed, augmentation or backbone: expected another folder')
 
     def _make(self, maps: Path, others: Path) -> None:
-        """Write the maps of an epoch, and then the other values: their file completes it."""
-        # Another training may write the same numbers at the same time.
-        partial = [_partial(path) for path in (maps, others)]
+        """Write the maps of an epoch, and the other values."""
         values: list[Sequence[torch.Tensor]] = []
         written: np.ndarray | None = None
         loader = DataLoader(self._clips, _CLIPS, collate_fn=list, num_workers=self._workers)
         for items in tqdm(loader, desc=f'features of epoch {self.epoch + 1}', mininterval=5):
             found = backbone_maps(self._network, items).half().numpy()
             if written is None:
-                written = np.lib.format.open_memmap(partial[0], 'w+', np.float16,
+                written = np.lib.format.open_memmap(maps, 'w+', np.float16,
                                                     (len(self), *found.shape[1:]))
             written[len(values):len(values) + len(found)] = found
             values += [rest for _, *rest in items]
@@ -131,9 +131,9 @@ class FeatureCache(Dataset):
         written.flush()
         padded: Any = {name: pad_sequence(list(column), batch_first=True).numpy()
                        for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
-        np.savez(partial[1], count=[len(grasps) for grasps, *_ in values], **padded)
-        partial[0].replace(maps)
-        partial[1].replace(others)
+        # NumPy would add a suffix to a name.
+        with others.open('wb') as file:
+            np.savez(file, count=[len(grasps) for grasps, *_ in values], **padded)
 
 
 @torch.no_grad()
@@ -160,10 +160,6 @@ def is_complete(folder: str | Path, epochs: int) -> bool:
 def _files(folder: Path, epoch: int) -> tuple[Path, Path]:
     maps = folder / f'epoch_{epoch:02d}.npy'
     return maps, maps.with_suffix('.npz')
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f'.{os.getpid()}_{path.name}')
 
 
 def _digest(clips: GraspClips, network: GraspReader) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import time
 
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.files import replaced
 from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
@@ -158,9 +159,8 @@ class Trainer:
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
                     **header(self.network.config)}
-        partial = self.folder / 'state.safetensors.partial'
-        save_file(tensors, partial, metadata)
-        partial.replace(self.folder / 'state.safetensors')
+        with replaced(self.folder / 'state.safetensors') as partial:
+            save_file(tensors, partial, metadata)
 
     def resume(self) -> bool:
         """

@@ -6,13 +6,12 @@ import cv2
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles
 from moss_perception.cli.demo.results import (
-    OutputFolder,
     summarise_auroc,
     summarise_latency,
     table_row,
 )
 from moss_perception.cli.demo.source import open_source, record_video
-from moss_perception.core.errors import BagError, MossError
+from moss_perception.core.errors import BagError
 from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.pictures import read_images
@@ -58,34 +57,6 @@ def test_tiles_are_decisions_spread_over_all_attempts_or_else_moments():
     assert len(moments) == 12 and moments[0].scores.stamp_ns == 0
     assert moments[-1].scores.stamp_ns == 99
     assert len(choose_tiles(scores[:3], [])) == 3
-
-
-def test_results_appear_together_and_nothing_else_stays(tmp_path):
-    place = tmp_path / 'deep' / 'out'
-    with OutputFolder(place) as folder:
-        folder.result('summary.json').write_text('new')
-        folder.scratch('timing.csv').write_text('')
-        assert not (place / 'summary.json').exists()
-        assert folder.publish() == [place / 'summary.json']
-    assert [p.name for p in place.iterdir()] == ['summary.json']
-
-
-def test_a_failure_leaves_no_folder_or_the_old_one(tmp_path):
-    old = tmp_path / 'old'
-    old.mkdir()
-    (old / 'summary.json').write_text('old')
-    for place in (old, tmp_path / 'deep' / 'out'):
-        with pytest.raises(ValueError), OutputFolder(place) as folder:
-            folder.result('summary.json').write_text('new')
-            raise ValueError
-    assert [p.read_text() for p in old.iterdir()] == ['old']
-    assert [p.name for p in tmp_path.iterdir()] == ['old']
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    (tmp_path / 'file').touch()
-    with pytest.raises(MossError, match='cannot write to --out .*file'):
-        OutputFolder(tmp_path / 'file').__enter__()
 
 
 def test_auroc_of_few_attempts_says_so():

@@ -11,8 +11,8 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.resources import model_path
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.pictures import recorded_images, stamps_shown

@@ -4,8 +4,8 @@ import json
 import subprocess
 
 import cv2
-from moss_perception.data.scenes import write_shard
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import write_shard
 import numpy as np
 import pytest
 

@@ -6,12 +6,11 @@ import tempfile
 import tracemalloc
 
 from moss_perception.core.errors import BagError, ConfigError
-from moss_perception.core.frames import Frame
+from moss_perception.core.frames import Camera, Frame
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.clips.calibration import Calibration
-from moss_perception.data.clips.disturbance import Disturbance
+from moss_perception.data.clips.frames import Disturbance
 from moss_perception.data.clips.importer import ClipSettings, MAX_GAP_S, write_bag
-from moss_perception.data.clips.rows import Clip, ClipRow
+from moss_perception.data.clips.inputs import Clip, ClipRow
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -103,7 +102,7 @@ def test_topics_are_only_those_that_are_known_of(clip, record):
 
 
 def test_a_calibration_is_scaled_to_the_images(clip, record):
-    calibration = Calibration(128, 96, np.array([[100.0, 0, 63.5], [0, 100, 47.5], [0, 0, 1]]),
+    calibration = Camera(128, 96, np.array([[100.0, 0, 63.5], [0, 100, 47.5], [0, 0, 1]]),
                               np.array([0.1, 0, 0, 0]), 'equidistant')
     path, _ = record([clip(images=3)], calibration=calibration)
     with Recording(path) as recording:

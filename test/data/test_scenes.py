@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import cv2
 from moss_perception.core.errors import DataError, ShapeError, SimulationError
-from moss_perception.data.inventory import save_dataset, save_skipped
-from moss_perception.data.scenes import read_shard, read_shards, shard_path, write_shard
+from moss_perception.data.scenes import read_shards, save_dataset, save_skipped
 from moss_perception.data.schema import Attempt, Sample
+from moss_perception.data.shards import read_shard, shard_path, write_shard
 from moss_perception.simulation.camera import Lens
 import numpy as np
 import pytest
@@ -62,9 +62,9 @@ def test_frames_are_rgb(tmp_path):
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 2] = 255
     shown = replace(scene(0), jpegs=(cv2.imencode('.jpg', red)[1].tobytes(),))
-    assert shown.frames.shape == (1, 16, 16, 3)
+    assert shown.newest(1).shape == (1, 16, 16, 3)
     # JPEG leaves a few grey levels.
-    np.testing.assert_allclose(shown.frames[0, 8, 8], [255, 0, 0], atol=4)
+    np.testing.assert_allclose(shown.newest(1)[0, 8, 8], [255, 0, 0], atol=4)
 
 
 def test_folder_is_read_in_order_of_seeds(tmp_path):

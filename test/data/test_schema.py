@@ -2,8 +2,9 @@
 
 import cv2
 from moss_perception.core.errors import DataError, ShapeError
-from moss_perception.data.scenes import in_view, read_shard, write_shard
+from moss_perception.data.scenes import in_view
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import read_shard, write_shard
 import numpy as np
 import pytest
 

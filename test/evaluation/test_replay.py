@@ -8,6 +8,7 @@ from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
 from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.replay import replay
+from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def test_scores_are_those_of_the_predictor_and_the_executed_grasp_is_scored_to_t
 
 
 def test_only_samples_are_decoded(record, predictor, jpegs, monkeypatch):
-    decoded, decode = [], imaging.decode_for
-    monkeypatch.setattr(imaging, 'decode_for',
+    decoded, decode = [], sampling.decode_for
+    monkeypatch.setattr(sampling, 'decode_for',
                         lambda *what: decoded.append(1) or decode(*what))
     many = [jpeg for jpeg in jpegs for _ in range(3)]
     found = replay(record(period_ns=RATE_NS // 3, frames=many), predictor)

@@ -8,7 +8,7 @@ import cv2
 from frames import frame, push_all, WINDOW
 from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.data.scenes import write_shard
+from moss_perception.data.shards import write_shard
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import load_checkpoint
 from moss_perception.models.manifest import read_header

@@ -5,8 +5,13 @@ import math
 
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
+from moss_perception.core.scores import (
+    GraspScores,
+    Prediction,
+    read_scores,
+    SCORE_DTYPE,
+    ScoreReason,
+)
 from moss_perception.ros.common import conversions
 import numpy as np
 import pytest

@@ -3,7 +3,7 @@
 from collections import Counter
 from types import SimpleNamespace
 
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.monitor import (
     Health,

@@ -1,7 +1,7 @@
 """The debug image, looked at by its pixels."""
 
 import cv2
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.predictor.overlay import _write, GOOD, motion_energy, Overlay, POOR
 import numpy as np
 import pytest

@@ -6,8 +6,8 @@ import sys
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
-from moss_perception.data.phases import GRIP_S
 from moss_perception.data.scenes import read_shards
+from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation.attempt import play, sample_offsets
 from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.generate import generate

@@ -3,7 +3,7 @@
 import math
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.data.phases import DURATION_S
+from moss_perception.data.schema import DURATION_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, FULL

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import cv2
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.data.scenes import write_shard
+from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig

@@ -12,8 +12,9 @@ from moss_perception.cli.train import read_arguments
 from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import CheckpointError, ShapeError
 from moss_perception.core.resources import model_path
-from moss_perception.data.scenes import load_scenes, write_shard
+from moss_perception.data.scenes import load_scenes
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig

@@ -7,14 +7,11 @@ import math
 import os
 from pathlib import Path
 import platform
-import shutil
 import sys
-import tempfile
 from typing import Any
 
 from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo.source import Source
-from moss_perception.core.errors import MossError
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.recorded import match, read_timing
@@ -31,65 +28,6 @@ _LINES = 10
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
              'opencv-python', 'rosbags', 'rclpy')
-
-
-class OutputFolder:
-    """
-    Write results all at once or not at all: a context manager.
-
-    :param path: the folder; created if missing, and removed again if nothing is written.
-    :raises MossError: on entry, if the folder can't be written.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> 'OutputFolder':
-        path = self.path.absolute()
-        self._made = [p for p in (path, *path.parents) if not p.exists()]
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._partial = Path(tempfile.mkdtemp(prefix='.partial-', dir=path))
-        except OSError as error:
-            self._unmake()
-            raise MossError(f'cannot write to --out {self.path}: {error.strerror}: '
-                            'expected a writable folder') from error
-        (self._partial / 'results').mkdir()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._unmake()
-
-    def result(self, name: str) -> Path:
-        """Return the path at which to write a result."""
-        return self._partial / 'results' / name
-
-    def scratch(self, name: str) -> Path:
-        """Return the path of a temporary file."""
-        return self._partial / name
-
-    def publish(self) -> list[Path]:
-        """
-        Move the results to their final paths, replacing older ones.
-
-        :raises MossError: if one can't be moved.
-        """
-        written = sorted((self._partial / 'results').iterdir())
-        for path in written:
-            try:
-                path.replace(self.path / path.name)
-            except OSError as error:
-                raise MossError(
-                    f'cannot write {self.path / path.name}: {error.strerror}') from error
-        return [self.path / path.name for path in written]
-
-    def _unmake(self) -> None:
-        for path in self._made:
-            try:
-                path.rmdir()
-            except OSError:
-                return
 
 
 def count_frames(outputs: NodeOutputs, source: Source) -> dict[str, int | None]:

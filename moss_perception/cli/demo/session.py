@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import add_checkpoint, UsageError
 from moss_perception.core.errors import MossError
+from moss_perception.core.files import OutputFolder
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from moss_perception.cli.demo.nodes import Log, RunSettings
-    from moss_perception.cli.demo.results import OutputFolder
     from moss_perception.cli.demo.source import Source
 
 SAMPLE = 'samples/sim_20'
@@ -93,9 +93,9 @@ def _end(number: int, _: object) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from moss_perception.cli.demo.nodes import choose_domain, Log, RunSettings
-    from moss_perception.cli.demo.results import OutputFolder, print_summary
+    from moss_perception.cli.demo.results import print_summary
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    with OutputFolder(options.out) as folder:
+    with OutputFolder(options.out, 'cannot write to --out') as folder:
         source = _find_source(options, folder)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
@@ -112,7 +112,7 @@ def _show(options: argparse.Namespace) -> None:
         print_summary(summary, folder.publish())
 
 
-def _find_source(options: argparse.Namespace, folder: 'OutputFolder') -> 'Source':
+def _find_source(options: argparse.Namespace, folder: OutputFolder) -> 'Source':
     """Open the recording; convert a video to a recording first."""
     from moss_perception.cli.demo.source import open_source, record_video
     if options.video is None:
@@ -123,7 +123,7 @@ def _find_source(options: argparse.Namespace, folder: 'OutputFolder') -> 'Source
     return open_source(recording, shown=str(options.video))
 
 
-def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: 'OutputFolder') -> dict:
+def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputFolder) -> dict:
     """
     Play a recording, show the scores, and write the results.
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.core.frames import Camera
-from moss_perception.core.messages import to_camera
+from moss_perception.core.frames import Camera, to_camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.data.clips.video import read_frames
+from moss_perception.data.clips.frames import read_frames
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'

@@ -9,16 +9,17 @@ damage.
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 import io
 from pathlib import Path
 import struct
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lz4.frame import LZ4FrameDecompressor
+from mcap import records
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Message, Schema
 from zstandard import ZstdDecompressor
 
 MAGIC = b'\x89MCAP0\r\n'
@@ -35,28 +36,68 @@ class CutError(Exception):
     """A file is truncated or damaged."""
 
 
-def read_mcap(file: Path) -> Iterator[tuple[dict[str, Any], int, bytes]]:
+@dataclass(frozen=True)
+class Channel:
+    """
+    A topic of one file.
+
+    :ivar definition: encoding and text of the message definition; empty if unknown.
+    :ivar offers: recorded QoS as in the file.
+    """
+
+    topic: str
+    msgtype: str
+    definition: tuple[str, str] = ('', '')
+    offers: str = ''
+
+
+def read_mcap(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     """
     Yield channel, time of recording in nanoseconds and bytes of each message, as written.
 
     :param file: intact, truncated or damaged file.
     :raises CutError: at the position from which it can't be read.
     """
-    messages = _Messages()
+    schemas: dict[int, records.Schema] = {}
+    channels: dict[int, Channel] = {}
     with file.open('rb') as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise CutError('does not begin as an MCAP file does')
-        for kind, body in _records(stream):
+        for kind, body in _records_and_chunks(stream):
             if kind == Opcode.FOOTER:
                 return
-            if kind == Opcode.CHUNK:
-                inner, whole = _open_chunk(body)
-                yield from messages.of(_records(inner))
-                if not whole:
-                    raise CutError('is cut off within a chunk')
-            else:
-                yield from messages.of([(kind, body)])
+            fields = _WholeReads(io.BytesIO(body))
+            try:
+                if kind == Opcode.SCHEMA:
+                    schema = records.Schema.read(fields)
+                    schemas[schema.id] = schema
+                elif kind == Opcode.CHANNEL:
+                    channel = records.Channel.read(fields)
+                    channels[channel.id] = _described(channel, schemas[channel.schema_id])
+                elif kind == Opcode.MESSAGE:
+                    message = records.Message.read(fields, len(body))
+                    yield channels[message.channel_id], message.log_time, message.data
+            except _NONSENSE as error:
+                raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
     raise CutError('ends without a footer, as when its recorder was killed or a copy broken off')
+
+
+def _described(channel: records.Channel, schema: records.Schema) -> Channel:
+    return Channel(channel.topic, schema.name, (schema.encoding, schema.data.decode()),
+                   channel.metadata.get('offered_qos_profiles', ''))
+
+
+def _records_and_chunks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield opcode and bytes of each record, those in chunks included."""
+    for kind, body in _records(stream):
+        if kind != Opcode.CHUNK:
+            yield kind, body
+            continue
+        inner, whole = _open_chunk(body)
+        # A chunk that holds a footer is damaged, but the file need not end there.
+        yield from (record for record in _records(inner) if record[0] != Opcode.FOOTER)
+        if not whole:
+            raise CutError('is cut off within a chunk')
 
 
 def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -75,7 +116,7 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _open_chunk(body: bytes) -> tuple[BinaryIO, bool]:
     """Return a chunk's records, and whether they are complete."""
     try:
-        chunk = Chunk.read(ReadDataStream(io.BytesIO(body)))
+        chunk = records.Chunk.read(ReadDataStream(io.BytesIO(body)))
     except _NONSENSE as error:
         raise CutError('is cut off within a chunk') from error
     # Everything after the head, ignoring the stored length.
@@ -103,47 +144,7 @@ class _WholeReads(ReadDataStream):
     """A record's bytes; reading beyond its end is an error."""
 
     def read(self, length: int) -> bytes:
-        """
-        Read bytes.
-
-        :raises EndOfFile: if there are fewer.
-        """
         data = super().read(length)
         if len(data) < length:
             raise EndOfFile
         return data
-
-
-class _Messages:
-    """Parses records, and keeps the schemas and channels that messages name."""
-
-    def __init__(self):
-        self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, dict[str, Any]] = {}
-
-    def of(self, records: Any) -> Iterator[tuple[dict[str, Any], int, bytes]]:
-        """
-        Yield channel, time and bytes of each message among records.
-
-        :raises CutError: at an invalid record.
-        """
-        for kind, body in records:
-            stream = _WholeReads(io.BytesIO(body))
-            try:
-                if kind == Opcode.SCHEMA:
-                    schema = Schema.read(stream)
-                    self._schemas[schema.id] = schema
-                elif kind == Opcode.CHANNEL:
-                    self._add(Channel.read(stream))
-                elif kind == Opcode.MESSAGE:
-                    message = Message.read(stream, len(body))
-                    yield self._channels[message.channel_id], message.log_time, message.data
-            except _NONSENSE as error:
-                raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
-
-    def _add(self, channel: Channel) -> None:
-        schema = self._schemas[channel.schema_id]
-        self._channels[channel.id] = {
-            'id': channel.id, 'topic': channel.topic, 'msgtype': schema.name,
-            'definition': (schema.encoding, schema.data.decode()),
-            'offers': channel.metadata.get('offered_qos_profiles', '')}

@@ -1,232 +1,200 @@
-"""Read rosbag2 recordings, sqlite3 or MCAP."""
+"""The contents of a recording: images, calibration, candidates, attempts and grasps."""
 
 from collections.abc import Iterable, Iterator
-import functools
-import logging
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.bags.contents import Contents
-from moss_perception.data.bags.files import storage_of, told_count, told_files
-from moss_perception.data.bags.salvage import rows_in, Salvage, salvage
-from moss_perception.data.bags.topics import offered, Topic
-from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+from moss_perception.core.frames import stamp_to_ns
+from moss_perception.data.bags.storage import Storage
+from moss_perception.data.bags.topics import (
+    CAMERA_TYPE,
+    CANDIDATES_TOPIC,
+    CANDIDATES_TYPE,
+    EXECUTED_TOPIC,
+    EXECUTED_TYPE,
+    IMAGE_TYPES,
+    OUTCOME_TOPIC,
+    OUTCOME_TYPE,
+    Topic,
+)
+from moss_perception.data.outcomes import Outcome, outcome_of
+import numpy as np
 
 
-class Recording(Contents):
+@dataclass(frozen=True)
+class ExecutedGrasp:
     """
-    A rosbag2, open while the context lasts; messages are read as they are asked for.
+    A grasp that was executed.
 
-    :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
-    :param salvage: read the intact part of a damaged or truncated recording; see ``damage``.
-    :ivar damage: description of the damage in one line; empty if none is known.
-    :ivar lost_share: share of the messages that can't be read, in [0, 1], as far as known.
-    :raises BagError: if it is missing, not a rosbag2, damaged or incomplete.
+    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar frame_id: frame of the pose.
+    :ivar position: float64, shape ``(3,)``, metres.
+    :ivar quaternion: float64, shape ``(4,)``, x y z w.
     """
 
-    def __init__(self, path: Path | str, salvage: bool = False):
-        self.path = Path(path)
-        self.damage = ''
-        self.lost_share = 0.0
-        self._salvage = salvage
-        self._reader: Reader | None = None
-        self._pieces: Salvage | None = None
-        self._stores: dict[str, Any] = {}
+    stamp_ns: int
+    frame_id: str
+    position: np.ndarray
+    quaternion: np.ndarray
 
-    def __enter__(self) -> 'Recording':
-        target = self.path if self._salvage and self.path.is_dir() else storage_of(self.path)
-        try:
-            self._reader = Reader(target if target.is_file() else storage_of(target))
-            self._reader.open()
-            if self._salvage:
-                self._require_rows()
-        except Exception as error:  # damaged bytes make a parser raise anything
-            self._reader = None
-            if not self._salvage:
-                raise BagError(_damaged(self.path, error)) from error
-            self._save_what_is_there(error)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+class Recording(Storage):
+    """A rosbag2 by what it holds: images, calibration, candidates, attempts and grasps."""
 
-    @property
-    def _open(self) -> Reader:
-        assert self._reader is not None  # the context lasts, and nothing is salvaged
-        return self._reader
+    def image_topics(self) -> list[Topic]:
+        """List the topics with images, raw or compressed."""
+        return [x for x in self.topics.values() if x.type in IMAGE_TYPES and x.count]
 
-    @property
-    def start_ns(self) -> int:
-        """Time of the first message, nanoseconds."""
-        return self._pieces.start_ns if self._pieces else self._open.start_time
+    def colour_topics(self) -> list[Topic]:
+        """List the topics with colour images; if all have depth images, list these."""
+        images = self.image_topics()
+        # A single topic is used without checking its encoding.
+        return [x for x in images if not self._is_depth(x)] or images if images[1:] else images
 
-    @property
-    def end_ns(self) -> int:
-        """Time of the last message, nanoseconds."""
-        return self._pieces.end_ns if self._pieces else self._open.end_time - 1
-
-    @property
-    def message_count(self) -> int:
-        """Number of messages according to the metadata."""
-        return self._pieces.count if self._pieces else self._open.message_count
-
-    @property
-    def topics(self) -> dict[str, Topic]:
-        """The recorded topics by name."""
-        if self._pieces:
-            return {name: Topic(name, channel.msgtype, self._pieces.counts[name],
-                                *offered(channel.offers))
-                    for name, channel in sorted(self._pieces.channels.items())}
-        topics: dict[str, list] = {}
-        for connection in self._open.connections:
-            topics.setdefault(connection.topic, []).append(connection)
-        return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
-
-    def messages(
-        self, topics: Iterable[str] | None = None,
-    ) -> Iterator[tuple[str, str, int, bytes]]:
+    def image_topic(self, name: str | None = None) -> Topic:
         """
-        Iterate over the messages in the order of recording.
+        Find the camera's topic.
 
-        :param topics: names; None for all.
-        :returns: topic, type, time of recording in nanoseconds and CDR bytes of each.
-        :raises BagError: if the recording is damaged or has no such message.
+        :param name: with or without ``/compressed``; ``None`` for the only colour images.
+        :raises BagError: if the topic is missing, has no images, or several fit.
         """
-        wanted = None if topics is None else set(topics)
-        if self._pieces:
-            yield from self._pieces.messages(wanted)
-            return
-        connections = [x for x in self._open.connections if wanted is None or x.topic in wanted]
-        expected, found = sum(x.msgcount for x in connections), 0
-        stream = self._open.messages(connections) if connections else iter(())
-        while True:
-            try:
-                connection, stamp_ns, raw = next(stream)
-            except StopIteration:
-                break
-            except Exception as error:  # damaged bytes make a parser raise anything
-                if not self._salvage:
-                    raise BagError(_damaged(self.path, error)) from error
-                yield from self._go_on(error, wanted, found, expected)
-                return
-            found += 1
-            yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
-        if not found:
-            names = 'any topic' if wanted is None else ', '.join(sorted(wanted)) or 'no topic'
-            raise BagError(f'{self.path}: expected messages on {names}, found none')
-        if found != expected:
-            logging.getLogger(__name__).warning(
-                '%s: %d messages found, expected %d', self.path, found, expected)
-
-    def deserialize(self, raw: bytes, msgtype: str) -> Any:
-        """
-        Turn CDR bytes into a message with the fields of the ROS type.
-
-        :param msgtype: such as ``sensor_msgs/msg/Image``.
-        :raises BagError: if the type is unknown or the bytes are not of it.
-        """
-        store = self._store_of(msgtype)
-        try:
-            return store.deserialize_cdr(raw, msgtype)
-        except Exception as error:  # damaged bytes make a parser raise anything
+        images = {topic.name: topic for topic in self.image_topics()}
+        if name:
+            name = '/' + name.strip('/')
+            for wanted in (name, f'{name}/compressed', name.removesuffix('/compressed')):
+                if wanted in images:
+                    return images[wanted]
+            raise BagError(f'{self.path}: no images on {name}; expected {self._offer(images)}')
+        images = {topic.name: topic for topic in self.colour_topics()}
+        if len(images) > 1:
             raise BagError(
-                f'{self.path}: {len(raw)} bytes are no {msgtype}: {_line(error)}') from error
+                f'{self.path}: several image topics: name one, expected {self._offer(images)}')
+        if not images:
+            raise BagError(f'{self.path}: no images, expected {self._offer(images)}')
+        return next(iter(images.values()))
 
-    def _store_of(self, msgtype: str) -> Any:
-        """Return a store with the type, from the recording's definition if it has one."""
-        if msgtype not in self._stores:
-            self._stores[msgtype] = self._make_store(msgtype)
-        return self._stores[msgtype]
+    def camera_info_topics(self, images: str) -> list[str]:
+        """List the possible calibration topics: the one in the images' namespace, or all."""
+        there = self._of_type(CAMERA_TYPE)
+        beside = images.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+        return [beside] if beside in there else there
 
-    def _make_store(self, msgtype: str) -> Any:
-        # One store per type, so that an invalid definition does not affect other types.
-        if definition := self._definition(msgtype):
-            try:
-                return _store_by(definition, msgtype)
-            except Exception as error:  # the definition is the recording's
-                raise BagError(
-                    f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error
-        store = _jazzy()
-        if msgtype not in store.fielddefs:
-            raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
-        return store
+    def camera_info_topic(self, images: str, name: str | None = None) -> str | None:
+        """
+        Find the camera's calibration.
 
-    def _definition(self, msgtype: str) -> str:
-        """Return the recording's own definition of a type; empty if it has none."""
-        if self._pieces:
-            known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
-            return next((text for form, text in known if form == 'ros2msg'), '')
-        known = (x.msgdef for x in self._open.connections if x.msgtype == msgtype)
-        return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+        :param images: topic of the images.
+        :param name: topic of the calibration; ``None`` for the one beside the images by ROS's
+            convention, or else the only one.
+        :returns: ``None`` if there is none, or several fit.
+        :raises BagError: if a given topic is missing.
+        """
+        if name:
+            there = self._of_type(CAMERA_TYPE)
+            name = '/' + name.strip('/')
+            if name not in there:
+                raise BagError(f'{self.path}: no calibration on {name}; expected one of '
+                               f'{", ".join(there) or "no topic at all"}')
+            return name
+        found = self.camera_info_topics(images)
+        return found[0] if len(found) == 1 else None
 
-    def _require_rows(self) -> None:
-        """Check that a database has as many messages as ``metadata.yaml`` says."""
-        files = told_files(self.path) if self.path.is_dir() else []
-        there, reported = rows_in(files) if files else None, self._open.message_count
-        if there is not None and there < reported:
-            self._open.close()
-            raise BagError('it holds fewer messages than metadata.yaml promises')
+    def candidates_topics(self) -> list[str]:
+        """List the possible topics of grasp candidates: the default one, or all of the type."""
+        if CANDIDATES_TOPIC in self.topics:
+            return [CANDIDATES_TOPIC]
+        return self._of_type(CANDIDATES_TYPE)
 
-    def _save_what_is_there(self, error: Exception) -> Salvage:
-        """Switch to reading the files' records, and record how much is missing."""
-        files = told_files(self.path) if self.path.is_dir() else [self.path]
-        if not files:
-            raise error
-        try:
-            self._pieces = pieces = salvage(files)
-        except BagError as nothing:
-            raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
-                           f'{nothing}') from error
-        there, reported = pieces.count, told_count(
-            self.path if self.path.is_dir() else self.path.parent)
-        self._lose(there, reported, '; '.join(pieces.damage) or _line(error))
-        return pieces
+    def candidates_topic(self, name: str | None = None) -> str | None:
+        """
+        Find the grasp candidates.
 
-    def _go_on(self, error: Exception, wanted: set[str] | None, found: int,
-               expected: int) -> Iterator[tuple[str, str, int, bytes]]:
-        """Yield the intact rest of a recording after finding damage while reading."""
-        if found:
-            self._lose(found, expected, _line(error))
+        :param name: topic; ``None`` for the default topic, or else the only one of its type; empty
+            to use none.
+        :returns: ``None`` if there are none.
+        :raises BagError: if a given topic is missing or has a different type, or there
+            are several.
+        """
+        if name:
+            return self._named(name, CANDIDATES_TYPE, 'grasp candidates')
+        found = [] if name == '' else self.candidates_topics()
+        if len(found) > 1:
+            raise BagError(f'{self.path}: several topics of grasp candidates: name one, expected '
+                           f'one of {", ".join(found)}')
+        return self._named(found[0], CANDIDATES_TYPE, 'grasp candidates') if found else None
+
+    def outcomes(self, name: str | None = None) -> list[Outcome]:
+        """
+        Read the recorded attempts.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or a value is missing or of the
+            wrong kind.
+        """
+        found = []
+        for topic, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE, 'outcomes'):
+            for status in message.status:
+                try:
+                    found.append(outcome_of(status))
+                except ValueError as error:
+                    raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
+        return found
+
+    def executed(self, name: str | None = None) -> list[ExecutedGrasp]:
+        """
+        Read the grasps that were executed.
+
+        :param name: of their topic; ``None`` for that of the interface.
+        :returns: in order of recording; empty without such a topic, unless it was named.
+        :raises BagError: if a topic that was named isn't there, or one can't be read.
+        """
+        grasps = []
+        for _, message in self._decoded(name, EXECUTED_TOPIC, EXECUTED_TYPE, 'executed grasps'):
+            place, turn = message.pose.position, message.pose.orientation
+            grasps.append(ExecutedGrasp(
+                stamp_to_ns(message.header.stamp), message.header.frame_id,
+                np.array([place.x, place.y, place.z]),
+                np.array([turn.x, turn.y, turn.z, turn.w])))
+        return grasps
+
+    def _of_type(self, msgtype: str) -> list[str]:
+        return [x.name for x in self.topics.values() if x.type == msgtype and x.count]
+
+    def _named(self, name: str, msgtype: str, what: str) -> str:
+        """Return a given topic as recorded, after checking its type."""
+        name = '/' + name.strip('/')
+        found = self.topics.get(name)
+        if found is None:
+            of_it = [x.name for x in self.topics.values() if x.type == msgtype]
+            raise BagError(f'{self.path}: no {what} on {name}; expected '
+                           + (f'one of {", ".join(of_it)}' if of_it else self._lack([msgtype])))
+        if found.type != msgtype:
+            raise BagError(f'{self.path}: {name} is a {found.type}, expected {msgtype}')
+        return name
+
+    def _decoded(self, name: str | None, default: str, msgtype: str,
+                 what: str) -> Iterator[tuple[str, Any]]:
+        """Yield topic and messages; none without the default topic, unless one was named."""
+        there = [x.name for x in self.topics.values() if x.count]
+        if not name and default not in there:
             return
-        yield from self._save_what_is_there(error).messages(wanted)
+        topic = self._named(name or default, msgtype, what)
+        for _, _, _, raw in self.messages([topic]) if topic in there else ():
+            yield topic, self.deserialize(raw, msgtype)
 
-    def _lose(self, there: int, reported: int | None, why: str) -> None:
-        count = 'how many are missing is not known, since metadata.yaml does not say'
-        if reported is not None:
-            self.lost_share = max(self.lost_share, 1 - min(there / max(reported, 1), 1.0))
-            count = f'of {reported} messages {there} are there, {self.lost_share:.1%} are missing'
-        self.damage = f'the recording is damaged or cut off ({why}): {count}'
+    def _is_depth(self, topic: Topic) -> bool:
+        """Decide by the first message's encoding, since topic names of drivers vary."""
+        stream = self.messages([topic.name])
+        _, msgtype, _, raw = next(stream)
+        message = self.deserialize(raw, msgtype)
+        name = getattr(message, 'encoding', None) or getattr(message, 'format', '')
+        return 'compressedDepth' in name or name.startswith(('16UC', '16SC', '32FC', '64FC'))
 
+    def _offer(self, images: dict[str, Topic]) -> str:
+        return f'one of {", ".join(images)}' if images else self._lack(IMAGE_TYPES)
 
-@functools.lru_cache(maxsize=64)
-def _store_by(definition: str, msgtype: str) -> Any:
-    """Create a store of one type; parsing is slow."""
-    store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_msg(definition, msgtype))
-    return store
-
-
-@functools.cache
-def _jazzy() -> Any:
-    return get_typestore(Stores.ROS2_JAZZY)
-
-
-def _topic(name: str, connections: list) -> Topic:
-    offers: list[Qos] = [x for c in connections for x in c.ext.offered_qos_profiles]
-    return Topic(
-        name, connections[0].msgtype, sum(x.msgcount for x in connections),
-        all(x.reliability == QosReliability.RELIABLE for x in offers) if offers else None,
-        all(x.durability == QosDurability.TRANSIENT_LOCAL for x in offers) if offers else None)
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f'{path}: expected a complete rosbag2, this one is damaged or cut off: {_line(error)}'
-
-
-def _line(error: Exception) -> str:
-    return ' '.join(str(error).split()) or type(error).__name__
+    def _lack(self, types: Iterable[str]) -> str:
+        there = ', '.join(f'{x.name} ({x.type}, {x.count})' for x in self.topics.values())
+        return f'a topic of type {" or ".join(types)}, found {there or "no topics"}'

@@ -6,29 +6,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import sqlite3
-from typing import Any
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.bags.mcap_records import CutError, read_mcap
+from moss_perception.data.bags.mcap_records import Channel, CutError, read_mcap
 
 _NOT_SQL = (sqlite3.Error, OverflowError)
-
-
-@dataclass
-class Channel:
-    """
-    A topic of one file.
-
-    :ivar id: number of the channel in the file.
-    :ivar definition: encoding and text of the message definition; empty if unknown.
-    :ivar offers: recorded QoS as in the file.
-    """
-
-    id: int
-    topic: str
-    msgtype: str
-    definition: tuple[str, str] = ('', '')
-    offers: str = ''
 
 
 @dataclass
@@ -77,7 +59,7 @@ def salvage(files: Collection[Path]) -> Salvage:
     found = Salvage()
     for file in files:
         before = found.count
-        for channel in _told_channels(file):
+        for channel in _database_channels(file):
             found.channels.setdefault(channel.topic, channel)
         try:
             for channel, stamp_ns, _ in _read(file):
@@ -96,23 +78,24 @@ def salvage(files: Collection[Path]) -> Salvage:
 
 def rows_in(files: Collection[Path]) -> int | None:
     """Count the messages in databases; ``None`` if one can't be read."""
-    if not all(file.suffix == '.db3' and file.is_file() for file in files):
+    if not files or not all(file.suffix == '.db3' and file.is_file() for file in files):
         return None
-    total = 0
-    with suppress(CutError):
-        for file in files:
-            with _database(file) as database:
-                total += database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
-        return total
-    return None
+    try:
+        return sum(map(_rows_of, files))
+    except CutError:
+        return None
+
+
+def _rows_of(file: Path) -> int:
+    with _database(file) as database:
+        return database.execute('SELECT COUNT(*) FROM messages').fetchone()[0]
 
 
 def _read(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
     if not file.is_file():
         raise CutError('is missing')
     if file.suffix == '.mcap':
-        for known, stamp_ns, raw in read_mcap(file):
-            yield Channel(**known), stamp_ns, raw
+        yield from read_mcap(file)
     else:
         yield from _read_database(file)
 
@@ -144,24 +127,19 @@ def _database(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _channels(database: sqlite3.Connection) -> dict[int, Channel]:
-    rows = _table(database, 'topics', ('id', 'name', 'type', 'offered_qos_profiles'))
+    rows = database.execute('SELECT id, name, type, offered_qos_profiles FROM topics').fetchall()
     known: dict[str, tuple[str, str]] = {}
     # Recordings of ROS 2 Humble do not have this table.
     with suppress(sqlite3.OperationalError):
-        known = {name: (encoding, text) for name, encoding, text in _table(
-            database, 'message_definitions',
-            ('topic_type', 'encoding', 'encoded_message_definition'))}
-    return {number: Channel(number, name, kind, known.get(kind, ('', '')), offers)
+        known = {name: (encoding, text) for name, encoding, text in database.execute(
+            'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions')}
+    return {number: Channel(name, kind, known.get(kind, ('', '')), offers)
             for number, name, kind, offers in rows}
 
 
-def _told_channels(file: Path) -> list[Channel]:
+def _database_channels(file: Path) -> list[Channel]:
     """List a database's topics, including those without any intact message."""
     if file.suffix == '.db3' and file.is_file():
         with suppress(CutError), _database(file) as database:
             return list(_channels(database).values())
     return []
-
-
-def _table(database: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> list[Any]:
-    return database.execute(f'SELECT {", ".join(columns)} FROM {table}').fetchall()

@@ -42,21 +42,18 @@ class RecordingWriter:
     A context manager. The recording is written under a temporary name next to its place and
     moved to its path when the block succeeds; otherwise it is removed. A message's time in
     the recording is its header stamp.
+
+    :param path: the folder to create.
+    :param frame_id: frame of every header.
+    :param storage: ``mcap`` or ``sqlite3``.
+    :param topics: topics of the recording, from :data:`TOPICS`.
+    :param source: hardware ID of the outcomes.
+    :param notes: texts by name, stored as ``custom_data`` in ``metadata.yaml``.
+    :raises BagError: if the path exists, or the storage is unknown.
     """
 
     def __init__(self, path, frame_id: str = 'camera_optical_frame', storage: str = 'mcap',
                  topics=tuple(TOPICS), source: str = 'sim_cell', notes=None):
-        """
-        Name the recording; nothing is written before the block is entered.
-
-        :param path: the folder to create.
-        :param frame_id: frame of every header.
-        :param storage: ``mcap`` or ``sqlite3``.
-        :param topics: topics of the recording, from :data:`TOPICS`.
-        :param source: hardware ID of the outcomes.
-        :param notes: texts by name, stored as ``custom_data`` in ``metadata.yaml``.
-        :raises BagError: if the path exists, or the storage is unknown.
-        """
         self.path = Path(path)
         self.frame_id = frame_id
         if storage not in _STORAGE:

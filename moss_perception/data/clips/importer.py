@@ -7,12 +7,16 @@ import logging
 from pathlib import Path
 
 from moss_perception.core.errors import BagError, ClipError, ConfigError
+from moss_perception.core.frames import Camera
 from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.data.clips.calibration import Calibration
-from moss_perception.data.clips.disturbance import Disturbance
-from moss_perception.data.clips.rows import Clip, ClipRow
-from moss_perception.data.clips.spool import ClipSpool
-from moss_perception.data.clips.video import ClipFrame, LONGEST_SIDE, read_frames
+from moss_perception.data.clips.frames import (
+    ClipFrame,
+    ClipSpool,
+    Disturbance,
+    LONGEST_SIDE,
+    read_frames,
+)
+from moss_perception.data.clips.inputs import check_shape, Clip, ClipRow
 
 # As in recordings of the simulated cell.
 _START_NS = 1_700_000_000 * 10**9
@@ -28,12 +32,13 @@ class ClipSettings:
 
     :ivar domain: domain of clips without one in the CSV file.
     :ivar pause_s: pause between clips, seconds, longer than the predictor's gap.
-    :ivar clip_hz: see :func:`moss_perception.data.clips.video.read_frames`, also for
+    :ivar clip_hz: see :func:`moss_perception.data.clips.frames.read_frames`, also for
         ``rate_hz`` and ``side``.
     :ivar disturbance: jitter and drops.
     :ivar calibration: camera calibration, or ``None``.
     :ivar window_s: length of the model's window, seconds; only used to count earlier
         decisions.
+    :raises ConfigError: if a value is not allowed.
     """
 
     domain: str = 'real'
@@ -42,15 +47,10 @@ class ClipSettings:
     rate_hz: float = 0.0
     side: int = LONGEST_SIDE
     disturbance: Disturbance = field(default_factory=Disturbance)
-    calibration: Calibration | None = None
+    calibration: Camera | None = None
     window_s: float = 0.0
 
     def __post_init__(self):
-        """
-        Refuse what can't be done.
-
-        :raises ConfigError: naming the setting, its value and what was expected.
-        """
         if not MAX_GAP_S < self.pause_s <= 3600:
             raise ConfigError(f'pause of {self.pause_s} s: expected more than {MAX_GAP_S} s, the '
                               "predictor's max_gap, and at most 3600")
@@ -133,7 +133,7 @@ class _Sequence:
                 spool.fill(read_frames(clip.path, clip_hz=settings.clip_hz,
                                        rate_hz=settings.rate_hz, side=settings.side))
                 if settings.calibration is not None:
-                    settings.calibration.check(*spool.filmed)
+                    check_shape(settings.calibration, *spool.filmed)
                 times = clip.row and _times(clip.row, spool)
             except ClipError as error:
                 _LOG.warning('left out: %s: %s', clip.name, error)
@@ -142,8 +142,7 @@ class _Sequence:
             self._write(clip, spool, times)
 
     def _write(self, clip: Clip, spool: ClipSpool, times: tuple[int, int, int] | None) -> None:
-        start_ns, due = self._next_ns, times
-        images = 0
+        start_ns, due, images = self._next_ns, times, 0
         for time_ns, frame in self._settings.disturbance.apply(spool.frames(), clip.name):
             if due and time_ns > due[2]:
                 self._outcome(clip, due)
@@ -161,10 +160,9 @@ class _Sequence:
     def _image(self, stamp_ns: int, frame: ClipFrame) -> None:
         calibration = self._settings.calibration
         if calibration is not None:
-            width, height = frame.size
-            self._writer.camera_info(
-                stamp_ns, width, height, calibration.scaled(width, height),
-                calibration.distortion, calibration.model)
+            camera = calibration.scaled(*frame.size)
+            self._writer.camera_info(stamp_ns, camera.width, camera.height, camera.matrix,
+                                     camera.distortion, camera.model)
         self._writer.image(stamp_ns, frame.jpeg)
 
     def _outcome(self, clip: Clip, times: tuple[int, int, int]) -> None:

@@ -1,18 +1,15 @@
 """The report's values for requirements, JSON and CSV; files written all at once or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 import csv
 from dataclasses import asdict
 import io
 import json
 import math
-import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from moss_perception.core.errors import MossError
+from moss_perception.core.files import OutputFolder
 from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
 from moss_perception.evaluation.report.checkpoints import (
@@ -155,23 +152,7 @@ def publish(folder: Path, files: Mapping[str, str]) -> None:
     :param folder: created if missing, and removed again after an error.
     :raises MossError: if they can't be written, such as on a full disk; existing files stay.
     """
-    folder = Path(folder).absolute()
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix='.partial-', dir=folder) as partial:
-            for name, text in files.items():
-                with Path(partial, name).open('w', encoding='utf-8', newline='\n') as out:
-                    out.write(text)
-                    out.flush()
-                    os.fsync(out.fileno())
-            for name in files:
-                Path(partial, name).replace(folder / name)
-    except OSError as error:
-        raise MossError(f'the report cannot be written to {folder}: {error.strerror or error}: '
-                        'expected a folder with room for it') from error
-    finally:
-        for path in made:
-            # Only after an error they are empty.
-            with suppress(OSError):
-                path.rmdir()
+    with OutputFolder(folder, 'the report cannot be written to') as out:
+        for name, text in files.items():
+            out.write(name, text)
+        out.publish()

@@ -5,14 +5,13 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from moss_perception.core.frames import Prediction
-from moss_perception.core.messages import (
+from moss_perception.core.frames import (
     stamp_to_ns,
     to_camera,
     to_candidates,
     to_frame,
 )
-from moss_perception.core.scores import rows_of, score_fields
+from moss_perception.core.scores import Prediction, rows_of, score_fields
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2, PointField

@@ -8,9 +8,8 @@ import time
 from typing import TextIO
 
 from moss_perception.core.errors import BagError, ConfigError, MossError
-from moss_perception.data.bags.headers import stamp_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import IMAGE_TYPES, Topic
+from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
 from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (

@@ -7,7 +7,8 @@ import time
 import traceback
 from typing import Any
 
-from moss_perception.core.frames import Camera, Prediction
+from moss_perception.core.frames import Camera
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.predictor.monitor import Monitor
 from rclpy.node import Node
 

@@ -6,8 +6,7 @@ import math
 import time
 from typing import Any
 
-from moss_perception.core.frames import Prediction
-from moss_perception.core.scores import ScoreReason
+from moss_perception.core.scores import Prediction, ScoreReason
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.runtime.ood import ShiftWatch

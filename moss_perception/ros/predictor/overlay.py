@@ -1,7 +1,7 @@
 """The debug image: score bar, candidate scores and motion heat over the camera's image."""
 
 import cv2
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 import numpy as np
 
 GOOD, POOR, UNKNOWN = (60, 200, 90), (235, 110, 50), (150, 150, 150)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
-from moss_perception.core.frames import Prediction
+from moss_perception.core.scores import Prediction
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.subscriptions import MatchedSubscription, type_name
 from moss_perception.ros.predictor.overlay import Overlay

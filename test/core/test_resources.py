@@ -1,6 +1,6 @@
 """Which installation brings a package that is missing."""
 
-from moss_perception.core.packages import missing
+from moss_perception.core.resources import missing
 import pytest
 
 

@@ -1,4 +1,4 @@
-"""Labels of video clips from a CSV file, matched with the clips."""
+"""What belongs to a folder of clips: labels from a CSV file, and the camera's calibration."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 
-from moss_perception.core.errors import BagError
-from moss_perception.data.clips.video import SUFFIXES
-from moss_perception.data.outcomes import seconds_to_ns
+from moss_perception.core.errors import BagError, ClipError, ConfigError
+from moss_perception.core.frames import Camera
+from moss_perception.data.clips.frames import SUFFIXES
+from moss_perception.data.outcomes import seconds_to_ns, spelt_flag
+import numpy as np
+import yaml
 
 _NEEDED = ('clip', 'success')
 _TIMES = ('start', 'decision', 'end')
 COLUMNS = (*_NEEDED, *_TIMES, 'domain', 'object')
-_TRUTH = {'true': True, '1': True, 'yes': True, 'false': False, '0': False, 'no': False}
 # Number of names in an error message, which only counts the others.
 _NAMED = 10
+# Scaling rounds sides to whole pixels.
+_SAME_SHAPE = 0.01
 _LOG = logging.getLogger(__name__)
 
 
@@ -70,7 +74,7 @@ def read_rows(path: Path) -> list[ClipRow]:
         with path.open(newline='', encoding='utf-8-sig') as file:
             reader = csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ',')
             _check_columns(path, reader.fieldnames or [])
-            rows = [_row(f'{path}, line {reader.line_num}', values) for values in reader]
+            rows = [_row_at(path, reader.line_num, values) for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, 'strerror', None) or error
         raise BagError(f"{path} can't be read as a CSV of clips: {reason}") from error
@@ -129,29 +133,76 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         _LOG.warning('%s: columns that are not used: %s', path, ', '.join(unused))
 
 
-def _row(place: str, values: dict) -> ClipRow:
+def _row_at(path: Path, line: int, values: dict) -> ClipRow:
+    try:
+        return _row(values)
+    except ValueError as error:
+        raise BagError(f'{path}, line {line}: {error}') from error
+
+
+def _row(values: dict) -> ClipRow:
     if None in values or None in values.values():
-        raise BagError(f'{place}: more or fewer values than columns')
+        raise ValueError('more or fewer values than columns')
     values = {name: text.strip() for name, text in values.items()}
     if not values['clip']:
-        raise BagError(f'{place}: no clip, expected a file name')
-    success = _TRUTH.get(values['success'].lower())
-    if success is None:
-        raise BagError(f'{place}: success is {values["success"]!r}, expected true or false')
-    times = [_time(place, name, values.get(name, '')) for name in _TIMES]
+        raise ValueError('no clip, expected a file name')
+    success = spelt_flag('success', values['success'])
+    times = [_time(name, values.get(name, '')) for name in _TIMES]
     said = [(name, time) for name, time in zip(_TIMES, times, strict=True) if time is not None]
     for (earlier, first), (later, second) in zip(said, said[1:], strict=False):
         if first > second:
-            raise BagError(f'{place}: {earlier} {first / 1e9:g} s is after {later} '
-                           f'{second / 1e9:g} s')
+            raise ValueError(
+                f'{earlier} {first / 1e9:g} s is after {later} {second / 1e9:g} s')
     start_ns, decision_ns, end_ns = times
     return ClipRow(Path(values['clip']).as_posix(), success, start_ns, decision_ns, end_ns,
                    values.get('domain', ''), values.get('object', ''))
 
 
-def _time(place: str, name: str, text: str) -> int | None:
+def _time(name: str, text: str) -> int | None:
     try:
         return seconds_to_ns(text) if text else None
     except ValueError as error:
-        raise BagError(f'{place}: {name} is {text!r}, expected decimal seconds since the clip '
-                       'began') from error
+        raise ValueError(
+            f'{name} is {text!r}, expected decimal seconds since the clip began') from error
+
+
+def read_calibration(path: Path) -> Camera:
+    """
+    Read what camera_calibration and camera_info_manager write.
+
+    :param path: YAML with image_width, image_height, camera_matrix, distortion_model and
+        distortion_coefficients.
+    :raises BagError: if it can't be read or used.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+        width, height = int(values['image_width']), int(values['image_height'])
+        matrix = np.array(values['camera_matrix']['data'], np.float64).reshape(3, 3)
+        distortion = np.array(values['distortion_coefficients']['data'], np.float64).ravel()
+        model = values['distortion_model']
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
+        raise BagError(f"calibration {path} can't be read: {reason}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise BagError(
+            f'calibration {path} lacks or garbles a value ({" ".join(str(error).split())}): '
+            'expected image_width, image_height, camera_matrix, distortion_model and '
+            'distortion_coefficients') from error
+    if not (width > 0 and height > 0):
+        raise BagError(f'calibration {path} is of {width} x {height} pixels: expected sides '
+                       'above 0')
+    try:
+        return Camera(width, height, matrix, distortion, model)
+    except ConfigError as error:
+        raise BagError(f'calibration {path} cannot be used: {error}') from None
+
+
+def check_shape(camera: Camera, width: int, height: int) -> None:
+    """
+    Check the aspect ratio of a clip.
+
+    :raises ClipError: if it differs from that of the calibration.
+    """
+    if abs(width * camera.height / (height * camera.width) - 1) > _SAME_SHAPE:
+        raise ClipError(f'images of {width} x {height} pixels: the calibration is of '
+                        f'{camera.width} x {camera.height}, expected the same shape')
