@@ -48,9 +48,7 @@ class GraspPredictor(ManagedNode):
         self._enabled = True
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
-        self._camera_refused = False
-        self._candidates_frame = ''
-        self._published = 0
+        self._camera_refused, self._candidates_frame, self._published = False, '', 0
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
             validate=self._check_budget, apply=self._on_change,
@@ -82,9 +80,7 @@ class GraspPredictor(ManagedNode):
         if self.predictor.counters.frames:
             self.predictor.reset('activated')
         self._monitor.restart()
-        self._candidates_frame = ''
-        self._camera_refused = False
-        self._published = 0
+        self._camera_refused, self._candidates_frame, self._published = False, '', 0
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
         self._inputs = Inputs(self, self.settings, guarded(self._on_candidates),
