@@ -263,6 +263,9 @@ moss_build() {
   local output=$moss_root/log/build.log began
   if ! moss_is_built; then
     began=$(mktemp)
+    # setuptools keeps modules that are gone: a folder among them would hide a module of its name.
+    rm -rf "$moss_root/build/moss_perception/build" \
+      "$moss_root"/install/moss_perception/lib/python3*/site-packages/moss_perception
     (cd "$moss_root" && python -m colcon build --executor sequential >"$output" 2>&1) || {
       tail -n 30 "$output" >&2
       moss_fail "colcon build failed: see $output"

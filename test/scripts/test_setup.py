@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ('bash', 'cat', 'cut', 'dirname', 'du', 'env', 'find', 'flock', 'grep', 'id', 'mkdir',
-         'rm', 'sed', 'sh', 'sha256sum', 'tail', 'tr', 'uniq')
+         'mktemp', 'rm', 'sed', 'sh', 'sha256sum', 'tail', 'touch', 'tr', 'uniq')
 FIT = '[ "$1" = -c ] || { echo Python 3.12.3; exit; }'
 
 
@@ -133,3 +133,20 @@ def test_what_the_demo_needs_names_no_training():
     text = (ROOT / 'scripts' / 'requirements' / 'demo.txt').read_text()
     assert 'onnxruntime==' in text
     assert not any(name in text for name in ('torch', 'onnxscript', 'onnx==', 'mujoco'))
+
+
+def test_a_build_leaves_no_module_of_an_older_version(machine):
+    root = machine / 'root'
+    (root / 'log').mkdir()
+    gone = [root / 'install/moss_perception/lib/python3.12/site-packages/moss_perception/old',
+            root / 'build/moss_perception/build/lib/moss_perception/old']
+    for folder in gone:
+        folder.mkdir(parents=True)
+    put(machine, 'python', f'[ "$*" = "-m colcon build --executor sequential" ] && '
+        f'touch {root}/install/setup.bash')
+    done = subprocess.run(
+        [shutil.which('bash'), '-euc', f'. {root}/scripts/lib.sh; moss_build'], timeout=100,
+        env={'PATH': str(machine / 'bin'), 'HOME': str(machine)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not [folder for folder in gone if folder.exists()]
+    assert (root / 'install/moss_build.stamp').exists()
