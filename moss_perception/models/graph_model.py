@@ -24,8 +24,7 @@ What every graph gives first: scores and uncertainties, shape ``(K,)``; motion f
 ``(h * w, D)``; and a scalar that is not finite if anything it keeps is not.
 """
 
-# Stands in where a sample has no grasps: not every operator takes an empty list.
-NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0]], np.float32)
+_NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,15 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """
         Check an observation and copy it, since the caller may write to it again.
 
-        :param observation: ``None`` for the state's, once more.
+        :param observation: ``None`` for the state's, once more and a period later.
         :raises ShapeError: if there is none, or an array is missing or does not fit.
         """
         if observation is None:
             if state.observation is None:
                 raise ShapeError('the first sample of a window needs an observation, such as an '
                                  'image, got a repeat')
-            return state.observation
+            period = {'interval': np.array([1 / self.config.frame_rate_hz], np.float32)}
+            return {**state.observation, **(period if self.config.time_inputs else {})}
         newest = {}
         for name, spec in self.inputs.items():
             if name not in observation:
@@ -177,7 +177,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         runner = self.runner
         assert runner is not None  # who steps has given one
         count, to_numpy = len(grasps), runner.numpy
-        points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
+        points = np.array(grasps if count else no_grasp(self.config), np.float32, order='C')
         results = runner.run(number, {**feeds, 'grasps': points[None]})
         scores, uncertainties, motion, health = map(to_numpy, results[:len(RESULTS)])
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
@@ -205,7 +205,17 @@ def _zeros(shape: tuple[int, ...]) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
+def no_grasp(config: ModelConfig) -> np.ndarray:
+    """
+    Return what stands in where a sample has no grasps: not every operator takes an empty list.
+
+    :returns: float32, shape ``(1, V)`` with ``V`` = :attr:`ModelConfig.grasp_values`.
+    """
+    return _NO_GRASP[:, :config.grasp_values]
+
+
 def image_inputs(config: ModelConfig) -> dict[str, InputSpec]:
     """Describe the inputs that most graphs have: an image and some grasps."""
     side = config.image_size
-    return {'image': InputSpec((1, side, side, 3), 'uint8'), 'grasps': InputSpec((1, None, 5))}
+    return {'image': InputSpec((1, side, side, 3), 'uint8'),
+            'grasps': InputSpec((1, None, config.grasp_values))}
