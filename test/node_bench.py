@@ -8,6 +8,7 @@ from frames import frame, START_NS
 from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.core.scores import GraspScores, read_scores
 from moss_perception.ros.common import conversions
+from moss_perception.ros.common.spinning import acknowledged
 from moss_perception.ros.predictor.node import GraspPredictor
 import numpy as np
 import rclpy
@@ -59,6 +60,7 @@ class Bench:
             k=[40.0, 0.0, 15.5, 0.0, 40.0, 15.5, 0.0, 0.0, 1.0], distortion_model='plumb_bob'))
 
     def spin_until(self, there, timeout_s: float = 20.0) -> None:
+        """Serve both nodes until something is there."""
         end = time.monotonic() + timeout_s
         while not there():
             assert time.monotonic() < end, 'nothing came'
@@ -83,9 +85,9 @@ class Bench:
 
     def send(self, k: int):
         """Publish image ``k`` once all before it has come; return its scores, if any."""
-        # A message that was published in this process is there at once; some turns take it in.
-        for _ in range(10):
-            self.executor.spin_once(timeout_sec=0.005)
+        # The executor serves what has arrived in the order of the subscriptions, images last.
+        for publisher in (self.infos, self.poses, self.lead_times):
+            assert acknowledged(publisher, 10.0)
         done, scored = len(self.processed), len(self.scores)
         self.images.publish(conversions.rgb_to_image(
             frame(k).image, frame(k).stamp_ns, 'camera'))

@@ -1,12 +1,14 @@
 """Lead times from a recording through player, node, recorder and verification, bit for bit."""
 
-from frames import WINDOW
+from frames import frame, WINDOW
+from geometry_msgs.msg import PoseStamped
 from moss_perception.cli.main import main as moss
 from moss_perception.core.scores import GraspScores, read_scores
 from moss_perception.data.bags.reader import Recording
 from moss_perception.evaluation.outputs import read_outputs
+from moss_perception.ros.common import conversions
 from moss_perception.runtime.predictor import Predictor
-from node_bench import Bench
+from node_bench import Bench, PLACES
 import numpy as np
 import pytest
 from timed import (
@@ -20,6 +22,38 @@ from timed import (
 )
 
 pytestmark = pytest.mark.timeout(180)
+
+
+def test_the_gate_selects_the_candidate_that_is_best_at_its_own_lead_time(harness, tmp_path):
+    bench, selected = Bench(timed_checkpoint(tmp_path / 'timed.safetensors')), {}
+    bench.peer.create_subscription(PoseStamped, '/selected_grasp', lambda one: selected.update({
+        conversions.stamp_to_ns(one.header.stamp): one.pose.position.x}), 10)
+    # The stamps are those of a recording: by a clock that stands still, none is too old.
+    gate = harness.NodeProcess(tmp_path, 'grasp_gate', ros_args=[word for pair in (
+        ('-r', 'grasp_scores:=/grasp_predictor/grasp_scores'), ('-p', 'use_sim_time:=true'),
+        ('-p', 'max_age:=60.0'), ('-p', 'hold_time:=0.0'), ('-p', 'switch_margin:=0.0'))
+        for word in pair])
+    try:
+        bench.activate()
+        bench.spin_until(lambda: bench.peer.count_publishers('/selected_grasp')
+                         and bench.peer.count_subscribers('/grasp_predictor/grasp_scores') == 2,
+                         60.0)
+        for k in range(WINDOW - 1):
+            bench.send(k)
+
+        def choice(k, lead_times):
+            # The places stay the same: only the lead times tell the candidates apart.
+            bench.propose(k, lead_times=lead_times)
+            bench.send(k)
+            bench.spin_until(lambda: frame(k).stamp_ns in selected, 10.0)
+            return selected[frame(k).stamp_ns]
+        chosen = [choice(WINDOW - 1 + n, times) for n, times in enumerate(
+            ([0.25, 0.75], [0.25, 0.75], [0.75, 0.25], [0.25, 0.75]))]
+    finally:
+        gate.stop()
+        bench.close()
+    expected = [PLACES[index][0] for index in (1, 1, 0, 1)]
+    assert chosen == pytest.approx(expected, abs=1e-6), gate.output()
 
 
 def assert_same(rows, expected):

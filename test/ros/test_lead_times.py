@@ -96,10 +96,13 @@ def test_lead_times_that_can_not_be_used_are_said_and_counted(start, timed, capf
     bench = start(timed)
     bench.activate()
 
+    heard = ['']
+
     def said(words):
-        for _ in range(10):
-            bench.executor.spin_once(timeout_sec=0.02)
-        assert words in capfd.readouterr().err
+        def there():
+            heard[0] += capfd.readouterr().err
+            return words in heard[0]
+        bench.spin_until(there, 10.0)
 
     bench.send(0)
     bench.propose(1, lead_times=[0.5] * 3)
