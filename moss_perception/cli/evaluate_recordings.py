@@ -22,7 +22,7 @@ from moss_perception.evaluation.records import (
 from moss_perception.evaluation.verification import Verification
 from moss_perception.evaluation.verification import verify as verify_scores
 from moss_perception.models.manifest import read_header, verify
-from moss_perception.runtime.predictor import check_lead_time
+from moss_perception.runtime.lead_times import check_lead_time
 
 log = logging.getLogger('evaluate')
 

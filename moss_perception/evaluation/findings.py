@@ -6,15 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import (
-    Camera,
-    Candidates,
-    Frame,
-    LeadTimes,
-    to_camera,
-    to_candidates,
-    to_lead_times,
-)
+from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
+from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher

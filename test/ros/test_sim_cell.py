@@ -6,7 +6,7 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import SimulationError
-from moss_perception.core.frames import to_lead_times
+from moss_perception.core.lead_times import to_lead_times
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.data.schema import GRIP_S
 import numpy as np
