@@ -87,7 +87,7 @@ class TimedToy(GraphModel):
         """Return its step."""
         return [TimedStep(network)]
 
-    def prepare(self, observation, state, *more):
+    def prepare(self, observation, state):
         """Hand the interval to the graph."""
-        feeds, extra = super().prepare(observation, state, *more)
+        feeds, extra = super().prepare(observation, state)
         return {**feeds, 'interval': observation['interval']}, extra
