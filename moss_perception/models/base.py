@@ -116,9 +116,17 @@ class StreamingModel(ABC, Generic[C]):
 
     @property
     def inputs(self) -> Mapping[str, InputSpec]:
-        """The arrays of an observation; by default one RGB image."""
+        """
+        The arrays of an observation; by default one RGB image.
+
+        With time inputs also ``interval``: seconds since the sample before, 0 at the first. A
+        sample that repeats the one before took the nominal period.
+        """
         side = self.config.image_size
-        return {'rgb': InputSpec((side, side, 3), 'uint8')}
+        inputs = {'rgb': InputSpec((side, side, 3), 'uint8')}
+        if self.config.time_inputs:
+            inputs['interval'] = InputSpec((1,))
+        return inputs
 
     @classmethod
     @abstractmethod
@@ -136,7 +144,8 @@ class StreamingModel(ABC, Generic[C]):
         Take one sample.
 
         :param observation: arrays as :attr:`inputs` says; ``None`` repeats the sample before.
-        :param grasps: float32, shape ``(K, 5)``; ``K`` may be 0.
+        :param grasps: float32, shape ``(K, 5)``, with the lead time ``(K, 6)``, see
+            :attr:`ModelConfig.grasp_values`; ``K`` may be 0.
         :param state: from :meth:`initial_state` or the step before; it is not changed.
         :param budget: the level that is wanted, 1 to the number of
             :attr:`ModelConfig.levels`; the model may first have to warm up to it.

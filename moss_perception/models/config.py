@@ -32,6 +32,10 @@ class ModelConfig:
     :ivar default_depth_m: its depth along the optical axis, metres.
     :ivar default_yaw: its yaw about the optical axis, radians.
     :ivar default_focal: focal length over image width, for images without camera_info.
+    :ivar time_inputs: whether the network takes the time between samples, and the lead time of
+        each grasp: seconds from the newest frame's stamp until the fingers close on the object.
+    :ivar lead_times_s: shortest and longest lead time it was trained for, seconds.
+    :ivar default_lead_time_s: the lead time where none is said, between these, seconds.
     """
 
     image_size: int = 128
@@ -46,6 +50,9 @@ class ModelConfig:
     default_depth_m: float = 0.6
     default_yaw: float = 0.0
     default_focal: float = 1.0
+    time_inputs: bool = False
+    lead_times_s: tuple[float, float] = (0.0, 0.0)
+    default_lead_time_s: float = 0.0
 
     model: ClassVar[str] = ''
     """The type that it is registered with."""
@@ -65,11 +72,21 @@ class ModelConfig:
         self._expect('temperature', self.temperature > 0, 'above 0')
         self._expect('std', min(self.std) > 0, 'above 0')
         self._expect('default_depth_m', self.default_depth_m > 0, 'above 0')
+        low, high = self.lead_times_s
+        self._expect('lead_times_s', 0 <= low <= high < float('inf'),
+                     'two finite numbers of 0 or more that do not descend')
+        self._expect('default_lead_time_s', low <= self.default_lead_time_s <= high,
+                     f'a number in lead_times_s, {low} to {high}')
 
     def _expect(self, name: str, allowed: bool, expected: str) -> None:
         if not allowed:
             raise ConfigError(
                 f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
+
+    @property
+    def grasp_values(self) -> int:
+        """Columns of the input of grasps: with time inputs, the sixth is the lead time."""
+        return 6 if self.time_inputs else 5
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from moss_perception.models.config import ModelConfig
 _RENAMED = {'kept_stages': 'frozen_stages'}
 # These fields are measured on the training samples.
 _MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
-             'default_focal'}
+             'default_focal', 'lead_times_s', 'default_lead_time_s'}
 _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
 
 
