@@ -119,14 +119,24 @@ class StreamingModel(ABC, Generic[C]):
         """
         The arrays of an observation; by default one RGB image.
 
-        With time inputs also ``interval``: seconds since the sample before, 0 at the first. A
-        sample that repeats the one before took the nominal period.
+        With time inputs there is also ``interval``, shape ``(1,)``: seconds since the sample
+        before, 0 at the first of a window.
         """
         side = self.config.image_size
-        inputs = {'rgb': InputSpec((side, side, 3), 'uint8')}
-        if self.config.time_inputs:
-            inputs['interval'] = InputSpec((1,))
-        return inputs
+        time = {'interval': InputSpec((1,))} if self.config.time_inputs else {}
+        return {'rgb': InputSpec((side, side, 3), 'uint8'), **time}
+
+    def observation(self, rgb: np.ndarray, interval_s: float) -> dict[str, np.ndarray]:
+        """
+        Build an observation from an image and the time since the sample before.
+
+        :param rgb: the image, as :attr:`inputs` says.
+        :param interval_s: seconds; 0 at the first sample of a window. Only models with time
+            inputs take it.
+        """
+        if not self.config.time_inputs:
+            return {'rgb': rgb}
+        return {'rgb': rgb, 'interval': np.array([interval_s], np.float32)}
 
     @classmethod
     @abstractmethod
@@ -143,9 +153,10 @@ class StreamingModel(ABC, Generic[C]):
         """
         Take one sample.
 
-        :param observation: arrays as :attr:`inputs` says; ``None`` repeats the sample before.
-        :param grasps: float32, shape ``(K, 5)``, with the lead time ``(K, 6)``, see
-            :attr:`ModelConfig.grasp_values`; ``K`` may be 0.
+        :param observation: arrays as :attr:`inputs` says; ``None`` repeats the sample before,
+            a period of the frame rate later.
+        :param grasps: float32, shape ``(K, V)`` with ``V`` = :attr:`ModelConfig.grasp_values`;
+            ``K`` may be 0.
         :param state: from :meth:`initial_state` or the step before; it is not changed.
         :param budget: the level that is wanted, 1 to the number of
             :attr:`ModelConfig.levels`; the model may first have to warm up to it.

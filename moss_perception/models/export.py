@@ -91,19 +91,20 @@ def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
     :param sha256: the checkpoint's digest, noted in the graph.
     :returns: the ONNX model; the same bytes each time.
     """
-    inputs = graph.inputs.values()
+    inputs, gaps = graph.inputs.values(), graph.gaps.values()
     # Ones: where an input counts something, 0 may not be allowed.
-    example = (*(torch.ones([_EXAMPLE_GRASPS if n is None else n for n in spec.shape],
-                            dtype=getattr(torch, spec.dtype)) for spec in inputs),
-               [torch.zeros(tap.shape) for tap in graph.taps.values()])
-    shapes = (*(_dynamic(spec) for spec in inputs), [None] * len(graph.taps))
+    ones = [[torch.ones([_EXAMPLE_GRASPS if n is None else n for n in spec.shape],
+                        dtype=getattr(torch, spec.dtype)) for spec in specs]
+            for specs in (inputs, gaps)]
+    example = (*ones[0], [torch.zeros(tap.shape) for tap in graph.taps.values()], *ones[1])
+    shapes = (*map(_dynamic, inputs), [None] * len(graph.taps), *map(_dynamic, gaps))
     with _quiet(), torch.no_grad():
         # Indices that are made at the first step and kept become constants of the graph; made
         # while it is traced, they would be neither that nor usable afterwards.
         step.eval()(*example)
         program = torch.onnx.export(
             step, example, dynamo=True, verbose=False, dynamic_shapes=shapes,
-            input_names=[*graph.inputs, *graph.taps], output_names=list(graph.results))
+            input_names=list(graph.takes), output_names=list(graph.results))
     assert program is not None  # by dynamo
     model = program.model_proto
     # Where each node came from in the sources names this machine's folders.
@@ -148,10 +149,10 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
     states, largest = [model.initial_state() for model in models], 0.0
     config = network.config
     for k in range(2 * config.window_frames):
-        observation = {key: generator.integers(0, 256, [n or 1 for n in spec.shape], np.uint8)
-                       for key, spec in models[0].inputs.items()}
-        grasps = generator.uniform(-1, 1, (1 + k % 3, 5)).astype(np.float32)
-        grasps[:, 2:] = grasps[:, 2:] * 0.1 + [config.default_depth_m, 0.1, 0.1]
+        observation = {key: _draw(spec, generator) for key, spec in models[0].inputs.items()}
+        grasps = generator.uniform(-1, 1, (1 + k % 3, config.grasp_values)).astype(np.float32)
+        usual = config.default_depth_m, 0.1, 0.1, config.default_lead_time_s
+        grasps[:, 2:] = grasps[:, 2:] * 0.1 + usual[:config.grasp_values - 2]
         level = 1 + (number if k % 11 else k % (number + 1))
         states = [model.step(observation, grasps, state, level)[1]
                   for model, state in zip(models, states, strict=True)]
@@ -163,6 +164,14 @@ def compare(network: Network, number: int, data: bytes, name: str) -> float:
                                       f'sample {k}: expected at most {allowed:.0e}')
             largest = max(largest, float(difference))
     return largest
+
+
+def _draw(spec: InputSpec, generator: np.random.Generator) -> np.ndarray:
+    """Draw what an input may be: of all bytes, or a number from 0 to 1."""
+    shape = [n or 1 for n in spec.shape]
+    if spec.dtype == 'uint8':
+        return generator.integers(0, 256, shape, np.uint8)
+    return generator.uniform(0, 1, shape).astype(spec.dtype)
 
 
 class _KeepingRunner:
