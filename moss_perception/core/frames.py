@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from moss_perception.core.clouds import read_rows
 from moss_perception.core.errors import CandidateError, ConfigError
 import numpy as np
 
@@ -135,12 +136,15 @@ class Candidates:
     :ivar positions: float64, shape ``(K, 3)``, metres.
     :ivar orientations: float64, shape ``(K, 4)``, unit quaternions x y z w; the x axis of the
         gripper is the direction in which it closes.
+    :ivar lead_times: float64, shape ``(K,)``: from the stamp of the newest frame until the
+        fingers close on the object, seconds, 0 or more; ``None`` if they are not known.
     """
 
     stamp_ns: int
     frame_id: str
     positions: np.ndarray
     orientations: np.ndarray
+    lead_times: np.ndarray | None = None
 
     def __post_init__(self):
         if self.stamp_ns <= 0:
@@ -151,16 +155,18 @@ class Candidates:
         if self.orientations.shape != (len(self.positions), 4):
             raise CandidateError(f'candidate orientations must be ({len(self.positions)}, 4), '
                                  f'got {self.orientations.shape}')
+        if self.lead_times is not None:
+            check_lead_times(self.lead_times, len(self.positions))
 
     @classmethod
     def from_yaws(cls, stamp_ns: int, frame_id: str, positions: np.ndarray,
-                  yaws: np.ndarray) -> 'Candidates':
+                  yaws: np.ndarray, lead_times: np.ndarray | None = None) -> 'Candidates':
         """
         Build candidates that are rotated about the optical axis only.
 
         :param yaws: shape ``(K,)``, radians; the other parameters are the fields of this class.
         """
-        return cls(stamp_ns, frame_id, positions, orientations_from_yaws(yaws))
+        return cls(stamp_ns, frame_id, positions, orientations_from_yaws(yaws), lead_times)
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -187,6 +193,42 @@ class Candidates:
         Radians about the optical axis; yaw and yaw + pi are the same grasp.
         """
         return yaws_from_orientations(self.orientations)
+
+
+@dataclass(frozen=True, eq=False)
+class LeadTimes:
+    """
+    Lead times of the candidates that have the same stamp and frame.
+
+    :ivar stamp_ns: of the candidates, nanoseconds, above 0.
+    :ivar frame_id: of the candidates.
+    :ivar values: float64, shape ``(K,)``, in the order of the candidates, seconds, 0 or more.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    values: np.ndarray
+
+    def __post_init__(self):
+        if self.stamp_ns <= 0:
+            raise CandidateError(f'lead times need a stamp above 0, got {self.stamp_ns}')
+        check_lead_times(self.values, len(self.values))
+
+
+def check_lead_times(values: np.ndarray, count: int) -> None:
+    """
+    Check the lead times of some candidates.
+
+    :param values: float64, shape ``(count,)``, seconds.
+    :raises CandidateError: if their number differs, or one is not finite or below 0.
+    """
+    if values.shape != (count,):
+        raise CandidateError(f'lead times have the shape {values.shape}: expected ({count},), '
+                             'one for each candidate')
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        raise CandidateError(f'lead time {values[wrong[0]]:g} s of candidate {wrong[0]} is not '
+                             'allowed: expected a finite number of seconds, 0 or more')
 
 
 def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
@@ -262,3 +304,24 @@ def to_candidates(message: Any) -> Candidates:
         stamp_to_ns(message.header.stamp), message.header.frame_id,
         np.array(positions, np.float64).reshape(-1, 3),
         np.array(orientations, np.float64).reshape(-1, 4))
+
+
+LEAD_TIME_DTYPE = np.dtype([('lead_time', '<f4')])
+"""One point of ``grasp_lead_times``, seconds."""
+
+
+def to_lead_times(message: Any) -> LeadTimes:
+    """
+    Read the lead times of candidates.
+
+    :param message: with the fields of sensor_msgs/PointCloud2: one point a candidate, with the
+        float32 field ``lead_time``, seconds.
+    :raises CandidateError: if the field is missing or of another type, the sizes do not fit, the
+        stamp is 0, or a lead time is not finite or below 0.
+    """
+    try:
+        rows = read_rows(message, LEAD_TIME_DTYPE, 'the cloud of lead times')
+    except ValueError as error:
+        raise CandidateError(str(error)) from error
+    return LeadTimes(stamp_to_ns(message.header.stamp), message.header.frame_id,
+                     rows['lead_time'].astype(np.float64))

@@ -195,7 +195,7 @@ def _first_root(coefficients: np.ndarray) -> float:
 
 def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray,
                   focal: tuple[float, float], transform: np.ndarray, image_size: int,
-                  half_width_m: float) -> np.ndarray:
+                  half_width_m: float, lead_times: np.ndarray | None = None) -> np.ndarray:
     """
     Describe grasps in the network's normalised image coordinates.
 
@@ -206,12 +206,18 @@ def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray,
     :param transform: from :func:`letterbox`.
     :param image_size: side of the network's square input, pixels.
     :param half_width_m: half of the gripper's opening, metres.
+    :param lead_times: float64, shape ``(K,)``: time until the fingers close, seconds; ``None``
+        for a network without time inputs.
     :returns: float32, shape ``(K, 5)``: x and y in [-1, 1] (the image's outer edges), depth in
-        metres, and the vector from the grasp point to a fingertip, in units of x and y.
+        metres, and the vector from the grasp point to a fingertip, in units of x and y; with
+        lead times they are a sixth column.
     """
     scale, shift = transform[0], transform[1:]
     unit = 2 / image_size
     points = (pixels * scale + shift + 0.5) * unit - 1
     reach = half_width_m * np.asarray(focal, np.float64) / depths[:, None] * scale * unit
     fingers = reach * np.stack([np.cos(yaws), np.sin(yaws)], axis=1)
-    return np.concatenate([points, depths[:, None], fingers], axis=1).astype(np.float32)
+    columns = [points, depths[:, None], fingers]
+    if lead_times is not None:
+        columns.append(lead_times[:, None])
+    return np.concatenate(columns, axis=1).astype(np.float32)

@@ -88,6 +88,15 @@ class ModelConfig:
         return 6 if self.time_inputs else 5
 
     @property
+    def decides(self) -> bool:
+        """
+        Whether the network chooses between values, such as maxima, that may be nearly equal.
+
+        Rounding decides then, so ONNX Runtime and torch differ now and then.
+        """
+        return False
+
+    @property
     def levels(self) -> tuple[str, ...]:
         """
         Names of the budget's levels, the cheapest first; most models have one.

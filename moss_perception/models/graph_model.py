@@ -191,14 +191,15 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """
         Check an observation and copy it, since the caller may write to it again.
 
-        :param observation: ``None`` for the state's, once more.
+        :param observation: ``None`` for the state's, once more and a period later.
         :raises ShapeError: if there is none, or an array is missing or does not fit.
         """
         if observation is None:
             if state.observation is None:
                 raise ShapeError('the first sample of a window needs an observation, such as an '
                                  'image, got a repeat')
-            return state.observation
+            period = {'interval': np.array([1 / self.config.frame_rate_hz], np.float32)}
+            return {**state.observation, **(period if self.config.time_inputs else {})}
         newest = {}
         for name, spec in self.inputs.items():
             if name not in observation:

@@ -159,6 +159,11 @@ class MossConfig(GraspConfig):
         return self.readout != 'encoding'
 
     @property
+    def decides(self) -> bool:
+        """Whether it looks for maxima of similarities."""
+        return self.displaces
+
+    @property
     def compared_size(self) -> int:
         """Height and width of the maps that are compared."""
         return self.map_size

@@ -7,7 +7,8 @@ import sys
 import time
 
 from geometry_msgs.msg import PoseStamped
-from moss_perception.core.scores import SCORE_DTYPE, score_fields, ScoreReason
+from moss_perception.core.clouds import cloud_fields
+from moss_perception.core.scores import SCORE_DTYPE, ScoreReason
 import numpy as np
 import pytest
 from rcl_interfaces.msg import ParameterType
@@ -41,7 +42,7 @@ def make_cloud(stamp_ns, scores, places=PLACES, turns=TURNS, reason=ScoreReason.
         rows[name][:-1] = [turn[index] for turn in turns[:len(scores)]]
     rows['reason'] = np.where(np.isnan(rows['score']), reason, ScoreReason.SCORED)
     fields = [PointField(name=name, offset=offset, datatype=datatype, count=1)
-              for name, offset, datatype in score_fields()
+              for name, offset, datatype in cloud_fields(SCORE_DTYPE)
               if not old or name in ('x', 'y', 'z', 'score', 'uncertainty')]
     size = SCORE_DTYPE.itemsize
     return PointCloud2(
