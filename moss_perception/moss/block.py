@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.moss import checks
+import moss_perception.moss.checks as checks
 from moss_perception.moss.displacement import Search
 from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning, NORM
 from moss_perception.moss.readout import elapsed_times, Frame, READOUT, Readout, run_clip
