@@ -1,6 +1,6 @@
 """The table of what the domain ``randomised`` draws, read from its spreads."""
 
-from moss_perception.simulation.randomised import SPREADS
+from moss_perception.simulation.spreads import SPREADS
 from tables import code, sentence, table
 
 

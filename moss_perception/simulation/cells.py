@@ -57,7 +57,7 @@ class Domain:
     :ivar mass: range of the factor of the object's mass; ``friction`` of its friction.
     :ivar latency_s: range of the time from a frame's stamp until the gripper starts, seconds.
     :ivar sampler: ``factors`` to draw from the ranges above, uniformly and by factor of the shift;
-        ``randomised`` to draw from ``randomised.SPREADS`` instead.
+        ``randomised`` to draw from ``spreads.SPREADS`` instead.
     """
 
     name: str

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
-from moss_perception.simulation import randomised as module
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, MOUNT_HEIGHT_M, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, FULL
 from moss_perception.simulation.look import Cover
 from moss_perception.simulation.motions import Constant, FULL_MOTIONS, sample_motion, scaled
-from moss_perception.simulation.randomised import black_body, Spread, SPREADS
+from moss_perception.simulation.randomised import black_body
 from moss_perception.simulation.scene import DECISION_S, sample_scene
+from moss_perception.simulation.spreads import Spread, SPREADS
 from moss_perception.simulation.textures import draw_cover, KINDS
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_object_and_kind_of_motion_are_those_of_sim():
 
 def test_a_quantity_has_its_own_stream(monkeypatch):
     before = drawn(scene(3))
-    monkeypatch.setitem(module.SPREADS, 'noise', Spread(20.0, 25.0, 30.0, 'more noise'))
+    monkeypatch.setitem(SPREADS, 'noise', Spread(20.0, 25.0, 30.0, 'more noise'))
     after = drawn(scene(3))
     assert {name for name in before if before[name] != after[name]} == {'noise'}
     assert after['noise'] >= 20
