@@ -9,5 +9,6 @@ def markdown():
     return table(
         ['quantity', 'what it is', 'from', 'most often', 'to', 'drawn in'],
         [[code(name), sentence(spread.about), *(f'{value:g}' for value in (
-            spread.low, spread.mode, spread.high)), f'{spread.share:.0%} of the scenes']
+            spread.low, spread.mode, spread.high)), 'all scenes' if spread.share == 1 else
+         f'{spread.share:.0%} of the scenes']
          for name, spread in SPREADS.items()])

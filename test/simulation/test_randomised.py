@@ -183,3 +183,8 @@ def test_images_are_neither_black_nor_white_and_the_object_is_seen(renderer):
 
 def test_only_the_full_cell_has_it():
     assert 'randomised' not in BELT.domains
+
+
+def test_a_scene_drawn_twice_is_the_same():
+    assert scene(11) == scene(11)
+    assert scene(11).look != scene(12).look
