@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib import import_module, util
 from pathlib import Path
 import pkgutil
 from typing import Any, cast, ClassVar, Generic, Protocol, TYPE_CHECKING, TypeVar
@@ -216,7 +215,13 @@ def model_type(name: str) -> type[StreamingModel]:
 
     :raises ConfigError: naming those that there are.
     """
+    if name not in _registered and name.isidentifier() and util.find_spec(
+            f'moss_perception.models.{name}') is not None:
+        # A folder has the name that its model is registered under; the others stay unloaded.
+        import_module(f'moss_perception.models.{name}')
     if name not in _registered and name not in model_types():
+        # It takes longer to import than all models.
+        from importlib.metadata import entry_points
         for entry in entry_points(group=ENTRY_POINTS):
             entry.load()
     if name not in _registered:

@@ -222,7 +222,7 @@ class _LiveAttempt:
         feed.camera_info(stamp_ns, image.shape[1], image.shape[0], spec.lens.matrix)
         if listed is not None:
             feed.candidates(stamp_ns, listed)
-        feed.image(stamp_ns, image, spec.domain.jpeg_quality)
+        feed.image(stamp_ns, image, spec.sensor.jpeg_quality)
         self._live.progress.frames += 1
 
     def _report(self, number: int, selected: Selected | None, result: GraspResult | None):
