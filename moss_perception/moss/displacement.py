@@ -16,6 +16,7 @@ from moss_perception.moss.kernels import holds_numbers, window_products
 from moss_perception.moss.refinement import box_sum, refine
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 
 SIMILARITY = ('cosine', 'ssd')
 # Numbers of one displacement: right, down, similarity at the maximum, its curvature there.
@@ -163,14 +164,14 @@ def _read_peaks(similar: Tensor, size: Tensor, search: Search) -> Tensor:
     with torch.no_grad():
         best = _find_maximum(similar, size, distance * (-_NEAREST / corner))
         # A lag's places begin where those of the one before end.
-        around = around[best] + len(around) * torch.arange(best.shape[3], device=best.device
-                                                           )[:, None]
+        lags = torch.arange(best.shape[3], device=best.device)[:, None]
+        around = F.embedding(best, around) + len(around) * lags
     # The division comes where there is least to divide.
     read = (similar.gather(-1, around.flatten(3)) / size).unflatten(-1, (-1, 5))
     peak, left, after, above, below = read.unbind(-1)
     bend_x, more_x = _parabola(left, peak, after)
     bend_y, more_y = _parabola(above, peak, below)
-    place = offsets[best] + torch.stack([more_x, more_y], -1)
+    place = F.embedding(best, offsets) + torch.stack([more_x, more_y], -1)
     return torch.cat([place, torch.stack([peak, torch.minimum(bend_x, bend_y)], -1)], -1)
 
 

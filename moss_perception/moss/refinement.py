@@ -8,6 +8,9 @@ import torch.nn.functional as F
 # Energy of the slopes of a position, where that of its features is 1 on average, below which
 # Gauss-Newton steps hold to where they start.
 _HOLD = 3e-4
+# Numbers that are summed at a time: a system gives larger memory anew each time, which costs more
+# than the sums.
+_NUMBERS = 100_000
 
 
 def refine(query: Tensor, keys: Tensor, found: Tensor, patch: int, steps: int,
@@ -118,7 +121,8 @@ def box_sum(planes: Tensor, side: int) -> Tensor:
         ones = torch.ones(channels, 1, side, side, dtype=planes.dtype)
         return F.conv2d(planes, ones, padding=side // 2, groups=channels)
     if holds_numbers(planes):
-        return _flat_box_sum(planes, side)
+        count = max(1, _NUMBERS // max(planes[:, :1].numel(), 1))
+        return torch.cat([_flat_box_sum(some, side) for some in planes.split(count, 1)], 1)
     padded = F.pad(planes, (side // 2,) * 4)
     return _run_sum(_run_sum(padded, side, 1, 3), side, 1, 2)
 
@@ -137,16 +141,15 @@ def _flat_box_sum(planes: Tensor, side: int) -> Tensor:
 
 
 def _run_sum(x: Tensor, side: int, step: int, axis: int) -> Tensor:
-    """Sum ``side`` numbers, each a step after the one before, by twos, fours and so on."""
+    """Sum an odd number of numbers, each a step after the last, by twos, fours and so on."""
     size = x.shape[axis] - (side - 1) * step
-    total, first, run, length = None, 0, x, 1
-    while True:
-        if side & length:
-            part = run.narrow(axis, first * step, size)
-            total, first = part if total is None else total + part, first + length
-        if 2 * length > side:
-            assert total is not None  # every number has a highest bit
-            return total
+    total, run, length = x.narrow(axis, 0, size), x, 1
+    while 2 * length < side:
         count = run.shape[axis] - length * step
         run = run.narrow(axis, 0, count) + run.narrow(axis, length * step, count)
-        length *= 2
+        first, length = side & (2 * length - 1), 2 * length
+        if side & length:
+            part = run.narrow(axis, first * step, size)
+            # The first sum is a tensor of its own, that the others may be added to.
+            total = total + part if first == 1 else total.add_(part)
+    return total

@@ -16,8 +16,8 @@ _MAP_NUMBERS = 200_000
 # Side of a tile, in positions: a smaller one multiplies less that is not needed, a larger one
 # copies fewer keys.
 TILE = 4
-# Products of tiles that are held at a time, in numbers.
-_TILE_NUMBERS = 3_000_000
+# Products of tiles, and keys, that are held at a time, in numbers: about a core's cache.
+_TILE_NUMBERS = 300_000
 
 
 @functools.lru_cache(maxsize=32)
@@ -146,7 +146,7 @@ class Tiles:
         self.laid = query.new_zeros(length, (self.down - 1) * self.stride + self.high,
                                     (self.across - 1) * self.stride + self.wide, self.channels)
         # Tile rows that are multiplied at a time.
-        numbers = max(self.across * TILE ** 2 * self.keys, 1)
+        numbers = max(self.across * (TILE ** 2 + self.channels) * self.keys, 1)
         self.height = max(1, min(self.down, _TILE_NUMBERS // numbers))
 
     def _inner(self, laid: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
