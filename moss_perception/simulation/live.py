@@ -225,7 +225,7 @@ class _LiveAttempt:
             feed.candidates(stamp_ns, listed)
             if len(listed) and self._live.config.lead_times:
                 feed.lead_times(stamp_ns, np.full(len(listed), self._latency_s + GRIP_S))
-        feed.image(stamp_ns, image, spec.domain.jpeg_quality)
+        feed.image(stamp_ns, image, spec.sensor.jpeg_quality)
         self._live.progress.frames += 1
 
     def _report(self, number: int, selected: Selected | None, result: GraspResult | None):

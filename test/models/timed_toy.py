@@ -87,7 +87,7 @@ class TimedToy(GraphModel):
         """Return its step."""
         return [TimedStep(network)]
 
-    def prepare(self, observation, state):
+    def prepare(self, observation, state, clock):
         """Hand the interval to the graph."""
-        feeds, extra = super().prepare(observation, state)
+        feeds, extra = super().prepare(observation, state, clock)
         return {**feeds, 'interval': observation['interval']}, extra

@@ -4,7 +4,7 @@ import array
 from dataclasses import dataclass, fields
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.config import order_names
+from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import (
     Change,
     changed,

@@ -45,7 +45,8 @@ class CellSettings:
     """All parameters of sim_cell; durations in seconds."""
 
     cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
-    domain: str = setting('sim', 'Look of the scenes: sim, shifted, or one factor of the shift.')
+    domain: str = setting(
+        'sim', 'Look of the scenes: sim, shifted, randomised, or one factor of the shift.')
     motion: str = setting('', 'The only kind of motion, such as constant; empty: all kinds.')
     seed: int = setting(
         0, 'Seed of the first scene; each further scene adds one.', low=0, high=2**31 - 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import re
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.config import order_names
+from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
 from moss_perception.runtime.budget import level_name, parse_level
 from moss_perception.runtime.engine import ENGINES
