@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+import math
 
 from moss_perception.core.errors import MossError, ShapeError
 from moss_perception.core.frames import Candidates, Frame
@@ -19,6 +20,8 @@ def score_scenes(predictor: Predictor, scenes: Iterable[Sample],
     """
     Push each scene's frames through a predictor, and score its candidates at the decision.
 
+    With time inputs, they are scored at the scene's lead time, if it is known.
+
     :param predictor: its window is reset before each scene.
     :param scenes: with at least as many frames as the window.
     :param frozen: replace all frames of a scene by its last one, so that nothing moves.
@@ -33,6 +36,8 @@ def score_scenes(predictor: Predictor, scenes: Iterable[Sample],
         prediction, stamp_ns = None, begin_ns
         predictor.set_camera(scene.camera)
         positions = scene.candidates[:, :3].astype(np.float64)
+        lead_times = None if math.isnan(scene.lead_time_s) else np.full(
+            len(positions), scene.lead_time_s)
         jpegs, times_ns = scene.jpegs, scene.times_ns
         if frozen:
             span = predictor.config.window_frames
@@ -40,7 +45,8 @@ def score_scenes(predictor: Predictor, scenes: Iterable[Sample],
         for jpeg, time_ns in zip(jpegs, times_ns - times_ns[0], strict=True):
             stamp_ns = begin_ns + int(time_ns)
             predictor.set_candidates(Candidates.from_yaws(
-                stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64)))
+                stamp_ns, _FRAME_ID, positions, scene.candidates[:, 3].astype(np.float64),
+                lead_times))
             # If two frames fall into one sample period, only the first is scored.
             prediction = predictor.push(Frame(
                 stamp_ns, _FRAME_ID, CompressedImage(data=jpeg, format='jpeg'))) or prediction
