@@ -8,7 +8,7 @@ import argparse
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from graphlib import CycleError, TopologicalSorter
 import io
 from pathlib import Path
 import re
@@ -84,10 +84,15 @@ def longest_chain(sources: Sources) -> list[str]:
     imports = {module: sorted(set(_imports(sources.lines[name])) & modules.keys() - {module})
                for module, name in modules.items()}
 
-    @cache
-    def below(module: str) -> tuple[str, ...]:
-        return (module, *max((below(other) for other in imports[module]), key=len, default=()))
-    return list(max((below(module) for module in modules), key=len))
+    below: dict[str, list[str]] = {}
+    try:
+        for module in TopologicalSorter(imports).static_order():
+            below[module] = [
+                module, *max((below[other] for other in imports[module]), key=len, default=[])]
+    except CycleError as error:
+        raise SystemExit(f'modules import one another in a circle: {" <- ".join(error.args[1])}'
+                         ) from error
+    return max(below.values(), key=len)
 
 
 def _module(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import register, StreamingModel
-from moss_perception.models.config import (
+from moss_perception.models.grasp_config import (
     GraspConfig,
     MossConfig,
     order_names,

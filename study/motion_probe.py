@@ -22,7 +22,7 @@ from moss_perception.core.tables import markdown
 from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.intervals import require, statistic_interval
 from moss_perception.models.checkpoint import load_checkpoint
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.grasp_config import GraspConfig
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import Interval, mean_interval, statistic_interval
-from moss_perception.models.config import GraspConfig, MossConfig
+from moss_perception.models.grasp_config import GraspConfig, MossConfig
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS

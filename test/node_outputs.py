@@ -1,9 +1,9 @@
 """Write recordings of a predictor's outputs, by the rows of its scores and without ROS."""
 
+from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.scores import (
     DEFAULT_GRASP,
     SCORE_DTYPE,
-    score_fields,
     ScoreReason,
 )
 import numpy as np
@@ -44,7 +44,7 @@ def _header(stamp_ns, frame_id):
 def scores_message(stamp_ns, rows):
     kinds = STORE.types
     fields = [kinds['sensor_msgs/msg/PointField'](name, offset, datatype, 1)
-              for name, offset, datatype in score_fields()]
+              for name, offset, datatype in cloud_fields(SCORE_DTYPE)]
     data = np.frombuffer(rows.tobytes(), np.uint8)
     return kinds['sensor_msgs/msg/PointCloud2'](
         header=_header(stamp_ns, FRAME_ID), height=1, width=len(rows), fields=fields,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from moss_perception.cli.main import build_parser
+from moss_perception.simulation.spreads import SPREADS
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,3 +191,13 @@ def test_the_commands_of_the_study_are_understood():
             parser.parse_args(words)
         except SystemExit as error:
             pytest.fail(f'{page_name}: {line!r} ends with {error.code}')
+
+
+def test_the_page_of_the_domains_lists_each_quantity_with_its_range():
+    text = (ROOT / 'docs' / 'explanation' / 'domains.md').read_text(encoding='utf-8')
+    assert '<!-- generated: domains -->' in text
+    made = generator('domains').markdown()
+    for name, spread in SPREADS.items():
+        row, = (line for line in made.splitlines() if line.startswith(f'| `{name}` |'))
+        assert f'| {spread.low:g} | {spread.mode:g} | {spread.high:g} |' in row
+    assert len(made.splitlines()) == 2 + len(SPREADS)

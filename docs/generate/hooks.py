@@ -17,6 +17,7 @@ for folder in (str(ROOT), str(Path(__file__).parent)):
         sys.path.insert(0, folder)
 
 import commands  # noqa: E402
+import domains  # noqa: E402
 import parameters  # noqa: E402
 import topics  # noqa: E402
 
@@ -25,6 +26,7 @@ GENERATORS = {
     'topics': topics.markdown,
     'commands': commands.markdown,
     'launch': commands.launch_markdown,
+    'domains': domains.markdown,
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.

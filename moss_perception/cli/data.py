@@ -30,7 +30,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
                         help='distribution of the scenes: belt or full (default: %(default)s)')
     parser.add_argument('--domain', default='sim', metavar='NAME',
                         help='appearance and physics of the scenes: sim, shifted or, with --cell '
-                             'full, shifted.FACTOR (default: %(default)s)')
+                             'full, randomised or shifted.FACTOR (default: %(default)s)')
     parser.add_argument('--split', default='', metavar='NAME',
                         help='held_out: only the objects that are never used in training '
                              '(default: only the training objects)')
@@ -38,15 +38,26 @@ def add_record(parser: argparse.ArgumentParser) -> None:
                         help='only this kind of motion (default: all kinds)')
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ',
                         help='frames per second of --bag (default: %(default)g)')
+    latencies = parser.add_mutually_exclusive_group()
+    latencies.add_argument('--latencies', type=float, nargs='*', metavar='S',
+                           help='with --out: keep lead times, and execute each candidate also at '
+                                'these latencies in seconds, ascending (default: no lead times)')
+    latencies.add_argument('--latency-draws', type=int, metavar='N',
+                           help='with --out: keep lead times, and execute each candidate also at '
+                                'this number of latencies, drawn for each scene from 0 to 0.3 s')
 
 
 def record(arguments: argparse.Namespace) -> int:
     """
     Record scenes or a recording.
 
+    :raises UsageError: if latencies are given for a recording, which executes one grasp.
     :raises MossError: if a setting is not allowed, or rendering or writing fails.
     """
     from moss_perception.simulation.scene import Source
+    if arguments.bag and (arguments.latencies, arguments.latency_draws) != (None, None):
+        raise UsageError('--latencies and --latency-draws need --out: a recording executes one '
+                         'grasp of each scene')
     log = logging.getLogger('record')
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
@@ -72,8 +83,15 @@ def _write_recording(arguments, source, log: logging.Logger) -> dict[str, int]:
 
 
 def _write_shards(arguments, source, log: logging.Logger) -> dict[str, int]:
+    from moss_perception.simulation.attempt import Latencies
     from moss_perception.simulation.generate import generate
-    made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source)
+    latencies = None
+    if arguments.latencies is not None:
+        latencies = Latencies(tuple(arguments.latencies))
+    elif arguments.latency_draws is not None:
+        latencies = Latencies(draws=arguments.latency_draws)
+    made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source,
+                    latencies=latencies)
     log.info('%d scenes in %s; %d simulated now, %.2f per second', made.scenes, arguments.out,
              made.played, made.scenes_per_s)
     return made.skipped

@@ -75,13 +75,15 @@ def _scenes(arguments: argparse.Namespace) -> list:
     from moss_perception.data.scenes import read_shards
     if arguments.scenes:
         return list(read_shards(arguments.scenes))
+    from moss_perception.simulation.attempt import Latencies
     from moss_perception.simulation.generate import generate
     from moss_perception.simulation.scene import Source
     domain, = arguments.domain or ['sim']
     source = Source(arguments.cell, domain, arguments.split, arguments.motion)
     with TemporaryDirectory() as folder:
         made = generate(folder, arguments.fresh, arguments.seed,
-                        arguments.workers or os.cpu_count() or 1, source)
+                        arguments.workers or os.cpu_count() or 1, source,
+                        latencies=Latencies())
         for reason, count in sorted(made.skipped.items()):
             log.warning('%d scenes were left out: %s', count, reason)
         return list(read_shards(folder))

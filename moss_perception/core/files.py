@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
-import shutil
-import tempfile
 
 from moss_perception.core.errors import MossError
 
@@ -47,6 +45,8 @@ class OutputFolder:
         self.path, self._refusal = Path(path), refusal
 
     def __enter__(self) -> 'OutputFolder':
+        # Here, since a node writes no files and they take milliseconds.
+        import tempfile
         path = self.path.absolute()
         self._made = [p for p in (path, *path.parents) if not p.exists()]
         try:
@@ -60,6 +60,7 @@ class OutputFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        import shutil
         shutil.rmtree(self._partial, ignore_errors=True)
         self._unmake()
 

@@ -135,12 +135,15 @@ class Candidates:
     :ivar positions: float64, shape ``(K, 3)``, metres.
     :ivar orientations: float64, shape ``(K, 4)``, unit quaternions x y z w; the x axis of the
         gripper is the direction in which it closes.
+    :ivar lead_times: float64, shape ``(K,)``: from the stamp of the newest frame until the
+        fingers close on the object, seconds, 0 or more; ``None`` if they are not known.
     """
 
     stamp_ns: int
     frame_id: str
     positions: np.ndarray
     orientations: np.ndarray
+    lead_times: np.ndarray | None = None
 
     def __post_init__(self):
         if self.stamp_ns <= 0:
@@ -151,16 +154,18 @@ class Candidates:
         if self.orientations.shape != (len(self.positions), 4):
             raise CandidateError(f'candidate orientations must be ({len(self.positions)}, 4), '
                                  f'got {self.orientations.shape}')
+        if self.lead_times is not None:
+            check_lead_times(self.lead_times, len(self.positions))
 
     @classmethod
     def from_yaws(cls, stamp_ns: int, frame_id: str, positions: np.ndarray,
-                  yaws: np.ndarray) -> 'Candidates':
+                  yaws: np.ndarray, lead_times: np.ndarray | None = None) -> 'Candidates':
         """
         Build candidates that are rotated about the optical axis only.
 
         :param yaws: shape ``(K,)``, radians; the other parameters are the fields of this class.
         """
-        return cls(stamp_ns, frame_id, positions, orientations_from_yaws(yaws))
+        return cls(stamp_ns, frame_id, positions, orientations_from_yaws(yaws), lead_times)
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -187,6 +192,22 @@ class Candidates:
         Radians about the optical axis; yaw and yaw + pi are the same grasp.
         """
         return yaws_from_orientations(self.orientations)
+
+
+def check_lead_times(values: np.ndarray, count: int) -> None:
+    """
+    Check the lead times of some candidates.
+
+    :param values: float64, shape ``(count,)``, seconds.
+    :raises CandidateError: if their number differs, or one is not finite or below 0.
+    """
+    if values.shape != (count,):
+        raise CandidateError(f'lead times have the shape {values.shape}: expected ({count},), '
+                             'one for each candidate')
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(wrong):
+        raise CandidateError(f'lead time {values[wrong[0]]:g} s of candidate {wrong[0]} is not '
+                             'allowed: expected a finite number of seconds, 0 or more')
 
 
 def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:

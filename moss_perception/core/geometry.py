@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from functools import lru_cache
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 from moss_perception.core.frames import Camera
 from moss_perception.core.scores import ScoreReason
 import numpy as np
-from numpy.polynomial import Polynomial
+
+if TYPE_CHECKING:
+    from numpy.polynomial import Polynomial
 
 # Grey level of the border around an image.
 GROUND = 114
@@ -90,7 +93,7 @@ def unproject(pixels: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _undo_fisheye(distorted: np.ndarray, camera: Camera) -> np.ndarray:
-    bent = Polynomial(_fisheye_series(camera.distortion))
+    bent = _polynomial(_fisheye_series(camera.distortion))
     radii = np.linalg.norm(distorted, axis=1)
     grid = np.linspace(0, min(_fisheye_limit(_key(camera)), math.pi / 2), _GRID)
     angles = np.interp(radii, bent(grid), grid)
@@ -131,7 +134,7 @@ def distort(rays: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
         return rays, np.ones(len(rays), bool)
     if camera.model == 'equidistant':
         angles = np.arctan(radii)
-        bent = Polynomial(_fisheye_series(camera.distortion))(angles)
+        bent = _polynomial(_fisheye_series(camera.distortion))(angles)
         scale = np.where(radii > 0, bent / np.maximum(radii, 1e-12), 1)
         return rays * scale[:, None], angles < _fisheye_limit(_key(camera))
     flat, slopes = _bend(rays, camera)
@@ -156,7 +159,7 @@ def _key(camera: Camera) -> tuple[float, ...]:
 @lru_cache(maxsize=16)
 def _fisheye_limit(coefficients: tuple[float, ...]) -> float:
     """Return the angle at which the fisheye polynomial first turns back, radians."""
-    slope = Polynomial(_fisheye_series(coefficients)).deriv()
+    slope = _polynomial(_fisheye_series(coefficients)).deriv()
     return math.sqrt(_first_root(slope.coef[::2]))
 
 
@@ -172,30 +175,36 @@ def _fisheye_series(coefficients: Sequence[float] | np.ndarray) -> np.ndarray:
 def _radial_limit(coefficients: tuple[float, ...]) -> float:
     """Return the radius at which the radial terms first turn back, or have a pole."""
     above, below = _radial_fraction(coefficients)
-    square = Polynomial([0.0, 1.0])
+    square = _polynomial([0.0, 1.0])
     # The sign of the derivative of r N(s) / D(s) by r, with s = r^2.
     slope = (above + 2 * square * above.deriv()) * below - 2 * square * above * below.deriv()
     return math.sqrt(min(_first_root(slope.coef), _first_root(below.coef)))
 
 
 def _radial_fraction(
-        coefficients: Sequence[float] | np.ndarray) -> tuple[Polynomial, Polynomial]:
+        coefficients: Sequence[float] | np.ndarray) -> 'tuple[Polynomial, Polynomial]':
     """Return N and D of the radial distortion r N(r^2) / D(r^2)."""
     k = np.zeros(8)
     k[:min(8, len(coefficients))] = coefficients[:8]
-    return Polynomial([1.0, k[0], k[1], k[4]]), Polynomial([1.0, *k[5:]])
+    return _polynomial([1.0, k[0], k[1], k[4]]), _polynomial([1.0, *k[5:]])
+
+
+def _polynomial(coefficients: Sequence[float] | np.ndarray) -> 'Polynomial':
+    # Few cameras need it, and every start of a node would pay for the import.
+    from numpy.polynomial import Polynomial
+    return Polynomial(coefficients)
 
 
 def _first_root(coefficients: np.ndarray) -> float:
     """Return the smallest positive real root of a polynomial, infinity if there is none."""
-    roots = np.asarray(Polynomial(coefficients).trim().roots(), np.complex128)
+    roots = np.asarray(_polynomial(coefficients).trim().roots(), np.complex128)
     real = roots.real[(np.abs(roots.imag) <= 1e-9 * np.abs(roots)) & (roots.real > 0)]
     return float(real.min(initial=np.inf))
 
 
 def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray,
                   focal: tuple[float, float], transform: np.ndarray, image_size: int,
-                  half_width_m: float) -> np.ndarray:
+                  half_width_m: float, lead_times: np.ndarray | None = None) -> np.ndarray:
     """
     Describe grasps in the network's normalised image coordinates.
 
@@ -206,12 +215,18 @@ def encode_grasps(pixels: np.ndarray, depths: np.ndarray, yaws: np.ndarray,
     :param transform: from :func:`letterbox`.
     :param image_size: side of the network's square input, pixels.
     :param half_width_m: half of the gripper's opening, metres.
+    :param lead_times: float64, shape ``(K,)``: time until the fingers close, seconds; ``None``
+        for a network without time inputs.
     :returns: float32, shape ``(K, 5)``: x and y in [-1, 1] (the image's outer edges), depth in
-        metres, and the vector from the grasp point to a fingertip, in units of x and y.
+        metres, and the vector from the grasp point to a fingertip, in units of x and y; with
+        lead times they are a sixth column.
     """
     scale, shift = transform[0], transform[1:]
     unit = 2 / image_size
     points = (pixels * scale + shift + 0.5) * unit - 1
     reach = half_width_m * np.asarray(focal, np.float64) / depths[:, None] * scale * unit
     fingers = reach * np.stack([np.cos(yaws), np.sin(yaws)], axis=1)
-    return np.concatenate([points, depths[:, None], fingers], axis=1).astype(np.float32)
+    columns = [points, depths[:, None], fingers]
+    if lead_times is not None:
+        columns.append(lead_times[:, None])
+    return np.concatenate(columns, axis=1).astype(np.float32)

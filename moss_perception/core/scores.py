@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from moss_perception.core import images as imaging
+from moss_perception.core.clouds import read_rows
 from moss_perception.core.errors import ScoresError
 import numpy as np
 
@@ -68,7 +69,7 @@ class Prediction:
     :ivar uncertainties: float64, shape ``(K,)``, in [0, 0.5]; NaN likewise.
     :ivar reasons: uint8, shape ``(K,)``: why a candidate has no score, see
         :class:`ScoreReason`.
-    :ivar motion_features: float32, shape ``(h, w, D)``: the MOSS map.
+    :ivar motion_features: float32, shape ``(h, w, D)``: the model's motion map.
     :ivar size: height and width of the camera's image, pixels.
     :ivar source: the image that was scored, checked but not decoded; see :attr:`image`.
     :ivar missing_in_window: how many samples of the window repeat the one before.
@@ -79,6 +80,11 @@ class Prediction:
         inflates the uncertainties, see :func:`moss_perception.runtime.ood.widen`.
     :ivar watched: scores of the watched grasps, apart from the candidates; ``None`` where none
         are watched.
+    :ivar lead_times: float64, shape ``(K,)``: the lead time at which each candidate was scored,
+        seconds; ``None`` for a checkpoint without time inputs.
+    :ivar lead_time: that of the default grasp, seconds; NaN for a checkpoint without time inputs.
+    :ivar clamped_lead_times: how many of these the checkpoint was not trained for, so that the
+        nearest one that it was trained for was used.
     """
 
     stamp_ns: int
@@ -102,6 +108,9 @@ class Prediction:
     inference_s: float = 0.0
     ood_score: float = float('nan')
     watched: WatchedScores | None = None
+    lead_times: np.ndarray | None = None
+    lead_time: float = float('nan')
+    clamped_lead_times: int = 0
 
     @cached_property
     def image(self) -> np.ndarray:
@@ -118,18 +127,18 @@ _FLOATS = ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw', 'score', 'uncertainty')
 SCORE_DTYPE = np.dtype(
     [(name, '<f4') for name in _FLOATS]
     + [('candidate', '<i4'), ('reason', 'u1'), ('candidates_sec', '<i4'),
-       ('candidates_nanosec', '<u4')], align=True)
+       ('candidates_nanosec', '<u4'), ('lead_time', '<f4')], align=True)
 """One row of scores, as it lies in the cloud; see docs/planner.md for the fields."""
 
 SCORE_NAMES: tuple[str, ...] = SCORE_DTYPE.names or ()
 """The fields of :data:`SCORE_DTYPE`, in their order."""
 
+_OPTIONAL = ('lead_time',)
+_REQUIRED = frozenset(SCORE_NAMES).difference(_OPTIONAL)
+
 DEFAULT_GRASP = -1
 """``candidate`` of the row of the default grasp point."""
 
-# sensor_msgs/PointField's datatypes.
-_FORMATS = {2: 'u1', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
-_DATATYPES = {kind: datatype for datatype, kind in _FORMATS.items()}
 # What grasp_predictor published before scores carried what they score.
 _FIRST_FIELDS = frozenset(('x', 'y', 'z', 'score', 'uncertainty'))
 
@@ -209,13 +218,9 @@ def rows_of(prediction: Prediction) -> np.ndarray:
     rows['reason'] = np.append(prediction.reasons, ScoreReason.SCORED)
     sec, nanosec = divmod(prediction.candidates_stamp_ns, 1_000_000_000)
     rows['candidates_sec'][:count], rows['candidates_nanosec'][:count] = sec, nanosec
+    rows['lead_time'] = np.append(prediction.lead_times, prediction.lead_time) if (
+        prediction.lead_times is not None) else np.nan
     return rows
-
-
-def score_fields() -> list[tuple[str, int, int]]:
-    """Return name, offset and datatype of each PointField of a cloud of :data:`SCORE_DTYPE`."""
-    layout = SCORE_DTYPE.fields or {}
-    return [(name, layout[name][1], _DATATYPES[layout[name][0].str[1:]]) for name in SCORE_NAMES]
 
 
 def read_scores(message: Any) -> np.ndarray:
@@ -224,51 +229,18 @@ def read_scores(message: Any) -> np.ndarray:
 
     :param message: with the fields of sensor_msgs/PointCloud2, from rclpy or from a recording.
         The fields of :data:`SCORE_DTYPE` may have any offsets and either byte order, other fields
-        may lie between them, and floats may be float32 or float64.
+        may lie between them, and floats may be float32 or float64. An older cloud lacks
+        ``lead_time``, which is NaN then.
     :returns: structured array of :data:`SCORE_DTYPE`, one row a point.
     :raises ScoresError: if fields are missing or of another type, or the sizes do not fit.
     """
-    layout = _layout(message)
-    width, height, row_step = message.width, message.height, message.row_step
-    packed = width * message.point_step
-    if (row_step < packed and height > 1) or (
-            len(message.data) < max(0, height - 1) * row_step + packed):
+    there = {field.name for field in message.fields}
+    if not there >= _REQUIRED and there >= _FIRST_FIELDS:
+        missing = ', '.join(name for name in SCORE_NAMES if name in _REQUIRED - there)
         raise ScoresError(
-            f'score cloud of {height} x {width} points of {message.point_step} bytes does not fit '
-            f'its row_step {row_step} and {len(message.data)} bytes of data')
-    data = memoryview(message.data).cast('B')
-    rows = np.zeros((height, width), SCORE_DTYPE)
-    for index in range(height if width else 0):
-        points = np.frombuffer(data, layout, width, index * row_step)
-        for name in SCORE_NAMES:
-            rows[index][name] = points[name]
-    return rows.reshape(-1)
-
-
-def _layout(message: Any) -> np.dtype:
-    """Return where the fields lie in a point of a cloud."""
-    fields = {field.name: field for field in message.fields}
-    missing = [name for name in SCORE_NAMES if name not in fields]
-    if missing and fields.keys() >= _FIRST_FIELDS:
-        raise ScoresError(
-            f'score cloud lacks the fields {", ".join(missing)}: an older grasp_predictor wrote '
+            f'score cloud lacks the fields {missing}: an older grasp_predictor wrote '
             'it; replay the images instead of using the recorded scores')
-    if missing:
-        raise ScoresError(f'score cloud lacks the fields {", ".join(missing)}; it has '
-                          f'{", ".join(fields) or "none"}')
-    formats, ends = [], []
-    for name, _, datatype in score_fields():
-        field = fields[name]
-        expected = (7, 8) if datatype == 7 else (datatype,)
-        if field.datatype not in expected or field.count not in (0, 1):
-            raise ScoresError(
-                f'score cloud has field {name} of datatype {field.datatype} and count '
-                f'{field.count}: expected datatype {" or ".join(map(str, expected))}, count 1')
-        formats.append(('>' if message.is_bigendian else '<') + _FORMATS[field.datatype])
-        ends.append(field.offset + np.dtype(formats[-1]).itemsize)
-    if max(ends) > message.point_step:
-        raise ScoresError(f'score cloud has fields up to byte {max(ends)}, beyond its point_step '
-                          f'{message.point_step}')
-    return np.dtype({'names': SCORE_NAMES, 'formats': formats,
-                     'offsets': [fields[name].offset for name in SCORE_NAMES],
-                     'itemsize': message.point_step})
+    try:
+        return read_rows(message, SCORE_DTYPE, 'score cloud', optional=_OPTIONAL)
+    except ValueError as error:
+        raise ScoresError(str(error)) from error

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 
 def lay_out(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
     """
@@ -12,6 +10,8 @@ def lay_out(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
     :param rows: of one length; what is no text is written as ``str`` has it.
     :param head: names of the columns; empty for none.
     """
+    # Here, since it takes 20 ms and a node needs it after its start only.
+    from tabulate import tabulate
     # Lines without a rule below the head, and without blanks at their ends.
     text = tabulate([*([head] if head else []), *rows], tablefmt='plain', disable_numparse=True)
     return '\n'.join(line.rstrip() for line in text.splitlines())
@@ -19,6 +19,7 @@ def lay_out(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Align rows in columns, as a table of Markdown that can also be read on a terminal."""
+    from tabulate import tabulate
     # As headers, tabulate would pad the names by two blanks more than any cell.
     rule, *lines = tabulate([head, *rows], tablefmt='github', disable_numparse=True).splitlines()
     return '\n'.join([lines[0], rule, *lines[1:]])

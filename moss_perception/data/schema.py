@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+import math
 from typing import Optional
 
 from moss_perception.core.errors import DataError, ShapeError
@@ -102,7 +103,16 @@ class Sample:
     :ivar speed: of the belt at the decision, m/s.
     :ivar velocity: of the object along the belt at the decision, m/s; it may roll.
     :ivar acceleration: of the belt at the decision, m/s^2.
-    :raises ShapeError: if labels or mask do not fit the candidates.
+    :ivar lead_time_s: time from the decision until the fingers close, to which ``labels`` and
+        ``track[1]`` belong, seconds; NaN if it is not known.
+    :ivar other_lead_times_s: ``L`` other lead times at which each candidate was executed from
+        the same state, ascending, float32, shape ``(L,)``, seconds; ``None`` for none, as the
+        next two.
+    :ivar other_labels: the candidates' labels at these lead times, float32, shape ``(L, K)``.
+    :ivar other_places: of the object's centre at these lead times, if nothing touches it:
+        float32, shape ``(L, 3)``, optical frame, metres.
+    :raises ShapeError: if labels, mask or values of other lead times do not fit the candidates
+        or each other.
     """
 
     jpegs: tuple[bytes, ...]
@@ -128,6 +138,10 @@ class Sample:
     speed: float = float('nan')
     velocity: float = float('nan')
     acceleration: float = float('nan')
+    lead_time_s: float = float('nan')
+    other_lead_times_s: Optional[np.ndarray] = None
+    other_labels: Optional[np.ndarray] = None
+    other_places: Optional[np.ndarray] = None
 
     def __post_init__(self):
         count = len(self.candidates)
@@ -140,6 +154,16 @@ class Sample:
         # A frozen dataclass can only set its own fields like this.
         object.__setattr__(self, 'labels', labels)
         object.__setattr__(self, 'mask', mask)
+        self._check_other_lead_times(count)
+
+    def _check_other_lead_times(self, candidates: int):
+        values = (self.other_lead_times_s, self.other_labels, self.other_places)
+        shapes = tuple(None if value is None else np.shape(value) for value in values)
+        count = shapes[0][0] if shapes[0] else 0
+        if shapes not in ((None,) * 3, ((count,), (count, candidates), (count, 3))):
+            raise ShapeError(f'{self.title}: other_lead_times_s, other_labels and other_places '
+                             f'of shapes {shapes}: expected (L,), (L, {candidates}) and (L, 3), '
+                             'or None for all three')
 
     @property
     def title(self) -> str:
@@ -197,7 +221,8 @@ class Sample:
     @property
     def constant_velocity_lead(self) -> float:
         """Return how far the object moves, at constant velocity, until the fingers close: m."""
-        return self.velocity * GRIP_S
+        known = not math.isnan(self.lead_time_s)
+        return self.velocity * (self.lead_time_s if known else GRIP_S)
 
     def newest(self, count: int) -> np.ndarray:
         """Decode the last ``count`` images only: uint8, RGB, shape ``(count, H, W, 3)``."""
@@ -248,7 +273,8 @@ class Sample:
         """
         Return the sample up to an image of its attempt.
 
-        Its last image is this one, and the executed grasp is its only candidate.
+        Its last image is this one, and the executed grasp is its only candidate. Its lead time
+        is what is left of the sample's, 0 once the fingers have closed.
 
         :param index: index of the attempt's image, from 0.
         :raises DataError: if there is no attempt, or no such image.
@@ -262,12 +288,15 @@ class Sample:
         track = None
         if self.track is not None and attempt.positions is not None:
             track = np.stack([attempt.positions[index], self.track[1]])
+        passed_s = float(attempt.stamps_ns[index] - self.times_ns[-1]) / 1e9
         return replace(
             self, jpegs=self.jpegs + attempt.jpegs[upto],
             stamps_ns=np.concatenate([self.times_ns, attempt.stamps_ns[upto]]),
             candidates=self.candidates[one], labels=np.array([attempt.success]), mask=None,
             offsets=None if self.offsets is None else self.offsets[one],
-            track=track, attempt=None)
+            track=track, attempt=None, lead_time_s=float(np.maximum(
+                self.lead_time_s - passed_s, 0.0)),
+            other_lead_times_s=None, other_labels=None, other_places=None)
 
     def in_view(self) -> np.ndarray:
         """Tell which candidates lie in the image: bool, shape ``(K,)``."""

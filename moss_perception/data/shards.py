@@ -19,6 +19,8 @@ PATTERN = 'scenes_*.npz'
 _READABLE = (2, 3)
 _FLOATS = ('speed', 'velocity', 'acceleration')
 _TEXTS = ('motion', 'shape', 'domain', 'family', 'cell', 'split')
+# Of other lead times; a shard has them, and the scenes' own lead times, only if they are known.
+_OTHERS = ('other_lead_times_s', 'other_labels', 'other_places')
 
 
 def shard_path(folder, first_seed: int) -> Path:
@@ -34,11 +36,13 @@ def write_shard(path, scenes: list, matrix: np.ndarray):
     :param scenes: samples with a seed, a track and a label for each candidate; at least one, all
         with the same number of candidates.
     :param matrix: the camera's, shape ``(3, 3)``, pixels, of scenes that have none of their own.
-    :raises DataError: if a sample lacks a field of the shards.
+    :raises DataError: if a sample lacks a field of the shards, or the samples differ in the number
+        of their lead times.
     :raises SimulationError: if it can't be written.
     """
     for scene in scenes:
         _require_simulated(scene)
+    _require_same_lead_times(scenes)
     scenes = [scene if scene.matrix is not None else replace(scene, matrix=matrix)
               for scene in scenes]
     _write_arrays(Path(path), _pack(scenes, scenes[0].image_size))
@@ -56,6 +60,15 @@ def _require_simulated(sample: Sample):
     if sample.distortion is not None and np.any(sample.distortion):
         raise DataError(f'{sample.title} has distortion={sample.distortion}: expected a camera '
                         'without, as the simulator has')
+
+
+def _require_same_lead_times(scenes: list):
+    """Refuse scenes that one array of lead times cannot hold."""
+    numbers = {(not np.isnan(scene.lead_time_s), -1 if scene.other_lead_times_s is None
+                else len(scene.other_lead_times_s)): scene.title for scene in scenes}
+    if len(numbers) > 1:
+        raise DataError(f'{" and ".join(numbers.values())} differ in the number of lead times: '
+                        'expected the same for all scenes of a shard')
 
 
 def _pack(scenes: list, size: tuple) -> dict:
@@ -90,6 +103,7 @@ def _pack(scenes: list, size: tuple) -> dict:
         'to_loss_s': _joined([one.to_loss_s for one in watched], ()),
         'position': _joined([one.positions for one in watched], (3,)),
         **_of_scenes(scenes),
+        **_of_lead_times(scenes),
     }
 
 
@@ -107,6 +121,16 @@ def _of_scenes(scenes: list) -> dict:
            for name in _FLOATS},
         **{name: np.array([getattr(scene, name) for scene in scenes]) for name in _TEXTS},
     }
+
+
+def _of_lead_times(scenes: list) -> dict:
+    arrays = {}
+    if not np.isnan(scenes[0].lead_time_s):
+        arrays['lead_time_s'] = np.array([scene.lead_time_s for scene in scenes], np.float64)
+    if scenes[0].other_lead_times_s is not None:
+        arrays |= {name: np.stack([getattr(scene, name) for scene in scenes]).astype(np.float32)
+                   for name in _OTHERS}
+    return arrays
 
 
 def _joined(parts: list, shape: tuple) -> np.ndarray:
@@ -155,7 +179,10 @@ def _scene(stored: dict, n: int, jpegs: list, begin: int, end: int) -> Sample:
     middle, offsets = begin + int(stored['frames'][n]), stored['offsets'][n]
     width, height = stored['size']
     named: dict[str, Any] = {name: float(stored[name][n]) for name in _FLOATS} | {
-        name: str(stored[name][n]) for name in _TEXTS}
+        name: str(stored[name][n]) for name in _TEXTS} | {
+        name: stored[name][n] for name in _OTHERS if name in stored}
+    if 'lead_time_s' in stored:
+        named['lead_time_s'] = float(stored['lead_time_s'][n])
     return Sample(
         seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
         size=(int(width), int(height)), stamps_ns=stored['stamps_ns'][begin:middle],

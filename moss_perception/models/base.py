@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib import import_module, util
 from pathlib import Path
 import pkgutil
 from typing import Any, cast, ClassVar, Generic, Protocol, TYPE_CHECKING, TypeVar
@@ -116,9 +115,27 @@ class StreamingModel(ABC, Generic[C]):
 
     @property
     def inputs(self) -> Mapping[str, InputSpec]:
-        """The arrays of an observation; by default one RGB image."""
+        """
+        The arrays of an observation; by default one RGB image.
+
+        With time inputs there is also ``interval``, shape ``(1,)``: seconds since the sample
+        before, 0 at the first of a window.
+        """
         side = self.config.image_size
-        return {'rgb': InputSpec((side, side, 3), 'uint8')}
+        time = {'interval': InputSpec((1,))} if self.config.time_inputs else {}
+        return {'rgb': InputSpec((side, side, 3), 'uint8'), **time}
+
+    def observation(self, rgb: np.ndarray, interval_s: float) -> dict[str, np.ndarray]:
+        """
+        Build an observation from an image and the time since the sample before.
+
+        :param rgb: the image, as :attr:`inputs` says.
+        :param interval_s: seconds; 0 at the first sample of a window. Only models with time
+            inputs take it.
+        """
+        if not self.config.time_inputs:
+            return {'rgb': rgb}
+        return {'rgb': rgb, 'interval': np.array([interval_s], np.float32)}
 
     @classmethod
     @abstractmethod
@@ -135,8 +152,10 @@ class StreamingModel(ABC, Generic[C]):
         """
         Take one sample.
 
-        :param observation: arrays as :attr:`inputs` says; ``None`` repeats the sample before.
-        :param grasps: float32, shape ``(K, 5)``; ``K`` may be 0.
+        :param observation: arrays as :attr:`inputs` says; ``None`` repeats the sample before,
+            a period of the frame rate later.
+        :param grasps: float32, shape ``(K, V)`` with ``V`` = :attr:`ModelConfig.grasp_values`;
+            ``K`` may be 0.
         :param state: from :meth:`initial_state` or the step before; it is not changed.
         :param budget: the level that is wanted, 1 to the number of
             :attr:`ModelConfig.levels`; the model may first have to warm up to it.
@@ -196,7 +215,13 @@ def model_type(name: str) -> type[StreamingModel]:
 
     :raises ConfigError: naming those that there are.
     """
+    if name not in _registered and name.isidentifier() and util.find_spec(
+            f'moss_perception.models.{name}') is not None:
+        # A folder has the name that its model is registered under; the others stay unloaded.
+        import_module(f'moss_perception.models.{name}')
     if name not in _registered and name not in model_types():
+        # It takes longer to import than all models.
+        from importlib.metadata import entry_points
         for entry in entry_points(group=ENTRY_POINTS):
             entry.load()
     if name not in _registered:

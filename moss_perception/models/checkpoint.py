@@ -30,12 +30,16 @@ class Network(nn.Module, Generic[C]):
     What training and checkpoints know of the network of any model.
 
     A network of another package need not derive from it; it has the same attributes.
-    ``forward(images, grasps, used=None)`` scores grasps at the last frame of a clip:
+    ``forward(images, grasps, used=None, intervals=None)`` scores grasps at the last frame of a
+    clip; one whose configuration has no time inputs need not take ``intervals``:
 
     - ``images`` are uint8, RGB, shape ``(B, T, S, S, 3)``;
-    - ``grasps`` are float32, shape ``(B, K, 5)``, see
+    - ``grasps`` are float32, shape ``(B, K, 5)``, with time inputs ``(B, K, 6)``, see
       :func:`moss_perception.core.geometry.encode_grasps`;
     - ``used`` is the budget's level, ``None`` for the highest;
+    - ``intervals`` are seconds since the sample before, as
+      :func:`moss_perception.models.graph_model.gaps_of` gives them, float32, shape ``(B, T)``;
+      ``None``: each takes the nominal period;
     - it returns logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
       seen from each grasp, ``(B, K, 4)``, or ``None`` for a model that does not tell.
 
@@ -123,7 +127,9 @@ class TorchRunner:
         """Run one graph; see :class:`moss_perception.models.base.Runner`."""
         spec = self._graphs[graph]
         inputs = [self._tensor(feeds[name]) for name in spec.inputs]
-        return self._steps[graph](*inputs, [self._tensor(feeds[name]) for name in spec.taps])
+        taps, gaps = ([self._tensor(feeds[name]) for name in names]
+                      for names in (spec.taps, spec.gaps))
+        return self._steps[graph](*inputs, taps, *gaps)
 
     def numpy(self, array: Tensor) -> np.ndarray:
         """Return a result as a NumPy array."""

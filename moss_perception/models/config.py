@@ -1,8 +1,7 @@
-"""Configurations: what every model has, and what models with this package's layers have."""
+"""What the configuration of every model has."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any, ClassVar
 
 from moss_perception.core.errors import ConfigError
@@ -32,6 +31,10 @@ class ModelConfig:
     :ivar default_depth_m: its depth along the optical axis, metres.
     :ivar default_yaw: its yaw about the optical axis, radians.
     :ivar default_focal: focal length over image width, for images without camera_info.
+    :ivar time_inputs: whether the network takes the time between samples, and each grasp's lead
+        time: from the stamp of the newest sample until the fingers close on the object.
+    :ivar lead_times_s: lowest and highest lead time that it was trained for, seconds.
+    :ivar default_lead_time_s: lead time of grasps without one, seconds.
     """
 
     image_size: int = 128
@@ -46,6 +49,9 @@ class ModelConfig:
     default_depth_m: float = 0.6
     default_yaw: float = 0.0
     default_focal: float = 1.0
+    time_inputs: bool = False
+    lead_times_s: tuple[float, float] = (0.0, 0.0)
+    default_lead_time_s: float = 0.0
 
     model: ClassVar[str] = ''
     """The type that it is registered with."""
@@ -65,11 +71,30 @@ class ModelConfig:
         self._expect('temperature', self.temperature > 0, 'above 0')
         self._expect('std', min(self.std) > 0, 'above 0')
         self._expect('default_depth_m', self.default_depth_m > 0, 'above 0')
+        low, high = self.lead_times_s
+        self._expect('lead_times_s', 0 <= low <= high < float('inf'),
+                     'two times in ascending order, 0 or more')
+        self._expect('default_lead_time_s', low <= self.default_lead_time_s <= high,
+                     f'{low:g} to {high:g}, the range of lead_times_s')
 
     def _expect(self, name: str, allowed: bool, expected: str) -> None:
         if not allowed:
             raise ConfigError(
                 f'{name}={getattr(self, name)!r} is not allowed: expected {expected}')
+
+    @property
+    def grasp_values(self) -> int:
+        """How many values describe a grasp; the sixth, with time inputs, is its lead time."""
+        return 6 if self.time_inputs else 5
+
+    @property
+    def decides(self) -> bool:
+        """
+        Whether the network chooses between values, such as maxima, that may be nearly equal.
+
+        Rounding decides then, so ONNX Runtime and torch differ now and then.
+        """
+        return False
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -135,121 +160,3 @@ class ModelConfig:
             values[cls.grasp2_window] = values['moss_window'][0]
         return cls.from_dict({k: v for k, v in values.items()
                               if k in known or k not in GRASP2_FIELDS})
-
-
-@dataclass(frozen=True)
-class GraspConfig(ModelConfig):
-    """
-    A model with the backbone and the head of this package.
-
-    :ivar channels: channels of the backbone at strides 2, 4 and 8.
-    :ivar head_channels: channels of the map that grasps are read from.
-    :ivar map_stride: of the maps over which the model looks, 8 or 4.
-    """
-
-    channels: tuple[int, int, int] = (32, 64, 128)
-    head_channels: int = 32
-    map_stride: int = 8
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._expect('image_size', self.image_size >= 32 and self.image_size % 8 == 0,
-                     'a multiple of 8, 32 or more')
-        self._expect('map_stride', self.map_stride in (4, 8), '4 or 8')
-        if self.head_receptive_field < 1:
-            raise ConfigError(
-                f'window_frames={self.window_frames} is too short: the maps see {self.map_reach} '
-                f'frames back, so expected at least {self.map_reach + 1}')
-
-    @property
-    def context_channels(self) -> int:
-        """Channels of the map on which the OOD score is measured."""
-        return self.head_channels
-
-    @property
-    def map_channels(self) -> int:
-        """Channels of the maps over which the network looks."""
-        return self.channels[2 if self.map_stride == 8 else 1]
-
-    @property
-    def map_size(self) -> int:
-        """Height and width of the maps over which the network looks."""
-        return self.image_size // self.map_stride
-
-    @property
-    def map_reach(self) -> int:
-        """How many samples before its own a map depends on."""
-        return 0
-
-    @property
-    def tap_stride(self) -> int:
-        """Samples between two of the head's temporal taps."""
-        return self.window_frames
-
-    @property
-    def head_receptive_field(self) -> int:
-        """How many samples the head's temporal taps span: what the maps leave of the window."""
-        return self.window_frames - self.map_reach
-
-    @cached_property
-    def temporal_taps(self) -> tuple[int, ...]:
-        """
-        Samples of the head's receptive field that it reads, ascending; the last is the newest.
-
-        A map of MOSS sees ``L`` samples, so a tap at every ``L``-th misses none.
-        """
-        last = self.head_receptive_field - 1
-        return tuple(sorted({0, *range(last, 0, -self.tap_stride)}))
-
-
-@dataclass(frozen=True)
-class TemporalConfig(GraspConfig):
-    """
-    A model with layers of its own over time.
-
-    :ivar temporal_channels: inside of these layers.
-    """
-
-    temporal_channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._expect('temporal_channels', self.temporal_channels >= 8, '8 or more')
-
-
-@dataclass(frozen=True)
-class MossConfig(GraspConfig):
-    """
-    A model with a MOSS block.
-
-    :ivar orders: the highest self-similarity order; orders 1 to ``orders`` are computed.
-    :ivar moss_window: similarity window ``(L, U, V)``.
-    :ivar moss_channels: channels of each order's encoding.
-    :ivar projection_channels: channels that are correlated.
-    :ivar learning: ``conv``, ``shared``, ``depthwise`` or ``mlp``.
-    """
-
-    orders: int = 3
-    moss_window: tuple[int, int, int] = (3, 7, 7)
-    moss_channels: int = 32
-    projection_channels: int = 16
-    learning: str = 'mlp'
-
-    def __post_init__(self):
-        super().__post_init__()
-        self._expect('orders', 1 <= self.orders <= 4, '1 to 4')
-
-    @property
-    def map_reach(self) -> int:
-        """How many samples back the highest order sees."""
-        return self.orders * (self.moss_window[0] - 1)
-
-    @property
-    def tap_stride(self) -> int:
-        """As many samples as a similarity window is long."""
-        return self.moss_window[0]
-
-
-def order_names(orders: int) -> tuple[str, ...]:
-    """Name the prefixes of the orders 1 to ``orders``, such as ``1``, ``1,2`` and ``1,2,3``."""
-    return tuple(','.join(map(str, range(1, n + 1))) for n in range(1, orders + 1))

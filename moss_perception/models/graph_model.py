@@ -24,8 +24,10 @@ What every graph gives first: scores and uncertainties, shape ``(K,)``; motion f
 ``(h * w, D)``; and a scalar that is not finite if anything it keeps is not.
 """
 
-# Stands in where a sample has no grasps: not every operator takes an empty list.
-NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0]], np.float32)
+_NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)
+
+# Gap of a sample that repeats the one before, seconds: stamps still increase.
+_REPEATED_S = 1e-4
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Graph:
     :ivar taps: those that come from earlier samples.
     :ivar keeps: its results after :data:`RESULTS`, for later samples.
     :ivar notes: what the file's metadata says beside format and checkpoint.
+    :ivar gaps: its inputs after the taps: with time inputs ``gaps``, the window's times between
+        samples, see :mod:`moss_perception.models.layers.timing`.
     """
 
     name: str
@@ -61,11 +65,61 @@ class Graph:
     taps: Mapping[str, Tap]
     keeps: tuple[str, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+    gaps: Mapping[str, InputSpec] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of all inputs, in their order."""
+        return (*self.inputs, *self.taps, *self.gaps)
 
     @property
     def results(self) -> tuple[str, ...]:
         """Names of all results, in their order."""
         return (*RESULTS, *self.keeps)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """
+    The time between the samples of a stream.
+
+    :ivar gaps: seconds from one image to the next, of at most a window, oldest first.
+    :ivar repeated_s: how long the newest image has been repeated, seconds.
+    """
+
+    gaps: tuple[float, ...] = ()
+    repeated_s: float = 0.0
+
+    def ticked(self, interval_s: float | None, config: ModelConfig) -> 'Clock':
+        """
+        Return what holds after a sample that is not the first.
+
+        :param interval_s: seconds since the sample before; ``None`` for a repeat.
+        """
+        before = self.gaps[-(config.window_frames - 2):]
+        if interval_s is None:
+            return Clock((*before, _REPEATED_S), self.repeated_s + 1 / config.frame_rate_hz)
+        return Clock((*before, max(interval_s + self.repeated_s, _REPEATED_S)))
+
+    def window(self, config: ModelConfig) -> np.ndarray:
+        """Return the window's gaps, nominal before the first: float32, ``(1, T - 1)``."""
+        gaps = np.full((1, config.window_frames - 1), 1 / config.frame_rate_hz, np.float32)
+        if self.gaps:
+            gaps[0, -len(self.gaps):] = self.gaps
+        return gaps
+
+
+def gaps_of(stamps_ns: np.ndarray) -> np.ndarray:
+    """
+    Return what a stream of samples with these stamps has as gaps.
+
+    :param stamps_ns: of the images, int64, shape ``(T,)``; a repeat has the stamp of the one
+        before.
+    :returns: seconds since the sample before, float32, shape ``(T,)``; 0 at the first.
+    """
+    gaps = np.diff(stamps_ns, prepend=stamps_ns[:1]) / 1e9
+    gaps[1:] = np.maximum(gaps[1:], _REPEATED_S)
+    return gaps.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -76,11 +130,13 @@ class StreamState:
     :ivar observation: the newest, for repeats; ``None`` before the first.
     :ivar history: what earlier samples kept, by name, oldest first.
     :ivar extra: what the model itself keeps beside it.
+    :ivar clock: the time between samples.
     """
 
     observation: Mapping[str, np.ndarray] | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     extra: Any = None
+    clock: Clock = field(default_factory=Clock)
 
 
 class GraphModel(StreamingModel[C], Generic[C, N]):
@@ -111,8 +167,9 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         """
         Return the graphs as torch modules that share the network's weights.
 
-        Each is called with the tensors of :attr:`Graph.inputs`, in their order, and a list of
-        those of :attr:`Graph.taps`; it returns the tensors of :attr:`Graph.results`.
+        Each is called with the tensors of :attr:`Graph.inputs`, in their order, a list of those
+        of :attr:`Graph.taps`, and those of :attr:`Graph.gaps`; it returns the tensors of
+        :attr:`Graph.results`.
         """
 
     def initial_state(self) -> StreamState:
@@ -123,24 +180,26 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
              state: StreamState, budget: int) -> tuple[Scores, StreamState]:
         """Take one sample; see :meth:`StreamingModel.step`."""
         newest = self.take(observation, state)
-        feeds, extra = self.prepare(newest, state)
+        clock = self.tick(observation, state)
+        feeds, extra = self.prepare(newest, state, clock)
         feeds |= self.tapped(self.graphs[0].taps, state)
         scores, kept = self.run(0, feeds, grasps)
-        return scores, self.advanced(state, newest, kept, extra)
+        return scores, self.advanced(state, newest, kept, extra, clock)
 
     def take(self, observation: Mapping[str, np.ndarray] | None,
              state: StreamState) -> Mapping[str, np.ndarray]:
         """
         Check an observation and copy it, since the caller may write to it again.
 
-        :param observation: ``None`` for the state's, once more.
+        :param observation: ``None`` for the state's, once more and a period later.
         :raises ShapeError: if there is none, or an array is missing or does not fit.
         """
         if observation is None:
             if state.observation is None:
                 raise ShapeError('the first sample of a window needs an observation, such as an '
                                  'image, got a repeat')
-            return state.observation
+            period = {'interval': np.array([1 / self.config.frame_rate_hz], np.float32)}
+            return {**state.observation, **(period if self.config.time_inputs else {})}
         newest = {}
         for name, spec in self.inputs.items():
             if name not in observation:
@@ -150,14 +209,37 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
             newest[name] = np.array(observation[name], order='C')
         return newest
 
-    def prepare(self, observation: Mapping[str, np.ndarray],
-                state: StreamState) -> tuple[dict[str, Any], Any]:
+    def tick(self, observation: Mapping[str, np.ndarray] | None, state: StreamState) -> Clock:
+        """
+        Take the time since the sample before.
+
+        :param observation: ``None`` for a repeat.
+        :raises ShapeError: if it is below 0 or not finite.
+        """
+        first = state.observation is None
+        if not self.config.time_inputs or first and observation is None:
+            return state.clock
+        if observation is None:
+            return state.clock.ticked(None, self.config)
+        interval_s = float(observation['interval'][0])
+        if not 0 <= interval_s < float('inf'):
+            raise ShapeError(f'interval={interval_s} s is not allowed: expected 0 s or more since '
+                             'the sample before')
+        return state.clock if first else state.clock.ticked(interval_s, self.config)
+
+    def prepare(self, observation: Mapping[str, np.ndarray], state: StreamState,
+                clock: Clock) -> tuple[dict[str, Any], Any]:
         """
         Make a graph's inputs from an observation; what is no graph is computed here.
 
+        :param state: before this sample.
+        :param clock: with this sample.
         :returns: arrays by input; and what the model keeps beside the history.
         """
-        return {'image': observation['rgb'][None]}, None
+        feeds = {'image': observation['rgb'][None]}
+        if self.config.time_inputs:
+            feeds['gaps'] = clock.window(self.config)
+        return feeds, None
 
     def tapped(self, taps: Mapping[str, Tap], state: StreamState) -> dict[str, Any]:
         """Find the results of earlier samples, or zeros where there are none."""
@@ -177,7 +259,11 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
         runner = self.runner
         assert runner is not None  # who steps has given one
         count, to_numpy = len(grasps), runner.numpy
-        points = np.array(grasps if count else NO_GRASP, np.float32, order='C')
+        points = np.array(grasps if count else no_grasp(self.config), np.float32, order='C')
+        if points.shape[1:] != (self.config.grasp_values,):
+            raise ShapeError(f'grasps of shape {grasps.shape}: expected '
+                             f'(K, {self.config.grasp_values}), as time_inputs='
+                             f'{self.config.time_inputs}')
         results = runner.run(number, {**feeds, 'grasps': points[None]})
         scores, uncertainties, motion, health = map(to_numpy, results[:len(RESULTS)])
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
@@ -188,10 +274,10 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
                       number + 1, bool(np.isfinite(health))), kept
 
     def advanced(self, state: StreamState, observation: Mapping[str, np.ndarray],
-                 kept: Mapping[str, Any], extra: Any) -> StreamState:
+                 kept: Mapping[str, Any], extra: Any, clock: Clock) -> StreamState:
         """Return the state after a sample."""
         history = (*state.history, kept)[-self._depth:] if self._depth else ()
-        return StreamState(observation, history, extra)
+        return StreamState(observation, history, extra, clock)
 
     def export(self, folder: Path, network: 'Network', name: str,
                progress: Callable[[str], None] = lambda _: None) -> list[Path]:
@@ -205,7 +291,22 @@ def _zeros(shape: tuple[int, ...]) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
+def no_grasp(config: ModelConfig) -> np.ndarray:
+    """
+    Return what stands in where a sample has no grasps: not every operator takes an empty list.
+
+    :returns: float32, shape ``(1, V)`` with ``V`` = :attr:`ModelConfig.grasp_values`.
+    """
+    return _NO_GRASP[:, :config.grasp_values]
+
+
 def image_inputs(config: ModelConfig) -> dict[str, InputSpec]:
     """Describe the inputs that most graphs have: an image and some grasps."""
     side = config.image_size
-    return {'image': InputSpec((1, side, side, 3), 'uint8'), 'grasps': InputSpec((1, None, 5))}
+    return {'image': InputSpec((1, side, side, 3), 'uint8'),
+            'grasps': InputSpec((1, None, config.grasp_values))}
+
+
+def gap_inputs(config: ModelConfig) -> dict[str, InputSpec]:
+    """Describe :attr:`Graph.gaps`: none without time inputs."""
+    return {'gaps': InputSpec((1, config.window_frames - 1))} if config.time_inputs else {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from moss_perception.core.errors import ConfigError, ShapeError
-from moss_perception.moss import checks
+import moss_perception.moss.checks as checks
 from moss_perception.moss.displacement import Search
 from moss_perception.moss.learning import Extraction, FUSION, LEARNING, Learning, NORM
 from moss_perception.moss.readout import elapsed_times, Frame, READOUT, Readout, run_clip
@@ -50,6 +50,8 @@ class MOSS(nn.Module):
     :param refinement: number of Gauss-Newton steps.
     :param borders: number of passes that keep the borders of what moves.
     :param spacing: 2 to look for them at every second position of every second row.
+    :param shortest: seconds. Where times are given, what moved since a frame that is nearer than
+        this is divided by this time, since the error of a displacement is no smaller then.
     :raises ConfigError: if a value is not allowed.
     """
 
@@ -59,7 +61,7 @@ class MOSS(nn.Module):
                  hidden: int = 32, learning: str = 'conv', fusion: str = 'sum',
                  readout: str = 'encoding', lags: tuple[int, ...] | None = None,
                  norm: str | None = None, patch: int = 7, similarity: str = 'cosine',
-                 refinement: int = 0, borders: int = 0, spacing: int = 1):
+                 refinement: int = 0, borders: int = 0, spacing: int = 1, shortest: float = 0.0):
         super().__init__()
         self.orders = checks.check_orders(orders)
         checks.check_choices(learning=(learning, LEARNING), fusion=(fusion, FUSION),
@@ -72,6 +74,9 @@ class MOSS(nn.Module):
         self.in_channels, self.channels = in_channels, channels
         self.window, self.causal = checks.check_window(window, causal), causal
         self.readout, self.fusion = readout, fusion
+        if not shortest >= 0:
+            raise ConfigError(f'shortest={shortest} is not allowed: expected 0 s or more')
+        self.shortest = shortest
         search = Search(*self.window[1:], patch, similarity, refinement, borders, spacing)
         # All similarities of the window, in whole clips, or those at some lags, frame by frame.
         self.lags = None
@@ -145,6 +150,18 @@ class MOSS(nn.Module):
         :raises ShapeError: if the features do not fit.
         :raises ConfigError: if there is no such order, or no frame is wanted.
         """
+        return self.motion_and_values(features, used, last, times)[0]
+
+    def motion_and_values(self, features: Tensor, used: int | None = None,
+                          last: int | None = None, times: Tensor | None = None
+                          ) -> tuple[Tensor, list[Tensor]]:
+        """
+        Fuse the orders of a clip, and tell what the newest frame's displacements are.
+
+        :returns: as :meth:`motion`; and for each order that is run, as :meth:`displacements` of
+            the last frame, but channels last: shape ``(B, H, W, L', 4)``; nothing if the block
+            reads none.
+        """
         checks.check_features(features, '(B, T, {}, H, W)', self.out)
         batch, frames = features.shape[:2]
         stages = self._stages(used, 'used')
@@ -152,11 +169,13 @@ class MOSS(nn.Module):
             raise ConfigError(f'last={last} is not allowed: expected 1 or more frames')
         wanted = min(last or frames, frames)
         if not frames:
-            return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:])
+            return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:]), []
         if self.lags is not None:
             found = self._clip(features, stages, wanted, times)
-            return self.fuse([torch.stack([frame.features for frame in order], 1).movedim(-1, 2)
-                              for order in found])
+            motion = self.fuse([torch.stack([frame.features for frame in order],
+                                            1).movedim(-1, 2) for order in found])
+            newest = [order[-1].values for order in found]
+            return motion, [values for values in newest if values is not None]
         checks.check_times(times, (batch, frames), self.readout)
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
@@ -167,7 +186,7 @@ class MOSS(nn.Module):
             encoded = extraction(maps[:, -needed:], keys)
             current = learning(encoded.flatten(0, 1)).unflatten(0, (batch, needed))
             encodings.append(current[:, -wanted:].movedim(-1, 2))
-        return self.fuse(encodings)
+        return self.fuse(encodings), []
 
     def displacements(self, features: Tensor, times: Tensor | None = None) -> list[Tensor]:
         """
@@ -192,7 +211,7 @@ class MOSS(nn.Module):
         """Run orders at the lags over a clip; return the last frames that are wanted of each."""
         checks.check_times(times, features.shape[:2], self.readout)
         elapsed = None if times is None else [
-            elapsed_times(times, [t - lag for lag in stages[0][0].lags.frames], t)
+            elapsed_times(times, [t - lag for lag in stages[0][0].lags.frames], t, self.shortest)
             for t in range(features.shape[1])]
         frames = [Frame(frame) for frame in features.movedim(2, -1).unbind(1)]
         return run_clip(frames, stages, wanted, self._reach if self.causal else len(frames),
@@ -258,16 +277,29 @@ class MOSS(nn.Module):
         :returns: one map an order that was run, shape ``(B, D', H, W)``; and the new state.
         :raises ShapeError: if frame and state do not fit.
         """
+        encodings, _, state = self.encode_values_step(x, state, computed, times)
+        return encodings, state
+
+    def encode_values_step(self, x: Tensor, state: MossState, computed: int | None = None,
+                           times: Tensor | None = None
+                           ) -> tuple[list[Tensor], list[Tensor], MossState]:
+        """
+        Encode a frame, and tell what its displacements are.
+
+        :returns: the maps of :meth:`encode_step`, the displacements as
+            :meth:`motion_and_values` gives them, and the new state.
+        """
         checks.check_features(x, '(B, {}, H, W)', self.out)
         checks.check_state(state, x, self.window[0] - 1, self.kept)
         checks.check_times(times, (x.shape[0], self.window[0]), self.readout)
-        frame, encodings, caches = Frame(x.movedim(1, -1)), [], []
+        frame, encodings, values, caches = Frame(x.movedim(1, -1)), [], [], []
         for cache, (stage, learning) in zip(state, self._stages(computed, 'computed'),
                                             strict=False):
             if isinstance(stage, Readout):
                 kept = stage.keep(frame)
                 keys, cache = stage.window(kept, cache)
-                elapsed = None if times is None else elapsed_times(times, stage.lags.places)
+                elapsed = None if times is None else elapsed_times(
+                    times, stage.lags.places, shortest=self.shortest)
                 encoded, *found = stage(kept, keys, frame, elapsed)
             else:
                 encoded, cache = stage.step(stage.maps(frame.features), cache)
@@ -275,9 +307,11 @@ class MOSS(nn.Module):
             caches.append(cache)
             frame = Frame(learning(encoded), *found)
             encodings.append(frame.features.movedim(-1, 1))
+            if frame.values is not None:
+                values.append(frame.values)
         caches += [torch.zeros_like(cache) if isinstance(cache, Tensor)
                    else tuple(map(torch.zeros_like, cache)) for cache in state[len(caches):]]
-        return encodings, tuple(caches)
+        return encodings, values, tuple(caches)
 
     def fuse(self, encodings: list[Tensor]) -> Tensor:
         """

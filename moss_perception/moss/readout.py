@@ -203,17 +203,19 @@ def run_clip(frames: list[Frame], stages: list[tuple[Readout, Learning]], wanted
     return orders
 
 
-def elapsed_times(times: Tensor, places: Sequence[int], last: int = -1) -> Tensor:
+def elapsed_times(times: Tensor, places: Sequence[int], last: int = -1,
+                  shortest: float = 0.0) -> Tensor:
     """
     Return the time from some frames to another.
 
     :param times: seconds, shape ``(B, T)``, NaN for a frame that is missing.
     :param places: of these frames in ``times``; outside of it they are missing.
     :param last: place of the other.
+    :param shortest: seconds that are returned at least.
     :returns: shape ``(B, L')``; 1 for a missing frame, whose displacements are 0.
     """
     missing = torch.full_like(times[:, 0], float('nan'))
     then = torch.stack([times[:, place] if 0 <= place < times.shape[1] else missing
                         for place in places], 1)
     elapsed = times[:, last, None] - then
-    return torch.where(elapsed.isnan(), 1, elapsed)
+    return torch.where(elapsed.isnan(), 1, elapsed).clamp(min=shortest)

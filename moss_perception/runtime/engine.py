@@ -74,11 +74,14 @@ class Engine(ABC):
 
     def measure(self) -> None:
         """Run each level of the budget a few times, which also warms it up, and note its cost."""
+        config, costs = self.config, []
         observation = {name: np.zeros([n or 1 for n in spec.shape], spec.dtype)
                        for name, spec in self.model.inputs.items()}
-        grasps = np.array([[0, 0, self.config.default_depth_m, 0.1, 0.1]], np.float32)
-        costs = []
-        for level in range(1, len(self.config.levels) + 1):
+        if 'interval' in observation:
+            observation['interval'][:] = 1 / config.frame_rate_hz
+        grasps = np.array([[0, 0, config.default_depth_m, 0.1, 0.1, config.default_lead_time_s]],
+                          np.float32)[:, :config.grasp_values]
+        for level in range(1, len(config.levels) + 1):
             state, times = self.initial_state(), []
             for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
                 started = time.perf_counter()

@@ -90,6 +90,10 @@ class Counters:
     :ivar skipped: frames that were not a sample, or were dropped.
     :ivar dropped: skipped samples for which the backlog had no room.
     :ivar missing: missing samples, each filled with the sample before.
+    :ivar clamped_lead_times: lead times of scored grasps that were outside the range for which
+        the checkpoint was trained.
+    :ivar refused_lead_times: messages of lead times that did not fit their candidates, or whose
+        candidates did not come.
     :ivar refused: refused frames, by reason.
     :ivar resets: resets of the window, by reason.
     """
@@ -100,6 +104,8 @@ class Counters:
     skipped: int = 0
     dropped: int = 0
     missing: int = 0
+    clamped_lead_times: int = 0
+    refused_lead_times: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     resets: Counter[str] = field(default_factory=Counter)
 

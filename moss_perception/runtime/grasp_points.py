@@ -1,55 +1,13 @@
 """The grasps to score in a frame: the default grasp point and the planner's candidates."""
 
-from collections import deque
 from dataclasses import dataclass
-import threading
 
 from moss_perception.core.frames import Camera, Candidates, orientations_from_yaws
 from moss_perception.core.geometry import encode_grasps, project, unproject
 from moss_perception.core.scores import ScoreReason
 from moss_perception.models.config import ModelConfig
+from moss_perception.runtime.lead_times import grasp_lead_times
 import numpy as np
-
-
-class CandidateBook:
-    """
-    Keeps the planner's latest candidates; safe to write in one thread and read in another.
-
-    :param size: how many sets are kept.
-    """
-
-    def __init__(self, size: int = 64):
-        self._sets: deque[Candidates] = deque(maxlen=size)
-        self._lock = threading.Lock()
-
-    def add(self, candidates: Candidates) -> None:
-        """Add a set; it holds for frames stamped at or after it, until a newer one."""
-        with self._lock:
-            self._sets.append(candidates)
-
-    def clear(self) -> None:
-        """Forget all sets."""
-        with self._lock:
-            self._sets.clear()
-
-    def holding(self, stamp_ns: int) -> Candidates | None:
-        """
-        Return the newest set that holds at a stamp; ``None`` if it is empty or absent.
-
-        A set in another frame than the images counts: the planner replaced the one before.
-        """
-        with self._lock:
-            holding = [one for one in self._sets if one.stamp_ns <= stamp_ns]
-        # Of equal stamps, the last received.
-        newest = max(reversed(holding), key=lambda one: one.stamp_ns, default=None)
-        return newest if newest is not None and len(newest.positions) else None
-
-    def restart(self, stamp_ns: int) -> None:
-        """Forget the sets that can't hold for a stream that begins at this stamp."""
-        with self._lock:
-            stay = [one for one in self._sets if one.stamp_ns <= stamp_ns]
-            self._sets.clear()
-            self._sets.extend(stay)
 
 
 @dataclass(frozen=True)
@@ -63,11 +21,15 @@ class GraspPoints:
     :ivar orientations: float64, shape ``(K, 4)``, quaternions x y z w; NaN as in positions.
     :ivar pixels: float64, shape ``(K, 2)``: where the camera sees them; NaN if it does not.
     :ivar reasons: uint8, shape ``(K,)``: why a candidate can't be scored.
-    :ivar encoded: float32, shape ``(1 + M, 5)``: the default grasp, then the candidates that can
+    :ivar encoded: float32, shape ``(1 + M, V)``: the default grasp, then the candidates that can
         be scored.
     :ivar default_point: float64, shape ``(3,)``, metres; NaN without a camera, or where the lens
         model has no ray for the default pixel.
     :ivar default_orientation: float64, shape ``(4,)``, quaternion x y z w.
+    :ivar lead_times: float64, shape ``(1 + K,)``: at which the default grasp and the candidates
+        are scored, seconds; ``None`` for a checkpoint without time inputs.
+    :ivar clamped: how many of them are not those that were asked for, see
+        :func:`moss_perception.runtime.lead_times.grasp_lead_times`.
     """
 
     stamp_ns: int
@@ -78,6 +40,8 @@ class GraspPoints:
     encoded: np.ndarray
     default_point: np.ndarray
     default_orientation: np.ndarray
+    lead_times: np.ndarray | None = None
+    clamped: int = 0
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Give each candidate its value, and NaN to those without one: shape ``(K,)``."""
@@ -102,19 +66,21 @@ class PlacedGrasps:
         self._points: GraspPoints | None = None
 
     def at(self, grasps: Candidates | None, camera: Camera | None, frame_id: str,
-           size: tuple[int, ...], transform: np.ndarray) -> GraspPoints:
+           size: tuple[int, ...], transform: np.ndarray,
+           lead_time_s: float | None = None) -> GraspPoints:
         """Return :func:`grasp_points` of the same arguments."""
-        image = (frame_id, size, *transform)
+        image = (frame_id, size, *transform, lead_time_s)
         if (self._points is None or self._from[0] is not grasps or self._image != image
                 or self._from[1] != camera):
-            self._points = grasp_points(grasps, camera, frame_id, size, transform, self._config)
+            self._points = grasp_points(
+                grasps, camera, frame_id, size, transform, self._config, lead_time_s)
             self._from, self._image = (grasps, camera), image
         return self._points
 
 
 def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id: str,
-                 size: tuple[int, ...], transform: np.ndarray,
-                 config: ModelConfig) -> GraspPoints:
+                 size: tuple[int, ...], transform: np.ndarray, config: ModelConfig,
+                 lead_time_s: float | None = None) -> GraspPoints:
     """
     Describe the grasps of a frame to the network.
 
@@ -125,6 +91,8 @@ def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id:
     :param size: the image's height and width, pixels.
     :param transform: from :func:`letterbox`.
     :param config: the checkpoint's configuration.
+    :param lead_time_s: of grasps without a lead time of their own, seconds; ``None`` for the
+        checkpoint's default.
     """
     height, width = size[:2]
     camera = camera.at_size(width, height) if camera is not None else None
@@ -138,17 +106,20 @@ def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id:
     pixels, reasons = _find(candidates, camera, known)
     scored = np.flatnonzero(reasons == ScoreReason.SCORED)
     default = np.array(config.default_point) * (width, height) - 0.5
+    lead_times, clamped = grasp_lead_times(candidates, config, lead_time_s)
     encoded = encode_grasps(
         np.concatenate([default[None], pixels[scored]]),
         np.append(config.default_depth_m, positions[scored, 2]),
         np.append(config.default_yaw, candidates.yaws[scored]),
-        _focal(camera, config, width), transform, config.image_size, config.gripper_half_width_m)
+        _focal(camera, config, width), transform, config.image_size, config.gripper_half_width_m,
+        None if lead_times is None else lead_times[np.append(0, 1 + scored)])
     point = np.full(3, np.nan)
     if camera is not None:
         point = np.append(unproject(default[None], camera)[0], 1.0) * config.default_depth_m
     return GraspPoints(
         candidates.stamp_ns if len(positions) else 0, positions, orientations, pixels, reasons,
-        encoded, point, orientations_from_yaws(np.array([config.default_yaw]))[0])
+        encoded, point, orientations_from_yaws(np.array([config.default_yaw]))[0],
+        lead_times, clamped)
 
 
 def _find(candidates: Candidates, camera: Camera | None,

@@ -140,7 +140,7 @@ def _check_origin(file: Path, session: onnxruntime.InferenceSession, graph: Grap
         raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
                               f'expected {digest}; run moss export {checkpoint}')
     names = [x.name for x in session.get_inputs()], [x.name for x in session.get_outputs()]
-    if names != ([*graph.inputs, *graph.taps], list(graph.results)):
+    if names != (list(graph.takes), list(graph.results)):
         raise CheckpointError(f'graph {file} has inputs {names[0]} and results {names[1]}: '
-                              f'expected {[*graph.inputs, *graph.taps]} and '
+                              f'expected {list(graph.takes)} and '
                               f'{list(graph.results)}; run moss export {checkpoint}')

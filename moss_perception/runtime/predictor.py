@@ -7,9 +7,11 @@ import time
 
 from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.lead_times import LeadTimes
 from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
+from moss_perception.runtime.candidate_book import CandidateBook
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
 from moss_perception.runtime.frame_status import (
     Counters,
@@ -19,7 +21,8 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.grasp_points import CandidateBook, PlacedGrasps
+from moss_perception.runtime.grasp_points import PlacedGrasps
+from moss_perception.runtime.lead_times import check_lead_time, stream_lead_time
 from moss_perception.runtime.ood import inflate_uncertainty
 from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
@@ -29,8 +32,6 @@ __all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']
 
 MAX_GAP_S = 0.5
 """A longer gap between samples begins the window anew, unless another is said, seconds."""
-
-_NO_GRASPS = np.zeros((0, 5), np.float32)
 
 
 class Predictor:
@@ -43,11 +44,13 @@ class Predictor:
 
     :param engine: runs the network.
     :param max_gap_s: a gap between samples above this resets the window, seconds.
-    :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, or the model
-        needs inputs that a frame does not have.
+    :param lead_time_s: see :meth:`set_lead_time`.
+    :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, the model
+        needs inputs that a frame does not have, or the lead time is not allowed.
     """
 
-    def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S):
+    def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S,
+                 lead_time_s: float | None = None):
         config = engine.config
         _check_inputs(engine)
         if max_gap_s * config.frame_rate_hz < 1.5:
@@ -60,18 +63,21 @@ class Predictor:
         self.counters = Counters()
         self.camera: Camera | None = None
         self._sampler = Sampler(config.frame_rate_hz)
-        self._candidates = CandidateBook()
+        self._candidates = CandidateBook(self.counters)
         self._watched: Candidates | None = None
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
+        self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
+        self.set_lead_time(lead_time_s)
         self._epoch = 0
         self._restart()
 
     @classmethod
     def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
-             device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S) -> 'Predictor':
+             device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S,
+             lead_time_s: float | None = None) -> 'Predictor':
         """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
-        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s)
+        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s, lead_time_s)
 
     @property
     def fill(self) -> int:
@@ -108,6 +114,24 @@ class Predictor:
         """
         self._budget.set_level(level, budget_s)
 
+    @property
+    def lead_time_s(self) -> float:
+        """The lead time of grasps without one of their own, seconds; NaN without time inputs."""
+        return stream_lead_time(self.config, self.stream_lead_time_s)
+
+    def set_lead_time(self, lead_time_s: float | None) -> None:
+        """
+        Choose the lead time of grasps without one of their own, from the next sample on.
+
+        It is the time from the stamp of the newest frame until the fingers close on the object.
+
+        :param lead_time_s: seconds, 0 or more; outside the range that the checkpoint was trained
+            for it is clamped; ``None`` for the checkpoint's default.
+        :raises ConfigError: if it is not allowed, or the checkpoint has no time inputs.
+        """
+        check_lead_time(self.config, lead_time_s)
+        self.stream_lead_time_s = lead_time_s
+
     def set_candidates(self, candidates: Candidates) -> None:
         """
         Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
@@ -116,6 +140,19 @@ class Predictor:
             score; none (``K`` = 0) ends the scoring of candidates.
         """
         self._candidates.add(candidates)
+
+    def set_lead_times(self, lead_times: LeadTimes) -> None:
+        """
+        Take lead times of the candidates that have the same stamp, before or after these.
+
+        Frames that are scored before both are there use the lead time of the stream. Lead times
+        that do not fit are left out: see :meth:`take_problems`.
+        """
+        self._candidates.add_lead_times(lead_times)
+
+    def take_problems(self) -> list[str]:
+        """Return a line for each message of lead times that could not be used, once."""
+        return self._candidates.take_problems()
 
     def forget_candidates(self) -> None:
         """
@@ -161,6 +198,7 @@ class Predictor:
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
+        self._candidates.expire(frame.stamp_ns)
         if admission.reset_reason is not None:
             self.counters.resets[admission.reset_reason] += 1
             self._candidates.restart(frame.stamp_ns)
@@ -185,14 +223,16 @@ class Predictor:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
         held = self._candidates.holding(frame.stamp_ns)
-        where = self.camera, frame.frame_id, fitted.size, fitted.transform
+        where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
+                 self.stream_lead_time_s)
         points = self._placed[0].at(held, *where)
         watched = None if self._watched is None else self._placed[1].at(self._watched, *where)
         grasps = add_watched(points, watched)
         try:
-            self._follow(sample, fitted.size)
+            interval_s = self._follow(sample, fitted.size)
             stepping = time.perf_counter()
-            result = self._step({'rgb': fitted.square}, grasps.encoded)
+            result = self._step(self.engine.model.observation(fitted.square, interval_s),
+                                grasps.encoded)
         except FrameError as error:
             self._restart(error.reason)
             return self.counters.refuse(frame, error)
@@ -206,6 +246,7 @@ class Predictor:
             self.counters.stored += 1
             return FrameResult(FrameStatus.STORED, frame.stamp_ns)
         self.counters.scored += 1
+        self.counters.clamped_lead_times += points.clamped
         ood_score = self._ood_score(result)
         uncertainties = inflate_uncertainty(result.uncertainties, ood_score)
         listed = len(points.encoded)
@@ -220,16 +261,23 @@ class Predictor:
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
             missing_in_window=sum(self._repeated), decode_s=decode_s,
             inference_s=inference_s, ood_score=ood_score, watched=None if watched is None else
-            grasps.spread(result.scores, uncertainties)))
+            grasps.spread(result.scores, uncertainties),
+            lead_times=None if points.lead_times is None else points.lead_times[1:],
+            lead_time=float('nan') if points.lead_times is None else float(points.lead_times[0]),
+            clamped_lead_times=points.clamped))
 
     def _ood_score(self, result: Scores) -> float:
         known = self.engine.distribution
         # The lowest level is always computed, so the score means the same at every level.
         return float('nan') if known is None else known.of_map(result.maps[0])
 
-    def _follow(self, sample: Sample, size: tuple[int, ...]) -> None:
-        """Join this sample to the one before: repeat what is missing, or start a new window."""
-        stamp_ns = sample.frame.stamp_ns
+    def _follow(self, sample: Sample, size: tuple[int, ...]) -> float:
+        """
+        Join this sample to the one before: repeat what is missing, or start a new window.
+
+        :returns: seconds since the sample before, which may be a repeated one; 0 at the first.
+        """
+        stamp_ns, interval_ns = sample.frame.stamp_ns, 0
         if sample.epoch != self._epoch:
             self._epoch = sample.epoch
             self._restart()
@@ -242,8 +290,13 @@ class Predictor:
             self.counters.missing += missing
             # Further back than the window nothing matters.
             for _ in range(min(missing, self.config.window_frames)):
-                self._step(None, _NO_GRASPS)
+                self._step(None, self._no_grasps)
+            # Each missing sample has taken a period, so that all intervals add up to the true
+            # time. The sampler keeps what is left above 0: a sample is at most three quarters of
+            # a period late, and at most a quarter early.
+            interval_ns = stamp_ns - self._stamp_ns - missing * self._sampler.period_ns
         self._index, self._stamp_ns, self._size = sample.index, stamp_ns, size
+        return interval_ns / 1e9
 
     def _restart(self, reason: str = '') -> None:
         if reason:
@@ -265,7 +318,8 @@ class Predictor:
 
 def _check_inputs(engine: Engine) -> None:
     """Refuse a model that needs inputs that no frame has."""
-    missing = sorted(set(engine.model.inputs) - {'rgb'})
+    missing = sorted(set(engine.model.inputs) - {'rgb', 'interval'})
     if missing:
         raise ConfigError(f'model {engine.config.model!r} needs the inputs {missing}: expected '
-                          "one that needs 'rgb' alone, all that a frame has")
+                          "one that needs 'rgb' and 'interval' alone, all that a stream of frames "
+                          'has')

@@ -14,7 +14,7 @@ class WatchedRows:
     """
     The rows of the watched grasps among the network's inputs.
 
-    :ivar encoded: float32, shape ``(N, 5)``: the default grasp, the visible candidates, then the
+    :ivar encoded: float32, shape ``(N, V)``: the default grasp, the visible candidates, then the
         watched grasps that no candidate repeats.
     :ivar rows: int, shape ``(W,)``: the row of each watched grasp; -1 where it can't be scored.
     :ivar reasons: of :class:`ScoreReason`, shape ``(W,)``.

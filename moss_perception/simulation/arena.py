@@ -4,9 +4,10 @@ import math
 
 from moss_perception.simulation.camera import FIELD_OF_VIEW_Y, HEIGHT, Lens, WIDTH
 from moss_perception.simulation.cells import Gripper
-from moss_perception.simulation.look import belt_texture, cover_texture, Look
+from moss_perception.simulation.look import Lamp, Look
 from moss_perception.simulation.objects import ObjectSpec, Part
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
+from moss_perception.simulation.textures import belt_texture, cover_texture
 import numpy as np
 
 TIMESTEP_S = 0.002
@@ -49,7 +50,9 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <default>
     <geom friction="0.1 0.005 0.0005" condim="4" solref="0.008 1"/>
     <default class="driven"><joint armature="{_DRIVEN_INERTIA}" damping="0"/></default>
-    <default class="metal"><geom rgba="0.55 0.57 0.6 1" contype="2" conaffinity="4"/></default>
+    <default class="metal">
+      <geom rgba="{_numbers(spec.look.fingers)} 1" contype="2" conaffinity="4"/>
+    </default>
   </default>
   <worldbody>
     {_lamps(spec.look)}
@@ -64,7 +67,7 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
       {_distractors(spec, rides=True)}
     </body>
     {_object(spec.object)}
-    {_gripper(spec.cell.gripper)}
+    {_gripper(spec.cell.gripper, spec.look)}
     {_marker(marker)}
   </worldbody>
   {_belt_contacts(spec.object)}
@@ -144,7 +147,7 @@ def _belt_contacts(thing: ObjectSpec) -> str:
     return f'<contact>{pairs}\n  </contact>'
 
 
-def _gripper(gripper: Gripper) -> str:
+def _gripper(gripper: Gripper, look: Look) -> str:
     pad = (f'friction="{_numbers(gripper.friction)}" solref="{_numbers(gripper.solref)}" '
            f'solimp="{_numbers(gripper.solimp)}"')
     fingers = ''.join(f"""
@@ -163,7 +166,7 @@ def _gripper(gripper: Gripper) -> str:
       <joint name="wrist_z" type="slide" axis="0 0 1" class="driven"/>
       <joint name="wrist_yaw" type="hinge" axis="0 0 1" class="driven"/>
       <geom name="palm" type="box" mass="0.3" class="metal" pos="0 0 0.068"
-            size="0.06 0.016 0.012" rgba="0.25 0.27 0.3 1"/>{fingers}
+            size="0.06 0.016 0.012" rgba="{_numbers(look.palm)} 1"/>{fingers}
     </body>"""
 
 
@@ -180,8 +183,10 @@ def _materials(look: Look) -> tuple:
 
     :returns: the elements, and the assets that they name.
     """
-    text = """<texture name="belt" type="2d" file="belt.png"/>
-    <material name="belt" texture="belt" texrepeat="10 0.55" specular="0.1"/>"""
+    gloss = [f'specular="{_numbers([specular])}" shininess="{_numbers([shininess])}"'
+             for specular, shininess in look.gloss] or ['specular="0.1"', '', '']
+    text = f"""<texture name="belt" type="2d" file="belt.png"/>
+    <material name="belt" texture="belt" texrepeat="10 0.55" {gloss[0]}/>"""
     assets = {'belt.png': belt_texture(look)}
     for name, kind, contrast, part, more in (
             ('floor', '2d', look.floor_contrast, 1, 'texrepeat="3 3"'),
@@ -190,22 +195,29 @@ def _materials(look: Look) -> tuple:
             assets[f'{name}.png'] = cover_texture(look, contrast, part)
             text += f"""
     <texture name="{name}" type="{kind}" file="{name}.png"/>
-    <material name="{name}" texture="{name}" {more}/>"""
+    <material name="{name}" texture="{name}" {more} {gloss[part]}/>"""
         else:
             text += f"""
-    <material name="{name}"/>"""
+    <material name="{name}" {gloss[part]}/>"""
     return text, assets
 
 
 def _lamps(look: Look) -> str:
     ambient = _numbers([look.ambient / len(look.lamps)] * 3)
-    # A shadow map covers what is in front of its lamp, so the lamp must hang behind the scene.
     return '\n    '.join(
-        f'<light directional="true" '
-        f'pos="{_numbers([-2 * part for part in lamp.direction] if lamp.shadow else (0, 0, 2))}" '
+        f'<light {_lamp_place(lamp)} '
         f'dir="{_numbers(lamp.direction)}" castshadow="{str(lamp.shadow).lower()}" '
         f'diffuse="{_numbers(lamp.diffuse)}" ambient="{ambient}" specular="0.2 0.2 0.2"/>'
         for lamp in look.lamps)
+
+
+def _lamp_place(lamp: Lamp) -> str:
+    if lamp.position:
+        return (f'directional="false" pos="{_numbers(lamp.position)}" '
+                f'cutoff="{math.degrees(lamp.cutoff):.9g}" exponent="{_numbers([lamp.focus])}"')
+    # A shadow map covers what is in front of its lamp, so the lamp must hang behind the scene.
+    place = [-2 * part for part in lamp.direction] if lamp.shadow else (0, 0, 2)
+    return f'directional="true" pos="{_numbers(place)}"'
 
 
 def _camera(spec: SceneSpec) -> str:

@@ -1,8 +1,10 @@
 """Play a scene to its decision, and find the outcome of each candidate grasp from there."""
 
+from dataclasses import dataclass
 import math
+from typing import Optional
 
-from moss_perception.core.errors import SceneError
+from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import ScoreReason
@@ -15,6 +17,53 @@ from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import DECISION_S, FRAME_RATE_HZ, FRAMES, SceneSpec
 from moss_perception.simulation.sensor import frame_times
 import numpy as np
+
+# Longest latency that may be asked for, and that is drawn, seconds; most draws for a scene.
+LONGEST_LATENCY_S = 1.0
+DRAWN_LATENCY_S = 0.3
+MAX_DRAWS = 10
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """
+    Further latencies at which the candidates of a scene are executed, besides its own.
+
+    :ivar values_s: the same for every scene: ascending multiples of ``TICK_S`` from 0 to
+        ``LONGEST_LATENCY_S``, seconds.
+    :ivar draws: number of latencies to draw for each scene instead, 0 to ``MAX_DRAWS``.
+    :raises ConfigError: if a latency or the number of draws is out of range, or both are given.
+    """
+
+    values_s: tuple[float, ...] = ()
+    draws: int = 0
+
+    def __post_init__(self):
+        told = f'latencies {" ".join(f"{value:g}" for value in self.values_s)}'
+        if not all(0 <= value <= LONGEST_LATENCY_S for value in self.values_s):
+            raise ConfigError(f'{told}: expected 0 to {LONGEST_LATENCY_S:g} s')
+        if any(abs(value / TICK_S - round(value / TICK_S)) > 1e-6 for value in self.values_s):
+            raise ConfigError(f'{told}: expected multiples of {TICK_S:g} s, the step of the cell')
+        if not np.all(np.diff(self.values_s) > TICK_S / 2):
+            raise ConfigError(f'{told}: expected ascending values without repetition')
+        if not 0 <= self.draws <= MAX_DRAWS:
+            raise ConfigError(f'number of latencies to draw must be 0 to {MAX_DRAWS}, '
+                              f'got {self.draws}')
+        if self.draws and self.values_s:
+            raise ConfigError(f'{told} and {self.draws} draws: expected one of them')
+
+    def of_scene(self, seed: int) -> tuple[float, ...]:
+        """
+        Return the latencies of a scene, seconds, ascending.
+
+        Draws are whole ticks, one from each of equal parts of 0 to ``DRAWN_LATENCY_S``.
+        """
+        if not self.draws:
+            return self.values_s
+        rng = np.random.default_rng([seed, 50])
+        edges = np.linspace(0, round(DRAWN_LATENCY_S / TICK_S) + 1, self.draws + 1).astype(int)
+        ticks = rng.integers(edges[:-1], edges[1:])
+        return tuple(round(tick * TICK_S, 6) for tick in ticks.tolist())
 
 
 def sample_offsets(seed: int, count: int = 0, cell: Cell = BELT) -> np.ndarray:
@@ -59,20 +108,27 @@ def object_track(cell: WorkCell) -> np.ndarray:
     :param cell: the cell at the decision, with the gripper hovering.
     :returns: float32, shape ``(2, 3)``, optical frame, metres.
     """
-    spec, position = cell.spec, cell.object_position
-    if spec.cell.track_with_belt:
-        travel = spec.motion.travel(DECISION_S + GRIP_S) - spec.motion.travel(DECISION_S)
-        later = position + [travel, 0.0, 0.0]
-    else:
-        later = cell.foresee(spec.physics.latency_s + GRIP_S)
-    return spec.mount.to_optical(np.stack([position, later])).astype(np.float32)
+    later = _place_at(cell, cell.spec.physics.latency_s + GRIP_S)
+    return cell.spec.mount.to_optical(np.stack([cell.object_position, later])).astype(np.float32)
 
 
-def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
+def _place_at(cell: WorkCell, lead_time_s: float) -> np.ndarray:
+    """Return the object's centre a time after the decision, if nothing touches it."""
+    motion = cell.spec.motion
+    if cell.spec.cell.track_with_belt:
+        travel = motion.travel(DECISION_S + lead_time_s) - motion.travel(DECISION_S)
+        return cell.object_position + [travel, 0.0, 0.0]
+    return cell.foresee(lead_time_s)
+
+
+def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
+         latencies: Optional[Latencies] = None) -> Sample:
     """
     Play a scene to its decision, then execute each candidate from that same state.
 
     :param count: number of candidates; 0 for the cell's number.
+    :param latencies: further latencies at which each candidate is executed; they change nothing
+        else of the sample. With ``None`` it has no lead times.
     :returns: 20 frames, except for lost ones, the candidates at the decision and their outcomes.
     :raises SceneError: if the scene cannot be used.
     """
@@ -86,15 +142,13 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
     track = object_track(cell)
     _require_view(spec, np.concatenate([track[:1], listed[:, :3]]))
     velocity = (cell.foresee(TICK_S) - cell.object_position)[0] / TICK_S
-    outcomes = []
-    for grasp in grasps:
-        cell.restore(saved)
-        outcomes.append(Execution(cell, grasp, spec.physics.latency_s).run().success)
+    outcomes = _outcomes(cell, saved, grasps, spec.physics.latency_s)
     monitored = None
     if spec.cell.monitor:
         cell.restore(saved)
         monitored = monitor_grasp(cell, lambda: renderer.render_jpeg(cell), grasps,
                                   choose_monitored(spec.seed, np.array(outcomes)))
+    lead_times = {} if latencies is None else _lead_times(cell, saved, grasps, latencies)
     return Sample(
         seed=spec.seed, jpegs=jpegs, candidates=listed.astype(np.float32),
         labels=np.array(outcomes), speed=spec.motion.velocity(DECISION_S),
@@ -103,7 +157,31 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0) -> Sample:
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
         split='held_out' if spec.object.shape in spec.cell.held_out else '',
-        offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored)
+        offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored, **lead_times)
+
+
+def _outcomes(cell: WorkCell, saved: tuple, grasps: np.ndarray, latency_s: float) -> list:
+    """Execute each grasp from a saved state; return whether it succeeds."""
+    outcomes = []
+    for grasp in grasps:
+        cell.restore(saved)
+        outcomes.append(Execution(cell, grasp, latency_s).run().success)
+    return outcomes
+
+
+def _lead_times(cell: WorkCell, saved: tuple, grasps: np.ndarray, latencies: Latencies) -> dict:
+    """Execute the grasps at further latencies; return the sample's fields of lead times."""
+    spec, labels, places = cell.spec, [], []
+    latencies_s = latencies.of_scene(spec.seed)
+    own = {'lead_time_s': spec.physics.latency_s + GRIP_S}
+    for latency_s in latencies_s:
+        cell.restore(saved)
+        places.append(_place_at(cell, latency_s + GRIP_S))
+        labels.append(_outcomes(cell, saved, grasps, latency_s))
+    return own if not latencies_s else own | {
+        'other_lead_times_s': np.array(latencies_s, np.float32) + np.float32(GRIP_S),
+        'other_labels': np.array(labels, np.float32),
+        'other_places': spec.mount.to_optical(np.stack(places)).astype(np.float32)}
 
 
 def _record(cell: WorkCell, renderer: Renderer) -> tuple:

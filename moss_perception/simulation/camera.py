@@ -113,8 +113,18 @@ def sample_level_mount(domain: Domain, rng: np.random.Generator) -> Mount:
 def sample_mount(domain: Domain, rng: np.random.Generator) -> Mount:
     """Draw the pose of the camera of the cell ``full``; it looks at the same place of the belt."""
     level = sample_level_mount(domain, rng)
-    tilted = Mount(level.position, level.turn, tuple(rng.uniform(-1, 1, 2) * domain.camera_tilt))
-    position, forward = np.array(level.position), tilted.rotation[:, 2]
+    return looking_at(level.position, level.turn,
+                      tuple(rng.uniform(-1, 1, 2) * domain.camera_tilt))
+
+
+def looking_at(above: tuple, turn: float, tilt: tuple) -> Mount:
+    """
+    Return the tilted camera that looks at the place of the belt below a point.
+
+    :param above: the point; its height is the camera's, metres, world frame.
+    """
+    tilted = Mount(above, turn, tilt)
+    position, forward = np.array(above), tilted.rotation[:, 2]
     position[:2] += forward[:2] / forward[2] * position[2]
     return replace(tilted, position=tuple(position))
 

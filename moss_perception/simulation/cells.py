@@ -56,6 +56,8 @@ class Domain:
     :ivar drop: range of the probability that a frame is lost.
     :ivar mass: range of the factor of the object's mass; ``friction`` of its friction.
     :ivar latency_s: range of the time from a frame's stamp until the gripper starts, seconds.
+    :ivar sampler: ``factors`` to draw from the ranges above, uniformly and by factor of the shift;
+        ``randomised`` to draw from ``spreads.SPREADS`` instead.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Domain:
     mass: tuple = (1.0, 1.0)
     friction: tuple = (1.0, 1.0)
     latency_s: tuple = (0.0, 0.0)
+    sampler: str = 'factors'
 
 
 _BELT_DOMAINS = {domain.name: domain for domain in (
@@ -140,6 +143,7 @@ _FULL_DOMAINS = {
         field: value for fields in SHIFT.values() for field, value in fields.items()}),
     **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
        for factor, fields in SHIFT.items()},
+    'randomised': Domain('randomised', sampler='randomised'),
 }
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import logging
 from pathlib import Path
 import time
-from typing import Union
+from typing import Optional, Union
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
 from moss_perception.core.parallel import in_order, MAX_DEATHS
@@ -20,7 +20,7 @@ from moss_perception.data.scenes import (
 )
 from moss_perception.data.schema import Sample
 from moss_perception.data.shards import FORMAT, PATTERN, seeds_of, shard_path, write_shard
-from moss_perception.simulation.attempt import play
+from moss_perception.simulation.attempt import Latencies, play
 from moss_perception.simulation.camera import Lens
 from moss_perception.simulation.renderer import process_renderer
 from moss_perception.simulation.scene import BELT_SIM, Source
@@ -48,7 +48,7 @@ class Generated:
 
 
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
-             progress: bool = True) -> Generated:
+             progress: bool = True, latencies: Optional[Latencies] = None) -> Generated:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
@@ -61,6 +61,8 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     :param workers: number of processes, at least 1.
     :param source: what scenes are drawn from.
     :param progress: whether to show a progress bar.
+    :param latencies: further latencies at which each candidate is executed, and ``None`` to keep
+        no lead times.
     :raises ConfigError: if an argument is out of range, or the folder holds different scenes.
     :raises SimulationError: if scenes cannot be played or stored.
     """
@@ -68,7 +70,7 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
         if value < least:
             raise ConfigError(f'{name} must be at least {least}, got {value}')
     source.sample(seed)
-    run = _Run(Path(folder), range(seed, seed + scenes), source)
+    run = _Run(Path(folder), range(seed, seed + scenes), source, latencies)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
     started = time.monotonic()
@@ -81,16 +83,19 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
 class _Run:
     """One data set that is being recorded."""
 
-    def __init__(self, folder: Path, seeds: range, source: Source):
+    def __init__(self, folder: Path, seeds: range, source: Source,
+                 latencies: Optional[Latencies]):
         self._folder = folder
         self._seeds = seeds
         self._source = source
+        self._latencies = latencies
         self._skipped = load_skipped(folder)
         self._describe()
 
     def _describe(self):
         """Write the description of the data set before its first scene."""
-        wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start}
+        wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start,
+                  'latencies_s': _described(self._latencies)}
         there = load_dataset(self._folder)
         if not there and any(self._folder.glob(PATTERN)):
             raise ConfigError(f'{self._folder} holds scenes without a {DATASET}: '
@@ -102,6 +107,8 @@ class _Run:
         if there.get('scenes', 0) > len(self._seeds):
             raise ConfigError(f'{self._folder} is to hold {there["scenes"]} scenes: expected at '
                               f'least so many to be asked for, got {len(self._seeds)}')
+        if self._latencies is None:
+            del wanted['latencies_s']
         self._dataset = {**there, **wanted, 'scenes': len(self._seeds)}
         self._dataset.setdefault('seconds', 0.0)
         self._dataset.setdefault('played', 0)
@@ -125,8 +132,8 @@ class _Run:
     def play(self, missing: list, workers: int, bar: tqdm):
         """Play shards in order, and write each as soon as it is complete."""
         seeds = [seed for shard in missing for seed in shard]
-        with closing(in_order(partial(_play, source=self._source), seeds, workers,
-                              'scene {}'.format)) as coming:
+        play_one = partial(_play, source=self._source, latencies=self._latencies)
+        with closing(in_order(play_one, seeds, workers, 'scene {}'.format)) as coming:
             for shard in missing:
                 played = []
                 try:
@@ -170,8 +177,15 @@ class _Run:
                        played / seconds if played else float('nan'))
 
 
-def _play(seed: int, source: Source) -> Union[Sample, SceneError]:
+def _described(latencies: Optional[Latencies]) -> Union[None, str, list]:
+    """Describe latencies in the data set's file: their values, or the number of draws."""
+    if latencies is None:
+        return None
+    return f'{latencies.draws} drawn' if latencies.draws else list(latencies.values_s)
+
+
+def _play(seed: int, source: Source, latencies: Optional[Latencies]) -> Union[Sample, SceneError]:
     try:
-        return play(source.sample(seed), process_renderer())
+        return play(source.sample(seed), process_renderer(), latencies=latencies)
     except SceneError as error:
         return error

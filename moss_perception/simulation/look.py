@@ -1,11 +1,10 @@
-"""The look of a scene: surfaces with their textures, lamps, distractors, and the lens's blur."""
+"""The look of a scene: surfaces, lamps, distractors, and the lens's blur."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import colorsys
 from dataclasses import dataclass
+from functools import partial
 
-import cv2
-from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.cells import Domain
 import numpy as np
 
@@ -13,30 +12,51 @@ import numpy as np
 _BESIDE_M = (0.15, 0.22)
 _FLOOR_Z_M = -0.06
 # Distance from the object along the belt that the open gripper does not reach.
-_CLEAR_M = 0.17
-_ROLLED_S = 2.0
+CLEAR_M = 0.17
+ROLLED_S = 2.0
 # Smallest difference of a colour channel, 0 to 1, between object and belt; number of draws.
 _LEAST_CONTRAST = 0.2
 _DRAWS = 20
-# Principal axes of the colours in photographs: luminance, blue against yellow, red against green.
-_OPPONENTS = np.array([[1.0, 1.0, 1.0], [0.5, 0.5, -1.0], [1.0, -1.0, 0.0]]) / 3 ** 0.5
-_CHROMA = np.array([1.0, 0.25, 0.15])
-_LEAVES = 500
 
 
 @dataclass(frozen=True)
 class Lamp:
     """
-    A distant lamp.
+    A lamp.
 
     :ivar direction: direction of its light, unit vector, world frame.
     :ivar diffuse: red, green, blue, 0 to 1.
     :ivar shadow: whether it casts shadows.
+    :ivar position: of a near lamp, metres, world frame; empty for a distant one.
+    :ivar cutoff: half angle of a near lamp's cone, at most pi/2, radians.
+    :ivar focus: exponent of the cosine by which its light falls off inside the cone.
     """
 
     direction: tuple
     diffuse: tuple
     shadow: bool = False
+    position: tuple = ()
+    cutoff: float = np.pi / 2
+    focus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cover:
+    """
+    A procedural texture of a surface.
+
+    :ivar kind: one of ``textures.KINDS``.
+    :ivar wavelength: of its pattern, as a share of the texture's width; ``angle`` of its
+        direction, radians.
+    :ivar tint: red, green, blue of the pattern, about 1 for a grey one.
+    :ivar grain: standard deviation of the noise on it, relative to that of the pattern.
+    """
+
+    kind: str
+    wavelength: float
+    angle: float
+    tint: tuple = (1.0, 1.0, 1.0)
+    grain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,10 @@ class Look:
     :ivar belt_tint: factors of the belt's red, green, blue.
     :ivar floor_contrast: of the floor's texture; ``object_contrast`` of the object's; 0 for none.
     :ivar distractors: all distractors.
+    :ivar covers: of belt, floor and object, in the place of ``texture``; empty for none.
+    :ivar gloss: MuJoCo's specular reflection and shininess of belt, floor and object, 0 to 1;
+        empty for a matt belt and MuJoCo's default.
+    :ivar fingers: red, green, blue of the gripper's fingers, and ``palm`` of its palm.
     """
 
     belt: float = 0.3
@@ -94,6 +118,10 @@ class Look:
     floor_contrast: float = 0.0
     object_contrast: float = 0.0
     distractors: tuple = ()
+    covers: tuple[Cover, ...] = ()
+    gloss: tuple = ()
+    fingers: tuple = (0.55, 0.57, 0.6)
+    palm: tuple = (0.25, 0.27, 0.3)
 
     @property
     def shadows(self) -> bool:
@@ -107,7 +135,7 @@ def sample_plain_look(domain: Domain, rng: np.random.Generator) -> Look:
     return Look(
         rng.uniform(*domain.belt_brightness), rng.uniform(*domain.belt_contrast),
         int(rng.integers(2 ** 31)), tuple(rng.uniform(0.1, 0.6, 3)),
-        (Lamp(_unit(direction), (rng.uniform(*domain.light),) * 3),),
+        (Lamp(unit(direction), (rng.uniform(*domain.light),) * 3),),
         rng.uniform(*domain.ambient), tuple(1 + rng.uniform(-1, 1, 3) * domain.tint),
         rng.uniform(*domain.noise), rng.uniform(*domain.blur))
 
@@ -124,8 +152,9 @@ def sample_look(domain: Domain, draw: Mapping[str, np.random.Generator],
     belt = colours.uniform(*domain.belt_brightness)
     tint = 1 + colours.uniform(-1, 1, 3) * domain.tint
     belt_tint = 1 + colours.uniform(-1, 1, 3) * domain.belt_tint
-    floor = _color(colours, domain.floor_saturation, domain.floor_brightness)
-    color = _visible_color(belt * belt_tint, colours, domain)
+    floor = draw_color(colours, domain.floor_saturation, domain.floor_brightness)
+    color = visible_color(belt * belt_tint, partial(
+        draw_color, colours, domain.object_saturation, domain.object_brightness))
     lamps, ambient = _lamps(domain, draw['light'])
     return Look(
         belt=belt, belt_contrast=textures.uniform(*domain.belt_contrast),
@@ -136,21 +165,22 @@ def sample_look(domain: Domain, draw: Mapping[str, np.random.Generator],
         floor=floor, belt_tint=tuple(belt_tint), gains=tuple(tint), lamps=lamps,
         ambient=ambient, noise=noise.uniform(*domain.noise), blur=noise.uniform(*domain.blur),
         distractors=_distractors(
-            domain, draw['distractors'], _CLEAR_M + _ROLLED_S * abs(rolling)),
+            domain, draw['distractors'], CLEAR_M + ROLLED_S * abs(rolling)),
     ), color
 
 
-def _visible_color(belt: np.ndarray, rng: np.random.Generator, domain: Domain) -> tuple:
+def visible_color(belt: np.ndarray, draw: Callable[[], tuple]) -> tuple:
     """Draw the colour of the object until it differs visibly from the belt."""
     color = ()
     for _ in range(_DRAWS):
-        color = _color(rng, domain.object_saturation, domain.object_brightness)
+        color = draw()
         if np.abs(color - belt).max() >= _LEAST_CONTRAST:
             break
     return color
 
 
-def _color(rng: np.random.Generator, saturation: tuple, brightness: tuple) -> tuple:
+def draw_color(rng: np.random.Generator, saturation: tuple, brightness: tuple) -> tuple:
+    """Draw red, green and blue, 0 to 1, uniformly in their ranges."""
     return colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(*saturation), rng.uniform(*brightness))
 
 
@@ -164,22 +194,28 @@ def _lamps(domain: Domain, rng: np.random.Generator) -> tuple:
     for index, share in enumerate(shares / shares.sum()):
         direction = np.append(np.clip(rng.normal(0, domain.lamp_slant, 2), -1.8, 1.8), -1.0)
         color = 1 + rng.uniform(-1, 1, 3) * domain.lamp_tint
-        lamps.append(Lamp(_unit(direction), tuple(light * share * color),
+        lamps.append(Lamp(unit(direction), tuple(light * share * color),
                           bool(shadow) and index == 0))
     return tuple(lamps), ambient
 
 
-def _unit(vector: np.ndarray) -> tuple:
+def unit(vector: np.ndarray) -> tuple:
+    """Return the vector of length 1 in the same direction."""
     return tuple(vector / np.linalg.norm(vector))
 
 
 def _distractors(domain: Domain, rng: np.random.Generator, clear_m: float) -> tuple:
     count = int(rng.integers(domain.distractors[0], domain.distractors[1] + 1))
-    return tuple(_distractor(rng, rides, clear_m)
+    return tuple(draw_distractor(rng, rides, clear_m)
                  for rides in [False] * count + [True] * (count // 2))
 
 
-def _distractor(rng: np.random.Generator, rides: bool, clear_m: float) -> Distractor:
+def draw_distractor(rng: np.random.Generator, rides: bool, clear_m: float) -> Distractor:
+    """
+    Draw an object beside the belt, or on it.
+
+    :param clear_m: smallest distance along the belt, on it, from the object to grasp, metres.
+    """
     shape = str(rng.choice(('box', 'cylinder', 'capsule', 'ellipsoid')))
     long, short, high = rng.uniform((0.02, 0.012, 0.012), (0.05, 0.022, 0.03))
     size, high = {
@@ -196,66 +232,3 @@ def _distractor(rng: np.random.Generator, rides: bool, clear_m: float) -> Distra
     height = high + (0.0 if rides else _FLOOR_Z_M)
     color = colorsys.hsv_to_rgb(*rng.uniform((0, 0.1, 0.15), (1, 0.9, 1.0)))
     return Distractor(shape, size, (*place, height), rng.uniform(-np.pi, np.pi), color, rides)
-
-
-def photographic(rng: np.random.Generator, height: int, width: int, slope: float) -> np.ndarray:
-    """
-    Draw a texture with edges whose amplitude falls with frequency as in photographs.
-
-    Overlapping discs of all sizes give the phases, and so the edges (dead leaves model); the
-    amplitude is set to ``frequency ** -slope``. Luminance varies most, so the colour channels are
-    correlated.
-
-    :param slope: about 1 for photographs.
-    :returns: shape ``(height, width, 3)``, RGB, of mean 0; its luminance of variance 1.
-    """
-    leaves = np.zeros((height, width, 3))
-    radii = np.sort(2 * (1 - rng.uniform(0, 0.97, _LEAVES)) ** -0.8)[::-1]
-    for radius in radii:
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
-        axes = (int(radius) + 1, int(radius * rng.uniform(0.4, 1)) + 1)
-        cv2.ellipse(leaves, centre, axes, rng.uniform(0, 180), 0, 360,
-                    rng.normal(0, 1, 3).tolist(), -1)
-    spectrum = np.fft.rfft2(leaves, axes=(0, 1))
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = np.inf
-    amplitude = frequency[..., None] ** -slope
-    spectrum *= amplitude / np.maximum(np.abs(spectrum), 1e-12)
-    axes = np.fft.irfft2(spectrum, (height, width), axes=(0, 1))
-    axes /= axes.std(axis=(0, 1))
-    return (axes * _CHROMA) @ _OPPONENTS * 3 ** 0.5
-
-
-def belt_texture(look: Look) -> bytes:
-    """Draw the texture of the belt as PNG; its width covers 0.4 m of the belt."""
-    rng = np.random.default_rng(look.texture_seed)
-    if look.texture == 'photographic':
-        drawn = photographic(rng, 256, 256, look.slope)
-        return _png(look.belt * (1 + look.belt_contrast * drawn) * look.belt_tint)
-    blotches = cv2.resize(rng.normal(0, 0.5, (8, 20)), (256, 128), interpolation=cv2.INTER_CUBIC)
-    grain = cv2.resize(rng.normal(0, 0.4, (64, 128)), (256, 128))
-    seams = np.zeros((128, 256))
-    for column in rng.integers(0, 250, rng.integers(0, 4)):
-        seams[:, column:column + 5] += rng.choice((-1.0, 1.0))
-    level = look.belt * (1 + look.belt_contrast * (blotches + grain + seams))
-    tint = (1 + rng.uniform(-0.12, 0.12, 3))[::-1]  # drawn in the order blue, green, red
-    return _png(level[..., None] * tint * look.belt_tint)
-
-
-def cover_texture(look: Look, contrast: float, part: int) -> bytes:
-    """
-    Draw a texture that modulates a colour, as PNG of 128 x 128 pixels.
-
-    :param contrast: standard deviation relative to the mean.
-    :param part: number of the textured part of a scene.
-    """
-    rng = np.random.default_rng([look.texture_seed, part])
-    return _png(0.8 * (1 + contrast * photographic(rng, 128, 128, look.slope)))
-
-
-def _png(color: np.ndarray) -> bytes:
-    done, data = cv2.imencode('.png', np.round(np.clip(color, 0, 1) * 255).astype(
-        np.uint8)[..., ::-1])
-    if not done:
-        raise SimulationError(f'OpenCV could not encode a texture of shape {color.shape} as PNG')
-    return data.tobytes()

@@ -230,6 +230,13 @@ FULL_MOTIONS = {
 }
 
 
+def scaled(motion: Motion, factor: float) -> Motion:
+    """Return the same motion with all its velocities multiplied by a factor above 0."""
+    return type(motion)(**{
+        name: value * factor if name in ('speed', 'gain', 'amplitude') else value
+        for name, value in vars(motion).items()})
+
+
 def sample_motion(name: str, rng: np.random.Generator, decision_s: float,
                   samplers: Mapping[str, Callable[..., Motion]] = MOTIONS) -> Motion:
     """

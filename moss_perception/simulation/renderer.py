@@ -108,8 +108,8 @@ class Renderer:
                        np.random.default_rng([spec.seed, 2, cell.ticks]))
 
     def render_jpeg(self, cell: WorkCell) -> bytes:
-        """Render a frame and compress it as the scene's domain does."""
-        return encode(self.render(cell), cell.spec.domain.jpeg_quality)
+        """Render a frame and compress it as the scene's camera does."""
+        return encode(self.render(cell), cell.spec.sensor.jpeg_quality)
 
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
         """Render an image without sensor effects, at a time relative to the cell's."""

@@ -13,8 +13,9 @@ from moss_perception.simulation.camera import (
 )
 from moss_perception.simulation.cells import BELT, Cell, cell_named, Domain, FACTORS, FULL
 from moss_perception.simulation.look import Look, sample_look, sample_plain_look
-from moss_perception.simulation.motions import FULL_MOTIONS, Motion, sample_motion
+from moss_perception.simulation.motions import FULL_MOTIONS, Motion, sample_motion, scaled
 from moss_perception.simulation.objects import ObjectSpec, ROLLING, sample_object, sample_solid
+from moss_perception.simulation.randomised import sample_physics, sample_randomised
 from moss_perception.simulation.sensor import sample_sensor, Sensor
 import numpy as np
 
@@ -33,11 +34,13 @@ class Physics:
     :ivar mass: factor of the object's mass, and ``friction`` of its friction; ``ObjectSpec``
         holds them already.
     :ivar latency_s: time from a frame's stamp until the gripper starts to move, seconds.
+    :ivar speed: factor of the belt's velocities; ``SceneSpec.motion`` holds it already.
     """
 
     mass: float = 1.0
     friction: float = 1.0
     latency_s: float = 0.0
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,18 +107,22 @@ def _sample_full(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
     rolling = rng.uniform(0.02, 0.07) * rng.choice((-1.0, 1.0), p=(0.3, 0.7)) if rolls else 0.0
     moves = sample_motion(motion, rng, DECISION_S, FULL_MOTIONS)
     thing = sample_object(shape, rng, rolls)
-    draw = {factor: np.random.default_rng([seed, 20, index])
-            for index, factor in enumerate(FACTORS)}
-    physics = Physics(draw['physics'].uniform(*domain.mass),
-                      draw['physics'].uniform(*domain.friction),
-                      draw['latency'].uniform(*domain.latency_s))
-    look, color = sample_look(domain, draw, rolling)
+    if domain.sampler == 'randomised':
+        physics = Physics(**sample_physics(seed))
+        moves = scaled(moves, physics.speed)
+        look, color, mount, lens, sensor = sample_randomised(seed, thing, rolling)
+    else:
+        draw = {factor: np.random.default_rng([seed, 20, index])
+                for index, factor in enumerate(FACTORS)}
+        physics = Physics(draw['physics'].uniform(*domain.mass),
+                          draw['physics'].uniform(*domain.friction),
+                          draw['latency'].uniform(*domain.latency_s))
+        look, color = sample_look(domain, draw, rolling)
+        mount = sample_mount(domain, draw['camera'])
+        lens, sensor = sample_lens(domain, draw['intrinsics']), sample_sensor(domain, draw)
     thing = replace(thing, color=color, mass=thing.mass * physics.mass,
                     friction=thing.friction * physics.friction)
-    return SceneSpec(
-        seed, domain, moves, thing, look, sample_mount(domain, draw['camera']),
-        sample_lens(domain, draw['intrinsics']), sample_sensor(domain, draw), physics, cell,
-        rolling)
+    return SceneSpec(seed, domain, moves, thing, look, mount, lens, sensor, physics, cell, rolling)
 
 
 def _families(cell: Cell, shape: str, split: str) -> tuple:
@@ -154,7 +161,8 @@ def _sample_belt(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
     shape = shape or str(rng.choice(families))
     mount = sample_level_mount(domain, rng)
     return SceneSpec(seed, domain, sample_motion(motion, rng, DECISION_S),
-                     sample_solid(shape, rng, domain), sample_plain_look(domain, rng), mount)
+                     sample_solid(shape, rng, domain), sample_plain_look(domain, rng), mount,
+                     sensor=Sensor(jpeg_quality=domain.jpeg_quality))
 
 
 _SAMPLERS = {BELT.name: _sample_belt, FULL.name: _sample_full}

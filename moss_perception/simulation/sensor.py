@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 from moss_perception.core.errors import SimulationError
@@ -26,6 +27,9 @@ class Sensor:
     :ivar readout_s: delay of the last row after the first, seconds.
     :ivar jitter_s: standard deviation of the time at which a frame is taken, seconds.
     :ivar drop: probability that a frame is lost, 0 to 1.
+    :ivar vignette: loss of light in the corners of the image, 0 to 1.
+    :ivar flicker: standard deviation of the brightness from frame to frame, relative.
+    :ivar jpeg_quality: of the compressed images, 1 to 100.
     """
 
     gain: float = 1.0
@@ -36,6 +40,9 @@ class Sensor:
     readout_s: float = 0.0
     jitter_s: float = 0.0
     drop: float = 0.0
+    vignette: float = 0.0
+    flicker: float = 0.0
+    jpeg_quality: int = 90
 
     @property
     def _exposed_s(self) -> float:
@@ -81,7 +88,8 @@ def sample_sensor(domain: Domain, draw: Mapping[str, np.random.Generator]) -> Se
         saturation=exposure.uniform(*domain.saturation), shot=draw['noise'].uniform(*domain.shot),
         exposure_s=draw['motion_blur'].uniform(*domain.exposure_s),
         readout_s=draw['rolling_shutter'].uniform(*domain.readout_s),
-        jitter_s=timing.uniform(*domain.jitter_s), drop=timing.uniform(*domain.drop))
+        jitter_s=timing.uniform(*domain.jitter_s), drop=timing.uniform(*domain.drop),
+        jpeg_quality=domain.jpeg_quality)
 
 
 def expose(pictures: list, sensor: Sensor) -> np.ndarray:
@@ -110,7 +118,11 @@ def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Genera
         image *= np.float32(sensor.gain)
     if look.blur > 0.1:
         image = cv2.GaussianBlur(image, (0, 0), look.blur)
+    if sensor.vignette:
+        image *= 1 - np.float32(sensor.vignette) * _corners(*image.shape[:2])
     noise = rng.standard_normal(image.shape, np.float32)
+    if sensor.flicker:
+        image *= np.float32(np.exp(sensor.flicker * rng.standard_normal()))
     if sensor.shot:
         image += noise * np.sqrt(look.noise ** 2 + sensor.shot * np.maximum(image, 0))
     else:
@@ -121,6 +133,13 @@ def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Genera
     if sensor.gamma != 1:
         image = 255 * (np.clip(image, 0, 255) / 255) ** np.float32(sensor.gamma)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+@cache
+def _corners(height: int, width: int) -> np.ndarray:
+    """Return the squared distance from the middle, 1 in the corners, ``(height, width, 1)``."""
+    rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    return ((rows ** 2 + columns ** 2) / 2).astype(np.float32)[..., None]
 
 
 def frame_times(seed: int, sensor: Sensor, count: int, rate_hz: float) -> np.ndarray:

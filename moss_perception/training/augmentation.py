@@ -26,7 +26,8 @@ def mirror(images: np.ndarray, encoded: list[np.ndarray],
     Mirror a clip and its grasps along each axis with a probability of one half.
 
     :param images: uint8, shape ``(T, S, S, 3)``.
-    :param encoded: grasps as the network takes them, each of shape ``(K, 5)``; not changed.
+    :param encoded: grasps as the network takes them, each of shape ``(K, 5)`` or, with lead
+        times, ``(K, 6)``; not changed.
     :returns: images and encoded grasps.
     """
     encoded = [values.copy() for values in encoded]
@@ -46,7 +47,8 @@ def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
     Rotation, scale, shift and keystone are the same in the whole clip.
 
     :param images: uint8, shape ``(T, S, S, 3)``.
-    :param encoded: grasps as the network takes them, each of shape ``(K, 5)``; not changed.
+    :param encoded: grasps as the network takes them, each of shape ``(K, 5)`` or, with lead
+        times, ``(K, 6)``; not changed.
     :param strength: in [0, 1].
     :returns: images and encoded grasps.
     """
@@ -67,11 +69,12 @@ def move(images: np.ndarray, encoded: list[np.ndarray], strength: float,
 
 
 def _move_grasps(grasps: np.ndarray, view: np.ndarray) -> np.ndarray:
-    points, fingers = grasps[:, :2].astype(float), grasps[:, 3:]
+    points, fingers = grasps[:, :2].astype(float), grasps[:, 3:5]
     # Differentiate numerically: the warp is taken as linear over a hand.
     ends = _project(points + 1e-3 * fingers, view)
     moved = _project(points, view)
-    return np.column_stack([moved, grasps[:, 2], (ends - moved) / 1e-3]).astype(grasps.dtype)
+    return np.column_stack([moved, grasps[:, 2], (ends - moved) / 1e-3,
+                            grasps[:, 5:]]).astype(grasps.dtype)
 
 
 def _project(points: np.ndarray, view: np.ndarray) -> np.ndarray:
@@ -79,20 +82,19 @@ def _project(points: np.ndarray, view: np.ndarray) -> np.ndarray:
     return points[:, :2] / points[:, 2:]
 
 
-def drop_frames(images: np.ndarray, most: float, generator: np.random.Generator) -> np.ndarray:
+def shown_frames(count: int, most: float, generator: np.random.Generator) -> np.ndarray:
     """
-    Replace random frames by the frame before, as the predictor does with a missing frame.
+    Lose random frames of a clip; the frame before is shown, as the predictor does.
 
-    :param images: uint8, shape ``(T, S, S, 3)``; the first and the last are never dropped.
-    :param most: largest share of the others to drop, in [0, 1]; each clip draws its share.
-    :returns: of the same shape.
+    :param count: number of frames; the first and the last are never lost.
+    :param most: largest share of the others to lose, in [0, 1]; each clip draws its share.
+    :returns: index of the frame that is shown at each place, shape ``(count,)``.
     """
-    if not most or len(images) < 3:
-        return images
-    lost = generator.random(len(images)) < generator.uniform(0, most)
+    if not most or count < 3:
+        return np.arange(count)
+    lost = generator.random(count) < generator.uniform(0, most)
     lost[[0, -1]] = False
-    kept = np.where(lost, 0, np.arange(len(images)))
-    return images[np.maximum.accumulate(kept)]
+    return np.maximum.accumulate(np.where(lost, 0, np.arange(count)))
 
 
 def vary(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,8 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import encode_grasps, letterbox, project
 from moss_perception.data.schema import Sample
 from moss_perception.models.config import ModelConfig
-from moss_perception.training.augmentation import drop_frames, mirror, move, vary
+from moss_perception.models.graph_model import gaps_of
+from moss_perception.training.augmentation import mirror, move, shown_frames, vary
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from torch.utils.data import Dataset
 _MEMORY_LIMIT = 4 << 30
 # An empty place is at least this far from every candidate, metres.
 _EMPTY_DISTANCE_M = 0.12
+# The way of an object is its motion if it is seen for so long, seconds.
+_SHORTEST_MOTION_S = 0.3
 
 
 class Clip(NamedTuple):
@@ -27,12 +30,18 @@ class Clip(NamedTuple):
     A clip that ends at a decision, with its grasps; in a batch each has one axis more in front.
 
     :ivar images: uint8, shape ``(T, S, S, 3)``; or features that stand for them.
-    :ivar grasps: float32, shape ``(K, 5)``, see
+    :ivar grasps: float32, shape ``(K, 5)``, with time inputs ``(K, 6)``, see
         :func:`moss_perception.core.geometry.encode_grasps`.
     :ivar labels: float32, shape ``(K,)``: 1 for a success, 0 for a failure or no label.
     :ivar mask: float32, shape ``(K,)``: 1 where there is a label, else 0.
     :ivar places: float32, shape ``(K, 4)``: where the object is seen from the grasp point, as
-        :meth:`moss_perception.models.head.GraspHead.forward` has it; NaN if it is not known.
+        :meth:`moss_perception.models.layers.head.GraspHead.forward` has it; NaN if it is not
+        known.
+    :ivar gaps: with time inputs, seconds since the sample before, see
+        :func:`moss_perception.models.graph_model.gaps_of`: float32, shape ``(T,)``.
+    :ivar motion: where the object is in the newest image, and how far it moves in a second, in
+        the units of the grasps' x and y: float32, shape ``(4,)``, NaN if it is not known;
+        ``None`` unless it is asked for.
     """
 
     images: Tensor
@@ -40,6 +49,8 @@ class Clip(NamedTuple):
     labels: Tensor
     mask: Tensor
     places: Tensor
+    gaps: Tensor | None = None
+    motion: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,12 @@ class GraspClips(Dataset):
     :param monitor: share, in [0, 1], of the filmed attempts that add a clip. It ends at an image
         drawn from the attempt; the executed grasp is its only candidate, and its success the
         label. The attempts take turns from epoch to epoch.
+    :param annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
+        in equal steps.
+    :param epochs: number of epochs in which it falls.
+    :param vary_lead_times: draw one of a sample's lead times in each epoch, with the labels and
+        the object's place that belong to it.
+    :param moving: whether to tell the object's motion.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
@@ -126,6 +143,10 @@ class GraspClips(Dataset):
     photometric: float = 0.0
     geometric: float = 0.0
     missing: float = 0.0
+    annealing: float = 0.0
+    epochs: int = 1
+    vary_lead_times: bool = False
+    moving: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -137,8 +158,13 @@ class GraspClips(Dataset):
     @property
     def drawn_from(self) -> tuple:
         """All that an item depends on, apart from samples, epoch and index."""
-        return (self.augment, self.empty, self.photometric, self.geometric, self.missing,
-                self._turn, self.seed)
+        drawn = (self.augment, self.empty, self.photometric, self.geometric, self.missing,
+                 self._turn, self.seed)
+        # Those that came later only where they change something: caches on disk stay valid.
+        later = (('annealing', self.annealing and (self.annealing, self.epochs)),
+                 ('vary_lead_times', self.vary_lead_times), ('moving', self.moving),
+                 ('time_inputs', self.config.time_inputs and self.config.lead_times_s))
+        return (*drawn, *((name, value) for name, value in later if value))
 
     def __len__(self) -> int:
         return len(self.samples) + self._turn
@@ -159,11 +185,12 @@ class GraspClips(Dataset):
     def __getitem__(self, index: int) -> Clip:
         generator = np.random.default_rng((self.seed, self.epoch, index))
         sample, frames, camera = self._load(index, generator)
+        sample, lead_time = self._at_lead_time(sample, index)
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         empty = _empty_places(sample.candidates, camera, self.empty, generator)
         grasps = encode_candidates(np.concatenate([sample.candidates.astype(float), empty]),
-                                   camera, transform, self.config)
+                                   camera, transform, self.config, lead_time=lead_time)
         mask = np.append(sample.labelled, np.ones(len(empty), bool))
         labels = np.append(np.where(sample.labelled, sample.labels, 0), np.zeros(len(empty)))
         seen = np.isfinite(grasps).all(axis=1)
@@ -175,14 +202,49 @@ class GraspClips(Dataset):
         track = np.zeros((0, 3)) if sample.track is None else sample.track.astype(float)
         track = encode_candidates(np.column_stack([track, np.zeros(len(track))]), camera,
                                   transform, self.config, inside=False)
+        stamps_ns, shown = sample.times_ns, np.arange(self.config.window_frames)
         if self.augment:
             images, grasps, track = mirror(images, [grasps, track], generator)
             images, grasps, track = move(images, [grasps, track], self.geometric, generator)
-            images = vary(drop_frames(images, self.missing, generator), self.photometric,
-                          generator)
+            kept = shown_frames(len(images), self.missing, generator)
+            images = vary(images[kept], self._photometric(), generator)
+            shown = kept if len(kept) == len(shown) else shown
+        gaps = motion = None
+        if self.config.time_inputs:
+            window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
+            gaps = torch.from_numpy(gaps_of(stamps_ns[window[shown]]))
+        if self.moving:
+            motion = torch.from_numpy(_motion(track, lead_time))
         return Clip(*(torch.from_numpy(np.ascontiguousarray(values)) for values in (
             images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-            _places(grasps, track))))
+            _places(grasps, track))), gaps, motion)
+
+    def _photometric(self) -> float:
+        """Return how strong photometric changes are in this epoch."""
+        return self.photometric * (1 - self.annealing * self.epoch / max(self.epochs - 1, 1))
+
+    def _at_lead_time(self, sample: Sample, index: int) -> tuple[Sample, float]:
+        """
+        Draw one of a sample's lead times, or take its own.
+
+        :returns: the sample with labels and track of this lead time, and the lead time, in the
+            range of the configuration if that has time inputs; NaN if it is not known.
+        :raises DataError: if it is not known and the network takes it.
+        """
+        others = sample.other_lead_times_s
+        if self.augment and self.vary_lead_times and others is not None:
+            # Of a generator of its own: all else is drawn as without it.
+            drawn = np.random.default_rng((self.seed, self.epoch, index, 1)).integers(
+                len(others) + 1)
+            if drawn:
+                sample = _executed_later(sample, int(drawn) - 1)
+        lead_time = sample.lead_time_s
+        if self.config.time_inputs:
+            if not np.isfinite(lead_time):
+                raise DataError(f'{sample.title} has no lead time, which a network with time '
+                                'inputs takes: expected its lead_time_s')
+            lead_time = float(np.clip(lead_time, *self.config.lead_times_s))
+        return sample, lead_time
 
     def _load(self, index: int, generator: np.random.Generator) -> tuple[
             Sample, np.ndarray, Camera]:
@@ -199,7 +261,8 @@ class GraspClips(Dataset):
 
 
 def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndarray,
-                      config: ModelConfig, inside: bool = True) -> np.ndarray:
+                      config: ModelConfig, inside: bool = True,
+                      lead_time: float | None = None) -> np.ndarray:
     """
     Encode a sample's candidates as the predictor does with those of a planner.
 
@@ -209,21 +272,25 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
     :param config: the checkpoint's configuration.
     :param inside: whether what lies outside the image becomes NaN; if not, lens distortion is
         left out.
-    :returns: float32, shape ``(K, 5)``.
+    :param lead_time: of all of them, seconds; only a network with time inputs takes it.
+    :returns: float32, shape ``(K, 5)``; with a lead time and time inputs ``(K, 6)``.
     """
+    timed = lead_time is not None and config.time_inputs
     if inside:
         pixels, _ = project(candidates[:, :3], camera)
     else:
         pixels = (candidates[:, :3] @ camera.matrix.T)[:, :2] / candidates[:, 2:3]
     return encode_grasps(pixels, candidates[:, 2], candidates[:, 3],
                          (camera.matrix[0, 0], camera.matrix[1, 1]), transform,
-                         config.image_size, config.gripper_half_width_m)
+                         config.image_size, config.gripper_half_width_m,
+                         np.full(len(candidates), lead_time) if timed else None)
 
 
 def collate(items: list[Clip]) -> Clip:
     """Stack items; clips with fewer grasps are padded with grasps without a label."""
     images, *others = zip(*items, strict=True)
     return Clip(torch.stack(images), *(
+        None if values[0] is None else
         pad_sequence(list(values), batch_first=True,
                      padding_value=float('nan') if name == 'places' else 0.0)
         for name, values in zip(Clip._fields[1:], others, strict=True)))
@@ -254,6 +321,46 @@ def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
             'std': tuple(float(x) for x in colours.std(axis=(0, 1, 2)))}
 
 
+def with_lead_time(samples: Sequence[Sample], lead_time: float) -> list[Sample]:
+    """Give a lead time, seconds, to the samples that do not know theirs; 0 for none."""
+    return [replace(sample, lead_time_s=lead_time)
+            if lead_time and not np.isfinite(sample.lead_time_s) else sample for sample in samples]
+
+
+def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict[str, Any]:
+    """
+    Measure the values of a configuration with time inputs that training samples set.
+
+    :param samples: that all know their lead times.
+    :param watched: whether grasps under way are trained on, of which no time is left at the end.
+    :returns: the range of all lead times, and the mean of the samples' own.
+    """
+    own = np.array([sample.lead_time_s for sample in samples])
+    others = [sample.other_lead_times_s for sample in samples
+              if sample.other_lead_times_s is not None]
+    known = np.concatenate([own, *others]).astype(float)
+    low = 0.0 if watched else float(known.min())
+    return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
+
+
+def _executed_later(sample: Sample, number: int) -> Sample:
+    """Return a sample at another of its lead times."""
+    times, labels, places = (sample.other_lead_times_s, sample.other_labels, sample.other_places)
+    assert times is not None and labels is not None and places is not None  # all or none are there
+    track = None if sample.track is None else np.stack([sample.track[0], places[number]])
+    return replace(sample, labels=labels[number], track=track, lead_time_s=float(times[number]),
+                   other_lead_times_s=None, other_labels=None, other_places=None)
+
+
+def _motion(track: np.ndarray, lead_time: float) -> np.ndarray:
+    """Return where the object is and how fast it moves: float32, shape ``(4,)``."""
+    # Of what is left of a grasp under way, little tells of motion, and its fingers of the end.
+    if not len(track) or not lead_time >= _SHORTEST_MOTION_S:
+        return np.full(4, np.nan, np.float32)
+    now, then = track[:, :2]
+    return np.concatenate([now, (then - now) / lead_time]).astype(np.float32)
+
+
 def _empty_places(candidates: np.ndarray, camera: Camera, count: int,
                   generator: np.random.Generator) -> np.ndarray:
     """Draw grasps far from all candidates: up to ``count``, shape ``(N, 4)``."""
@@ -270,6 +377,6 @@ def _places(grasps: np.ndarray, track: np.ndarray) -> np.ndarray:
     """Express the object's two points relative to each grasp: float32, shape ``(K, 4)``."""
     if not len(track):
         return np.full((len(grasps), 4), np.nan, np.float32)
-    reach = np.linalg.norm(grasps[:, 3:], axis=1)
+    reach = np.linalg.norm(grasps[:, 3:5], axis=1)
     places = (track[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
     return places.reshape(len(grasps), 4)

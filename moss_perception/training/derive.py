@@ -9,6 +9,7 @@ from moss_perception.models.checkpoint import load_checkpoint, Network, save_che
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graphs_beside, replace_files
 from moss_perception.runtime.ood import TrainingDistribution
+from torch import Tensor
 
 # All variants share these: all layers but the temporal ones.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
@@ -18,7 +19,8 @@ def start_from(network: Network, path: Path | str) -> str:
     """
     Copy the backbone and the head of a checkpoint into a network.
 
-    :param network: changed in place; its temporal layers stay as they are.
+    :param network: changed in place; its temporal layers stay as they are. So does what the head
+        of a network with time inputs has more than that of one without.
     :param path: a checkpoint of any variant with the same backbone and head.
     :returns: the checkpoint's sha256.
     :raises CheckpointError: if it can't be loaded, or a layer differs.
@@ -26,6 +28,8 @@ def start_from(network: Network, path: Path | str) -> str:
     other = load_checkpoint(path)
     given, own = ({name: values for name, values in one.state_dict().items()
                    if name.startswith(_SHARED)} for one in (other, network))
+    if network.config.time_inputs and not other.config.time_inputs:
+        given = {name: _widened(values, own.get(name)) for name, values in given.items()}
     differing = sorted(name for name in own.keys() | given.keys()
                        if name not in own or name not in given
                        or own[name].shape != given[name].shape)
@@ -34,6 +38,16 @@ def start_from(network: Network, path: Path | str) -> str:
                               f'{differing[0]} of the same shape in both')
     network.load_state_dict(given, strict=False)
     return other.sha256
+
+
+def _widened(given: Tensor, own: Tensor | None) -> Tensor:
+    """Put values, if they fit, where a larger tensor begins; return what came of it."""
+    if own is None or own.dim() != given.dim() or any(
+            a < b for a, b in zip(own.shape, given.shape, strict=True)):
+        return given
+    made = own.clone()
+    made[tuple(slice(n) for n in given.shape)] = given
+    return made
 
 
 def refuse_existing(out: Path) -> None:

@@ -21,6 +21,8 @@ from tqdm import tqdm
 _STAGES = 2
 _CLIPS = 8
 _NAMES = Clip._fields[1:]
+# Of each clip, and not of each of its grasps.
+_OF_CLIPS = ('gaps', 'motion')
 
 
 class FeatureCache(Dataset):
@@ -65,9 +67,10 @@ class FeatureCache(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(f'there is no item {index}: expected one of {len(self)}')
         count = int(self._others['count'][index])
-        others = (self._others[name][index, :count] for name in _NAMES)
-        return Clip(*(torch.from_numpy(np.array(values)) for values in (
-            self._maps[index], *others)))
+        others = {name: values[index] if name in _OF_CLIPS else values[index, :count]
+                  for name, values in self._others.items() if name in _NAMES}
+        return Clip(torch.from_numpy(np.array(self._maps[index])), **{
+            name: torch.from_numpy(np.array(values)) for name, values in others.items()})
 
     @property
     def epoch(self) -> int:
@@ -86,7 +89,7 @@ class FeatureCache(Dataset):
                     self._make(new_maps, new_others)
             self._maps = np.load(maps, mmap_mode='r')
             with np.load(others) as file:
-                self._others = {name: file[name] for name in (*_NAMES, 'count')}
+                self._others = {name: file[name] for name in file.files}
         except (OSError, ValueError) as error:
             raise ConfigError(f"the feature cache {self._folder} can't be used: {error}"
                               ) from error
@@ -130,7 +133,8 @@ class FeatureCache(Dataset):
         assert isinstance(written, np.memmap)  # there are clips
         written.flush()
         padded: Any = {name: pad_sequence(list(column), batch_first=True).numpy()
-                       for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)}
+                       for name, column in zip(_NAMES, zip(*values, strict=True), strict=True)
+                       if column[0] is not None}
         # NumPy would add a suffix to a name.
         with others.open('wb') as file:
             np.savez(file, count=[len(grasps) for grasps, *_ in values], **padded)
@@ -172,6 +176,9 @@ def _digest(clips: GraspClips, network: GraspReader) -> str:
     for sample in clips.samples:
         parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
                  sample.times_ns, sample.matrix, sample.distortion, sample.track]
+        if clips.vary_lead_times or clips.moving or config.time_inputs:
+            parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
+                      sample.other_places]
         jpegs, attempt = sample.jpegs, sample.attempt
         if attempt is not None:
             parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]

@@ -13,13 +13,21 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.dataset import decode_clips, GraspClips, measure, split
+from moss_perception.training.dataset import (
+    decode_clips,
+    GraspClips,
+    measure,
+    measure_lead_times,
+    split,
+    with_lead_time,
+)
 from moss_perception.training.derive import refuse_shipped, start_from
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.ood import learn_distribution
 from moss_perception.training.processes import Group, keep_freed_memory
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
+import numpy as np
 import torch
 
 _LOG = logging.getLogger('train')
@@ -105,6 +113,8 @@ def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample]
             sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
         raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
                           'way, and no sample has any: expected monitor: 0')
+    labelled = with_lead_time(labelled, recipe.lead_time)
+    _check_lead_times(settings, labelled)
     tracked = sum(sample.track is not None for sample in labelled)
     if recipe.place_weight and not tracked:
         if 'place_weight' in settings.training:
@@ -118,6 +128,28 @@ def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample]
     return labelled, settings
 
 
+def _check_lead_times(settings: Settings, samples: list[Sample]) -> None:
+    """
+    Check that the samples know the times that the settings ask for.
+
+    :raises ConfigError: if they do not.
+    """
+    recipe = settings.recipe()
+    known = sum(bool(np.isfinite(sample.lead_time_s)) for sample in samples)
+    if settings.network.get('time_inputs') and known < len(samples):
+        raise ConfigError(f'{len(samples) - known} of {len(samples)} samples have no lead time, '
+                          'which a network with time_inputs takes: expected lead_time: SECONDS, '
+                          'from the decision until the fingers close, in the training section')
+    if recipe.motion_weight and not any(
+            sample.track is not None and np.isfinite(sample.lead_time_s) for sample in samples):
+        raise ConfigError(f'motion_weight={recipe.motion_weight} asks for a loss on motion, and '
+                          "no sample has both the object's track and its lead time: expected "
+                          'motion_weight: 0')
+    if recipe.vary_lead_times and all(sample.other_lead_times_s is None for sample in samples):
+        raise ConfigError('vary_lead_times=True asks for labels at other lead times, and no '
+                          'sample has any: expected vary_lead_times: false')
+
+
 def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
     """Train, write the checkpoint if this process leads, and return its SHA-256 or nothing."""
     keep_freed_memory()
@@ -126,7 +158,10 @@ def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
     recipe = plan.settings.recipe()
     torch.manual_seed(recipe.seed)
     used, held_out = split(samples)
-    config = plan.settings.config(**measure(used))
+    measured = measure(used)
+    if plan.settings.network.get('time_inputs'):
+        measured |= measure_lead_times(used, recipe.monitor > 0)
+    config = plan.settings.config(**measured)
     network = build(config)
     initial = start_from(network, plan.initial) if plan.initial else ''
     trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers)
@@ -171,7 +206,9 @@ def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
     decoded = None if complete else decode_clips(samples, config, file=file)
     clips = GraspClips(samples, config, decoded, augment=True, empty=recipe.empty,
                        monitor=recipe.monitor, photometric=recipe.photometric,
-                       geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed)
+                       geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed,
+                       annealing=recipe.annealing, epochs=recipe.epochs,
+                       vary_lead_times=recipe.vary_lead_times, moving=recipe.motion_weight > 0)
     if not plan.cache:
         return clips
     return FeatureCache(clips, trainer.network, plan.cache, plan.workers)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
-from moss_perception.models.graph_model import NO_GRASP
+from moss_perception.models.graph_model import no_grasp
 from moss_perception.runtime.engine import Engine
 from moss_perception.runtime.ood import (
     describe,
@@ -33,7 +33,10 @@ def step_window(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np
     config, state, result = engine.config, engine.initial_state(), None
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
         fitted, _ = letterbox(observation.arrays['rgb'], config.image_size)
-        result, state = engine.step({'rgb': fitted}, NO_GRASP, state, len(config.levels))
+        # What a scene looks like does not depend on the jitter of its stamps.
+        interval_s = 0.0 if result is None else 1 / config.frame_rate_hz
+        result, state = engine.step(engine.model.observation(fitted, interval_s),
+                                    no_grasp(config), state, len(config.levels))
     assert result is not None  # a window has frames
     return result.maps, result.motion_features
 

@@ -14,7 +14,7 @@ from moss_perception.models.config import ModelConfig
 _RENAMED = {'kept_stages': 'frozen_stages'}
 # These fields are measured on the training samples.
 _MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
-             'default_focal'}
+             'default_focal', 'lead_times_s', 'default_lead_time_s'}
 _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
 
 
@@ -40,6 +40,13 @@ class Recipe:
         with 0 only brightness and contrast vary.
     :ivar geometric: strength of the changes of the camera's pose and lens, in [0, 1].
     :ivar missing: largest share of a clip's frames to drop, in [0, 1].
+    :ivar annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
+        in equal steps from the first.
+    :ivar vary_lead_times: draw one of a sample's lead times in each epoch, with its labels.
+    :ivar lead_time: of samples that do not know theirs, such as recordings, seconds; 0 for none,
+        with which a model with time inputs refuses them.
+    :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves, as
+        read from the features where it is. Samples without track or lead time do not count.
     :ivar frozen_stages: how many of the backbone's first stages are not trained, 0 to 3. Model
         variants can then share their features.
     :ivar seed: of initialisation, order, augmentation and bagging.
@@ -58,17 +65,23 @@ class Recipe:
     photometric: float = 0.0
     geometric: float = 0.0
     missing: float = 0.0
+    annealing: float = 0.0
+    vary_lead_times: bool = False
+    lead_time: float = 0.0
+    motion_weight: float = 0.0
     frozen_stages: int = 0
     seed: int = 0
 
     def __post_init__(self):
-        shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing')
+        shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing', 'annealing')
         for name, allowed, expected in (
                 ('epochs', self.epochs >= 1, '1 or more'), ('batch', self.batch >= 1, '1 or more'),
                 ('learning_rate', self.learning_rate > 0, 'above 0'),
                 ('weight_decay', self.weight_decay >= 0, '0 or more'),
                 ('warm_up', 0 <= self.warm_up < 1, '0 to below 1'),
                 ('place_weight', self.place_weight >= 0, '0 or more'),
+                ('lead_time', 0 <= self.lead_time < float('inf'), '0 s or more'),
+                ('motion_weight', self.motion_weight >= 0, '0 or more'),
                 ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
                 ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
                 *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):
@@ -189,9 +202,11 @@ def _fields(section: str, values: Any, kind: type) -> dict[str, Any]:
 def _convert(name: str, value: Any, default: Any) -> Any:
     """Take a value of the default's type; a whole number is also a real one."""
     if isinstance(default, tuple):
-        if not isinstance(value, list) or len(value) != len(default):
-            raise ConfigError(f'{name}={value!r} is not allowed: expected a list of '
-                              f'{len(default)} such as {list(default)}')
+        if not default and isinstance(value, list) and all(type(v) is int for v in value):
+            return tuple(value)
+        if not default or not isinstance(value, list) or len(value) != len(default):
+            what = f'{len(default)} such as {list(default)}' if default else 'whole numbers'
+            raise ConfigError(f'{name}={value!r} is not allowed: expected a list of {what}')
         return tuple(_convert(name, v, d) for v, d in zip(value, default, strict=True))
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -13,6 +13,7 @@ from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.motion import motion_loss, MotionProbe
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
 import numpy as np
@@ -52,9 +53,14 @@ class Trainer:
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.parallel = self.group.wrap(network)
+        self.probe = MotionProbe(network).to(self.device) if recipe.motion_weight else None
+        self.parallel = self.group.wrap(self.probe or network)
+        # The network's come first: that is their order in stored states.
+        trained = [*network.parameters()]
+        if self.probe is not None:
+            trained += self.probe.velocity.parameters()
         self.optimizer = torch.optim.AdamW(
-            [p for p in network.parameters() if p.requires_grad], lr=recipe.learning_rate,
+            [p for p in trained if p.requires_grad], lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay)
         self.workers = workers
         self.epoch = 0
@@ -95,13 +101,21 @@ class Trainer:
         return self.group.mean(float(np.mean(losses)))
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
-        images, grasps, labels, mask, places = (values.to(self.device) for values in batch)
-        logits, located = self.parallel(images, grasps, self._draw_level(generator))
+        images, grasps, labels, mask, places, gaps, motion = (
+            None if values is None else values.to(self.device) for values in batch)
+        level, velocity = self._draw_level(generator), None
+        if self.probe is not None:
+            logits, located, velocity = self.parallel(images, grasps, level, gaps, motion)
+        else:
+            logits, located = self.parallel(images, grasps, level,
+                                            *(() if gaps is None else (gaps,)))
         weights = self._bagging(samples).to(self.device)[:, None] * mask[..., None]
         loss = label_loss(logits, labels, weights)
         if self.recipe.place_weight and located is not None:
             loss = loss + self.recipe.place_weight * place_loss(
                 located, places, self.recipe.near)
+        if velocity is not None:
+            loss = loss + self.recipe.motion_weight * motion_loss(velocity, motion)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -155,6 +169,9 @@ class Trainer:
 
     def _save(self) -> None:
         tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
+        if self.probe is not None:
+            tensors |= {f'probe.{k}': v.contiguous()
+                        for k, v in self.probe.velocity.state_dict().items()}
         for n, values in self.optimizer.state_dict()['state'].items():
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
@@ -192,6 +209,10 @@ class Trainer:
         self.network.load_state_dict({name.removeprefix('network.'): tensor
                                       for name, tensor in tensors.items()
                                       if name.startswith('network.')})
+        if self.probe is not None:
+            self.probe.velocity.load_state_dict({
+                name.removeprefix('probe.'): tensor for name, tensor in tensors.items()
+                if name.startswith('probe.')})
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith('optimizer.'):
@@ -240,8 +261,9 @@ def predict(network: Network, clips: Dataset, batch: int = 8,
     """
     network.eval()
     logits, outcomes = [], []
-    for images, grasps, labels, mask, _ in DataLoader(clips, batch, collate_fn=collate):
-        scored = network(images.to(device), grasps.to(device), used)[0].cpu()
+    for images, grasps, labels, mask, _, gaps, _ in DataLoader(clips, batch, collate_fn=collate):
+        timed = () if gaps is None else (gaps.to(device),)
+        scored = network(images.to(device), grasps.to(device), used, *timed)[0].cpu()
         logits.append(scored[mask.bool()])
         outcomes.append(labels[mask.bool()])
     return torch.cat(logits), torch.cat(outcomes)

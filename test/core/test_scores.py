@@ -2,12 +2,12 @@
 
 from types import SimpleNamespace
 
+from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import (
     GraspScores,
     read_scores,
     SCORE_DTYPE,
-    score_fields,
     ScoreReason,
 )
 import numpy as np
@@ -19,9 +19,9 @@ NAN = float('nan')
 
 def rows_of_two():
     rows = np.zeros(3, SCORE_DTYPE)
-    rows[0] = 0.1, 0.2, 0.3, 0, 0, 0, 1, 0.9, 0.05, 0, ScoreReason.SCORED, 2, 3
-    rows[1] = 1, 2, 3, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.OUTSIDE_IMAGE, 2, 3
-    rows[2] = NAN, NAN, NAN, 0, 0, 0, 1, 0.5, 0.25, -1, ScoreReason.SCORED, 0, 0
+    rows[0] = 0.1, 0.2, 0.3, 0, 0, 0, 1, 0.9, 0.05, 0, ScoreReason.SCORED, 2, 3, 0.4
+    rows[1] = 1, 2, 3, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.OUTSIDE_IMAGE, 2, 3, 0.6
+    rows[2] = NAN, NAN, NAN, 0, 0, 0, 1, 0.5, 0.25, -1, ScoreReason.SCORED, 0, 0, 0.5
     return rows
 
 
@@ -36,7 +36,7 @@ def make_cloud(order='<', floats='f4', gap=0, height=1, row_gap=0, names=NAMES):
     for name in NAMES:
         points[name] = rows[name]
     width = len(rows) // height
-    datatypes = {name: datatype for name, _, datatype in score_fields()}
+    datatypes = {name: datatype for name, _, datatype in cloud_fields(SCORE_DTYPE)}
     fields = [SimpleNamespace(
         name=name, offset=dtype.fields[own][1], count=1,
         datatype=8 if floats == 'f8' and datatypes[own] == 7 else datatypes[own])
@@ -63,7 +63,7 @@ def test_every_layout_gives_the_same_rows(layout):
 def test_rows_as_they_lie_in_memory_are_a_cloud():
     rows = rows_of_two()
     fields = [SimpleNamespace(name=name, offset=offset, datatype=datatype, count=1)
-              for name, offset, datatype in score_fields()]
+              for name, offset, datatype in cloud_fields(SCORE_DTYPE)]
     size = SCORE_DTYPE.itemsize
     assert rows.dtype.itemsize == size
     assert_same(read_scores(SimpleNamespace(
@@ -84,6 +84,15 @@ def test_a_cloud_of_an_older_version_names_what_it_lacks_and_what_to_do():
     with pytest.raises(ScoresError, match='lacks the fields qx, qy, qz, qw, candidate, reason, '
                        'candidates_sec, candidates_nanosec: an older .* replay the images'):
         read_scores(cloud)
+
+
+def test_a_cloud_from_before_lead_times_has_none():
+    cloud = make_cloud()
+    cloud.fields = [field for field in cloud.fields if field.name != 'lead_time']
+    rows = read_scores(cloud)
+    assert np.isnan(rows['lead_time']).all()
+    for name in NAMES[:-1]:
+        np.testing.assert_array_equal(rows[name], rows_of_two()[name])
 
 
 def test_a_missing_field_is_named():
@@ -111,8 +120,8 @@ def test_a_field_of_another_type_is_refused(name, datatype, words):
 
 def test_a_field_beyond_the_point_is_refused():
     cloud = make_cloud()
-    cloud.fields[-1].offset = 102
-    with pytest.raises(ScoresError, match='up to byte 106, beyond its point_step 104'):
+    cloud.fields[-1].offset = 110
+    with pytest.raises(ScoresError, match='up to byte 114, beyond its point_step 112'):
         read_scores(cloud)
 
 

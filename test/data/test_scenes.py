@@ -202,3 +202,39 @@ def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(SimulationError, match='No space left'):
         write_shard(tmp_path / 'scenes_0.npz', [scene(0)], Lens().matrix)
     assert list(tmp_path.iterdir()) == []
+
+
+def timed(seed: int, count: int) -> Sample:
+    rng = np.random.default_rng(seed)
+    return replace(
+        scene(seed), lead_time_s=0.7, other_lead_times_s=np.float32([0.675, 0.8][:count]),
+        other_labels=(rng.uniform(size=(count, 6)) < 0.5).astype(np.float32),
+        other_places=rng.normal(size=(count, 3)).astype(np.float32))
+
+
+def test_lead_times_come_back_and_older_shards_lack_them(tmp_path):
+    scenes = [timed(5, 2), timed(6, 2)]
+    write_shard(shard_path(tmp_path, 5), scenes, Lens().matrix)
+    for written, got in zip(scenes, read_shard(shard_path(tmp_path, 5)), strict=True):
+        assert got.lead_time_s == 0.7
+        for name in ('other_lead_times_s', 'other_labels', 'other_places'):
+            np.testing.assert_array_equal(getattr(got, name), getattr(written, name))
+            assert getattr(got, name).dtype == np.float32
+    write_shard(shard_path(tmp_path, 0), [scene(0)], Lens().matrix)
+    with np.load(shard_path(tmp_path, 0)) as stored:
+        assert not [name for name in stored if 'lead' in name or 'other' in name]
+    older, = read_shard(shard_path(tmp_path, 0))
+    assert np.isnan(older.lead_time_s)
+    assert older.other_lead_times_s is older.other_labels is older.other_places is None
+
+
+def test_own_lead_time_comes_back_without_others(tmp_path):
+    write_shard(shard_path(tmp_path, 5), [replace(scene(5), lead_time_s=0.7)], Lens().matrix)
+    got, = read_shard(shard_path(tmp_path, 5))
+    assert (got.lead_time_s, got.other_labels) == (0.7, None)
+
+
+def test_scenes_of_a_shard_have_the_same_number_of_lead_times(tmp_path):
+    for other in (timed(6, 1), scene(6)):
+        with pytest.raises(DataError, match='scene 5 and scene 6 differ in the number of lead'):
+            write_shard(shard_path(tmp_path, 5), [timed(5, 2), other], Lens().matrix)

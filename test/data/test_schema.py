@@ -3,7 +3,7 @@
 import cv2
 from moss_perception.core.errors import DataError, ShapeError
 from moss_perception.data.scenes import in_view
-from moss_perception.data.schema import Sample
+from moss_perception.data.schema import Attempt, GRIP_S, Sample
 from moss_perception.data.shards import read_shard, write_shard
 import numpy as np
 import pytest
@@ -60,3 +60,30 @@ def test_a_shard_takes_only_what_the_simulator_records(tmp_path):
         write_shard(path, [sample(**simulated | {'mask': [True, True, False]})], MATRIX)
     write_shard(path, [sample(**simulated)], MATRIX)
     assert read_shard(path)[0].outcomes.tolist() == [True, False, False]
+
+
+def test_other_lead_times_fit_the_candidates_and_each_other():
+    times, labels, places = np.zeros(2), np.zeros((2, 3)), np.zeros((2, 3))
+    given = {'other_lead_times_s': times, 'other_labels': labels, 'other_places': places}
+    assert sample(**given).other_labels.shape == (2, 3)
+    for wrong in ({'other_labels': np.zeros((2, 4))}, {'other_places': None},
+                  {'other_lead_times_s': np.zeros(3)}, {'other_lead_times_s': np.float32(0.7)}):
+        with pytest.raises(ShapeError, match=r'pick 7: other_lead_times_s.*expected \(L,\), '
+                           r'\(L, 3\) and \(L, 3\), or None for all three'):
+            sample(**given | wrong)
+
+
+def test_during_a_grasp_the_lead_time_is_what_is_left():
+    stamps = np.array([4, 9, 12]) * 100_000_000
+    attempt = Attempt(1, True, sample().jpegs[:3], stamps, ('approach', 'close', 'lift'))
+    whole = sample(attempt=attempt, lead_time_s=0.7, other_lead_times_s=np.zeros(2),
+                   other_labels=np.zeros((2, 3)), other_places=np.zeros((2, 3)))
+    parts = [whole.during(index) for index in range(3)]
+    np.testing.assert_allclose([part.lead_time_s for part in parts], [0.6, 0.1, 0.0], atol=1e-9)
+    assert parts[0].other_lead_times_s is None
+    assert np.isnan(sample(attempt=attempt).during(0).lead_time_s)
+
+
+def test_constant_velocity_leads_to_the_samples_own_lead_time():
+    assert sample(velocity=0.1).constant_velocity_lead == pytest.approx(0.1 * GRIP_S)
+    assert sample(velocity=0.1, lead_time_s=0.8).constant_velocity_lead == pytest.approx(0.08)

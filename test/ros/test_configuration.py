@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from moss_perception.core.resources import share_directory
-from moss_perception.models.config import order_names
+from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.cell.node import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.gate import GateSettings

@@ -162,13 +162,44 @@ def test_the_cloud_has_a_point_for_each_candidate_and_the_default_grasp():
     assert [(f.name, f.datatype, f.count) for f in cloud.fields] == [
         *((name, 7, 1) for name in SCORE_DTYPE.names[:9]),
         ('candidate', 5, 1), ('reason', 2, 1), ('candidates_sec', 5, 1),
-        ('candidates_nanosec', 6, 1)]
+        ('candidates_nanosec', 6, 1), ('lead_time', 7, 1)]
     assert cloud.is_dense is False
     np.testing.assert_equal(read_scores(cloud).tolist(), np.array([
-        (0, 1, 2, 0, 0, 0, 1, 0.5, 0.25, 0, 0, 2, 3),
-        (3, 4, 5, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.BEHIND_CAMERA, 2, 3),
-        (0, 0.5, 1, 0, 0, 0.6, 0.8, 0.75, 0.125, -1, 0, 0, 0)], SCORE_DTYPE).tolist())
+        (0, 1, 2, 0, 0, 0, 1, 0.5, 0.25, 0, 0, 2, 3, NAN),
+        (3, 4, 5, 0.6, 0, 0, 0.8, NAN, NAN, 1, ScoreReason.BEHIND_CAMERA, 2, 3,
+         NAN),
+        (0, 0.5, 1, 0, 0, 0.6, 0.8, 0.75, 0.125, -1, 0, 0, 0, NAN)], SCORE_DTYPE).tolist())
     assert conversions.stamp_to_ns(cloud.header.stamp) == 1_500_000_001
+
+
+def test_each_point_has_the_lead_time_at_which_it_was_scored():
+    cloud = conversions.scores_to_cloud(prediction(
+        2, lead_times=np.array([0.5, 0.25]), lead_time=0.75))
+    assert read_scores(cloud)['lead_time'].tolist() == [0.5, 0.25, 0.75]
+
+
+def test_lead_times_are_read_as_they_were_written():
+    cloud = conversions.lead_times_to_cloud(1_500_000_001, 'camera', np.array([0.5, 0.0]))
+    found = conversions.to_lead_times(cloud)
+    assert (found.stamp_ns, found.frame_id) == (1_500_000_001, 'camera')
+    assert found.values.tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize(('values', 'words'), [
+    ([0.5, -0.1], r'lead time -0.1 s of candidate 1 is not allowed: expected .* 0 or more'),
+    ([NAN], 'lead time nan s of candidate 0'), ([math.inf], 'lead time inf s of candidate 0')])
+def test_impossible_lead_times_are_refused(values, words):
+    with pytest.raises(CandidateError, match=words):
+        conversions.to_lead_times(conversions.lead_times_to_cloud(1, 'camera', np.array(values)))
+
+
+def test_lead_times_without_a_stamp_or_their_field_are_refused():
+    with pytest.raises(CandidateError, match='lead times need a stamp above 0, got 0'):
+        conversions.to_lead_times(conversions.lead_times_to_cloud(0, 'camera', np.zeros(1)))
+    cloud = conversions.lead_times_to_cloud(1, 'camera', np.zeros(1))
+    cloud.fields[0].name = 'time'
+    with pytest.raises(CandidateError, match='lacks the fields lead_time; it has time'):
+        conversions.to_lead_times(cloud)
 
 
 def test_the_cloud_has_the_default_grasp_without_candidates():

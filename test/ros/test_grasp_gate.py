@@ -7,7 +7,8 @@ import sys
 import time
 
 from geometry_msgs.msg import PoseStamped
-from moss_perception.core.scores import SCORE_DTYPE, score_fields, ScoreReason
+from moss_perception.core.clouds import cloud_fields
+from moss_perception.core.scores import SCORE_DTYPE, ScoreReason
 import numpy as np
 import pytest
 from rcl_interfaces.msg import ParameterType
@@ -41,7 +42,7 @@ def make_cloud(stamp_ns, scores, places=PLACES, turns=TURNS, reason=ScoreReason.
         rows[name][:-1] = [turn[index] for turn in turns[:len(scores)]]
     rows['reason'] = np.where(np.isnan(rows['score']), reason, ScoreReason.SCORED)
     fields = [PointField(name=name, offset=offset, datatype=datatype, count=1)
-              for name, offset, datatype in score_fields()
+              for name, offset, datatype in cloud_fields(SCORE_DTYPE)
               if not old or name in ('x', 'y', 'z', 'score', 'uncertainty')]
     size = SCORE_DTYPE.itemsize
     return PointCloud2(
@@ -164,6 +165,8 @@ def test_selected_grasp_is_the_pose_that_was_scored(peer, start):
         peer.until(lambda stamp_ns=stamp_ns: Time.from_msg(
             peer.selected[-1].header.stamp).nanoseconds == stamp_ns)
         assert_pose(peer.selected[-1].pose, PLACES[0], turn)
+    # The state is a topic of its own, which may be discovered later.
+    peer.until(lambda: peer.states)
     assert peer.states[-1] == 'selected' and peer.states.count('selected') == 1
 
 

@@ -96,7 +96,7 @@ def test_a_failed_activation_that_cannot_be_undone_keeps_its_reason(context):
 
 def test_images_stay_the_last_that_are_served(context, harness):
     node = rclpy.create_node('listener', context=context)
-    inputs = Inputs(node, PredictorParameters(), print, print, print)
+    inputs = Inputs(node, PredictorParameters(), print, print, print, print)
     node.create_publisher(PoseArray, 'grasp_candidates', 10)
 
     def order():
@@ -113,7 +113,7 @@ def test_images_stay_the_last_that_are_served(context, harness):
         inputs.check()
         assert order()[-1] == '/image'
         return [t for t in order() if t.startswith(('/image', '/grasp', '/camera'))] == [
-            '/camera_info', '/grasp_candidates', '/image']
+            '/grasp_lead_times', '/camera_info', '/grasp_candidates', '/image']
     harness.wait_for(alone, 10, 'the end of those of before')
     inputs.destroy()
     assert '/image' not in order()

@@ -4,7 +4,7 @@ import array
 from dataclasses import dataclass, fields
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.config import order_names
+from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import (
     Change,
     changed,
@@ -41,6 +41,9 @@ def change(configured=False, **values):
     ('device', None, 'a string'),
     ('score_threshold', 1.5, '0.0 to 1.0'),
     ('latency_budget', 0.0, '0.001 to 10.0'),
+    ('lead_time', -2.0, '-1.0 to 60.0'),
+    ('lead_time', float('nan'), '-1.0 to 60.0'),
+    ('lead_time', -0.5, "0 to 60.0, or -1 for the checkpoint's default"),
     ('budget', '2,3', "'auto'"),
     ('budget', [1, 3], "'auto'"),
     ('budget', 2, "'auto'"),

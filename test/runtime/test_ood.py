@@ -3,7 +3,7 @@
 from frames import CAMERA, candidates, frame, push_all, WINDOW
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.models.graph_model import NO_GRASP
+from moss_perception.models.graph_model import no_grasp
 from moss_perception.models.manifest import replace_files
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import (
@@ -183,8 +183,9 @@ def test_both_engines_give_the_same_maps(engine):
     state, other = engine.initial_state(), reference.initial_state()
     for level in (3, 2, 3):
         observation = {'rgb': generator.integers(0, 256, (32, 32, 3), np.uint8)}
-        result, state = engine.step(observation, NO_GRASP, state, level)
-        expected, other = reference.step(observation, NO_GRASP, other, level)
+        result, state = engine.step(observation, no_grasp(engine.config), state, level)
+        expected, other = reference.step(
+            observation, no_grasp(engine.config), other, level)
         assert len(result.maps) == level
         for ours, theirs in zip(result.maps, expected.maps, strict=True):
             # Caches are divided by a contrast, which raises float32's rounding.

@@ -38,6 +38,12 @@ def test_an_import_that_is_tried_counts(house):
     assert house.longest_chain(tree) == ['moss_perception.a', 'moss_perception.b']
 
 
+def test_modules_that_import_one_another_are_named(house):
+    tree = sources(house, a=['import moss_perception.b'], b=['import moss_perception.a'])
+    with pytest.raises(SystemExit, match='in a circle: moss_perception.[ab] <- moss_perception.'):
+        house.longest_chain(tree)
+
+
 def test_six_equal_lines_are_a_run_whatever_their_indentation(house):
     tree = sources(house, a=SIX, b=['def f():', '', *(f'    {line}' for line in SIX)])
     assert house.duplicates(tree) == [('b.py', 3, 6)]

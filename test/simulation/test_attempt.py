@@ -8,8 +8,8 @@ from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
 from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import GRIP_S
-from moss_perception.simulation.attempt import play, sample_offsets
-from moss_perception.simulation.cells import BELT
+from moss_perception.simulation.attempt import Latencies, play, sample_offsets
+from moss_perception.simulation.cells import BELT, TICK_S
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
@@ -98,9 +98,9 @@ def test_generate_refuses_numbers_out_of_range(tmp_path, wrong):
 
 
 def test_frame_comes_after_its_calibration_and_candidates(tape):
-    order = [name for name, _, _ in tape.events[:6]]
-    assert order == ['camera_info', 'candidates', 'image'] * 2
-    stamps = {values[0] for _, values, _ in tape.events[:3]}
+    order = [name for name, _, _ in tape.events[:8]]
+    assert order == ['camera_info', 'candidates', 'lead_times', 'image'] * 2
+    stamps = {values[0] for _, values, _ in tape.events[:4]}
     assert len(stamps) == 1
 
 
@@ -231,3 +231,102 @@ def test_record_hands_its_workers_on_to_a_recording(tmp_path, monkeypatch):
 def test_record_refuses_numbers_out_of_range(wrong):
     with pytest.raises(ConfigError, match=f'{next(iter(wrong))} must be at least 1, got 0'):
         record(Tape(), None, **{'attempts': 1, 'seed': 0, **wrong})
+
+
+@pytest.mark.parametrize(('values', 'draws', 'words'), [
+    ((-0.01,), 0, 'latencies -0.01: expected 0 to 1 s'),
+    ((0.0, 1.01), 0, 'latencies 0 1.01: expected 0 to 1 s'),
+    ((float('nan'),), 0, 'latencies nan: expected 0 to 1 s'),
+    ((0.12, 0.06), 0, 'latencies 0.12 0.06: expected ascending values without repetition'),
+    ((0.06, 0.06), 0, 'latencies 0.06 0.06: expected ascending'),
+    ((0.065,), 0, 'latencies 0.065: expected multiples of 0.01 s'),
+    ((), 11, 'latencies to draw must be 0 to 10, got 11'),
+    ((), -1, 'latencies to draw must be 0 to 10, got -1'),
+    ((0.06,), 2, 'latencies 0.06 and 2 draws: expected one')])
+def test_bad_latencies_are_refused_in_one_line(values, draws, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        Latencies(values, draws)
+    assert '\n' not in str(caught.value)
+
+
+def test_latencies_of_a_scene_are_drawn_in_whole_ticks_from_the_whole_range():
+    drawn = np.array([Latencies(draws=3).of_scene(seed) for seed in range(300)])
+    assert Latencies(draws=3).of_scene(7) == tuple(drawn[7])
+    assert (np.diff(drawn) > 0.005).all()
+    np.testing.assert_allclose(drawn / TICK_S, np.round(drawn / TICK_S), atol=1e-9)
+    assert (drawn.min(), drawn.max()) == (0.0, 0.3)
+    # Thirty-one ticks take 900 draws: 29 each, with a standard deviation of 5.
+    counts = np.unique(np.round(drawn / TICK_S), return_counts=True)[1]
+    assert len(counts) == 31
+    assert counts.min() > 8
+    assert Latencies((0.0, 0.06)).of_scene(7) == (0.0, 0.06)
+
+
+def test_other_latencies_start_from_the_same_state_and_change_nothing_else(renderer):
+    spec = Source('full', 'shifted.latency', motion='accelerating').sample(6)
+    own_s = round(spec.physics.latency_s, 2)
+    plain = play(spec, renderer)
+    timed = play(spec, renderer, latencies=Latencies((0.0, own_s, 0.3)))
+    for name in ('jpegs', 'candidates', 'labels', 'offsets', 'track', 'stamps_ns'):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(timed, name))
+    assert plain.attempt.jpegs == timed.attempt.jpegs
+    assert np.isnan(plain.lead_time_s)
+    assert plain.other_lead_times_s is plain.other_labels is plain.other_places is None
+    assert timed.lead_time_s == pytest.approx(spec.physics.latency_s + GRIP_S)
+    np.testing.assert_allclose(timed.other_lead_times_s,
+                               np.array([0, own_s, 0.3]) + GRIP_S, atol=1e-6)
+    assert timed.other_labels.dtype == np.float32
+    np.testing.assert_array_equal(timed.other_labels[1], timed.labels)
+    assert (timed.other_labels[0] != timed.other_labels[2]).any()
+    # The cell moves in ticks of 10 ms.
+    np.testing.assert_allclose(timed.other_places[1], timed.track[1], atol=0.01 * 0.2)
+    way = np.linalg.norm(timed.other_places - timed.track[0], axis=1)
+    assert (np.diff(way) > 0).all()
+    # Longer than at the velocity of the decision: the belt gains speed.
+    assert way[2] - way[0] > 0.3 * timed.velocity
+
+
+def test_the_belts_cell_has_lead_times_too(renderer):
+    spec = sample_scene(21, BELT.domain('sim'), 'constant')
+    scene = play(spec, renderer, 2, Latencies((0.1,)))
+    assert scene.lead_time_s == pytest.approx(GRIP_S)
+    belt = np.array([np.cos(spec.mount.turn), np.sin(spec.mount.turn), 0])
+    np.testing.assert_allclose(scene.other_places[0] - scene.track[0],
+                               belt * scene.speed * (GRIP_S + 0.1), atol=1e-6)
+
+
+def test_own_lead_time_alone_needs_no_further_execution(renderer):
+    scene = play(sample_scene(21, BELT.domain('sim'), 'still'), renderer, 1, Latencies())
+    assert scene.lead_time_s == pytest.approx(GRIP_S)
+    assert scene.other_labels is None
+
+
+def test_record_keeps_lead_times_only_on_request(renderer, tmp_path, caplog):
+    def shard(name, *more):
+        assert moss(['record', '--out', str(tmp_path / name), '--cell', 'belt', '--scenes', '1',
+                     '--seed', '9', *more]) == 0
+        path, = (tmp_path / name).glob('scenes_*.npz')
+        return path
+    plain, timed = shard('plain'), shard('timed', '--latencies', '0.05', '0.1')
+    with np.load(plain) as before, np.load(timed) as after:
+        assert set(after) - set(before) == {
+            'lead_time_s', 'other_lead_times_s', 'other_labels', 'other_places'}
+        for name in before:
+            np.testing.assert_array_equal(before[name], after[name])
+    (scene,) = read_shards(tmp_path / 'timed')
+    np.testing.assert_allclose(scene.other_lead_times_s, [GRIP_S + 0.05, GRIP_S + 0.1])
+    (drawn,) = read_shards(shard('drawn', '--latency-draws', '2').parent)
+    assert drawn.other_labels.shape == (2, 6)
+    caplog.clear()
+    assert moss(['record', '--out', str(tmp_path / 'new'), '--latencies', '0.2', '0.1']) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        'latencies 0.2 0.1: expected ascending values without repetition']
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('option', [['--latencies', '0'], ['--latencies'],
+                                    ['--latency-draws', '2']])
+def test_latencies_of_a_recording_are_refused(tmp_path, capsys, option):
+    with pytest.raises(SystemExit, match='2'):
+        moss(['record', '--bag', str(tmp_path / 'bag'), *option])
+    assert '--latencies and --latency-draws need --out' in capsys.readouterr().err

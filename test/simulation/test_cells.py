@@ -30,7 +30,7 @@ CHANGED = {
     'noise': {'noise', 'blur', 'sensor'},
     'motion_blur': {'sensor'},
     'rolling_shutter': {'sensor'},
-    'jpeg': set(),
+    'jpeg': {'sensor'},
     'timing': {'sensor'},
     'physics': {'physics', 'object'},
     'latency': {'physics'},
@@ -208,7 +208,8 @@ def test_every_visual_factor_is_seen_and_no_other(renderer):
             assert seen == (factor in VISUAL), factor
 
 
-@pytest.mark.parametrize(('domain', 'least'), [('sim', 12), ('shifted', 4)])
+@pytest.mark.parametrize(('domain', 'least'), [
+    ('sim', 12), ('shifted', 4), ('randomised', 4)])
 def test_the_object_is_in_view_at_the_decision(domain, least):
     for seed in range(60):
         spec = scene(domain, seed, motion='')
@@ -217,7 +218,7 @@ def test_the_object_is_in_view_at_the_decision(domain, least):
         assert least < min(column, row) and max(column, row) < 127 - least, seed
 
 
-@pytest.mark.parametrize('domain', ['sim', 'shifted'])
+@pytest.mark.parametrize('domain', ['sim', 'shifted', 'randomised'])
 def test_the_objects_colour_differs_from_the_belts(domain):
     for seed in range(60):
         spec = scene(domain, seed, motion='')

@@ -10,6 +10,7 @@ from moss_perception.core.errors import ConfigError, SceneError, SimulationError
 from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import Sample
 from moss_perception.simulation import generate as module
+from moss_perception.simulation.attempt import Latencies
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.scene import Source
 import numpy as np
@@ -122,6 +123,20 @@ def test_folder_of_other_scenes_is_refused_by_what_differs(tmp_path, pool):
     (tmp_path / 'dataset.json').unlink()
     with pytest.raises(ConfigError, match='holds scenes without a dataset.json'):
         generate(tmp_path, 2, seed=4, progress=False)
+
+
+def test_folder_of_other_latencies_is_refused(tmp_path, pool):
+    for name, latencies in (('own', Latencies()), ('given', Latencies((0.0, 0.06))),
+                            ('drawn', Latencies(draws=3)), ('none', None)):
+        generate(tmp_path / name, 2, progress=False, latencies=latencies)
+        assert generate(tmp_path / name, 2, progress=False, latencies=latencies).played == 0
+    assert 'latencies_s' not in json.loads((tmp_path / 'none' / 'dataset.json').read_text())
+    for name, latencies, words in (
+            ('given', None, r'latencies_s \[0.0, 0.06\], not None'),
+            ('none', Latencies(), r'latencies_s None, not \[\]'),
+            ('drawn', Latencies(draws=2), "latencies_s '3 drawn', not '2 drawn'")):
+        with pytest.raises(ConfigError, match=words):
+            generate(tmp_path / name, 2, progress=False, latencies=latencies)
 
 
 @pytest.mark.parametrize('source', [

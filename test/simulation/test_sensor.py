@@ -4,9 +4,10 @@ import cv2
 from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, CELLS
-from moss_perception.simulation.look import belt_texture, Look, photographic
+from moss_perception.simulation.look import Look
 from moss_perception.simulation.scene import sample_scene
 from moss_perception.simulation.sensor import develop, expose, frame_times, Sensor
+from moss_perception.simulation.textures import belt_texture, photographic
 import numpy as np
 import pytest
 
@@ -54,6 +55,17 @@ def test_gain_gamma_and_saturation_make_the_tone():
     assert one(gain=4.0) == [160, 255, 255]
     assert one(saturation=0.5) == [60, 80, 100]
     assert one(gamma=0.5) == [round(255 * (level / 255) ** 0.5) for level in (40, 80, 120)]
+
+
+def test_corners_lose_light_and_frames_flicker():
+    def one(seed=0, **faults):
+        return develop(GREY, Look(), Sensor(**faults), np.random.default_rng(seed)).astype(float)
+    dark = one(vignette=0.4)
+    assert dark[0, 0].tolist() == dark[-1, -1].tolist() == [60, 60, 60]
+    assert dark[32, 32].tolist() == [100, 100, 100]
+    levels = np.array([one(seed, flicker=0.05)[0, 0, 0] for seed in range(200)])
+    # Five standard errors of a deviation from 200 draws are a quarter of it.
+    assert np.log(levels / 100).std() == pytest.approx(0.05, rel=0.25)
 
 
 @pytest.mark.parametrize(('read', 'shot'), [(3.0, 0.0), (3.0, 0.5)])

@@ -29,6 +29,7 @@ class Eyes:
     """Sees of each image the mean colours of its sixteenths, and nothing of time."""
 
     config = TINY
+    model = SimpleNamespace(observation=lambda rgb, interval_s: {'rgb': rgb})
 
     def initial_state(self):
         return None

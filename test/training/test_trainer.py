@@ -95,7 +95,7 @@ def test_another_recipe_is_not_resumed(tmp_path):
 def test_mirrored_clips_keep_grasps_on_their_place(scenes):
     data = GraspClips(scenes, TINY, augment=True, seed=5)
     for index in range(16):
-        images, grasps, outcomes, _, places = data[index]
+        images, grasps, outcomes, _, places, *_ = data[index]
         x, y = ((grasps[:, :2] + 1) * 16 - 0.5).round().int().clamp(0, 31).unbind(1)
         bright = images[-1, y, x].float().mean(1) > 160
         assert bright.tolist() == outcomes.bool().tolist()

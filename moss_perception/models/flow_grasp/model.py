@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
-from moss_perception.models.config import TemporalConfig
-from moss_perception.models.graph_model import Graph, Tap
+from moss_perception.models.graph_model import gap_inputs, Graph, Tap
+from moss_perception.models.grasp_config import TemporalConfig
 from moss_perception.models.layers.flow_field import flow_inputs, FlowGraphModel
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
                 for k, tap in enumerate(config.temporal_taps[:-1], start=1)}
         return (Graph('step', flow_inputs(config), taps,
                       ('map', *(f'short_{n}' for n in config.short_flows)),
-                      {'model': cls.Config.model}),)
+                      {'model': cls.Config.model}, gap_inputs(config)),)
 
     @classmethod
     def steps(cls, network: 'ClipNetwork') -> 'list[nn.Module]':

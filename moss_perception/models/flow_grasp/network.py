@@ -19,8 +19,9 @@ class TwoStream(Spatial):
         super().__init__(config, channels)
         self.stream = FlowStream(config, channels)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
-        return super().maps(clip + self.stream(images), images)
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
+        return super().maps(clip + self.stream(images, gaps), images)
 
 
 class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
@@ -31,7 +32,7 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         self.valid = (network.config.stacked_flows, *network.config.short_flows)
 
     def forward(self, image: Tensor, grasps: Tensor, flow: Tensor,
-                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+                state: Sequence[Tensor], gaps: Tensor | None = None) -> tuple[Tensor, ...]:
         """
         Take one sample; see :class:`StreamStep`.
 
@@ -47,6 +48,6 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         maps = [one.flatten(0, -2) for one in made.unbind(0)]
         context = temporal.over_time(torch.cat([*state, maps[0]], dim=-1))
         context = context.view(1, side, side, -1).movedim(-1, 1)
-        scores = self.scores(fine, context, grasps)
+        scores = self.scores(fine, context, grasps, gaps)
         motion = streams[0].movedim(0, -1).flatten(0, 1)
         return *scores, motion, made.sum() * 0, *maps

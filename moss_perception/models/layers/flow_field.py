@@ -5,13 +5,16 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 from moss_perception.models.base import InputSpec, Runner
-from moss_perception.models.config import GraspConfig
-from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
+from moss_perception.models.graph_model import Clock, GraphModel, image_inputs, StreamState
+from moss_perception.models.grasp_config import GraspConfig
 import numpy as np
 
 F = TypeVar('F', bound=GraspConfig)
 # So that a motion of a few pixels is a number of about 1.
 UNIT_PIXELS = 4.0
+# Periods. With time inputs, flow is divided by the time between its images, or by this if it is
+# longer: its error is no smaller for images that are nearer.
+SHORTEST_GAP = 0.5
 
 
 class FlowField:
@@ -50,18 +53,20 @@ class FlowGraphModel(GraphModel[F, Any], Generic[F]):
         super().__init__(config, runner)
         self._field = FlowField()
 
-    def prepare(self, observation: Mapping[str, np.ndarray],
-                state: StreamState) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+    def prepare(self, observation: Mapping[str, np.ndarray], state: StreamState,
+                clock: Clock) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
         """
         Compute the flow that led to this image; it is 0 at the first of a stream.
 
         :returns: the graph's inputs; and the newest flows, oldest first, ``(2, S, S)`` each.
         """
-        feeds, _ = super().prepare(observation, state)
+        feeds, _ = super().prepare(observation, state, clock)
         side, stacked, before = self.config.image_size, self.config.tap_stride, state.observation
         nothing = np.zeros((2, side, side), np.float32)
         flow = nothing if before is None else self._field.between(
             grey(before['rgb']), grey(observation['rgb']))
+        if self.config.time_inputs and before is not None:
+            flow = flow / max(clock.gaps[-1] * self.config.frame_rate_hz, SHORTEST_GAP)
         flows = (*(state.extra or (nothing,) * stacked), flow)[-stacked:]
         feeds['flow'] = np.concatenate(flows, dtype=np.float32)[None]
         return feeds, flows

@@ -1,4 +1,15 @@
-"""The head of the grasp-success network, which reads features at grasp points."""
+"""
+The head of the grasp-success network, which reads features at grasp points.
+
+With a lead time, the seconds until the fingers close, the head need not learn to multiply it. Its
+first network, which does not know it, tells where the object is, where it will be at the usual
+lead time, and how fast it will be then; so where it will be at the lead time of a grasp is a sum
+with one product. The members take that, beside the lead time itself as a number: its difference
+from the usual one, in halves of the range. Where the network reads displacements, both also take
+what these say by themselves at each place that the head looks at: velocity times lead time, and
+of order ``n`` the change times the n-th power of it over ``n`` factorial, all in finger distances
+from the place. The first takes them for the usual lead time, the members for that of the grasp.
+"""
 
 from collections.abc import Iterable
 import math
@@ -13,6 +24,8 @@ import torch.nn.functional as F
 # twice as far in fixed directions in the image: right, down-right, ...
 _PLACES = [(0, 0, 0, 0), (1, 0, 0, 0), (-1, 0, 0, 0), (0, 1, 0, 0), (0, -1, 0, 0)] + [
     (0, 0, 2 * math.cos(k * math.pi / 4), 2 * math.sin(k * math.pi / 4)) for k in range(8)]
+# Finger distances that what is seen may move until the fingers close.
+_FAR = 12.0
 
 
 class GraspHead(nn.Module):
@@ -27,35 +40,43 @@ class GraspHead(nn.Module):
     :param channels: channels of the map, whose values are 0 or more.
     :param ensemble: number of independent heads.
     :param depth: the usual depth of a grasp, metres.
+    :param lead_time: the usual one and half of the range, seconds; ``None`` for no lead times.
+    :param orders: number of orders whose displacements it takes.
     """
 
     places: Tensor
     pairs: Tensor
 
-    def __init__(self, channels: int, ensemble: int, depth: float):
+    def __init__(self, channels: int, ensemble: int, depth: float,
+                 lead_time: tuple[float, float] | None = None, orders: int = 0):
         super().__init__()
-        self.depth = depth
+        self.depth, self.lead_time, self.orders = depth, lead_time, orders
         self.register_buffer('places', _place_matrix(), persistent=False)
         self.register_buffer('pairs', _pair_matrix(), persistent=False)
-        inputs = 13 * channels + 7
-        self.locate = nn.Sequential(nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 4))
-        self.members = Members(inputs + 4, (64, 32), ensemble)
+        inputs, carried, timed = 13 * channels + 7, 26 * orders, lead_time is not None
+        self.locate = nn.Sequential(nn.Linear(inputs + carried, 64), nn.ReLU(),
+                                    nn.Linear(64, 6 if timed else 4))
+        self.members = Members(inputs + 4 + timed + carried, (64, 32), ensemble)
 
-    def forward(self, features: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, grasps: Tensor,
+                motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps, by where the object is and will be, and by what else is seen.
 
         :param features: float tensor, shape ``(B, D, H, W)``.
-        :param grasps: float tensor, shape ``(B, K, 5)``, see
+        :param grasps: float tensor, shape ``(B, K, 5)``, with lead times ``(B, K, 6)``, see
             :func:`moss_perception.core.geometry.encode_grasps`.
+        :param motion: what displacements say, shape ``(B, 2 n, H', W')`` for ``n`` orders: right
+            and down, in the units of the grasps' x and y, and the n-th power of seconds.
         :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
             seen from the grasp point, now (x, y) and when the fingers grip (x, y), in finger
             distances, shape ``(B, K, 4)``.
         """
-        depth, finger = grasps[..., 2:3], grasps[..., 3:]
+        depth, finger = grasps[..., 2:3], grasps[..., 3:5]
         reach = finger.norm(dim=-1, keepdim=True)
         places = torch.cat([grasps[..., :2], finger, reach], dim=-1) @ self.places
-        read = F.grid_sample(features, places.unflatten(-1, (13, 2)), align_corners=False,
+        places = places.unflatten(-1, (13, 2))
+        read = F.grid_sample(features, places, align_corners=False,
                              padding_mode='border').movedim(1, 2)
         # No feature is negative: of all that is read, only differences change by this.
         read = (read @ self.pairs).abs().flatten(2)
@@ -66,9 +87,38 @@ class GraspHead(nn.Module):
         depth = depth * (10 / self.depth) - 10
         # As matrices: ONNX Runtime runs a layer and its ReLU as one then.
         inputs = torch.cat([read, grasps[..., :2], depth, turned], dim=-1).flatten(0, 1)
-        located = self.locate(inputs)
-        logits = self.members(torch.cat([inputs, located], dim=-1))
+        if self.lead_time is None:
+            located, more = self.locate(inputs), []
+        else:
+            located, *more = self._at_lead_times(inputs, grasps, places, reach, motion)
+        logits = self.members(torch.cat([inputs, located, *more], dim=-1))
         return tuple(x.unflatten(0, grasps.shape[:2]) for x in (logits, located))
+
+    def _at_lead_times(self, inputs: Tensor, grasps: Tensor, places: Tensor, reach: Tensor,
+                       motion: Tensor | None) -> list[Tensor]:
+        """Return the object's places, the lead time as a number, and what displacements say."""
+        assert self.lead_time is not None  # or no one calls
+        usual, half = self.lead_time
+        lead = grasps[..., 5:].flatten(0, 1)
+        carried, own = [], []
+        if self.orders:
+            assert motion is not None  # as many orders as were announced
+            read = self._read_motion(motion, places, reach)
+            for n, one in enumerate(read.unflatten(-1, (self.orders, -1)).unbind(-2), start=1):
+                carried.append(_bounded(one * (usual ** n / math.factorial(n))))
+                own.append(_bounded(one * lead ** n / math.factorial(n)))
+        now, then, rate = self.locate(torch.cat([inputs, *carried], dim=-1)).split(2, dim=-1)
+        late = lead - usual
+        return [torch.cat([now, then + rate * late], dim=-1), late / half, *own]
+
+    def _read_motion(self, motion: Tensor, places: Tensor, reach: Tensor) -> Tensor:
+        """Read displacements at all places, in finger distances: ``(B * K, n * 26)``."""
+        read = F.grid_sample(motion, places, align_corners=False, padding_mode='border')
+        read = read.movedim(1, 2) / reach[..., None].clamp(min=1e-6)
+        paired = read @ self.pairs
+        # Which finger is which does not matter: differences enter without their sign.
+        parts = [part.abs() if n in (2, 4) else part for n, part in enumerate(paired.split(1, -1))]
+        return torch.cat(parts, dim=-1).flatten(2).flatten(0, 1)
 
 
 class Members(nn.Module):
@@ -115,6 +165,11 @@ class Members(nn.Module):
         own, layer = getattr(self, f'own_{n}'), cast(nn.Linear, self.others[n])
         weight = layer.weight.repeat(1, len(own[0]) // layer.in_features) * own
         return F.linear(F.relu(x), weight, layer.bias)
+
+
+def _bounded(distances: Tensor) -> Tensor:
+    """Limit finger distances: what is seen to move further is an error, or out of reach."""
+    return distances.clamp(-_FAR, _FAR)
 
 
 def _place_matrix() -> Tensor:

@@ -1,8 +1,11 @@
 """Motion in a clip of maps: MOSS of any orders, and optical flow as maps of the same size."""
 
-from moss_perception.models.config import MossConfig, TemporalConfig
-from moss_perception.models.layers.flow_field import FlowField, grey
+from collections.abc import Sequence
+
+from moss_perception.models.grasp_config import MossConfig, TemporalConfig
+from moss_perception.models.layers.flow_field import FlowField, grey, SHORTEST_GAP
 from moss_perception.models.layers.temporal import Temporal
+from moss_perception.models.layers.timing import sample_times
 from moss_perception.moss import MOSS
 import numpy as np
 import torch
@@ -14,7 +17,45 @@ def make_moss(config: MossConfig, channels: int, lowest: int = 1, causal: bool =
     """Make the block that a configuration describes, on maps of so many channels."""
     return MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window, causal,
                 channels=config.moss_channels, projection=config.projection_channels,
-                hidden=config.moss_channels // 2, learning=config.learning, fusion='concat')
+                hidden=config.moss_channels // 2, learning=config.learning, fusion='concat',
+                readout=config.readout, lags=config.lags or None, norm=config.norm or None,
+                patch=config.patch, similarity=config.similarity, refinement=config.refinement,
+                borders=config.borders, spacing=config.spacing,
+                shortest=0.5 / config.frame_rate_hz)
+
+
+class Velocities(nn.Module):
+    """
+    From the displacements of all lags to one for each order: how things move, how that changes.
+
+    A mean over the lags, each of which weighs by its similarity and curvature: a long lag is more
+    exact while what moves is in the window, a short one still finds what is fast.
+
+    :param config: of the block, whose displacements are divided by the time since the lags.
+    """
+
+    def __init__(self, config: MossConfig):
+        super().__init__()
+        lags = len(config.used_lags)
+        self.orders, self.unit = config.orders, 2 / config.compared_size
+        self.weigh = nn.ModuleList(nn.Linear(2 * lags, lags) for _ in range(self.orders))
+
+    def forward(self, values: Sequence[Tensor]) -> Tensor:
+        """
+        Weigh the displacements of a frame.
+
+        :param values: of each order that was run, shape ``(B, H, W, L', 4)``; others count as 0.
+        :returns: shape ``(B, 2 n, H, W)`` for ``n`` orders, see
+            :meth:`moss_perception.models.layers.head.GraspHead.forward`.
+        """
+        found = []
+        for one, weigh in zip(values, self.weigh, strict=False):
+            missing = (one[..., 2] == 0).to(one.dtype)
+            shares = (weigh(one[..., 2:].flatten(-2)) - missing * 1e4).softmax(-1)
+            moved = (one[..., :2] * shares[..., None]).sum(-2) * self.unit
+            found.append(moved.movedim(-1, 1))
+        found += [torch.zeros_like(found[0])] * (self.orders - len(found))
+        return torch.cat(found, 1)
 
 
 class MossClip(Temporal):
@@ -45,20 +86,23 @@ class MossClip(Temporal):
         full = range(-self.delay, first - 1, -self.length)
         return tuple(sorted({*full, 0}))
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
-        return self.joined(clip, clip, used)
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
+        return self.joined(clip, clip, used, gaps)
 
-    def joined(self, clip: Tensor, compared: Tensor, used: int | None) -> Tensor:
+    def joined(self, clip: Tensor, compared: Tensor, used: int | None,
+               gaps: Tensor | None) -> Tensor:
         """
         Join features with what MOSS finds, as :meth:`maps`.
 
         :param compared: the maps that MOSS compares, shape ``(B, T, C, H, W)``.
         """
+        times = moss_times(self.config, gaps)
         if self.causal:
-            motion = self.moss.motion(compared, used, last=self.config.head_receptive_field)
+            motion = self.moss.motion(compared, used, self.config.head_receptive_field, times)
             clip = clip[:, -motion.shape[1]:]
         else:
-            motion = self.moss.motion(compared, used)
+            motion = self.moss.motion(compared, used, times=times)
             there = torch.arange(clip.shape[1], device=clip.device)
             motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
         return self.mapped(clip, motion)
@@ -66,6 +110,11 @@ class MossClip(Temporal):
     def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
         """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
         return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
+
+
+def moss_times(config: MossConfig, gaps: Tensor | None) -> Tensor | None:
+    """Return the times that MOSS divides displacements by, ``(B, T)``; ``None`` for none."""
+    return sample_times(gaps) if gaps is not None and config.displaces else None
 
 
 class FlowStream(nn.Sequential):
@@ -80,7 +129,7 @@ class FlowStream(nn.Sequential):
     """
 
     def __init__(self, config: TemporalConfig, channels: int):
-        self.stacked = config.tap_stride
+        self.stacked, self.rate_hz = config.tap_stride, config.frame_rate_hz
         wide = config.temporal_channels
         sizes = [2 * self.stacked, wide // 2, wide, channels]
         if config.map_stride == 4:
@@ -91,14 +140,19 @@ class FlowStream(nn.Sequential):
                        nn.BatchNorm2d(other), nn.ReLU()]
         super().__init__(*layers)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of Sequential's
+    def forward(self, input: Tensor,  # noqa: A002  the name of Sequential's
+                gaps: Tensor | None = None) -> Tensor:
         """
         Make the map of each frame of a clip.
 
         :param input: images, uint8, shape ``(B, T, S, S, 3)``.
+        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
         :returns: shape ``(B, T, C, H, W)``.
         """
         flow = clip_flow(input)
+        if gaps is not None:
+            shares = 1 / (gaps * self.rate_hz).clamp(min=SHORTEST_GAP)
+            flow = flow * F.pad(shares, (1, 0))[:, :, None, None, None]
         before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
         stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
         return super().forward(stacked.flatten(0, 1)).unflatten(0, input.shape[:2])

@@ -3,13 +3,17 @@
 from typing import Generic, TypeVar
 
 from moss_perception.models.checkpoint import Network
-from moss_perception.models.config import GraspConfig
+from moss_perception.models.grasp_config import GraspConfig
 from moss_perception.models.layers.head import GraspHead
+from moss_perception.models.layers.timing import Timing
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 R = TypeVar('R', bound=GraspConfig)
+
+# By which lead times are scaled at least: a network that knows one alone learns nothing of others.
+_SHORTEST_HALF_S = 0.05
 
 
 class Backbone(nn.Module):
@@ -56,7 +60,15 @@ class Backbone(nn.Module):
 
     def early(self, images: Tensor) -> Tensor:
         """Compute the features at stride 4."""
-        return self.stages[1](self.stages[0](images))
+        return self.second(self.first(images))
+
+    def first(self, images: Tensor) -> Tensor:
+        """Compute the features at stride 2."""
+        return self.stages[0](images)
+
+    def second(self, first: Tensor) -> Tensor:
+        """Compute those at stride 4 from them."""
+        return self.stages[1](first)
 
     def late(self, fine: Tensor) -> Tensor:
         """Compute those at stride 8 from them."""
@@ -108,7 +120,11 @@ class GraspReader(Network[R]):
         self.lateral = nn.Conv2d(config.channels[1], wide, 1)
         self.smooth = nn.Sequential(nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
                                     nn.Conv2d(wide, wide, 1))
-        self.head = GraspHead(wide, config.ensemble, config.default_depth_m)
+        low, high = config.lead_times_s
+        lead_time = config.default_lead_time_s, max((high - low) / 2, _SHORTEST_HALF_S)
+        self.head = GraspHead(wide, config.ensemble, config.default_depth_m,
+                              lead_time if config.time_inputs else None, config.velocity_orders)
+        self.timing = Timing(config, wide) if config.time_inputs else None
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
@@ -137,19 +153,25 @@ class GraspReader(Network[R]):
         images = self.normalise(clip.flatten(0, 1))
         return self.backbone.early(images).unflatten(0, clip.shape[:2])
 
-    def read(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None = None,
+             motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps.
 
         :param fine: of the newest frame, shape ``(B, C, H, W)``.
         :param context: what happened, shape ``(B, R, H, W)``, or half as high and wide.
-        :param grasps: float tensor, shape ``(B, K, 5)``.
+        :param grasps: float tensor, shape ``(B, K, 5)``, with time inputs ``(B, K, 6)``.
+        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
+        :param motion: what displacements say, see :meth:`GraspHead.forward`.
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
+        if self.timing is not None:
+            assert gaps is not None  # with time inputs
+            context = context + self.timing(gaps)
         if context.shape[-1] != fine.shape[-1]:
             context = _doubled(context)
         features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
-        logits, located = self.head(features, grasps)
+        logits, located = self.head(features, grasps, motion)
         return logits / self.config.temperature, located
 
 
@@ -179,8 +201,8 @@ class StreamStep(nn.Module, Generic[N]):
 
     A subclass adds ``forward``. It takes an image, uint8, RGB, shape ``(1, S, S, 3)``; grasps,
     float32, shape ``(1, K, 5)``, ``K`` at least 1; the graph's other inputs; and a list of what
-    earlier samples kept. It returns :data:`moss_perception.models.graph_model.RESULTS`, then what
-    later samples need.
+    earlier samples kept; and, with time inputs, the window's gaps, shape ``(1, T - 1)``. It
+    returns :data:`moss_perception.models.graph_model.RESULTS`, then what later samples need.
 
     :param network: its weights are shared.
     """
@@ -194,7 +216,8 @@ class StreamStep(nn.Module, Generic[N]):
         fine, deep = self.network.backbone(self.network.normalise(image))
         return fine, self.network.merged(fine, deep)
 
-    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor) -> tuple[Tensor, Tensor]:
+    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor,
+               gaps: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
-        logits, _ = self.network.read(fine, context, grasps)
+        logits, _ = self.network.read(fine, context, grasps, gaps)
         return ensemble_probability(logits.squeeze(0))

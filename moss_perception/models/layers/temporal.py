@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from moss_perception.models.config import GraspConfig, TemporalConfig
+from moss_perception.models.grasp_config import GraspConfig, TemporalConfig
 from moss_perception.models.layers.reading import Backbone, GraspReader, R
+from moss_perception.models.layers.timing import window_gaps
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
@@ -44,13 +45,15 @@ class Temporal(nn.Module):
         """
         return backbone.late(fine.flatten(0, 1)).unflatten(0, fine.shape[:2])
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
         """
         Make the map of each frame.
 
         :param clip: the backbone's maps, shape ``(B, T, C, H, W)``.
         :param images: the frames themselves, uint8, shape ``(B, T, S, S, 3)``.
         :param used: self-similarity orders up to this one only, where there are any.
+        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
         :returns: of the last frames, at least those at the taps, ``(B, T', H, W, R)``.
         """
         return F.relu(self.look(clip.movedim(2, -1)))
@@ -75,7 +78,8 @@ class Spatial(Temporal):
             nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
             for _ in range(2))
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
         for block in self.blocks:
             clip = clip + block(self.mixed(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
         return super().maps(clip, images)
@@ -103,21 +107,24 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
         self.needs_images = self.temporal.needs_images
         self.add_reading()
 
-    def forward(self, images: Tensor, grasps: Tensor,
-                used: int | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, grasps: Tensor, used: int | None = None,
+                intervals: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
-        fine, maps = self.encode(images, used)
-        return self.read(fine, self.temporal.context(maps), grasps)
+        gaps = window_gaps(self.config, intervals, images)
+        fine, maps = self.encode(images, used, gaps)
+        return self.read(fine, self.temporal.context(maps), grasps, gaps)
 
-    def encode(self, images: Tensor, used: int | None = None) -> tuple[Tensor, Tensor]:
+    def encode(self, images: Tensor, used: int | None = None,
+               gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Compute what depends on no grasp.
 
         :param images: as in :meth:`forward`.
+        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
         :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
         """
         images = images[:, -self.config.frames_seen:]
         fine = self.fine_maps(images)
         deep = self.temporal.features(self.backbone, fine)
         clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
-        return fine[:, -1], self.temporal.maps(clip, images, used)
+        return fine[:, -1], self.temporal.maps(clip, images, used, gaps)

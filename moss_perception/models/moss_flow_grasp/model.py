@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
-from moss_perception.models.config import MossConfig, TemporalConfig
-from moss_perception.models.graph_model import Graph, Tap
+from moss_perception.models.graph_model import gap_inputs, Graph, Tap
+from moss_perception.models.grasp_config import MossConfig, TemporalConfig
 from moss_perception.models.layers.flow_field import flow_inputs, FlowGraphModel
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class MossFlowGrasp(FlowGraphModel[MossFlowGraspConfig]):
             age = config.temporal_taps[-1] - tap
             taps[f'features_{k}'] = Tap('features', age, shape)
         kept = ('map', 'features', *(f'flow_{n}' for n in range(stacked + 1)))
-        return (Graph('step', flow_inputs(config), taps, kept, {'model': cls.Config.model}),)
+        return (Graph('step', flow_inputs(config), taps, kept, {'model': cls.Config.model},
+                      gap_inputs(config)),)
 
     @classmethod
     def steps(cls, network: 'ClipNetwork') -> 'list[nn.Module]':

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.motion import FlowStream, MossClip
+from moss_perception.models.layers.motion import FlowStream, moss_times, MossClip
 from moss_perception.models.layers.reading import StreamStep
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_flow_grasp.model import MossFlowGraspConfig
@@ -23,9 +23,10 @@ class MossFlow(MossClip):
         super().__init__(config, channels)
         self.stream = FlowStream(config, channels)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
-        flow = self.stream(images)
-        return self.joined(clip + flow, flow, used)
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
+        flow = self.stream(images, gaps)
+        return self.joined(clip + flow, flow, used, gaps)
 
 
 class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
@@ -36,7 +37,7 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         self.valid = tuple(range(network.config.tap_stride + 1))
 
     def forward(self, image: Tensor, grasps: Tensor, flow: Tensor,
-                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+                state: Sequence[Tensor], gaps: Tensor | None = None) -> tuple[Tensor, ...]:
         """
         Take one sample; see :class:`StreamStep`.
 
@@ -52,13 +53,14 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         fine, clip = self.see(image)
         streams = temporal.stream.encode(flow, self.valid).split(1)
         window = torch.stack([*state[:before], streams[-1]], dim=1)
-        motion = temporal.moss.motion(window, last=config.head_receptive_field)
+        motion = temporal.moss.motion(window, last=config.head_receptive_field,
+                                      times=moss_times(config, gaps))
         first = config.window_frames - config.head_receptive_field
         taps = torch.tensor(config.temporal_taps)
         features = torch.stack([*state[before:], clip], dim=1)
         maps = temporal.mapped(features + window[:, first + taps], motion[:, taps])
         context = temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1)
-        scores = self.scores(fine, context, grasps)
+        scores = self.scores(fine, context, grasps, gaps)
         health = (maps[:, -1].sum() + clip.sum() + sum(one.sum() for one in streams)) * 0
         return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
                 maps[0, -1].flatten(0, 1), clip, *streams)

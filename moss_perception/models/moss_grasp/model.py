@@ -6,14 +6,15 @@ from functools import cache, partial
 from typing import Any, TYPE_CHECKING
 
 from moss_perception.models.base import InputSpec, register, Scores
-from moss_perception.models.config import MossConfig, order_names
 from moss_perception.models.graph_model import (
+    gap_inputs,
     Graph,
     GraphModel,
     image_inputs,
     StreamState,
     Tap,
 )
+from moss_perception.models.grasp_config import MossConfig, order_names
 import numpy as np
 
 if TYPE_CHECKING:
@@ -23,7 +24,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MossGraspConfig(MossConfig):
-    """MOSS on the backbone's maps; a level of the budget is a prefix of its orders."""
+    """
+    MOSS on the backbone's maps; a level of the budget is a prefix of its orders.
+
+    Displacements are looked for on the maps of the backbone's stage of ``map_stride``; encodings
+    of strides 4 and 8 see what the deeper stage adds as well. At stride 2 what MOSS finds is
+    averaged over 2 x 2 positions.
+    """
+
+    strides = (2, 4, 8)
+
+    @property
+    def map_size(self) -> int:
+        """Height and width of the maps that the head reads, of stride 4 at least."""
+        return self.image_size // max(self.map_stride, 4)
+
+    @property
+    def compared_size(self) -> int:
+        """Height and width of the maps that are compared."""
+        return self.image_size // self.map_stride
+
+    @property
+    def compared_channels(self) -> int:
+        """Channels of the maps that are compared."""
+        return self.channels[(2, 4, 8).index(self.map_stride)]
+
+    @property
+    def velocity_orders(self) -> int:
+        """All, if displacements are read and the time is known."""
+        return self.orders if self.displaces and self.time_inputs else 0
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -99,8 +128,8 @@ class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
         return tuple(Graph(
             graph_name(highest), inputs, _taps(config, highest, highest),
             (*(f'newest_{n}' for n in numbers[:highest] if length > 1),
-             *(f'map_{n}' for n in numbers[:highest])), {'orders': str(highest)})
-            for highest in numbers)
+             *(f'map_{n}' for n in numbers[:highest])), {'orders': str(highest)},
+            gap_inputs(config)) for highest in numbers)
 
     @classmethod
     def steps(cls, network: 'MossGraspNetwork') -> 'list[nn.Module]':
@@ -117,7 +146,8 @@ class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
             later once they have warmed up.
         """
         newest = self.take(observation, state)
-        feeds, _ = self.prepare(newest, state)
+        clock = self.tick(observation, state)
+        feeds, _ = self.prepare(newest, state, clock)
         orders = state.extra or ActiveOrders(budget, budget)
         orders = orders.towards(budget, self.config)
         feeds['used'] = np.array([orders.warm])
@@ -125,7 +155,7 @@ class MossGrasp(GraphModel[MossGraspConfig, 'MossGraspNetwork']):
         found, kept = self.run(orders.active - 1, feeds, grasps)
         found = replace(found, level=orders.warm,
                         motion_features=self._counting(found.motion_features, orders.warm))
-        return found, self.advanced(state, newest, kept, orders.stepped())
+        return found, self.advanced(state, newest, kept, orders.stepped(), clock)
 
     def _counting(self, motion: np.ndarray, warm: int) -> np.ndarray:
         """Keep the encodings of the orders that count, and set those of all others to zero."""
@@ -143,15 +173,15 @@ def _taps(config: MossGraspConfig, active: int, warm: int) -> dict[str, Tap]:
 
     :param active: orders that the graph computes.
     :param warm: the head reads the maps of this prefix.
-    :returns: order by order, MOSS's maps of the samples in its window before this one; then the
-        maps at the head's temporal taps before this one; both oldest first.
+    :returns: order by order, MOSS's maps of the samples at its lags; then the maps at the head's
+        temporal taps before this one; both oldest first.
     """
-    length, positions = config.moss_window[0], config.map_size ** 2
-    cached, read = (1, positions, config.projection_channels), (positions, config.head_channels)
-    newest = config.temporal_taps[-1]
+    length, compared = config.moss_window[0], config.compared_size ** 2
+    read, newest = (config.map_size ** 2, config.head_channels), config.temporal_taps[-1]
     taps: dict[str, Any] = {
-        f'cache_{n}_{k}': Tap(f'newest_{n}', length - k, cached)
-        for n in range(1, active + 1) for k in range(1, length)}
+        f'cache_{n}_{length - lag}': Tap(f'newest_{n}', lag,
+                                         (1, compared, config.kept_channels(n)))
+        for n in range(1, active + 1) for lag in reversed(config.used_lags)}
     for k, tap in enumerate(config.temporal_taps[:-1], start=1):
         taps[f'recent_{k}'] = Tap(f'map_{warm}', newest - tap, read)
     return taps

@@ -1,15 +1,15 @@
 """The grasp-success network: backbone, MOSS, and what reads grasps from their maps."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import cast
 
-from moss_perception.models.layers.motion import make_moss
+from moss_perception.models.layers.motion import make_moss, moss_times, Velocities
 from moss_perception.models.layers.reading import (
     ensemble_probability,
     GraspReader,
     StreamStep,
 )
+from moss_perception.models.layers.timing import window_gaps
 from moss_perception.models.moss_grasp.model import MossGraspConfig
 from moss_perception.moss import MossState
 import torch
@@ -31,28 +31,61 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
     def __init__(self, config: MossGraspConfig):
         super().__init__(config)
         coarse, wide = config.map_channels, config.head_channels
-        self.moss = make_moss(config, coarse)
+        # A cache of features holds the maps of stride 4.
+        self.needs_images = config.map_stride < 4
+        # What the deeper stage adds is coarse: displacements are looked for without it.
+        self.compares_stage = config.displaces or config.map_stride < 4
+        self.moss = make_moss(config, config.compared_channels)
+        self.velocities = Velocities(config) if config.velocity_orders else None
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
         self.over_time = nn.Linear(len(config.temporal_taps) * wide, wide)
         self.add_reading()
 
-    def forward(self, images: Tensor, grasps: Tensor,
-                used: int | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, grasps: Tensor, used: int | None = None,
+                intervals: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
-        fine = self.fine_maps(images)
-        flat = fine.flatten(0, 1)
-        coarse = self.merged(flat, self.backbone.late(flat)).unflatten(0, fine.shape[:2])
+        gaps = window_gaps(self.config, intervals, images)
+        if self.needs_images:
+            first = self.backbone.first(self.normalise(images.flatten(0, 1)))
+            flat = self.backbone.second(first)
+        else:
+            first, flat = None, self.fine_maps(images).flatten(0, 1)
+        fine, compared, coarse = (x.unflatten(0, images.shape[:2])
+                                  for x in self.looked_over(first, flat))
         span = self.config.head_receptive_field
-        motion = self.moss.motion(coarse, used, last=span)
+        motion, values = self.moss.motion_and_values(compared, used, span,
+                                                     moss_times(self.config, gaps))
+        motion = self.pooled(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
         coarse = coarse[:, -span:].movedim(2, -1)
         maps = self.prefixes(coarse.flatten(0, -2), [x.flatten(0, -2) for x in encodings])[-1]
         maps = maps.view(*coarse.shape[:-1], -1)
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
         taps = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
-        return self.score(fine[:, -1], taps, grasps)
+        found = None if self.velocities is None else self.velocities(values)
+        return self.score(fine[:, -1], taps, grasps, gaps, found)
+
+    def looked_over(self, first: Tensor | None, fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        Run the backbone's last stage.
+
+        :param first: of stride 2; ``None`` unless MOSS looks over it.
+        :param fine: of stride 4, shape ``(N, C, H, W)``.
+        :returns: the fine maps, those that MOSS compares, and those whose features the head sees.
+        """
+        deep = self.backbone.late(fine)
+        coarse, stride = self.merged(fine, deep), self.config.map_stride
+        if not self.compares_stage:
+            return fine, coarse, coarse
+        compared = {2: first, 4: fine, 8: deep}[stride]
+        assert compared is not None  # as above
+        return fine, compared, coarse
+
+    def pooled(self, motion: Tensor) -> Tensor:
+        """Average what MOSS finds, shape ``(N, D, H, W)``, to the head's maps."""
+        return F.avg_pool2d(motion, 2) if self.config.map_stride < 4 else motion
 
     def prefixes(self, coarse: Tensor, encodings: Sequence[Tensor]) -> list[Tensor]:
         """Build each prefix's map, ``(N, R)``, of the features and encodings at N positions."""
@@ -63,8 +96,8 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
             maps.append(F.relu(summed))
         return maps
 
-    def score(self, fine: Tensor, recent: Sequence[Tensor],
-              grasps: Tensor) -> tuple[Tensor, Tensor]:
+    def score(self, fine: Tensor, recent: Sequence[Tensor], grasps: Tensor,
+              gaps: Tensor | None = None, motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps; see :meth:`read`.
 
@@ -79,7 +112,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
                                self.over_time.bias)
         else:
             context = self.over_time(looked).movedim(-1, 1)
-        return self.read(fine, context, grasps)
+        return self.read(fine, context, grasps, gaps, motion)
 
 
 class GraspStep(StreamStep[MossGraspNetwork]):
@@ -99,19 +132,29 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         self.orders = orders
 
     def initial_state(self) -> tuple[Tensor, ...]:
-        """Return the caches of the orders that are run, map by map, and the head's recent maps."""
+        """Return what the orders that are run keep, map by map, and the head's recent maps."""
         config, mean = self.network.config, self.network.mean
         # A tensor of its own for each: an exporter takes one that is given twice for one input.
+        kept = (mean.new_zeros(1, config.compared_size ** 2, config.kept_channels(n))
+                for n in range(1, self.orders + 1) for _ in config.used_lags)
         recent = (mean.new_zeros(config.map_size ** 2, config.head_channels)
                   for _ in config.temporal_taps[:-1])
-        return (*chain(*self._empty_caches()[:self.orders]), *recent)
+        return (*kept, *recent)
 
-    def _empty_caches(self) -> MossState:
-        side = self.network.config.map_size
-        return self.network.moss.initial_state(1, side, side, apart=True)
+    def _caches(self, state: Sequence[Tensor]) -> MossState:
+        """Give MOSS a map for each place in its window; those at no lag are not looked at."""
+        config = self.network.config
+        lags, length, side = config.used_lags, config.moss_window[0], config.compared_size
+        ages = [min((lag for lag in lags if lag >= age), default=0)
+                for age in range(length - 1, 0, -1)]
+        places = [len(lags) - 1 - lags.index(age) for age in ages]
+        given = [tuple(state[n * len(lags) + place] for place in places)
+                 for n in range(self.orders)]
+        empty = self.network.moss.initial_state(1, side, side, apart=True)
+        return (*given, *empty[self.orders:])
 
-    def forward(self, image: Tensor, grasps: Tensor, used: Tensor,
-                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, grasps: Tensor, used: Tensor, state: Sequence[Tensor],
+                gaps: Tensor | None = None) -> tuple[Tensor, ...]:
         """
         Take one sample; see :class:`StreamStep`.
 
@@ -121,18 +164,33 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         :returns: the results, of which the motion features are the encodings of the orders that
             are run; each cache's newest map; and this sample's map of each prefix.
         """
-        network, kept = self.network, self.network.config.moss_window[0] - 1
-        caches: MossState = (*(tuple(state[n * kept:(n + 1) * kept]) for n in range(self.orders)),
-                             *self._empty_caches()[self.orders:])
-        fine, coarse = self.see(image)
-        encodings, caches = network.moss.encode_step(coarse, caches, self.orders)
+        network, config = self.network, self.network.config
+        normal = network.normalise(image)
+        first = network.backbone.first(normal)
+        fine, compared, coarse = network.looked_over(first, network.backbone.second(first))
+        times = moss_times(config, gaps)
+        encodings, values, caches = network.moss.encode_values_step(
+            compared, self._caches(state), self.orders,
+            None if times is None else times[:, -config.moss_window[0]:])
+        encodings = [network.pooled(one) for one in encodings]
         # As matrices from here on: ONNX Runtime would copy what it reshapes and gives.
         coarse, *encodings = (x.movedim(1, -1).flatten(0, -2) for x in (coarse, *encodings))
         maps = network.prefixes(coarse, encodings)
         counting = torch.stack(maps).index_select(0, used - 1).squeeze(0)
-        logits, _ = network.score(fine, [*state[self.orders * kept:], counting], grasps)
+        recent = state[self.orders * len(config.used_lags):]
+        logits, _ = network.score(fine, [*recent, counting], grasps, gaps,
+                                  self._velocities(values, used))
         motion = torch.cat(encodings, dim=-1)
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
-        newest = [cache[-1] for cache in caches[:self.orders] if kept]
+        newest = [cache[-1] for cache in caches[:self.orders] if len(cache)]
         health = sum((part.sum() for part in newest), torch.stack(maps).sum())
         return scores, uncertainties, motion, health * 0, *newest, *maps
+
+    def _velocities(self, values: list[Tensor], used: Tensor) -> Tensor | None:
+        """Return what the displacements of the orders that count say to the head."""
+        if self.network.velocities is None:
+            return None
+        found = self.network.velocities(values)
+        order = torch.arange(1, found.shape[1] // 2 + 1, device=used.device)
+        counts = (order <= used).repeat_interleave(2)
+        return found * counts.to(found.dtype)[:, None, None]

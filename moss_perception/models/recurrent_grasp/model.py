@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moss_perception.models.base import register
-from moss_perception.models.config import TemporalConfig
-from moss_perception.models.graph_model import Graph, GraphModel, image_inputs, Tap
+from moss_perception.models.graph_model import gap_inputs, Graph, GraphModel, image_inputs, Tap
+from moss_perception.models.grasp_config import TemporalConfig
 
 if TYPE_CHECKING:
     from moss_perception.models.layers.temporal import ClipNetwork
@@ -39,7 +39,8 @@ class RecurrentGrasp(GraphModel[RecurrentGraspConfig, 'ClipNetwork']):
         """Describe the one graph: it takes the maps of the window's earlier frames."""
         shape, before = (config.map_size ** 2, config.head_channels), config.window_frames - 1
         taps = {f'before_{k}': Tap('map', before + 1 - k, shape) for k in range(1, before + 1)}
-        return (Graph('step', image_inputs(config), taps, ('map',), {'model': cls.Config.model}),)
+        return (Graph('step', image_inputs(config), taps, ('map',), {'model': cls.Config.model},
+                      gap_inputs(config)),)
 
     @classmethod
     def steps(cls, network: 'ClipNetwork') -> 'list[nn.Module]':

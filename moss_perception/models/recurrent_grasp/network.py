@@ -24,7 +24,8 @@ class Recurrent(Temporal):
         self.candidate = nn.Conv2d(seen + self.kept, self.kept, 3, padding=1)
         self.over_time = nn.Linear(self.kept, config.head_channels)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None) -> Tensor:
+    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
         seen = self.seen(clip).movedim(-1, 2)
         state = seen.new_zeros(len(seen), self.kept, *seen.shape[-2:])
         states = []
@@ -54,8 +55,8 @@ class Recurrent(Temporal):
 class RecurrentStep(StreamStep[ClipNetwork[RecurrentGraspConfig, Recurrent]]):
     """One step of a stream; motion features are the hidden state."""
 
-    def forward(self, image: Tensor, grasps: Tensor,
-                state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, grasps: Tensor, state: Sequence[Tensor],
+                gaps: Tensor | None = None) -> tuple[Tensor, ...]:
         """
         Take one sample; see :class:`StreamStep`.
 
@@ -69,5 +70,5 @@ class RecurrentStep(StreamStep[ClipNetwork[RecurrentGraspConfig, Recurrent]]):
         for frame in (*state, seen):
             hidden = temporal.advance(frame.view(1, side, side, -1).movedim(-1, 1), hidden)
         context = temporal.over_time(hidden.movedim(1, -1)).movedim(-1, 1)
-        scores = self.scores(fine, context, grasps)
+        scores = self.scores(fine, context, grasps, gaps)
         return *scores, hidden.movedim(1, -1).flatten(0, -2), seen.sum() * 0, seen

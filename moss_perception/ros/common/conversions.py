@@ -5,21 +5,24 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.frames import (
     stamp_to_ns,
     to_camera,
     to_candidates,
     to_frame,
 )
-from moss_perception.core.scores import Prediction, rows_of, score_fields
+from moss_perception.core.lead_times import LEAD_TIME_DTYPE, to_lead_times
+from moss_perception.core.scores import Prediction, rows_of
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 __all__ = [
-    'diagnostics', 'features_to_image', 'header', 'ns_to_stamp', 'rgb_to_image',
-    'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera', 'to_candidates', 'to_frame']
+    'diagnostics', 'features_to_image', 'header', 'lead_times_to_cloud', 'ns_to_stamp',
+    'rgb_to_image', 'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera', 'to_candidates',
+    'to_frame', 'to_lead_times']
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
@@ -42,14 +45,33 @@ def scores_to_cloud(prediction: Prediction) -> PointCloud2:
     A candidate without a score has NaN there, and the reason; see docs/planner.md.
     """
     rows = rows_of(prediction)
+    # A checkpoint without time inputs has no lead times, which makes no point invalid.
+    floats = [rows[name] for name in rows.dtype.names or ()
+              if rows.dtype[name].kind == 'f' and name != 'lead_time']
+    return _cloud(rows, prediction.stamp_ns, prediction.frame_id, bool(np.isfinite(floats).all()))
+
+
+def lead_times_to_cloud(stamp_ns: int, frame_id: str, values: np.ndarray) -> PointCloud2:
+    """
+    Write lead times as a cloud, a point per candidate, as ``grasp_lead_times`` takes it.
+
+    :param stamp_ns: of the PoseArray of the candidates, nanoseconds.
+    :param frame_id: of that PoseArray.
+    :param values: shape ``(K,)``, seconds.
+    """
+    rows = np.zeros(len(values), LEAD_TIME_DTYPE)
+    rows['lead_time'] = values
+    return _cloud(rows, stamp_ns, frame_id, bool(np.isfinite(rows['lead_time']).all()))
+
+
+def _cloud(rows: np.ndarray, stamp_ns: int, frame_id: str, is_dense: bool) -> PointCloud2:
     size = rows.dtype.itemsize
-    floats = [rows[name] for name in rows.dtype.names or () if rows.dtype[name].kind == 'f']
     return PointCloud2(
-        header=header(prediction.stamp_ns, prediction.frame_id), height=1, width=len(rows),
+        header=header(stamp_ns, frame_id), height=1, width=len(rows),
         fields=[PointField(name=name, offset=offset, datatype=datatype, count=1)
-                for name, offset, datatype in score_fields()],
+                for name, offset, datatype in cloud_fields(rows.dtype)],
         is_bigendian=False, point_step=size, row_step=size * len(rows), data=_octets(rows),
-        is_dense=bool(np.isfinite(floats).all()))
+        is_dense=is_dense)
 
 
 def features_to_image(prediction: Prediction) -> Image:

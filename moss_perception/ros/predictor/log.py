@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
+import math
 import threading
 import time
 import traceback
@@ -56,12 +57,18 @@ class StreamLog:
     def __init__(self, node: Node, monitor: Monitor):
         self._node, self._monitor = node, monitor
         self._warnings, self._resets = Tally(burst=1), Tally()
+        self._once = Tally(1, math.inf)
         self._lock = threading.Lock()
         self._seen_resets: Counter = Counter()
 
     def warn(self, kind: str, text: str) -> None:
         """Log a warning, unless one of this kind was logged a moment ago."""
         if self._warnings.line(kind):
+            self._node.get_logger().warning(text)
+
+    def once(self, kind: str, text: str) -> None:
+        """Log a warning, unless one of this kind was logged since the node was configured."""
+        if self._once.line(kind):
             self._node.get_logger().warning(text)
 
     def calibration(self, camera: Camera | None, prediction: Prediction) -> None:

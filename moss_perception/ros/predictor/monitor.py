@@ -203,6 +203,8 @@ class Monitor:
             values |= {f'{name}_p{p}_ms': rolling.percentile_ms(p) for p in (50, 95)}
         for name in ('frames', 'scored', 'stored', 'skipped', 'dropped', 'missing'):
             values[name] = getattr(counters, name)
+        for name in ('clamped_lead_times', 'refused_lead_times'):
+            values[name] = getattr(counters, name)
         values['refused'] = sum(counters.refused.values())
         if self.last_refusal:
             values['last_refusal'] = self.last_refusal
@@ -226,7 +228,9 @@ def configuration(predictor: Predictor, settings: PredictorParameters) -> dict[s
     engine, levels = predictor.engine, predictor.levels
     costs = {f'cost_ms/{name}': 1e3 * cost
              for name, cost in zip(levels, engine.costs, strict=False)}
+    # With all digits, so that a replay can score at the same lead time.
+    times = {'lead_time': repr(predictor.lead_time_s)} if predictor.config.time_inputs else {}
     return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
             'budget_target': levels[predictor.target_level - 1], **costs, 'engine': engine.name,
             'threads': settings.threads, 'device': settings.device, 'max_gap': settings.max_gap,
-            'model_sha256': engine.sha256}
+            'model_sha256': engine.sha256, **times}

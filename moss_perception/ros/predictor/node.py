@@ -12,6 +12,7 @@ from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.ros.predictor import lead_times
 from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
@@ -24,8 +25,9 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
+from moss_perception.runtime.lead_times import check_lead_time
 from moss_perception.runtime.predictor import Predictor
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
 
@@ -51,7 +53,7 @@ class GraspPredictor(ManagedNode):
         self._camera_refused, self._candidates_frame, self._published = False, '', 0
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
-            validate=self._check_budget, apply=self._on_change,
+            validate=self._check_model, apply=self._on_change,
             renamed={'orders': 'budget'})
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
@@ -65,10 +67,11 @@ class GraspPredictor(ManagedNode):
         path = model_path(chosen.model_path)
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
-            chosen.max_gap)
+            chosen.max_gap, chosen.lead_time_s)
         self._apply_budget()
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
+        lead_times.log_stream(self._predictor, self._log)
         self._outputs = Outputs(self, chosen.publish_features)
         self.get_logger().info(
             f'configured: {path}, sha256 {self.predictor.engine.sha256}, engine {chosen.engine} '
@@ -83,8 +86,9 @@ class GraspPredictor(ManagedNode):
         self._camera_refused, self._candidates_frame, self._published = False, '', 0
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
-        self._inputs = Inputs(self, self.settings, guarded(self._on_candidates),
-                              guarded(self._on_camera_info), guarded(self._on_image))
+        self._inputs = Inputs(
+            self, self.settings, guarded(self._on_candidates), guarded(self._on_lead_times),
+            guarded(self._on_camera_info), guarded(self._on_image))
         rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
         self.get_logger().info(f'active\n{lay_out(rows)}')
 
@@ -141,6 +145,7 @@ class GraspPredictor(ManagedNode):
                 'candidates_frame', f'candidates in frame {self._candidates_frame!r} get no '
                 f"score: expected the images' frame {frame.frame_id!r}")
         admitted = predictor.admit(frame)
+        lead_times.log_problems(predictor, self._log)
         self._log.resets(predictor.counters.resets)
         if isinstance(admitted, Sample):
             assert self._worker is not None  # as long as images are subscribed to
@@ -172,6 +177,11 @@ class GraspPredictor(ManagedNode):
         if problem := candidates.problem():
             self._log.warn('candidates', problem)
         self.predictor.set_candidates(candidates)
+        lead_times.log_problems(self.predictor, self._log)
+
+    def _on_lead_times(self, message: PointCloud2) -> None:
+        lead_times.take_lead_times(self.predictor, message,
+                                   self.resolve_topic_name('grasp_lead_times'), self._log)
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._predictor is not None
@@ -191,14 +201,19 @@ class GraspPredictor(ManagedNode):
         response.message = 'enabled' if request.data else 'paused: images are skipped'
         return response
 
-    def _check_budget(self, settings: PredictorParameters) -> None:
+    def _check_model(self, settings: PredictorParameters) -> None:
+        """Refuse what does not fit the checkpoint."""
         if self._predictor is not None:
             self._level(settings)
+            check_lead_time(self._predictor.config, settings.lead_time_s)
 
     def _on_change(self, before: PredictorParameters, after: PredictorParameters) -> None:
         if self._predictor is not None and (before.budget, before.latency_budget) != (
                 after.budget, after.latency_budget):
             self._apply_budget()
+        if self._predictor is not None and before.lead_time != after.lead_time:
+            self._predictor.set_lead_time(after.lead_time_s)
+            lead_times.log_stream(self._predictor, self._log)
 
     def _apply_budget(self) -> None:
         self.predictor.set_level(self._level(self.settings), self.settings.latency_budget)
@@ -223,6 +238,7 @@ class GraspPredictor(ManagedNode):
             self._monitor.prediction(
                 prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
             self._log.calibration(self.predictor.camera, prediction)
+            lead_times.log_clamped(self.predictor, prediction, self._log)
             self.outputs.publish(prediction, self.settings.score_threshold)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 

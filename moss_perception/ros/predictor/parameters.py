@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import re
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.config import order_names
+from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
 from moss_perception.runtime.budget import level_name, parse_level
 from moss_perception.runtime.engine import ENGINES
@@ -22,7 +22,8 @@ class PredictorParameters:
     """
     All parameters of grasp_predictor.
 
-    :raises ConfigError: if ``budget`` is neither ``auto`` nor the name of a level.
+    :raises ConfigError: if ``budget`` is neither ``auto`` nor the name of a level, or
+        ``lead_time`` is below 0 and not -1.
     """
 
     model_path: str = setting(
@@ -67,15 +68,27 @@ class PredictorParameters:
     latency_budget: float = setting(
         0.05, 'Time that a step may take, in seconds, if budget is auto.',
         low=0.001, high=10.0, change=Change.ANY_TIME)
+    lead_time: float = setting(
+        -1.0, 'Time from the stamp of the newest image until the fingers close on the object, in '
+        "seconds, of candidates without one on grasp_lead_times; -1: the checkpoint's default.",
+        low=-1.0, high=60.0, change=Change.ANY_TIME)
 
     def __post_init__(self):
-        """Refuse what is a level of no model; which levels a model has is known with it."""
+        """Refuse what fits no model; which levels a model has is known with it."""
+        if -1 < self.lead_time < 0:
+            raise ConfigError(f'parameter lead_time={self.lead_time!r} is not allowed: expected '
+                              "0 to 60.0, or -1 for the checkpoint's default")
         name = self._level_name()
         named = isinstance(self.budget, str) and _LEVEL_NAME.fullmatch(name)
         if not named and level_name(name) not in order_names(HIGHEST_ORDER):
             raise ConfigError(
                 f"budget {name!r} is not allowed: expected 'auto' or the name of a level of the "
                 f"model, for MOSS a prefix of its orders such as '1' or '1,2'")
+
+    @property
+    def lead_time_s(self) -> float | None:
+        """The lead time of the stream, seconds; ``None`` for the checkpoint's default."""
+        return None if self.lead_time < 0 else self.lead_time
 
     def level(self, levels: Sequence[str], lowest: int = 1) -> int | None:
         """

@@ -24,18 +24,19 @@ PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOC
 
 class Inputs:
     """
-    Subscriptions to candidates, calibration and images.
+    Subscriptions to candidates, their lead times, calibration and images.
 
     :param node: an rclpy node.
     :param chosen: gives transport, reliability and depth.
     :param on_candidates: called with each geometry_msgs/PoseArray.
+    :param on_lead_times: called with each sensor_msgs/PointCloud2 of lead times.
     :param on_camera_info: called with each sensor_msgs/CameraInfo.
     :param on_image: called with each image, raw or compressed.
     """
 
     def __init__(self, node: Node, chosen: PredictorParameters,
-                 on_candidates: Callable[[Any], None], on_camera_info: Callable[[Any], None],
-                 on_image: Callable[[Any], None]):
+                 on_candidates: Callable[[Any], None], on_lead_times: Callable[[Any], None],
+                 on_camera_info: Callable[[Any], None], on_image: Callable[[Any], None]):
         self._node = node
         self._wanted = chosen.qos_reliability
         self._raw_topic = node.resolve_topic_name('image')
@@ -46,9 +47,11 @@ class Inputs:
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
         self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
+        self.lead_times = self._subscribe(PointCloud2, 'grasp_lead_times', on_lead_times)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
         self.image = MatchedSubscription(
             node, kind, topic, on_image, self._wanted, chosen.qos_depth)
+        self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
     def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:
         return MatchedSubscription(self._node, kind, self._node.resolve_topic_name(name), callback,
@@ -60,10 +63,10 @@ class Inputs:
 
         :returns: a line for each topic with a publisher that cannot be received.
         """
-        anew = [self.candidates.check(), self.camera_info.check()]
+        anew = [s.check() for s in self._every[:-1]]
         if not self.image.check() and any(anew):
             self.image.renew()
-        problems = [s.problem() for s in (self.candidates, self.camera_info, self.image)]
+        problems = [s.problem() for s in self._every]
         return [problem for problem in problems if problem]
 
     def hint(self) -> str:
@@ -81,11 +84,11 @@ class Inputs:
         """List direction, topic, type and QoS of each."""
         return [('in', s.topic, type_name(s.message_type),
                  f'{self._wanted} (now {s.reliability}), depth {s.qos.depth}')
-                for s in (self.image, self.camera_info, self.candidates)]
+                for s in reversed(self._every)]
 
     def destroy(self) -> None:
         """Remove the subscriptions."""
-        for subscription in (self.image, self.camera_info, self.candidates):
+        for subscription in self._every:
             subscription.destroy()
 
 

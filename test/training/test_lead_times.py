@@ -1,0 +1,222 @@
+"""Training over lead times, and on motion: what is drawn, learnt and refused."""
+
+from dataclasses import replace
+
+from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.data.schema import Attempt
+from moss_perception.models.base import build
+from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.training.dataset import (
+    collate,
+    GraspClips,
+    measure_lead_times,
+    with_lead_time,
+)
+from moss_perception.training.derive import start_from
+from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.fit import fit, Plan
+from moss_perception.training.motion import motion_loss
+from moss_perception.training.settings import read_settings, Recipe, Settings
+from moss_perception.training.trainer import predict, Trainer
+import numpy as np
+import pytest
+from spots import scene, TINY
+import torch
+
+OTHERS = np.float32([0.6, 0.8, 0.9])
+TIMED = replace(TINY, time_inputs=True, lead_times_s=(0.6, 0.9), default_lead_time_s=0.7)
+DISPLACED = replace(TIMED, readout='displacement', map_stride=4, patch=3, orders=2)
+
+
+def moving(seed):
+    """Make a scene whose last candidate succeeds at long lead times alone."""
+    made = scene(seed)
+    places = made.track[:1] + OTHERS[:, None] * np.float32([[0.2, 0.1, 0]])
+    then = made.track[0] + np.float32([0.14, 0.07, 0])
+    return replace(made, track=np.stack([made.track[0], then]), lead_time_s=0.7,
+                   labels=np.array([1, 0, 0]), other_lead_times_s=OTHERS,
+                   other_labels=np.float32([[1, 0, 0], [1, 0, 1], [1, 0, 1]]),
+                   other_places=places.astype(np.float32))
+
+
+@pytest.fixture(scope='module')
+def samples():
+    return [moving(seed) for seed in range(12)]
+
+
+def test_each_epoch_draws_a_lead_time_and_what_belongs_to_it(samples):
+    clips = GraspClips(samples, TIMED, augment=True, vary_lead_times=True, moving=True)
+    plain, seen = GraspClips(samples, TINY, augment=True), []
+    for clips.epoch in range(12):
+        plain.epoch = clips.epoch
+        clip, without = clips[3], plain[3]
+        lead_time = clip.grasps[0, 5].item()
+        assert (clip.grasps[:, 5] == lead_time).all()
+        assert clip.labels[-1] == (lead_time > 0.7 + 1e-6)
+        # All else is drawn as without lead times.
+        np.testing.assert_array_equal(clip.images, without.images)
+        np.testing.assert_array_equal(clip.grasps[:, :5], without.grasps)
+        np.testing.assert_array_equal(clip.places[:, :2], without.places[:, :2])
+        # The object is where it will be then: the same velocity at each.
+        way = (clip.places[0, 2:] - clip.places[0, :2]) / lead_time
+        reach = clip.grasps[0, 3:5].norm()
+        np.testing.assert_allclose(clip.motion[2:], way * reach, rtol=1e-3)
+        seen.append(round(lead_time, 3))
+    assert set(seen) == {0.6, 0.7, 0.8, 0.9}
+    again = [round(GraspClips(samples, TIMED, augment=True, vary_lead_times=True)[3].grasps[
+        0, 5].item(), 3) for _ in range(2)]
+    assert again == [seen[0]] * 2
+
+
+def test_unless_it_is_asked_for_the_own_lead_time_is_taken(samples):
+    for clips in (GraspClips(samples, TIMED, augment=True),
+                  GraspClips(samples, TIMED, vary_lead_times=True)):
+        assert all((clip.grasps[:, 5] == np.float32(0.7)).all() and clip.labels.tolist() == [
+            1, 0, 0] for clip in clips)
+    assert GraspClips(samples, TINY)[0].grasps.shape[1] == 5
+    assert GraspClips(samples, TINY)[0].gaps is None
+
+
+def test_lost_frames_leave_their_time_to_the_next(samples):
+    stamps = np.cumsum([0, *[90_000_000, 110_000_000] * 9])[:18]
+    late = replace(samples[0], stamps_ns=stamps)
+    clip = GraspClips([late], TIMED)[0]
+    np.testing.assert_allclose(clip.gaps[1:], np.diff(stamps[-16:]) / 1e9, rtol=1e-5)
+    assert clip.gaps[0] == 0
+    clips = GraspClips([late], TIMED, augment=True, missing=0.8)
+    for clips.epoch in range(5):
+        gaps, images = clips[0].gaps.numpy(), clips[0].images.float()
+        repeated = np.flatnonzero(gaps[1:] < 1e-3) + 1
+        # Noise differs from image to image, unless it is the same image; vary() adds none here.
+        assert all((images[k] == images[k - 1]).all() for k in repeated)
+        assert len(repeated) or clips.epoch
+        np.testing.assert_allclose(gaps.sum(), (stamps[-1] - stamps[-16]) / 1e9, atol=2e-3)
+
+
+def test_a_grasp_under_way_has_the_time_that_is_left(samples):
+    first = samples[0]
+    stamps = first.times_ns[-1] + np.array([1, 5, 9]) * 100_000_000
+    filmed = replace(first, attempt=Attempt(0, True, first.jpegs[:3], stamps))
+    config = replace(TIMED, lead_times_s=(0.0, 0.9))
+    clips, left = GraspClips([filmed], config, monitor=1.0), set()
+    for clips.epoch in range(12):
+        left.add(round(clips[1].grasps[0, 5].item(), 3))
+    assert left == {0.6, 0.2, 0.0}
+    assert measure_lead_times([filmed], watched=True)['lead_times_s'] == (
+        0.0, pytest.approx(0.9))
+
+
+def test_a_sample_without_a_lead_time_needs_the_option(tmp_path, samples):
+    unknown = [scene(0), scene(1), *samples]
+    with pytest.raises(DataError, match='scene 0 has no lead time, which a network with time'):
+        GraspClips(unknown, TIMED)[0]
+    known = with_lead_time(unknown, 0.75)
+    assert [one.lead_time_s for one in known[:3]] == [0.75, 0.75, 0.7]
+    settings = Settings('timed', {'time_inputs': True})
+    with pytest.raises(ConfigError, match='2 of 14 samples have no lead time, .* expected '
+                                          'lead_time: SECONDS'):
+        fit(Plan(settings, tmp_path / 'run', tmp_path / 'a.safetensors'), unknown)
+    for option, words in (({'motion_weight': 1.0}, "both the object's track and its lead time"),
+                          ({'vary_lead_times': True}, 'no sample has any')):
+        with pytest.raises(ConfigError, match=words):
+            fit(Plan(Settings('a', {}, option), tmp_path / 'run', tmp_path / 'a.safetensors'),
+                [scene(n) for n in range(3)])
+
+
+@pytest.mark.parametrize('config', [TIMED, DISPLACED, replace(DISPLACED, map_stride=2)],
+                         ids=['encoding', 'displacement', 'stride 2'])
+def test_an_epoch_over_lead_times_trains_all_that_depends_on_time(tmp_path, samples, config):
+    torch.manual_seed(0)
+    network = build(config)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    recipe = Recipe(epochs=1, batch=4, vary_lead_times=True, motion_weight=0.5, full_orders=0.5)
+    trainer = Trainer(network, recipe, tmp_path)
+    probe = trainer.probe.velocity.weight.clone()
+    clips = GraspClips(samples, config, augment=True, vary_lead_times=True, moving=True,
+                       missing=0.3)
+    trainer.fit(clips, GraspClips(samples[:4], config))
+    assert not torch.equal(trainer.probe.velocity.weight, probe)
+    changed = [name for name, values in network.state_dict().items()
+               if not torch.equal(values, before[name])]
+    for part in ('timing.late.weight', 'head.locate.2.weight', 'backbone.stages.0.0.weight',
+                 *(['velocities.weigh.0.weight'] if config.displaces else [])):
+        assert part in changed
+    logits, labels = predict(network, GraspClips(samples, config))
+    assert logits.isfinite().all() and len(labels) == 36
+    # The checkpoint knows nothing of the auxiliary loss.
+    save_checkpoint(tmp_path / 'a.safetensors', network)
+    assert load_checkpoint(tmp_path / 'a.safetensors').config == config
+    resumed = Trainer(build(config), recipe, tmp_path)
+    assert resumed.resume() and torch.equal(resumed.probe.velocity.weight,
+                                            trainer.probe.velocity.weight)
+
+
+def test_without_options_nothing_changes(tmp_path, samples):
+    plain = [replace(one, lead_time_s=float('nan'), other_lead_times_s=None, other_labels=None,
+                     other_places=None) for one in samples]
+    states = []
+    for folder, used in (('a', samples), ('b', plain)):
+        torch.manual_seed(0)
+        trainer = Trainer(build(TINY), Recipe(epochs=1, batch=4), tmp_path / folder)
+        trainer.fit(GraspClips(used, TINY, augment=True, empty=2, missing=0.3),
+                    GraspClips(used[:3], TINY))
+        states.append(trainer.network.state_dict())
+    assert all(torch.equal(values, states[1][name]) for name, values in states[0].items())
+
+
+def test_the_loss_on_motion_counts_what_is_known_and_in_view():
+    nan = float('nan')
+    motion = torch.tensor([[0, 0, 1.0, 0], [nan] * 4, [1.5, 0, 9, 9], [0.5, 0, 0, 0.5]])
+    found = torch.tensor([[3.0, 0], [7, 7], [7, 7], [0, 0.5]], requires_grad=True)
+    loss = motion_loss(found, motion)
+    loss.backward()
+    assert loss.item() == pytest.approx(1.5 / 2) and (found.grad[1:3] == 0).all()
+    assert motion_loss(found[1:2], motion[1:2]) == 0
+
+
+def test_photometric_changes_fade(samples):
+    fading = GraspClips(samples, TINY, augment=True, photometric=1.0, annealing=1.0, epochs=3)
+    plain = GraspClips(samples, TINY, augment=True)
+    for fading.epoch in range(3):
+        plain.epoch = fading.epoch
+        same = (fading[0].images == plain[0].images).all()
+        assert same == (fading.epoch == 2)
+
+
+def test_cached_features_keep_lead_times_and_motion(tmp_path, samples):
+    torch.manual_seed(0)
+    network = build(TIMED)
+    network.freeze(2)
+    clips = GraspClips(samples, TIMED, augment=True, vary_lead_times=True, moving=True)
+    cache = FeatureCache(clips, network, tmp_path)
+    for cache.epoch in (0, 1):
+        for one, other in zip(cache, clips, strict=True):
+            for name in ('grasps', 'labels', 'gaps', 'motion'):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert collate(list(cache)).gaps.shape == (12, 16)
+    for other in (GraspClips(samples, TIMED, augment=True, moving=True),
+                  GraspClips(samples, TINY, augment=True)):
+        with pytest.raises(ConfigError, match='holds features of other samples'):
+            FeatureCache(other, network, tmp_path)
+
+
+def test_a_network_with_time_starts_from_one_without(tmp_path):
+    torch.manual_seed(0)
+    given, timed = build(TINY), build(DISPLACED)
+    save_checkpoint(tmp_path / 'a.safetensors', given)
+    before = timed.head.members.first.weight.clone()
+    start_from(timed, tmp_path / 'a.safetensors')
+    old, new = given.head.members.first.weight, timed.head.members.first.weight
+    assert torch.equal(new[:, :old.shape[1]], old)
+    assert torch.equal(new[:, old.shape[1]:], before[:, old.shape[1]:])
+    assert torch.equal(timed.lateral.weight, given.lateral.weight)
+
+
+def test_settings_take_a_list_of_lags(tmp_path):
+    path = tmp_path / 'a.yaml'
+    path.write_text('network: {readout: displacement, moss_window: [5, 7, 7], lags: [1, 2, 4], '
+                    'map_stride: 4, time_inputs: true}')
+    assert read_settings(path).config().lags == (1, 2, 4)
+    path.write_text('network: {lags: [1, 2.5]}')
+    with pytest.raises(ConfigError, match=r'network.lags=\[1, 2.5\] .* a list of whole numbers'):
+        read_settings(path)
