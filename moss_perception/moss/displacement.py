@@ -25,9 +25,7 @@ VALUES = 4
 # loses so much. Rounding is far smaller.
 _NEAREST = 1e-4
 # Similarities that are held at a time, in numbers: little more than a core's cache.
-_NUMBERS = 500_000
-# By this a difference of scores, if there is one, is far more than the places of a window.
-_FAR = 1e30
+_NUMBERS = 700_000
 # Curvature, of similarities of at most 1, below which a parabola is no longer trusted.
 _FLAT = 1e-4
 # Energy of a position, of 1 on average, below which a patch counts as blank.
@@ -198,16 +196,7 @@ def _find_maximum(similar: Tensor, size: Tensor, nearest: Tensor) -> Tensor:
     """
     places = len(nearest)
     nearest = nearest.repeat(similar.shape[-1] // places)
-    if not holds_numbers(similar):
-        score = torch.addcmul(similar, size, nearest)
-        return score.unflatten(-1, (-1, places)).argmax(-1)
-    # The same by operations that take many numbers at a time: all but the maximum fall far below.
-    score = torch.addcmul(similar.movedim(-1, 1), size.movedim(-1, 1), nearest[:, None, None])
-    score = score.unflatten(1, (-1, places))
-    rank = torch.arange(places - 1, -1, -1, dtype=similar.dtype)[:, None, None]
-    score = score.sub_(score.amax(2, True)).mul_(_FAR).add_(rank).amax(2)
-    # What is not finite has no maximum, and any will do.
-    return (places - 1 - score.nan_to_num_(0, 0, 0)).long().movedim(1, -1)
+    return torch.addcmul(similar, size, nearest).unflatten(-1, (-1, places)).argmax(-1)
 
 
 def _parabola(before: Tensor, peak: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

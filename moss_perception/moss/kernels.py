@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 import torch.nn.functional as F
 
 # The products of tiles must be fewer than those of whole maps by this much to be worth copying.
-_TILE_SHARE = 0.7
+_TILE_SHARE = 0.3
 
 
 def prefers_tiles(rows: int, columns: int, u_size: int, v_size: int) -> bool:
@@ -109,7 +109,7 @@ class _WindowProducts(torch.autograd.Function):
         query, keys = query.contiguous(), keys.contiguous()
         ctx.save_for_backward(query, keys)
         ctx.window = u_size, v_size, spacing
-        kernel = _choose_kernel(query, length, *ctx.window)
+        kernel = _choose_kernel(query, length, u_size, v_size, spacing)
         out = query.new_empty(batch, frames, rows, columns, length, u_size * v_size)
         for b in range(batch):
             kernel.products(query[b], keys[b], out[b])
@@ -130,7 +130,8 @@ class _WindowProducts(torch.autograd.Function):
 
 def _choose_kernel(query: Tensor, length: int, u_size: int, v_size: int,
                    spacing: int) -> Maps | Tiles:
-    if spacing > 1 or prefers_tiles(*query.shape[2:4], u_size, v_size):
+    rows, columns = query.shape[2:4]
+    if spacing > 1 or prefers_tiles(rows, columns, u_size, v_size):
         return Tiles(query, length, u_size, v_size, spacing)
     return Maps(query, length, u_size, v_size)
 
@@ -186,9 +187,9 @@ def _traceable_tiles(query: Tensor, keys: Tensor, u_size: int, v_size: int,
         found = found.reshape(-1, length, across, down, TILE, TILE, u_size * v_size)
         found = found.permute(0, 3, 4, 2, 5, 1, 6)
     else:
-        like = {'device': query.device}
-        y, x = torch.arange(u_size, **like), torch.arange(v_size, **like)
-        step = torch.arange(TILE, **like) * spacing
+        device = query.device
+        y, x = torch.arange(u_size, device=device), torch.arange(v_size, device=device)
+        step = torch.arange(TILE, device=device) * spacing
         index = ((y[:, None, None, None] + step[:, None]) * wide + x[:, None, None] + step)
         index = index.view(u_size * v_size, positions)
         found = product.gather(4, index.expand(*product.shape[:4], -1, -1))
@@ -215,6 +216,6 @@ def _overlapping_tiles(keys: Tensor, count: tuple[int, int], window: tuple[int, 
 
 def _runs_of(x: Tensor, axis: int, count: int, length: int) -> Tensor:
     """Take ``count`` runs of neighbours along an axis, which becomes two."""
-    like = {'device': x.device}
-    index = torch.arange(count, **like)[:, None] + torch.arange(length, **like)
+    first, more = (torch.arange(size, device=x.device) for size in (count, length))
+    index = first[:, None] + more
     return x.index_select(axis, index.flatten()).unflatten(axis, (count, length))

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 # Energy of the slopes of a position, where that of its features is 1 on average, below which
 # Gauss-Newton steps hold to where they start.
 _HOLD = 3e-4
-# Numbers that are summed at a time: a system gives larger memory anew each time, which costs more
-# than the sums.
-_NUMBERS = 100_000
+# Planes from which on torch's pooling, which takes many at a time, is faster than sums of maps.
+_MANY = 16
 
 
 def refine(query: Tensor, keys: Tensor, found: Tensor, patch: int, steps: int,
@@ -115,41 +114,28 @@ def box_sum(planes: Tensor, side: int) -> Tensor:
     """
     if side == 1:
         return planes
+    channels, half = planes.shape[1], side // 2
     if torch.onnx.is_in_onnx_export():
-        # One pass of ONNX Runtime, over many planes at a time; sums of shifted maps are many.
-        channels = planes.shape[1]
-        ones = torch.ones(channels, 1, side, side, dtype=planes.dtype)
-        return F.conv2d(planes, ones, padding=side // 2, groups=channels)
-    if holds_numbers(planes):
-        count = max(1, _NUMBERS // max(planes[:, :1].numel(), 1))
-        return torch.cat([_flat_box_sum(some, side) for some in planes.split(count, 1)], 1)
-    padded = F.pad(planes, (side // 2,) * 4)
-    return _run_sum(_run_sum(padded, side, 1, 3), side, 1, 2)
+        # One pass of ONNX Runtime, which takes planes four at a time, where they are divisible.
+        planes = F.pad(planes.movedim(1, -1), (0, -channels % 4)).movedim(-1, 1)
+        ones = torch.ones(planes.shape[1], 1, side, side, dtype=planes.dtype)
+        summed = F.conv2d(planes, ones, padding=half, groups=planes.shape[1])
+        return summed.movedim(1, -1)[..., :channels].movedim(-1, 1)
+    if holds_numbers(planes) and channels >= _MANY:
+        down = F.avg_pool2d(planes, (side, 1), 1, (half, 0), divisor_override=1)
+        return F.avg_pool2d(down, (1, side), 1, (0, half), divisor_override=1)
+    padded = F.pad(planes, (half,) * 4)
+    return _run_sum(_run_sum(padded, side, 3), side, 2)
 
 
-def _flat_box_sum(planes: Tensor, side: int) -> Tensor:
-    """Do it on one row of numbers, the margins of zeros among them: torch is fastest so."""
-    (batch, channels, rows, columns), half = planes.shape, side // 2
-    # What is beside the map, and below it, is also beside the next row and above the next map.
-    high, wide = rows + half, columns + half
-    margin = half * wide + half
-    flat = planes.new_zeros(2 * margin + batch * channels * high * wide)
-    laid = flat.narrow(0, margin, len(flat) - 2 * margin).view(batch, channels, high, wide)
-    laid[..., :rows, :columns] = planes
-    flat = _run_sum(_run_sum(flat, side, 1, 0), side, wide, 0)
-    return flat.view(batch, channels, high, wide)[..., :rows, :columns]
-
-
-def _run_sum(x: Tensor, side: int, step: int, axis: int) -> Tensor:
-    """Sum an odd number of numbers, each a step after the last, by twos, fours and so on."""
-    size = x.shape[axis] - (side - 1) * step
+def _run_sum(x: Tensor, side: int, axis: int) -> Tensor:
+    """Sum neighbours, an odd number of them, by twos, fours and so on."""
+    size = x.shape[axis] - side + 1
     total, run, length = x.narrow(axis, 0, size), x, 1
     while 2 * length < side:
-        count = run.shape[axis] - length * step
-        run = run.narrow(axis, 0, count) + run.narrow(axis, length * step, count)
+        count = run.shape[axis] - length
+        run = run.narrow(axis, 0, count) + run.narrow(axis, length, count)
         first, length = side & (2 * length - 1), 2 * length
         if side & length:
-            part = run.narrow(axis, first * step, size)
-            # The first sum is a tensor of its own, that the others may be added to.
-            total = total + part if first == 1 else total.add_(part)
+            total = total + run.narrow(axis, first, size)
     return total
