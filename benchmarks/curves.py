@@ -2,7 +2,8 @@
 
 import blocks
 from harness import Report
-from moss_perception.moss.kernels import prefers_bands, window_products
+from moss_perception.moss.kernels import prefers_tiles, window_products
+from moss_perception.moss.windows import TILE
 from peers import vit_pytorch
 from streams import PeerStream, Stream
 from timing import take_turns
@@ -19,7 +20,7 @@ def draw(*shape: int) -> Tensor:
 
 def products(query: Tensor, keys: Tensor) -> dict:
     """
-    Return what does nothing but multiply, into memory that is there: whole maps, and bands.
+    Return what does nothing but multiply, into memory that is there: whole maps, and tiles.
 
     :param query: shape ``(H, W, P)``.
     :param keys: shape ``(L, H, W, P)``.
@@ -27,10 +28,12 @@ def products(query: Tensor, keys: Tensor) -> dict:
     rows, columns, channels = query.shape
     flat, others = query.flatten(0, 1), keys.flatten(0, 2).T
     maps = torch.empty(rows * columns, LENGTH * rows * columns)
-    band = draw(rows, LENGTH * SIZE * (columns + SIZE - 1), channels).transpose(1, 2)
-    bands = torch.empty(rows, columns, band.shape[2])
+    count, side = -(-rows // TILE) * -(-columns // TILE), SIZE + TILE - 1
+    some = draw(count, TILE ** 2, channels)
+    reached = draw(count, LENGTH * side ** 2, channels).transpose(1, 2)
+    tiles = torch.empty(count, TILE ** 2, reached.shape[2])
     return {'maps': lambda: torch.mm(flat, others, out=maps),
-            'bands': lambda: torch.bmm(query, band, out=bands)}
+            'tiles': lambda: torch.bmm(some, reached, out=tiles)}
 
 
 @torch.inference_mode()
@@ -38,7 +41,7 @@ def measure_kernels(report: Report, quick: bool) -> None:
     """Hold the correlation of one map against the matrix product alone, by map size."""
     rows = []
     curves: dict[str, list[float]] = {'correlation': [], 'product of whole maps': [],
-                                      'product of bands': []}
+                                      'product of tiles': []}
     sides = (7, 14) if quick else (7, 14, 16, 28, 56)
     for channels in (64,) if quick else (64, 128):
         for side in sides:
@@ -49,14 +52,14 @@ def measure_kernels(report: Report, quick: bool) -> None:
                 'correlation': lambda q=query, k=keys: window_products(q, k, SIZE, SIZE), **bare},
                 rounds=2 if quick else 15, burst_s=0.03)
             found = {name: time.median_ms for name, time in times.items()}
-            chosen = 'bands' if prefers_bands(side, side, SIZE, SIZE) else 'maps'
+            chosen = 'tiles' if prefers_tiles(side, side, SIZE, SIZE) else 'maps'
             rows.append({'map': f'{side} x {side}', 'C': channels, 'kernel': chosen,
                          'correlation ms': found['correlation'],
                          'product of maps ms': found['maps'],
-                         'product of bands ms': found['bands'],
+                         'product of tiles ms': found['tiles'],
                          'times its product': found['correlation'] / found[chosen]})
             if channels == 64:
-                for label, key in zip(curves, ('correlation', 'maps', 'bands'), strict=True):
+                for label, key in zip(curves, ('correlation', 'maps', 'tiles'), strict=True):
                     curves[label].append(found[key])
     report.table('kernels (window 5 x 9 x 9, one map with five)', rows,
                  'the product alone multiplies the same maps into allocated memory, without '

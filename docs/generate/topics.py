@@ -18,6 +18,8 @@ REMARKS = {
         'camera_info': (IN, 'projects the candidates; without it only the default grasp point is '
                             'scored'),
         'grasp_candidates': (IN, "grasps in the camera's optical frame; x closes, z approaches"),
+        'grasp_lead_times': (IN, 'optional: when the fingers close on each candidate, see [Lead '
+                                 'time](../planner.md#lead-time)'),
         '~/grasp_scores': (OUT, 'one point for each candidate, then the default grasp point: see '
                                 '[Write a planner](../planner.md)'),
         '~/grasp_score': (OUT, 'score of the default grasp point, for plots; it has no stamp'),
@@ -40,6 +42,7 @@ REMARKS = {
         'camera_info': (OUT, "with each image; a scene's lens may differ from the last one's"),
         'grasp_candidates': (OUT, 'with each image until a grasp is executed; then one empty '
                                   'array'),
+        'grasp_lead_times': (OUT, 'with the candidates, with `lead_times: true`'),
         'selected_grasp': (IN, 'the grasp to execute, in the optical frame'),
         'grasp_outcome': (OUT, 'one status for each attempt: see [Record '
                                'attempts](../how_to/record_attempts.md#outcomes)'),
@@ -56,6 +59,7 @@ REMARKS = {
         'image/compressed': (IN, 'compressed images, if the predictor subscribes to them'),
         'camera_info': (IN, 'calibration'),
         'grasp_candidates': (IN, 'the candidates that were scored'),
+        'grasp_lead_times': (IN, 'the lead times of the candidates, if anybody publishes them'),
         'selected_grasp': (IN, 'the executed grasp'),
         'grasp_outcome': (IN, 'outcomes; the recorder counts them'),
         'grasp_predictor/grasp_scores': (IN, "the predictor's scores"),

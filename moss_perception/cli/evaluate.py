@@ -14,7 +14,7 @@ _BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'm
          'check')
 _SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
 _ALLOWED = {
-    REPLAY: (*_BAGS, 'engine', 'threads', 'workers'),
+    REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
     RECORDED: (*_BAGS, 'scores_topic', 'verify'),
     RECORDS: (*_REPORT, 'records'),
     SCENES: (*_SCENES, 'scenes'),
@@ -72,6 +72,10 @@ def _add_bags(group) -> None:
                             'contain them; give one file for all recordings, or one for each in '
                             "order, where '' stands for the outcomes in the recording")
     add_topic_options(group)
+    group.add_argument('--lead-time', type=float, metavar='S',
+                       help='time from the newest image until the fingers close, in seconds, of '
+                            'candidates without a recorded one; needs a checkpoint with time '
+                            "inputs (default: the checkpoint's)")
     group.add_argument('--report', metavar='DIR',
                        help='write report.html, report.json and attempts.csv to this folder')
     group.add_argument('--record', metavar='FILE',

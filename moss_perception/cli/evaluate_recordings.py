@@ -22,6 +22,7 @@ from moss_perception.evaluation.records import (
 from moss_perception.evaluation.verification import Verification
 from moss_perception.evaluation.verification import verify as verify_scores
 from moss_perception.models.manifest import read_header, verify
+from moss_perception.runtime.lead_times import check_lead_time
 
 log = logging.getLogger('evaluate')
 
@@ -97,6 +98,7 @@ def _check(one: EvaluationInput) -> None:
         images = recording.image_topic(topics.get('image_topic'))
         recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
         recording.candidates_topic(topics.get('candidates_topic', ''))
+        recording.lead_times_topic(topics.get('lead_times_topic'))
         outcomes = (read_attempts(one.outcomes) if one.outcomes else
                     recording.outcomes(topics.get('outcome_topic')))
         recording.executed(topics.get('executed_topic'))
@@ -111,10 +113,12 @@ def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
         raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
                           'expected numbers of at least 0')
     models, topics = _models(arguments), topics_of(arguments)
+    for path in models:
+        check_lead_time(read_header(path)[0], arguments.lead_time)
     return replay_all(
         _recordings(arguments, lambda bag: choose(bag, topics)), list(models),
         sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
-        workers=arguments.workers or 1)
+        workers=arguments.workers or 1, lead_time_s=arguments.lead_time)
 
 
 def _with_shared_outcomes(records: Sequence[BagRecord]) -> tuple[BagRecord, ...]:
@@ -180,6 +184,7 @@ def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> V
     print('scoring the images that the predictor received again, without topics', flush=True)
     found = verify_scores(outputs, outputs.run.played or one.path, model,
                           candidates_topic=one.topics.get('candidates_topic'),
-                          camera_info_topic=one.topics.get('camera_info_topic'))
+                          camera_info_topic=one.topics.get('camera_info_topic'),
+                          lead_times_topic=one.topics.get('lead_times_topic'))
     print(found.line)
     return found

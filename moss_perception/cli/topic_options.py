@@ -12,6 +12,7 @@ _OPTIONS = {
     'camera_info_topic': ('the camera calibration', 'the only one of its type'),
     'candidates_topic': ('grasp candidates',
                          '/grasp_candidates, or else the only one of its type'),
+    'lead_times_topic': ('lead times of the candidates', '/grasp_lead_times'),
     'outcome_topic': ('outcomes', '/grasp_outcome'),
     'executed_topic': ('executed grasps', '/selected_grasp'),
 }
@@ -48,6 +49,7 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
         grasps = recording.candidates_topic(
             _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
         recording.camera_info_topic(images.name, camera)
+        recording.lead_times_topic(topics.get('lead_times_topic'))
     found = {'image_topic': images.name, 'camera_info_topic': camera, 'candidates_topic': grasps}
     return {**topics, **{name: topic for name, topic in found.items() if topic}}
 

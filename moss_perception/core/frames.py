@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from moss_perception.core.clouds import read_rows
 from moss_perception.core.errors import CandidateError, ConfigError
 import numpy as np
 
@@ -195,26 +194,6 @@ class Candidates:
         return yaws_from_orientations(self.orientations)
 
 
-@dataclass(frozen=True, eq=False)
-class LeadTimes:
-    """
-    Lead times of the candidates that have the same stamp and frame.
-
-    :ivar stamp_ns: of the candidates, nanoseconds, above 0.
-    :ivar frame_id: of the candidates.
-    :ivar values: float64, shape ``(K,)``, in the order of the candidates, seconds, 0 or more.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    values: np.ndarray
-
-    def __post_init__(self):
-        if self.stamp_ns <= 0:
-            raise CandidateError(f'lead times need a stamp above 0, got {self.stamp_ns}')
-        check_lead_times(self.values, len(self.values))
-
-
 def check_lead_times(values: np.ndarray, count: int) -> None:
     """
     Check the lead times of some candidates.
@@ -304,24 +283,3 @@ def to_candidates(message: Any) -> Candidates:
         stamp_to_ns(message.header.stamp), message.header.frame_id,
         np.array(positions, np.float64).reshape(-1, 3),
         np.array(orientations, np.float64).reshape(-1, 4))
-
-
-LEAD_TIME_DTYPE = np.dtype([('lead_time', '<f4')])
-"""One point of ``grasp_lead_times``, seconds."""
-
-
-def to_lead_times(message: Any) -> LeadTimes:
-    """
-    Read the lead times of candidates.
-
-    :param message: with the fields of sensor_msgs/PointCloud2: one point a candidate, with the
-        float32 field ``lead_time``, seconds.
-    :raises CandidateError: if the field is missing or of another type, the sizes do not fit, the
-        stamp is 0, or a lead time is not finite or below 0.
-    """
-    try:
-        rows = read_rows(message, LEAD_TIME_DTYPE, 'the cloud of lead times')
-    except ValueError as error:
-        raise CandidateError(str(error)) from error
-    return LeadTimes(stamp_to_ns(message.header.stamp), message.header.frame_id,
-                     rows['lead_time'].astype(np.float64))

@@ -43,6 +43,7 @@ class _Task:
     sha256: str
     engine: str
     threads: int
+    lead_time_s: float | None = None
     part: Part = WHOLE
 
     @property
@@ -51,17 +52,20 @@ class _Task:
 
 
 def replay_all(recordings: Sequence[EvaluationInput], models: Sequence[Path], *, sha256: str,
-               engine: str, threads: int, workers: int) -> list[Evaluation]:
+               engine: str, threads: int, workers: int,
+               lead_time_s: float | None = None) -> list[Evaluation]:
     """
     Evaluate each checkpoint on all recordings; show the progress on a terminal.
 
     :param sha256: expected digest of the checkpoint; empty to read SHA256SUMS beside it.
     :param threads: threads of an engine; 0: the engine chooses, or 1 with several workers.
     :param workers: number of processes; if there are more than recordings, they share them.
+    :param lead_time_s: lead time of candidates without a recorded one, seconds; ``None`` for the
+        default of each checkpoint.
     :raises MossError: if a recording or checkpoint can't be used.
     """
     threads = threads or (1 if workers > 1 else 0)
-    tasks = [_Task(one, str(model), sha256, engine, threads)
+    tasks = [_Task(one, str(model), sha256, engine, threads, lead_time_s)
              for one in recordings for model in models]
     records: dict[str, list[BagRecord]] = {str(path): [] for path in models}
     with closing(_records(tasks, workers)) as coming:
@@ -113,11 +117,13 @@ def _replay(task: _Task, bar: tqdm | None = None) -> BagRecord:
         bar.update(done - bar.n)
     topics: dict[str, Any] = {**task.recording.topics}
     return replay(task.recording.path,
-                  _predictor(task.model, task.sha256, task.engine, task.threads),
+                  _predictor(task.model, task.sha256, task.engine, task.threads,
+                             task.lead_time_s),
                   domain=task.recording.domain, attempts_csv=task.recording.outcomes,
                   progress=None if bar is None else progress, part=task.part, **topics)
 
 
 @functools.lru_cache(maxsize=8)
-def _predictor(model: str, sha256: str, engine: str, threads: int) -> Predictor:
-    return Predictor.load(model, sha256, engine, threads=threads)
+def _predictor(model: str, sha256: str, engine: str, threads: int,
+               lead_time_s: float | None) -> Predictor:
+    return Predictor.load(model, sha256, engine, threads=threads, lead_time_s=lead_time_s)

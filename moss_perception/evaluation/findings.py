@@ -7,10 +7,12 @@ from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
+from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
+from moss_perception.models.config import ModelConfig
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
 _LAG_NS = 1_000_000_000
@@ -31,6 +33,7 @@ class Seen:
     :ivar lag_ns: the smallest time from an image's stamp to its recording, nanoseconds.
     :ivar refused: number of messages that can't be used and the last reason, by contents.
     :ivar foreign: number of images in a different frame than the candidates, by both frames.
+    :ivar lead_times: what the reader should know of the lead times, each line once.
     """
 
     candidates_topic: str | None = None
@@ -43,6 +46,7 @@ class Seen:
     lag_ns: int | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     foreign: Counter = field(default_factory=Counter)
+    lead_times: list[str] = field(default_factory=list)
     _calibration: tuple[Any, Camera | None, str] = field(
         default=(None, None, ''), init=False, repr=False)
 
@@ -66,11 +70,38 @@ class Seen:
         try:
             candidates = to_candidates(message)
         except CandidateError as error:
-            self._refuse('candidates', str(error))
+            self.refuse('candidates', str(error))
             return None
         if problem := candidates.problem():
-            self._refuse('candidates', problem)
+            self.refuse('candidates', problem)
         return candidates
+
+    def times(self, message: Any, config: ModelConfig) -> LeadTimes | None:
+        """
+        Convert lead times, and record why they can't be used as they are.
+
+        :param config: the checkpoint's configuration.
+        """
+        if not config.time_inputs:
+            self.say(f'the recorded lead times are not used: the checkpoint of model '
+                      f'{config.model!r} has no time inputs')
+            return None
+        try:
+            lead_times = to_lead_times(message)
+        except CandidateError as error:
+            self.refuse('lead times', str(error))
+            return None
+        low, high = config.lead_times_s
+        # On the topic they are float32.
+        if ((lead_times.values < low - 1e-6) | (lead_times.values > high + 1e-6)).any():
+            self.say(f'some recorded lead times are outside {low:g} to {high:g} s, for which the '
+                      'checkpoint was trained, and were clamped')
+        return lead_times
+
+    def say(self, line: str) -> None:
+        """Record a line about lead times, once."""
+        if line not in self.lead_times:
+            self.lead_times.append(line)
 
     def camera(self, message: Any) -> Camera | None:
         """Convert a calibration, and record why it can't be used."""
@@ -82,10 +113,11 @@ class Seen:
                 self._calibration = message, None, str(error)
         _, camera, problem = self._calibration
         if problem:
-            self._refuse('camera_info', problem)
+            self.refuse('camera_info', problem)
         return camera
 
-    def _refuse(self, contents: str, why: str) -> None:
+    def refuse(self, contents: str, why: str) -> None:
+        """Record that a message of some contents can't be used."""
         self.refused[contents] = (self.refused.get(contents, (0, ''))[0] + 1, why)
 
 
@@ -190,8 +222,9 @@ def _of_inputs(seen: Seen) -> list[str]:
                      'point can be scored')
     elif seen.calibrations is not None and seen.candidates:
         found.append('there is no camera calibration: only the default grasp point can be scored')
-    return found + [f'{count} messages of {contents} were refused fully or partly: {why}'
-                    for contents, (count, why) in seen.refused.items()]
+    return [*found, *seen.lead_times, *(
+        f'{count} messages of {contents} were refused fully or partly: {why}'
+        for contents, (count, why) in seen.refused.items())]
 
 
 def of_attempts(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:

@@ -101,14 +101,16 @@ def _lacking(outputs: NodeOutputs) -> str:
 
 def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | None,
                  image_topic: str | None = None, camera_info_topic: str | None = None,
-                 candidates_topic: str | None = None, outcome_topic: str | None = None,
-                 executed_topic: str | None = None) -> _Inputs:
+                 candidates_topic: str | None = None, lead_times_topic: str | None = None,
+                 outcome_topic: str | None = None, executed_topic: str | None = None) -> _Inputs:
     with Recording(path, salvage=True) as recording:
         # The run may have been recorded without images.
         images = (recording.image_topic(image_topic or outputs.newest.get('topic')).name
                   if recording.image_topics() else '')
         camera = recording.camera_info_topic(images, camera_info_topic) or ''
         grasps = _candidates_topic(recording, candidates_topic, bool(outputs.run.played))
+        # The scores have been made with them: only a wrong name matters.
+        recording.lead_times_topic(lead_times_topic)
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps)

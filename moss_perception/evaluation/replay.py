@@ -25,8 +25,8 @@ OnExecuted = Callable[[int, Attempt, int], None]
 
 def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
-           candidates_topic: str | None = None, outcome_topic: str | None = None,
-           executed_topic: str | None = None,
+           candidates_topic: str | None = None, lead_times_topic: str | None = None,
+           outcome_topic: str | None = None, executed_topic: str | None = None,
            attempts_csv: Path | str | None = None, with_attempts: bool = True,
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
@@ -41,13 +41,14 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; if it is damaged, the
         readable part is used.
-    :param predictor: its engine, gap and target level are used; the predictor itself does not
-        change.
+    :param predictor: its engine, gap, target level and lead time are used; the predictor itself
+        does not change.
     :param domain: domain of the recording; empty to take it from the outcomes.
     :param image_topic: with or without ``/compressed``; ``None`` for the only colour images.
     :param camera_info_topic: ``None`` for the one beside the images, or the only one.
     :param candidates_topic: ``None`` for ``/grasp_candidates``, or else the only one of its type;
         empty for none.
+    :param lead_times_topic: ``None`` for ``/grasp_lead_times``, if recorded; empty for none.
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
     :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
     :param attempts_csv: file of outcomes to use instead of ``outcome_topic``; see
@@ -66,6 +67,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         image = recording.image_topic(image_topic)
         camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
         grasps_topic = recording.candidates_topic(candidates_topic)
+        times_topic = recording.lead_times_topic(lead_times_topic)
         outcomes = [] if not with_attempts else (
             recording.outcomes(outcome_topic) if attempts_csv is None
             else read_attempts(attempts_csv))
@@ -74,7 +76,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
             candidates_topic=grasps_topic or '',
             calibrations=None if camera_topic else recording.camera_info_topics(image.name))
         run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
-        topics = {image.name} | {x for x in (camera_topic, grasps_topic) if x}
+        topics = {image.name} | {x for x in (camera_topic, grasps_topic, times_topic) if x}
         started = time.perf_counter()
         with closing(prefetch(recording, topics, image.name, predictor.config, received,
                               part)) as messages:
@@ -85,6 +87,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                         progress(run.images, image.count)
                 elif message.topic == camera_topic:
                     run.camera(message)
+                elif message.topic == times_topic:
+                    run.lead_times(message)
                 else:
                     run.candidates(message)
         elapsed_s = time.perf_counter() - started
@@ -103,7 +107,8 @@ class _Run:
                  on_executed: OnExecuted | None, part: Part):
         self._part = part
         self._before, self._after = Counters(), None
-        self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9)
+        self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9,
+                                    predictor.stream_lead_time_s)
         self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
@@ -111,6 +116,10 @@ class _Run:
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
         self._seen = seen
+        asked, used = predictor.stream_lead_time_s, predictor.lead_time_s
+        if asked not in (None, used):
+            seen.say(f'the lead time {asked:g} s is clamped to {used:g} s: the checkpoint was not '
+                     'trained for it')
         self.images = self._not_received = 0
 
     def camera(self, one: Received) -> None:
@@ -122,6 +131,17 @@ class _Run:
             self._predictor.forget_candidates()
         else:
             self._predictor.set_candidates(candidates)
+            self._note_problems()
+
+    def lead_times(self, one: Received) -> None:
+        lead_times = self._seen.times(one.message, self._predictor.config)
+        if lead_times is not None:
+            self._predictor.set_lead_times(lead_times)
+            self._note_problems()
+
+    def _note_problems(self) -> None:
+        for problem in self._predictor.take_problems():
+            self._seen.refuse('lead times', problem)
 
     def image(self, one: Received) -> None:
         image, self.images = self.images, self.images + 1
@@ -141,6 +161,7 @@ class _Run:
 
     def _take(self, frame: Frame, step: bool) -> Prediction | None:
         admitted = self._predictor.admit(frame)
+        self._note_problems()
         if not isinstance(admitted, Sample) or not step:
             return None
         if self._received is not None and self._received[frame.stamp_ns] == FrameStatus.SKIPPED:

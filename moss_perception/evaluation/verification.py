@@ -38,8 +38,8 @@ class Comparison:
     :ivar frames: number of frames with recorded scores.
     :ivar replayed: number of frames with replayed scores.
     :ivar equal: number of frames with equal scores, bit by bit.
-    :ivar other_candidates: number of frames with different candidates. Messages of two topics
-        have no order, so some candidates arrive too late if played in real time.
+    :ivar other_candidates: number of frames with different candidates or lead times. Messages of
+        two topics have no order, so some arrive too late if played in real time.
     :ivar largest: largest difference of a score; NaN without a frame to compare.
     """
 
@@ -68,12 +68,13 @@ class Comparison:
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
-           candidates_topic: str | None = None,
-           camera_info_topic: str | None = None) -> Verification:
+           candidates_topic: str | None = None, camera_info_topic: str | None = None,
+           lead_times_topic: str | None = None) -> Verification:
     """
     Replay the received frames, and compare the scores.
 
-    :param outputs: outputs of the predictor; the replay uses its engine, threads and level.
+    :param outputs: outputs of the predictor; the replay uses its engine, threads, level and lead
+        time.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
     :raises MossError: if the recording or the checkpoint can't be used.
@@ -86,6 +87,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         str(model), values.get('model_sha256', ''), values['engine'],
         values.get('device', 'cpu'), int(values.get('threads', 0)),
         float(values.get('max_gap', MAX_GAP_S)))
+    if 'lead_time' in values:
+        predictor.set_lead_time(float(values['lead_time']))
     predictor.set_level(predictor.levels.index(values['budget_level']) + 1)
 
     def take(prediction: Prediction) -> None:
@@ -97,7 +100,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         # The predictor did not subscribe to other topics with candidates.
         topic = name if '/' + name.strip('/') in recording.topics else ''
     replay(bag, predictor, image_topic=values['topic'], candidates_topic=topic,
-           camera_info_topic=camera_info_topic, with_attempts=False,
+           camera_info_topic=camera_info_topic, lead_times_topic=lead_times_topic,
+           with_attempts=False,
            received=dict(outputs.statuses), on_prediction=take)
     compared = compare(outputs, found)
     return Verification(compared.line(), compared.agrees, ood_scores)
@@ -118,7 +122,9 @@ def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Compar
         largest.append(_largest(ours.default, theirs.default))
         if not _same(ours.default, theirs.default):
             continue
-        if not np.array_equal(ours.positions, theirs.positions, equal_nan=True):
+        if not (np.array_equal(ours.positions, theirs.positions, equal_nan=True)
+                and np.array_equal(ours.candidates['lead_time'], theirs.candidates['lead_time'],
+                                   equal_nan=True)):
             other += 1
             continue
         largest.append(_largest(ours.candidates, theirs.candidates))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.moss.checks import autocasts
-from moss_perception.moss.kernels import window_products
+from moss_perception.moss.kernels import holds_numbers, window_products
 from moss_perception.moss.refinement import box_sum, refine
 import torch
 from torch import Tensor
@@ -24,6 +24,10 @@ VALUES = 4
 # Of several maxima that are equal, as in a blank image, the nearest counts: a window's corner
 # loses so much. Rounding is far smaller.
 _NEAREST = 1e-4
+# Similarities that are held at a time, in numbers: little more than a core's cache.
+_NUMBERS = 500_000
+# By this a difference of scores, if there is one, is far more than the places of a window.
+_FAR = 1e30
 # Curvature, of similarities of at most 1, below which a parabola is no longer trusted.
 _FLAT = 1e-4
 # Energy of a position, of 1 on average, below which a patch counts as blank.
@@ -111,80 +115,99 @@ def displacements(query: Tensor, keys: Tensor, search: Search) -> Tensor:
              else nullcontext())
     with whole:
         query, keys = query.to(wide), keys.to(wide)
-        found = _read_peaks(*_similarities(query, keys, search), search)
+        found = _search(query, keys, search)
         if search.spacing == 2:
             found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)
             found = found[:, :query.shape[1], :query.shape[2]]
         if search.refinement or search.borders:
             found = refine(query, keys, found, search.patch, search.refinement,
                            search.borders)
-    return torch.cat([-found[..., :2], found[..., 2:]], -1)
+    return found * found.new_tensor([-1, -1, 1, 1])
 
 
-def _similarities(query: Tensor, keys: Tensor, search: Search) -> tuple[Tensor, Tensor]:
-    """
-    Compare patches.
-
-    :returns: shape ``(B, H, W, L, U * V)``, and what to divide it by, ``(B, H, W, 1, 1)``, for 1
-        where patches are equal and 0 where one is blank.
-    """
+def _search(query: Tensor, keys: Tensor, search: Search) -> Tensor:
+    """Find offsets, heights and curvatures: shape ``(B, H, W, L, 4)``, divided by the spacing."""
     if search.similarity == 'ssd':
         # -|q - k|^2 = 2 q k - |k|^2 - |q|^2, of which the last is the same in the whole window.
-        energy = query.square().sum(-1, keepdim=True)
+        energy = (query * query).sum(-1, keepdim=True)
         query = torch.cat([2 * query, torch.full_like(energy, -1)], -1)
-        keys = torch.cat([keys, keys.square().sum(-1, keepdim=True)], -1)
-        size = box_sum(energy, search.patch, (1, 2)) + _BLANK * search.patch ** 2
+        keys = torch.cat([keys, (keys * keys).sum(-1, keepdim=True)], -1)
+        size = box_sum(energy.movedim(-1, 1), search.patch) + _BLANK * search.patch ** 2
     else:
-        size = box_sum(torch.ones_like(query[..., :1]), search.patch, (1, 2))
+        size = box_sum(torch.ones_like(query[..., 0])[:, None], search.patch)
+    size, side = size.movedim(1, -1), search.patch
     if search.spacing == 2:
-        products = _sparse_products(query, keys, search.height, search.width)
         # As many places of the patch as there are.
-        side, size = search.patch // 4 * 2 + 1, size[:, ::2, ::2]
-        share = (side / search.patch) ** 2
-        return box_sum(products, side, (1, 2)), size[..., None] * share
-    products = window_products(query[:, None], keys, search.height, search.width)[:, 0]
-    return box_sum(products, search.patch, (1, 2)), size[..., None]
+        side = search.patch // 4 * 2 + 1
+        size = size[:, ::2, ::2] * (side / search.patch) ** 2
+    count = keys.shape[1]
+    if holds_numbers(query):
+        count = max(1, _NUMBERS // (search.height * search.width * max(size.numel(), 1)))
+    found = [_read_peaks(_similarities(query, some, side, search), size, search)
+             for some in keys.split(count, 1)]
+    return torch.cat(found, 3) if len(found) > 1 else found[0]
 
 
-def _sparse_products(query: Tensor, keys: Tensor, height: int, width: int) -> Tensor:
-    """Multiply every second position of every second row with its window of all positions."""
-    rows, columns = query.shape[1:3]
-    odd = 0, 0, 0, columns % 2, 0, rows % 2
-    query, keys = query[:, ::2, ::2], F.pad(keys, odd)
-    # Even and odd rows and columns are maps by themselves, whose windows are half as large.
-    phases = torch.stack([keys[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)], 2)
-    half_u, half_v = (height // 2 + 1) // 2, (width // 2 + 1) // 2
-    u_size, v_size = 2 * half_u + 1, 2 * half_v + 1
-    products = window_products(query[:, None], phases.flatten(1, 2), u_size, v_size)[:, 0]
-    products = products.unflatten(-1, (u_size, v_size)).unflatten(3, (-1, 2, 2))
-    # From (L, y, x, U, V) to offsets 2 U + y and 2 V + x.
-    products = products.permute(0, 1, 2, 3, 6, 4, 7, 5).flatten(6).flatten(4, 5)
-    first_u, first_v = 2 * half_u - height // 2, 2 * half_v - width // 2
-    return products[..., first_u:first_u + height, first_v:first_v + width].flatten(-2)
+def _similarities(query: Tensor, keys: Tensor, side: int, search: Search) -> Tensor:
+    """Compare patches: shape ``(B, H, W, L * U * V)``, to be divided by the patch's size."""
+    products = window_products(query[:, None], keys, search.height, search.width,
+                               search.spacing).squeeze(1)
+    return box_sum(products.flatten(3).movedim(-1, 1), side).movedim(1, -1)
 
 
 def _read_peaks(similar: Tensor, size: Tensor, search: Search) -> Tensor:
     """Read offset, height and curvature of each maximum: shape ``(B, H, W, L, 4)``."""
-    height, width = search.height, search.width
-    like = {'device': similar.device, 'dtype': similar.dtype}
-    down = torch.arange(height, **like)[:, None] - height // 2
-    right = torch.arange(width, **like) - width // 2
-    distance = (down.square() + right.square()).flatten()
-    corner = max((height // 2) ** 2 + (width // 2) ** 2, 1)
+    offsets, around = _window_places(search.height, search.width, similar.device)
+    offsets = offsets.to(similar.dtype)
+    distance = (offsets * offsets).sum(1)
+    corner = max((search.height // 2) ** 2 + (search.width // 2) ** 2, 1)
     with torch.no_grad():
-        best = torch.addcmul(similar, size, distance * (-_NEAREST / corner)).argmax(-1, True)
-    row, column = best // width, best % width
-    inner_x = (column > 0) & (column < width - 1)
-    inner_y = (row > 0) & (row < height - 1)
-    step_x, step_y = inner_x.to(best.dtype), inner_y.to(best.dtype) * width
-    around = torch.cat([best, best - step_x, best + step_x, best - step_y, best + step_y], -1)
+        best = _find_maximum(similar, size, distance * (-_NEAREST / corner))
+        # A lag's places begin where those of the one before end.
+        lags = torch.arange(best.shape[3], device=best.device)[:, None]
+        around = F.embedding(best, around) + len(around) * lags
     # The division comes where there is least to divide.
-    peak, left, after, above, below = (similar.gather(-1, around) / size).unbind(-1)
+    read = (similar.gather(-1, around.flatten(3)) / size).unflatten(-1, (-1, 5))
+    peak, left, after, above, below = read.unbind(-1)
     bend_x, more_x = _parabola(left, peak, after)
     bend_y, more_y = _parabola(above, peak, below)
-    x = (column - width // 2)[..., 0].to(similar.dtype) + more_x
-    y = (row - height // 2)[..., 0].to(similar.dtype) + more_y
-    return torch.stack([x, y, peak, torch.minimum(bend_x, bend_y)], -1)
+    place = F.embedding(best, offsets) + torch.stack([more_x, more_y], -1)
+    return torch.cat([place, torch.stack([peak, torch.minimum(bend_x, bend_y)], -1)], -1)
+
+
+def _window_places(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """
+    Say where the places of a window are, and which are beside each.
+
+    :returns: right and down, shape ``(UV, 2)``; and the place itself and those to the left,
+        right, above and below, ``(UV, 5)``: itself also for those of an axis that ends there.
+    """
+    place = torch.arange(height * width, device=device)
+    row, column = place // width, place % width
+    inner_x = ((column > 0) & (column < width - 1)).to(place.dtype)
+    inner_y = ((row > 0) & (row < height - 1)).to(place.dtype) * width
+    around = [place, place - inner_x, place + inner_x, place - inner_y, place + inner_y]
+    return (torch.stack([column - width // 2, row - height // 2], 1), torch.stack(around, 1))
+
+
+def _find_maximum(similar: Tensor, size: Tensor, nearest: Tensor) -> Tensor:
+    """
+    Find the first maximum of each lag: its place, shape ``(B, H, W, L)``.
+
+    :param nearest: is added, times ``size``, shape ``(UV,)``.
+    """
+    places = len(nearest)
+    nearest = nearest.repeat(similar.shape[-1] // places)
+    if not holds_numbers(similar):
+        score = torch.addcmul(similar, size, nearest)
+        return score.unflatten(-1, (-1, places)).argmax(-1)
+    # The same by operations that take many numbers at a time: all but the maximum fall far below.
+    score = torch.addcmul(similar.movedim(-1, 1), size.movedim(-1, 1), nearest[:, None, None])
+    score = score.unflatten(1, (-1, places))
+    rank = torch.arange(places - 1, -1, -1, dtype=similar.dtype)[:, None, None]
+    score = score.sub_(score.amax(2, True)).mul_(_FAR).add_(rank).amax(2)
+    # What is not finite has no maximum, and any will do.
+    return (places - 1 - score.nan_to_num_(0, 0, 0)).long().movedim(1, -1)
 
 
 def _parabola(before: Tensor, peak: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

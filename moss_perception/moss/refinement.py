@@ -1,5 +1,6 @@
 """The refinement of displacements by the maps themselves, and what that needs."""
 
+from moss_perception.moss.kernels import holds_numbers
 import torch
 from torch import Tensor
 import torch.nn.functional as F
@@ -7,6 +8,9 @@ import torch.nn.functional as F
 # Energy of the slopes of a position, where that of its features is 1 on average, below which
 # Gauss-Newton steps hold to where they start.
 _HOLD = 3e-4
+# Numbers that are summed at a time: a system gives larger memory anew each time, which costs more
+# than the sums.
+_NUMBERS = 100_000
 
 
 def refine(query: Tensor, keys: Tensor, found: Tensor, patch: int, steps: int,
@@ -61,8 +65,8 @@ def _gauss_newton(maps: Tensor, others: Tensor, offset: Tensor, slope_x: Tensor,
     towards = slope_x * x[:, None] + slope_y * y[:, None] - residual
     sums = torch.stack([slope_x.square().sum(1), (slope_x * slope_y).sum(1),
                         slope_y.square().sum(1), (slope_x * towards).sum(1),
-                        (slope_y * towards).sum(1)], -1)
-    a, b, c, p, q = box_sum(sums, patch, (1, 2)).unbind(-1)
+                        (slope_y * towards).sum(1)], 1)
+    a, b, c, p, q = box_sum(sums, patch).unbind(1)
     hold = _HOLD * patch ** 2
     a, c, p, q = a + hold, c + hold, p + hold * x, q + hold * y
     # Both diagonal sums hold the square of b: the determinant is above 0.
@@ -82,7 +86,7 @@ def _keep_borders(maps: Tensor, others: Tensor, found: Tensor, reach: int) -> Te
         count = len(there)
         cost = sample(others.repeat(count, 1, 1, 1), there[..., :2].flatten(0, 1))
         cost = (cost.unflatten(0, (count, -1)) - maps).square().sum(2)
-        best = box_sum(cost, 3, (2, 3)).argmin(0)
+        best = box_sum(cost, 3).argmin(0)
     return there.gather(0, best[None, ..., None].expand(1, *found.shape))[0]
 
 
@@ -101,25 +105,51 @@ def sample(maps: Tensor, offset: Tensor) -> Tensor:
     return F.grid_sample(maps, torch.stack([x, y], -1), padding_mode='border', align_corners=True)
 
 
-def box_sum(x: Tensor, side: int, axes: tuple[int, int]) -> Tensor:
-    """Sum over a square around each position, as far as it is in the map."""
-    for axis in axes:
-        x = _line_sum(x, side, axis)
-    return x
+def box_sum(planes: Tensor, side: int) -> Tensor:
+    """
+    Sum over a square around each position, as far as it is in the map.
+
+    :param planes: float tensor, shape ``(N, C, H, W)``.
+    :param side: of the square, odd.
+    :returns: of the same shape.
+    """
+    if side == 1:
+        return planes
+    if torch.onnx.is_in_onnx_export():
+        # One pass of ONNX Runtime, over many planes at a time; sums of shifted maps are many.
+        channels = planes.shape[1]
+        ones = torch.ones(channels, 1, side, side, dtype=planes.dtype)
+        return F.conv2d(planes, ones, padding=side // 2, groups=channels)
+    if holds_numbers(planes):
+        count = max(1, _NUMBERS // max(planes[:, :1].numel(), 1))
+        return torch.cat([_flat_box_sum(some, side) for some in planes.split(count, 1)], 1)
+    padded = F.pad(planes, (side // 2,) * 4)
+    return _run_sum(_run_sum(padded, side, 1, 3), side, 1, 2)
 
 
-def _line_sum(x: Tensor, side: int, axis: int) -> Tensor:
-    """Sum ``side`` neighbours along an axis, by twos, fours and so on."""
-    size, half = x.shape[axis], side // 2
-    padded = F.pad(x, (0, 0) * (x.dim() - 1 - axis % x.dim()) + (half, half))
-    total, first, run, length = None, 0, padded, 1
-    while True:
+def _flat_box_sum(planes: Tensor, side: int) -> Tensor:
+    """Do it on one row of numbers, the margins of zeros among them: torch is fastest so."""
+    (batch, channels, rows, columns), half = planes.shape, side // 2
+    # What is beside the map, and below it, is also beside the next row and above the next map.
+    high, wide = rows + half, columns + half
+    margin = half * wide + half
+    flat = planes.new_zeros(2 * margin + batch * channels * high * wide)
+    laid = flat.narrow(0, margin, len(flat) - 2 * margin).view(batch, channels, high, wide)
+    laid[..., :rows, :columns] = planes
+    flat = _run_sum(_run_sum(flat, side, 1, 0), side, wide, 0)
+    return flat.view(batch, channels, high, wide)[..., :rows, :columns]
+
+
+def _run_sum(x: Tensor, side: int, step: int, axis: int) -> Tensor:
+    """Sum an odd number of numbers, each a step after the last, by twos, fours and so on."""
+    size = x.shape[axis] - (side - 1) * step
+    total, run, length = x.narrow(axis, 0, size), x, 1
+    while 2 * length < side:
+        count = run.shape[axis] - length * step
+        run = run.narrow(axis, 0, count) + run.narrow(axis, length * step, count)
+        first, length = side & (2 * length - 1), 2 * length
         if side & length:
-            part = run.narrow(axis, first, size)
-            total, first = part if total is None else total + part, first + length
-        if 2 * length > side:
-            assert total is not None  # every number has a highest bit
-            return total
-        count = run.shape[axis] - length
-        run = run.narrow(axis, 0, count) + run.narrow(axis, length, count)
-        length *= 2
+            part = run.narrow(axis, first * step, size)
+            # The first sum is a tensor of its own, that the others may be added to.
+            total = total + part if first == 1 else total.add_(part)
+    return total

@@ -1,7 +1,7 @@
 """
 The two ways to the products of a map's positions with their windows, and to their gradients.
 
-Whole maps, of which the windows are gathered; or bands of rows, of which they are a strided view.
+Whole maps, of which the windows are gathered; or square tiles, of which they are a strided view.
 :mod:`moss_perception.moss.kernels` chooses between them.
 """
 
@@ -13,8 +13,11 @@ from torch import Tensor
 
 # Products of maps that are held at a time, in numbers: those of one map of 14 x 14 with five.
 _MAP_NUMBERS = 200_000
-# Products of bands that are held at a time, in numbers: about the size of a core's cache.
-_BAND_NUMBERS = 1_000_000
+# Side of a tile, in positions: a smaller one multiplies less that is not needed, a larger one
+# copies fewer keys.
+TILE = 4
+# Products of tiles, and keys, that are held at a time, in numbers: about a core's cache.
+_TILE_NUMBERS = 300_000
 
 
 @functools.lru_cache(maxsize=32)
@@ -119,55 +122,98 @@ class Maps:
                 grad_keys[run.start + n:run.start + n + len(some)] += each[:, n]
 
 
-class Bands:
+class Tiles:
     """
-    A product of each row with the band of rows around it; memory linear in the map's size.
+    A product of each tile of positions with the keys that its windows reach.
 
-    The keys are laid out row by row, ``(H + U - 1, L, W + V - 1, P)`` with a margin of zeros, so
-    that a band is a contiguous matrix, and the windows of its product a strided view.
+    Of a tile of ``4 x 4`` and a window of ``9 x 9`` these are ``12 x 12`` keys, not twice as many
+    numbers as are needed, whatever the map's size. Position ``(i, j)`` of a tile has its window
+    at row ``i`` and column ``j`` of the tile's keys: a strided view of the product.
 
-    :param query: as of :class:`Maps`, as are the others.
+    :param query: as of :class:`Maps`, as are the others; its shape may be a share of the keys'.
+    :param spacing: how many rows and columns of the keys one position of the query is from the
+        next.
     """
 
-    def __init__(self, query: Tensor, length: int, u_size: int, v_size: int):
-        rows, columns, channels = query.shape[2:]
+    def __init__(self, query: Tensor, length: int, u_size: int, v_size: int, spacing: int = 1):
+        self.rows, self.columns, self.channels = query.shape[2:]
         self.length, self.u_size, self.v_size = length, u_size, v_size
-        self.wide = columns + v_size - 1
-        self.band = u_size * length * self.wide
-        self.laid = query.new_zeros(rows + u_size - 1, length, self.wide, channels)
-        self.height = max(1, min(rows, _BAND_NUMBERS // (columns * self.band)))
-        # One number more than a row shifts the windows of the next position by one.
-        self.product = query.new_zeros(self.height * columns * self.band)
+        self.down, self.across = -(-self.rows // TILE), -(-self.columns // TILE)
+        self.spacing, self.stride = spacing, TILE * spacing
+        self.high, self.wide = (spacing * (TILE - 1) + size for size in (u_size, v_size))
+        self.keys = length * self.high * self.wide
+        # With a margin of zeros.
+        self.laid = query.new_zeros(length, (self.down - 1) * self.stride + self.high,
+                                    (self.across - 1) * self.stride + self.wide, self.channels)
+        # Tile rows that are multiplied at a time.
+        numbers = max(self.across * (TILE ** 2 + self.channels) * self.keys, 1)
+        self.height = max(1, min(self.down, _TILE_NUMBERS // numbers))
 
-    def _inner(self, laid: Tensor, rows: int, columns: int) -> Tensor:
-        top, left = self.u_size // 2, self.v_size // 2
-        return laid[top:top + rows, :, left:left + columns]
+    def _inner(self, laid: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Find where keys ``(L, H, W, P)`` lie, and which of them a window reaches."""
+        laid = laid[:, self.u_size // 2:, self.v_size // 2:]
+        rows, columns = (min(size, room) for size, room in zip(
+            keys.shape[1:3], laid.shape[1:3], strict=True))
+        return laid[:, :rows, :columns], keys[:, :rows, :columns]
 
-    def _bands(self, first: int, height: int) -> Tensor:
-        row = self.laid[0].numel()
-        return self.laid.as_strided((height, self.band, self.laid.shape[3]),
-                                    (row, self.laid.shape[3], 1), first * row)
+    def _key_tiles(self, laid: Tensor, first: int, count: int, top: int = 0, left: int = 0,
+                   high: int | None = None, wide: int | None = None) -> Tensor:
+        """View the keys of some tile rows, or a part of each: ``(count, across, L, …, P)``."""
+        frame, row, column, one = laid.stride()
+        begin = (first * self.stride + top) * row + left * column
+        return laid.as_strided(
+            (count, self.across, self.length, high or self.high, wide or self.wide,
+             self.channels),
+            (self.stride * row, self.stride * column, frame, row, column, one), begin)
 
-    def _windows(self, height: int, columns: int) -> Tensor:
-        return self.product.as_strided(
-            (height, columns, self.length, self.u_size, self.v_size),
-            (columns * self.band, self.band + 1, self.wide, self.length * self.wide, 1))
+    def _windows(self, product: Tensor, count: int) -> Tensor:
+        """View the windows of a product: ``(count, TILE, across, TILE, L, U, V)``."""
+        tile, step = TILE ** 2 * self.keys, self.spacing
+        return product.as_strided(
+            (count, TILE, self.across, TILE, self.length, self.u_size, self.v_size),
+            (self.across * tile, TILE * self.keys + step * self.wide, tile, self.keys + step,
+             self.high * self.wide, self.wide, 1))
+
+    def _whole(self, x: Tensor) -> Tensor:
+        """Fill the last tiles of ``(H, W, …)`` up with zeros, if they need it."""
+        rows, columns = self.down * TILE, self.across * TILE
+        if tuple(x.shape[:2]) == (rows, columns):
+            return x
+        whole = x.new_zeros(rows, columns, *x.shape[2:])
+        whole[:self.rows, :self.columns] = x
+        return whole
+
+    def _by_rows(self, x: Tensor) -> Tensor:
+        return x.view(self.down, TILE, self.across, TILE, *x.shape[2:])
+
+    def _some(self, query: Tensor, first: int, count: int) -> Tensor:
+        """Take the positions of some tile rows, tile by tile: ``(count * across, TILE², P)``."""
+        some = self._by_rows(query)[first:first + count].transpose(1, 2)
+        return some.reshape(count * self.across, TILE ** 2, self.channels)
 
     def products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
         """Multiply ``(T, H, W, P)`` with ``(T + L - 1, …)``, into ``(T, H, W, L, U * V)``."""
         for t, frame in enumerate(query):
             self._frame_products(frame, keys[t:t + self.length], out[t])
 
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        for first in range(0, self.down, self.height):
+            yield first, min(self.height, self.down - first)
+
     def _frame_products(self, query: Tensor, keys: Tensor, out: Tensor) -> None:
-        rows, columns = query.shape[:2]
-        self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
-        out = out.unflatten(-1, (self.u_size, self.v_size))
-        for first in range(0, rows, self.height):
-            height = min(self.height, rows - first)
-            product = self.product[:height * columns * self.band].view(height, columns, -1)
-            torch.bmm(query[first:first + height], self._bands(first, height).transpose(1, 2),
-                      out=product)
-            out[first:first + height] = self._windows(height, columns)
+        inner, reached = self._inner(self.laid, keys)
+        inner.copy_(reached)
+        query = self._whole(query)
+        exact = query.shape[:2] == out.shape[:2]
+        whole = out if exact else out.new_empty(*query.shape[:2], *out.shape[2:])
+        into = self._by_rows(whole).unflatten(-1, (self.u_size, self.v_size))
+        for first, count in self._runs():
+            tiles = self._key_tiles(self.laid, first, count)
+            product = torch.bmm(self._some(query, first, count), tiles.reshape(
+                count * self.across, self.keys, self.channels).transpose(1, 2))
+            into[first:first + count] = self._windows(product, count)
+        if not exact:
+            out.copy_(whole[:self.rows, :self.columns])
 
     def gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                   grad_keys: Tensor) -> None:
@@ -178,19 +224,30 @@ class Bands:
 
     def _frame_gradients(self, grad: Tensor, query: Tensor, keys: Tensor, grad_query: Tensor,
                          grad_keys: Tensor) -> None:
-        rows, columns = query.shape[:2]
-        self._inner(self.laid, rows, columns).copy_(keys.transpose(0, 1))
+        inner, reached = self._inner(self.laid, keys)
+        inner.copy_(reached)
+        query, grad = self._whole(query), self._by_rows(self._whole(grad))
         grad = grad.unflatten(-1, (self.u_size, self.v_size))
-        grad_laid = torch.zeros_like(self.laid)
-        for first in range(0, rows, self.height):
-            height = min(self.height, rows - first)
-            # What lies between the windows is never written: it stays 0.
-            self._windows(height, columns).copy_(grad[first:first + height])
-            product = self.product[:height * columns * self.band].view(height, columns, -1)
-            torch.bmm(product, self._bands(first, height),
-                      out=grad_query[first:first + height])
-            bands = torch.bmm(product.transpose(1, 2), query[first:first + height])
-            bands = bands.view(height, self.u_size, *self.laid.shape[1:])
-            for u in range(self.u_size):
-                grad_laid[first + u:first + u + height] += bands[:, u]
-        grad_keys += self._inner(grad_laid, rows, columns).transpose(0, 1)
+        whole, grad_laid = torch.empty_like(query), torch.zeros_like(self.laid)
+        # What lies between the windows is never written: it stays 0.
+        product = query.new_zeros(self.height * self.across, TILE ** 2, self.keys)
+        for first, count in self._runs():
+            part = product[:count * self.across]
+            self._windows(part, count).copy_(grad[first:first + count])
+            tiles = self._key_tiles(self.laid, first, count).reshape(
+                count * self.across, self.keys, self.channels)
+            found = torch.bmm(part, tiles).view(count, self.across, TILE, TILE, -1)
+            self._by_rows(whole)[first:first + count] = found.transpose(1, 2)
+            each = torch.bmm(part.transpose(1, 2), self._some(query, first, count))
+            self._fold(each.view(count, self.across, self.length, self.high, self.wide, -1),
+                       grad_laid, first)
+        grad_query.copy_(whole[:self.rows, :self.columns])
+        inner, into = self._inner(grad_laid, grad_keys)
+        into += inner
+
+    def _fold(self, tiles: Tensor, laid: Tensor, first: int) -> None:
+        """Add tiles that overlap, by parts that do not."""
+        for top in range(0, self.high, self.stride):
+            for left in range(0, self.wide, self.stride):
+                part = tiles[:, :, :, top:top + self.stride, left:left + self.stride]
+                self._key_tiles(laid, first, len(tiles), top, left, *part.shape[3:5]).add_(part)

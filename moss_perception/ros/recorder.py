@@ -55,8 +55,8 @@ class RecorderSettings:
     overwrite: bool = setting(False, 'Replace an existing recording.')
     outputs: bool = setting(True, 'Record the outputs of grasp_predictor: scores, the status of '
                                   'each image, diagnostics.')
-    inputs: bool = setting(True, 'Record camera_info, grasp_candidates, selected_grasp and '
-                                 'grasp_outcome.')
+    inputs: bool = setting(True, 'Record camera_info, grasp_candidates, grasp_lead_times, '
+                                 'selected_grasp and grasp_outcome.')
     images: bool = setting(True, 'Record the images that grasp_predictor subscribes to.')
     topics: tuple[str, ...] = setting((), 'Further topics to record, absolute names.')
     qos_reliability: str = setting(
@@ -188,6 +188,7 @@ class AttemptRecorder(Node):
         """Subscribe, to outcomes last: sim_cell and bag_player wait for this subscription."""
         if self.settings.inputs:
             for kind, topic in ((CameraInfo, 'camera_info'), (PoseArray, 'grasp_candidates'),
+                                (PointCloud2, 'grasp_lead_times'),
                                 (PoseStamped, 'selected_grasp')):
                 self._raw.follow(kind, topic)
         for topic in self.settings.topics:

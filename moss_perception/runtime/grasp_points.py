@@ -1,121 +1,13 @@
 """The grasps to score in a frame: the default grasp point and the planner's candidates."""
 
-from collections import deque
-from dataclasses import dataclass, replace
-import threading
+from dataclasses import dataclass
 
-from moss_perception.core.frames import Camera, Candidates, LeadTimes, orientations_from_yaws
+from moss_perception.core.frames import Camera, Candidates, orientations_from_yaws
 from moss_perception.core.geometry import encode_grasps, project, unproject
 from moss_perception.core.scores import ScoreReason
 from moss_perception.models.config import ModelConfig
+from moss_perception.runtime.lead_times import grasp_lead_times
 import numpy as np
-
-
-class CandidateBook:
-    """
-    Keeps the planner's latest candidates; safe to write in one thread and read in another.
-
-    Lead times that come in a message of their own are joined to the candidates of their stamp.
-    Lead times that come first wait for the candidates until a frame with a later stamp comes.
-
-    :param size: how many sets are kept.
-    """
-
-    def __init__(self, size: int = 64):
-        self._sets: deque[Candidates] = deque(maxlen=size)
-        self._waiting: deque[LeadTimes] = deque(maxlen=size)
-        self._lock = threading.Lock()
-
-    def add(self, candidates: Candidates) -> str:
-        """
-        Add a set; it holds for frames stamped at or after it, until a newer one.
-
-        :returns: why the lead times of this stamp can't be used; empty if they can, or did not
-            come yet.
-        """
-        with self._lock:
-            lead_times = next((one for one in reversed(self._waiting)
-                               if one.stamp_ns == candidates.stamp_ns), None)
-            problem = ''
-            if lead_times is not None:
-                self._waiting = deque(
-                    (one for one in self._waiting if one.stamp_ns != candidates.stamp_ns),
-                    self._waiting.maxlen)
-                problem = _misfit(lead_times, candidates)
-                if not problem:
-                    candidates = replace(candidates, lead_times=lead_times.values)
-            self._sets.append(candidates)
-        return problem
-
-    def add_lead_times(self, lead_times: LeadTimes) -> str:
-        """
-        Add the lead times of the set that has the same stamp, from the next frame on.
-
-        :returns: why they can't be used; empty if they can, or wait for their candidates.
-        """
-        with self._lock:
-            for index in reversed(range(len(self._sets))):
-                candidates = self._sets[index]
-                if candidates.stamp_ns == lead_times.stamp_ns:
-                    problem = _misfit(lead_times, candidates)
-                    if not problem:
-                        self._sets[index] = replace(candidates, lead_times=lead_times.values)
-                    return problem
-            self._waiting.append(lead_times)
-        return ''
-
-    def expire(self, stamp_ns: int) -> list[str]:
-        """
-        Give up the lead times from before a frame whose candidates have not come.
-
-        :param stamp_ns: of the frame, nanoseconds.
-        :returns: a line for each.
-        """
-        if not self._waiting:
-            return []
-        with self._lock:
-            late = [one for one in self._waiting if one.stamp_ns < stamp_ns]
-            self._waiting = deque(
-                (one for one in self._waiting if one.stamp_ns >= stamp_ns), self._waiting.maxlen)
-        return [f'lead times stamped {one.stamp_ns // 10**9}.{one.stamp_ns % 10**9:09d} match no '
-                'candidates: expected the stamp of the PoseArray of their candidates'
-                for one in late]
-
-    def clear(self) -> None:
-        """Forget all sets."""
-        with self._lock:
-            self._sets.clear()
-
-    def holding(self, stamp_ns: int) -> Candidates | None:
-        """
-        Return the newest set that holds at a stamp; ``None`` if it is empty or absent.
-
-        A set in another frame than the images counts: the planner replaced the one before.
-        """
-        with self._lock:
-            holding = [one for one in self._sets if one.stamp_ns <= stamp_ns]
-        # Of equal stamps, the last received.
-        newest = max(reversed(holding), key=lambda one: one.stamp_ns, default=None)
-        return newest if newest is not None and len(newest.positions) else None
-
-    def restart(self, stamp_ns: int) -> None:
-        """Forget the sets that can't hold for a stream that begins at this stamp."""
-        with self._lock:
-            stay = [one for one in self._sets if one.stamp_ns <= stamp_ns]
-            self._sets.clear()
-            self._sets.extend(stay)
-            self._waiting = deque((one for one in self._waiting if one.stamp_ns <= stamp_ns),
-                                  self._waiting.maxlen)
-
-
-def _misfit(lead_times: LeadTimes, candidates: Candidates) -> str:
-    """Say why lead times don't belong to candidates of the same stamp; empty if they do."""
-    if lead_times.frame_id != candidates.frame_id:
-        return (f'lead times have the frame {lead_times.frame_id!r}: expected '
-                f'{candidates.frame_id!r}, the frame of their candidates')
-    given, count = len(lead_times.values), len(candidates.positions)
-    return '' if given == count else (
-        f'{given} lead times came for {count} candidates: expected one for each')
 
 
 @dataclass(frozen=True)
@@ -137,7 +29,7 @@ class GraspPoints:
     :ivar lead_times: float64, shape ``(1 + K,)``: at which the default grasp and the candidates
         are scored, seconds; ``None`` for a checkpoint without time inputs.
     :ivar clamped: how many of them are not those that were asked for, see
-        :func:`grasp_lead_times`.
+        :func:`moss_perception.runtime.lead_times.grasp_lead_times`.
     """
 
     stamp_ns: int
@@ -228,29 +120,6 @@ def grasp_points(candidates: Candidates | None, camera: Camera | None, frame_id:
         candidates.stamp_ns if len(positions) else 0, positions, orientations, pixels, reasons,
         encoded, point, orientations_from_yaws(np.array([config.default_yaw]))[0],
         lead_times, clamped)
-
-
-def grasp_lead_times(candidates: Candidates, config: ModelConfig,
-                     lead_time_s: float | None) -> tuple[np.ndarray | None, int]:
-    """
-    Choose the lead times at which the default grasp and the candidates are scored.
-
-    A candidate's own lead time wins over the stream's, and the stream's over the checkpoint's
-    default. Lead times outside the range that the checkpoint was trained for are clamped to it.
-
-    :param lead_time_s: the stream's, seconds; ``None`` if there is none.
-    :returns: float64, shape ``(1 + K,)``, seconds, ``None`` for a checkpoint without time inputs;
-        and how many were clamped.
-    """
-    if not config.time_inputs:
-        return None, 0
-    stream_s = config.default_lead_time_s if lead_time_s is None else lead_time_s
-    own = candidates.lead_times
-    asked = np.append(stream_s, np.full(len(candidates.positions), stream_s)
-                      if own is None else own)
-    used = np.clip(asked, *config.lead_times_s)
-    # On their topic, lead times are float32.
-    return used, int((np.abs(used - asked) > 1e-6).sum())
 
 
 def _find(candidates: Candidates, camera: Camera | None,

@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-import math
 import time
 
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.frames import Camera, Candidates, Frame, LeadTimes
+from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.lead_times import LeadTimes
 from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
-from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.budget import Budget
+from moss_perception.runtime.candidate_book import CandidateBook
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
 from moss_perception.runtime.frame_status import (
     Counters,
@@ -21,7 +21,8 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.grasp_points import CandidateBook, PlacedGrasps
+from moss_perception.runtime.grasp_points import PlacedGrasps
+from moss_perception.runtime.lead_times import check_lead_time, stream_lead_time
 from moss_perception.runtime.ood import inflate_uncertainty
 from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
@@ -31,8 +32,6 @@ __all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']
 
 MAX_GAP_S = 0.5
 """A longer gap between samples begins the window anew, unless another is said, seconds."""
-
-_MOST_PROBLEMS = 16
 
 
 class Predictor:
@@ -64,12 +63,11 @@ class Predictor:
         self.counters = Counters()
         self.camera: Camera | None = None
         self._sampler = Sampler(config.frame_rate_hz)
-        self._candidates = CandidateBook()
+        self._candidates = CandidateBook(self.counters)
         self._watched: Candidates | None = None
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
-        self._problems: deque[str] = deque(maxlen=_MOST_PROBLEMS)
         self.set_lead_time(lead_time_s)
         self._epoch = 0
         self._restart()
@@ -119,11 +117,7 @@ class Predictor:
     @property
     def lead_time_s(self) -> float:
         """The lead time of grasps without one of their own, seconds; NaN without time inputs."""
-        config, asked = self.config, self.stream_lead_time_s
-        if not config.time_inputs:
-            return float('nan')
-        return float(np.clip(config.default_lead_time_s if asked is None else asked,
-                             *config.lead_times_s))
+        return stream_lead_time(self.config, self.stream_lead_time_s)
 
     def set_lead_time(self, lead_time_s: float | None) -> None:
         """
@@ -145,7 +139,7 @@ class Predictor:
         :param candidates: in the camera's optical frame: candidates of another frame get no
             score; none (``K`` = 0) ends the scoring of candidates.
         """
-        self._note(self._candidates.add(candidates))
+        self._candidates.add(candidates)
 
     def set_lead_times(self, lead_times: LeadTimes) -> None:
         """
@@ -154,13 +148,11 @@ class Predictor:
         Frames that are scored before both are there use the lead time of the stream. Lead times
         that do not fit are left out: see :meth:`take_problems`.
         """
-        self._note(self._candidates.add_lead_times(lead_times))
+        self._candidates.add_lead_times(lead_times)
 
     def take_problems(self) -> list[str]:
         """Return a line for each message of lead times that could not be used, once."""
-        problems = list(self._problems)
-        self._problems.clear()
-        return problems
+        return self._candidates.take_problems()
 
     def forget_candidates(self) -> None:
         """
@@ -206,7 +198,7 @@ class Predictor:
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
-        self._note(*self._candidates.expire(frame.stamp_ns))
+        self._candidates.expire(frame.stamp_ns)
         if admission.reset_reason is not None:
             self.counters.resets[admission.reset_reason] += 1
             self._candidates.restart(frame.stamp_ns)
@@ -279,11 +271,6 @@ class Predictor:
         # The lowest level is always computed, so the score means the same at every level.
         return float('nan') if known is None else known.of_map(result.maps[0])
 
-    def _note(self, *problems: str) -> None:
-        found = [problem for problem in problems if problem]
-        self.counters.refused_lead_times += len(found)
-        self._problems.extend(found)
-
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> float:
         """
         Join this sample to the one before: repeat what is missing, or start a new window.
@@ -336,21 +323,3 @@ def _check_inputs(engine: Engine) -> None:
         raise ConfigError(f'model {engine.config.model!r} needs the inputs {missing}: expected '
                           "one that needs 'rgb' and 'interval' alone, all that a stream of frames "
                           'has')
-
-
-def check_lead_time(config: ModelConfig, lead_time_s: float | None) -> None:
-    """
-    Check the lead time of a stream.
-
-    :param lead_time_s: seconds; ``None`` for the checkpoint's default.
-    :raises ConfigError: if it is not finite or below 0, or the checkpoint has no time inputs.
-    """
-    if lead_time_s is None:
-        return
-    if not (math.isfinite(lead_time_s) and lead_time_s >= 0):
-        raise ConfigError(f'lead time {lead_time_s:g} s is not allowed: expected a finite number '
-                          'of seconds, 0 or more')
-    if not config.time_inputs:
-        raise ConfigError(f'lead time {lead_time_s:g} s is not allowed: the checkpoint of model '
-                          f'{config.model!r} has no time inputs, expected no lead time'
-                          ' or a checkpoint with time inputs')

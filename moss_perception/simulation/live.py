@@ -11,7 +11,7 @@ import time
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
-from moss_perception.data.schema import DURATION_S
+from moss_perception.data.schema import DURATION_S, GRIP_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import TICK_NS, TICK_S
@@ -136,6 +136,7 @@ class _LiveAttempt:
     def _begin(self, spec: SceneSpec):
         live = self._live
         self._begun = WorkCell(spec)
+        self._latency_s = live.config.latency_of(spec)
         self._offsets = sample_offsets(spec.seed, cell=spec.cell)
         self._due = self._frame_ticks(spec)
         # Render it early: the first image of a scene takes the longest.
@@ -151,7 +152,7 @@ class _LiveAttempt:
     def _frame_ticks(self, spec: SceneSpec) -> deque[int]:
         """Return the tick of each frame that arrives after the first."""
         config = self._live.config
-        longest_s = config.timeout_s + spec.physics.latency_s + DURATION_S
+        longest_s = config.timeout_s + self._latency_s + DURATION_S
         # Two more, so that there is always a next frame.
         frames = math.ceil(longest_s * config.rate) + 3
         times = frame_times(spec.seed, spec.sensor, frames, config.rate)
@@ -177,7 +178,7 @@ class _LiveAttempt:
         """Execute a grasp; return its result, or ``None`` if the cell is stopped first."""
         # Planner and network may have used all of the latency; wait for the rest.
         seen_s = (min(selected.stamp_ns, self.now_ns) - self._start_ns) / 1e9
-        start_s = seen_s + self._cell.spec.physics.latency_s
+        start_s = seen_s + self._latency_s
         while self._cell.time_s < start_s - TICK_S / 2 and not self._live.stopped:
             self._hover()
         execution = Execution(self._cell, selected.grasp)
@@ -222,6 +223,8 @@ class _LiveAttempt:
         feed.camera_info(stamp_ns, image.shape[1], image.shape[0], spec.lens.matrix)
         if listed is not None:
             feed.candidates(stamp_ns, listed)
+            if len(listed) and self._live.config.lead_times:
+                feed.lead_times(stamp_ns, np.full(len(listed), self._latency_s + GRIP_S))
         feed.image(stamp_ns, image, spec.sensor.jpeg_quality)
         self._live.progress.frames += 1
 

@@ -11,6 +11,8 @@ from moss_perception.simulation.cells import BELT, Cell, Domain, TICK_S
 from moss_perception.simulation.scene import sample_scene, SceneSpec
 import numpy as np
 
+LONGEST_LATENCY_S = 2.0
+
 
 class Feed(Protocol):
     """Receives the messages of a live cell, in its thread and in the order of the stamps."""
@@ -23,6 +25,9 @@ class Feed(Protocol):
 
     def candidates(self, stamp_ns: int, grasps: np.ndarray):
         """Receive the candidates of a frame, shape ``(K, 4)``, in the optical frame."""
+
+    def lead_times(self, stamp_ns: int, values: np.ndarray):
+        """Receive the lead times of the candidates of a frame, shape ``(K,)``, seconds."""
 
     def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int):
         """Receive a frame, uint8, RGB, shape ``(H, W, 3)``."""
@@ -45,6 +50,9 @@ class LiveConfig:
     :ivar real_time: whether to follow the wall clock; otherwise it runs as fast as possible.
     :ivar timeout_s: simulated time for which a scene waits for a selected grasp, seconds.
     :ivar pause_s: time from the end of an attempt to the next scene, seconds.
+    :ivar latency_s: time from the stamp of the frame that a grasp was selected from until the
+        gripper starts, seconds; -1 for that of each scene.
+    :ivar lead_times: whether the feed receives lead times, so that a planner knows the latency.
     """
 
     domain: Domain
@@ -56,6 +64,8 @@ class LiveConfig:
     real_time: bool = True
     timeout_s: float = 4.0
     pause_s: float = 1.2
+    latency_s: float = -1.0
+    lead_times: bool = False
 
     def __post_init__(self):
         """
@@ -69,10 +79,17 @@ class LiveConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f'{name}={value!r} is not allowed: expected {low} to {high:g}')
+        if self.latency_s != -1 and not 0 <= self.latency_s <= LONGEST_LATENCY_S:
+            raise ConfigError(f'latency_s={self.latency_s!r} is not allowed: expected 0 to '
+                              f'{LONGEST_LATENCY_S:g}, or -1 for that of each scene')
 
     def scene(self, number: int) -> SceneSpec:
         """Draw the scene of an attempt; the first has number 1."""
         return sample_scene(self.seed + number - 1, self.domain, self.motion, cell=self.cell)
+
+    def latency_of(self, scene: SceneSpec) -> float:
+        """Return the latency with which grasps are executed in a scene, seconds."""
+        return scene.physics.latency_s if self.latency_s < 0 else self.latency_s
 
 
 @dataclass

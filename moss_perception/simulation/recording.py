@@ -11,7 +11,7 @@ from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.parallel import in_order
-from moss_perception.data.schema import DURATION_S
+from moss_perception.data.schema import DURATION_S, GRIP_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
@@ -201,6 +201,9 @@ class _RecordedAttempt:
         self._tell('camera_info', stamp_ns, WIDTH, HEIGHT, self._spec.lens.matrix)
         if listed is not None:
             self._tell('candidates', stamp_ns, listed)
+            if len(listed):
+                lead_time_s = self._spec.physics.latency_s + GRIP_S
+                self._tell('lead_times', stamp_ns, np.full(len(listed), lead_time_s))
         self._tell('image', stamp_ns, self._renderer.render_jpeg(self._cell))
 
     def _tell(self, name: str, *values: Any, **fields: Any):

@@ -165,7 +165,7 @@ def test_finite_values_are_not_reported(block, stream):
 
 
 @pytest.mark.filterwarnings('ignore::moss_perception.core.errors.NotFiniteWarning')
-@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'tiles'])
 @pytest.mark.parametrize('value', [NAN, INF])
 def test_nan_in_one_stream_leaves_the_others_bit_identical(block, stream, size, value):
     clip = frames(3, 5, 6, *size)
@@ -217,7 +217,7 @@ def inside(size, window):
     return correlate(ones, ones[:, None], *window)[0, :, :, 0] == 1
 
 
-@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'tiles'])
 @pytest.mark.parametrize('where', [(0, 0), (2, 3), (4, 0), (0, 5)], ids=str)
 @pytest.mark.parametrize('value', [NAN, INF])
 def test_the_kernels_do_not_smear_nan(size, where, value):
@@ -244,7 +244,7 @@ def test_the_kernels_do_not_smear_nan(size, where, value):
 
 
 @pytest.mark.filterwarnings('ignore::moss_perception.core.errors.NotFiniteWarning')
-@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'tiles'])
 @pytest.mark.parametrize('causal', [True, False])
 def test_the_similarity_keeps_nan_to_the_windows_that_hold_it(size, causal):
     features = frames(2, 5, 4, *size)
@@ -268,7 +268,7 @@ def test_the_similarity_keeps_nan_to_the_windows_that_hold_it(size, causal):
     assert found[0, 3, :, :, 1 if causal else 0][near].isnan().all()
 
 
-@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'tiles'])
 def test_the_gradient_keeps_nan_to_the_neighbours(size):
     query = frames(1, 4, *size).requires_grad_()
     keys = frames(1, 2, 4, *size).requires_grad_()

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 
 from moss_perception.moss import correlate, MOSS, space_time_self_similarity
-from moss_perception.moss.kernels import prefers_bands
+from moss_perception.moss.kernels import prefers_tiles
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 # A step multiplies smaller matrices than a clip, so float32 sums round in another order.
 EXACT = {'rtol': 1e-5, 'atol': 1e-5}
 KINDS = list(itertools.product(['conv', 'shared', 'depthwise', 'mlp'], ['sum', 'concat']))
-SMALL, LARGE = (4, 5), (64, 48)  # the first takes the kernel of whole maps, the other of bands
+SMALL, LARGE = (4, 5), (64, 48)  # the first takes the kernel of whole maps, the other of tiles
 
 
 def shifted(maps, dt, dy, dx):
@@ -160,10 +160,10 @@ def test_streams_of_a_batch_do_not_touch_one_another(randomise, stream):
 
 
 def test_the_sizes_of_these_tests_take_both_kernels():
-    assert prefers_bands(*LARGE, 5, 7) and not prefers_bands(*SMALL, 3, 3)
+    assert prefers_tiles(*LARGE, 5, 7) and not prefers_tiles(*SMALL, 3, 3)
 
 
-@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [SMALL, LARGE], ids=['maps', 'tiles'])
 @pytest.mark.parametrize('window, causal', [
     ((3, 3, 5), True), ((4, 5, 1), True), ((3, 5, 3), False), ((5, 1, 3), False)])
 def test_kernels_equal_the_definition(size, window, causal):
@@ -251,7 +251,7 @@ def test_a_stream_can_go_back_to_an_older_state(randomise):
 
 
 @pytest.mark.parametrize('window', [(1, 3, 3), (2, 3, 3), (4, 5, 3)], ids=str)
-@pytest.mark.parametrize('size', [(5, 4), LARGE], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [(5, 4), LARGE], ids=['maps', 'tiles'])
 def test_maps_that_are_kept_one_by_one_give_the_same_to_the_bit(window, size, randomise):
     torch.manual_seed(16)
     block = randomise(MOSS(6, (1, 2), window, channels=4, projection=4, hidden=4))
@@ -291,7 +291,7 @@ def test_a_run_in_another_mode_leaves_nothing_behind(mode, size):
 
 
 @pytest.mark.parametrize('causal', [True, False])
-@pytest.mark.parametrize('size', [(2, 3), (64, 33)], ids=['maps', 'bands'])
+@pytest.mark.parametrize('size', [(2, 3), (64, 33)], ids=['maps', 'tiles'])
 def test_gradient_of_the_similarity(size, causal):
     torch.manual_seed(8)
     features = torch.randn(1, 2, 2, *size, dtype=torch.float64, requires_grad=True)

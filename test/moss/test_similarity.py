@@ -32,9 +32,9 @@ def by_definition(features, window, causal):
 @pytest.mark.parametrize('window, causal', [
     ((3, 3, 5), True), ((2, 5, 3), True), ((3, 3, 3), False), ((1, 7, 1), True)])
 @pytest.mark.parametrize('share, numbers', [(math.inf, 0), (0, 0), (0, 2600), (0, 10 ** 6)], ids=[
-    'bands', 'a_map', 'some_maps', 'all_maps'])
+    'tiles', 'a_map', 'some_maps', 'all_maps'])
 def test_equals_the_definition(window, causal, share, numbers, monkeypatch):
-    monkeypatch.setattr(kernels, '_BAND_SHARE', share)
+    monkeypatch.setattr(kernels, '_TILE_SHARE', share)
     monkeypatch.setattr(windows, '_MAP_NUMBERS', numbers)
     torch.manual_seed(0)
     features = torch.randn(2, 4, 3, 4, 5, dtype=torch.float64)
@@ -66,9 +66,9 @@ def test_before_the_first_frame_and_outside_the_frame_is_zero():
     torch.testing.assert_close(out[0, 0, 0, 0, 2], expected)
 
 
-@pytest.mark.parametrize('share', [math.inf, 0], ids=['bands', 'maps'])
+@pytest.mark.parametrize('share', [math.inf, 0], ids=['tiles', 'maps'])
 def test_gradients(share, monkeypatch):
-    monkeypatch.setattr(kernels, '_BAND_SHARE', share)
+    monkeypatch.setattr(kernels, '_TILE_SHARE', share)
     torch.manual_seed(0)
     query = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     keys = torch.randn(1, 2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
@@ -77,7 +77,7 @@ def test_gradients(share, monkeypatch):
 
 @pytest.mark.parametrize('run', [1, 2, 3, 5])
 def test_gradients_of_several_maps_at_a_time(run, monkeypatch):
-    monkeypatch.setattr(kernels, '_BAND_SHARE', 0)
+    monkeypatch.setattr(kernels, '_TILE_SHARE', 0)
     monkeypatch.setattr(windows, '_MAP_NUMBERS', run * 2 * 6 ** 2)
     torch.manual_seed(0)
     query = torch.randn(2, 5, 3, 2, 2, dtype=torch.float64, requires_grad=True)

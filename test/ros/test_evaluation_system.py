@@ -98,12 +98,15 @@ def test_what_another_predictor_said_is_not_played(tmp_path):
 
 def test_a_robots_topics_are_its_own(tmp_path, bag):
     run, evaluation, _ = runs_of(tmp_path, sim_bag='none', real_bag=bag, real_domain='real',
-                                 real_candidates_topic='/arm/grasps')
+                                 real_candidates_topic='/arm/grasps',
+                                 real_lead_times_topic='/arm/times')
     predictor, recorder = run['grasp_predictor'], run['attempt_recorder']
-    assert predictor.remappings == (('image', '/arm/color'), ('grasp_candidates', '/arm/grasps'))
+    assert predictor.remappings == (('image', '/arm/color'), ('grasp_candidates', '/arm/grasps'),
+                                    ('grasp_lead_times', '/arm/times'))
     assert recorder.remappings == (('image', '/arm/color'),)
     found = words_of(evaluation['evaluate'])
     assert found['--candidates-topic'] == ['/arm/grasps']
+    assert found['--lead-times-topic'] == ['/arm/times']
     assert found['--image-topic'] == ['/arm/color']
     assert evaluation['evaluate'].arguments[1].startswith('real:/')
 

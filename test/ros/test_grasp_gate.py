@@ -165,6 +165,8 @@ def test_selected_grasp_is_the_pose_that_was_scored(peer, start):
         peer.until(lambda stamp_ns=stamp_ns: Time.from_msg(
             peer.selected[-1].header.stamp).nanoseconds == stamp_ns)
         assert_pose(peer.selected[-1].pose, PLACES[0], turn)
+    # The state is a topic of its own, which may be discovered later.
+    peer.until(lambda: peer.states)
     assert peer.states[-1] == 'selected' and peer.states.count('selected') == 1
 
 

@@ -1,118 +1,21 @@
 """Lead times in the node: by parameter, by topic, and what it says of those it can't use."""
 
-import time
+from pathlib import Path
+import re
 
-from diagnostic_msgs.msg import DiagnosticArray
-from frames import candidates as grasps
-from frames import frame, START_NS, WINDOW
+from frames import START_NS, WINDOW
 from geometry_msgs.msg import Pose, PoseArray
-from moss_perception.core.scores import GraspScores, read_scores
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.ros.common import conversions
-from moss_perception.ros.predictor.node import GraspPredictor
+from node_bench import Bench
 import numpy as np
 import pytest
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from std_msgs.msg import Header
+from sensor_msgs.msg import PointCloud2
 from timed import expected_score, timed_checkpoint
 from tiny import tiny_network
 
 pytestmark = pytest.mark.timeout(120)
-PLACES = [[0.0, 0.0, 0.5], [0.02, 0.0, 0.5]]
-
-
-class Bench:
-    """A node in the test's process, and a planner with a camera that it hears."""
-
-    def __init__(self, checkpoint, **parameters):
-        values = {'model_path': str(checkpoint), 'engine': 'torch', 'threads': 1,
-                  'qos_reliability': 'reliable', **parameters}
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = GraspPredictor(context=self.context, parameter_overrides=[
-            Parameter(name, value=value) for name, value in values.items()])
-        self.peer = rclpy.create_node('planner', context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        for one in (self.node, self.peer):
-            self.executor.add_node(one)
-        make, hear = self.peer.create_publisher, self.peer.create_subscription
-        self.images, self.infos = make(Image, 'image', 10), make(CameraInfo, 'camera_info', 10)
-        self.poses = make(PoseArray, 'grasp_candidates', 10)
-        self.lead_times = make(PointCloud2, 'grasp_lead_times', 10)
-        self.scores, self.processed, self.diagnostics = [], [], []
-        hear(PointCloud2, 'grasp_predictor/grasp_scores', self.scores.append, 100)
-        hear(Header, 'grasp_predictor/processed', self.processed.append, 100)
-        hear(DiagnosticArray, '/diagnostics', self.diagnostics.append, 100)
-
-    def configure(self) -> str:
-        """Return the result of the transition."""
-        return self.node.trigger_configure().name
-
-    def activate(self) -> None:
-        """Configure and activate the node, and wait until it hears the planner."""
-        assert self.configure() == 'SUCCESS'
-        assert self.node.trigger_activate().name == 'SUCCESS'
-        publishers = (self.images, self.infos, self.poses, self.lead_times)
-        self.spin_until(lambda: all(x.get_subscription_count() for x in publishers))
-        self.infos.publish(CameraInfo(
-            header=conversions.header(START_NS, 'camera'), width=32, height=32, d=[0.0] * 5,
-            k=[40.0, 0.0, 15.5, 0.0, 40.0, 15.5, 0.0, 0.0, 1.0], distortion_model='plumb_bob'))
-
-    def spin_until(self, there, timeout_s: float = 20.0) -> None:
-        end = time.monotonic() + timeout_s
-        while not there():
-            assert time.monotonic() < end, 'nothing came'
-            self.executor.spin_once(timeout_sec=0.02)
-
-    def propose(self, k: int, places=PLACES, lead_times=None, frame_id='camera') -> None:
-        """Publish candidates of frame ``k``, and their lead times."""
-        given = grasps(k, places)
-        message = PoseArray(header=conversions.header(given.stamp_ns, frame_id))
-        for x, y, z in given.positions:
-            pose = Pose()
-            pose.position.x, pose.position.y, pose.position.z = x, y, z
-            message.poses.append(pose)
-        self.poses.publish(message)
-        if lead_times is not None:
-            self.time(k, lead_times, frame_id)
-
-    def time(self, k: int, values, frame_id='camera') -> None:
-        """Publish lead times of frame ``k``."""
-        self.lead_times.publish(conversions.lead_times_to_cloud(
-            frame(k).stamp_ns, frame_id, np.array(values, float)))
-
-    def send(self, k: int):
-        """Publish image ``k`` once all before it has come; return its scores, if any."""
-        # A message that was published in this process is there at once; some turns take it in.
-        for _ in range(10):
-            self.executor.spin_once(timeout_sec=0.005)
-        done, scored = len(self.processed), len(self.scores)
-        self.images.publish(conversions.rgb_to_image(
-            frame(k).image, frame(k).stamp_ns, 'camera'))
-        self.spin_until(lambda: len(self.processed) > done)
-        if self.processed[-1].frame_id != 'scored':
-            return None
-        self.spin_until(lambda: len(self.scores) > scored)
-        return GraspScores.of(read_scores(self.scores[-1]))
-
-    def values(self) -> dict[str, str]:
-        """Return the next diagnostics of the node."""
-        self.diagnostics.clear()
-        self.spin_until(lambda: any('grasp_predictor' in status.name for array in
-                                    self.diagnostics for status in array.status))
-        return {pair.key: pair.value for pair in self.diagnostics[0].status[0].values}
-
-    def close(self) -> None:
-        """End both nodes."""
-        if self.node._inputs is not None:
-            self.node.trigger_deactivate()
-        for one in (self.node, self.peer):
-            one.destroy_node()
-        rclpy.shutdown(context=self.context)
-
 
 @pytest.fixture(scope='module')
 def timed(tmp_path_factory):
@@ -168,6 +71,17 @@ def test_each_candidate_is_scored_at_its_own_lead_time_and_the_rest_at_the_strea
         '0.5', '0', '0')
 
 
+def test_the_function_of_the_planners_page_writes_lead_times():
+    page = (Path(__file__).resolve().parents[2] / 'docs' / 'planner.md').read_text('utf-8')
+    section = page.partition('## Lead time')[2]
+    names = {}
+    exec(re.search(r'```python\n(.*?)```', section, re.DOTALL)[1], names)
+    poses = PoseArray(header=conversions.header(START_NS, 'camera'), poses=[Pose(), Pose()])
+    found = conversions.to_lead_times(names['lead_times'](poses, [0.25, 0.75]))
+    assert (found.stamp_ns, found.frame_id) == (START_NS, 'camera')
+    assert found.values.tolist() == [0.25, 0.75]
+
+
 def test_what_the_checkpoint_was_not_trained_for_is_clamped_said_once_and_counted(
         start, timed, capfd):
     bench = start(timed)
@@ -197,10 +111,13 @@ def test_lead_times_that_can_not_be_used_are_said_and_counted(start, timed, capf
     bench = start(timed)
     bench.activate()
 
+    heard = ['']
+
     def said(words):
-        for _ in range(10):
-            bench.executor.spin_once(timeout_sec=0.02)
-        assert words in capfd.readouterr().err
+        def there():
+            heard[0] += capfd.readouterr().err
+            return words in heard[0]
+        bench.spin_until(there, 10.0)
 
     bench.send(0)
     bench.propose(1, lead_times=[0.5] * 3)

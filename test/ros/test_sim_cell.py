@@ -6,12 +6,14 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import SimulationError
+from moss_perception.core.lead_times import to_lead_times
 from moss_perception.data.outcomes import outcome_of
+from moss_perception.data.schema import GRIP_S
 import numpy as np
 import pytest
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 pytestmark = pytest.mark.timeout(110)
 
@@ -82,10 +84,12 @@ def test_grasps_that_a_planner_selects_are_executed_and_reported(harness, peer, 
     images = peer.listen(CompressedImage, f'{name}/image/compressed')
     infos = peer.listen(CameraInfo, f'{name}/camera_info')
     lists = peer.listen(PoseArray, f'{name}/grasp_candidates')
+    times = peer.listen(PointCloud2, f'{name}/grasp_lead_times')
     reports = peer.listen(DiagnosticArray, f'{name}/grasp_outcome')
     diagnostics = peer.listen(DiagnosticArray, '/diagnostics')
     planner = Planner(peer, name)
-    cell = start(name, attempts=2, seed=3, rate=10.0, timeout=20.0, pause=0.3, start_delay=60.0)
+    cell = start(name, attempts=2, seed=3, rate=10.0, timeout=20.0, pause=0.3, start_delay=60.0,
+                 latency=0.06, lead_times=True)
     assert cell.wait(90) == 0, cell.output()
     harness.wait_for(lambda: len(reports) == 2, 5.0, 'two outcomes')
     assert planner.sent >= WRONG + 2
@@ -111,6 +115,12 @@ def test_grasps_that_a_planner_selects_are_executed_and_reported(harness, peer, 
     assert set(stamps(lists)) <= set(shown)
     assert {message.header.frame_id for message in (*images, *infos, *lists)} == {FRAME}
     assert {len(message.poses) for message in lists} == {0, 9}
+    assert stamps(times) == [stamp_ns for stamp_ns, message in zip(
+        stamps(lists), lists, strict=True) if message.poses]
+    for message in times:
+        found = to_lead_times(message)
+        assert found.frame_id == FRAME
+        np.testing.assert_allclose(found.values, [0.06 + GRIP_S] * 9, rtol=1e-6)
     assert (infos[0].width, infos[0].height, infos[0].distortion_model) == (128, 128, 'plumb_bob')
     picture = cv2.imdecode(np.frombuffer(images[0].data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (128, 128, 3)
@@ -164,6 +174,7 @@ def test_a_named_node_that_does_not_subscribe_is_an_error(peer, start):
     ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
+    ('latency:=-0.5', 'latency_s=-0.5 is not allowed: expected 0 to 2, or -1 for that of each'),
     ('domain:=shifted.moon', "unknown domain 'shifted.moon', expected one of sim, shifted"),
     ('cell:=belt domain:=shifted.jpeg',
      "unknown domain 'shifted.jpeg', expected one of sim, shifted"),

@@ -129,6 +129,7 @@ def test_own_parameters_come_after_the_shipped_ones(tmp_path):
     ('use_sim_time', 'yes', 'auto, true, false'),
     ('image_topic', 'my image', 'topic name'),
     ('candidates_topic', '', 'topic name'),
+    ('lead_times_topic', 'my times', 'topic name'),
     ('namespace', '1robot', 'namespace'),
     ('params_file', '/no/such.yaml', 'no such file'),
     ('model', '/no/such.safetensors', 'no such file'),

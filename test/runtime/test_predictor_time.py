@@ -2,7 +2,8 @@
 
 from frames import CAMERA, candidates, frame, PERIOD_NS, push_all, START_NS, WINDOW
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Candidates, LeadTimes
+from moss_perception.core.frames import Candidates
+from moss_perception.core.lead_times import LeadTimes
 from moss_perception.runtime.predictor import Predictor, Sample
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np

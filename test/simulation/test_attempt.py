@@ -98,9 +98,9 @@ def test_generate_refuses_numbers_out_of_range(tmp_path, wrong):
 
 
 def test_frame_comes_after_its_calibration_and_candidates(tape):
-    order = [name for name, _, _ in tape.events[:6]]
-    assert order == ['camera_info', 'candidates', 'image'] * 2
-    stamps = {values[0] for _, values, _ in tape.events[:3]}
+    order = [name for name, _, _ in tape.events[:8]]
+    assert order == ['camera_info', 'candidates', 'lead_times', 'image'] * 2
+    stamps = {values[0] for _, values, _ in tape.events[:4]}
     assert len(stamps) == 1
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 import threading
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
+from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation import live as module
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.camera import HEIGHT, WIDTH
@@ -146,6 +147,38 @@ def test_the_domains_latency_counts_from_the_frame_that_was_decided_on():
     assert fields['end_ns'] == START_NS + cell.ticks * 10**7
 
 
+@pytest.mark.parametrize('latency_s', [0.0, 0.12])
+def test_a_latency_that_is_set_replaces_that_of_the_scene(latency_s):
+    settings = config('shifted.latency', 'full', seed=3, latency_s=latency_s)
+    spec = settings.scene(1)
+    planner = Planner(at=6)
+    run(planner, settings)
+    cell = WorkCell(spec)
+    cell.wait(planner.stamps_ms[5] / 1000)
+    # Candidates do not depend on the latency.
+    grasp = candidates(cell, sample_offsets(3, cell=spec.cell))[0]
+    cell.wait(cell.time_s + latency_s)
+    expected = Execution(cell, grasp).run()
+    (message, fields), = planner.outcomes
+    assert (message, fields['end_ns']) == (expected.reason, START_NS + cell.ticks * 10**7)
+    assert not planner.said['lead_times']
+
+
+@pytest.mark.parametrize('latency_s', [-1.0, 0.06])
+def test_lead_times_come_with_the_candidates_if_they_are_asked_for(latency_s):
+    settings = config('shifted.latency', 'full', seed=3, latency_s=latency_s, lead_times=True)
+    own_s = settings.scene(1).physics.latency_s
+    planner = Planner(at=6)
+    run(planner, settings)
+    listed = {values[0]: len(values[1]) for values, _ in planner.said['candidates']}
+    timed = {values[0]: values[1] for values, _ in planner.said['lead_times']}
+    # None come with the empty list that ends them.
+    assert list(timed) == [stamp_ns for stamp_ns, count in listed.items() if count]
+    for stamp_ns, values in timed.items():
+        assert len(values) == listed[stamp_ns]
+        np.testing.assert_allclose(values, (own_s if latency_s < 0 else latency_s) + GRIP_S)
+
+
 def broken(monkeypatch, seeds):
     """Let the physics of some scenes burst."""
     class Bursting(WorkCell):
@@ -191,7 +224,8 @@ def test_an_endless_cell_ends_when_it_is_told_to():
 
 @pytest.mark.parametrize('name, value', [
     ('rate', 0.0), ('rate', 101.0), ('attempts', -1), ('seed', -1), ('timeout_s', 0.0),
-    ('pause_s', -1.0), ('rate', float('nan'))])
+    ('pause_s', -1.0), ('latency_s', -0.5), ('latency_s', 2.5), ('latency_s', float('nan')),
+    ('rate', float('nan'))])
 def test_a_setting_that_is_out_of_range_is_refused(name, value):
     with pytest.raises(ConfigError, match=f'{name}={value!r} is not allowed: expected'):
         config(**{name: value})

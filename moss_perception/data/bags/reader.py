@@ -14,6 +14,8 @@ from moss_perception.data.bags.topics import (
     EXECUTED_TOPIC,
     EXECUTED_TYPE,
     IMAGE_TYPES,
+    LEAD_TIMES_TOPIC,
+    LEAD_TIMES_TYPE,
     OUTCOME_TOPIC,
     OUTCOME_TYPE,
     Topic,
@@ -123,6 +125,18 @@ class Recording(Storage):
             raise BagError(f'{self.path}: several topics of grasp candidates: name one, expected '
                            f'one of {", ".join(found)}')
         return self._named(found[0], CANDIDATES_TYPE, 'grasp candidates') if found else None
+
+    def lead_times_topic(self, name: str | None = None) -> str | None:
+        """
+        Find the lead times of the grasp candidates.
+
+        :param name: topic; ``None`` for that of the interface, if recorded; empty to use none.
+        :returns: ``None`` if there are none.
+        :raises BagError: if a given topic is missing or has a different type.
+        """
+        if name or (name is None and LEAD_TIMES_TOPIC in self.topics):
+            return self._named(name or LEAD_TIMES_TOPIC, LEAD_TIMES_TYPE, 'lead times')
+        return None
 
     def outcomes(self, name: str | None = None) -> list[Outcome]:
         """

@@ -15,6 +15,7 @@ EXECUTED_TYPE = 'geometry_msgs/msg/PoseStamped'
 # The topics of the interface.
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 EXECUTED_TOPIC = '/selected_grasp'
+LEAD_TIMES_TOPIC, LEAD_TIMES_TYPE = '/grasp_lead_times', 'sensor_msgs/msg/PointCloud2'
 # End of the stamp at the beginning of a std_msgs/Header, in bytes.
 STAMP_END = 12
 

@@ -27,6 +27,9 @@ TOPICS = {
     '/selected_grasp': 'geometry_msgs/msg/PoseStamped',
     '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
 }
+# Not every recording has them.
+_LEAD_TIMES = '/grasp_lead_times'
+_KINDS = {**TOPICS, _LEAD_TIMES: 'sensor_msgs/msg/PointCloud2'}
 _STORAGE = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 # The format of ROS 2 Humble's rosbag2, which later versions can also read.
 _VERSION = 8
@@ -130,6 +133,20 @@ class RecordingWriter:
         """
         self._write('/grasp_candidates', stamp_ns, poses=[self._pose(grasp) for grasp in grasps])
 
+    def lead_times(self, stamp_ns: int, values: np.ndarray):
+        """
+        Write the lead times of the candidates that have this stamp on ``/grasp_lead_times``.
+
+        :param values: shape ``(K,)``, seconds.
+        """
+        self.add_topic(_LEAD_TIMES, _KINDS[_LEAD_TIMES])
+        data = np.asarray(values, '<f4').view(np.uint8)
+        field = self._new('sensor_msgs/msg/PointField', name='lead_time', offset=0, datatype=7,
+                          count=1)
+        self._write(_LEAD_TIMES, stamp_ns, height=1, width=len(values), fields=[field],
+                    is_bigendian=False, point_step=4, row_step=len(data), data=data,
+                    is_dense=True)
+
     def selected(self, stamp_ns: int, grasp: np.ndarray):
         """Write the executed grasp, shape ``(4,)``, on ``/selected_grasp``."""
         self._write('/selected_grasp', stamp_ns, pose=self._pose(grasp))
@@ -185,7 +202,7 @@ class RecordingWriter:
                                   z=math.sin(yaw / 2), w=math.cos(yaw / 2)))
 
     def _write(self, topic: str, stamp_ns: int, **fields):
-        kind = TOPICS[topic]
+        kind = _KINDS[topic]
         header = self._new(
             'std_msgs/msg/Header', frame_id=self.frame_id, stamp=self._new(
                 'builtin_interfaces/msg/Time', sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9))

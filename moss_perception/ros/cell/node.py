@@ -60,6 +60,12 @@ class CellSettings:
     pause: float = setting(
         1.2, 'Pause between an attempt and the next scene, in simulated seconds.',
         low=0.0, high=60.0)
+    latency: float = setting(
+        -1.0, 'Time from the stamp of the image that a grasp was selected from until the gripper '
+        'starts, in simulated seconds; -1: that of each scene.', low=-1.0, high=2.0)
+    lead_times: bool = setting(
+        False, 'Publish on grasp_lead_times how long after each image the fingers close, so that '
+        'scores take the latency into account.')
     compressed: bool = setting(
         True, 'Publish JPEG images on image/compressed; false: raw images on image.')
     frame_id: str = setting('camera_optical_frame', "Name of the camera's optical frame.")
@@ -90,7 +96,8 @@ class SimCell(Node):
         from moss_perception.simulation.selection import Selections
         self._settings = settings
         self.topics = CellTopics(
-            self, settings.frame_id, settings.compressed, settings.publish_clock)
+            self, settings.frame_id, settings.compressed, settings.publish_clock,
+            settings.lead_times)
         self._selections = Selections(settings.frame_id)
         self.live = LiveCell(self.topics, _config(settings), self._selections)
         self.refused: Counter = Counter()
@@ -211,7 +218,8 @@ def _config(settings: CellSettings) -> 'LiveConfig':
     domain = cell.domain(settings.domain)
     return LiveConfig(
         domain, cell, settings.motion, settings.seed, settings.attempts, settings.rate,
-        settings.real_time, settings.timeout, settings.pause)
+        settings.real_time, settings.timeout, settings.pause, settings.latency,
+        settings.lead_times)
 
 
 def _work(node: SimCell) -> None:

@@ -9,6 +9,7 @@ from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.data.outcomes import Outcome, values_of
 from moss_perception.ros.common.conversions import (
     header,
+    lead_times_to_cloud,
     ns_to_stamp,
     OK,
     rgb_to_image,
@@ -21,7 +22,7 @@ from moss_perception.simulation.sensor import encode
 import numpy as np
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 # The first messages must still be there when a subscriber that discovers us late asks for them.
 _DEPTH = 100
@@ -35,9 +36,11 @@ class CellTopics:
     :param frame_id: frame of every header.
     :param compressed: whether images are published as JPEG.
     :param with_clock: whether ``/clock`` is published.
+    :param with_lead_times: whether ``grasp_lead_times`` is published.
     """
 
-    def __init__(self, node: Node, frame_id: str, compressed: bool, with_clock: bool):
+    def __init__(self, node: Node, frame_id: str, compressed: bool, with_clock: bool,
+                 with_lead_times: bool = False):
         self._frame_id, self._compressed = frame_id, compressed
         make = node.create_publisher
         # The resolved name, so that remapping image moves image/compressed too.
@@ -46,6 +49,8 @@ class CellTopics:
             else make(Image, name, _DEPTH)
         self._info = make(CameraInfo, 'camera_info', _DEPTH)
         self._candidates = make(PoseArray, 'grasp_candidates', _DEPTH)
+        self._lead_times = make(PointCloud2, 'grasp_lead_times', _DEPTH) if (
+            with_lead_times) else None
         self._outcome = make(DiagnosticArray, 'grasp_outcome', _DEPTH)
         self._clock = make(Clock, '/clock', _DEPTH) if with_clock else None
 
@@ -61,7 +66,8 @@ class CellTopics:
 
     def rows(self) -> list[str]:
         """Describe the publishers, one line each."""
-        every = [self._image, self._info, self._candidates, self._outcome, self._clock]
+        every = [self._image, self._info, self._candidates, self._lead_times, self._outcome,
+                 self._clock]
         return [f'{p.topic_name} {type_name(p.msg_type)}' for p in every if p is not None]
 
     def clock(self, stamp_ns: int) -> None:
@@ -77,6 +83,11 @@ class CellTopics:
         """Publish grasps in the optical frame, shape ``(K, 4)``."""
         self._candidates.publish(PoseArray(
             header=self._header(stamp_ns), poses=[grasp_to_pose(grasp) for grasp in grasps]))
+
+    def lead_times(self, stamp_ns: int, values: np.ndarray) -> None:
+        """Publish the lead times of the candidates, shape ``(K,)``, if they are published."""
+        if self._lead_times is not None:
+            self._lead_times.publish(lead_times_to_cloud(stamp_ns, self._frame_id, values))
 
     def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int) -> None:
         """Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if it has a subscriber."""

@@ -7,13 +7,12 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.frames import (
-    LEAD_TIME_DTYPE,
     stamp_to_ns,
     to_camera,
     to_candidates,
     to_frame,
-    to_lead_times,
 )
+from moss_perception.core.lead_times import LEAD_TIME_DTYPE, to_lead_times
 from moss_perception.core.scores import Prediction, rows_of
 import numpy as np
 from rclpy.node import Node

@@ -25,7 +25,8 @@ from moss_perception.runtime.frame_status import (
     Sample,
     SkipReason,
 )
-from moss_perception.runtime.predictor import check_lead_time, Predictor
+from moss_perception.runtime.lead_times import check_lead_time
+from moss_perception.runtime.predictor import Predictor
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 

@@ -57,6 +57,8 @@ EVALUATION_ARGUMENTS = [
              'topic of the camera calibration in real_bag'),
     Argument('real_candidates_topic', 'grasp_candidates',
              'topic of the grasp candidates in real_bag'),
+    Argument('real_lead_times_topic', 'grasp_lead_times',
+             'topic of their lead times in real_bag'),
     Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
              'false: play them in real time, as on a robot', BOOLEAN),
     Argument('bag_rate', '1.0', 'playback speed without lock_step; 1.0: as recorded'),
@@ -198,7 +200,7 @@ class _Run:
                 'sim_cell': given['sim_cell'], 'sim_seed': given['sim_seed']}
         if self._which == 'real':
             values |= {name: given[f'real_{name}'] for name in (
-                'image_topic', 'camera_info_topic', 'candidates_topic')}
+                'image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic')}
         rate = str(FASTEST) if self._lock_step else given['bag_rate']
         return values | {'bag': self._source, 'gate': 'false', 'lock_step': given['lock_step'],
                          'bag_rate': rate}
@@ -221,7 +223,8 @@ class _Run:
         outcomes = f'{self._which}_outcomes'
         if table := file_of(outcomes, given[outcomes]):
             words += ['--outcomes', table]
-        for name in ('camera_info', 'candidates') if self._which == 'real' else ():
+        for name in ('camera_info', 'candidates', 'lead_times') if (
+                self._which == 'real') else ():
             topic = given[f'real_{name}_topic']
             if topic != _DEFAULTS[f'real_{name}_topic']:
                 words += [f'--{name.replace("_", "-")}-topic', f'/{topic.strip("/")}']

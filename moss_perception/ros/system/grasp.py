@@ -41,6 +41,7 @@ GRASP_ARGUMENTS = [
              ('', 'raw', 'compressed')),
     Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
     Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
+    Argument('lead_times_topic', 'grasp_lead_times', 'topic of their lead times'),
     PARAMS_FILE,
     MODEL,
     Argument('namespace', '', 'namespace of the nodes and their relative topics'),
@@ -127,7 +128,7 @@ def _predictor(given: dict[str, str], recorded: str, simulated: bool,
 
 def _camera_topics(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
     pairs = [(name, given[f'{name.removeprefix("grasp_")}_topic'])
-             for name in ('image', 'camera_info', 'grasp_candidates')]
+             for name in ('image', 'camera_info', 'grasp_candidates', 'grasp_lead_times')]
     return tuple((name, topic) for name, topic in pairs if name != topic)
 
 
@@ -159,7 +160,7 @@ def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -
 
 
 def _check_names(given: dict[str, str]) -> None:
-    for name in ('image_topic', 'camera_info_topic', 'candidates_topic'):
+    for name in ('image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic'):
         if not _TOPIC.fullmatch(given[name]):
             raise not_allowed(name, given[name], 'expected a topic name')
     if not _NAMESPACE.fullmatch(given['namespace']):
