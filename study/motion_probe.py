@@ -26,7 +26,8 @@ from moss_perception.models.grasp_config import GraspConfig
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.training.dataset import collate, decode_clips, GraspClips
+from moss_perception.training.dataset import collate, GraspClips
+from moss_perception.training.decoding import decode_clips
 import numpy as np
 import torch
 from torch import Tensor
