@@ -1,7 +1,7 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
 from dataclasses import dataclass, KW_ONLY
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from moss_perception.core.errors import DataError
 from moss_perception.core.frames import Camera
@@ -162,9 +162,11 @@ class GraspClips(Dataset):
             gaps = torch.from_numpy(gaps_of(stamps_ns[window[shown]]))
         if self.moving:
             motion = torch.from_numpy(_motion(track, lead_time))
-        return Clip(*(torch.from_numpy(np.ascontiguousarray(values)) for values in (
-            images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-            _places(grasps, track))), gaps, motion)
+        images, grasps, labels, mask, places = (
+            torch.from_numpy(np.ascontiguousarray(values)) for values in (
+                images, grasps, labels.astype(np.float32), mask.astype(np.float32),
+                _places(grasps, track)))
+        return Clip(images, grasps, labels, mask, places, gaps, motion)
 
     def _photometric(self) -> float:
         """Return how strong photometric changes are in this epoch."""
@@ -235,12 +237,11 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
 
 def collate(items: list[Clip]) -> Clip:
     """Stack items; clips with fewer grasps are padded with grasps without a label."""
-    images, *others = zip(*items, strict=True)
-    return Clip(torch.stack(images), *(
-        None if values[0] is None else
-        pad_sequence(list(values), batch_first=True,
-                     padding_value=float('nan') if name == 'places' else 0.0)
-        for name, values in zip(Clip._fields[1:], others, strict=True)))
+    columns: dict[str, Any] = dict(zip(Clip._fields, zip(*items, strict=True), strict=True))
+    return Clip(torch.stack(columns.pop('images')), **{
+        name: pad_sequence(values, batch_first=True,
+                           padding_value=float('nan') if name == 'places' else 0.0)
+        for name, values in columns.items() if values[0] is not None})
 
 
 def _motion(track: np.ndarray, lead_time: float) -> np.ndarray:
