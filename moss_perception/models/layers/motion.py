@@ -52,10 +52,10 @@ class Velocities(nn.Module):
         for one, weigh in zip(values, self.weigh, strict=False):
             missing = (one[..., 2] == 0).to(one.dtype)
             shares = (weigh(one[..., 2:].flatten(-2)) - missing * 1e4).softmax(-1)
-            moved = (one[..., :2] * shares[..., None]).sum(-2) * self.unit
-            found.append(moved.movedim(-1, 1))
-        found += [torch.zeros_like(found[0])] * (self.orders - len(found))
-        return torch.cat(found, 1)
+            # One axis of motion after the other: a sum over the last axis is fast.
+            found += [(one[..., axis] * shares).sum(-1) * self.unit for axis in (0, 1)]
+        found += [torch.zeros_like(found[0])] * (2 * self.orders - len(found))
+        return torch.stack(found, 1)
 
 
 class MossClip(Temporal):
