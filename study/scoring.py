@@ -56,7 +56,7 @@ class Scorer:
             return scenes
         if frozen_digest(network) != self._backbone:
             self._backbone, self._maps = frozen_digest(network), {}
-        key += (config.frames_seen,)
+        key += (config.frames_seen, config.time_inputs and config.lead_times_s)
         if key not in self._maps:
             self._maps[key] = with_features(scenes, network)
         return self._maps[key]
