@@ -5,6 +5,7 @@ from statistics import median
 import time
 
 from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.layers.timing import window_gaps
 from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
 import torch
 from torch import Tensor
@@ -34,8 +35,8 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (1, config.window_frames, config.image_size, config.image_size,
                                     3), dtype=torch.uint8, generator=generator).to(device)
-    grasps = torch.tensor([[0.1, 0.1, config.default_depth_m, 0.1, 0.0]],
-                          device=device).repeat(1, _GRASPS, 1)
+    grasp = [0.1, 0.1, config.default_depth_m, 0.1, 0.0, config.default_lead_time_s]
+    grasps = torch.tensor([grasp[:config.grasp_values]], device=device).repeat(1, _GRASPS, 1)
     used = {name: p for name, p in network.named_parameters() if 'moss.out.' not in name}
     work = _frame_work(network, images, grasps)
     return {'parameters': sum(p.numel() for p in used.values()),
@@ -61,14 +62,15 @@ def measure_in_turns(networks: dict[str, MossGraspNetwork | ClipNetwork]) -> dic
 def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
                 grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
     """Return the calls that score one frame, each with the number of frames it serves."""
+    gaps = window_gaps(network.config, None, images)
     if isinstance(network, MossGraspNetwork):
         orders = network.config.orders
         step, used = GraspStep(network, orders), torch.tensor([orders], device=images.device)
         state = step.initial_state()
-        return [(lambda: step(images[:, -1], grasps, used, state), 1)]
-    fine, maps = network.encode(images)
-    return [(lambda: network.encode(images), network.config.frames_seen),
-            (lambda: network.read(fine, network.temporal.context(maps), grasps), 1)]
+        return [(lambda: step(images[:, -1], grasps, used, state, gaps), 1)]
+    fine, maps = network.encode(images, gaps=gaps)
+    return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
+            (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps), 1)]
 
 
 def _operations(call: Callable[[], object]) -> int:

@@ -26,7 +26,8 @@ from moss_perception.models.grasp_config import GraspConfig
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
-from moss_perception.training.dataset import collate, decode_clips, GraspClips
+from moss_perception.training.dataset import collate, GraspClips
+from moss_perception.training.decoding import decode_clips
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,9 +50,9 @@ def _captured(network: MossGraspNetwork | ClipNetwork) -> Iterator[dict[str, Ten
     read = network.read
     blocks = [module for module in network.modules() if isinstance(module, MOSS)]
 
-    def reading(fine: Tensor, context: Tensor, grasps: Tensor):
+    def reading(fine: Tensor, context: Tensor, *others: Tensor | None):
         captured['input of the head'] = context
-        return read(fine, context, grasps)
+        return read(fine, context, *others)
 
     def fusing(block: MOSS, fuse):
         def fused(encodings: list[Tensor]) -> Tensor:
@@ -87,8 +88,8 @@ def read_maps(network: MossGraspNetwork | ClipNetwork, scenes: list,
     maps: dict[str, list] = {}
     displacements = []
     with _captured(network) as captured:
-        for images, grasps, here, there in clips(network.config, scenes, batch):
-            network(images, grasps)
+        for given, here, there in clips(network.config, scenes, batch):
+            network(*given)
             displacements.append(there - here)
             for name, values in captured.items():
                 maps.setdefault(name, []).append(_at(values, here))
@@ -99,21 +100,24 @@ def read_maps(network: MossGraspNetwork | ClipNetwork, scenes: list,
             {**motion, 'displacement': torch.cat(displacements).numpy()})
 
 
-def clips(config: GraspConfig, scenes: list, batch: int = 16) -> Iterator[tuple[Tensor, ...]]:
+def clips(config: GraspConfig, scenes: list, batch: int = 16
+          ) -> Iterator[tuple[tuple, Tensor, Tensor]]:
     """
     Yield batches of scenes as the network sees them, with the positions of the object.
 
     :param scenes: recorded scenes, with all candidates in the image.
-    :returns: an iterator of images, uint8 ``(B, T, S, S, 3)``; grasps, float32 ``(B, K, 5)``; and
+    :returns: an iterator of what the network takes, images, uint8 ``(B, T, S, S, 3)``, first; and
         the positions of the object at the decision and when the fingers close, ``(B, 2)`` each: x
         and y, where [-1, 1] are the outer edges of the image.
     :raises ShapeError: if a scene is shorter than the window.
     """
     data = GraspClips(scenes, config, decode_clips(scenes, config))
-    for images, grasps, _, _, places in DataLoader(data, batch, collate_fn=collate):
-        reach = grasps[:, 0, 3:].norm(dim=-1, keepdim=True)
-        here, there = (grasps[:, 0, :2] + places[:, 0, n:n + 2] * reach for n in (0, 2))
-        yield images, grasps, here, there
+    for clip in DataLoader(data, batch, collate_fn=collate):
+        grasps = clip.grasps
+        reach = grasps[:, 0, 3:5].norm(dim=-1, keepdim=True)
+        here, there = (grasps[:, 0, :2] + clip.places[:, 0, n:n + 2] * reach for n in (0, 2))
+        timed = () if clip.gaps is None else (None, clip.gaps)
+        yield (clip.images, grasps, *timed), here, there
 
 
 def _at(values: Tensor, here: Tensor) -> Tensor:

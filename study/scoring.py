@@ -5,7 +5,8 @@ from typing import Any
 from moss_perception.data.schema import Sample
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
-from moss_perception.training.dataset import Clip, decode_clips, DecodedClips, GraspClips
+from moss_perception.training.dataset import Clip, GraspClips
+from moss_perception.training.decoding import decode_clips, DecodedClips
 from moss_perception.training.feature_cache import backbone_maps, frozen_digest
 from moss_perception.training.trainer import predict
 import numpy as np
@@ -55,7 +56,7 @@ class Scorer:
             return scenes
         if frozen_digest(network) != self._backbone:
             self._backbone, self._maps = frozen_digest(network), {}
-        key += (config.frames_seen,)
+        key += (config.frames_seen, config.time_inputs and config.lead_times_s)
         if key not in self._maps:
             self._maps[key] = with_features(scenes, network)
         return self._maps[key]

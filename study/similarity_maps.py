@@ -70,6 +70,10 @@ def require_similarities(config: GraspConfig) -> None:
     if not isinstance(config, MossConfig) or isinstance(config, MossCentredConfig):
         raise ConfigError(f'model {config.model!r} has no similarities with earlier samples: '
                           'expected one with a causal MOSS, such as moss_grasp')
+    if config.displaces or config.lags:
+        raise ConfigError(f'readout={config.readout!r} with lags={config.lags} compares at some '
+                          'lags only, or looks for maxima itself: expected an encoding without '
+                          'lags')
     if config.moss_window[0] < 2:
         raise ConfigError(f'moss_window={config.moss_window} compares no earlier sample: expected '
                           'a first size of 2 or more')
@@ -96,9 +100,10 @@ def read_similarities(network: MossGraspNetwork | ClipNetwork, scenes: list,
     network.eval()
     block = next(module for module in network.modules() if isinstance(module, MOSS))
     length, found = block.window[0], []
-    for images, grasps, here, there in clips(network.config, scenes, batch):
+    for given, here, there in clips(network.config, scenes, batch):
+        images = given[0]
         with _captured(block) as captured:
-            network(images, grasps)
+            network(*given)
         orders = torch.stack([_cosines(block, *pair) for pair in captured], dim=1)
         half = network.config.image_size / 2
         for newest, *where, values in zip(images[:, -length:], half * (here + 1) - 0.5,

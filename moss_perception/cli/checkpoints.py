@@ -161,8 +161,8 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.comparison import compare_features
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.dataset import split
     from moss_perception.training.ood import spread_out
+    from moss_perception.training.samples import split
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])

@@ -38,7 +38,7 @@ class Network(nn.Module, Generic[C]):
       :func:`moss_perception.core.geometry.encode_grasps`;
     - ``used`` is the budget's level, ``None`` for the highest;
     - ``intervals`` are seconds since the sample before, as
-      :func:`moss_perception.models.graph_model.gaps_of` gives them, float32, shape ``(B, T)``;
+      :func:`moss_perception.models.clock.gaps_of` gives them, float32, shape ``(B, T)``;
       ``None``: each takes the nominal period;
     - it returns logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
       seen from each grasp, ``(B, K, 4)``, or ``None`` for a model that does not tell.

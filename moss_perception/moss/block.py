@@ -68,14 +68,12 @@ class MOSS(nn.Module):
                              readout=(readout, READOUT), norm=(norm, NORM))
         # One projected channel, centred, would be nothing.
         checks.check_sizes(in_channels=(in_channels, 1), channels=(channels, 1),
-                           projection=(projection, 2), hidden=(hidden, 1))
+                           projection=(projection, 2), hidden=(hidden, 1), shortest=(shortest, 0))
         if rank is not None and not 1 <= rank <= projection:
             raise ConfigError(f'rank={rank} is not allowed: expected 1 to projection={projection}')
         self.in_channels, self.channels = in_channels, channels
         self.window, self.causal = checks.check_window(window, causal), causal
         self.readout, self.fusion = readout, fusion
-        if not shortest >= 0:
-            raise ConfigError(f'shortest={shortest} is not allowed: expected 0 s or more')
         self.shortest = shortest
         search = Search(*self.window[1:], patch, similarity, refinement, borders, spacing)
         # All similarities of the window, in whole clips, or those at some lags, frame by frame.

@@ -106,7 +106,7 @@ def check_choices(**given: tuple[Any, tuple]) -> None:
             raise ConfigError(f'{name}={choice!r} is not allowed: expected one of {choices}')
 
 
-def check_sizes(**given: tuple[int, int]) -> None:
+def check_sizes(**given: tuple[float, int]) -> None:
     """
     Check sizes, each with the least that is allowed.
 

@@ -1,24 +1,23 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, KW_ONLY, replace
-from pathlib import Path
+from dataclasses import dataclass, KW_ONLY
 from typing import Any, NamedTuple
 
-from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.core.errors import DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import encode_grasps, letterbox, project
 from moss_perception.data.schema import Sample
+from moss_perception.models.clock import gaps_of
 from moss_perception.models.config import ModelConfig
-from moss_perception.models.graph_model import gaps_of
 from moss_perception.training.augmentation import mirror, move, shown_frames, vary
+from moss_perception.training.decoding import DecodedClips
+from moss_perception.training.samples import executed_later
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-_MEMORY_LIMIT = 4 << 30
 # An empty place is at least this far from every candidate, metres.
 _EMPTY_DISTANCE_M = 0.12
 # The way of an object is its motion if it is seen for so long, seconds.
@@ -38,7 +37,7 @@ class Clip(NamedTuple):
         :meth:`moss_perception.models.layers.head.GraspHead.forward` has it; NaN if it is not
         known.
     :ivar gaps: with time inputs, seconds since the sample before, see
-        :func:`moss_perception.models.graph_model.gaps_of`: float32, shape ``(T,)``.
+        :func:`moss_perception.models.clock.gaps_of`: float32, shape ``(T,)``.
     :ivar motion: where the object is in the newest image, and how far it moves in a second, in
         the units of the grasps' x and y: float32, shape ``(4,)``, NaN if it is not known;
         ``None`` unless it is asked for.
@@ -51,58 +50,6 @@ class Clip(NamedTuple):
     places: Tensor
     gaps: Tensor | None = None
     motion: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class DecodedClips:
-    """
-    The last images of some samples at the network's size.
-
-    :ivar images: uint8, RGB, shape ``(N, T, S, S, 3)``.
-    :ivar cameras: ``N`` cameras that see these images.
-    """
-
-    images: np.ndarray
-    cameras: list[Camera]
-
-
-def decode_clips(samples: Sequence[Sample], config: ModelConfig, *, file: Path | None = None,
-                 limit: int = _MEMORY_LIMIT) -> DecodedClips:
-    """
-    Decode the windows of all samples.
-
-    :param samples: with at least the window's number of images each.
-    :param config: sets the number of images and their size.
-    :param file: a ``.npy`` file, written anew, that holds the images if they exceed the limit.
-    :param limit: bytes of images that may be kept in memory.
-    :raises ShapeError: if a sample is too short.
-    :raises ConfigError: if the images exceed the limit and there is no file to keep them in.
-    """
-    span, side = config.window_frames, config.image_size
-    images = _allocate((len(samples), span, side, side, 3), file, limit)
-    cameras = []
-    for sample, places in zip(samples, images, strict=True):
-        fit = np.eye(3)
-        for frame, place in zip(sample.clip(span, config.frame_rate_hz), places, strict=True):
-            place[:], (scale, right, down) = letterbox(frame, side)
-            fit = np.array([[scale, 0, right], [0, scale, down], [0, 0, 1]])
-        camera = sample.camera
-        cameras.append(replace(camera, width=side, height=side, matrix=fit @ camera.matrix))
-    return DecodedClips(images, cameras)
-
-
-def _allocate(shape: tuple[int, ...], file: Path | None, limit: int) -> np.ndarray:
-    size = int(np.prod(shape))
-    if size <= limit:
-        return np.empty(shape, np.uint8)
-    if file is None:
-        raise ConfigError(f'the decoded images take {size} bytes: expected at most {limit}, or a '
-                          'file to keep them in')
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(file, 'w+', np.uint8, shape)
-    except OSError as error:
-        raise ConfigError(f"{file} can't be written: {error.strerror or error}") from error
 
 
 @dataclass(eq=False)
@@ -215,9 +162,11 @@ class GraspClips(Dataset):
             gaps = torch.from_numpy(gaps_of(stamps_ns[window[shown]]))
         if self.moving:
             motion = torch.from_numpy(_motion(track, lead_time))
-        return Clip(*(torch.from_numpy(np.ascontiguousarray(values)) for values in (
-            images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-            _places(grasps, track))), gaps, motion)
+        images, grasps, labels, mask, places = (
+            torch.from_numpy(np.ascontiguousarray(values)) for values in (
+                images, grasps, labels.astype(np.float32), mask.astype(np.float32),
+                _places(grasps, track)))
+        return Clip(images, grasps, labels, mask, places, gaps, motion)
 
     def _photometric(self) -> float:
         """Return how strong photometric changes are in this epoch."""
@@ -237,7 +186,7 @@ class GraspClips(Dataset):
             drawn = np.random.default_rng((self.seed, self.epoch, index, 1)).integers(
                 len(others) + 1)
             if drawn:
-                sample = _executed_later(sample, int(drawn) - 1)
+                sample = executed_later(sample, int(drawn) - 1)
         lead_time = sample.lead_time_s
         if self.config.time_inputs:
             if not np.isfinite(lead_time):
@@ -288,68 +237,11 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
 
 def collate(items: list[Clip]) -> Clip:
     """Stack items; clips with fewer grasps are padded with grasps without a label."""
-    images, *others = zip(*items, strict=True)
-    return Clip(torch.stack(images), *(
-        None if values[0] is None else
-        pad_sequence(list(values), batch_first=True,
-                     padding_value=float('nan') if name == 'places' else 0.0)
-        for name, values in zip(Clip._fields[1:], others, strict=True)))
-
-
-def split(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Split samples into those to train on and every tenth, which is held out."""
-    return [s for n, s in enumerate(samples) if n % 10], samples[::10]
-
-
-def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
-    """
-    Measure the values of a model's configuration that training samples set.
-
-    :returns: the default grasp, which is the mean candidate, and the mean and standard deviation
-        of RGB in [0, 1] over the last images of about ``count`` samples.
-    """
-    camera = samples[0].camera
-    candidates = np.concatenate([s.candidates for s in samples]).astype(np.float64)
-    pixels = np.nanmean(project(candidates[:, :3], camera)[0], axis=0)
-    step = max(1, len(samples) // count)
-    colours = np.stack([s.newest(1)[0] for s in samples[::step]]) / 255
-    return {'default_point': tuple(float(x) for x in (pixels + 0.5)
-                                   / (camera.width, camera.height)),
-            'default_depth_m': float(candidates[:, 2].mean()),
-            'default_focal': float(camera.matrix[0, 0] / camera.width),
-            'mean': tuple(float(x) for x in colours.mean(axis=(0, 1, 2))),
-            'std': tuple(float(x) for x in colours.std(axis=(0, 1, 2)))}
-
-
-def with_lead_time(samples: Sequence[Sample], lead_time: float) -> list[Sample]:
-    """Give a lead time, seconds, to the samples that do not know theirs; 0 for none."""
-    return [replace(sample, lead_time_s=lead_time)
-            if lead_time and not np.isfinite(sample.lead_time_s) else sample for sample in samples]
-
-
-def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict[str, Any]:
-    """
-    Measure the values of a configuration with time inputs that training samples set.
-
-    :param samples: that all know their lead times.
-    :param watched: whether grasps under way are trained on, of which no time is left at the end.
-    :returns: the range of all lead times, and the mean of the samples' own.
-    """
-    own = np.array([sample.lead_time_s for sample in samples])
-    others = [sample.other_lead_times_s for sample in samples
-              if sample.other_lead_times_s is not None]
-    known = np.concatenate([own, *others]).astype(float)
-    low = 0.0 if watched else float(known.min())
-    return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
-
-
-def _executed_later(sample: Sample, number: int) -> Sample:
-    """Return a sample at another of its lead times."""
-    times, labels, places = (sample.other_lead_times_s, sample.other_labels, sample.other_places)
-    assert times is not None and labels is not None and places is not None  # all or none are there
-    track = None if sample.track is None else np.stack([sample.track[0], places[number]])
-    return replace(sample, labels=labels[number], track=track, lead_time_s=float(times[number]),
-                   other_lead_times_s=None, other_labels=None, other_places=None)
+    columns: dict[str, Any] = dict(zip(Clip._fields, zip(*items, strict=True), strict=True))
+    return Clip(torch.stack(columns.pop('images')), **{
+        name: pad_sequence(values, batch_first=True,
+                           padding_value=float('nan') if name == 'places' else 0.0)
+        for name, values in columns.items() if values[0] is not None})
 
 
 def _motion(track: np.ndarray, lead_time: float) -> np.ndarray:

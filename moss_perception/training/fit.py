@@ -13,18 +13,13 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.runtime.torch_engine import TorchEngine
-from moss_perception.training.dataset import (
-    decode_clips,
-    GraspClips,
-    measure,
-    measure_lead_times,
-    split,
-    with_lead_time,
-)
+from moss_perception.training.dataset import GraspClips
+from moss_perception.training.decoding import decode_clips
 from moss_perception.training.derive import refuse_shipped, start_from
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.ood import learn_distribution
 from moss_perception.training.processes import Group, keep_freed_memory
+from moss_perception.training.samples import measure, measure_lead_times, split, with_lead_time
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np

@@ -36,7 +36,7 @@ class MotionProbe(nn.Module):
         """
         seen: list[Tensor] = []
         hook = self.network.smooth.register_forward_hook(
-            lambda _, __, features: seen.append(features))
+            lambda *call: seen.append(call[-1]))
         try:
             logits, located = self.network(images, grasps, used,
                                            *(() if gaps is None else (gaps,)))

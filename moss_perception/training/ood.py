@@ -13,7 +13,7 @@ from moss_perception.runtime.ood import (
     fit_distribution,
     TrainingDistribution,
 )
-from moss_perception.training.dataset import split
+from moss_perception.training.samples import split
 import numpy as np
 
 # More scenes hardly change the statistics of 64 features, and each takes a window of steps.

@@ -101,8 +101,10 @@ class Trainer:
         return self.group.mean(float(np.mean(losses)))
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
-        images, grasps, labels, mask, places, gaps, motion = (
-            None if values is None else values.to(self.device) for values in batch)
+        images, grasps, labels, mask, places = (values.to(self.device) for values in (
+            batch.images, batch.grasps, batch.labels, batch.mask, batch.places))
+        gaps = None if batch.gaps is None else batch.gaps.to(self.device)
+        motion = None if batch.motion is None else batch.motion.to(self.device)
         level, velocity = self._draw_level(generator), None
         if self.probe is not None:
             logits, located, velocity = self.parallel(images, grasps, level, gaps, motion)
@@ -114,7 +116,7 @@ class Trainer:
         if self.recipe.place_weight and located is not None:
             loss = loss + self.recipe.place_weight * place_loss(
                 located, places, self.recipe.near)
-        if velocity is not None:
+        if velocity is not None and motion is not None:
             loss = loss + self.recipe.motion_weight * motion_loss(velocity, motion)
         self.optimizer.zero_grad()
         loss.backward()

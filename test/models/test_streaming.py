@@ -7,8 +7,8 @@ import cv2
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.base import build, model_type, register
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.models.clock import gaps_of
 from moss_perception.models.export import export_graphs
-from moss_perception.models.graph_model import gaps_of
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import read_header
 from moss_perception.runtime.engine import load_engine

@@ -199,6 +199,25 @@ def test_true_times_turn_displacements_into_velocities(randomise, stream):
                                    block.motion(clip, times=times)[:, -2:], **EXACT)
 
 
+def test_a_near_frame_counts_as_the_shortest_time_away(randomise):
+    clip = texture(1, 4, 6, 9, 9).float()
+    times = torch.tensor([[0.0, 0.1, 0.2, 0.201]])
+    plain = randomise(small(orders=(1, 2), lags=(1, 2)))
+    careful = small(orders=(1, 2), lags=(1, 2), shortest=0.05)
+    careful.load_state_dict(plain.state_dict())
+    one, other = (block.displacements(clip, times)[0][0] for block in (plain, careful))
+    torch.testing.assert_close(one[:3], other[:3])
+    torch.testing.assert_close(one[3, 0, :2], other[3, 0, :2] * 50, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(one[3, 1], other[3, 1])
+    # What the newest frame's displacements are is told beside what is fused, as in a step.
+    motion, newest = careful.motion_and_values(clip, times=times)
+    torch.testing.assert_close(motion, careful.motion(clip, times=times))
+    for order, found in zip(careful.displacements(clip, times), newest, strict=True):
+        torch.testing.assert_close(found.permute(0, 3, 4, 1, 2), order[:, -1])
+    with pytest.raises(ConfigError, match='shortest=-1 is not allowed: expected 0 or more'):
+        small(shortest=-1)
+
+
 @pytest.mark.parametrize('readout', ['displacement', 'both'])
 def test_a_centred_window_looks_both_ways(readout, randomise):
     block = randomise(small(readout, (1, 2), (5, 5, 5), causal=False, lags=(1, 2)))

@@ -10,11 +10,19 @@ from tiny import tiny_network
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture(scope='module', params=['recurrent_grasp', 'flow_grasp', 'moss_flow_grasp'])
+DISPLACEMENTS = {'readout': 'displacement', 'moss_window': (5, 3, 3), 'lags': (1, 2, 4),
+                 'map_stride': 4, 'patch': 3, 'orders': 2, 'time_inputs': True,
+                 'lead_times_s': (0.6, 0.9), 'default_lead_time_s': 0.7}
+
+
+@pytest.fixture(scope='module', params=[
+    ('recurrent_grasp', {}), ('flow_grasp', {}), ('moss_flow_grasp', {}),
+    ('moss_grasp', DISPLACEMENTS)], ids=['recurrent', 'flow', 'moss_flow', 'displacements'])
 def checkpoint(request, tmp_path_factory):
     """Return an exported checkpoint of each model besides the shipped one's."""
-    path = tmp_path_factory.mktemp(request.param) / 'tiny.safetensors'
-    save_checkpoint(path, tiny_network(request.param))
+    model, changes = request.param
+    path = tmp_path_factory.mktemp(model) / 'tiny.safetensors'
+    save_checkpoint(path, tiny_network(model, **changes))
     export_graphs(path)
     return path
 

@@ -69,7 +69,7 @@ def test_the_displacement_is_that_of_the_track():
 def test_the_network_is_left_as_it_was():
     for one in (network(), network(temporal='tsm'), network(temporal='moss_upper')):
         data = GraspClips([scene(0)], one.config)
-        images, grasps, *_ = (x[None] for x in data[0])
+        images, grasps = (x[None] for x in data[0][:2])
         one.eval()
         before = one(images, grasps)[0]
         maps, _ = read_maps(one, [scene(0), scene(1)])

@@ -90,7 +90,7 @@ def test_neighbours_outside_the_map_are_no_numbers():
 @pytest.mark.parametrize('temporal', ['moss', 'moss_clip', 'moss_upper', 'moss_flow'])
 def test_the_network_is_left_as_it_was(temporal):
     one = network(temporal=temporal).eval()
-    images, grasps, *_ = next(clips(one.config, [scene(0)]))
+    (images, grasps), *_ = next(clips(one.config, [scene(0)]))
     before = one(images, grasps)[0]
     assert len(read_similarities(one, [scene(n) for n in range(3)], batch=2)) == 3
     assert torch.equal(one(images, grasps)[0], before)

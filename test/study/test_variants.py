@@ -23,12 +23,14 @@ def test_a_variant_differs_from_the_others_over_time_only(path):
     settings, other = read_settings(path), read_settings(path.with_name('moss_123.yaml'))
     # Which orders a step is trained with concerns networks that have several.
     kept = {k: v for k, v in settings.training.items() if k != 'full_orders'}
-    assert settings.name == path.stem
-    assert kept == {k: v for k, v in other.training.items() if k != 'full_orders'}
+    timed = {'vary_lead_times': True} if path.stem.endswith('_time') else {}
+    assert settings.name == path.stem and bool(timed) == settings.config().time_inputs
+    assert kept == timed | {k: v for k, v in other.training.items() if k != 'full_orders'}
     if settings.model == 'moss_grasp' and settings.config().orders > 1:
         assert (settings.recipe().full_orders < 1) == (path.stem == 'moss_prefixes')
     own = ('temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window',
-           'projection_channels', 'stacked_flows', 'tap_frames')
+           'projection_channels', 'stacked_flows', 'tap_frames', 'readout', 'lags', 'map_stride',
+           'patch', 'norm', 'similarity', 'refinement', 'borders', 'spacing', 'time_inputs')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
     assert 27 < measure_cost(build(settings.config()).eval(), 1)['mflop_a_frame'] < 36

@@ -7,7 +7,8 @@ from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.data.scenes import in_view
 from moss_perception.data.schema import Attempt, Sample
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.training.dataset import decode_clips, GraspClips
+from moss_perception.training.dataset import GraspClips
+from moss_perception.training.decoding import decode_clips
 import numpy as np
 import pytest
 from tiny import as_model

@@ -6,16 +6,12 @@ from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Attempt
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
-from moss_perception.training.dataset import (
-    collate,
-    GraspClips,
-    measure_lead_times,
-    with_lead_time,
-)
+from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.derive import start_from
 from moss_perception.training.feature_cache import FeatureCache
 from moss_perception.training.fit import fit, Plan
 from moss_perception.training.motion import motion_loss
+from moss_perception.training.samples import measure_lead_times, with_lead_time
 from moss_perception.training.settings import read_settings, Recipe, Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np

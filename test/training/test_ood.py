@@ -6,8 +6,8 @@ import cv2
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.training.dataset import split
 from moss_perception.training.ood import describe_scenes, learn_distribution
+from moss_perception.training.samples import split
 import numpy as np
 import pytest
 

@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 from moss_perception.models.base import InputSpec, Runner
-from moss_perception.models.graph_model import Clock, GraphModel, image_inputs, StreamState
+from moss_perception.models.clock import Clock
+from moss_perception.models.graph_model import GraphModel, image_inputs, StreamState
 from moss_perception.models.grasp_config import GraspConfig
 import numpy as np
 

@@ -92,7 +92,7 @@ class GraspHead(nn.Module):
         else:
             located, *more = self._at_lead_times(inputs, grasps, places, reach, motion)
         logits = self.members(torch.cat([inputs, located, *more], dim=-1))
-        return tuple(x.unflatten(0, grasps.shape[:2]) for x in (logits, located))
+        return logits.unflatten(0, grasps.shape[:2]), located.unflatten(0, grasps.shape[:2])
 
     def _at_lead_times(self, inputs: Tensor, grasps: Tensor, places: Tensor, reach: Tensor,
                        motion: Tensor | None) -> list[Tensor]:

@@ -1,11 +1,9 @@
 """
 How time enters a network with time inputs.
 
-Each sample has a gap: seconds since the sample before. A sample that repeats the one before, since
-none came, has a gap of nearly nothing, and the next one has the whole time since the sample that
-was repeated: so between any two samples lies the time between their images. Displacements and
-optical flow are divided by it, which makes velocities of them. What else a network looks at is
-only told how late each sample of the window was, as numbers that are added to a map.
+Each sample has a gap, see :mod:`moss_perception.models.clock`. Displacements and optical flow are
+divided by the time between their images, which makes velocities of them. What else a network looks
+at is only told how late each sample of the window was, as numbers that are added to a map.
 
 Lead times enter the head alone, see :class:`moss_perception.models.layers.head.GraspHead`.
 """

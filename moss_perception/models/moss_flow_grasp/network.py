@@ -54,7 +54,7 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         streams = temporal.stream.encode(flow, self.valid).split(1)
         window = torch.stack([*state[:before], streams[-1]], dim=1)
         motion = temporal.moss.motion(window, last=config.head_receptive_field,
-                                      times=moss_times(config, gaps))
+                                      times=moss_times(config.displaces, gaps))
         first = config.window_frames - config.head_receptive_field
         taps = torch.tensor(config.temporal_taps)
         features = torch.stack([*state[before:], clip], dim=1)

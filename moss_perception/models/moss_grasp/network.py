@@ -56,7 +56,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
                                   for x in self.looked_over(first, flat))
         span = self.config.head_receptive_field
         motion, values = self.moss.motion_and_values(compared, used, span,
-                                                     moss_times(self.config, gaps))
+                                                     moss_times(self.config.displaces, gaps))
         motion = self.pooled(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
         coarse = coarse[:, -span:].movedim(2, -1)
@@ -168,7 +168,7 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         normal = network.normalise(image)
         first = network.backbone.first(normal)
         fine, compared, coarse = network.looked_over(first, network.backbone.second(first))
-        times = moss_times(config, gaps)
+        times = moss_times(config.displaces, gaps)
         encodings, values, caches = network.moss.encode_values_step(
             compared, self._caches(state), self.orders,
             None if times is None else times[:, -config.moss_window[0]:])
