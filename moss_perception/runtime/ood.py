@@ -10,7 +10,12 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 
 FALSE_ALARMS = 0.05
-"""Share of held-out samples of training that lie beyond 1."""
+"""
+Share of in-distribution samples that count as OOD.
+
+The checkpoint's limit is set by it on held-out samples of training; reports compare checkpoints at
+this rate in the reference domain.
+"""
 
 FEWEST = 20
 

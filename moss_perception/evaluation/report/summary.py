@@ -17,13 +17,12 @@ from moss_perception.evaluation.intervals import (
 from moss_perception.evaluation.metrics import Scored, value_of
 from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.report.recordings import factor_of, Pool, pool
+from moss_perception.runtime.ood import FALSE_ALARMS
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
 # An OOD score is in units of the checkpoint's own limit.
 ALARM = 1.0
-# Checkpoints are compared at this rate of false alarms in the reference domain.
-FALSE_ALARMS = 0.05
 
 
 @dataclass(frozen=True)
@@ -264,19 +263,19 @@ def _calibration(sample: Scored, repeats: int,
 
 
 def _ood(one: Pool, base: Pool, repeats: int) -> OodDetection | None:
-    usual, strange = (x[np.isfinite(x)] for x in (
+    in_distribution, shifted = (x[np.isfinite(x)] for x in (
         pooled.values('ood_score') for pooled in (base, one)))
-    if not len(usual) or not len(strange):
+    if not len(in_distribution) or not len(shifted):
         return None
-    level = float(np.quantile(usual, 1 - FALSE_ALARMS))
-    both = np.concatenate([strange, usual])
-    of = np.repeat([True, False], [len(strange), len(usual)])
+    level = float(np.quantile(in_distribution, 1 - FALSE_ALARMS))
+    both = np.concatenate([shifted, in_distribution])
+    of = np.repeat([True, False], [len(shifted), len(in_distribution)])
     episodes = np.concatenate([
         one.episodes[one.known][np.isfinite(one.values('ood_score'))] + len(base.episodes),
         base.episodes[base.known][np.isfinite(base.values('ood_score'))]])
     area = bootstrap_interval(metrics.auroc, Scored(both, of, episodes), repeats=repeats)
-    return OodDetection(area, _share(usual > ALARM), _share(strange > ALARM), level,
-                        _share(strange > level))
+    return OodDetection(area, _share(in_distribution > ALARM), _share(shifted > ALARM), level,
+                        _share(shifted > level))
 
 
 def _share(which: np.ndarray) -> Interval:

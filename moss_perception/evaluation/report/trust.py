@@ -8,10 +8,10 @@ from moss_perception.evaluation.report.recordings import factor_of
 from moss_perception.evaluation.report.summary import (
     ALARM,
     Domain,
-    FALSE_ALARMS,
     split,
     Summary,
 )
+from moss_perception.runtime.ood import FALSE_ALARMS
 import numpy as np
 
 # With fewer attempts, an interval is wider than most relevant differences.
