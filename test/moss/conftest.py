@@ -32,3 +32,19 @@ def randomise():
 def stream():
     """Return a function that feeds a clip to a block frame by frame."""
     return _stream
+
+
+def _assert_compiles_whole(block, clip):
+    """Compare a block with one graph of it: results, and gradients by its weights."""
+    weights = tuple(block.parameters())
+    whole = torch.compile(block, backend='eager', fullgraph=True)(clip)
+    torch.testing.assert_close(whole, block(clip))
+    found = torch.autograd.grad(whole.square().mean(), weights)
+    expected = torch.autograd.grad(block(clip).square().mean(), weights)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.fixture
+def assert_compiles_whole():
+    return _assert_compiles_whole
