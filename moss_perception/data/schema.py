@@ -111,6 +111,8 @@ class Sample:
     :ivar other_labels: the candidates' labels at these lead times, float32, shape ``(L, K)``.
     :ivar other_places: of the object's centre at these lead times, if nothing touches it:
         float32, shape ``(L, 3)``, optical frame, metres.
+    :ivar object_mask: which pixels of the decision's image show the object: bool, of the images'
+        height and width; ``None`` if it is not known.
     :raises ShapeError: if labels, mask or values of other lead times do not fit the candidates
         or each other.
     """
@@ -142,6 +144,7 @@ class Sample:
     other_lead_times_s: Optional[np.ndarray] = None
     other_labels: Optional[np.ndarray] = None
     other_places: Optional[np.ndarray] = None
+    object_mask: Optional[np.ndarray] = None
 
     def __post_init__(self):
         count = len(self.candidates)
@@ -296,7 +299,7 @@ class Sample:
             offsets=None if self.offsets is None else self.offsets[one],
             track=track, attempt=None, lead_time_s=float(np.maximum(
                 self.lead_time_s - passed_s, 0.0)),
-            other_lead_times_s=None, other_labels=None, other_places=None)
+            other_lead_times_s=None, other_labels=None, other_places=None, object_mask=None)
 
     def in_view(self) -> np.ndarray:
         """Tell which candidates lie in the image: bool, shape ``(K,)``."""

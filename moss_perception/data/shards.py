@@ -104,6 +104,7 @@ def _pack(scenes: list, size: tuple) -> dict:
         'position': _joined([one.positions for one in watched], (3,)),
         **_of_scenes(scenes),
         **_of_lead_times(scenes),
+        **_of_masks(scenes),
     }
 
 
@@ -131,6 +132,14 @@ def _of_lead_times(scenes: list) -> dict:
         arrays |= {name: np.stack([getattr(scene, name) for scene in scenes]).astype(np.float32)
                    for name in _OTHERS}
     return arrays
+
+
+def _of_masks(scenes: list) -> dict:
+    """Pack the masks, eight pixels a byte; a shard has them only if all of its scenes do."""
+    masks = [scene.object_mask for scene in scenes if scene.object_mask is not None]
+    if len(masks) < len(scenes):
+        return {}
+    return {'object_mask': np.packbits(np.stack(masks), axis=-1)}
 
 
 def _joined(parts: list, shape: tuple) -> np.ndarray:
@@ -183,6 +192,9 @@ def _scene(stored: dict, n: int, jpegs: list, begin: int, end: int) -> Sample:
         name: stored[name][n] for name in _OTHERS if name in stored}
     if 'lead_time_s' in stored:
         named['lead_time_s'] = float(stored['lead_time_s'][n])
+    if 'object_mask' in stored:
+        packed = stored['object_mask'][n]
+        named['object_mask'] = np.unpackbits(packed, axis=-1, count=int(width)).astype(bool)
     return Sample(
         seed=int(stored['seed'][n]), jpegs=tuple(jpegs[begin:middle]),
         size=(int(width), int(height)), stamps_ns=stored['stamps_ns'][begin:middle],

@@ -134,6 +134,7 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
     """
     cell = WorkCell(spec)
     jpegs, stamps = _record(cell, renderer)
+    object_mask = renderer.object_mask(cell)
     # Predictions warm-start the solver; restoring this state keeps the outcomes independent.
     saved = cell.save()
     offsets = sample_offsets(spec.seed, count, spec.cell)
@@ -157,7 +158,8 @@ def play(spec: SceneSpec, renderer: Renderer, count: int = 0,
         cell=spec.cell.name, velocity=velocity,
         acceleration=spec.motion.acceleration(DECISION_S),
         split='held_out' if spec.object.shape in spec.cell.held_out else '',
-        offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored, **lead_times)
+        offsets=offsets.astype(np.float32), stamps_ns=stamps, attempt=monitored,
+        object_mask=object_mask, **lead_times)
 
 
 def _outcomes(cell: WorkCell, saved: tuple, grasps: np.ndarray, latency_s: float) -> list:

@@ -189,6 +189,12 @@ class WorkCell:
         return self.data.qpos[self._wrist_q].copy()
 
     @property
+    def object_geoms(self) -> range:
+        """Return the numbers of the geoms that the object is made of."""
+        first = int(self.model.body_geomadr[self._object])
+        return range(first, first + int(self.model.body_geomnum[self._object]))
+
+    @property
     def object_position(self) -> np.ndarray:
         """Return the object's centre, metres, shape ``(3,)``."""
         return self.data.qpos[self._object_q:self._object_q + 3].copy()

@@ -111,6 +111,27 @@ class Renderer:
         """Render a frame and compress it as the scene's camera does."""
         return encode(self.render(cell), cell.spec.sensor.jpeg_quality)
 
+    def object_mask(self, cell: WorkCell) -> np.ndarray:
+        """
+        Return which pixels of a frame show the object at the time of its stamp.
+
+        :returns: bool, shape ``(128, 128)``.
+        """
+        if cell is not self._cell:
+            self._attach(cell)
+        flags = self._scene.flags
+        segment = [int(flag) for flag in (mujoco.mjtRndFlag.mjRND_SEGMENT,
+                                          mujoco.mjtRndFlag.mjRND_IDCOLOR)]
+        flags[segment] = 1
+        colours = self._picture(cell, 0.0).astype(np.int32)
+        flags[segment] = 0
+        # The colour of a pixel is one more than the number of its geom; 0 is the background.
+        shown = colours @ (1, 1 << 8, 1 << 16)
+        numbers = [geom.segid + 1 for geom in self._scene.geoms[:self._scene.ngeom]
+                   if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM
+                   and geom.objid in cell.object_geoms]
+        return np.isin(shown, numbers)
+
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
         """Render an image without sensor effects, at a time relative to the cell's."""
         view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)

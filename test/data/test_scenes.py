@@ -238,3 +238,16 @@ def test_scenes_of_a_shard_have_the_same_number_of_lead_times(tmp_path):
     for other in (timed(6, 1), scene(6)):
         with pytest.raises(DataError, match='scene 5 and scene 6 differ in the number of lead'):
             write_shard(shard_path(tmp_path, 5), [timed(5, 2), other], Lens().matrix)
+
+
+def test_masks_come_back_and_a_shard_has_them_of_all_scenes_or_of_none(tmp_path):
+    rng = np.random.default_rng(4)
+    width, height = scene(0).image_size
+    masks = rng.uniform(size=(2, height, width)) < 0.3
+    scenes = [replace(scene(n), object_mask=mask) for n, mask in enumerate(masks)]
+    write_shard(shard_path(tmp_path, 0), scenes, Lens().matrix)
+    for mask, got in zip(masks, read_shard(shard_path(tmp_path, 0)), strict=True):
+        np.testing.assert_array_equal(got.object_mask, mask)
+        assert got.object_mask.dtype == bool
+    write_shard(shard_path(tmp_path, 5), [scenes[0], scene(6)], Lens().matrix)
+    assert [got.object_mask for got in read_shard(shard_path(tmp_path, 5))] == [None, None]

@@ -6,14 +6,18 @@ import sys
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError
+from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
 from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation.attempt import Latencies, play, sample_offsets
+from moss_perception.simulation.camera import HEIGHT, WIDTH
+from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, TICK_S
 from moss_perception.simulation.generate import generate
 from moss_perception.simulation.recording import PAUSE_NS, record, Recorded
 from moss_perception.simulation.renderer import Renderer
-from moss_perception.simulation.scene import sample_scene, Source
+from moss_perception.simulation.scene import DECISION_S, sample_scene, Source
 import numpy as np
 import pytest
 
@@ -293,6 +297,25 @@ def test_the_belts_cell_has_lead_times_too(renderer):
     belt = np.array([np.cos(spec.mount.turn), np.sin(spec.mount.turn), 0])
     np.testing.assert_allclose(scene.other_places[0] - scene.track[0],
                                belt * scene.speed * (GRIP_S + 0.1), atol=1e-6)
+
+
+@pytest.mark.parametrize('domain', ['sim', 'shifted', 'randomised'])
+def test_the_mask_shows_the_object_and_changes_no_image(renderer, domain):
+    spec = Source('full', domain, motion='constant').sample(4)
+    cell = WorkCell(spec)
+    cell.wait(DECISION_S)
+    before, mask = renderer.render(cell), renderer.object_mask(cell)
+    np.testing.assert_array_equal(renderer.render(cell), before)
+    assert mask.shape == before.shape[:2]
+    camera = Camera(WIDTH, HEIGHT, spec.lens.matrix)
+    centre = spec.mount.to_optical(cell.object_position)[None]
+    (column, row), = project(centre, camera)[0].round().astype(int)
+    rows, columns = np.nonzero(mask)
+    # An L has no part of itself at its centre, but around it.
+    assert np.hypot(rows.mean() - row, columns.mean() - column) < 4
+    assert 20 < mask.sum() < 600
+    sample = play(spec, renderer, 1)
+    np.testing.assert_array_equal(sample.object_mask, mask)
 
 
 def test_own_lead_time_alone_needs_no_further_execution(renderer):
