@@ -5,7 +5,13 @@ import json
 import logging
 from pathlib import Path
 
-from moss_perception.cli.common import add_checkpoint, print_json, training_seeds
+from moss_perception.cli.common import (
+    add_checkpoint,
+    in_ranges,
+    name_ranges,
+    print_json,
+    training_seeds,
+)
 from moss_perception.cli.topic_options import add_topic_options, topics_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
@@ -211,10 +217,9 @@ def _training_scenes(folder: str, checkpoint: Path) -> tuple[list, dict]:
     notes = read_header(checkpoint)[1]
     # Training uses the first scenes in the folder's order, and leaves out only the last ones.
     scenes = load_scenes(folder, notes.get('scenes'))
-    first, last = training_seeds(notes)
-    foreign = [scene.seed for scene in scenes
-               if scene.seed is None or not first <= scene.seed <= last]
+    ranges = training_seeds(notes)
+    foreign = [scene.seed for scene in scenes if not in_ranges(scene.seed, ranges)]
     if foreign:
         raise ConfigError(f'the checkpoint was not trained on scene {foreign[0]}: expected seeds '
-                          f'{first} to {last}')
+                          f'{name_ranges(ranges)}')
     return scenes, notes

@@ -19,7 +19,13 @@ from moss_perception.training.derive import refuse_shipped, start_from
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.ood import learn_distribution
 from moss_perception.training.processes import Group, keep_freed_memory
-from moss_perception.training.samples import measure, measure_lead_times, split, with_lead_time
+from moss_perception.training.samples import (
+    measure,
+    measure_lead_times,
+    seed_ranges,
+    split,
+    with_lead_time,
+)
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
@@ -226,7 +232,7 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
     seeds = [sample.seed for sample in samples if sample.seed is not None]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     if seeds:
-        notes['seeds'] = [min(seeds), max(seeds)]
+        notes |= {'seeds': [min(seeds), max(seeds)], 'seed_ranges': seed_ranges(seeds)}
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest

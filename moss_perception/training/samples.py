@@ -8,6 +8,9 @@ from moss_perception.core.geometry import project
 from moss_perception.data.schema import Sample
 import numpy as np
 
+# Fewer seeds in a row than this may be scenes that a recording left out.
+_SEED_GAP = 1000
+
 
 def split(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Split samples into those to train on and every tenth, which is held out."""
@@ -54,6 +57,22 @@ def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict
     known = np.concatenate([own, *others]).astype(float)
     low = 0.0 if watched else float(known.min())
     return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
+
+
+def seed_ranges(seeds: Sequence[int]) -> list[list[int]]:
+    """
+    Return the first and last seed of each range of training scenes, ascending.
+
+    Seeds that a recording left out are counted in; data sets lie further apart.
+
+    :param seeds: at least one, in any order.
+    """
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if not ranges or seed - ranges[-1][1] > _SEED_GAP:
+            ranges.append([seed, seed])
+        ranges[-1][1] = seed
+    return ranges
 
 
 def executed_later(sample: Sample, number: int) -> Sample:
