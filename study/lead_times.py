@@ -1,6 +1,6 @@
 """What knowing the lead time is worth: the same scenes, executed at several lead times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
@@ -8,7 +8,7 @@ from moss_perception.core.tables import markdown
 from moss_perception.data.schema import GRIP_S, Sample
 from moss_perception.evaluation import scene_scores
 from moss_perception.evaluation.intervals import mean_interval
-from moss_perception.training.samples import executed_later
+from moss_perception.training.samples import executions
 import numpy as np
 
 from study.texts import in_points, read_digits, write_digits
@@ -50,8 +50,7 @@ class LeadTimes:
             if _shape(scene) != first:
                 raise ConfigError(f'{scene.title} has (lead times, candidates) {_shape(scene)}: '
                                   f'expected {first}, as {scenes[0].title} has')
-        columns = [scenes, *([executed_later(scene, n) for scene in scenes]
-                             for n in range(first[0] - 1))]
+        columns = [[_executed_at(scene, n) for scene in scenes] for n in range(first[0])]
         chosen = [scene_scores.baselines(some) for some in columns]
         return cls(np.array([[one.lead_time_s for one in some] for some in columns]).T,
                    np.stack([[one.outcomes for one in some] for some in columns], axis=1),
@@ -74,6 +73,14 @@ class LeadTimes:
         """
         best = np.broadcast_to(scores, self.labels.shape).argmax(axis=2)
         return write_digits(np.take_along_axis(self.labels, best[..., None], axis=2).ravel())
+
+
+def _executed_at(scene: Sample, number: int) -> Sample:
+    """Return a scene as if one of its lead times were its only one."""
+    times, labels, track = executions(scene, every=True)
+    return replace(scene, lead_time_s=float(times[number]), labels=labels[number],
+                   track=track[[0, number + 1]] if len(track) else None,
+                   other_lead_times_s=None, other_labels=None, other_places=None)
 
 
 def _shape(scene: Sample) -> tuple[int, int]:

@@ -44,25 +44,21 @@ def add_sha256(parser, default: str | None = '') -> None:
 
 def training_seeds(notes: dict[str, Any]) -> list[tuple[int, int]]:
     """
-    Return the first and last seed of each range of scenes that a checkpoint was trained on.
+    Return the first and last seeds of the sets of scenes that a checkpoint was trained on.
 
-    :returns: ascending ranges; older checkpoints have one, from the lowest seed to the highest.
     :raises CheckpointError: if its notes do not name them.
     """
     if 'seeds' not in notes:
         raise CheckpointError('the checkpoint does not name its training scenes: '
                               "expected 'seeds' in its notes")
-    return [(first, last) for first, last in notes.get('seed_ranges') or [notes['seeds']]]
+    seeds = notes['seeds']
+    # Checkpoints of earlier versions name one pair.
+    return [(first, last) for first, last in (seeds if isinstance(seeds[0], list) else [seeds])]
 
 
-def in_ranges(seed: int | None, ranges: list[tuple[int, int]]) -> bool:
-    """Tell whether a scene is in a range of :func:`training_seeds`; one without seed is not."""
-    return seed is not None and any(first <= seed <= last for first, last in ranges)
-
-
-def name_ranges(ranges: list[tuple[int, int]]) -> str:
-    """Write ranges of seeds for a message."""
-    return ' and '.join(f'{first} to {last}' for first, last in ranges)
+def in_words(seeds: list[tuple[int, int]]) -> str:
+    """Return what :func:`training_seeds` found as words of a message."""
+    return ' and '.join(f'{first} to {last}' for first, last in seeds)
 
 
 def print_json(result: Any, path: str | None) -> None:
