@@ -26,7 +26,8 @@ from study.lead_times import (
 from study.scoring import Scorer
 
 pytest.importorskip('scipy')
-TIMED = replace(TINY, time_inputs=True, lead_times_s=(0.5, 0.9), default_lead_time_s=0.7)
+SINGLE = replace(TINY, orders=1)
+TIMED = replace(SINGLE, time_inputs=True, lead_times_s=(0.5, 0.9), default_lead_time_s=0.7)
 
 
 def later_scene(seed, latencies=(0.0, 0.1, 0.2)):
@@ -116,7 +117,7 @@ def test_one_pass_scores_as_each_lead_time_by_itself_does():
 @pytest.fixture
 def runs(tmp_path):
     """Return a folder with an untrained network with time inputs, and one without."""
-    for name, config in (('blind', TINY), ('timed', TIMED)):
+    for name, config in (('blind', SINGLE), ('timed', TIMED)):
         torch.manual_seed(2)
         (tmp_path / 'runs' / name).mkdir(parents=True)
         save_checkpoint(tmp_path / 'runs' / name / f'{name}.safetensors', build(config).eval(), {
