@@ -10,7 +10,7 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 import numpy as np
 import pytest
-from spots import MATRIX, scene, TINY
+from spots import later_scene, MATRIX, scene, TINY
 from study_runs import attempts, run
 import torch
 
@@ -28,15 +28,6 @@ from study.scoring import Scorer
 pytest.importorskip('scipy')
 SINGLE = replace(TINY, orders=1)
 TIMED = replace(SINGLE, time_inputs=True, lead_times_s=(0.5, 0.9), default_lead_time_s=0.7)
-
-
-def later_scene(seed, latencies=(0.0, 0.1, 0.2)):
-    """Make a scene whose first candidate holds at first, and its second later."""
-    one = scene(seed)
-    own, *others = (GRIP_S + latency for latency in latencies)
-    return replace(one, lead_time_s=own, other_lead_times_s=np.array(others, np.float32),
-                   other_labels=np.tile(np.array([0, 1, 0], np.float32), (len(others), 1)),
-                   other_places=np.tile(one.candidates[1, :3], (len(others), 1)))
 
 
 def test_each_lead_time_has_its_own_outcomes_and_references():
