@@ -97,7 +97,7 @@ def draw_variants(result: dict[str, Any]) -> Figure:
                      for name in result['costs'] if name.removesuffix('_time') == row)
             for row in rows}
     rows.sort(key=lambda row: best[row])
-    sets = [name for name in result['sets'] if '.' not in result['sets'][name].get('domain', '')]
+    sets = whole_sets(result)
     figure, axes = _figure(1.8 + 0.3 * len(rows), len(sets), sharey=True, sharex=True)
     for name, axis in zip(sets, axes, strict=True):
         for variant in result['costs']:
@@ -125,6 +125,12 @@ def draw_variants(result: dict[str, Any]) -> Figure:
                      _mark('true motion', GREY, '', line='-'),
                      _mark('constant velocity', GREY, '', line='--')])
     return figure
+
+
+def whole_sets(result: dict[str, Any]) -> list[str]:
+    """Return the sets that are no single factor or group of factors of the shift."""
+    return [name for name, described in result['sets'].items()
+            if '.' not in described.get('domain', '')]
 
 
 def _kind(variant: str) -> tuple[str, str, str]:

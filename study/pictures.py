@@ -27,6 +27,7 @@ from study.panels import (
     draw_latency,
     draw_motion_error,
     draw_variants,
+    whole_sets,
 )
 from study.shift import losses
 from study.table import fill
@@ -100,7 +101,7 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def _latency(result: dict[str, Any], timed: str, named: Mapping[str, str]) -> dict[str, Any]:
     """Draw success by latency, if the scenes of a set were executed at several lead times."""
-    sets = [name for name, described in result['sets'].items() if 'lead_times' in described]
+    sets = [name for name in whole_sets(result) if 'lead_times' in result['sets'][name]]
     timed = timed or cast(result, named).get('moss', '')
     if not sets:
         log.warning('no picture of latencies: the scenes have one lead time each')
