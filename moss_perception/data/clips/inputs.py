@@ -10,7 +10,8 @@ from pathlib import Path
 from moss_perception.core.errors import BagError, ClipError, ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.data.clips.frames import SUFFIXES
-from moss_perception.data.outcomes import seconds_to_ns, spelt_flag
+from moss_perception.data.labels.cells import read_flag
+from moss_perception.data.outcomes import seconds_to_ns
 import numpy as np
 import yaml
 
@@ -146,7 +147,7 @@ def _row(values: dict) -> ClipRow:
     values = {name: text.strip() for name, text in values.items()}
     if not values['clip']:
         raise ValueError('no clip, expected a file name')
-    success = spelt_flag('success', values['success'])
+    success = read_flag('success', values['success'])
     times = [_time(name, values.get(name, '')) for name in _TIMES]
     said = [(name, time) for name, time in zip(_TIMES, times, strict=True) if time is not None]
     for (earlier, first), (later, second) in zip(said, said[1:], strict=False):
