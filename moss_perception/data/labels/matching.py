@@ -163,10 +163,9 @@ class _Times:
         self._unit_ns = unit_ns or _unit_of(max((x for x, _ in numbers), default=Decimal(0)))
         absolute = [x * self._unit_ns / 10**9 >= _ABSOLUTE for x, _ in numbers]
         if any(absolute) and not all(absolute):
-            value, row = numbers[absolute.index(not absolute[0])]
-            raise table.error(row, f'the time {value} and {numbers[0][0]} in {table.at} '
-                              f'{numbers[0][1].line} are not of one kind: expected all times from '
-                              '1970, or all from the start of the recording')
+            value, row = numbers[absolute.index(False)]
+            self.notes.append(f'{table.at} {row.line}: the time {value} does not count from 1970, '
+                              'as others of the table do')
         self.relative = bool(numbers) and clock is not None and (
             reading.numbers == START or (reading.numbers == AUTO and not any(absolute)
                                          and clock.first_ns > WALL_NS))
@@ -268,7 +267,7 @@ def _refuse_twice(table: Table, labels: Sequence[Label]) -> None:
     seen: dict[object, Row] = {}
     for label in labels:
         one = label.outcome
-        key = label.found or (one.start_ns, one.end_ns)
+        key = label.found or (one.start_ns, one.decision_ns, one.end_ns)
         if (first := seen.setdefault(key, label.row)) is not label.row:
             what = f'attempt {label.found}' if label.found else (
                 f'the attempt from {in_words(one.start_ns)}')
