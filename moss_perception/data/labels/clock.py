@@ -20,6 +20,7 @@ _LAG_NS = 10**9
 _MINUTES_15, _MOST_QUARTERS = 15 * 60 * 10**9, 4 * 14
 # How well times written by hand may fit the attempts of a recording.
 _NEAR_NS = 2 * 10**9
+_APART_NS = 10**8
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def offset_hint(spans: Callable[[Reading], Spans], reading: Reading, clock: Cloc
     """
     def fit(one: Reading) -> tuple[int, int]:
         found = spans(one)
+        if one.unit_ns != reading.unit_ns and not _spread(found):
+            return 0, 0
         inside = [(a, b) for a, b in found if clock.first_ns <= b and a <= clock.last_ns]
         near = sum(any(a - _NEAR_NS <= x <= b + _NEAR_NS for x in decisions) for a, b in inside)
         return near, len(inside)
@@ -117,6 +120,11 @@ def offset_hint(spans: Callable[[Reading], Spans], reading: Reading, clock: Cloc
         return (f'{total} rows would match with an offset of {shift_ns / 1e9:+.3f} s: '
                 f'--offset {(reading.offset_ns + shift_ns) / 1e9:.3f}')
     return ''
+
+
+def _spread(spans: Spans) -> bool:
+    """Tell whether times are apart: in a unit that is too small, all of them are one moment."""
+    return bool(spans) and max(b for _, b in spans) - min(a for a, _ in spans) >= _APART_NS
 
 
 def _readings(reading: Reading) -> list[tuple[Reading, str]]:
