@@ -8,7 +8,6 @@ from pathlib import Path
 
 from moss_perception.core.frames import Camera
 from moss_perception.evaluation.attempts import Attempt
-from moss_perception.evaluation.drawing import draw_gripper, Figure
 from moss_perception.evaluation.pictures import read_images
 import numpy as np
 
@@ -88,6 +87,8 @@ def draw_page(tiles: Sequence[Tile], page: int, source: Images) -> bytes:
     :param page: index of the page.
     :returns: a PNG file.
     """
+    # Here, since you can label a recording without matplotlib.
+    from moss_perception.evaluation.drawing import Figure
     tiles = tiles[page * _PAGE:(page + 1) * _PAGE]
     images = read_images(source.path, source.topic, {
         x for tile in tiles for x in (tile.decision_ns, tile.end_ns) if x is not None})
@@ -117,6 +118,7 @@ def draw_page(tiles: Sequence[Tile], page: int, source: Images) -> bytes:
 
 def _draw_grasp(axes, tile: Tile, images: dict[int, np.ndarray], source: Images) -> str:
     """Draw the executed grasp, and return why it is not drawn."""
+    from moss_perception.evaluation.drawing import draw_gripper
     image, attempt = images.get(tile.decision_ns or 0), tile.attempt
     if image is None:
         return ''

@@ -14,7 +14,7 @@ from moss_perception.data.bags.topics import (
     stamp_of,
 )
 from moss_perception.data.labels.clock import Clock
-from moss_perception.data.labels.gripper import closings, gripper_topics
+from moss_perception.data.labels.gripper import closings, gripper_topics, TYPES
 from moss_perception.data.outcomes import Outcome
 
 OUTCOMES, EXECUTED, GRIPPER, CANDIDATES = 'outcomes', 'executed', 'gripper', 'candidates'
@@ -85,18 +85,20 @@ def find_attempts(recording: Recording, clock: Clock, search: Search) -> Found:
              CANDIDATES: _by_candidates}
     for source in [search.source] if search.source else SOURCES:
         found = tried[source](recording, clock, search)
-        if found is not None and (found.spans or search.source):
+        if found is not None and found.spans:
             return found
+    if search.source:
+        raise BagError(f'{recording.path}: no attempts found by {search.source}')
     there = ', '.join(f'{x.name} ({x.type})' for x in recording.topics.values() if x.count)
     raise BagError(f'{recording.path}: no attempts: expected executed grasps ({EXECUTED_TYPE}), a '
                    f'gripper (JointState, Bool, Float32) or candidates ({CANDIDATES_TYPE}); name '
                    f'their topic; found {there}')
 
 
-def _by_outcomes(recording: Recording, clock: Clock, search: Search) -> Found | None:
+def _by_outcomes(recording: Recording, clock: Clock, search: Search) -> Found:
     outcomes = recording.outcomes(search.outcome_topic)
     spans = [Span(x.start_ns, x.decision_ns, x.end_ns) for x in outcomes]
-    return Found(spans, 'by the recorded outcomes') if spans or search.source else None
+    return Found(spans, 'by the recorded outcomes')
 
 
 def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | None:
@@ -118,6 +120,9 @@ def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | 
 
 def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | None:
     topics = [search.gripper_topic] if search.gripper_topic else gripper_topics(recording)
+    if not topics and search.source:
+        raise BagError(f'{recording.path}: no gripper: expected a topic of {", ".join(TYPES)} '
+                       'with such a name; name one with --gripper-topic')
     if not topics:
         return None
     found = closings(recording, topics[0], clock.lag_ns, search.closed)

@@ -63,7 +63,7 @@ def read_sheet(path: Path | str, known: Callable[[str], object] = bool) -> Sheet
         lines = list(_lines_of(path))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-        raise BagError(f"outcomes {path} can't be read: {reason}") from error
+        raise BagError(f"outcomes {path} can't be read as a CSV or XLSX: {reason}") from error
     return _with_heading(path, lines, known)
 
 

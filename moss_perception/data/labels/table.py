@@ -121,6 +121,13 @@ def column_of(heading: str) -> str:
     return _BY_NAME.get(_plain(heading), '')
 
 
+def unit_of(heading: str) -> str:
+    """Return the unit that a heading names, such as ``ms``; empty if it names none."""
+    found = _UNIT.search(heading.strip().lower())
+    unit = (found[1] or found[2]) if found else ''
+    return 's' if unit.startswith('s') else unit.removeprefix('utc')
+
+
 def _plain(heading: str) -> str:
     name = _UNIT.sub('', heading.strip().lower())
     return re.sub(r'[\s.-]+', '_', name.rstrip('.?:')).strip('_')
@@ -151,12 +158,8 @@ def _columns(sheet: Sheet) -> tuple[list[str], int | None]:
 
 
 def _unit_ns(sheet: Sheet, names: Sequence[str]) -> int | None:
-    units = {}
-    for heading, name in zip(sheet.columns, names, strict=True):
-        found = _UNIT.search(heading.strip().lower())
-        unit = (found[1] or found[2]) if found and name in TIMES else None
-        if unit and unit != 'utc':
-            units[heading] = 's' if unit.startswith('s') else unit
+    units = {heading: unit_of(heading) for heading, name in zip(
+        sheet.columns, names, strict=True) if name in TIMES and unit_of(heading)}
     if len(set(units.values())) > 1:
         raise BagError(f'outcomes {sheet.path}: {" and ".join(map(repr, units))} have several '
                        'units: expected one')
