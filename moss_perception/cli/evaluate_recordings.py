@@ -102,9 +102,11 @@ def _check(one: EvaluationInput) -> None:
         recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
         recording.candidates_topic(topics.get('candidates_topic', ''))
         recording.lead_times_topic(topics.get('lead_times_topic'))
-        outcomes = outcomes_of(recording, one.outcomes, image_topic=images.name, **{
-            name: topics.get(name)
-            for name in ('outcome_topic', 'executed_topic', 'candidates_topic')})
+        outcomes = outcomes_of(
+            recording, one.outcomes, image_topic=images.name,
+            outcome_topic=topics.get('outcome_topic'),
+            executed_topic=topics.get('executed_topic'),
+            candidates_topic=topics.get('candidates_topic'))
         recording.executed(topics.get('executed_topic'))
     if not outcomes:
         raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '

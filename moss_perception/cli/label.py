@@ -1,28 +1,26 @@
 """``moss label``: find the attempts of a recording, and check or write their outcomes."""
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import fields
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import UsageError, write_bytes, write_text
+from moss_perception.cli.label_recording import describe, look_at, LookedAt
 from moss_perception.cli.topic_options import add_topic_options, choose, topics_of
 from moss_perception.core.errors import BagError, ConfigError, MossError
-from moss_perception.core.tables import lay_out
 
 if TYPE_CHECKING:
     from moss_perception.data.bags.reader import Recording
-    from moss_perception.data.labels.attempts import Found, Search
-    from moss_perception.data.labels.clock import Clock, Reading
+    from moss_perception.data.labels.attempts import Search
+    from moss_perception.data.labels.clock import Reading
     from moss_perception.data.outcomes import Outcome
     from moss_perception.evaluation.contact_sheet import Images, Tile
-    import numpy as np
 
 _TOPICS = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
            'executed_topic')
 _UNITS = ('s', 'ms', 'us', 'ns')
-_SHOWN = 40
 _LONGEST_S = 3600.0
 log = logging.getLogger('label')
 
@@ -86,22 +84,6 @@ def _add_search(group) -> None:
                            dest=f'{name}_s', help=f'{help_text}, seconds (default: %(default)g)')
 
 
-@dataclass(frozen=True)
-class _Bag:
-    """
-    What the command needs of a recording.
-
-    :ivar stamps: int64, header stamps of the images, nanoseconds, ascending.
-    :ivar found: its attempts; ``None`` if there are none, for the reason in ``lacking``.
-    """
-
-    images: 'Images'
-    clock: 'Clock'
-    stamps: 'np.ndarray'
-    found: 'Found | None'
-    lacking: str
-
-
 def label(arguments: argparse.Namespace) -> int:
     """
     Print the attempts of a recording, check the table, and write table and contact sheet.
@@ -112,6 +94,7 @@ def label(arguments: argparse.Namespace) -> int:
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.bags.topics import EXECUTED_TOPIC
     from moss_perception.data.labels.attempts import executed_topic
+    from moss_perception.data.labels.writing import table_of
     from moss_perception.evaluation.attempts import executed_grasps
     from moss_perception.evaluation.contact_sheet import tiles_of
     out, sheet = _targets(arguments)
@@ -119,11 +102,11 @@ def label(arguments: argparse.Namespace) -> int:
     topics = choose(arguments.bag, topics_of(arguments))
     search = _search(arguments, topics)
     with Recording(arguments.bag, salvage=True) as recording:
-        bag = _look(recording, topics, search)
-        _describe(bag, arguments.bag)
+        bag = look_at(recording, topics, search)
+        describe(bag, arguments.bag)
         if arguments.outcomes:
             outcomes = _checked(arguments, recording, bag, search, reading)
-            text = _table(outcomes)
+            text = table_of(outcomes)
         else:
             outcomes, text = _template(bag)
         executed = topics.get('executed_topic') or executed_topic(recording)
@@ -179,68 +162,8 @@ def _search(arguments: argparse.Namespace, topics: dict[str, str]) -> 'Search':
                      **{x: topic for x, topic in topics.items() if x in known}})
 
 
-def _look(recording: 'Recording', topics: dict[str, str], search: 'Search') -> _Bag:
-    from moss_perception.data.bags.topics import header_of
-    from moss_perception.data.labels.attempts import find_attempts
-    from moss_perception.data.labels.clock import clock_of
-    from moss_perception.evaluation.contact_sheet import Images
-    import numpy as np
-    topic = topics['image_topic']
-    headers = [header_of(raw) for *_, raw in recording.messages([topic])]
-    stamps = np.array(sorted(x for x, _ in headers if x > 0), np.int64)
-    if recording.damage:
-        log.warning('%s: %s', recording.path, recording.damage)
-    clock = clock_of(recording, topic)
-    found, lacking = None, ''
-    try:
-        found = find_attempts(recording, clock, search)
-    except BagError as error:
-        # A table with times of its own needs no attempts.
-        if search.source:
-            raise
-        lacking = str(error)
-    images = Images(recording.path, topic, headers[-1][1], _camera(recording, topics),
-                    clock.zero_ns)
-    return _Bag(images, clock, stamps, found, lacking)
-
-
-def _camera(recording: 'Recording', topics: dict[str, str]):
-    from moss_perception.core.frames import to_camera
-    name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
-    if name is None:
-        return None
-    _, kind, _, raw = next(recording.messages([name]))
-    try:
-        return to_camera(recording.deserialize(raw, kind))
-    except ConfigError as error:
-        log.warning('%s: %s: %s', recording.path, name, error)
-        return None
-
-
-def _describe(bag: _Bag, shown: str) -> None:
-    """Print the clock and the attempts of a recording."""
-    from moss_perception.data.labels.clock import in_words
-    first, last = int(bag.stamps[0]), int(bag.stamps[-1])
-    print(f'{shown}: {len(bag.stamps)} images on {bag.images.topic}\n'
-          f'  first stamp  {in_words(first)}\n'
-          f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later')
-    if bag.clock.lag_ns:
-        way = 'behind' if bag.clock.lag_ns > 0 else 'ahead of'
-        print(f"  the stamps are {abs(bag.clock.lag_ns) / 1e9:.3f} s {way} the recorder's clock")
-    if bag.found is None:
-        return
-    print(f'{len(bag.found.spans)} attempts found {bag.found.how}; seconds from the start of the '
-          'recording:')
-    rows = [[n, *(f'{(x - bag.clock.zero_ns) / 1e9:.3f}' for x in (
-        span.start_ns, span.decision_ns, span.end_ns))]
-        for n, span in enumerate(bag.found.spans[:_SHOWN], start=1)]
-    print(lay_out(rows, ['attempt', 'start', 'decision', 'end']))
-    if len(bag.found.spans) > _SHOWN:
-        print(f'and {len(bag.found.spans) - _SHOWN} more')
-
-
-def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: _Bag, search: 'Search',
-             reading: 'Reading') -> 'list[Outcome]':
+def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
+             search: 'Search', reading: 'Reading') -> 'list[Outcome]':
     """Read a table, log what is wrong with it, and return the outcomes in the recording."""
     from moss_perception.data.labels import checks
     from moss_perception.data.labels.matching import read_labels
@@ -264,12 +187,7 @@ def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: _Bag, s
     return outcomes
 
 
-def _table(outcomes: 'list[Outcome]') -> str:
-    from moss_perception.data.labels.writing import table_of
-    return table_of(outcomes)
-
-
-def _template(bag: _Bag) -> 'tuple[list[Outcome], str]':
+def _template(bag: LookedAt) -> 'tuple[list[Outcome], str]':
     from moss_perception.data.labels.attempts import outcomes_at
     from moss_perception.data.labels.writing import template_of
     if bag.found is None:
@@ -280,11 +198,15 @@ def _template(bag: _Bag) -> 'tuple[list[Outcome], str]':
 def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]', images: 'Images',
            force: bool) -> None:
     """Write the files, all or none if one exists already."""
-    from moss_perception.evaluation.contact_sheet import draw_page, pages_of
+    from moss_perception.evaluation.contact_sheet import draw_page, pages_of, problem_of
     pages = pages_of(sheet, len(tiles)) if sheet else []
     if there := [str(x) for x in (out, *pages) if x is not None and x.exists() and not force]:
         raise MossError(f'{", ".join(there)}: exists already, and is not overwritten without '
                         '--force')
+    for tile in tiles:
+        # Without a recorded grasp there is nothing that may be wrong with it.
+        if tile.attempt.position is not None and (why := problem_of(tile.attempt, images)):
+            log.warning('%s: attempt %d: %s', images.path, tile.attempt.outcome.attempt, why)
     drawn = [draw_page(tiles, number, images) for number in range(len(pages))]
     for page, data in zip(pages, drawn, strict=True):
         write_bytes(page, data)

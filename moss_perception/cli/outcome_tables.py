@@ -30,10 +30,11 @@ def check_tables(recordings: Sequence[tuple[str, str | None, Mapping[str, str]]]
         with Recording(path, salvage=True) as recording:
             # A recording of scores may have no images; then times are header stamps.
             images = recording.image_topics()
-            labels = read_labels(
-                table, recording if images else None, topics.get('image_topic'), Search(
-                    **{x: topics.get(x) for x in (
-                        'executed_topic', 'candidates_topic', 'outcome_topic')}))
+            search = Search(executed_topic=topics.get('executed_topic'),
+                            candidates_topic=topics.get('candidates_topic'),
+                            outcome_topic=topics.get('outcome_topic'))
+            labels = read_labels(table, recording if images else None, topics.get('image_topic'),
+                                 search)
         if tables.count(table) > 1 and 'bag' not in labels.table.columns and (
                 labels.relative or any(not x.row.times for x in labels.rows)):
             raise BagError(

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from moss_perception.core.frames import Camera
+from moss_perception.core.geometry import project
 from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.pictures import read_images
 import numpy as np
@@ -116,21 +117,36 @@ def draw_page(tiles: Sequence[Tile], page: int, source: Images) -> bytes:
     return data.getvalue()
 
 
+def problem_of(attempt: Attempt, source: Images, size: tuple[int, int] | None = None) -> str:
+    """
+    Return why the executed grasp of an attempt can't be drawn; empty if it can.
+
+    :param size: width and height of the image, pixels; ``None`` for those of the calibration.
+    """
+    if attempt.position is None:
+        return 'no executed grasp recorded'
+    # The name may be long, and a tile is narrow.
+    if attempt.frame_id != source.frame_id:
+        return f'the grasp is in frame {attempt.frame_id[:24]!r}'
+    camera = source.camera and source.camera.at_size(*(size or source.camera.image_size))
+    if camera is None:
+        return 'no calibration that fits the image'
+    seen = np.isfinite(project(attempt.position[None], camera)[0]).all()
+    return '' if seen else 'the grasp is outside of the image'
+
+
 def _draw_grasp(axes, tile: Tile, images: dict[int, np.ndarray], source: Images) -> str:
     """Draw the executed grasp, and return why it is not drawn."""
     from moss_perception.evaluation.drawing import draw_gripper
-    image, attempt = images.get(tile.decision_ns or 0), tile.attempt
+    image = images.get(tile.decision_ns or 0)
     if image is None:
         return ''
-    if attempt.position is None:
-        return 'no executed grasp recorded'
-    # The name may be long, and the tile is narrow.
-    if attempt.frame_id != source.frame_id:
-        return f'the grasp is in frame {attempt.frame_id[:24]!r}'
-    camera = source.camera and source.camera.at_size(image.shape[1], image.shape[0])
-    if camera is None:
-        return 'no calibration that fits the image'
-    return '' if draw_gripper(axes, attempt, camera) else 'the grasp is outside of the image'
+    size = image.shape[1], image.shape[0]
+    problem = problem_of(tile.attempt, source, size)
+    camera = source.camera and source.camera.at_size(*size)
+    if not problem and camera is not None:
+        draw_gripper(axes, tile.attempt, camera)
+    return problem
 
 
 def _shown(images: dict[int, np.ndarray], stamp_ns: int | None) -> np.ndarray | None:

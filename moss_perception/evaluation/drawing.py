@@ -23,19 +23,18 @@ __all__ = ['draw_gripper', 'Figure']
 _FINGER_M = 0.04
 
 
-def draw_gripper(axes: 'Axes', attempt: Attempt, camera: Camera) -> bool:
+def draw_gripper(axes: 'Axes', attempt: Attempt, camera: Camera) -> None:
     """
-    Draw the executed grasp: a line between its fingers, in the closing direction.
+    Draw the executed grasp, if it is in the image: a line between its fingers.
 
     :param axes: shows the image, in its pixels.
     :param attempt: with a position, in the camera's optical frame.
     :param camera: calibration of images of this size.
-    :returns: whether the grasp is in front of the camera, so that it could be drawn.
     """
     assert attempt.position is not None  # the caller has checked
     pixel = project(attempt.position[None], camera)[0][0]
     if not np.isfinite(pixel).all():
-        return False
+        return
     reach = _FINGER_M * camera.matrix[0, 0] / attempt.position[2]
     along = reach * np.array([math.cos(attempt.yaw), math.sin(attempt.yaw)])
     across = 0.35 * np.array([-along[1], along[0]])
@@ -44,4 +43,3 @@ def draw_gripper(axes: 'Axes', attempt: Attempt, camera: Camera) -> bool:
     for width, color in ((3.6, 'black'), (1.8, 'white')):
         axes.plot(*np.array(stroke).T, color=color, linewidth=width, zorder=2)
     axes.scatter(*pixel, s=130, facecolors='none', edgecolors='white', linewidths=2, zorder=4)
-    return True

@@ -82,7 +82,7 @@ def test_the_contact_sheet_shows_the_executed_grasp_on_the_image_at_the_decision
     (lab.signal('std_msgs/msg/Bool', '/gripper/command', lab.opened_and_closed(False, True)),
      'no executed grasp recorded')])
 def test_a_grasp_that_cannot_be_drawn_says_why_in_its_tile(make_bag, tmp_path, entries, said,
-                                                           monkeypatch):
+                                                           monkeypatch, caplog):
     from matplotlib.axes import Axes
     labels, set_label = [], Axes.set_xlabel
     monkeypatch.setattr(Axes, 'set_xlabel', lambda axes, text, **more: (
@@ -90,6 +90,7 @@ def test_a_grasp_that_cannot_be_drawn_says_why_in_its_tile(make_bag, tmp_path, e
     bag = make_bag(lab.images() + entries)
     assert moss(['label', str(bag), '--sheet', str(tmp_path / 'sheet.png')]) == 0
     assert labels == [said] * 3
+    assert (f'attempt 3: {said}' in caplog.text) == ('outside' in said)
 
 
 def test_a_file_that_you_wrote_is_kept_without_force(bag, tmp_path, caplog):

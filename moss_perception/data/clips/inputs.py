@@ -72,6 +72,8 @@ def read_rows(path: Path) -> list[ClipRow]:
         has two rows; it names the line.
     """
     sheet = read_sheet(path, _column)
+    for note in sheet.notes:
+        _LOG.warning('%s: %s', path, note)
     names = [_column(x) for x in sheet.columns]
     _check_columns(path, sheet.columns, names)
     rows = [_row_at(path, line, cells, names) for line, cells in sheet.rows]

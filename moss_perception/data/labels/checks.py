@@ -116,4 +116,4 @@ def _of_all(kept: Sequence[Label], found: Found | None) -> list[str]:
 
 def _images_in(stamps: np.ndarray, label: Label) -> bool:
     at = np.searchsorted(stamps, label.outcome.start_ns)
-    return at < len(stamps) and stamps[at] <= label.outcome.end_ns
+    return bool(at < len(stamps) and stamps[at] <= label.outcome.end_ns)

@@ -2,32 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-import logging
 from pathlib import Path
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.labels.attempts import find_attempts, Found, Search
-from moss_perception.data.labels.cells import Moment, UNITS_NS
 from moss_perception.data.labels.clock import (
-    AUTO,
     Clock,
     clock_of,
     in_words,
     offset_hint,
     Reading,
-    START,
-    WALL_NS,
 )
 from moss_perception.data.labels.table import read_table, Row, Table
+from moss_perception.data.labels.times import TableTimes
 from moss_perception.data.outcomes import Outcome
 
-# Numbers from here on count from 1970, in seconds; 1e8 s is in 1973.
-_ABSOLUTE = Decimal(WALL_NS // 10**9)
 # People write a time down when an attempt is over.
 _LATE_NS = 10 * 10**9
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Labels:
     A table read for a recording.
 
     :ivar rows: in the order of the table.
-    :ivar notes: how the times were read, if not as seconds of the header stamps.
+    :ivar notes: how the table was read, where that may surprise.
     :ivar relative: whether the times are from the start of the recording.
     :ivar clock: the recording's clock; ``None`` without a recording.
     """
@@ -92,7 +84,7 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     table = _of_recording(read_table(path, reading.zone), recording)
     clock = None if recording is None else clock_of(
         recording, recording.image_topic(image_topic).name)
-    times = _Times(table, clock, reading)
+    times = TableTimes(table, clock, reading)
     whole = [x for x in table.rows if 'start' in x.times and 'end' in x.times]
     found = None
     if len(whole) < len(table.rows):
@@ -103,7 +95,7 @@ def read_labels(path: Path | str, recording: Recording | None = None,
     labels = [_label(table, number, row, times, found)
               for number, row in enumerate(table.rows, start=1)]
     _refuse_twice(table, labels)
-    result = Labels(table, labels, times.notes, times.relative, clock)
+    result = Labels(table, labels, [*table.notes, *times.notes], times.relative, clock)
     if clock is None or recording is None or len(result.outside) < len(labels):
         return result
     return replace(result, hint=_hint(result, recording, reading, search, found))
@@ -151,65 +143,7 @@ def _of_recording(table: Table, recording: Recording | None) -> Table:
     return replace(table, rows=rows)
 
 
-class _Times:
-    """Converts the times of a table into header stamps."""
-
-    def __init__(self, table: Table, clock: Clock | None, reading: Reading):
-        self._table, self._offset_ns = table, reading.offset_ns
-        self.notes: list[str] = []
-        numbers = [(x.number, row) for row in table.rows for x in row.times.values()
-                   if x.number is not None]
-        unit_ns = reading.unit_ns or table.unit_ns
-        self._unit_ns = unit_ns or _unit_of(max((x for x, _ in numbers), default=Decimal(0)))
-        absolute = [x * self._unit_ns / 10**9 >= _ABSOLUTE for x, _ in numbers]
-        if any(absolute) and not all(absolute):
-            value, row = numbers[absolute.index(False)]
-            self.notes.append(f'{table.at} {row.line}: the time {value} does not count from 1970, '
-                              'as others of the table do')
-        self.relative = bool(numbers) and clock is not None and (
-            reading.numbers == START or (reading.numbers == AUTO and not any(absolute)
-                                         and clock.first_ns > WALL_NS))
-        self._zero_ns = clock.zero_ns if clock is not None and self.relative else 0
-        self._say(table, bool(numbers), unit_ns is None, reading)
-
-    def _say(self, table: Table, numbers: bool, guessed: bool, reading: Reading) -> None:
-        if self.relative:
-            self.notes.append('the times are read as from the start of the recording, '
-                              + in_words(self._zero_ns))
-        if numbers and guessed and self._unit_ns != 10**9:
-            unit = next(x for x, ns in UNITS_NS.items() if ns == self._unit_ns)
-            self.notes.append(f'the times are read as {unit}, by their size')
-        moments = [x for row in table.rows for x in row.times.values()]
-        if any(x.stamp_ns is not None and not x.zoned for x in moments):
-            self.notes.append(f'dates without a zone are read as {reading.zone}')
-        if len(moments) > 5 and not self.relative and all(
-                x.number is not None and x.number >= _ABSOLUTE and x.number == int(x.number)
-                for x in moments) and self._unit_ns == 10**9:
-            self.notes.append('all times are whole seconds: if a spreadsheet rounded them, each '
-                              'is wrong by up to half a second')
-
-    def stamp_ns(self, row: Row, name: str) -> int:
-        moment: Moment = row.times[name]
-        if moment.stamp_ns is not None:
-            stamp_ns = moment.stamp_ns + self._offset_ns
-        else:
-            assert moment.number is not None  # a moment is one or the other
-            stamp_ns = int(moment.number * self._unit_ns) + self._zero_ns + self._offset_ns
-        if stamp_ns < 0:
-            raise self._table.error(row, f'{name} is {moment.text} and {stamp_ns / 1e9:g} s as a '
-                                    'stamp: expected 0 or more')
-        return stamp_ns
-
-
-def _unit_of(largest: Decimal) -> int:
-    """Return the unit of numbers from 1970 by their size, nanoseconds."""
-    for unit_ns in (1, 10**3, 10**6):
-        if largest * unit_ns / 10**9 >= _ABSOLUTE:
-            return unit_ns
-    return 10**9
-
-
-def _label(table: Table, number: int, row: Row, times: _Times, found: Found | None) -> Label:
+def _label(table: Table, number: int, row: Row, times: TableTimes, found: Found | None) -> Label:
     if 'start' in row.times and 'end' in row.times:
         start_ns, end_ns = times.stamp_ns(row, 'start'), times.stamp_ns(row, 'end')
         name = 'decision' if 'decision' in row.times else 'start'
@@ -233,7 +167,7 @@ def _time_name(row: Row) -> str:
     return next((x for x in ('decision', 'time', 'start', 'end') if x in row.times), '')
 
 
-def _attempt_of(table: Table, row: Row, times: _Times, found: Found) -> int | None:
+def _attempt_of(table: Table, row: Row, times: TableTimes, found: Found) -> int | None:
     """Return the index of the attempt that a row belongs to, ``None`` if there is none."""
     name = _time_name(row)
     if not name:
@@ -287,7 +221,7 @@ def _hint(labels: Labels, recording: Recording, reading: Reading, search: Search
 
     def spans(other: Reading) -> list[tuple[int, int]]:
         try:
-            times = _Times(labels.table, clock, other)
+            times = TableTimes(labels.table, clock, other)
             stamps = [[times.stamp_ns(row, name) for name in row.times]
                       for row in labels.table.rows if row.times]
         except BagError:

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 import io
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ _OTHER = ('.xls', '.ods', '.numbers')
 # A table of outcomes is small. These bounds stop files that are something else.
 _LARGEST_BYTES, _MOST_LINES, _MOST_COLUMNS = 1 << 25, 200_000, 500
 _LARGEST_UNPACKED = 1 << 28
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,13 @@ class Sheet:
     :ivar columns: headings as written, without the blanks around them.
     :ivar rows: number of the line in the file (or of the row in a spreadsheet), and its cells,
         without the blanks around them. Empty lines and comments are left out.
+    :ivar notes: what the reader should know of how it was read.
     """
 
     path: Path
     columns: Sequence[str]
     rows: Sequence[tuple[int, Sequence[str]]]
+    notes: Sequence[str] = ()
 
     @property
     def at(self) -> str:
@@ -60,11 +60,12 @@ def read_sheet(path: Path | str, known: Callable[[str], object] = bool) -> Sheet
                            f'at most {_LARGEST_BYTES}')
         if not path.is_file():
             raise BagError(f"outcomes {path} can't be read: expected a file, CSV or XLSX")
-        lines = list(_lines_of(path))
+        notes: list[str] = []
+        lines = list(_lines_of(path, notes))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
         raise BagError(f"outcomes {path} can't be read as a CSV or XLSX: {reason}") from error
-    return _with_heading(path, lines, known)
+    return replace(_with_heading(path, lines, known), notes=notes)
 
 
 def _with_heading(path: Path, lines: list[tuple[int, list[str]]],
@@ -80,21 +81,24 @@ def _with_heading(path: Path, lines: list[tuple[int, list[str]]],
     (_, heading), *rest = told
     # '# start, end' begins with a comment's sign, while '#' alone names a column of numbers.
     heading = [heading[0].lstrip('# ') or heading[0], *heading[1:]]
+    # A heading may have line ends, and goes into messages of one line.
+    heading = [' '.join(''.join(x if x.isprintable() else ' ' for x in one).split())
+               for one in heading]
     while heading and not heading[-1]:
         heading.pop()
     return Sheet(path, heading, [x for x in rest if not x[1][0].startswith('#')])
 
 
-def _lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _lines_of(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
     suffix = path.suffix.lower()
     if suffix in _OTHER:
         raise BagError(f"outcomes {path} can't be read: {suffix} is not supported, save the table "
                        'as .xlsx or .csv')
-    return _xlsx_lines(path) if suffix in _XLSX else _text_lines(path)
+    return _xlsx_lines(path) if suffix in _XLSX else _text_lines(path, notes)
 
 
-def _text_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    text = _decoded(path, path.read_bytes())
+def _text_lines(path: Path, notes: list[str]) -> Iterator[tuple[int, list[str]]]:
+    text = _decoded(path, path.read_bytes(), notes)
     first, _, rest = text.partition('\n')
     # Excel reads this line, and writes it.
     if declared := first.strip().lower().startswith('sep=') and first.strip()[4:5]:
@@ -108,7 +112,7 @@ def _text_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         yield reader.line_num, cells
 
 
-def _decoded(path: Path, data: bytes) -> str:
+def _decoded(path: Path, data: bytes, notes: list[str]) -> str:
     """Decode a text file: UTF-8, Excel's "Unicode text" (UTF-16), or else Windows-1252."""
     if data.startswith((b'\xff\xfe', b'\xfe\xff')):
         return data.decode('utf-16')
@@ -116,7 +120,7 @@ def _decoded(path: Path, data: bytes) -> str:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError:
         text = data.decode('cp1252')
-        _LOG.warning('%s is not UTF-8: its text is read as Windows-1252', path)
+        notes.append('it is not UTF-8, and is read as Windows-1252')
     if '\0' in text:
         raise BagError(f"outcomes {path} can't be read: it is no text, expected CSV or XLSX")
     return text

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timezone, tzinfo
 import difflib
-import logging
 from pathlib import Path
 import re
 
@@ -42,7 +41,6 @@ _BY_NAME = {name: own for own, others in _NAMES.items() for name in (own, *other
 _BY_NAME = {**_BY_NAME, 'day': ''}  # a name of ours, not of a column
 _UNIT = re.compile(
     r'[ _]*[(\[]\s*(?:in\s+)?(s|sec|secs|seconds|ms|us|ns|utc)\s*[)\]]$|_(s|ms|us|ns)$')
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,7 @@ class Table:
         do not.
     :ivar at: ``line``, or ``row`` for a spreadsheet.
     :ivar columns: its columns, by our names.
+    :ivar notes: what the reader should know of how it was read.
     """
 
     path: Path
@@ -83,6 +82,7 @@ class Table:
     columns: Sequence[str]
     unit_ns: int | None = None
     at: str = 'line'
+    notes: Sequence[str] = ()
 
     def error(self, row: Row | int, what: str) -> BagError:
         """Return an error that names the file and the line."""
@@ -109,7 +109,9 @@ def read_table(path: Path | str, zone: tzinfo = timezone.utc) -> Table:
             rows.append(_row(line, cells, names, sheet.columns, zone))
         except ValueError as error:
             raise BagError(f'outcomes {path}, {sheet.at} {line}: {error}') from error
-    table = Table(sheet.path, rows, tuple(filter(None, names)), unit_ns, sheet.at)
+    unused = ', '.join(x for x, name in zip(sheet.columns, names, strict=True) if not name and x)
+    notes = [*sheet.notes, *[f'columns that are not used: {unused}'] * bool(unused)]
+    table = Table(sheet.path, rows, tuple(filter(None, names)), unit_ns, sheet.at, notes)
     if not rows:
         raise BagError(f'outcomes {path} holds no attempt: expected a line each')
     _check_ticks(table, sheet, names.index('success'))
@@ -152,8 +154,6 @@ def _columns(sheet: Sheet) -> tuple[list[str], int | None]:
         both = [x for x, own in zip(sheet.columns, names, strict=True) if own == name]
         raise BagError(f'outcomes {sheet.path}: the columns {" and ".join(map(repr, both))} both '
                        f'name {name}: expected one')
-    if unused := [x for x, name in zip(sheet.columns, names, strict=True) if not name and x]:
-        _LOG.warning('%s: columns that are not used: %s', sheet.path, ', '.join(unused))
     return names, _unit_ns(sheet, names)
 
 

@@ -85,6 +85,7 @@ def test_text_as_excel_saves_it_is_decoded(bag, tmp_path, encoding, mark):
     labels = read(bag, path)
     assert spans(labels) == EXPECTED[:1]
     assert labels.rows[0].outcome.object == 'Tüte'
+    assert ('it is not UTF-8, and is read as Windows-1252' in labels.notes) == (not mark)
 
 
 def test_a_spreadsheet_is_read_with_its_dates_numbers_and_ticks(bag, tmp_path):
@@ -134,11 +135,12 @@ def test_a_number_or_a_time_is_enough_where_the_recording_has_executed_grasps(
     assert [(x.outcome.decision_ns - lab.START_NS) / 1e9 for x in labels.rows] == [5.0, 21.5]
 
 
-def test_what_a_row_says_beyond_our_columns_is_kept(bag, tmp_path, caplog):
+def test_what_a_row_says_beyond_our_columns_is_kept(bag, tmp_path):
     path = tmp_path / 'table.csv'
     path.write_text('start,end,success,day,operator\n4,6,1,Monday,Ann\n')
-    assert read(bag, path).rows[0].row.more == {'day': 'Monday', 'operator': 'Ann'}
-    assert 'columns that are not used: day, operator' in caplog.text
+    labels = read(bag, path)
+    assert labels.rows[0].row.more == {'day': 'Monday', 'operator': 'Ann'}
+    assert labels.notes[0] == 'columns that are not used: day, operator'
 
 
 @pytest.mark.parametrize(('text', 'said'), [
