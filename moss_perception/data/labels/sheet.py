@@ -119,10 +119,15 @@ def _decoded(path: Path, data: bytes, notes: list[str]) -> str:
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError:
-        text = data.decode('cp1252')
+        try:
+            text = data.decode('cp1252')
+        except UnicodeDecodeError as error:
+            raise BagError(f"outcomes {path} can't be read as a CSV or XLSX: it is no text, "
+                           'expected UTF-8') from error
         notes.append('it is not UTF-8, and is read as Windows-1252')
     if '\0' in text:
-        raise BagError(f"outcomes {path} can't be read: it is no text, expected CSV or XLSX")
+        raise BagError(f"outcomes {path} can't be read as a CSV or XLSX: it is no text, "
+                       'expected UTF-8')
     return text
 
 
