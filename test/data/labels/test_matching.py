@@ -162,7 +162,7 @@ def test_what_a_row_says_beyond_our_columns_is_kept(bag, tmp_path):
     ('time,success\n05/04/2026 14:03,1\n', 'day and month cannot be told apart'),
     ('time,success\n2023-13-40 14:03,1\n', "time is '2023-13-40 14:03', which is no date"),
     ('bag,time,success\nother,4,1\n', "no row for the recording bag: the column bag has 'other'"),
-    ('\0\1\2', 'it is no text, expected CSV or XLSX')])
+    ('\0\1\2', 'it is no text, expected UTF-8')])
 def test_a_mistake_is_one_line_with_file_line_and_value(bag, tmp_path, text, said):
     path = tmp_path / 'table.csv'
     path.write_text(text)
