@@ -99,6 +99,15 @@ def test_latencies_that_cannot_be_run_are_refused(tmp_path, values, line):
         runs_of(tmp_path, **values)
 
 
+def test_the_lead_time_is_that_of_the_cells_gripper(tmp_path, timed):
+    cell = str(Path(__file__).parents[2] / 'config' / 'cells' / 'oblique_table.yaml')
+    *runs, _ = runs_of(tmp_path, latencies='0.06', model=str(timed), sim_cell=cell)
+    assert runs[0]['sim_cell'].parameters['cell'] == cell
+    assert runs[2]['grasp_predictor'].parameters['lead_time'] == pytest.approx(0.06 + 0.975)
+    conditions = json.loads(option(runs[1]['evaluate'], '--conditions'))
+    assert conditions['cell']['gripper.times.approach'] == 0.45
+
+
 def test_in_real_time_a_cell_is_not_in_lock_step(tmp_path):
     run, *_ = runs_of(tmp_path, lock_step='false')
     assert 'lock_step' not in run['sim_cell'].parameters

@@ -1,5 +1,6 @@
 """sim_cell over real DDS: the cell in a process of its own, the test plans for it."""
 
+from pathlib import Path
 import subprocess
 import time
 
@@ -193,6 +194,19 @@ def test_in_lock_step_a_missing_report_is_an_error(peer, start):
     peer.node.destroy_publisher(reports)
 
 
+def test_a_cell_file_makes_its_images_and_calibration(harness, peer, start):
+    path = Path(__file__).parents[2] / 'config' / 'cells' / 'oblique_table.yaml'
+    images = peer.listen(Image, '/table/image')
+    infos = peer.listen(CameraInfo, '/table/camera_info')
+    cell = start('/table', cell=path, attempts=1, rate=10.0, timeout=0.2, compressed=False,
+                 real_time=False, start_delay=60.0)
+    assert cell.wait(80) == 0, cell.output()
+    harness.wait_for(lambda: images and infos, 5.0, 'an image and its calibration')
+    assert (images[0].width, images[0].height, images[0].step) == (320, 240, 960)
+    assert (infos[0].width, infos[0].height) == (320, 240)
+    assert infos[0].k[0] == pytest.approx(560, rel=0.03)
+
+
 def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, peer, start):
     images = peer.listen(CompressedImage, '/endless/image/compressed')
     cell = start('/endless', rate=10.0, start_delay=60.0)
@@ -212,7 +226,8 @@ def test_a_named_node_that_does_not_subscribe_is_an_error(peer, start):
 
 @pytest.mark.parametrize('parameter, expected', [
     ('wait_for_nodes:=["/recorder"]', 'expected a list of NODE=TOPIC'),
-    ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
+    ('cell:=mine', "unknown cell 'mine', expected one of belt, full, or the path of a cell file"),
+    ('cell:=nowhere.yaml', "cell file nowhere.yaml can't be read: No such file"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
     ('latency:=-0.5', 'latency_s=-0.5 is not allowed: expected 0 to 2, or -1 for that of each'),

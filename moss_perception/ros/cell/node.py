@@ -52,7 +52,8 @@ _END_S = 10.0
 class CellSettings:
     """All parameters of sim_cell; durations in seconds."""
 
-    cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
+    cell: str = setting('full', 'Cell that scenes are drawn from: belt, full, or the path '
+                       'of a cell file (.yaml).')
     domain: str = setting(
         'sim', 'Look of the scenes: sim, shifted, randomised, or one factor of the shift.')
     motion: str = setting('', 'The only kind of motion, such as constant; empty: all kinds.')

@@ -71,7 +71,7 @@ EVALUATION_ARGUMENTS = [
     Argument('verify', 'true', 'with recordings: score the received frames again without '
              'topics, and compare the scores', BOOLEAN),
     Argument('attempts', '50', 'with live: grasp attempts per domain'),
-    Argument('sim_cell', '', 'with live: distribution of the scenes, full or belt; empty: full'),
+    Argument('sim_cell', '', 'with live: full, belt, or the path of a cell file; empty: full'),
     Argument('sim_seed', '2000000', 'with live: seed of the first scene; the shipped model was '
              'not trained on the default'),
     Argument('strips', 'true', 'with live: record the images, for the film strips of the report',

@@ -8,12 +8,12 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.data.schema import GRIP_S
 from moss_perception.evaluation.latencies import DEFAULT, STREAM, TOLD
 from moss_perception.evaluation.records import read_evaluation
 from moss_perception.models.manifest import read_header, verify
 from moss_perception.ros.system.processes import not_allowed, whole_number
 from moss_perception.runtime.lead_times import stream_lead_time
+from moss_perception.simulation.cells import Cell, cell_named
 
 # The longest of sim_cell's parameter.
 _LONGEST_S = 2.0
@@ -26,6 +26,7 @@ class Part:
 
     :ivar latency_s: of the cell, seconds.
     :ivar way: one of :data:`moss_perception.evaluation.latencies.WAYS`.
+    :ivar grip_s: time from the start of the gripper until the fingers close, seconds.
     :ivar used_s: lead time at which the checkpoint scores grasps in this way, seconds; ``None``
         without time inputs.
     :ivar sha256: digest of the checkpoint.
@@ -33,6 +34,7 @@ class Part:
 
     latency_s: float
     way: str
+    grip_s: float
     used_s: float | None
     sha256: str
 
@@ -49,7 +51,7 @@ class Part:
     @property
     def of_predictor(self) -> dict[str, Any]:
         """Parameters of grasp_predictor."""
-        return {'lead_time': self.latency_s + GRIP_S} if self.way == STREAM else {}
+        return {'lead_time': self.latency_s + self.grip_s} if self.way == STREAM else {}
 
     def conditions(self, given: Mapping[str, str], domain: str) -> dict[str, Any]:
         """
@@ -61,7 +63,7 @@ class Part:
         params = given['params_file'] and Path(given['params_file']).expanduser().read_bytes()
         return {
             'latency_s': self.latency_s, 'way': self.way, 'lead_time_s': self.used_s,
-            'domain': domain, 'cell': given['sim_cell'],
+            'domain': domain, 'cell': cell_of(given).described or cell_of(given).name,
             'seed': whole_number('sim_seed', given['sim_seed']),
             'attempts': whole_number('attempts', given['attempts'], 1),
             'lock_step': given['lock_step'], 'sha256': self.sha256,
@@ -80,9 +82,15 @@ def parts_of(given: Mapping[str, str]) -> list[Part]:
     path = model_path(given['model'])
     config, sha256 = read_header(path)[0], verify(path)
     ways = (TOLD, STREAM, DEFAULT) if config.time_inputs else (DEFAULT,)
-    return [Part(latency_s, way, stream_lead_time(
-        config, None if way == DEFAULT else latency_s + GRIP_S) if config.time_inputs else None,
+    grip_s = cell_of(given).gripper.grip_s
+    return [Part(latency_s, way, grip_s, stream_lead_time(
+        config, None if way == DEFAULT else latency_s + grip_s) if config.time_inputs else None,
         sha256) for latency_s in _latencies(given['latencies']) for way in ways]
+
+
+def cell_of(given: Mapping[str, str]) -> Cell:
+    """Return the cell of an evaluation; the default is that of sim_cell."""
+    return cell_named(given['sim_cell'] or 'full')
 
 
 def _latencies(text: str) -> list[float]:
