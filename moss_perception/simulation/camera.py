@@ -20,7 +20,7 @@ class Lens:
 
     focal_px: float = FOCAL_PX
     centre: tuple = (0.0, 0.0)
-    size: tuple = (WIDTH, HEIGHT)
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
     def matrix(self) -> np.ndarray:

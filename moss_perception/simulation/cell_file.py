@@ -82,9 +82,10 @@ def _cell(values: Mapping[str, Any]) -> Cell:
         part, _, key = name.rpartition('.')
         section.setdefault(part, {})[key] = value
     camera, gripper, goods = section['camera'], section['gripper'], section['objects']
+    width, height = camera['resolution']
     view = View((*camera['look_at'], camera['height']), math.radians(camera['turn']),
                 math.radians(camera['tilt']), camera['focal_length'],
-                tuple(camera['resolution']))
+                (width, height))
     pads, candidates = section['gripper.pads'], section['candidates']
     far = view.tilt or view.position[2] > FULL.view.position[2]
     return replace(

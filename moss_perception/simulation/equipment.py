@@ -70,7 +70,7 @@ class View:
     turn: float = 0.0
     tilt: float = 0.0
     focal_px: float = FOCAL_PX
-    size: tuple = (WIDTH, HEIGHT)
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
     def field_of_view_y(self) -> float:

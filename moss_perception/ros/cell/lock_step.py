@@ -1,6 +1,7 @@
 """Lock step of sim_cell: each image waits until the nodes have dealt with the one before."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 import threading
 import time
 from typing import Any
@@ -43,8 +44,7 @@ class LockStep:
             topic: {} for topic in filter(None, (predictor_topic, gate_topic, SELECTED))}
         self._predictor_topic, self._gate_topic = predictor_topic, gate_topic
         self._subscriptions = {topic: node.create_subscription(
-            Header, topic, lambda report, of=topic: self._received(
-                of, stamp_to_ns(report.stamp), report.frame_id), QoSProfile(depth=_DEPTH))
+            Header, topic, partial(self._on_report, topic), QoSProfile(depth=_DEPTH))
             for topic in filter(None, (predictor_topic, gate_topic))}
         self._is_first = True
 
@@ -82,6 +82,9 @@ class LockStep:
             return
         if self._gate_topic and self._report(self._gate_topic, stamp_ns) == SELECTED:
             self._report(SELECTED, stamp_ns)
+
+    def _on_report(self, source: str, report: Header) -> None:
+        self._received(source, stamp_to_ns(report.stamp), report.frame_id)
 
     def _received(self, source: str, stamp_ns: int, text: str) -> None:
         with self._changed:
