@@ -87,9 +87,9 @@ def start(programs, tmp_path):
         process.stdout.close()
 
 
-def run(start, *words):
+def run(start, *words, timeout_s=110):
     process = start(*words)
-    output, _ = process.communicate(timeout=110)
+    output, _ = process.communicate(timeout=timeout_s)
     return process.returncode, output
 
 
@@ -204,6 +204,7 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
     assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page
 
 
+@pytest.mark.timeout(245)
 def test_each_latency_is_run_with_and_without_lead_times(start, tmp_path):
     try:
         from moss_perception.simulation.renderer import Renderer
@@ -215,7 +216,8 @@ def test_each_latency_is_run_with_and_without_lead_times(start, tmp_path):
     (tmp_path / 'own.yaml').write_text(OWN.replace('threads: 1', 'threads: 1, engine: torch'))
     # Each part is evaluated from the lead times in its recording: other ones end with an error.
     status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=1',
-                         'sim_seed:=5', 'latencies:=0.06', 'model:=timed.safetensors', 'out:=out')
+                         'sim_seed:=5', 'latencies:=0.06', 'model:=timed.safetensors', 'out:=out',
+                         timeout_s=240)
     assert status == 0, output
     found = json.loads((tmp_path / 'out' / 'latencies.json').read_text())
     ways = found['domains']['sim']['latencies'][0]['ways']
