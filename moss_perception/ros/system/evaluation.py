@@ -291,5 +291,5 @@ class _Run:
 def _after_subscriptions(images: str) -> dict[str, Any]:
     """Publish nothing before the predictor and the recorder receive everything."""
     # Each node creates this subscription last.
-    return {'start_delay': 60.0, 'wait_for_nodes': [
+    return {'start_delay': 300.0, 'wait_for_nodes': [
         f'/grasp_predictor={images}', '/attempt_recorder=/grasp_outcome']}
