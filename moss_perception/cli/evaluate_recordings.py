@@ -3,8 +3,10 @@
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
 from moss_perception.cli.outcome_tables import check_tables
@@ -138,7 +140,7 @@ def _evaluate_recorded(arguments: argparse.Namespace,
                        recordings: Sequence[EvaluationInput]) -> list[Evaluation]:
     """Evaluate recorded scores: one evaluation for each checkpoint that the predictors ran."""
     models = {digest: path for path, digest in _models(arguments).items()}
-    found = []
+    found, conditions = [], _conditions(arguments.conditions)
     for one in recordings:
         outputs = read_outputs(one.path, arguments.scores_topic)
         path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
@@ -146,6 +148,7 @@ def _evaluate_recorded(arguments: argparse.Namespace,
         record = evaluate_recorded(
             one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
             verification=verification, **one.topics)
+        record = replace(record, conditions=conditions)
         values = outputs.newest
         found.append(Evaluation(
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
@@ -154,6 +157,16 @@ def _evaluate_recorded(arguments: argparse.Namespace,
             model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
             bags=(record,)))
     return by_checkpoint(found)
+
+
+def _conditions(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or '{}')
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f'--conditions {text!r} is not allowed: expected a JSON object')
+    return found
 
 
 def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],

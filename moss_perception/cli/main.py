@@ -60,7 +60,8 @@ COMMANDS = {
     'record': Command(
         'data', 'record the simulated work cell, as training data or as a rosbag2',
         ('moss record --out runs/data/train --scenes 400',
-         'moss record --bag out/sim --attempts 20')),
+         'moss record --bag out/sim --attempts 20',
+         'moss record --picture out/cell.png --cell config/cells/oblique_table.yaml')),
     'clips': Command(
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),

@@ -7,7 +7,6 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import (
     BELT,
@@ -19,6 +18,7 @@ from moss_perception.simulation.cells import (
     SHIFT,
     VISUAL,
 )
+from moss_perception.simulation.equipment import HEIGHT, WIDTH
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.motions import FULL_MOTIONS, MOTIONS
 from moss_perception.simulation.objects import FAMILIES, ROLLING
