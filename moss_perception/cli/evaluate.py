@@ -12,7 +12,7 @@ REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
          'check')
-_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
+_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
     RECORDED: (*_BAGS, 'scores_topic', 'verify'),
@@ -50,6 +50,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     both.add_argument('--workers', type=int, metavar='N',
                       help='processes that evaluate the recordings or generate the scenes '
                            '(default: 1, or one per core with --fresh)')
+    both.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
+                      help="requirement, such as 'auroc>=0.8' or 'executed_share@real>=0.95'; the "
+                           'exit status is 3 if it is not met')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
                       help='NAME=BAG: a recording and its domain; NAME: domain of the scenes of '
                            '--fresh, as for moss record')
@@ -83,9 +86,6 @@ def _add_bags(group) -> None:
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
                        help='report results saved with --record, of one or several checkpoints, '
                             'instead of evaluating recordings')
-    group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
-                       help="requirement, such as 'auroc>=0.8'; the exit status is 3 if it is not "
-                            'met')
     group.add_argument('--reference', metavar='DOMAIN',
                        help='domain to compare the others with (default: sim)')
     group.add_argument('--threshold', metavar='SCORE',
@@ -111,9 +111,6 @@ def _add_scenes(group) -> None:
     group.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     group.add_argument('--baseline', action='store_true',
                        help='also measure a baseline that uses the candidates without images')
-    group.add_argument('--require-auroc', type=float, metavar='X',
-                       help='the exit status is 1 unless the lower bound of the 95 %% interval '
-                            'of the AUROC is above X')
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from moss_perception.cli.topic_options import choose, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
+from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.records import (
@@ -137,9 +138,11 @@ def _evaluate_recorded(arguments: argparse.Namespace,
         outputs = read_outputs(one.path, arguments.scores_topic)
         path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
         verification = _verify(one, outputs, path) if arguments.verify else None
-        record = evaluate_recorded(
-            one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
-            verification=verification, **one.topics)
+        record = _recorded(one, outputs, verification)
+        if verification is None and any(x.why == NOT_LISTED for x in record.attempts):
+            # Only the images can tell the score of a grasp that was not among the candidates.
+            verification = _score_executed(one, outputs, path, record)
+            record = _recorded(one, outputs, verification) if verification else record
         values = outputs.newest
         found.append(Evaluation(
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
@@ -148,6 +151,30 @@ def _evaluate_recorded(arguments: argparse.Namespace,
             model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
             bags=(record,)))
     return by_checkpoint(found)
+
+
+def _recorded(one: EvaluationInput, outputs: NodeOutputs,
+              verification: Verification | None) -> BagRecord:
+    return evaluate_recorded(
+        one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
+        verification=verification, **one.topics)
+
+
+def _score_executed(one: EvaluationInput, outputs: NodeOutputs, model: Path | None,
+                    record: BagRecord) -> Verification | None:
+    """Score the images again for executed grasps without a recorded score, if possible."""
+    count = sum(x.why == NOT_LISTED for x in record.attempts)
+    lacking = ('the checkpoint of the predictor: name it with --model' if model is None else
+               'the images' if not record.image_topic else
+               '~/processed, which says which images the predictor received'
+               if outputs.statuses is None else
+               'the diagnostics of the predictor' if not outputs.diagnostics else '')
+    if lacking:
+        log.warning('%s: %d executed grasps have no recorded score, and scoring them needs %s',
+                    one.path, count, lacking)
+        return None
+    print(f'{one.path}: {count} executed grasps have no recorded score: ', end='')
+    return _verify(one, outputs, model)
 
 
 def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],
@@ -183,8 +210,6 @@ def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> V
             '--model')
     print('scoring the images that the predictor received again, without topics', flush=True)
     found = verify_scores(outputs, outputs.run.played or one.path, model,
-                          candidates_topic=one.topics.get('candidates_topic'),
-                          camera_info_topic=one.topics.get('camera_info_topic'),
-                          lead_times_topic=one.topics.get('lead_times_topic'))
+                          attempts_csv=one.outcomes, **one.topics)
     print(found.line)
     return found

@@ -13,6 +13,7 @@ from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.report import checkpoints, quality, recordings, strips, trust
 from moss_perception.evaluation.report.figures import PAGE
 from moss_perception.evaluation.report.summary import Summary
+from moss_perception.evaluation.report.warnings import warnings
 from moss_perception.evaluation.thresholds import show, Verdict
 
 
@@ -85,7 +86,8 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
         encoding='utf-8')
     return str(fill('page', {
         'evaluation': first.evaluation, 'others': len(summaries) - 1, 'written': written,
-        'colours': PAGE, 'style_sheet': Markup(style_sheet),
+        'warnings': warnings([one.pool for one in first.domains]), 'colours': PAGE,
+        'style_sheet': Markup(style_sheet),
         'requirements': fill('requirements', {'verdict': verdict}),
         'overview': fill('overview', trust.overview(first)),
         'sections': _sections(summaries, images, success_definition)})) + '\n'
