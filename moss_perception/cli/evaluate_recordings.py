@@ -1,7 +1,7 @@
 """``moss evaluate BAG…``: evaluate recordings by a replay, or by their recorded scores."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 import logging
 from pathlib import Path
@@ -11,6 +11,12 @@ from moss_perception.cli.topic_options import choose, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
+from moss_perception.evaluation.input_topics import (
+    check_names,
+    named_topics,
+    OUTCOMES,
+    topics_of_recording,
+)
 from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
@@ -37,14 +43,13 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     requirements = prepare(arguments)
-    topics = topics_of(arguments)
     if arguments.check:
         _models(arguments)
-        for one in _recordings(arguments, lambda _: topics):
+        for one in _recordings(arguments):
             _check(one)
         return 0
     if arguments.scores == 'recorded':
-        evaluations = _evaluate_recorded(arguments, _recordings(arguments, lambda _: topics))
+        evaluations = _evaluate_recorded(arguments, _recordings(arguments))
     else:
         evaluations = _replay(arguments)
     if len(arguments.outcomes) == 1:
@@ -55,8 +60,8 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     return conclude(evaluations, arguments, requirements)
 
 
-def _recordings(arguments: argparse.Namespace,
-                find_topics: Callable[[str], dict[str, str]]) -> list[EvaluationInput]:
+def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
+    """List the recordings with their domains, outcomes and topics."""
     bags = [domain_of(x) for x in arguments.bags] + [
         x.partition('=')[::2] for x in arguments.named_bags]
     outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
@@ -64,8 +69,15 @@ def _recordings(arguments: argparse.Namespace,
     if len(outcomes) != len(bags):
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    return [EvaluationInput(bag, domain, table or None, find_topics(bag))
-            for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    named = named_topics(arguments.topics)
+    check_names(named, bags)
+    found = []
+    for (domain, bag), table in zip(bags, outcomes, strict=True):
+        own = topics_of_recording(named, domain, bag)
+        table = own.pop(OUTCOMES, None) or table
+        found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
+            f'{key}_topic': topic for key, topic in own.items()}))
+    return found
 
 
 def domain_of(text: str) -> tuple[str, str]:
@@ -102,7 +114,7 @@ def _check(one: EvaluationInput) -> None:
         recording.lead_times_topic(topics.get('lead_times_topic'))
         outcomes = (read_attempts(one.outcomes) if one.outcomes else
                     recording.outcomes(topics.get('outcome_topic')))
-        recording.executed(topics.get('executed_topic'))
+        recording.executed_topic(topics.get('executed_topic'))
     if not outcomes:
         raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '
                        '/grasp_outcome, or a CSV file of them')
@@ -113,11 +125,12 @@ def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
     if arguments.threads < 0 or arguments.workers < 0:
         raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
                           'expected numbers of at least 0')
-    models, topics = _models(arguments), topics_of(arguments)
+    models = _models(arguments)
     for path in models:
         check_lead_time(read_header(path)[0], arguments.lead_time)
     return replay_all(
-        _recordings(arguments, lambda bag: choose(bag, topics)), list(models),
+        [replace(one, topics=choose(one.path, one.topics)) for one in _recordings(arguments)],
+        list(models),
         sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
         workers=arguments.workers or 1, lead_time_s=arguments.lead_time)
 
