@@ -14,6 +14,7 @@ import pytest
 START_NS, RATE_NS = 1_700_000_000_000_000_000, 100_000_000
 PLACE, YAW = (-0.05, 0.01, 0.6), 1.2
 FRAMES, DECISION, END = 26, 20, 24
+DECIDED_NS = START_NS + DECISION * RATE_NS
 TURN = (0.0, 0.0, float(np.sin(YAW / 2)), float(np.cos(YAW / 2)))
 
 
@@ -29,7 +30,7 @@ def predictor(tiny_checkpoint):
 @pytest.fixture
 def bag(factory, tmp_path):
     """Return a function that writes one attempt; its candidates are late, and other grasps."""
-    def write(name='bag', place=PLACE, quaternion=TURN, stamp_ns=at(DECISION),
+    def write(name='bag', place=PLACE, quaternion=TURN, stamp_ns=DECIDED_NS,
               topics=('/planner/grasp_goal',), frame_id='camera_optical_frame', proposals=True,
               **more):
         rng, entries = np.random.default_rng(3), []
