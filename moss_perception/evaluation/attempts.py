@@ -28,8 +28,8 @@ class Attempt:
     :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
     :ivar candidates_stamp_ns: stamp of the newest recorded PoseArray then, which has the
         candidate that the outcome names; 0 if the outcome names none, or it is not recorded.
-    :ivar expected: whether the recording has executed grasps or candidates. If so, the gripper
-        did not close at the default grasp point.
+    :ivar expected: whether the recording has candidates, or poses that may be executed grasps. If
+        so, the gripper did not close at the default grasp point.
     :ivar unknown: why the executed grasp is unknown, in words; empty if it is known.
     """
 
@@ -67,19 +67,20 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
         decision were not known then. ``None`` to decide by the stamps alone.
     :raises BagError: if a given topic is missing, or a message can't be read.
     """
+    poses = [] if topic == '' else recording.pose_topics()
     topic = recording.executed_topic(topic)
     grasps = recording.executed(topic) if topic else []
-    expected = bool(topic or candidates_topic)
-    unknown = _unknown(recording, topic)
+    expected = bool(topic or candidates_topic or poses)
+    unknown = _unknown(topic, poses)
     attempts = [_attempt(one, grasps, expected, unknown) for one in outcomes]
     return _with_named_candidates(recording, attempts, candidates_topic, image_topic)
 
 
-def _unknown(recording: Recording, topic: str | None) -> str:
+def _unknown(topic: str | None, poses: Sequence[str]) -> str:
     """Return why an attempt without a recorded pose has no known executed grasp."""
     if topic:
         return f'no pose on {topic} is stamped within the attempt'
-    if poses := recording.pose_topics():
+    if poses:
         return (f'no topic of executed grasps was named; the recording has poses on '
                 f'{", ".join(poses)}: name one with --executed-topic')
     return 'the recording has no executed grasps'

@@ -15,7 +15,7 @@ for needed in ('scipy', 'sklearn', 'matplotlib', 'jinja2'):
 
 BROWSER = next(filter(None, map(shutil.which, (
     'chromium', 'chromium-browser', 'google-chrome', 'chrome'))), None)
-LOOK = '''
+LOOK = """
 const $ = (one) => document.querySelector(one), $$ = (one) => [...document.querySelectorAll(one)];
 const rows = () => $$('.attempts tbody tr').filter((row) => !row.hidden);
 const column = (n) => rows().map((row) => row.cells[n].textContent);
@@ -41,7 +41,7 @@ dialog.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'})); seen.se
 dialog.click(); seen.closed = !dialog.open;
 document.body.append(Object.assign(document.createElement('pre'), {
   id: 'seen', textContent: JSON.stringify(seen)}));
-'''
+"""
 
 
 @pytest.fixture
