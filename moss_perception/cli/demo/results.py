@@ -207,6 +207,7 @@ def table_row(attempt: AttemptRecord) -> str:
     known = math.isfinite(attempt.score)
     mark = 'not executed' if not attempt.executed else 'no score' if not known else (
         'right' if (attempt.score >= 0.5) == attempt.success else 'WRONG')
+    mark += ', not at its grasp' if known and attempt.scored_elsewhere else ''
     spread = f'{attempt.uncertainty:5.2f}' if math.isfinite(attempt.uncertainty) else '    -'
     score = f'{attempt.score:5.2f}' if known else '    -'
     outcome = '-' if not attempt.executed else 'held' if attempt.success else 'failed'
