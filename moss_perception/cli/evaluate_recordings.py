@@ -129,8 +129,8 @@ def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
     for path in models:
         check_lead_time(read_header(path)[0], arguments.lead_time)
     return replay_all(
-        [replace(one, topics=choose(one.path, dict(one.topics))) for one in _recordings(arguments)],
-        list(models),
+        [replace(one, topics=choose(one.path, dict(one.topics)))
+         for one in _recordings(arguments)], list(models),
         sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
         workers=arguments.workers or 1, lead_time_s=arguments.lead_time)
 

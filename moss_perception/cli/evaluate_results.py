@@ -114,8 +114,8 @@ def _describe_domain(domain, seed: int) -> str:
         line += f', not_executed: {domain.not_executed} more'
     if not domain.attempts:
         return line
-    if share := domain.shares['executed_share']:
-        line += f' ({share:.0%} of them at the executed grasp)' if share < 1 else ''
+    if (share := domain.shares['default_share']) > 0:
+        line += f' ({share:.0%} of the attempts at the default grasp point)'
     found = measure_interval('auroc', sample, seed=seed)
     if not found.defined:
         return f'{line}; AUROC is undefined: {found.why}'
