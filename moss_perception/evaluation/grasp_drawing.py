@@ -48,8 +48,8 @@ def gripper_lines(fingers: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.array([left + across, left - across, left, right, right + across, right - across])
 
 
-def draw_gripper(image: np.ndarray, fingers: np.ndarray,
-                 colour: tuple[int, int, int]) -> np.ndarray:
+def paint_gripper(image: np.ndarray, fingers: np.ndarray,
+                  colour: tuple[int, int, int]) -> np.ndarray:
     """
     Draw a gripper on a copy of an image, with a dark rim.
 

@@ -23,7 +23,7 @@ from moss_perception.data.bags.topics import (
 from moss_perception.data.outcomes import Outcome, outcome_of
 import numpy as np
 
-_EXECUTED_WORDS = ('grasp', 'executed')
+_EXECUTED_WORDS = ('grasp', 'execut', 'select', 'chosen')
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Recording(Storage):
         Find the grasps that were executed.
 
         :param name: topic; ``None`` for the default topic, or else the only one with poses whose
-            name has "grasp" or "executed" in it; empty to use none.
+            name has one of the words in it that mean them, such as "grasp"; empty for none.
         :returns: ``None`` if there are none.
         :raises BagError: if a given topic is missing or has a different type, or there
             are several.

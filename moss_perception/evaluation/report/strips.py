@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from moss_perception.evaluation import pictures
-from moss_perception.evaluation.grasp_drawing import draw_gripper
+from moss_perception.evaluation.grasp_drawing import paint_gripper
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.summary import split, Summary
@@ -79,4 +79,4 @@ def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict
             'decision': pictures.stamps_of(attempt)[index] == (
                 attempt.scored_ns or attempt.decision_ns),
             'jpeg': None if image is None else pictures.to_jpeg(
-                draw_gripper(image, attempt.fingers, colour))}
+                paint_gripper(image, attempt.fingers, colour))}
