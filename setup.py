@@ -30,7 +30,8 @@ setup(
     version='0.1.0',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
     package_data={package_name: ['py.typed'],
-                  f'{package_name}.evaluation.report': ['templates/*.html.j2', 'report.css']},
+                  f'{package_name}.evaluation.report': [
+                      'templates/*.html.j2', 'report.css', 'report.js']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (str(share), ['package.xml']),

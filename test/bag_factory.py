@@ -90,12 +90,13 @@ def candidates(stamp_ns: int, topic: str, frame_id: str = 'camera_optical_frame'
     return entry(topic, 'geometry_msgs/msg/PoseArray', stamp_ns, message)
 
 
-def selected(stamp_ns: int, position: tuple, quaternion: tuple) -> Entry:
+def selected(stamp_ns: int, position: tuple, quaternion: tuple, topic: str = '/selected_grasp',
+             frame_id: str = 'camera_optical_frame') -> Entry:
     pose = kind('geometry_msgs/msg/Pose')(
         kind('geometry_msgs/msg/Point')(*position),
         kind('geometry_msgs/msg/Quaternion')(*quaternion))
-    message = kind('geometry_msgs/msg/PoseStamped')(header(stamp_ns), pose)
-    return entry('/selected_grasp', 'geometry_msgs/msg/PoseStamped', stamp_ns, message)
+    message = kind('geometry_msgs/msg/PoseStamped')(header(stamp_ns, frame_id), pose)
+    return entry(topic, 'geometry_msgs/msg/PoseStamped', stamp_ns, message)
 
 
 def camera_run(frames: int, *, period_ns: int = 20_000_000, topic: str = '/image') -> list[Entry]:

@@ -24,7 +24,8 @@ REMARKS = {
                                 '[Write a planner](../planner.md)'),
         '~/grasp_score': (OUT, 'score of the default grasp point, for plots; it has no stamp'),
         '~/motion_features': (OUT, 'the motion map, encoding `32FC<D>`, while someone subscribes'),
-        '~/debug_image': (OUT, 'overlay, rendered while someone subscribes'),
+        '~/debug_image': (OUT, 'overlay, rendered while someone subscribes; a '
+                                'banner says if it is out of distribution'),
         '~/processed': (OUT, "each image's stamp; `frame_id` is its status: `scored`, `stored`, "
                              '`skipped` or `refused`'),
         '/diagnostics': (OUT, 'once a second: rates, latencies, counts by reason, OOD score'),

@@ -108,7 +108,7 @@ def _log_unused_attempts(records: list, used: int, log: logging.Logger) -> None:
         log.warning('the executed grasp of %d attempts was not among the candidates: the score '
                     'of the default grasp point is used instead', default)
     for record in records:
-        for line in (*record.unmatched, *record.notes):
+        for line in (*record.unmatched, *record.warnings, *record.notes):
             log.warning('%s: %s', record.path, line)
 
 

@@ -4,15 +4,19 @@ import argparse
 from typing import Any
 
 from moss_perception.cli.common import add_sha256, UsageError
-from moss_perception.cli.topic_options import add_topic_options, TOPICS
+from moss_perception.cli.topic_options import (
+    add_topic_options,
+    add_topics_by_recording,
+    TOPICS,
+)
 from moss_perception.runtime.engine import ENGINES
 
 REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
     'recordings', '--scores recorded', '--records', '--scenes', '--fresh')
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
-_BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
-         'check')
-_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
+_BAGS = (*_REPORT, *TOPICS, 'topics', 'bags', 'domain', 'outcomes', 'record', 'scores', 'model',
+         'sha256', 'check')
+_SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
     RECORDED: (*_BAGS, 'scores_topic', 'verify', 'conditions'),
@@ -50,6 +54,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     both.add_argument('--workers', type=int, metavar='N',
                       help='processes that evaluate the recordings or generate the scenes '
                            '(default: 1, or one per core with --fresh)')
+    both.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
+                      help="requirement, such as 'auroc>=0.8' or 'executed_share@real>=0.95'; the "
+                           'exit status is 3 if it is not met')
     both.add_argument('--domain', action='append', default=[], metavar='NAME[=BAG]',
                       help='NAME=BAG: a recording and its domain; NAME: domain of the scenes of '
                            '--fresh, as for moss record')
@@ -72,6 +79,7 @@ def _add_bags(group) -> None:
                             'outcomes in the recording); give one file for all recordings, or one '
                             "for each in order, where '' stands for those in the recording")
     add_topic_options(group)
+    add_topics_by_recording(group)
     group.add_argument('--lead-time', type=float, metavar='S',
                        help='time from the newest image until the fingers close, in seconds, of '
                             'candidates without a recorded one; needs a checkpoint with time '
@@ -89,9 +97,6 @@ def _add_bags(group) -> None:
     group.add_argument('--latencies', metavar='FILE',
                        help='with the records of moss run eval latencies:=…: write the success by '
                             'latency, and what knowing it is worth, as JSON')
-    group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
-                       help="requirement, such as 'auroc>=0.8'; the exit status is 3 if it is not "
-                            'met')
     group.add_argument('--reference', metavar='DOMAIN',
                        help='domain to compare the others with (default: sim)')
     group.add_argument('--threshold', metavar='SCORE',
@@ -117,9 +122,6 @@ def _add_scenes(group) -> None:
     group.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     group.add_argument('--baseline', action='store_true',
                        help='also measure a baseline that uses the candidates without images')
-    group.add_argument('--require-auroc', type=float, metavar='X',
-                       help='the exit status is 1 unless the lower bound of the 95 %% interval '
-                            'of the AUROC is above X')
 
 
 def check(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """``moss evaluate BAG…``: evaluate recordings by a replay, or by their recorded scores."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 import json
 import logging
@@ -14,6 +14,13 @@ from moss_perception.cli.topic_options import choose, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
+from moss_perception.evaluation.input_topics import (
+    check_names,
+    named_topics,
+    OUTCOMES,
+    topics_of_recording,
+)
+from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
 from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.records import (
@@ -39,14 +46,13 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     requirements = prepare(arguments)
-    topics = topics_of(arguments)
     if arguments.check:
         _models(arguments)
-        for one in _recordings(arguments, lambda _: topics):
+        for one in _recordings(arguments):
             _check(one)
         return 0
     if arguments.scores == 'recorded':
-        evaluations = _evaluate_recorded(arguments, _recordings(arguments, lambda _: topics))
+        evaluations = _evaluate_recorded(arguments, _recordings(arguments))
     else:
         evaluations = _replay(arguments)
     if len(arguments.outcomes) == 1:
@@ -57,8 +63,8 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     return conclude(evaluations, arguments, requirements)
 
 
-def _recordings(arguments: argparse.Namespace,
-                find_topics: Callable[[str], dict[str, str]]) -> list[EvaluationInput]:
+def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
+    """List the recordings with their domains, outcomes and topics."""
     bags = [domain_of(x) for x in arguments.bags] + [
         x.partition('=')[::2] for x in arguments.named_bags]
     outcomes = arguments.outcomes * len(bags) if len(arguments.outcomes) == 1 else (
@@ -66,8 +72,14 @@ def _recordings(arguments: argparse.Namespace,
     if len(outcomes) != len(bags):
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    found = [EvaluationInput(bag, domain, table or None, find_topics(bag))
-             for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    named = named_topics(arguments.topics)
+    check_names(named, bags)
+    found = []
+    for (domain, bag), table in zip(bags, outcomes, strict=True):
+        own = topics_of_recording(named, domain, bag)
+        table = own.pop(OUTCOMES, None) or table
+        found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
+            f'{key}_topic': topic for key, topic in own.items()}))
     check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
     return found
 
@@ -109,7 +121,7 @@ def _check(one: EvaluationInput) -> None:
             outcome_topic=topics.get('outcome_topic'),
             executed_topic=topics.get('executed_topic'),
             candidates_topic=topics.get('candidates_topic'))
-        recording.executed(topics.get('executed_topic'))
+        recording.executed_topic(topics.get('executed_topic'))
     if not outcomes:
         raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '
                        '/grasp_outcome, or a CSV file of them')
@@ -120,11 +132,12 @@ def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
     if arguments.threads < 0 or arguments.workers < 0:
         raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
                           'expected numbers of at least 0')
-    models, topics = _models(arguments), topics_of(arguments)
+    models = _models(arguments)
     for path in models:
         check_lead_time(read_header(path)[0], arguments.lead_time)
     return replay_all(
-        _recordings(arguments, lambda bag: choose(bag, topics)), list(models),
+        [replace(one, topics=choose(one.path, dict(one.topics)))
+         for one in _recordings(arguments)], list(models),
         sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
         workers=arguments.workers or 1, lead_time_s=arguments.lead_time)
 
@@ -145,9 +158,11 @@ def _evaluate_recorded(arguments: argparse.Namespace,
         outputs = read_outputs(one.path, arguments.scores_topic)
         path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
         verification = _verify(one, outputs, path) if arguments.verify else None
-        record = evaluate_recorded(
-            one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
-            verification=verification, **one.topics)
+        record = _recorded(one, outputs, verification)
+        if verification is None and any(x.why == NOT_LISTED for x in record.attempts):
+            # Only the images can tell the score of a grasp that was not among the candidates.
+            verification = _score_executed(one, outputs, path, record)
+            record = _recorded(one, outputs, verification) if verification else record
         record = replace(record, conditions=conditions)
         values = outputs.newest
         found.append(Evaluation(
@@ -167,6 +182,30 @@ def _conditions(text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f'--conditions {text!r} is not allowed: expected a JSON object')
     return found
+
+
+def _recorded(one: EvaluationInput, outputs: NodeOutputs,
+              verification: Verification | None) -> BagRecord:
+    return evaluate_recorded(
+        one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
+        verification=verification, **one.topics)
+
+
+def _score_executed(one: EvaluationInput, outputs: NodeOutputs, model: Path | None,
+                    record: BagRecord) -> Verification | None:
+    """Score the images again for executed grasps without a recorded score, if possible."""
+    count = sum(x.why == NOT_LISTED for x in record.attempts)
+    lacking = ('the checkpoint of the predictor: name it with --model' if model is None else
+               'the images' if not record.image_topic else
+               '~/processed, which says which images the predictor received'
+               if outputs.statuses is None else
+               'the diagnostics of the predictor' if not outputs.diagnostics else '')
+    if lacking:
+        log.warning('%s: %d executed grasps have no recorded score, and scoring them needs %s',
+                    one.path, count, lacking)
+        return None
+    print(f'{one.path}: {count} executed grasps have no recorded score: ', end='')
+    return _verify(one, outputs, model)
 
 
 def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],
@@ -202,8 +241,6 @@ def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> V
             '--model')
     print('scoring the images that the predictor received again, without topics', flush=True)
     found = verify_scores(outputs, outputs.run.played or one.path, model,
-                          candidates_topic=one.topics.get('candidates_topic'),
-                          camera_info_topic=one.topics.get('camera_info_topic'),
-                          lead_times_topic=one.topics.get('lead_times_topic'))
+                          attempts_csv=one.outcomes, **one.topics)
     print(found.line)
     return found

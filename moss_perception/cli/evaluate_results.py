@@ -80,9 +80,13 @@ def prepare(arguments: argparse.Namespace) -> list[Requirement]:
 
 
 def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> None:
-    """Print the results of each recording and of each domain."""
+    """Print what may make the figures wrong, then the results of each recording and domain."""
     from moss_perception.evaluation.report.recordings import pool
-    for evaluation in evaluations:
+    from moss_perception.evaluation.report.warnings import warnings
+    pools = [pool(one, reference or DEFAULT_REFERENCE) for one in evaluations]
+    for line in dict.fromkeys(line for domains in pools for line in warnings(domains)):
+        print(f'WARNING: {line}')
+    for evaluation, domains in zip(evaluations, pools, strict=True):
         print(', '.join(filter(None, (
             evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
             evaluation.network))))
@@ -92,7 +96,7 @@ def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> N
                 print(f'    {_closed_loop(record)}')
             for line in (*record.unmatched, *record.notes):
                 print(f'    note: {line}')
-        for number, domain in enumerate(pool(evaluation, reference or DEFAULT_REFERENCE)):
+        for number, domain in enumerate(domains):
             # The same groups and random draws as in the report give the same interval.
             print(f'  {domain.name}: {_describe_domain(domain, seed=number)}')
 
@@ -116,19 +120,20 @@ def _closed_loop(record: BagRecord) -> str:
 
 
 def _describe_domain(domain, seed: int) -> str:
-    from moss_perception.evaluation.intervals import bootstrap_interval
-    from moss_perception.evaluation.metrics import auroc
+    from moss_perception.evaluation.intervals import measure_interval
     sample = domain.scored
     line = (f'{domain.labels.sum()} of {len(domain.attempts)} attempts succeeded, '
             f'{len(sample)} scored')
     if domain.not_executed:
         line += f', not_executed: {domain.not_executed} more'
-    if sample.labels.any() and not sample.labels.all():
-        found = bootstrap_interval(auroc, sample, seed=seed)
-        line += f'; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
-    elif domain.attempts:
-        line += '; AUROC is undefined: expected scored attempts of both outcomes'
-    return line
+    if not domain.attempts:
+        return line
+    if (share := domain.shares['default_share']) > 0:
+        line += f' ({share:.0%} of the attempts at the default grasp point)'
+    found = measure_interval('auroc', sample, seed=seed)
+    if not found.defined:
+        return f'{line}; AUROC is undefined: {found.why}'
+    return f'{line}; AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})'
 
 
 def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import logging
 import math
 import os
+import sys
 from tempfile import TemporaryDirectory
 
 from moss_perception.cli.common import cpu_name, in_words, print_json, training_seeds
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
 
-_LEAST_ATTEMPTS = 200
+_FIGURES = ('auroc', 'auroc_low', 'auroc_high', 'brier', 'ece', 'attempts')
 
 
 def evaluate_scenes(arguments: argparse.Namespace) -> int:
@@ -27,9 +28,11 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     """
     from moss_perception.data.scenes import in_view
     from moss_perception.evaluation.scene_scores import candidates_alone, require_baseline
+    from moss_perception.evaluation.thresholds import parse
     from moss_perception.runtime.predictor import Predictor
     import numpy as np
 
+    requirements = [parse(one, _FIGURES) for one in arguments.require]
     path = model_path(*arguments.model)
     predictor = Predictor.load(str(path), arguments.sha256, arguments.engine,
                                threads=arguments.threads)
@@ -67,7 +70,7 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
         motion: _measure(*(x[motions == motion] for x in (streamed, labels, groups)))
         for motion in sorted(set(motions))}
     print_json(result, arguments.out)
-    return _check_auroc(result, arguments.require_auroc)
+    return _conclude(result, requirements)
 
 
 def _scenes(arguments: argparse.Namespace) -> list:
@@ -149,23 +152,24 @@ def refuse_training_scenes(scenes: list, notes: dict) -> None:
 
 
 def _measure(scores, labels, groups) -> dict:
-    from moss_perception.evaluation.intervals import bootstrap_interval
-    from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
+    from moss_perception.evaluation.intervals import measure_interval
+    from moss_perception.evaluation.metrics import brier, ece, Scored, value_of
     sample = Scored.of(scores, labels, groups)
-    area = bootstrap_interval(auroc, sample)
+    area = measure_interval('auroc', sample)
     return {'auroc': area.value, 'auroc_low': area.low, 'auroc_high': area.high,
-            'brier': value_of(brier, sample), 'ece': value_of(ece, sample)}
+            'brier': value_of(brier, sample), 'ece': value_of(ece, sample),
+            **({'auroc_undefined': area.why} if area.why else {})}
 
 
-def _check_auroc(result: dict, required: float | None) -> int:
-    if required is None:
+def _conclude(result: dict, requirements: Sequence) -> int:
+    """Check the requirements, print how they are met, and return the exit status."""
+    from moss_perception.cli.evaluate_results import NOT_MET
+    from moss_perception.evaluation.thresholds import check
+    if not requirements:
         return 0
-    if result['attempts'] < _LEAST_ATTEMPTS:
-        log.error('%d attempts are too few to require anything: expected at least %d',
-                  result['attempts'], _LEAST_ATTEMPTS)
-        return 1
-    if not result['auroc_low'] > required:
-        log.error('the lower bound of the AUROC interval is %.3f: expected more than %.3f',
-                  result['auroc_low'], required)
-        return 1
-    return 0
+    why = result.get('auroc_undefined', '')
+    verdict = check(requirements, {'scenes': {name: (float(result[name]), why)
+                                              for name in _FIGURES}}, 'scenes')
+    # Standard output is the JSON.
+    print(verdict.table(), file=sys.stderr)
+    return 0 if verdict.met else NOT_MET

@@ -50,7 +50,7 @@ COMMANDS = {
         'evaluate', 'compare the scores of checkpoints with known outcomes',
         ('moss evaluate samples/sim_20 real:my_bag/ --report out/report',
          "moss evaluate my_bag/ --require 'auroc>=0.8'"),
-        {1: 'an error (also a requirement on a metric that was not measured, and --require-auroc)',
+        {1: 'an error',
          3: 'a requirement is not met'}),
     'label': Command(
         'label', 'find the attempts of a recording, and check or write the table of their '

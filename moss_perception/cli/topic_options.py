@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 import sys
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.evaluation.input_topics import KEYS
 
 # By the argument of evaluation.replay: the contents of the topic, and the default.
 _OPTIONS = {
@@ -14,9 +15,11 @@ _OPTIONS = {
                          '/grasp_candidates, or else the only one of its type'),
     'lead_times_topic': ('lead times of the candidates', '/grasp_lead_times'),
     'outcome_topic': ('outcomes', '/grasp_outcome'),
-    'executed_topic': ('executed grasps', '/selected_grasp'),
+    'executed_topic': ('executed grasps', '/selected_grasp, or else the only poses with "grasp", '
+                       '"execut", "select" or "chosen" in their name'),
 }
 TOPICS = tuple(_OPTIONS)
+NO_TOPIC = 'none of them'
 
 
 def add_topic_options(group, names: Collection[str] = TOPICS) -> None:
@@ -30,6 +33,15 @@ def add_topic_options(group, names: Collection[str] = TOPICS) -> None:
             continue
         group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '
                                                                 f'{without})')
+
+
+def add_topics_by_recording(group) -> None:
+    """Add the option that names the topics of each recording apart."""
+    group.add_argument('--topics', action='append', default=[], metavar='NAME=KEY:=TOPIC,…',
+                       help='topics of one recording or domain, such as '
+                            'real=image:=/camera/color/image_raw,executed:=/planner/goal, or a '
+                            'YAML file of them; keys: ' + ', '.join(KEYS) + ', and outcomes for '
+                            'a CSV file. They take precedence over the options of all recordings')
 
 
 def topics_of(arguments: argparse.Namespace) -> dict[str, str]:
@@ -55,9 +67,19 @@ def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:
         grasps = recording.candidates_topic(
             _clear(bag, 'candidates_topic', topics, recording.candidates_topics))
         recording.camera_info_topic(images.name, camera)
+        executed = recording.executed_topic(
+            _clear(bag, 'executed_topic', topics, lambda: _executed(recording)))
         recording.lead_times_topic(topics.get('lead_times_topic'))
-    found = {'image_topic': images.name, 'camera_info_topic': camera, 'candidates_topic': grasps}
+    found = {'image_topic': images.name, 'camera_info_topic': camera, 'candidates_topic': grasps,
+             'executed_topic': executed}
     return {**topics, **{name: topic for name, topic in found.items() if topic}}
+
+
+def _executed(recording) -> list[str]:
+    """List the topics that may have the executed grasps, and none as the last choice."""
+    found = recording.executed_topics()
+    # Poses of another name may be those of the tool, so the user says whether one is right.
+    return found or [*recording.pose_topics(), NO_TOPIC]
 
 
 def _clear(bag: str, name: str, topics: dict[str, str],
@@ -66,7 +88,8 @@ def _clear(bag: str, name: str, topics: dict[str, str],
     if name in topics or not sys.stdin.isatty():
         return topics.get(name)
     found = there()
-    return _ask(bag, name, found) if len(found) > 1 else None
+    chosen = _ask(bag, name, found) if len(found) > 1 else None
+    return '' if chosen == NO_TOPIC else chosen
 
 
 def _ask(bag: str, name: str, found: list[str]) -> str:

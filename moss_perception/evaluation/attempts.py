@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import CandidateError
-from moss_perception.core.frames import to_candidates, yaws_from_orientations
-from moss_perception.data.bags.reader import Recording
+from moss_perception.core.frames import Candidates, to_candidates
+from moss_perception.data.bags.reader import ExecutedGrasp, Recording
 from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.outcomes import Outcome
 import numpy as np
+
+# Some CSV files give only the start of a grasp, which is then also the time of the decision. The
+# decision was based on the images just before it.
+LOOK_BACK_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,15 @@ class Attempt:
 
     :ivar outcome: recorded outcome.
     :ivar position: shape ``(3,)``, metres, or ``None`` if the executed grasp is unknown.
-    :ivar yaw: closing direction of the gripper, radians about the optical axis.
+    :ivar yaw: closing direction of the gripper, radians about the optical axis; NaN if the
+        recorded orientation is no rotation.
     :ivar frame_id: frame of position and yaw.
     :ivar stamp_ns: stamp of the image by which the grasp was selected, nanoseconds.
     :ivar candidates_stamp_ns: stamp of the newest recorded PoseArray then, which has the
         candidate that the outcome names; 0 if the outcome names none, or it is not recorded.
+    :ivar expected: whether the recording has candidates, or poses that may be executed grasps. If
+        so, the gripper did not close at the default grasp point.
+    :ivar unknown: why the executed grasp is unknown, in words; empty if it is known.
     """
 
     outcome: Outcome
@@ -31,10 +39,19 @@ class Attempt:
     frame_id: str = ''
     stamp_ns: int = 0
     candidates_stamp_ns: int = 0
+    expected: bool = False
+    unknown: str = ''
+
+    @property
+    def begin_ns(self) -> int:
+        """Stamp from which on images belong to the attempt, nanoseconds."""
+        early = self.outcome.decision_ns == self.outcome.start_ns
+        return self.outcome.start_ns - LOOK_BACK_NS * early
 
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
-                    candidates_topic: str | None = None) -> list[Attempt]:
+                    candidates_topic: str | None = None,
+                    image_topic: str | None = None) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt.
 
@@ -43,31 +60,63 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     decision. An attempt may have no executed grasp.
 
     :param outcomes: the attempts.
-    :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
+    :param topic: topic of the executed grasps; see
+        :meth:`moss_perception.data.bags.reader.Recording.executed_topic`.
     :param candidates_topic: topic of the candidates; ``None`` or empty for none.
+    :param image_topic: topic of the images. Candidates that were recorded after the image of the
+        decision were not known then. ``None`` to decide by the stamps alone.
     :raises BagError: if a given topic is missing, or a message can't be read.
     """
-    grasps = recording.executed(topic)
-    attempts = []
-    for outcome in outcomes:
-        found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
-        if not (found and outcome.executed):
-            attempts.append(Attempt(outcome, stamp_ns=outcome.decision_ns))
-            continue
-        grasp = min(found, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
-        yaw, = yaws_from_orientations(np.array([grasp.quaternion]))
-        attempts.append(Attempt(outcome, grasp.position, float(yaw), grasp.frame_id,
-                                grasp.stamp_ns))
-    return _with_named_candidates(recording, attempts, candidates_topic)
+    poses = [] if topic == '' else recording.pose_topics()
+    topic = recording.executed_topic(topic)
+    grasps = recording.executed(topic) if topic else []
+    expected = bool(topic or candidates_topic or poses)
+    unknown = _unknown(topic, poses)
+    attempts = [_attempt(one, grasps, expected, unknown) for one in outcomes]
+    return _with_named_candidates(recording, attempts, candidates_topic, image_topic)
 
 
-def _with_named_candidates(recording: Recording, attempts: list[Attempt],
-                           topic: str | None) -> list[Attempt]:
+def _unknown(topic: str | None, poses: Sequence[str]) -> str:
+    """Return why an attempt without a recorded pose has no known executed grasp."""
+    if topic:
+        return f'no pose on {topic} is stamped within the attempt'
+    if poses:
+        return (f'no topic of executed grasps was named; the recording has poses on '
+                f'{", ".join(poses)}: name one with --executed-topic')
+    return 'the recording has no executed grasps'
+
+
+def _attempt(outcome: Outcome, grasps: Sequence[ExecutedGrasp], expected: bool,
+             unknown: str) -> Attempt:
+    """Find the selection that belongs to an attempt."""
+    attempt = Attempt(outcome, stamp_ns=outcome.decision_ns, expected=(
+        expected or outcome.candidate is not None), unknown=unknown)
+    if not (grasps and outcome.executed):
+        return attempt
+    within = [x for x in grasps if attempt.begin_ns <= x.stamp_ns <= outcome.end_ns]
+    grasp = min(within or grasps, key=lambda g: abs(g.stamp_ns - outcome.decision_ns))
+    if not within:
+        gap_s = (grasp.stamp_ns - outcome.decision_ns) / 1e9
+        return replace(attempt, unknown=f'{unknown}; the nearest is {abs(gap_s):.3f} s '
+                                        f'{"after" if gap_s > 0 else "before"} its decision')
+    # The same rule as for candidates tells a rotation from an unset orientation.
+    pose = Candidates(1, grasp.frame_id, grasp.position[None], grasp.quaternion[None])
+    yaw = float(pose.yaws[0]) if pose.valid[0] else float('nan')
+    return replace(attempt, position=grasp.position, yaw=yaw, frame_id=grasp.frame_id,
+                   stamp_ns=grasp.stamp_ns, unknown='')
+
+
+def _with_named_candidates(recording: Recording, attempts: list[Attempt], topic: str | None,
+                           image_topic: str | None) -> list[Attempt]:
     """Find the candidates that outcomes name; they are executed grasps without a selection."""
     naming = [n for n, x in enumerate(attempts) if x.outcome.candidate is not None]
     newest: dict[int, tuple[int, str, bytes]] = {}
-    for _, kind, _, raw in recording.messages([topic]) if naming and topic else ():
+    topics = [x for x in (topic, image_topic) if x] if naming and topic else []
+    for name, kind, _, raw in recording.messages(topics) if topics else ():
         stamp_ns = stamp_of(raw)
+        if name == image_topic:
+            naming = [n for n in naming if stamp_ns < attempts[n].stamp_ns]
+            continue
         for n in naming:
             if newest.get(n, (0,))[0] <= stamp_ns <= attempts[n].stamp_ns:
                 newest[n] = stamp_ns, kind, raw
@@ -82,10 +131,11 @@ def _at_named(attempt: Attempt, message) -> Attempt:
     """Take over the pose of the named candidate, if there is one."""
     try:
         listed = to_candidates(message)
-    except CandidateError:
-        return attempt
+    except CandidateError as error:
+        return replace(attempt, unknown=str(error))
     index = attempt.outcome.candidate
     if index is None or index >= len(listed.positions):
-        return attempt
+        return replace(attempt, unknown=f'its outcome names candidate {index} of '
+                                        f'{len(listed.positions)}')
     return replace(attempt, position=listed.positions[index], yaw=float(listed.yaws[index]),
-                   frame_id=listed.frame_id)
+                   frame_id=listed.frame_id, unknown='')

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from moss_perception.evaluation.intervals import bootstrap_interval, Interval
-from moss_perception.evaluation.metrics import auroc, balanced_accuracy, Scored
+from moss_perception.evaluation.intervals import Interval, measure_interval
+from moss_perception.evaluation.metrics import Scored
 from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.evaluation.small_counts import too_few
 import numpy as np
 
-_MEASURES = (auroc, balanced_accuracy)
+_MEASURES = ('auroc', 'balanced_accuracy')
 _STEPS = 32
 _SMALLEST_STEP_S = 0.1
 # An older score says nothing about the present.
 _FRESH_S = 0.35
-_LEAST_OF_EACH = 4
 # Stamps are nanoseconds; sums of decimal seconds are off by less than this.
 _SAME_S = 1e-6
 _REPEATS = 300
@@ -85,12 +85,11 @@ def _curve(attempts: Sequence[AttemptRecord], covered_s: list[np.ndarray],
         scores = np.array([_score_at(one, moment) for one, moment in zip(
             attempts, moments(time_s), strict=True)])
         there = np.isfinite(scores)
-        held = int(labels[there].sum())
-        if min(held, int(there.sum()) - held) < _LEAST_OF_EACH:
-            continue
         sample = Scored(scores[there], labels[there], np.flatnonzero(there))
-        rows.append((time_s, *(bootstrap_interval(measure, sample, repeats=_REPEATS)
-                               for measure in _MEASURES), len(sample)))
+        if too_few(sample):
+            continue
+        rows.append((time_s, *(measure_interval(name, sample, repeats=_REPEATS)
+                               for name in _MEASURES), len(sample)))
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     return Curve(np.array(columns[0], float), columns[1], columns[2], np.array(columns[3], int))
 

@@ -6,12 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import Camera, Candidates, Frame, to_camera, to_candidates
+from moss_perception.core.frames import (
+    Camera,
+    Candidates,
+    Frame,
+    stamp_to_ns,
+    to_camera,
+    to_candidates,
+)
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
+from moss_perception.evaluation.stamps import StampCheck
 from moss_perception.models.config import ModelConfig
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
@@ -34,6 +42,7 @@ class Seen:
     :ivar refused: number of messages that can't be used and the last reason, by contents.
     :ivar foreign: number of images in a different frame than the candidates, by both frames.
     :ivar lead_times: what the reader should know of the lead times, each line once.
+    :ivar stamps: compares the stamps of images and candidates.
     """
 
     candidates_topic: str | None = None
@@ -47,11 +56,13 @@ class Seen:
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     foreign: Counter = field(default_factory=Counter)
     lead_times: list[str] = field(default_factory=list)
+    stamps: StampCheck = field(default_factory=StampCheck)
     _calibration: tuple[Any, Camera | None, str] = field(
         default=(None, None, ''), init=False, repr=False)
 
     def image(self, frame: Frame, recorded_ns: int) -> None:
         """Record the properties of an image."""
+        self.stamps.image(frame.stamp_ns)
         self.frames[frame.frame_id] += 1
         if frame.stamp_ns > 0:
             self.first_ns = min(self.first_ns or frame.stamp_ns, frame.stamp_ns)
@@ -66,6 +77,7 @@ class Seen:
     def grasps(self, message: Any) -> Candidates | None:
         """Convert candidates, and record why they can't be used."""
         self.candidates += 1
+        self.stamps.candidates(stamp_to_ns(message.header.stamp))
         self.candidates_frame = message.header.frame_id
         try:
             candidates = to_candidates(message)
@@ -102,6 +114,11 @@ class Seen:
         """Record a line about lead times, once."""
         if line not in self.lead_times:
             self.lead_times.append(line)
+
+    @property
+    def newest_camera(self) -> Camera | None:
+        """Return the newest calibration; ``None`` without a usable one."""
+        return self._calibration[1]
 
     def camera(self, message: Any) -> Camera | None:
         """Convert a calibration, and record why it can't be used."""
@@ -182,25 +199,38 @@ def unmatched(matcher: Matcher, seen: Seen) -> tuple[UnmatchedOutcome, ...]:
     return tuple(found)
 
 
+def warnings(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
+    """List the findings that may make scores wrong or leave nothing to score."""
+    found, unmet = [], matcher.unmet()
+    if unmet and not matcher.records():
+        found.append(f'none of the {len(unmet)} outcomes overlaps the images in time: '
+                     f'{_apart(matcher, seen)}; expected stamps of the same clock')
+    if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
+        way = 'behind' if seen.lag_ns > 0 else 'ahead of'
+        found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
+                     "the recorder's clock: outcomes need stamps of the images' clock")
+    return (*found, *seen.stamps.lines())
+
+
+def _apart(matcher: Matcher, seen: Seen) -> str:
+    first = min(x.outcome.start_ns for x in matcher.unmet())
+    gap_s = (first - seen.first_ns) / 1e9
+    return (f'the first outcome begins {abs(gap_s):.3f} s {"after" if gap_s > 0 else "before"} '
+            'the first image')
+
+
 def notes(matcher: Matcher, seen: Seen, attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
     """
     List all other findings about a recording.
 
     :param attempts: the records of ``matcher``.
     """
-    found, unmet, overlaps = [], matcher.unmet(), matcher.overlaps()
-    if not attempts and not unmet:
+    found, overlaps = [], matcher.overlaps()
+    if not attempts and not matcher.unmet():
         found.append('no outcomes were recorded, so the scores cannot be compared with any')
     if overlaps:
         found.append('attempts overlap in time; each is scored separately: ' + _first_of(
             [f'{first} and {second}' for first, second in overlaps], ' more pairs'))
-    if unmet and not attempts:
-        found.append(f'none of the {len(unmet)} outcomes overlaps the images in time: expected '
-                     'stamps of the same clock')
-    if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
-        way = 'behind' if seen.lag_ns > 0 else 'ahead of'
-        found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
-                     "the recorder's clock: outcomes need stamps of the images' clock")
     return (*found, *_of_inputs(seen), *of_attempts(attempts))
 
 
@@ -242,13 +272,25 @@ def of_attempts(attempts: Sequence[AttemptRecord]) -> tuple[str, ...]:
         found.append(f'{len(ages_s)} attempts have no score, because the newest score before '
                      "their decision was older than the model's max gap: " + _first_of(
                          [f'{number} ({age_s:.3f} s)' for number, age_s in ages_s.items()]))
-    if elsewhere := [str(x.attempt) for x in attempts if x.scored_elsewhere]:
+    if elsewhere := [x for x in attempts if x.scored_elsewhere]:
         found.append(
             f'{len(elsewhere)} of {total} attempts are scored at the default grasp point, '
-            'although their executed pose is known, because it is not among the scored '
-            f'candidates: {_first_of(elsewhere)}. The gripper may have closed somewhere else, so '
-            'these scores may not fit the outcomes, and scored_share does not count them')
+            f'although another grasp was executed: {causes(elsewhere)}. The gripper may have '
+            'closed somewhere else, so these scores may not fit the outcomes, and scored_share '
+            'does not count them')
+    if without := [x for x in attempts if x.executed and x.source == 'executed'
+                   and not x.scored_executed]:
+        found.append(f'{len(without)} of {total} executed grasps have no score: '
+                     f'{causes(without)}')
     return tuple(found)
+
+
+def causes(attempts: Iterable[AttemptRecord]) -> str:
+    """Group attempts by why their executed grasps have no score, in words."""
+    found: dict[str, list[str]] = {}
+    for one in attempts:
+        found.setdefault(one.why or 'it is not known why', []).append(str(one.attempt))
+    return '; '.join(f'{why} ({_first_of(names)})' for why, names in found.items())
 
 
 def _first_of(names: Sequence[str], more: str = ' more') -> str:

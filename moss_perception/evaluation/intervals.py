@@ -1,10 +1,11 @@
 """
 Confidence intervals, and a paired test of two models.
 
-There is one function for each kind of value. :func:`bootstrap_interval` bounds a measure of
-scores, :func:`mean_interval` a mean over scenes and :func:`statistic_interval` any statistic of
-scenes; all three use the bootstrap. :func:`wilson` bounds a share, and
-:func:`difference_of_shares` the difference of two independent shares.
+There is one function for each kind of value. :func:`measure_interval` bounds a measure of scores
+over attempts, however few; :func:`bootstrap_interval` any measure of many,
+:func:`mean_interval` a mean over scenes and :func:`statistic_interval` any statistic of
+scenes; these use the bootstrap. :func:`wilson` bounds a share, and
+:func:`difference_of_shares` the difference of two independent values with intervals.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from moss_perception.core.errors import MossError, ShapeError
-from moss_perception.evaluation.metrics import Measure, Scored, value_of
+from moss_perception.evaluation import small_counts
+from moss_perception.evaluation.metrics import (
+    balanced_accuracy,
+    Measure,
+    MEASURES,
+    NEED_BOTH,
+    Scored,
+    value_of,
+)
 import numpy as np
 
 REPEATS = 2000
@@ -82,23 +91,36 @@ def _weights(episodes: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarr
         yield counts[:, which].astype(float)
 
 
-def percentile_interval(value: float, drawn: np.ndarray, why: str = '') -> Interval:
+def percentile_interval(value: float, drawn: np.ndarray, why: str = '',
+                        count: int | None = None) -> Interval:
     """
     Compute a percentile interval of draws.
 
     :param value: value of the measure on the original attempts.
     :param drawn: shape ``(R,)``; undefined draws are left out.
     :param why: reason to give if ``value`` is undefined.
+    :param count: number of independent values that the draws are of, to expand the percentiles
+        for few; ``None`` to leave them as they are.
     """
     if not np.isfinite(value):
         return Interval(why=why)
     known = drawn[np.isfinite(drawn)]
     if len(known) < len(drawn) / 2:
         return Interval(value, why='too few attempts for an interval')
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    tail = (1 - LEVEL) / 2 if count is None else _tail(count)
+    low, high = np.quantile(known, [tail, 1 - tail])
     # A perfect ranking stays perfect in every draw, which does not make it certain.
     note = 'no draw differs, so the interval is too narrow' if low == high else ''
     return Interval(float(value), float(low), float(high), note)
+
+
+def _tail(count: int) -> float:
+    """Return the share of draws beyond each bound, so that few values get a wider interval."""
+    from scipy import stats
+    if count < 2:
+        return 0.0
+    reach = np.sqrt(count / (count - 1)) * stats.t.ppf((1 + LEVEL) / 2, count - 1)
+    return float(stats.norm.cdf(-reach))
 
 
 def bootstrap_interval(measure: Measure, sample: Scored, why: str = '', *,
@@ -111,6 +133,57 @@ def bootstrap_interval(measure: Measure, sample: Scored, why: str = '', *,
     """
     drawn = draw(sample, {'it': measure}, repeats=repeats, seed=seed)['it']
     return percentile_interval(value_of(measure, sample), drawn, why)
+
+
+def measure_interval(name: str, sample: Scored, *, threshold: float = 0.5,
+                     drawn: np.ndarray | None = None, repeats: int = REPEATS,
+                     seed: int = 0) -> Interval:
+    """
+    Bound a measure of scores; the interval also holds for few attempts.
+
+    Measures that compare successes with failures get the wider of the bootstrap's interval and
+    the bounds of :mod:`moss_perception.evaluation.small_counts`, up to
+    :data:`~moss_perception.evaluation.small_counts.FEW` attempts of an outcome or if no draw
+    differs. The percentiles of the others are expanded by the t distribution (T. Hesterberg, What
+    teachers should know about the bootstrap, The American Statistician 69, 2015).
+
+    :param name: a key of :data:`moss_perception.evaluation.metrics.MEASURES`.
+    :param threshold: lowest score that predicts a success, for the balanced accuracy.
+    :param drawn: draws of the measure, shape ``(R,)``; ``None`` to draw them with ``seed``.
+    :returns: undefined with the reason if there are too few attempts.
+    """
+    both = name in NEED_BOTH
+    why = small_counts.too_few(sample) if both else '' if len(sample) else 'no attempt has a score'
+    if why:
+        return Interval(why=why)
+    measure = measure_of(name, threshold)
+    value = value_of(measure, sample)
+    if not both and len(sample) < small_counts.LEAST_ATTEMPTS:
+        return Interval(value, why='an interval needs at least '
+                                   f'{small_counts.LEAST_ATTEMPTS} scored attempts')
+    if drawn is None:
+        drawn = draw(sample, {name: measure}, repeats=repeats, seed=seed)[name]
+    if not both:
+        return percentile_interval(value, drawn, count=len(np.unique(sample.episodes)))
+    found, counts = percentile_interval(value, drawn), small_counts.counts_of_each(sample)
+    if min(counts) >= small_counts.FEW and found.low < found.high:
+        return found
+    return hull(found, *(
+        small_counts.auroc_bounds(value, *counts) if name == 'auroc' else
+        small_counts.average_precision_bounds(value, counts[0]) if name == 'auprc' else
+        small_counts.balanced_accuracy_bounds(sample, threshold)))
+
+
+def measure_of(name: str, threshold: float) -> Measure:
+    """Return a measure by name, with the threshold of the balanced accuracy."""
+    if name != 'balanced_accuracy':
+        return MEASURES[name]
+    return lambda sample, weights: balanced_accuracy(sample, weights, threshold)
+
+
+def hull(found: Interval, low: float, high: float) -> Interval:
+    """Widen an interval, so that it includes other bounds too; bounds that are NaN do not."""
+    return Interval(found.value, float(np.fmin(found.low, low)), float(np.fmax(found.high, high)))
 
 
 def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) -> Interval:
@@ -150,16 +223,16 @@ def wilson(count: int, total: int) -> Interval:
     :param count: numerator, 0 to ``total``.
     :param total: denominator; the share is undefined if it is 0.
     """
-    from scipy import stats
     if not total:
         return Interval(why='there are none')
-    found = stats.binomtest(count, total).proportion_ci(LEVEL, method='wilson')
-    return Interval(count / total, float(found.low), float(found.high))
+    return Interval(count / total, *small_counts.wilson_bounds(count / total, total))
 
 
 def difference_of_shares(first: Interval, second: Interval) -> Interval:
     """
-    Bound the difference of two independent shares (Newcombe's hybrid of Wilson intervals).
+    Bound the difference of two independent values, such as shares, by their intervals.
+
+    For shares with Wilson's intervals this is Newcombe's hybrid method.
 
     :returns: first minus second.
     """

@@ -21,11 +21,20 @@ EXECUTED, NEAREST, DEFAULT, NONE = 'executed', 'nearest', 'default', 'none'
 NO_PLACE = (ScoreReason.NO_CALIBRATION, ScoreReason.FRAME_UNKNOWN)
 """Reasons to use the default grasp point: the grasp can't be projected into the image."""
 
-# Some CSV files give only the start of a grasp, which is then also the time of the decision. The
-# decision was based on the images just before it.
-LOOK_BACK_NS = 1_000_000_000
+REASONS: dict[int, str] = {
+    ScoreReason.OUTSIDE_IMAGE: 'its pose is outside the image',
+    ScoreReason.NO_CALIBRATION: 'there is no calibration that fits the images',
+    ScoreReason.BEHIND_CAMERA: 'its pose is behind the camera',
+    ScoreReason.FRAME_UNKNOWN: 'its pose is in another frame than the images',
+    ScoreReason.NOT_A_NUMBER: 'its pose is not finite, or its orientation is no rotation',
+    ScoreReason.BEYOND_LENS_MODEL: 'its pose is beyond the range of the lens model'}
+"""Why an executed grasp has no score, in words."""
+
 _COPIED = ('attempt', 'start_ns', 'decision_ns', 'end_ns', 'success', 'motion', 'object',
            'decision_guessed', 'executed')
+NOT_LISTED = 'it is not among the scored candidates'
+"""Why a known executed grasp has no recorded score; the images can still tell it."""
+
 # Sources by precedence at a decision.
 _ORDER = (EXECUTED, NEAREST, DEFAULT)
 
@@ -39,6 +48,7 @@ class GraspScore:
     :ivar uncertainty: in [0, 0.5]; NaN if the grasp can't be scored.
     :ivar source: ``executed``; ``nearest`` if the candidate was found only by its position and
         orientation; or ``default``.
+    :ivar why: why the executed grasp has no score, in words; empty if it has one.
     :ivar proposed: whether the grasp was a candidate of this frame. The attempt's curve has a
         score from before the decision only if it was: a moving object may not have reached the
         place of the grasp yet.
@@ -50,6 +60,7 @@ class GraspScore:
     source: str = EXECUTED
     proposed: bool = True
     lead_time_s: float = math.nan
+    why: str = ''
 
 
 @dataclass(frozen=True)
@@ -66,13 +77,7 @@ class _Entry:
     attempt: Attempt
     met: bool = False
     samples: list[_Sample] = field(default_factory=list)
-
-    @property
-    def begin_ns(self) -> int:
-        outcome = self.attempt.outcome
-        early = outcome.decision_ns == outcome.start_ns
-        return outcome.start_ns - LOOK_BACK_NS * early
-
+    fingers: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 class Matcher:
     """
@@ -90,8 +95,9 @@ class Matcher:
     def __init__(self, attempts: Sequence[Attempt], max_gap_ns: int = round(MAX_GAP_S * 1e9)):
         self._max_gap_ns = max_gap_ns
         self._given = [_Entry(attempt) for attempt in attempts]
-        self._entries = sorted(self._given, key=lambda e: e.begin_ns)
-        self._starts = [e.begin_ns for e in self._entries]
+        self._replayed: dict[tuple[int, int], AttemptRecord] = {}
+        self._entries = sorted(self._given, key=lambda e: e.attempt.begin_ns)
+        self._starts = [e.attempt.begin_ns for e in self._entries]
         # The latest end of all attempts up to each, to find those that began long ago.
         self._ends = list(accumulate((e.attempt.outcome.end_ns for e in self._entries), max))
 
@@ -120,9 +126,23 @@ class Matcher:
             found = (score for attempt, score in executed if attempt is entry.attempt)
             entry.samples.append(_Sample(stamp_ns, next(found, default), ood_score))
 
+    def place(self, attempt: Attempt, fingers: np.ndarray) -> None:
+        """Record where the camera sees the executed grasp of an attempt, for the pictures."""
+        next(x for x in self._given if x.attempt is attempt).fingers = fingers
+
+    def complete(self, replayed: Sequence[AttemptRecord]) -> None:
+        """
+        Use a replay's scores of executed grasps that have no score of their own.
+
+        :param replayed: attempts of a replay of the same images; others are ignored.
+        """
+        self._replayed = {(x.attempt, x.start_ns): x for x in replayed if x.scored_executed}
+
     def records(self) -> tuple[AttemptRecord, ...]:
         """Return the attempts with images, in the order given."""
-        return tuple(_record(entry, self._max_gap_ns) for entry in self._given if entry.met)
+        found = (_record(entry, self._max_gap_ns) for entry in self._given if entry.met)
+        return tuple(self._replayed.get((x.attempt, x.start_ns), x) if x.scored_elsewhere else x
+                     for x in found)
 
     def unmet(self) -> list[Attempt]:
         """Return the attempts without any image."""
@@ -146,6 +166,7 @@ class Matcher:
 def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
     outcome, samples = entry.attempt.outcome, entry.samples
     values = {name: getattr(outcome, name) for name in _COPIED}
+    values |= {'expected': entry.attempt.expected, 'fingers': entry.fingers}
     values['times_s'] = np.array(
         [(sample.stamp_ns - outcome.decision_ns) / 1e9 for sample in samples], float)
     if not outcome.executed:
@@ -158,7 +179,11 @@ def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
         values |= {'scored_ns': decided.stamp_ns, 'score': grasp.score,
                    'uncertainty': grasp.uncertainty, 'ood_score': decided.ood_score,
                    'source': grasp.source if known else NONE,
-                   'lead_time_s': grasp.lead_time_s}
+                   'lead_time_s': grasp.lead_time_s,
+                   'why': '' if grasp.source != DEFAULT and not math.isnan(grasp.score)
+                   else grasp.why or entry.attempt.unknown}
+    else:
+        values['why'] = 'no image was scored at the decision or shortly before it'
     return AttemptRecord(**values)
 
 
@@ -196,15 +221,13 @@ def take_recorded(matcher: Matcher, frames: Sequence[FrameScores],
         for attempt in matcher.during(frame.stamp_ns):
             # The candidates that were scored in the frame of the selection, or else recorded.
             current = stamps.get(attempt.stamp_ns, attempt.candidates_stamp_ns)
-            score = _executed_score(frame, attempt, current)
-            if score is not None:
-                executed.append((attempt, score))
+            executed.append((attempt, _executed_score(frame, attempt, current)))
         matcher.take(frame.stamp_ns, _of_row(frame.scores.default, DEFAULT), executed,
                      ood_scores.get(frame.stamp_ns, math.nan))
 
 
-def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> GraspScore | None:
-    """Find the executed grasp among the scores of a frame; ``None`` if it is not there."""
+def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> GraspScore:
+    """Find the executed grasp among the scores of a frame; else return the default grasp's."""
     scores, index, source = frame.scores, attempt.outcome.candidate, EXECUTED
     if (index is None or index >= len(scores.candidates)
             or not 0 < current == scores.candidates_stamp_ns):
@@ -212,11 +235,27 @@ def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> Grasp
         if attempt.position is not None and attempt.frame_id == frame.frame_id:
             index = nearest_grasp(scores.positions, yaws_from_orientations(scores.orientations),
                                   attempt.position, attempt.yaw)
-    if index is None or scores.candidates[index]['reason'] in NO_PLACE:
-        return None
-    return _of_row(scores.candidates[index], source)
+    if index is None:
+        elsewhere = attempt.position is not None and attempt.frame_id != frame.frame_id
+        return _of_row(scores.default, DEFAULT, '' if attempt.position is None else
+                       foreign_frame(attempt, frame.frame_id) if elsewhere else NOT_LISTED)
+    reason = int(scores.candidates[index]['reason'])
+    if reason in NO_PLACE:
+        return _of_row(scores.default, DEFAULT, why_not(reason))
+    return _of_row(scores.candidates[index], source, why_not(reason))
 
 
-def _of_row(row: np.void, source: str) -> GraspScore:
+def foreign_frame(attempt: Attempt, frame_id: str) -> str:
+    """Return why a grasp in another frame than the images has no score."""
+    return f'its pose is in frame {attempt.frame_id!r}, the images are in {frame_id!r}'
+
+
+def why_not(reason: int) -> str:
+    """Return why a grasp has no score, in words; empty if it has one."""
+    return '' if reason == ScoreReason.SCORED else REASONS.get(
+        reason, f'it has the unknown reason {reason}')
+
+
+def _of_row(row: np.void, source: str, why: str = '') -> GraspScore:
     return GraspScore(float(row['score']), float(row['uncertainty']), source,
-                      lead_time_s=float(row['lead_time']))
+                      lead_time_s=float(row['lead_time']), why=why)

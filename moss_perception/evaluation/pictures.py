@@ -15,7 +15,7 @@ import numpy as np
 
 _LOG = logging.getLogger(__name__)
 _FRAMES = 6
-_WIDEST = 320
+_WIDEST = 640
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ def read_images(path: Path | str, topic: str, stamps: Collection[int]) -> dict[i
 
 def to_jpeg(image: np.ndarray) -> bytes:
     """
-    Encode an image as a thumbnail.
+    Encode an image for the page, on which it is a thumbnail that a click enlarges.
 
-    :param image: uint8, RGB, shape ``(H, W, 3)``; wider images are scaled to 320 pixels.
-    :returns: a JPEG file of about 10 to 20 kB.
+    :param image: uint8, RGB, shape ``(H, W, 3)``; wider images are scaled to 640 pixels.
+    :returns: a JPEG file of about 10 to 60 kB.
     """
     factor = _WIDEST / image.shape[1]
     if factor < 1:

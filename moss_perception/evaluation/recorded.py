@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import time
 
@@ -15,10 +15,12 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
 from moss_perception.evaluation.verification import Verification
+from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
@@ -69,6 +71,11 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv, **topics)
     verification = verification or Verification()
     matcher = match(outputs, inputs.attempts, verification.ood_scores)
+    matcher.complete(verification.attempts)
+    if (camera := inputs.check.seen.newest_camera) is not None:
+        for attempt in inputs.attempts:
+            matcher.place(attempt, finger_points(attempt, camera.at_size(*camera.image_size),
+                                                 ModelConfig.gripper_half_width_m))
     return _record(outputs, inputs, matcher, verification, domain,
                    time.perf_counter() - started)
 
@@ -122,6 +129,8 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)
+        # So the gripper did not close at the default grasp point.
+        attempts = [replace(x, expected=x.expected or scored) for x in attempts]
         if scored and not grasps:
             check.seen.candidates_topic = None
         if not (camera or scored):
@@ -171,6 +180,7 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
                *([] if verification.agrees else [verification.line]),
                *_notes(outputs, not_received, frames),
                *findings.notes(matcher, check.seen, attempts)),
+        warnings=findings.warnings(matcher, check.seen),
         unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
         not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
         lost_share=inputs.lost_share,

@@ -17,7 +17,7 @@ LIVE = 'live'
 
 # Keys of older files, and what they are called now.
 _RENAMED = {'novelty': 'ood_score', 'fates': 'by_status', 'told': 'diagnostics'}
-_ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores')
+_ARRAYS = ('decode_ms', 'inference_ms', 'latency_ms', 'times_s', 'scores', 'fingers')
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class AttemptRecord:
         a failure.
     :ivar decision_guessed: whether the decision was not recorded, so that the end is used.
     :ivar lead_time_s: lead time at which a node scored the grasp, seconds; NaN if not known.
+    :ivar expected: whether the recording has executed grasps or candidates, so that the gripper
+        did not close at the default grasp point. False in older records.
+    :ivar why: why the executed grasp has no score, in words; empty if it has one.
+    :ivar fingers: image points of the executed grasp's two fingertips, in units of the image's
+        width and height: float64, shape ``(2, 2)``; ``(0,)`` if unknown.
     """
 
     attempt: int
@@ -67,15 +72,25 @@ class AttemptRecord:
     executed: bool = True
     decision_guessed: bool = False
     lead_time_s: float = float('nan')
+    expected: bool = False
+    why: str = ''
+    fingers: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def scored_executed(self) -> bool:
+        """Whether the executed grasp has a score of its own."""
+        return self.source in ('executed', 'nearest') and bool(np.isfinite(self.score))
 
     @property
     def scored_elsewhere(self) -> bool:
         """
-        Whether the default grasp point was scored although the executed pose is known.
+        Whether the default grasp point was scored although another grasp was executed.
 
-        In this case ``scores`` is NaN at the decision, because the executed grasp was not scored.
-        If no pose was recorded, ``scores`` has the score of the default grasp point.
+        Older records do not say so. In these ``scores`` is NaN at the decision if the executed
+        pose was known but not scored.
         """
+        if self.expected:
+            return self.source == 'default'
         decided = np.flatnonzero(self.times_s <= 0)
         if self.source != 'default' or not len(decided):
             return False
@@ -131,6 +146,8 @@ class BagRecord:
         :func:`moss_perception.evaluation.outputs.summarise_diagnostics`.
     :ivar conditions: what the evaluation was told about the run, such as its latency; see
         :mod:`moss_perception.evaluation.latencies`.
+    :ivar warnings: findings that may make scores wrong or leave nothing to score; they stand
+        at the top of the terminal and the report.
     """
 
     path: str
@@ -156,6 +173,7 @@ class BagRecord:
     verified: str = ''
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,7 +248,8 @@ def _bag(written: dict[str, Any]) -> BagRecord:
                  for x in written['unmatched'])
     return BagRecord(**_values(written) | {
         'attempts': tuple(AttemptRecord(**_values(x)) for x in written['attempts']),
-        'unmatched': tuple(unmatched), 'notes': tuple(written['notes'])})
+        'unmatched': tuple(unmatched), 'notes': tuple(written['notes']),
+        'warnings': tuple(written.get('warnings', ()))})
 
 
 def _values(written: dict[str, Any]) -> dict[str, Any]:

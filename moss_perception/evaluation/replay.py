@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 import time
 
@@ -13,7 +14,16 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
+from moss_perception.evaluation.grasp_drawing import finger_points
+from moss_perception.evaluation.matching import (
+    DEFAULT,
+    EXECUTED,
+    foreign_frame,
+    GraspScore,
+    Matcher,
+    NO_PLACE,
+    why_not,
+)
 from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.runtime.frame_status import FrameStatus
@@ -51,7 +61,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         empty for none.
     :param lead_times_topic: ``None`` for ``/grasp_lead_times``, if recorded; empty for none.
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
-    :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
+    :param executed_topic: ``None`` for ``/selected_grasp``, or else the only poses of executed
+        grasps by their name; empty for none.
     :param attempts_csv: table of outcomes to use instead of ``outcome_topic``; see
         :func:`moss_perception.data.labels.matching.read_labels`.
     :param with_attempts: whether to read outcomes and score executed grasps.
@@ -72,7 +83,7 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         outcomes = [] if not with_attempts else outcomes_of(
             recording, attempts_csv, image_topic=image.name, outcome_topic=outcome_topic,
             executed_topic=executed_topic, candidates_topic=grasps_topic)
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
+        attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic, image.name)
         seen = findings.Seen(
             candidates_topic=grasps_topic or '',
             calibrations=None if camera_topic else recording.camera_info_topics(image.name))
@@ -113,6 +124,7 @@ class _Run:
         self._predictor.set_level(predictor.target_level)
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
+        self._placed: set[int] = set()
         self._received = received
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
@@ -186,24 +198,42 @@ class _Run:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))
         self._inference_ms.append(1e3 * prediction.inference_s)
         default = _as_published(prediction.score, prediction.uncertainty, DEFAULT)
-        self._matcher.take(prediction.stamp_ns, default, self._executed(prediction),
+        self._matcher.take(prediction.stamp_ns, default, self._executed(prediction, default),
                            prediction.ood_score)
         if self._on_prediction is not None:
             self._on_prediction(prediction)
 
-    def _executed(self, prediction: Prediction) -> list[tuple[Attempt, GraspScore]]:
+    def _executed(self, prediction: Prediction,
+                  default: GraspScore) -> list[tuple[Attempt, GraspScore]]:
+        """Return each attempt in progress with the score of its executed grasp, or the default."""
         found, watched = [], prediction.watched
-        if watched is None:
-            return found
-        for index, attempt in enumerate(self._watched):
-            if watched.reasons[index] in NO_PLACE:
+        rows = {id(x): n for n, x in enumerate(self._watched)} if watched is not None else {}
+        for attempt in self._matcher.during(prediction.stamp_ns):
+            index = rows.get(id(attempt))
+            if watched is None or index is None:
+                found.append((attempt, default if attempt.position is None else replace(
+                    default, why=foreign_frame(attempt, prediction.frame_id))))
                 continue
-            found.append((attempt, _as_published(
+            reason = int(watched.reasons[index])
+            if reason in NO_PLACE:
+                found.append((attempt, replace(default, why=why_not(reason))))
+                continue
+            found.append((attempt, replace(_as_published(
                 watched.scores[index], watched.uncertainties[index],
-                proposed=bool(watched.listed[index]))))
+                proposed=bool(watched.listed[index])), why=why_not(reason))))
+            self._place(attempt, prediction.size)
             if self._on_executed is not None:
                 self._on_executed(prediction.stamp_ns, attempt, int(watched.rows[index]))
         return found
+
+    def _place(self, attempt: Attempt, size: tuple[int, int]) -> None:
+        """Record where the camera sees the executed grasp, once, for the pictures."""
+        camera = self._predictor.camera
+        if id(attempt) not in self._placed and camera is not None:
+            self._placed.add(id(attempt))
+            self._matcher.place(attempt, finger_points(
+                attempt, camera.at_size(size[1], size[0]),
+                self._predictor.config.gripper_half_width_m))
 
     def record(self, *, lost_share: float, damage: str, **values) -> BagRecord:
         """Return the results."""
@@ -217,6 +247,7 @@ class _Run:
             resets=dict(counters.resets), decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
+            warnings=findings.warnings(self._matcher, self._seen),
             notes=(*filter(None, (damage,)),
                    *findings.notes(self._matcher, self._seen, attempts)),
             lost_share=lost_share, not_arrived=self._not_received)

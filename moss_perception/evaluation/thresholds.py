@@ -19,7 +19,8 @@ _GAPS = tuple(f'{name}_gap' for name in ('auroc', 'auprc', 'accuracy', 'balanced
                                          'success', 'brier', 'ece'))
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
                  'brier', 'ece', 'error_auroc', 'ood_auroc', *_GAPS)
-PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'lost_share', 'missing_share',
+PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'executed_share', 'default_share',
+         'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',
          'false_alarm_rate')
 # Metrics that compare a domain with the reference; undefined for the reference.
@@ -112,11 +113,12 @@ def score_threshold(text: str | None) -> float:
     return value
 
 
-def parse(text: str) -> Requirement:
+def parse(text: str, names: Sequence[str] = NAMES) -> Requirement:
     """
     Parse a requirement: a metric, an optional ``@domain``, and a bound.
 
     :param text: such as ``auroc>=0.8``, ``auroc_low@real>0.6`` or ``auroc_gap<=0.1``.
+    :param names: the metrics that are measured.
     :raises ConfigError: if it has a different form, or the metric is unknown.
     """
     match = _FORM.fullmatch(text)
@@ -124,7 +126,10 @@ def parse(text: str) -> Requirement:
         raise ConfigError(f'requirement {text!r} is not understood: expected one such as '
                           "'auroc>=0.8' or 'auroc_low@real>0.6'")
     metric, domain, comparison, number = match.groups()
-    if metric not in NAMES:
+    if metric not in names and names is not NAMES:
+        raise ConfigError(f'requirement {text!r} has the metric {metric!r}: expected one of '
+                          f'{", ".join(names)}')
+    if metric not in names:
         raise ConfigError(f'requirement {text!r} has the unknown metric {metric!r}: expected '
                           f'one of {", ".join((*PLAIN, *WITH_INTERVAL))}; from {WITH_INTERVAL[0]} '
                           'on also with _low or _high, the bounds of its interval')

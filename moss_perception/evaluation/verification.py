@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from moss_perception.core.scores import GraspScores, Prediction, rows_of
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.evaluation.outputs import NodeOutputs
+from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime.predictor import MAX_GAP_S, Predictor
 import numpy as np
@@ -23,11 +25,14 @@ class Verification:
     :ivar line: the result in one line.
     :ivar agrees: whether all scores are equal.
     :ivar ood_scores: OOD scores of the frames by stamp, which the topics do not contain.
+    :ivar attempts: the attempts as the replay scored them, with scores of executed grasps that
+        the topics do not contain.
     """
 
     line: str = ''
     agrees: bool = True
     ood_scores: Mapping[int, float] = field(default_factory=dict)
+    attempts: tuple[AttemptRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,7 @@ class Comparison:
 
 
 def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
-           candidates_topic: str | None = None, camera_info_topic: str | None = None,
-           lead_times_topic: str | None = None) -> Verification:
+           candidates_topic: str | None = None, **options: Any) -> Verification:
     """
     Replay the received frames, and compare the scores.
 
@@ -77,6 +81,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         time.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
+    :param options: further topics and the outcomes; see
+        :func:`moss_perception.evaluation.replay.replay`.
     :raises MossError: if the recording or the checkpoint can't be used.
     """
     if not outputs.scores or outputs.statuses is None or not outputs.diagnostics:
@@ -99,12 +105,11 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         name = candidates_topic or CANDIDATES_TOPIC
         # The predictor did not subscribe to other topics with candidates.
         topic = name if '/' + name.strip('/') in recording.topics else ''
-    replay(bag, predictor, image_topic=values['topic'], candidates_topic=topic,
-           camera_info_topic=camera_info_topic, lead_times_topic=lead_times_topic,
-           with_attempts=False,
-           received=dict(outputs.statuses), on_prediction=take)
+    record = replay(
+        bag, predictor, candidates_topic=topic, received=dict(outputs.statuses),
+        on_prediction=take, **{**options, 'image_topic': values['topic']})
     compared = compare(outputs, found)
-    return Verification(compared.line(), compared.agrees, ood_scores)
+    return Verification(compared.line(), compared.agrees, ood_scores, record.attempts)
 
 
 def compare(outputs: NodeOutputs, replayed: Mapping[int, GraspScores]) -> Comparison:

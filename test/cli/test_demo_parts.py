@@ -1,14 +1,17 @@
 """The demo's parts: attempts, pictures' moments, results' folder, sources and logs."""
 
+from dataclasses import replace
 import math
+from types import SimpleNamespace
 
 import cv2
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
-from moss_perception.cli.demo.pictures import choose_tiles
+from moss_perception.cli.demo.pictures import choose_tiles, plot_scores
 from moss_perception.cli.demo.results import (
     summarise_auroc,
     summarise_latency,
     table_row,
+    unfamiliar,
 )
 from moss_perception.cli.demo.source import open_source, record_video
 from moss_perception.core.errors import BagError
@@ -45,6 +48,25 @@ def test_a_row_of_the_table_marks_whether_the_score_was_right(score, success, ma
 def test_a_row_says_where_no_grasp_was_executed():
     row = table_row(attempt(success=False, executed=False))
     assert row.endswith('not executed') and 'failed' not in row
+
+
+def test_a_row_says_where_the_default_point_was_scored_instead_of_the_executed_grasp():
+    row = table_row(replace(attempt(0.9, scored_ns=1), source='default', expected=True))
+    assert row.endswith('right, not at its grasp')
+
+
+def test_images_out_of_distribution_are_said_above_the_picture(tmp_path):
+    assert unfamiliar(None) == unfamiliar(0.0) == ''
+    line = unfamiliar(0.625)
+    assert line.startswith('out of distribution in 62% of the time')
+    source = SimpleNamespace(start_ns=0, shown='bag')
+    red = []
+    for warning in ('', line):
+        plot_scores(tmp_path / 'scores.png', source, [scores_at(10**9), scores_at(2 * 10**9)], [],
+                    warning)
+        image = cv2.imread(str(tmp_path / 'scores.png')).astype(int)[:40]
+        red.append(((image[..., 2] > 150) & (image[..., :2] < 90).all(axis=2)).sum())
+    assert red[0] == 0 and red[1] > 200
 
 
 def test_tiles_are_decisions_spread_over_all_attempts_or_else_moments():

@@ -2,9 +2,12 @@
 
 import json
 
+import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import file_sha256
+from moss_perception.runtime.predictor import Predictor
 from node_outputs import OutputsWriter, rows_of
 import numpy as np
 import pytest
@@ -86,3 +89,38 @@ def test_a_recording_without_scores_says_what_was_expected(tmp_path, caplog):
         writer.image(START_NS, b'')
     assert moss(['evaluate', str(tmp_path / 'bag'), '--scores', 'recorded']) == 1
     assert 'no recorded scores: expected a topic of grasp_predictor' in caplog.text
+
+
+def test_an_executed_grasp_without_a_recorded_score_is_scored_from_the_images(
+        tmp_path, tiny_checkpoint, capsys, caplog):
+    rng, frames, decision = np.random.default_rng(3), 24, 20
+    at = [START_NS + n * STEP_NS for n in range(frames)]
+    executed = np.array([0.0, 0.0, 0.6, 0.4])
+    with RecordingWriter(tmp_path / 'bag') as writer:
+        outputs = OutputsWriter(writer)
+        for index, stamp_ns in enumerate(at):
+            writer.camera_info(stamp_ns, 40, 40, np.array([[40., 0, 20], [0, 40., 20], [0, 0, 1]]))
+            writer.image(stamp_ns, cv2.imencode(
+                '.jpg', rng.integers(0, 256, (40, 40, 3), np.uint8))[1].tobytes())
+            if index > 15:
+                outputs.scores(stamp_ns, rows_of(GRASPS, (0.1, 0.9), at[0]))
+            outputs.processed(stamp_ns, 'scored' if index > 15 else 'stored')
+        # The planner went on, and none of the scored candidates was executed.
+        writer.selected(at[decision], executed)
+        writer.outcome('over', attempt=1, start_ns=at[0], decision_ns=at[decision],
+                       end_ns=at[-1], success=True, domain='real', motion='', object='')
+        outputs.diagnostics(
+            at[-1], frames=str(frames), scored='8', engine='onnxruntime', threads='1',
+            model_sha256=file_sha256(tiny_checkpoint), budget_level='1,2,3', model='moss_grasp',
+            topic='/image/compressed')
+    arguments = ['evaluate', str(tmp_path / 'bag'), '--scores', 'recorded', '--record',
+                 str(tmp_path / 'found.json')]
+    assert moss([*arguments, '--require', 'executed_share>=1']) == 3
+    assert '1 executed grasps have no recorded score, and scoring them needs the checkpoint' in (
+        caplog.text)
+    assert 'it is not among the scored candidates (1)' in capsys.readouterr().out
+    assert moss([*arguments, '--model', str(tiny_checkpoint), '--require',
+                 'executed_share>=1']) == 0
+    (attempt,) = json.loads((tmp_path / 'found.json').read_text())['bags'][0]['attempts']
+    found = replay(tmp_path / 'bag', Predictor.load(str(tiny_checkpoint), threads=1))
+    assert (attempt['source'], attempt['score']) == ('executed', found.attempts[0].score)

@@ -69,15 +69,14 @@ def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--require', 'scored_share>=0.95']
     assert moss(['evaluate', *arguments]) == status
     out = capsys.readouterr().out
-    said = ('1 of 1 attempts are scored at the default grasp point, although their executed '
-            'pose is known')
+    said = 'WARNING: unnamed: 1 of 1 attempts are not scored at the grasp that was executed'
     assert '1 of 1 attempts succeeded, 1 scored' in out and (said in out) == pose
     row = next(line.split() for line in out.splitlines() if ' scored_share ' in line
                and '>=' in line)
     assert row[2] == share
     assert moss(['evaluate', *arguments, '--report', str(tmp_path / 'report')]) == status
     page = (tmp_path / 'report' / 'report.html').read_text()
-    assert (said in page) == ('The executed pose of 1 of these is known' in page) == pose
+    assert ('1 of 1 attempts are not scored at the grasp that was executed' in page) == pose
 
 
 def test_domains_are_named_before_the_recording_unless_that_is_its_path(tmp_path):
@@ -100,14 +99,13 @@ def test_what_does_not_fit_together_is_a_usage_error(arguments):
 
 @pytest.mark.parametrize(('arguments', 'said'), [
     (['bag', '--seed', '3', '--cell', 'belt'], '--cell, --seed: not allowed with recordings'),
-    (['bag', '--require-auroc', '0'], '--require-auroc: not allowed with recordings'),
     (['bag', '--verify'], '--verify: not allowed with recordings'),
     (['bag', '--scores', 'recorded', '--engine', 'torch'],
      '--engine: not allowed with --scores recorded'),
     (['--scenes', 'x', '--seed', '5'], '--seed: not allowed with --scenes'),
     (['--scenes', 'x', '--workers', '2'], '--workers: not allowed with --scenes'),
     (['--scenes', 'x', '--require', 'auroc>1', '--image-topic', 'y'],
-     '--image-topic, --require: not allowed with --scenes'),
+     '--image-topic: not allowed with --scenes'),
     (['bag', '--conditions', '{}'], '--conditions: not allowed with recordings'),
     (['bag', '--latencies', 'x.json'], '--latencies: not allowed with recordings'),
     (['--records', 'x', '--engine', 'torch'], '--engine: not allowed with --records'),
@@ -214,3 +212,45 @@ def test_the_executed_grasp_may_be_on_another_topic(
     assert moss(['evaluate', *arguments, 'selected_grasp']) == 0
     assert moss(['evaluate', *arguments, '/goal']) == 1
     assert 'no executed grasps on /goal; expected one of /selected_grasp' in caplog.text
+
+
+def robots_run(factory, prefix):
+    """Return one attempt with names of its own, and a pose of the tool beside the grasp's."""
+    entries = [x for n in range(30) for x in (
+        factory.camera_info(factory.START_NS + n * 10**8, f'{prefix}/camera_info'),
+        factory.image(factory.START_NS + n * 10**8, f'{prefix}/color', side=40, fill=9 * n),
+        factory.image(factory.START_NS + n * 10**8, f'{prefix}/other', side=40))]
+    at = factory.START_NS + 26 * 10**8
+    return [*entries, *(
+        factory.selected(at, place, (0.0, 0.0, 0.0, 1.0), prefix + name)
+        for place, name in (((0.0, 0.0, 0.5), '/goal'), ((0.1, 0.0, 0.5), '/tool')))]
+
+
+def test_recordings_with_names_of_their_own_go_into_one_command(
+        factory, make_bag, tiny_checkpoint, tmp_path, capsys, caplog):
+    second = factory.START_NS // 10**9
+    (tmp_path / 'real.csv').write_text(
+        f'start,decision,end,success\n{second}.2,{second + 2}.6,{second + 2}.8,1\n')
+    (tmp_path / 'topics.yaml').write_text(
+        'real:\n  image: /arm/color\n  executed: /arm/goal\n  outcomes: real.csv\n')
+    bags = [f'{name}:{make_bag(robots_run(factory, prefix), name)}'
+            for name, prefix in (('lab', '/lab'), ('real', '/arm'))]
+    arguments = ['evaluate', *bags, '--model', str(tiny_checkpoint), '--topics',
+                 str(tmp_path / 'topics.yaml'), '--topics',
+                 f'lab=image:=/lab/color,executed:=/lab/goal,outcomes:={tmp_path}/real.csv']
+    assert moss([*arguments, '--require', 'executed_share>=1', 'default_share<=0',
+                 'scored_share>=1']) == 0
+    out = capsys.readouterr().out
+    assert '30 images on /lab/color' in out and '30 images on /arm/color' in out
+    assert moss([*arguments, '--check']) == 0
+    assert moss([*arguments, '--topics', 'robot=image:=/x']) == 1
+    assert "--topics names 'robot': expected one of lab, " in caplog.text
+    # Without the name of the executed grasps, the figures rest on nothing, and say so first.
+    some = [x.replace(',executed:=/lab/goal', '') for x in arguments]
+    assert moss([*some, '--require', 'executed_share>=1', '--report', str(tmp_path / 'r')]) == 3
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith('WARNING: lab: 1 of 1 attempts are not scored at the grasp that was '
+                            'executed')
+    assert 'poses on /lab/goal, /lab/tool: name one with --executed-topic' in first
+    page = (tmp_path / 'r' / 'report.html').read_text()
+    assert page.index('lab: 1 of 1 attempts are not scored') < page.index('class="cards"')

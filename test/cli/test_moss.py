@@ -130,7 +130,7 @@ def test_arguments_that_do_not_go_together_are_no_known_error(monkeypatch, capsy
 @pytest.mark.parametrize(('line', 'expected'), [
     ('moss ev', ['evaluate ']),
     ('moss run grasp gat', ['gate:=false', 'gate:=true']),
-    ('moss evaluate --requ', ['--require', '--require-auroc']),
+    ('moss evaluate --requ', ['--require ']),
     ('moss run grasp sim:=t', ['true ']),
 ])
 def test_a_shell_completes_a_command_line(programs, tmp_path, line, expected):

@@ -17,10 +17,10 @@ def attempt_at(*stamps_ns):
 
 
 def test_pictures_are_small_and_look_like_the_frame():
-    rows, columns = np.mgrid[:480, :640]
-    frame = np.stack([rows / 2, columns / 3, (rows + columns) / 5], axis=2).astype(np.uint8)
+    rows, columns = np.mgrid[:960, :1280]
+    frame = np.stack([rows / 4, columns / 6, (rows + columns) / 10], axis=2).astype(np.uint8)
     found = decode(CompressedImage(to_jpeg(frame)))
-    assert found.shape == (240, 320, 3)
+    assert found.shape == (480, 640, 3)
     assert np.abs(found.astype(int) - frame[::2, ::2]).max() < 8
     assert decode(CompressedImage(to_jpeg(frame[:100, :200]))).shape == (100, 200, 3)
 

@@ -207,7 +207,7 @@ def test_clocks_that_differ_are_told(record, predictor, tmp_path):
     table.write_text('start,end,success\n5,6,yes\n7,8,no\n')
     found = replay(record(), predictor, attempts_csv=table)
     assert found.attempts == () and len(found.unmatched) == 2
-    assert any('stamps of the same clock' in note for note in found.notes)
+    assert any('stamps of the same clock' in line for line in found.warnings)
 
 
 def test_what_is_named_has_to_be_there(record, predictor):

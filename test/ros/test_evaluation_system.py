@@ -98,8 +98,8 @@ def test_what_another_predictor_said_is_not_played(tmp_path):
 
 def test_a_robots_topics_are_its_own(tmp_path, bag):
     run, evaluation, _ = runs_of(tmp_path, sim_bag='none', real_bag=bag, real_domain='real',
-                                 real_candidates_topic='/arm/grasps',
-                                 real_lead_times_topic='/arm/times')
+                                 real_topics='candidates:=/arm/grasps,'
+                                 'lead_times:=/arm/times,executed:=/arm/goal')
     predictor, recorder = run['grasp_predictor'], run['attempt_recorder']
     assert predictor.remappings == (('image', '/arm/color'), ('grasp_candidates', '/arm/grasps'),
                                     ('grasp_lead_times', '/arm/times'))
@@ -107,8 +107,22 @@ def test_a_robots_topics_are_its_own(tmp_path, bag):
     found = words_of(evaluation['evaluate'])
     assert found['--candidates-topic'] == ['/arm/grasps']
     assert found['--lead-times-topic'] == ['/arm/times']
+    assert found['--executed-topic'] == ['/arm/goal']
     assert found['--image-topic'] == ['/arm/color']
     assert evaluation['evaluate'].arguments[1].startswith('real:/')
+
+
+def test_both_recordings_may_have_names_of_their_own_in_one_file(tmp_path, bag):
+    (tmp_path / 'topics.yaml').write_text(
+        'lab: {candidates: /lab/grasps}\n'
+        'real: {candidates: /arm/grasps, executed: /arm/goal, outcomes: topics.yaml}\n')
+    file = str(tmp_path / 'topics.yaml')
+    first, _, second, evaluation, _ = runs_of(
+        tmp_path, sim_bag=bag, sim_domain='lab', real_bag=bag, sim_topics=file, real_topics=file)
+    for run, topic in ((first, '/lab/grasps'), (second, '/arm/grasps')):
+        assert ('grasp_candidates', topic) in run['grasp_predictor'].remappings
+    found = words_of(evaluation['evaluate'])
+    assert (found['--executed-topic'], found['--outcomes']) == (['/arm/goal'], [file])
 
 
 def test_played_in_time_nothing_waits_and_the_latency_is_logged(tmp_path):
@@ -145,6 +159,9 @@ def test_a_live_cell_may_stand_beside_a_recording(tmp_path, bag):
     ({'closed_loop': 'true', 'attempts': '0'}, "'attempts' is '0': expected a whole number"),
     ({'real_outcomes': '/no.csv'}, "'real_outcomes' is '/no.csv': there is no such file"),
     ({'lock_step': 'false', 'bag_rate': 'fast'}, "'bag_rate' is 'fast': expected a number"),
+    ({'real_topics': 'colour:=/x'}, "has the key 'colour': expected one of image, camera_info"),
+    ({'real_topics': 'image=/x'}, "argument 'real_topics' has 'image=/x': expected KEY:=TOPIC"),
+    ({'real_topics': '/no.yaml'}, "topics /no.yaml can't be read: No such file"),
     ({'lock_stop': 'true'}, "unknown argument 'lock_stop': expected lock_step")])
 def test_what_cannot_be_run_is_refused(tmp_path, values, line):
     with pytest.raises(ConfigError, match=line):

@@ -1,5 +1,7 @@
 """The debug image, looked at by its pixels."""
 
+from dataclasses import replace
+
 import cv2
 from moss_perception.core.scores import Prediction
 from moss_perception.ros.predictor.overlay import _write, GOOD, motion_energy, Overlay, POOR
@@ -95,3 +97,13 @@ def test_text_is_cut_off_at_the_edges_and_drawn_whole_elsewhere():
     _write(large, 'gj_|Q 0.50', (400, 450), 1.0, GOOD)
     np.testing.assert_array_equal(whole, large[300:600, 300:900])
     assert (large == GOOD).all(axis=2).any()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(480, 640), (60, 80), (1080, 7)])
+def test_a_banner_says_that_the_images_are_out_of_distribution(height, width):
+    given = replace(prediction(0.5, height, width), ood_score=1.7)
+    plain, warned = (Overlay().draw(given, 0.5, unfamiliar) for unfamiliar in (False, True))
+    assert (warned[0, -1] == POOR).all() and (plain[0] != POOR).any()
+    if height == 480:
+        rows = np.flatnonzero((plain != warned).any(axis=(1, 2)))
+        assert rows.max() < height // 10 and (warned[:rows.max()] > 250).all(axis=2).any()

@@ -171,8 +171,10 @@ def test_the_commands_train_and_measure(scenes, tmp_path, capsys, caplog):
     assert set(eager['variants']) == set(result['variants'])
     assert set(result['variants']) == {'orders 1', 'orders 1, frozen clip'}
     assert eager['brier'] == pytest.approx(result['brier'], abs=1e-4)
-    assert moss(['evaluate', *arguments, '--require-auroc', '0.1']) == 1
-    assert '32 attempts are too few' in caplog.text
+    assert moss(['evaluate', *arguments, '--require', 'attempts>=33', 'auroc<=1']) == 3
+    assert 'SHORT' in capsys.readouterr().err
+    assert moss(['evaluate', *arguments, '--require', 'scored_share>=1']) == 1
+    assert "has the metric 'scored_share': expected one of auroc" in caplog.text
 
 
 @pytest.mark.parametrize('option', ['--out', '--run'])

@@ -42,14 +42,16 @@ class Tile:
 
 
 def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
-                attempts: Sequence[AttemptRecord]) -> None:
+                attempts: Sequence[AttemptRecord], warning: str = '') -> None:
     """
     Plot the scores with their uncertainty over time, and the outcomes of the attempts.
 
     :param path: PNG file to write.
     :param frames: at least one.
+    :param warning: what the reader has to know first, above the picture; empty for nothing.
     """
     figure = Figure(figsize=(14, 4.6), layout='constrained')
+    _warn(figure, warning)
     axes = figure.add_subplot()
     _plot_lines(axes, source, sorted(frames, key=lambda s: s.stamp_ns))
     for attempt in attempts:
@@ -67,13 +69,14 @@ def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
 
 def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores],
                        attempts: Sequence[AttemptRecord],
-                       default_point: tuple[float, float]) -> None:
+                       default_point: tuple[float, float], warning: str = '') -> None:
     """
     Draw scored frames with their grasps and outcomes.
 
     :param path: PNG file to write.
     :param frames: at least one.
     :param default_point: default grasp point of the checkpoint, in [0, 1] of the image.
+    :param warning: what the reader has to know first, above the picture; empty for nothing.
     """
     tiles = choose_tiles(frames, attempts)
     images = read_images(source.path, source.image_topic, {
@@ -83,6 +86,7 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
     first = next(iter(images.values()))
     height = 3.4 * first.shape[0] / first.shape[1] + 0.95
     figure = Figure(figsize=(3.4 * columns, height * rows), layout='constrained')
+    _warn(figure, warning)
     for tile, axes in zip(tiles, figure.subplots(rows, columns, squeeze=False).flat, strict=False):
         _draw_tile(axes, tile, source, images[tile.scores.stamp_ns], default_point)
     for axes in figure.axes[len(tiles):rows * columns]:
@@ -90,6 +94,11 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
     figure.supxlabel(_CAPTION + ('score of the executed grasp, drawn in white' if attempts
                                 else 'the best of these scores'), fontsize=10)
     figure.savefig(path, dpi=110, format='png')
+
+
+def _warn(figure: Figure, warning: str) -> None:
+    if warning:
+        figure.suptitle(warning, color=DROPPED, fontweight='bold', fontsize=12, wrap=True)
 
 
 def choose_tiles(frames: Sequence[FrameScores], attempts: Sequence[AttemptRecord]) -> list[Tile]:

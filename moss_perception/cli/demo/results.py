@@ -13,7 +13,7 @@ from typing import Any
 from moss_perception.cli.common import cpu_name
 from moss_perception.cli.demo.source import Source
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
-from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
+from moss_perception.evaluation.outputs import FrameScores, NodeOutputs, OUT, summarise_diagnostics
 from moss_perception.evaluation.recorded import match, read_timing
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.models.config import ModelConfig
@@ -85,6 +85,17 @@ def summarise_latency(timing_log: Path, scores: Sequence[FrameScores]) -> dict[s
             'meaning': 'image published to score received, monotonic clock, matched by stamp'}
 
 
+def unfamiliar(share: float | None) -> str:
+    """
+    Say that images were out of distribution; empty if they were not, or it is not known.
+
+    :param share: share of the time with an alarm, in [0, 1]; ``None`` if it is not known.
+    """
+    return '' if not share else (
+        f'out of distribution in {share:.0%} of the time: the images are unlike those of '
+        'training, so do not trust the scores')
+
+
 def describe_attempt(record: AttemptRecord, domain: str) -> dict[str, Any]:
     """Return an attempt as plain values, NaN as ``None``."""
     return {
@@ -121,6 +132,7 @@ def summarise(source: Source, outputs: NodeOutputs, states: Sequence[str],
         'attempts_held': ranking['held'],
         'attempts_not_executed': sum(not a.executed for a in attempts),
         'latency': summarise_latency(timing_log, outputs.scores),
+        'out_of_distribution_share': _finite(summarise_diagnostics(outputs.diagnostics)[OUT]),
         'gate_selected': 'selected' in states,
         'attempts': [describe_attempt(a, domains[a.attempt]) for a in attempts],
         'model_sha256': values.get('model_sha256'), 'engine': values.get('engine'),
@@ -195,6 +207,7 @@ def table_row(attempt: AttemptRecord) -> str:
     known = math.isfinite(attempt.score)
     mark = 'not executed' if not attempt.executed else 'no score' if not known else (
         'right' if (attempt.score >= 0.5) == attempt.success else 'WRONG')
+    mark += ', not at its grasp' if known and attempt.scored_elsewhere else ''
     spread = f'{attempt.uncertainty:5.2f}' if math.isfinite(attempt.uncertainty) else '    -'
     score = f'{attempt.score:5.2f}' if known else '    -'
     outcome = '-' if not attempt.executed else 'held' if attempt.success else 'failed'
@@ -223,6 +236,8 @@ def no_score(source: Source, observer: Observer, model: ModelConfig) -> str:
 def print_summary(summary: dict[str, Any], written: list[Path]) -> None:
     """Print the results and the paths of the files."""
     frames, latency = summary['frames'], summary['latency']
+    if line := unfamiliar(summary['out_of_distribution_share']):
+        print(f'WARNING: {line}')
     print('frames: ' + ', '.join(
         f'{count} {kind}' for kind, count in frames.items() if count is not None))
     value = summary['auroc']

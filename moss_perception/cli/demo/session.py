@@ -132,7 +132,7 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
     """
     from moss_perception.cli.demo.nodes import play
     from moss_perception.cli.demo.pictures import draw_contact_sheet, plot_scores
-    from moss_perception.cli.demo.results import no_score, Progress, summarise
+    from moss_perception.cli.demo.results import no_score, Progress, summarise, unfamiliar
     from moss_perception.evaluation.recorded import match
     from moss_perception.ros.observer import Observer
     timing_log = folder.scratch('timing.csv')
@@ -153,7 +153,8 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
     summary = summarise(source, outputs, observer.states, attempts, timing_log, settings.pace)
     folder.result('summary.json').write_text(
         json.dumps(summary, indent=2, allow_nan=False) + '\n')
-    plot_scores(folder.result('scores.png'), source, outputs.scores, attempts)
+    warning = unfamiliar(summary['out_of_distribution_share'])
+    plot_scores(folder.result('scores.png'), source, outputs.scores, attempts, warning)
     draw_contact_sheet(folder.result('contact_sheet.png'), source, outputs.scores, attempts,
-                       model.default_point)
+                       model.default_point, warning)
     return summary

@@ -23,13 +23,15 @@ from moss_perception.data.bags.topics import (
 from moss_perception.data.outcomes import Outcome, outcome_of
 import numpy as np
 
+_EXECUTED_WORDS = ('grasp', 'execut', 'select', 'chosen')
+
 
 @dataclass(frozen=True)
 class ExecutedGrasp:
     """
     A grasp that was executed.
 
-    :ivar stamp_ns: header stamp, nanoseconds.
+    :ivar stamp_ns: header stamp, or the time of recording if that is 0, nanoseconds.
     :ivar frame_id: frame of the pose.
     :ivar position: float64, shape ``(3,)``, metres.
     :ivar quaternion: float64, shape ``(4,)``, x y z w.
@@ -138,6 +140,36 @@ class Recording(Storage):
             return self._named(name or LEAD_TIMES_TOPIC, LEAD_TIMES_TYPE, 'lead times')
         return None
 
+    def pose_topics(self) -> list[str]:
+        """List the topics with single poses, of which one may have the executed grasps."""
+        return self._of_type(EXECUTED_TYPE)
+
+    def executed_topics(self) -> list[str]:
+        """List the possible topics of executed grasps: the default one, or all named so."""
+        there = self.pose_topics()
+        if EXECUTED_TOPIC in there:
+            return [EXECUTED_TOPIC]
+        # Robots publish many poses, such as that of the tool, so the type alone decides nothing.
+        return [x for x in there if any(word in x.lower() for word in _EXECUTED_WORDS)]
+
+    def executed_topic(self, name: str | None = None) -> str | None:
+        """
+        Find the grasps that were executed.
+
+        :param name: topic; ``None`` for the default topic, or else the only one with poses whose
+            name has one of the words in it that mean them, such as "grasp"; empty for none.
+        :returns: ``None`` if there are none.
+        :raises BagError: if a given topic is missing or has a different type, or there
+            are several.
+        """
+        if name:
+            return self._named(name, EXECUTED_TYPE, 'executed grasps')
+        found = [] if name == '' else self.executed_topics()
+        if len(found) > 1:
+            raise BagError(f'{self.path}: several topics of executed grasps: name one, expected '
+                           f'one of {", ".join(found)}')
+        return found[0] if found else None
+
     def outcomes(self, name: str | None = None) -> list[Outcome]:
         """
         Read the recorded attempts.
@@ -148,7 +180,7 @@ class Recording(Storage):
             wrong kind.
         """
         found = []
-        for topic, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE, 'outcomes'):
+        for topic, _, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE, 'outcomes'):
             for status in message.status:
                 try:
                     found.append(outcome_of(status))
@@ -165,10 +197,11 @@ class Recording(Storage):
         :raises BagError: if a topic that was named isn't there, or one can't be read.
         """
         grasps = []
-        for _, message in self._decoded(name, EXECUTED_TOPIC, EXECUTED_TYPE, 'executed grasps'):
+        for _, recorded_ns, message in self._decoded(name, EXECUTED_TOPIC, EXECUTED_TYPE,
+                                                     'executed grasps'):
             place, turn = message.pose.position, message.pose.orientation
             grasps.append(ExecutedGrasp(
-                stamp_to_ns(message.header.stamp), message.header.frame_id,
+                stamp_to_ns(message.header.stamp) or recorded_ns, message.header.frame_id,
                 np.array([place.x, place.y, place.z]),
                 np.array([turn.x, turn.y, turn.z, turn.w])))
         return grasps
@@ -189,14 +222,14 @@ class Recording(Storage):
         return name
 
     def _decoded(self, name: str | None, default: str, msgtype: str,
-                 what: str) -> Iterator[tuple[str, Any]]:
-        """Yield topic and messages; none without the default topic, unless one was named."""
+                 what: str) -> Iterator[tuple[str, int, Any]]:
+        """Yield topic, recording time and message; none unless named or of the interface."""
         there = [x.name for x in self.topics.values() if x.count]
         if not name and default not in there:
             return
         topic = self._named(name or default, msgtype, what)
-        for _, _, _, raw in self.messages([topic]) if topic in there else ():
-            yield topic, self.deserialize(raw, msgtype)
+        for _, _, recorded_ns, raw in self.messages([topic]) if topic in there else ():
+            yield topic, recorded_ns, self.deserialize(raw, msgtype)
 
     def _is_depth(self, topic: Topic) -> bool:
         """Decide by the first message's encoding, since topic names of drivers vary."""

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-import re
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import (
     CANDIDATES_TOPIC,
     CANDIDATES_TYPE,
-    EXECUTED_TOPIC,
     EXECUTED_TYPE,
     stamp_of,
 )
@@ -20,8 +18,6 @@ from moss_perception.data.outcomes import Outcome
 OUTCOMES, EXECUTED, GRIPPER, CANDIDATES = 'outcomes', 'executed', 'gripper', 'candidates'
 SOURCES = (OUTCOMES, EXECUTED, GRIPPER, CANDIDATES)
 """What attempts are found by, in the order in which it is tried."""
-
-_NAMED = re.compile(r'execut|select|chosen|grasp', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | 
     topic = search.executed_topic or executed_topic(recording)
     if topic is None:
         if search.source:
-            there = _executed_topics(recording)
+            there = recording.executed_topics()
             raise BagError(f'{recording.path}: {len(there) or "no"} topics may be the executed '
                            f'grasps ({EXECUTED_TYPE}): name one with --executed-topic, expected '
                            f'one of {", ".join(there) or "no topic at all"}')
@@ -148,16 +144,8 @@ def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found 
 
 def executed_topic(recording: Recording) -> str | None:
     """Return the topic of executed grasps: the default one, or else the only one that may be."""
-    there = _executed_topics(recording)
-    if EXECUTED_TOPIC in there:
-        return EXECUTED_TOPIC
+    there = recording.executed_topics()
     return there[0] if len(there) == 1 else None
-
-
-def _executed_topics(recording: Recording) -> list[str]:
-    """List the topics that may have executed grasps, by type and name."""
-    return [x.name for x in recording.topics.values()
-            if x.type == EXECUTED_TYPE and x.count and _NAMED.search(x.name)]
 
 
 def _last_of_groups(stamps: Sequence[int], search: Search) -> list[int]:

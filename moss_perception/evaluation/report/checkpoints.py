@@ -17,6 +17,7 @@ from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.recordings import executed, factor_of
 from moss_perception.evaluation.report.summary import Domain, split, Summary
+from moss_perception.evaluation.small_counts import too_few
 import numpy as np
 
 TITLES = {'auroc': 'AUROC', 'success': 'success of the executed',
@@ -60,12 +61,12 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
     both = first.pool.known & other.pool.known
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
                       pool.episodes[both]) for pool in pools]
+    if why := too_few(samples[0]):
+        return Interval(why=why)
     before, after = (value_of(auroc, one) for one in samples)
     # Both use the same draws of episodes, so that the difference is paired.
     drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
-    return percentile_interval(
-        after - before, drawn[1] - drawn[0],
-        other.counts.one_class or 'the scored attempts have one outcome')
+    return percentile_interval(after - before, drawn[1] - drawn[0])
 
 
 def task_success(one: Domain) -> Interval:

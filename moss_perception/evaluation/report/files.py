@@ -22,6 +22,7 @@ from moss_perception.evaluation.report.checkpoints import (
 )
 from moss_perception.evaluation.report.recordings import costs, name_of, played_values
 from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
+from moss_perception.evaluation.report.warnings import warnings
 from moss_perception.evaluation.thresholds import Verdict
 
 # Different from the format of evaluation records.
@@ -46,15 +47,12 @@ def _figures(one: Domain) -> dict[str, tuple[float, str]]:
     intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
         why='the checkpoint has no training distribution, or there is no reference domain')
     alarms = one.ood.false_alarms if one.ood else intervals['ood_auroc']
-    # A score at a different point than the executed grasp may not fit the outcome.
-    at_its_grasp = one.counts.scored - one.counts.elsewhere
-    share = at_its_grasp / one.counts.attempts if one.counts.attempts else math.nan
     return {
         **{name + suffix: (value, of.why) for name, of in intervals.items()
            for suffix, value in (('', of.value), ('_low', of.low), ('_high', of.high))},
         **{name: (value, 'nothing was scored') for name, value in costs(one.pool.bags).items()},
         'attempts': (one.counts.attempts, ''), 'scored_attempts': (one.counts.scored, ''),
-        'scored_share': (share, 'there are no attempts'),
+        **{name: (value, 'there are no attempts') for name, value in one.pool.shares.items()},
         'false_alarm_rate': (alarms.value, alarms.why)}
 
 
@@ -69,6 +67,7 @@ def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str
         'format': FORMAT, 'written': written, 'reference_domain': first.reference,
         'threshold': first.threshold,
         'intervals': '95 %: episodes drawn with replacement; shares by Wilson',
+        'warnings': warnings([one.pool for one in first.domains]),
         'requirements': {'met': verdict.met, 'rows': [asdict(row) for row in verdict.rows]},
         'checkpoints': [_checkpoint(one, first) for one in summaries],
         'rankings': [asdict(one) for one in rankings(summaries)]}
@@ -87,7 +86,7 @@ def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
     found = {'reference': one.reference, 'counts': asdict(one.counts),
-             'not_executed': one.pool.not_executed,
+             'not_executed': one.pool.not_executed, 'shares': one.pool.shares,
              'task_success': asdict(task_success(one)) if is_closed_loop([one]) else None,
              'measures': {name: asdict(of) for name, of in one.measures.items()},
              'gaps': {name: asdict(of) for name, of in one.gaps.items()},
@@ -107,7 +106,7 @@ def _domain(one: Domain, summary: Summary, first: Summary) -> dict[str, Any]:
 
 def _recording(bag: BagRecord) -> dict[str, Any]:
     names = ('path', 'domain', 'image_topic', 'duration_s', 'frames', 'by_status', 'refused',
-             'missing', 'resets', 'elapsed_s', 'notes', 'lost_share')
+             'missing', 'resets', 'elapsed_s', 'warnings', 'notes', 'lost_share')
     return {**{_KEYS.get(name, name): getattr(bag, name) for name in names},
             'unmatched': [str(one) for one in bag.unmatched], 'attempts': len(bag.attempts),
             'decisions_guessed': sum(one.decision_guessed for one in bag.attempts),

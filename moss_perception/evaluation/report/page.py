@@ -10,9 +10,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.report import checkpoints, quality, recordings, strips, trust
+from moss_perception.evaluation.report import (
+    attempts,
+    checkpoints,
+    quality,
+    recordings,
+    strips,
+    trust,
+)
 from moss_perception.evaluation.report.figures import PAGE
 from moss_perception.evaluation.report.summary import Summary
+from moss_perception.evaluation.report.warnings import warnings
 from moss_perception.evaluation.thresholds import show, Verdict
 
 
@@ -81,14 +89,19 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
     :returns: a self-contained HTML document.
     """
     first = summaries[0]
-    style_sheet = files('moss_perception.evaluation.report').joinpath('report.css').read_text(
-        encoding='utf-8')
     return str(fill('page', {
         'evaluation': first.evaluation, 'others': len(summaries) - 1, 'written': written,
-        'colours': PAGE, 'style_sheet': Markup(style_sheet),
+        'warnings': warnings([one.pool for one in first.domains]), 'colours': PAGE,
+        'style_sheet': _own('report.css'), 'script': _own('report.js'),
         'requirements': fill('requirements', {'verdict': verdict}),
         'overview': fill('overview', trust.overview(first)),
         'sections': _sections(summaries, images, success_definition)})) + '\n'
+
+
+def _own(name: str) -> Markup:
+    """Read a file of this package that becomes a part of the page as it is."""
+    text = files('moss_perception.evaluation.report').joinpath(name).read_text(encoding='utf-8')
+    return Markup(text)
 
 
 def _sections(summaries: Sequence[Summary], images: strips.Images | None,
@@ -106,6 +119,7 @@ def _sections(summaries: Sequence[Summary], images: strips.Images | None,
         ('ood', 'shift monitor', trust.ood(first)),
         ('checkpoints', 'checkpoints', checkpoints.values(summaries)),
         ('strips', 'film strips', strips.values(first, images)),
+        ('attempts', 'all attempts', attempts.values(first)),
         ('closed-loop', 'closed loop', recordings.closed_loop(bags)),
         ('played', 'over topics', recordings.over_topics(bags)),
         ('recordings', 'recordings', recordings.frames(bags)))

@@ -52,6 +52,22 @@ class Pool:
         known = self.known
         return Scored(self.values('score'), self.labels[known], self.episodes[known])
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """
+        Return what the scores rest on: shares of the attempts, in [0, 1]; NaN without attempts.
+
+        ``executed_share`` has a score of the executed grasp and ``default_share`` one of the
+        default grasp point. ``scored_share`` has a score that may belong to the outcome: not one
+        of the default grasp point if another grasp was executed.
+        """
+        of = self.attempts
+        counts = {'executed_share': sum(x.scored_executed for x in of),
+                  'default_share': sum(x.source == 'default' for x in of),
+                  'scored_share': sum(math.isfinite(x.score) and not x.scored_elsewhere
+                                      for x in of)}
+        return {name: count / len(of) if of else math.nan for name, count in counts.items()}
+
     def values(self, name: str) -> np.ndarray:
         """Return ``score``, ``uncertainty`` or ``ood_score`` of each attempt with a score."""
         return np.array([getattr(one, name) for one in self.attempts], float)[self.known]

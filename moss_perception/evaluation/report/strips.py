@@ -4,10 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from moss_perception.evaluation import pictures
+from moss_perception.evaluation.grasp_drawing import paint_gripper
 from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.summary import split, Summary
 import numpy as np
+
+# Width in which the gripper is drawn, pixels.
+_DRAWN_WIDTH = 480
+_WHITE = (255, 255, 255)
+# The page's colours of outcomes, brighter, since they are drawn on pictures.
+_RGB = {True: (90, 220, 120), False: (255, 96, 80)}
 
 Images = Callable[[BagRecord, set[int]], Mapping[int, np.ndarray]]
 
@@ -53,6 +60,7 @@ def _strip(choice: pictures.Choice, bag: BagRecord, attempt: AttemptRecord,
     return {'kind': choice.kind, 'why': choice.why, 'attempt': attempt,
             'spread': attempt.uncertainty if np.isfinite(attempt.uncertainty) else None,
             'what': what[:1].upper() + what[1:], 'recording': bag.path,
+            'not_drawn': '' if attempt.fingers.size else attempt.why or 'its place is unknown',
             'aspect': f'{first.shape[1]} / {first.shape[0]}' if first is not None else '1 / 1',
             'stills': [_still(attempt, n, frames.get(
                 (id(bag), int(pictures.stamps_of(attempt)[n]))))
@@ -61,8 +69,14 @@ def _strip(choice: pictures.Choice, bag: BagRecord, attempt: AttemptRecord,
 
 def _still(attempt: AttemptRecord, index: int, image: np.ndarray | None) -> dict[str, Any]:
     score = float(attempt.scores[index])
+    if image is not None:
+        # Lines on a small image would be coarse once it is enlarged.
+        factor = max(1, round(_DRAWN_WIDTH / image.shape[1]))
+        image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    colour = _WHITE if attempt.times_s[index] < 0 else _RGB[attempt.success]
     return {'time_s': float(attempt.times_s[index]),
             'score': score if np.isfinite(score) else None,
             'decision': pictures.stamps_of(attempt)[index] == (
                 attempt.scored_ns or attempt.decision_ns),
-            'jpeg': None if image is None else pictures.to_jpeg(image)}
+            'jpeg': None if image is None else pictures.to_jpeg(
+                paint_gripper(image, attempt.fingers, colour))}

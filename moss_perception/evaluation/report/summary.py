@@ -2,27 +2,29 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moss_perception.evaluation import early, metrics, reliability
 from moss_perception.evaluation.intervals import (
-    bootstrap_interval,
     difference_of_shares,
     draw,
+    hull,
     Interval,
+    measure_interval,
+    measure_of,
     percentile_interval,
     REPEATS,
     wilson,
 )
-from moss_perception.evaluation.metrics import Scored, value_of
+from moss_perception.evaluation.metrics import Scored
 from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.report.recordings import factor_of, Pool, pool
+from moss_perception.evaluation.report.warnings import ALARM
+from moss_perception.evaluation.small_counts import LEAST_OF_EACH
 from moss_perception.runtime.ood import FALSE_ALARMS
 import numpy as np
 
 GAPS = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'brier', 'ece')
-# An OOD score is in units of the checkpoint's own limit.
-ALARM = 1.0
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,10 @@ def _count(one: Pool, threshold: float) -> Counts:
 def _measure(one: Pool, counts: Counts, threshold: float, seed: int,
              repeats: int) -> tuple[dict[str, Interval], dict[str, np.ndarray]]:
     sample = one.scored
-    functions = {**metrics.MEASURES, 'balanced_accuracy': lambda drawn, weights:
-                 metrics.balanced_accuracy(drawn, weights, threshold)}
+    functions = {name: measure_of(name, threshold) for name in metrics.MEASURES}
     draws = draw(sample, functions, repeats=repeats, seed=seed)
-    found = {name: percentile_interval(
-        value_of(function, sample), draws[name],
-        counts.one_class if name in metrics.NEED_BOTH else 'no attempt has a score')
-        for name, function in functions.items()}
+    found = {name: measure_interval(name, sample, threshold=threshold, drawn=draws[name])
+             for name in functions}
     right = int(((sample.scores >= threshold) == sample.labels).sum())
     found['accuracy'] = wilson(right, len(sample))
     found['success'] = wilson(counts.held, counts.attempts)
@@ -219,8 +218,11 @@ def _error_auroc(one: Pool, threshold: float, repeats: int) -> Interval:
     wrong = ((sample.scores >= threshold) != sample.labels)[known]
     if wrong.all() or not wrong.any():
         return Interval(why='all decisions are ' + ('wrong' if wrong.all() else 'right'))
-    return bootstrap_interval(
-        metrics.auroc, Scored(spread[known], wrong, sample.episodes[known]), repeats=repeats)
+    found = measure_interval(
+        'auroc', Scored(spread[known], wrong, sample.episodes[known]), repeats=repeats)
+    few = (f'it needs at least {LEAST_OF_EACH} wrong and {LEAST_OF_EACH} right decisions, and '
+           f'there are {int(wrong.sum())} and {int((~wrong).sum())}')
+    return found if found.defined else Interval(why=few)
 
 
 def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[str, Interval],
@@ -228,9 +230,14 @@ def _gaps(mine: dict[str, Interval], draws: dict[str, np.ndarray], base: dict[st
     found = {}
     for name in GAPS:
         if name in draws:
-            found[name] = percentile_interval(
+            gap = percentile_interval(
                 mine[name].value - base[name].value, draws[name] - base_draws[name],
                 mine[name].why or f'undefined in the reference: {base[name].why}')
+            # The intervals of both hold for few attempts, the draws of their difference do not.
+            both = difference_of_shares(mine[name], base[name])
+            known = gap.defined and np.isfinite(both.low)
+            found[name] = hull(gap, both.low, both.high) if known else replace(
+                gap, low=np.nan, high=np.nan, why=gap.why or 'too few attempts for an interval')
         else:
             found[name] = difference_of_shares(mine[name], base[name])
     return found
@@ -253,9 +260,8 @@ def _calibrate(one: Pool, own_measures: dict[str, Interval],
 
 def _calibration(sample: Scored, repeats: int,
                  known: dict[str, Interval] | None = None) -> Calibration:
-    brier, ece = (known[name] if known else bootstrap_interval(
-        metrics.MEASURES[name], sample, 'no attempt has a score', repeats=repeats)
-        for name in ('brier', 'ece'))
+    brier, ece = (known[name] if known else measure_interval(name, sample, repeats=repeats)
+                  for name in ('brier', 'ece'))
     return Calibration(sample.scores, brier, ece,
                        reliability.cross_entropy(sample.scores, sample.labels),
                        tuple(reliability.reliability_bins(sample)),
@@ -273,7 +279,9 @@ def _ood(one: Pool, base: Pool, repeats: int) -> OodDetection | None:
     episodes = np.concatenate([
         one.episodes[one.known][np.isfinite(one.values('ood_score'))] + len(base.episodes),
         base.episodes[base.known][np.isfinite(base.values('ood_score'))]])
-    area = bootstrap_interval(metrics.auroc, Scored(both, of, episodes), repeats=repeats)
+    area = measure_interval('auroc', Scored(both, of, episodes), repeats=repeats)
+    if not area.defined:
+        area = Interval(why=f'it needs at least {LEAST_OF_EACH} attempts of each domain')
     return OodDetection(area, _share(in_distribution > ALARM), _share(shifted > ALARM), level,
                         _share(shifted > level))
 

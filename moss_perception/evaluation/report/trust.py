@@ -5,12 +5,8 @@ from typing import Any
 from moss_perception.evaluation.records import BagRecord
 from moss_perception.evaluation.report import figures
 from moss_perception.evaluation.report.recordings import factor_of
-from moss_perception.evaluation.report.summary import (
-    ALARM,
-    Domain,
-    split,
-    Summary,
-)
+from moss_perception.evaluation.report.summary import Domain, split, Summary
+from moss_perception.evaluation.report.warnings import ALARM
 from moss_perception.runtime.ood import FALSE_ALARMS
 import numpy as np
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
-from moss_perception.ros.predictor.monitor import Monitor
+from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
 from rclpy.node import Node
 
 
@@ -60,6 +60,7 @@ class StreamLog:
         self._once = Tally(1, math.inf)
         self._lock = threading.Lock()
         self._seen_resets: Counter = Counter()
+        self._out = False
 
     def warn(self, kind: str, text: str) -> None:
         """Log a warning, unless one of this kind was logged a moment ago."""
@@ -82,6 +83,20 @@ class StreamLog:
                 ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
             self.warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
+
+    def shift(self, ood_score: float | None) -> None:
+        """
+        Log when the stream becomes out of distribution, and when it is so no longer.
+
+        :param ood_score: median OOD score while it is out of distribution, else ``None``.
+        """
+        if self._out == (ood_score is not None):
+            return
+        self._out = ood_score is not None
+        if ood_score is not None:
+            self.warn('out of distribution', unfamiliar(ood_score))
+        elif self._node.context.ok():
+            self._node.get_logger().info('the images are in distribution again')
 
     def resets(self, counted: Counter) -> None:
         """

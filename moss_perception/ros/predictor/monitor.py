@@ -102,11 +102,16 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
     if health.problem:
         return WARN, health.problem
     if health.ood_score is not None:
-        return WARN, (f'out of distribution: OOD score {health.ood_score:.2f}, expected at most '
-                      '1; do not trust the scores for what the camera shows')
+        return WARN, unfamiliar(health.ood_score)
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'
     return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'
+
+
+def unfamiliar(ood_score: float) -> str:
+    """Say that a stream is out of distribution."""
+    return (f'out of distribution: OOD score {ood_score:.2f}, expected at most 1; do not trust '
+            'the scores for what the camera shows')
 
 
 @dataclass
@@ -161,6 +166,11 @@ class Monitor:
         if age_s is not None:
             self._durations['age'].add(age_s)
 
+    @property
+    def out_score(self) -> float | None:
+        """The median OOD score of the newest samples while out of distribution, else ``None``."""
+        return self._shift.median if self._shift.out else None
+
     def restart(self) -> None:
         """Forget the stream so far; the counts stay."""
         self._last_frame_s = self._last = self._failure = None
@@ -190,7 +200,7 @@ class Monitor:
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
-            ood_score=self._shift.median if self._shift.out else None)
+            ood_score=self.out_score)
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
         return *judge(health, before, now, elapsed_s), rates | self._values(predictor, threshold)

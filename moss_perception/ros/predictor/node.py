@@ -238,8 +238,10 @@ class GraspPredictor(ManagedNode):
             self._monitor.prediction(
                 prediction, (now_ns - prediction.stamp_ns) / 1e9 if now_ns else None)
             self._log.calibration(self.predictor.camera, prediction)
+            self._log.shift(self._monitor.out_score)
             lead_times.log_clamped(self.predictor, prediction, self._log)
-            self.outputs.publish(prediction, self.settings.score_threshold)
+            self.outputs.publish(prediction, self.settings.score_threshold,
+                                 self._monitor.out_score is not None)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The debug image: score bar, candidate scores and motion heat over the camera's image."""
+"""The debug image: scores, motion heat and a banner for unfamiliar images over the image."""
 
 import cv2
 from moss_perception.core.scores import Prediction
@@ -32,12 +32,14 @@ class Overlay:
         self._decay = decay
         self._peak = 0.0
 
-    def draw(self, prediction: Prediction, threshold: float) -> np.ndarray:
+    def draw(self, prediction: Prediction, threshold: float,
+             unfamiliar: bool = False) -> np.ndarray:
         """
         Draw one prediction over a copy of its image.
 
         :param prediction: prediction to draw.
         :param threshold: lowest score that is drawn as good.
+        :param unfamiliar: whether the stream is out of distribution; a banner says so.
         :returns: uint8, RGB, shape ``(n * H, n * W, 3)``, enlarged by a whole number ``n`` where
             the image is small.
         """
@@ -50,6 +52,8 @@ class Overlay:
             if np.isfinite(pixel).all():
                 _draw_candidate(image, i, pixel, score, threshold)
         _draw_bar(image, prediction, threshold)
+        if unfamiliar:
+            _draw_banner(image, prediction.ood_score)
         return image
 
     def _heat(self, prediction: Prediction) -> np.ndarray:
@@ -93,6 +97,18 @@ def _draw_bar(image: np.ndarray, prediction: Prediction, threshold: float) -> No
     text = (f'{prediction.score:.2f} +- {prediction.uncertainty:.2f}   '
             f't = {prediction.stamp_ns / 1e9:.2f} s')
     _write(image, text, (thick // 2, height - thick - thick // 3), height / 700, colour)
+
+
+def _draw_banner(image: np.ndarray, ood_score: float) -> None:
+    """Say along the upper edge that the images are out of distribution."""
+    height, width = image.shape[:2]
+    thick = max(8, height // 14)
+    image[:thick] = POOR
+    text = f'OUT OF DISTRIBUTION   OOD score {ood_score:.2f}, limit 1'
+    # The longest scale at which the text fits into the image.
+    (wide, _), _ = cv2.getTextSize(text, FONT, 1.0, 1)
+    scale = min(thick / 40, 0.9 * width / wide)
+    _write(image, text, (thick // 3, round(0.75 * thick)), scale, (255, 255, 255))
 
 
 def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float,

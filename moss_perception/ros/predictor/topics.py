@@ -128,19 +128,20 @@ class Outputs:
         return [('out', p.topic_name, type_name(p.msg_type),
                  f'reliable, depth {p.qos_profile.depth}') for p in (*self.publishers, *others)]
 
-    def publish(self, prediction: Prediction, threshold: float) -> None:
+    def publish(self, prediction: Prediction, threshold: float, unfamiliar: bool = False) -> None:
         """
         Publish one prediction; images only while someone subscribes.
 
         :param prediction: prediction to publish.
         :param threshold: lowest score that is drawn as good.
+        :param unfamiliar: whether the stream is out of distribution, for the debug image.
         """
         self._scores.publish(conversions.scores_to_cloud(prediction))
         self._score.publish(Float32(data=prediction.score))
         if self._features is not None and self._features.get_subscription_count():
             self._features.publish(conversions.features_to_image(prediction))
         if self._debug.get_subscription_count():
-            image = self._overlay.draw(prediction, threshold)
+            image = self._overlay.draw(prediction, threshold, unfamiliar)
             self._debug.publish(
                 conversions.rgb_to_image(image, prediction.stamp_ns, prediction.frame_id))
 

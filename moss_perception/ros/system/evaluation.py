@@ -14,6 +14,13 @@ from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
+from moss_perception.evaluation.input_topics import (
+    is_file,
+    Names,
+    OUTCOMES,
+    parse_topics,
+    read_topics,
+)
 from moss_perception.evaluation.thresholds import parse, score_threshold
 from moss_perception.ros.system.grasp import grasp_system
 from moss_perception.ros.system.latencies import is_done, Part, parts_of
@@ -58,15 +65,13 @@ EVALUATION_ARGUMENTS = [
              'empty: use those in the recording'),
     Argument('real_outcomes', '', 'CSV file of outcomes (start, end, success) for real_bag; '
              'empty: use those in the recording'),
-    Argument('real_image_topic', 'image', 'topic of the images in real_bag, if it has several'),
-    Argument('real_camera_info_topic', 'camera_info',
-             'topic of the camera calibration in real_bag'),
-    Argument('real_candidates_topic', 'grasp_candidates',
-             'topic of the grasp candidates in real_bag'),
-    Argument('real_lead_times_topic', 'grasp_lead_times',
-             'topic of their lead times in real_bag'),
-    Argument('lock_step', 'true', 'play recordings, and simulate, one image at a time, without '
-             'losses; false: in real time, as on a robot', BOOLEAN),
+    Argument('sim_topics', '', 'topics of sim_bag, such as image:=/camera/color/image_raw,'
+             'candidates:=/planner/grasps,executed:=/planner/goal, or a YAML file with the topics '
+             'of sim_domain; empty: those of the interface'),
+    Argument('real_topics', '', 'topics of real_bag, or a YAML file with those of real_domain, '
+             'as for sim_topics'),
+    Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
+             'false: play them in real time, as on a robot', BOOLEAN),
     Argument('bag_rate', '1.0', 'playback speed without lock_step; 1.0: as recorded'),
     Argument('verify', 'true', 'with recordings: score the received frames again without '
              'topics, and compare the scores', BOOLEAN),
@@ -86,7 +91,8 @@ EVALUATION_ARGUMENTS = [
              'report; empty: the default definition'),
     LOG_LEVEL,
 ]
-_DEFAULTS = {argument.name: argument.default for argument in EVALUATION_ARGUMENTS}
+# Arguments of the grasp system that name the topics of a recording.
+_PLAYED = ('image', 'camera_info', 'candidates', 'lead_times')
 
 
 def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
@@ -143,6 +149,19 @@ def _requirements(given: dict[str, str]) -> list[str]:
     return [word.strip() for word in given['require'].split(';') if word.strip()]
 
 
+def _topics(given: dict[str, str], which: str) -> Names:
+    """Read the topics of a recording, by the keys of evaluation.input_topics."""
+    text, name = given[f'{which}_topics'], f'{which}_topics'
+    if not is_file(text):
+        return parse_topics(text, f'argument {name!r}')
+    domain = given[f'{which}_domain'] or which
+    named = read_topics(Path(text).expanduser())
+    if domain not in named:
+        raise ConfigError(f'argument {name!r} is {text!r}, which has no topics of {domain!r}: '
+                          f'expected one of {", ".join(named)}')
+    return named[domain]
+
+
 def _folder(given: dict[str, str]) -> Path:
     return Path(given['out']).expanduser().absolute()
 
@@ -182,6 +201,7 @@ class _Run:
         self._lock_step = given['lock_step'] == 'true'
         # Without an argument, the outcomes name their domain.
         self._domain = given[f'{which}_domain'] or ('shifted' if self._live else '')
+        self._topics = {} if self._live else _topics(given, which)
         folder = _folder(given)
         self.record = folder / 'records' / f'{name}.json'
         self._recording = folder / 'recordings' / name
@@ -232,9 +252,7 @@ class _Run:
             return values | {
                 'sim': 'true', 'sim_attempts': given['attempts'], 'sim_domain': self._domain,
                 'sim_cell': given['sim_cell'], 'sim_seed': given['sim_seed']}
-        if self._which == 'real':
-            values |= {name: given[f'real_{name}'] for name in (
-                'image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic')}
+        values |= {f'{key}_topic': self._topics[key] for key in _PLAYED if key in self._topics}
         rate = str(FASTEST) if self._lock_step else given['bag_rate']
         return values | {'bag': self._source, 'gate': 'false', 'lock_step': given['lock_step'],
                          'bag_rate': rate}
@@ -253,16 +271,13 @@ class _Run:
 
     def _describe_inputs(self, player: Process) -> list[str]:
         """Name the topics and outcomes of the inputs, as ``evaluate`` takes them."""
-        given = self._given
         words = ['--image-topic', *player.parameters['wait_for_subscribers']]
-        outcomes = f'{self._which}_outcomes'
-        if table := file_of(outcomes, given[outcomes]):
+        name = f'{self._which}_outcomes'
+        if table := file_of(name, self._given[name] or self._topics.get(OUTCOMES, '')):
             words += ['--outcomes', table]
-        for name in ('camera_info', 'candidates', 'lead_times') if (
-                self._which == 'real') else ():
-            topic = given[f'real_{name}_topic']
-            if topic != _DEFAULTS[f'real_{name}_topic']:
-                words += [f'--{name.replace("_", "-")}-topic', f'/{topic.strip("/")}']
+        for key, topic in self._topics.items():
+            if key not in ('image', OUTCOMES):
+                words += [f'--{key.replace("_", "-")}-topic', f'/{topic.strip("/")}']
         return words
 
     def _adapted(self, process: Process) -> Process:

@@ -1,0 +1,69 @@
+"""Find stamps that do not fit: candidates of another clock, and images that jump in time."""
+
+from array import array
+
+import numpy as np
+
+# What a driver rounds, and what two clocks that are kept together differ by, nanoseconds.
+_TOLERANCE_NS = 20_000_000
+# Candidates older than this belong to an image that the planner saw long ago, or another clock.
+_OLD_NS = 1_000_000_000
+_FEWEST = 3
+
+
+class StampCheck:
+    """
+    Compares the stamps of messages in the order of recording.
+
+    A set of candidates holds for images stamped at or after it. If it is stamped after the
+    images that were recorded after it, these are scored with older candidates, or with none.
+    """
+
+    def __init__(self):
+        self._newest_ns = 0
+        self._waiting: list[int] = []
+        # Stamp of candidates minus stamp of the next image, and of the image before.
+        self._ahead, self._behind = array('q'), array('q')
+        self._images = self._back = self._furthest_ns = self._equal = 0
+
+    def image(self, stamp_ns: int) -> None:
+        """Take the stamp of the next image, nanoseconds; zero stamps are refused elsewhere."""
+        if stamp_ns <= 0:
+            return
+        self._images += 1
+        self._ahead.extend(one - stamp_ns for one in self._waiting)
+        self._waiting.clear()
+        if self._newest_ns and stamp_ns < self._newest_ns:
+            self._back += 1
+            self._furthest_ns = max(self._furthest_ns, self._newest_ns - stamp_ns)
+        self._equal += stamp_ns == self._newest_ns
+        self._newest_ns = stamp_ns
+
+    def candidates(self, stamp_ns: int) -> None:
+        """Take the stamp of the next candidates, nanoseconds."""
+        if stamp_ns <= 0:
+            return
+        self._waiting.append(stamp_ns)
+        if self._newest_ns:
+            self._behind.append(self._newest_ns - stamp_ns)
+
+    def lines(self) -> list[str]:
+        """Return what is wrong with the stamps, in words; empty if they fit."""
+        found = []
+        if len(self._ahead) >= _FEWEST and (ahead := np.median(self._ahead)) > _TOLERANCE_NS:
+            found.append(f'the candidates are stamped {ahead / 1e9:.3f} s ahead of the images '
+                         'that were recorded after them (median), so these images are scored '
+                         'with older candidates or with none: expected stamps of the images that '
+                         'the candidates were made from')
+        if len(self._behind) >= _FEWEST and (behind := np.median(self._behind)) > _OLD_NS:
+            found.append(f'the candidates are stamped {behind / 1e9:.3f} s behind the images '
+                         'that were recorded before them (median): expected stamps of the images '
+                         'that the candidates were made from')
+        if self._back:
+            found.append(f'{self._back} of {self._images} images are stamped before the image '
+                         f'recorded before them, by up to {self._furthest_ns / 1e9:.3f} s; each '
+                         'resets the window, so the images after it have no score')
+        if self._equal:
+            found.append(f'{self._equal} of {self._images} images have the stamp of the image '
+                         'before them')
+        return found
