@@ -75,11 +75,11 @@ setup(
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [
-            'attempt_recorder = moss_perception.ros.entry_points:attempt_recorder',
             'bag_player = moss_perception.ros.entry_points:bag_player',
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',
             'moss = moss_perception.cli.main:main',
+            'run_recorder = moss_perception.ros.entry_points:run_recorder',
             'sim_cell = moss_perception.ros.entry_points:sim_cell',
         ],
     },

@@ -54,7 +54,7 @@ REMARKS = {
         '/clock': (OUT, 'the time of recording, with `publish_clock`; it also publishes every '
                         'topic that it plays'),
     },
-    'attempt_recorder': {
+    'run_recorder': {
         'image': (IN, 'raw images, if the predictor subscribes to them'),
         'image/compressed': (IN, 'compressed images, if the predictor subscribes to them'),
         'camera_info': (IN, 'calibration'),

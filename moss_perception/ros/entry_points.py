@@ -8,11 +8,6 @@ import sys
 from moss_perception.core.resources import missing
 
 
-def attempt_recorder() -> int:
-    """Run :mod:`moss_perception.ros.recorder`."""
-    return _run('recorder')
-
-
 def bag_player() -> int:
     """Run :mod:`moss_perception.ros.player.node`."""
     return _run('player.node')
@@ -26,6 +21,11 @@ def grasp_gate() -> int:
 def grasp_predictor() -> int:
     """Run :mod:`moss_perception.ros.predictor.node`."""
     return _run('predictor.node')
+
+
+def run_recorder() -> int:
+    """Run :mod:`moss_perception.ros.run_recorder`."""
+    return _run('run_recorder')
 
 
 def sim_cell() -> int:

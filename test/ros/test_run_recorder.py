@@ -1,4 +1,4 @@
-"""attempt_recorder over real DDS: the test is the camera, and loses frames on purpose."""
+"""run_recorder over real DDS: the test is the camera, and loses frames on purpose."""
 
 import signal
 import time
@@ -67,7 +67,7 @@ class Camera:
     def connect(self, recorded=()):
         """Wait for the predictor, and for the recorder's subscriptions to some topics."""
         expected = [*(f'/grasp_predictor={topic}' for topic in TOPICS),
-                    *(f'/attempt_recorder={topic}' for topic in recorded)]
+                    *(f'/run_recorder={topic}' for topic in recorded)]
         self._wait_for(lambda: not unconnected(self._peer.node, expected), 20, 'subscribers')
         time.sleep(0.25)
 
@@ -103,7 +103,7 @@ def recorder(harness, tmp_path):
         words = ['-r', f'__ns:=/{namespace}'] if namespace else []
         words += [word for name, value in parameters.items() for word in (
             '-p', f'{name}:={str(value).lower() if isinstance(value, bool) else value}')]
-        started.append(harness.NodeProcess(tmp_path, 'attempt_recorder', ros_args=tuple(words)))
+        started.append(harness.NodeProcess(tmp_path, 'run_recorder', ros_args=tuple(words)))
         return started[-1]
     yield start
     for process in started:
