@@ -21,7 +21,8 @@ def status(values, message=''):
 
 
 @pytest.mark.parametrize('changes', [
-    {}, {'success': True, 'candidate': 4}, {'executed': False}, {'decision_guessed': True}])
+    {}, {'success': True, 'candidate': 4}, {'executed': False}, {'decision_guessed': True},
+    {'lead_time_s': 0.4125}])
 def test_what_is_written_comes_back(changes):
     outcome = Outcome(**{**vars(OUTCOME), **changes})
     assert outcome_of(status(values_of(outcome))) == outcome
@@ -40,6 +41,9 @@ def test_an_old_outcome_tells_by_its_message_whether_a_grasp_was_executed(
 @pytest.mark.parametrize('key, value, said', [
     ('executed', 'yes', "executed is 'yes', expected true or false"),
     ('candidate', '1.5', "candidate is '1.5', expected a whole number"),
+    ('lead_time', 'soon', "lead_time is 'soon', expected a number of seconds"),
+    ('lead_time', '-0.1', 'lead_time is -0.1: expected a finite number of seconds, 0 or more'),
+    ('lead_time', 'nan', 'lead_time is nan: expected a finite number'),
     ('success', 'perhaps', "success is 'perhaps'")])
 def test_a_wrong_value_is_named(key, value, said):
     with pytest.raises(ValueError, match=said):
@@ -71,6 +75,11 @@ def test_an_attempt_may_say_that_nothing_was_executed_and_which_candidate_was(tm
     waited, failed = read_attempts(path)
     assert (waited.executed, waited.candidate) == (False, None)
     assert (failed.executed, failed.candidate) == (True, 5)
+
+
+def test_a_table_may_have_measured_lead_times(tmp_path):
+    path = write(tmp_path, 'start,end,success,lead_time\n1,2,no,0.35\n3,4,no,\n')
+    assert [x.lead_time_s for x in read_attempts(path)] == [0.35, None]
 
 
 @pytest.mark.parametrize(('text', 'said'), [
