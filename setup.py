@@ -75,6 +75,7 @@ setup(
     python_requires='>=3.10',
     entry_points={
         'console_scripts': [
+            'attempt_recorder = moss_perception.ros.entry_points:attempt_recorder',
             'bag_player = moss_perception.ros.entry_points:bag_player',
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',

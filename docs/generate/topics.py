@@ -54,6 +54,27 @@ REMARKS = {
         '/clock': (OUT, 'the time of recording, with `publish_clock`; it also publishes every '
                         'topic that it plays'),
     },
+    'attempt_recorder': {
+        'image': (IN, 'raw images, with `image_transport: raw`'),
+        'image/compressed': (IN, 'compressed images, with `image_transport: compressed`'),
+        'camera_info': (IN, 'calibration; each attempt has the newest one'),
+        'grasp_candidates': (IN, 'the candidates'),
+        'grasp_lead_times': (IN, 'their lead times, if anybody publishes them'),
+        'selected_grasp': (IN, 'the executed grasp; its stamp is the decision'),
+        'grasp_outcome': (IN, "the robot's own outcomes, with `outcomes: topic`"),
+        'grasp_predictor/grasp_scores': (IN, "the predictor's scores"),
+        'grasp_predictor/processed': (IN, 'the status of each image'),
+        '/diagnostics': (IN, 'what the predictor reports about itself'),
+        '~/command': (IN, '`start`, `succeed`, `fail`, `discard`, `closed`, `status`, or `next`: '
+                          'start and, while an attempt is recorded, succeed'),
+        '~/state': (OUT, '`idle` or `recording`'),
+        '~/events': (OUT, 'what was done or refused, and warnings, a line each'),
+        '~/start': (SERVICE, 'begins an attempt'),
+        '~/succeed': (SERVICE, 'ends it as succeeded'),
+        '~/fail': (SERVICE, 'ends it as failed'),
+        '~/discard': (SERVICE, 'forgets it'),
+        '~/closed': (SERVICE, 'says that the fingers have closed, which measures the lead time'),
+    },
     'run_recorder': {
         'image': (IN, 'raw images, if the predictor subscribes to them'),
         'image/compressed': (IN, 'compressed images, if the predictor subscribes to them'),

@@ -8,6 +8,11 @@ import sys
 from moss_perception.core.resources import missing
 
 
+def attempt_recorder() -> int:
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
+
+
 def bag_player() -> int:
     """Run :mod:`moss_perception.ros.player.node`."""
     return _run('player.node')

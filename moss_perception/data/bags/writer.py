@@ -1,6 +1,7 @@
 """Write recordings of grasp attempts as rosbag2."""
 
 from contextlib import suppress
+import functools
 import math
 from pathlib import Path
 import shutil
@@ -39,6 +40,16 @@ _RELIABLE = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability
                 _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
 
 
+def is_known(kind: str) -> bool:
+    """Return whether messages of a type, such as ``std_msgs/msg/Header``, can be written."""
+    return kind in _store().fielddefs
+
+
+@functools.cache
+def _store():
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
 class RecordingWriter:
     """
     Writes the contract's topics into a rosbag2, with ROS 2 Jazzy's types.
@@ -68,7 +79,7 @@ class RecordingWriter:
         self._topics = tuple(topics)
         self._source = source
         self._notes = dict(notes or {})
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._store = _store()
 
     def __enter__(self):
         self.open()
@@ -224,7 +235,7 @@ class RecordingWriter:
         :param kind: its type, one of ROS 2 Jazzy's.
         :raises BagError: if the type is unknown.
         """
-        if kind not in self._store.fielddefs:
+        if not is_known(kind):
             raise BagError(f'{topic} is a {kind}: expected a type of ROS 2 Jazzy')
         if topic not in self._connections:
             self._connections[topic] = self._bag.add_connection(
