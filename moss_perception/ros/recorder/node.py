@@ -228,7 +228,6 @@ class AttemptRecorder(Node):
 
     def _once(self, line: str) -> None:
         if line not in self._said:
-            self._said.add(line)
             self._say(line, problem=True)
 
     def _say(self, line: str, problem: bool = False) -> None:
@@ -237,6 +236,7 @@ class AttemptRecorder(Node):
             self.get_logger().warning(line)
         else:
             self.get_logger().info(line)
+        self._said.add(line)
         self._events.publish(String(data=line))
 
     def _publish_state(self) -> None:
