@@ -30,7 +30,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
                         help='distribution of the scenes: belt or full (default: %(default)s)')
     parser.add_argument('--domain', default='sim', metavar='NAME',
                         help='appearance and physics of the scenes: sim, shifted or, with --cell '
-                             'full, randomised or shifted.FACTOR (default: %(default)s)')
+                             'full, randomised or shifted.FACTOR, such as shifted.visual '
+                             '(default: %(default)s)')
     parser.add_argument('--split', default='', metavar='NAME',
                         help='held_out: only the objects that are never used in training '
                              '(default: only the training objects)')
@@ -110,9 +111,10 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
-    parser.add_argument('--outcomes', type=Path, metavar='FILE.csv',
-                        help='columns clip and success; optional: start, decision and end '
-                             "(seconds since the clip's first image), domain, object")
+    parser.add_argument('--outcomes', type=Path, metavar='FILE',
+                        help='table, CSV or XLSX: columns clip and success; optional: start, '
+                             "decision and end (seconds since the clip's first image), domain, "
+                             'object')
     parser.add_argument('--unlabelled', action='store_true',
                         help='include clips without a row; they get no outcome')
     parser.add_argument('--domain', default='real', metavar='NAME',
