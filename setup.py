@@ -82,6 +82,7 @@ setup(
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',
             'moss = moss_perception.cli.main:main',
+            'run_recorder = moss_perception.ros.entry_points:run_recorder',
             'sim_cell = moss_perception.ros.entry_points:sim_cell',
         ],
     },

@@ -47,17 +47,22 @@ def values_of(arguments: list[Argument], context) -> dict[str, str]:
 
 
 def make_system(context):
-    """
-    Turn the description of the system into launch actions.
+    """Turn the description of the system into launch actions."""
+    return actions_of(grasp_system(values_of(GRASP_ARGUMENTS, context)))
 
-    :returns: handlers, then services and starters, then jobs if there is no starter.
+
+def actions_of(processes: list[Process]) -> list:
     """
-    processes = grasp_system(values_of(GRASP_ARGUMENTS, context))
+    Turn processes into launch actions.
+
+    :returns: handlers, then services, early jobs and starters, then jobs if there is no starter.
+    """
     nodes = [(process, make_node(process)) for process in processes]
     starters = [node for process, node in nodes if process.role == STARTER]
-    jobs = [node for process, node in nodes if process.role == JOB]
-    at_once = [node for process, node in nodes if process.role != JOB]
-    remaining = {STARTER: len(starters), JOB: len(jobs)}
+    jobs = [node for process, node in nodes if process.starts_with == JOB]
+    at_once = [node for process, node in nodes if process.starts_with != JOB]
+    remaining = {role: sum(process.role == role for process in processes)
+                 for role in (STARTER, JOB)}
     handlers = [
         RegisterEventHandler(OnProcessExit(
             target_action=node, on_exit=make_exit_handler(process, remaining, jobs)))

@@ -66,8 +66,12 @@ def stamp_of(index):
     return START_NS + index * PERIOD_NS + int(late_ns)
 
 
-def write_recording(path, times=lead_times):
-    """Write an attempt whose frames jitter and of which one is lost; return its path."""
+def write_recording(path, times=lead_times, measured=None):
+    """
+    Write an attempt whose frames jitter and of which one is lost; return its path.
+
+    :param measured: lead time of the outcome, seconds.
+    """
     noise = np.random.default_rng(8)
     with RecordingWriter(path) as writer:
         for index in range(FRAMES):
@@ -86,7 +90,7 @@ def write_recording(path, times=lead_times):
                 decision_ns = stamp_ns
         writer.outcome('held', attempt=1, start_ns=START_NS, decision_ns=decision_ns,
                        end_ns=stamp_ns, success=True, domain='real', motion='steady',
-                       object='box', candidate=2)
+                       object='box', candidate=2, lead_time_s=measured)
     return path
 
 

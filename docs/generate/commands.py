@@ -7,6 +7,7 @@ from moss_perception.cli.common import STATUSES
 from moss_perception.cli.main import build_parser, COMMANDS
 from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
+from moss_perception.ros.system.record import RECORD_ARGUMENTS
 from tables import code, sentence, table
 
 # What argparse shows as one text of names and values; the page has a table of them.
@@ -34,10 +35,11 @@ def _statuses():
 
 
 def launch_markdown():
-    """Write the arguments of both systems."""
+    """Write the arguments of all systems."""
     parts = []
     for title, arguments in (
             ('grasp.launch.py and moss run grasp', GRASP_ARGUMENTS),
+            ('record_attempts.launch.py and moss run record', RECORD_ARGUMENTS),
             ('sim_to_real_eval.launch.py and moss run eval', EVALUATION_ARGUMENTS)):
         parts += [f'## {title}', table(['argument', 'default', 'values', 'meaning'], [
             [code(one.name), code(one.default),

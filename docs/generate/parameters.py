@@ -8,7 +8,7 @@ from tables import code, sentence, table
 
 NODES = {'grasp_predictor': 'predictor.parameters', 'grasp_gate': 'gate',
          'sim_cell': 'cell.node', 'bag_player': 'player.settings',
-         'attempt_recorder': 'recorder'}
+         'attempt_recorder': 'recorder.settings', 'run_recorder': 'run_recorder'}
 """Nodes by name, and the modules of ``moss_perception/ros`` that declare their parameters."""
 
 

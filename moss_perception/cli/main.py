@@ -42,8 +42,11 @@ COMMANDS = {
         'demo.session', 'play a recording or a video through the nodes, and show the scores',
         ('moss demo', 'moss demo --bag my_bag/ --out out/mine')),
     'run': Command(
-        'run', 'run the grasp system, or an evaluation over topics, without ros2 launch',
-        ('moss run grasp image_topic:=/camera/image_raw', 'moss run eval real_bag:=my_bag/'),
+        'run', 'run the grasp system, record attempts, or evaluate over topics, without ros2 '
+        'launch',
+        ('moss run grasp image_topic:=/camera/image_raw',
+         'moss run record out:=recordings/monday image_topic:=/camera/image_raw',
+         'moss run eval real_bag:=my_bag/'),
         {1: 'an error, or a node failed', 3: 'a requirement is not met (eval)',
          130: 'interrupted before the end of a recording or evaluation'}),
     'evaluate': Command(
@@ -62,6 +65,9 @@ COMMANDS = {
         ('moss record --out runs/data/train --scenes 400',
          'moss record --bag out/sim --attempts 20',
          'moss record --picture out/cell.png --cell config/cells/oblique_table.yaml')),
+    'attempts': Command(
+        'attempts', 'record attempts on a robot by keys, with a running attempt_recorder',
+        ('moss attempts', 'moss attempts --node /arm/attempt_recorder')),
     'clips': Command(
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),

@@ -16,6 +16,7 @@ from moss_perception.ros.system.grasp import (
     grasp_system,
 )
 from moss_perception.ros.system.processes import Argument
+from moss_perception.ros.system.record import RECORD_ARGUMENTS, record_system
 from moss_perception.ros.system.supervisor import Supervisor
 
 
@@ -26,6 +27,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     for name, summary, arguments, describe in (
             ('grasp', 'run the nodes on a camera, a recording or the simulated cell',
              GRASP_ARGUMENTS, lambda values: [grasp_system(values)]),
+            ('record', 'record attempts on a robot, with the predictor and attempt_recorder',
+             RECORD_ARGUMENTS, lambda values: [record_system(values)]),
             ('eval', 'run the nodes, record their topics and evaluate the recordings',
              EVALUATION_ARGUMENTS, evaluation_runs)):
         one = systems.add_parser(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+import math
 from typing import Any
 
 NONE_SELECTED = 'none selected'
@@ -22,7 +23,9 @@ class Outcome:
     :ivar executed: whether a grasp was executed. An attempt without one is not a failed grasp.
     :ivar candidate: index of the executed grasp in the PoseArray that was scored at the decision;
         ``None`` where it is not known.
-    :raises ValueError: if a success was not executed, or the index is negative.
+    :ivar lead_time_s: measured time from the decision until the fingers closed, seconds, 0 or
+        more; ``None`` where it was not measured.
+    :raises ValueError: if a success was not executed, or the index or the lead time is negative.
     """
 
     attempt: int
@@ -36,6 +39,7 @@ class Outcome:
     decision_guessed: bool = False
     executed: bool = True
     candidate: int | None = None
+    lead_time_s: float | None = None
 
     def __post_init__(self):
         if self.success and not self.executed:
@@ -43,6 +47,9 @@ class Outcome:
                              'an executed grasp')
         if self.candidate is not None and self.candidate < 0:
             raise ValueError(f'candidate is {self.candidate}: expected an index from 0')
+        if self.lead_time_s is not None and not 0 <= self.lead_time_s < math.inf:
+            raise ValueError(f'lead_time is {self.lead_time_s:g}: expected a finite number of '
+                             'seconds, 0 or more')
 
 
 def values_of(outcome: Outcome) -> dict[str, str]:
@@ -54,6 +61,8 @@ def values_of(outcome: Outcome) -> dict[str, str]:
         'domain': outcome.domain, 'motion': outcome.motion, 'object': outcome.object}
     if outcome.candidate is not None:
         values['candidate'] = str(outcome.candidate)
+    if outcome.lead_time_s is not None:
+        values['lead_time'] = str(outcome.lead_time_s)
     # Left out where the decision was recorded, as it usually is.
     return values | ({'decision_guessed': 'true'} if outcome.decision_guessed else {})
 
@@ -64,7 +73,7 @@ def outcome_of(status: Any) -> Outcome:
 
     Recordings from before the key ``executed`` lack it. There a grasp was executed, unless the
     status has the message :data:`NONE_SELECTED`; a success is always of an executed grasp,
-    whatever the message says. They also lack ``candidate``.
+    whatever the message says. They also lack ``candidate``, and ``lead_time`` is optional.
 
     :raises ValueError: if a value is missing or of the wrong kind.
     """
@@ -87,7 +96,15 @@ def _outcome(values: dict[str, str]) -> Outcome:
         values.get('domain', ''), values.get('motion', ''), values.get('object', ''),
         values.get('decision_guessed') == 'true',
         _read_flag('executed', values.get('executed', 'true')),
-        _whole('candidate', values['candidate']) if values.get('candidate') else None)
+        _whole('candidate', values['candidate']) if values.get('candidate') else None,
+        _number('lead_time', values['lead_time']) if values.get('lead_time') else None)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f'{name} is {text!r}, expected a number of seconds') from error
 
 
 def _whole(name: str, text: str) -> int:

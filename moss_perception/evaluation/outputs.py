@@ -19,7 +19,7 @@ import numpy as np
 SCORES, PROCESSED = '/grasp_scores', '/processed'
 DIAGNOSTICS_TOPIC = '/diagnostics'
 RUN = 'moss_perception.run'
-"""Name under which attempt_recorder stores :class:`RunNotes` in a recording."""
+"""Name under which run_recorder stores :class:`RunNotes` in a recording."""
 
 DURATIONS = tuple(f'{name}_p{percent}_ms' for name in ('decode', 'inference', 'age')
                   for percent in (50, 95))
@@ -68,7 +68,7 @@ class RunNotes:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise BagError(f"the notes of attempt_recorder can't be read: {error}") from error
+            raise BagError(f"the notes of run_recorder can't be read: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     """
     Compare recorded scores with the outcomes of the attempts.
 
-    :param path: the recording of the outputs. If attempt_recorder has stored the path of a played
+    :param path: the recording of the outputs. If run_recorder has stored the path of a played
         recording in it, the inputs and outcomes are read from there.
     :param domain: domain of the recording; empty to take it from the outcomes.
     :param attempts_csv: file of outcomes to use instead of the recorded ones.

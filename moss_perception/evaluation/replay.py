@@ -48,7 +48,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
 
     Messages are processed in the order of recording, as in lock step; only frames that become
     samples are decoded. During an attempt its executed grasp is scored in addition to the
-    candidates, so that it need not be found among them.
+    candidates, so that it need not be found among them; for a checkpoint with time inputs at its
+    measured lead time, where the outcome has one.
 
     :param path: a rosbag2 folder, or an ``.mcap`` or ``.db3`` file; if it is damaged, the
         readable part is used.
@@ -192,7 +193,21 @@ class _Run:
             self._watched = watched
             self._predictor.watch(Candidates.from_yaws(
                 stamp_ns, frame_id, np.stack([position for _, position in placed]),
-                np.array([x.yaw for x in watched])) if placed else None)
+                np.array([x.yaw for x in watched]),
+                self._measured(watched)) if placed else None)
+
+    def _measured(self, watched: Sequence[Attempt]) -> np.ndarray | None:
+        """Return the measured lead times of executed grasps; ``None`` if there are none."""
+        measured = [x.outcome.lead_time_s for x in watched]
+        if not self._predictor.config.time_inputs or all(x is None for x in measured):
+            return None
+        # Only attempts that overlap in time are watched together.
+        lead_times = np.array([self._predictor.lead_time_s if x is None else x for x in measured])
+        low, high = self._predictor.config.lead_times_s
+        if ((lead_times < low) | (lead_times > high)).any():
+            self._seen.say(f'some measured lead times are outside {low:g} to {high:g} s, for '
+                           'which the checkpoint was trained, and were clamped')
+        return lead_times
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))

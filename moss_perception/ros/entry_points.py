@@ -9,8 +9,8 @@ from moss_perception.core.resources import missing
 
 
 def attempt_recorder() -> int:
-    """Run :mod:`moss_perception.ros.recorder`."""
-    return _run('recorder')
+    """Run :mod:`moss_perception.ros.recorder.node`."""
+    return _run('recorder.node')
 
 
 def bag_player() -> int:
@@ -26,6 +26,11 @@ def grasp_gate() -> int:
 def grasp_predictor() -> int:
     """Run :mod:`moss_perception.ros.predictor.node`."""
     return _run('predictor.node')
+
+
+def run_recorder() -> int:
+    """Run :mod:`moss_perception.ros.run_recorder`."""
+    return _run('run_recorder')
 
 
 def sim_cell() -> int:

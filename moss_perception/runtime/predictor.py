@@ -227,7 +227,8 @@ class Predictor:
                  self.stream_lead_time_s)
         points = self._placed[0].at(held, *where)
         watched = None if self._watched is None else self._placed[1].at(self._watched, *where)
-        grasps = add_watched(points, watched)
+        grasps = add_watched(points, watched, self._watched is not None
+                             and self._watched.lead_times is not None)
         try:
             interval_s = self._follow(sample, fitted.size)
             stepping = time.perf_counter()

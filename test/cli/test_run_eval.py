@@ -33,7 +33,7 @@ PERIOD_NS = 100_000_000
 FRAMES, DECISION = 22, 19
 START_NS = 1_700_000_000_000_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
-NODES = ('grasp_predictor', 'grasp_gate', 'moss', 'sim_cell', 'bag_player', 'attempt_recorder')
+NODES = ('grasp_predictor', 'grasp_gate', 'moss', 'sim_cell', 'bag_player', 'run_recorder')
 OWN = """\
 /**/grasp_predictor:
   ros__parameters: {threads: 1}
@@ -242,7 +242,7 @@ def test_a_recorder_that_starts_after_the_cell_misses_nothing(start, programs, t
     except SimulationError as error:
         pytest.skip(str(error))
     # The runner finds these instead of the executables themselves.
-    late = {'sim_cell': 'touch cell_started', 'attempt_recorder':
+    late = {'sim_cell': 'touch cell_started', 'run_recorder':
             'until [ -e cell_started ]; do sleep 0.1; done; sleep 2'}
 
     def find(name):

@@ -19,7 +19,8 @@ def status(values, message=''):
 
 
 @pytest.mark.parametrize('changes', [
-    {}, {'success': True, 'candidate': 4}, {'executed': False}, {'decision_guessed': True}])
+    {}, {'success': True, 'candidate': 4}, {'executed': False}, {'decision_guessed': True},
+    {'lead_time_s': 0.4125}])
 def test_what_is_written_comes_back(changes):
     outcome = Outcome(**{**vars(OUTCOME), **changes})
     assert outcome_of(status(values_of(outcome))) == outcome
@@ -38,6 +39,9 @@ def test_an_old_outcome_tells_by_its_message_whether_a_grasp_was_executed(
 @pytest.mark.parametrize('key, value, said', [
     ('executed', 'yes', "executed is 'yes', expected true or false"),
     ('candidate', '1.5', "candidate is '1.5', expected a whole number"),
+    ('lead_time', 'soon', "lead_time is 'soon', expected a number of seconds"),
+    ('lead_time', '-0.1', 'lead_time is -0.1: expected a finite number of seconds, 0 or more'),
+    ('lead_time', 'nan', 'lead_time is nan: expected a finite number'),
     ('success', 'perhaps', "success is 'perhaps'")])
 def test_a_wrong_value_is_named(key, value, said):
     with pytest.raises(ValueError, match=said):

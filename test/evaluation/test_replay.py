@@ -10,8 +10,10 @@ from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
 import pytest
+from timed import expected_score, replayed, timed_network, write_recording
 
 START_NS, RATE_NS = 1_700_000_000_000_000_000, 100_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
@@ -245,3 +247,32 @@ def test_of_a_cut_file_what_is_there_is_evaluated(record, predictor):
 def test_images_are_fetched_by_their_stamps(record):
     images = read_images(record(), '/image/compressed', [START_NS + RATE_NS, 5])
     assert list(images) == [START_NS + RATE_NS] and images[START_NS + RATE_NS].shape == (40, 40, 3)
+
+
+@pytest.fixture(scope='module')
+def timed():
+    """Return a predictor of a checkpoint with time inputs, trained for 0.25 to 0.75 s."""
+    return Predictor(TorchEngine(timed_network(), threads=1))
+
+
+@pytest.mark.parametrize(('measured', 'used'), [(0.6, 0.6), (3.0, 0.75)])
+def test_the_executed_grasp_is_scored_at_its_measured_lead_time(tmp_path, timed, measured, used):
+    planned, rows = replayed(write_recording(tmp_path / 'planned'), timed)
+    found, again = replayed(write_recording(tmp_path / 'bag', measured=measured), timed)
+    (attempt,), (before,) = found.attempts, planned.attempts
+    ratio = (1 / expected_score(used) - 1) / (1 / attempt.score - 1)
+    # Both are scored in the same frame; the rest of the logit is that of the intervals.
+    planned_s = float(rows[before.scored_ns]['lead_time'][2])
+    assert ratio == pytest.approx(
+        (1 / expected_score(planned_s) - 1) / (1 / before.score - 1), rel=1e-4)
+    assert attempt.source == 'executed' and not attempt.scored_elsewhere
+    # The candidates keep the lead times of the planner.
+    np.testing.assert_array_equal(rows[before.scored_ns], again[attempt.scored_ns])
+    assert any('measured lead times are outside 0.25 to 0.75 s' in x for x in found.notes) == (
+        used != measured)
+
+
+def test_without_time_inputs_a_measured_lead_time_changes_nothing(tmp_path, predictor):
+    first, _ = replayed(write_recording(tmp_path / 'a'), predictor)
+    second, _ = replayed(write_recording(tmp_path / 'b', measured=0.6), predictor)
+    np.testing.assert_array_equal(first.attempts[0].scores, second.attempts[0].scores)

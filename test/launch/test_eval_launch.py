@@ -46,7 +46,7 @@ def test_only_the_first_run_starts_at_once(launch_file, tmp_path):
     context.launch_configurations['out'] = str(tmp_path)
     names = [x.node_executable for x in launch_file.make_runs(context) if isinstance(x, Node)]
     # The recorder is there before the player, which follows the starters.
-    assert names == ['attempt_recorder', 'grasp_predictor', 'moss']
+    assert names == ['run_recorder', 'grasp_predictor', 'moss']
 
 
 def run(launch_file, *runs):

@@ -46,3 +46,20 @@ def stream(predictor):
     predictor.fresh()
     yield predictor
     predictor.forget_publishers()
+
+
+@pytest.fixture
+def bench(harness, peer, tmp_path):
+    """Return a function that starts a recorder with parameters."""
+    started = []
+
+    from robot_bench import Bench
+
+    def start(*topics, **parameters):
+        started.append(Bench(harness, peer, tmp_path, **parameters))
+        return started[-1].ready(*topics)
+    yield start
+    for one in started:
+        one.process.stop()
+        one.robot.close()
+        assert 'Traceback' not in one.process.output(), one.process.output()

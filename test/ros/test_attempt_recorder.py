@@ -1,222 +1,208 @@
-"""attempt_recorder over real DDS: the test is the camera, and loses frames on purpose."""
+"""attempt_recorder over real DDS: the test is the robot, the operator and the disk."""
 
-import signal
-import time
+import re
+import resource
 
-import cv2
-from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.data.bags.attempts import groups_of
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.writer import RecordingWriter
-from moss_perception.evaluation.outputs import read_outputs
-from moss_perception.evaluation.recorded import evaluate_recorded
 from moss_perception.evaluation.replay import replay
-from moss_perception.evaluation.verification import verify
-from moss_perception.ros.common.subscriptions import message_class, unconnected
+from moss_perception.ros.common.conversions import ns_to_stamp
 from moss_perception.runtime.predictor import Predictor
-import numpy as np
 import pytest
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from robot_bench import Bench, LATENCY_NS, PERIOD_NS
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
 
 pytestmark = pytest.mark.timeout(110)
 
-START_NS = 1_700_000_000_000_000_000
-PERIOD_NS = 50_000_000
-FRAMES = 70
-MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
-DECISION = 60
-# Of these the camera shows nothing to the predictor.
-LOST = {5, 36, 37, 49}
-TOPICS = {'/image/compressed': CompressedImage, '/camera_info': CameraInfo,
-          '/grasp_candidates': PoseArray}
+
+def test_recorded_attempts_are_evaluated_at_the_executed_grasp(bench, peer, tiny_checkpoint):
+    node = bench(object='cup', operator='ada', day='2026-03-02')
+    first = node.attempt()
+    assert all(x.successful for x in peer.set(node.name, object='bowl'))
+    second = node.attempt('fail')
+    assert 'attempt 2: failed' in second[-1] and '1 succeeded, 1 failed' in second[-1]
+    assert node.process.stop() == 0
+    found = replay(node.out, Predictor.load(str(tiny_checkpoint), threads=1))
+    assert found.lost_share == 0
+    assert [(x.attempt, x.success, x.source, x.object) for x in found.attempts] == [
+        (1, True, 'executed', 'cup'), (2, False, 'executed', 'bowl')]
+    for attempt, (start_ns, decision_ns, end_ns, _) in zip(
+            found.attempts, (first, second), strict=True):
+        assert (attempt.start_ns, attempt.decision_ns, attempt.end_ns) == (
+            start_ns, decision_ns, end_ns)
+        # The run-up fills the window before the decision.
+        assert attempt.scored_ns == decision_ns
+    assert found.domain == 'real' and found.unmatched == ()
+    assert groups_of(node.out)[2] == {'day': '2026-03-02', 'object': 'bowl', 'operator': 'ada'}
+    with Recording(node.out) as recording:
+        assert [x.candidate for x in recording.outcomes()] == [1, 1]
+    # Each file is a recording by itself, calibration included.
+    alone = replay(node.out / 'attempt_0002.mcap',
+                   Predictor.load(str(tiny_checkpoint), threads=1))
+    assert alone.attempts[0].score == found.attempts[1].score
 
 
-@pytest.fixture(scope='module')
-def recording(tmp_path_factory):
-    """Write one attempt: 20 images a second, two candidates that move with every frame."""
-    path = tmp_path_factory.mktemp('recorded') / 'bag'
-    rng = np.random.default_rng(8)
-    with RecordingWriter(path) as writer:
-        for index in range(FRAMES):
-            stamp_ns = START_NS + index * PERIOD_NS
-            grasps = np.array([[0.01, 0.002 * index, 0.5, 0.3], [-0.05, 0.001 * index, 0.6, 1.2]])
-            writer.camera_info(stamp_ns, 40, 40, MATRIX)
-            writer.candidates(stamp_ns, grasps)
-            image = cv2.imencode('.jpg', rng.integers(0, 256, (40, 40, 3), np.uint8))[1]
-            writer.image(stamp_ns, image.tobytes())
-            if index == DECISION:
-                writer.selected(stamp_ns, grasps[1])
-        writer.outcome('held', attempt=1, start_ns=START_NS,
-                       decision_ns=START_NS + DECISION * PERIOD_NS, end_ns=stamp_ns, success=True,
-                       domain='real', motion='steady', object='box', candidate=1)
-    return path
+def test_a_killed_recorder_leaves_the_finished_attempts_and_goes_on_after_them(
+        bench, tiny_checkpoint):
+    node = bench()
+    node.attempt()
+    node.show(4)
+    assert node.do('start')[0]
+    node.show(4)
+    node.process.process.kill()
+    node.process.wait()
+    assert sorted(x.name for x in node.out.iterdir() if x.suffix) != []
+    found = replay(node.out, Predictor.load(str(tiny_checkpoint), threads=1))
+    assert [x.attempt for x in found.attempts] == [1] and found.lost_share == 0
+    again = bench()
+    assert 'removed 1 attempts that an earlier recorder left unfinished' in again.process.output()
+    assert 'ready to record attempts: 1 succeeded, 0 failed' in again.process.output()
+    again.attempt('fail')
+    with Recording(node.out) as recording:
+        assert [x.attempt for x in recording.outcomes()] == [1, 2]
 
 
-class Camera:
-    """Publishes a recording's messages, as the test says."""
-
-    def __init__(self, peer, harness, recording):
-        self._publishers = {topic: peer.node.create_publisher(kind, topic, 100)
-                            for topic, kind in TOPICS.items()}
-        self._peer, self._wait_for = peer, harness.wait_for
-        with Recording(recording) as opened:
-            self.messages = [(topic, deserialize_message(raw, message_class(kind)))
-                             for topic, kind, _, raw in opened.messages(TOPICS)]
-
-    def connect(self, recorded=()):
-        """Wait for the predictor, and for the recorder's subscriptions to some topics."""
-        expected = [*(f'/grasp_predictor={topic}' for topic in TOPICS),
-                    *(f'/attempt_recorder={topic}' for topic in recorded)]
-        self._wait_for(lambda: not unconnected(self._peer.node, expected), 20, 'subscribers')
-        time.sleep(0.25)
-
-    def show(self, processed, lost, burst):
-        """Publish all images but the lost; wait for their status after each burst."""
-        shown = 0
-        for topic, message in self.messages:
-            index = (message.header.stamp.nanosec + (
-                message.header.stamp.sec * 10**9 - START_NS)) // PERIOD_NS
-            if topic == '/image/compressed' and index in lost:
-                continue
-            self._publishers[topic].publish(message)
-            if topic == '/image/compressed':
-                shown += 1
-                if shown % burst == 0:
-                    self._await(processed, shown)
-        self._await(processed, shown)
-
-    def _await(self, processed, shown):
-        self._wait_for(lambda: len(processed) >= shown, 20, f'{shown} statuses')
-
-    def go(self):
-        for publisher in self._publishers.values():
-            self._peer.node.destroy_publisher(publisher)
+def test_on_a_full_disk_the_attempt_is_lost_and_the_finished_ones_stay(bench):
+    node = bench()
+    node.robot.side = 80
+    node.attempt()
+    # As a full disk: the system refuses to write a byte more.
+    process, unlimited = node.process.process.pid, resource.RLIM_INFINITY
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (2**16, unlimited))
+    start_ns = node.show(4)
+    done, text = node.do('start')
+    if done:
+        node.show(4, start_ns + 4 * PERIOD_NS)
+        done, text = node.do('succeed')
+    assert not done and 'attempt 2 is lost: could not write' in text
+    assert 'File too large; 1 succeeded, 0 failed' in text
+    node.said('attempt 2 is lost')
+    assert sorted(x.name for x in node.out.iterdir()) == ['attempt_0001.mcap', 'metadata.yaml']
+    with Recording(node.out) as recording:
+        assert [x.attempt for x in recording.outcomes()] == [1]
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    node.attempt()
+    with Recording(node.out) as recording:
+        assert [x.attempt for x in recording.outcomes()] == [1, 2]
 
 
-@pytest.fixture
-def recorder(harness, tmp_path):
-    """Return a function that starts the node with parameters."""
-    started = []
-
-    def start(namespace='', **parameters):
-        words = ['-r', f'__ns:=/{namespace}'] if namespace else []
-        words += [word for name, value in parameters.items() for word in (
-            '-p', f'{name}:={str(value).lower() if isinstance(value, bool) else value}')]
-        started.append(harness.NodeProcess(tmp_path, 'attempt_recorder', ros_args=tuple(words)))
-        return started[-1]
-    yield start
-    for process in started:
-        process.stop()
-        assert 'Traceback' not in process.output(), process.output()
-
-
-def played(recorder, harness, recording, path, **parameters):
-    """Start a recorder of the outputs of a predictor to which a recording is played."""
-    node = recorder(out=path, played=recording, inputs=False, images=False, **parameters)
-    harness.wait_for(lambda: 'recording to' in node.output(), 40, 'the recorder')
-    return node
+def test_misuse_is_refused_and_discard_leaves_nothing(bench):
+    node = bench(silence=0.3)
+    for name in ('succeed', 'fail', 'discard'):
+        assert node.do(name) == (False, 'no attempt is being recorded: expected start first')
+    assert node.do('start') == (
+        False, 'no image has come on /image: published by /peer: expected images to record')
+    node.show(4)
+    assert node.do('start') == (True, 'attempt 1 is being recorded')
+    done, text = node.do('start')
+    assert not done and 'attempt 1 has been recorded for' in text
+    assert 'expected succeed, fail or discard' in text
+    node.said('/image is silent for ')
+    (line,) = [x.data for x in node.events if x.data.startswith('/image is silent')]
+    assert re.fullmatch(r'/image is silent for \d+\.\d s: published by /peer', line)
+    node.robot.command.publish(String(data='discard'))
+    node.said('attempt 1 is discarded; 0 succeeded, 0 failed')
+    assert list(node.out.iterdir()) == []
+    node.robot.command.publish(String(data='grasp'))
+    node.said("command 'grasp' is not known: expected one of start, succeed, fail, discard")
+    assert node.process.stop() == 0 and not node.out.exists()
 
 
-def test_scores_in_time_equal_an_offline_replay_of_exactly_what_arrived(
-        harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path):
-    # One that waits for nothing: in bursts of six samples some are dropped for the newer ones.
-    predictor.fresh(image_transport='compressed', budget='1,2,3')
-    node = played(recorder, harness, recording, tmp_path / 'run', pace='1x')
-    camera = Camera(peer, harness, recording)
-    camera.connect()
-    camera.show(predictor.processed, LOST, burst=12)
-    camera.go()
-    assert node.wait(60) == 0, node.output()
-    outputs = read_outputs(tmp_path / 'run')
-    verification = verify(outputs, recording, tiny_checkpoint)
-    record = evaluate_recorded(tmp_path / 'run', verification=verification)
-    assert (record.path, record.frames, record.not_arrived) == (
-        str(recording), FRAMES, len(LOST))
-    assert sum(record.by_status.values()) == FRAMES - len(LOST)
-    assert 'played at 1x: 4 of 70 frames did not arrive' in record.notes
-    assert 'the received frames, bit for bit' in record.verified, record
-    assert f'the scores of all {record.by_status["scored"]} frames' in record.verified
-    # What arrived is not what was recorded: all of it would have given other scores.
-    whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
-    assert record.by_status['scored'] < whole.by_status['scored']
-    assert record.attempts[0].source == 'executed'
-    assert np.isfinite(record.attempts[0].ood_score) == np.isfinite(whole.attempts[0].ood_score)
+def test_a_topic_without_a_publisher_is_named(bench, peer):
+    node = bench('/camera_info', silence=0.3)
+    node.show(4, grasps=())
+    peer.node.destroy_publisher(node.robot.candidates)
+    node.wait_for(lambda: not peer.node.count_publishers('/grasp_candidates'), 10, 'no publisher')
+    node.do('start')
+    node.said('/grasp_candidates is silent for ')
+    line = next(x.data for x in node.events if '/grasp_candidates is silent' in x.data)
+    assert line.endswith('nobody publishes it')
+    # One message of a calibration is enough.
+    assert not any('/camera_info' in x.data for x in node.events)
 
 
-def test_in_lock_step_all_scores_are_those_of_the_offline_evaluation(
-        harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path):
-    predictor.fresh(image_transport='compressed', budget='1,2,3')
-    node = played(recorder, harness, recording, tmp_path / 'run', pace='lock step')
-    camera = Camera(peer, harness, recording)
-    camera.connect()
-    camera.show(predictor.processed, set(), burst=1)
-    camera.go()
-    assert node.wait(60) == 0, node.output()
-    ours = evaluate_recorded(tmp_path / 'run')
-    whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
-    assert ours.by_status == whole.by_status and ours.not_arrived == 0
-    mine, theirs = ours.attempts[0], whole.attempts[0]
-    assert (mine.score, mine.uncertainty, mine.source) == (
-        theirs.score, theirs.uncertainty, 'executed')
-    np.testing.assert_array_equal(mine.times_s, theirs.times_s)
+def test_the_robots_own_outcomes_are_recorded_from_memory_even_if_they_overlap(
+        bench, tiny_checkpoint):
+    node = bench(outcomes='topic', attempts=3)
+    node.wait_for(node.robot.outcomes.get_subscription_count, 20, 'subscription to outcomes')
+    last_ns = node.show(40)
+    at = [last_ns - (39 - n) * PERIOD_NS for n in range(40)]
+    node.robot.report(1, at[0] - 60 * 10**9, at[0] - 55 * 10**9, at[0] - 50 * 10**9)
+    node.said('attempt 1 of the robot is not recorded: no image from before its decision')
+    node.robot.report(7, at[15], at[20], at[25], object='box', domain='lab', candidate='1')
+    node.said('attempt 1: held, 1.0 s; 1 succeeded')
+    # It began before the other one ended.
+    node.show(30, at[39] + 30 * PERIOD_NS)
+    node.robot.report(8, at[24], at[39] + 20 * PERIOD_NS, at[39] + 25 * PERIOD_NS)
+    assert node.process.wait(20) == 0
+    found = replay(node.out, Predictor.load(str(tiny_checkpoint), threads=1))
+    assert [(x.attempt, x.object, x.source) for x in found.attempts] == [
+        (1, 'box', 'executed'), (2, '', 'default')]
+    assert any('attempts overlap in time' in x for x in found.notes)
+    assert found.resets == {} and found.frames == 70
 
 
-@pytest.mark.parametrize('images', [True, False])
-def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_else(
-        harness, peer, predictor, recorder, recording, tiny_checkpoint, tmp_path, images):
-    predictor.fresh(image_transport='compressed', budget='1,2,3')
-    node = recorder(out=tmp_path / 'run', images=images, attempts=1)
-    harness.wait_for(lambda: 'recording to' in node.output(), 40, 'the recorder')
-    camera = Camera(peer, harness, recording)
-    camera.connect([topic for topic in TOPICS if images or 'image' not in topic])
-    outcomes = peer.node.create_publisher(DiagnosticArray, 'grasp_outcome', 10)
-    selected = peer.node.create_publisher(PoseStamped, 'selected_grasp', 10)
-    for publisher in (outcomes, selected):
-        harness.wait_for(publisher.get_subscription_count, 20, 'the recorder')
-    camera.show(predictor.processed, set(), burst=1)
-    with Recording(recording) as opened:
-        for topic, publisher in (('/selected_grasp', selected), ('/grasp_outcome', outcomes)):
-            (_, kind, _, raw), = opened.messages([topic])
-            publisher.publish(deserialize_message(raw, message_class(kind)))
-    camera.go()
-    assert node.wait(60) == 0, node.output()
-    live = evaluate_recorded(tmp_path / 'run')
-    whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
-    assert live.attempts[0].score == whole.attempts[0].score
-    assert (live.frames, live.by_status) == (FRAMES, whole.by_status)
-    assert 0 < live.diagnostics['inference_p50_ms'] <= live.diagnostics['inference_p95_ms']
-    assert live.image_topic == ('/image/compressed' if images else '')
-    if images:
-        again = replay(tmp_path / 'run', Predictor.load(str(tiny_checkpoint), threads=1))
-        assert again.by_status == whole.by_status
-        assert again.attempts[0].score == live.attempts[0].score
+def test_the_lead_time_is_measured_by_the_gripper_and_its_median_is_what_to_set(bench, peer):
+    fingers = peer.node.create_publisher(JointState, '/gripper/joints', 10)
+    node = bench('/gripper/joints', gripper_topic='/gripper/joints', gripper_joint='finger',
+                 gripper_closed=0.03)
+
+    def move(position, after_ns=0):
+        node.robot.tell(node.robot.now_ns + after_ns)
+        joints = JointState(name=['wrist', 'finger'], position=[0.0, position])
+        joints.header.stamp = ns_to_stamp(node.robot.now_ns)
+        fingers.publish(joints)
+        node.settle()
+
+    for number, tenths in enumerate((4, 3), start=1):
+        move(0.045)
+        text = node.attempt(frames=12, meanwhile=lambda _, tenths=tenths: (
+            move(0.04, 10**8 - LATENCY_NS), move(0.02, (tenths - 1) * 10**8)))[-1]
+        assert f'lead time 0.{tenths}00 s (median of {number}: ' in text
+    assert '(median of 2: 0.350 s, the lead_time to set of grasp_predictor)' in text
+    move(0.045)
+    text = node.attempt()[-1]
+    assert 'the lead time is not measured: the gripper did not close after the decision' in text
+    with Recording(node.out) as recording:
+        assert [x.lead_time_s for x in recording.outcomes()] == [
+            pytest.approx(0.4), pytest.approx(0.3), None]
+        assert recording.topics['/gripper/joints'].count == 7
+    peer.node.destroy_publisher(fingers)
 
 
-@pytest.mark.parametrize('parameters, line', [
-    ({'namespace': 'void', 'out': 'r', 'start_delay': 1.0},
-     'nobody publishes /void/grasp_predictor/grasp_scores'),
-    ({}, 'parameter out is empty'),
-    ({'out': '.'}, 'exists already; recordings are not overwritten'),
-    ({'out': 'r', 'outputs': False, 'inputs': False, 'images': False},
-     'name nothing to record'),
-    ({'out': 'r', 'qos_reliability': 'perhaps'}, 'qos_reliability')])
-def test_what_cannot_be_recorded_is_one_line(recorder, tmp_path, parameters, line):
-    node = recorder(**parameters)
-    assert node.wait(60) == 1
-    assert len([x for x in node.output().splitlines() if line in x]) == 1, node.output()
-    assert not (tmp_path / 'r').exists()
+def test_a_trigger_measures_it_too_unless_the_cameras_clock_is_another(bench):
+    node = bench()
+
+    def close(_):
+        node.robot.tell(node.robot.now_ns + 230_000_000)
+        node.settle()
+        assert node.do('closed') == (True, 'the fingers have closed')
+    assert ', lead time 0.250 s (median of 1: 0.250 s' in node.attempt(meanwhile=close)[-1]
+    # The images that the recorder remembers all come an hour late.
+    hour_ns = 3600 * 10**9
+    start_ns = node.robot.now_ns
+    node.robot.tell(start_ns + hour_ns)
+    node.robot.tell = lambda _: None
+    for _ in range(5):
+        node.show(24, start_ns + 24 * PERIOD_NS)
+        start_ns += 24 * PERIOD_NS
+    assert node.do('start')[0]
+    node.robot.execute(start_ns + hour_ns)
+    node.show(3, start_ns + 3 * PERIOD_NS)
+    assert node.do('closed')[0]
+    done, text = node.do('succeed')
+    assert done
+    assert re.search(r'the executed grasp is stamped 3600.0 s from the start', text), text
+    assert re.search(r"images are 35..\.. s behind this node's clock, expected the", text), text
 
 
-def test_an_interruption_keeps_what_was_recorded(
-        harness, peer, predictor, recorder, recording, tmp_path):
-    predictor.fresh(image_transport='compressed')
-    node = played(recorder, harness, recording, tmp_path / 'run')
-    camera = Camera(peer, harness, recording)
-    camera.connect()
-    camera.show(predictor.processed, set(range(30, FRAMES)), burst=1)
-    node.process.send_signal(signal.SIGINT)
-    assert node.wait(30) == 130, node.output()
-    camera.go()
-    with Recording(tmp_path / 'run') as opened:
-        assert opened.topics['/grasp_predictor/processed'].count == 30
+@pytest.mark.parametrize(('parameters', 'line'), [
+    ({'out': '""'}, 'parameter out is empty'),
+    ({'outcomes': 'robot'}, "parameter outcomes='robot' is not allowed: expected one of"),
+    ({'run_up': 90.0}, 'parameter run_up=90.0 is not allowed')])
+def test_what_cannot_be_recorded_is_one_line(harness, peer, tmp_path, parameters, line):
+    node = Bench(harness, peer, tmp_path, **parameters)
+    assert node.process.wait(60) == 1
+    assert len([x for x in node.process.output().splitlines() if line in x]) == 1
+    node.robot.close()

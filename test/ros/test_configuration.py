@@ -9,6 +9,7 @@ from moss_perception.ros.cell.node import CellSettings
 from moss_perception.ros.common.parameters import check, spec_of
 from moss_perception.ros.gate import GateSettings
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.runtime.budget import parse_level
 import pytest
 import yaml
@@ -46,6 +47,13 @@ def test_the_cells_parameters_are_listed_with_their_defaults(sections):
 def test_the_gates_parameters_are_listed_with_their_defaults(sections):
     defaults = {field.name: field.default for field in fields(GateSettings)}
     assert sections['/**/grasp_gate'] == defaults
+
+
+def test_the_recorders_parameters_are_listed_with_their_defaults(sections):
+    listed = sections['/**/attempt_recorder']
+    known = {field.name: field for field in fields(RecorderSettings)}
+    assert listed == {name: field.default for name, field in known.items()} | {
+        'topics': ['/tf', '/tf_static']}
 
 
 def test_the_budget_is_written_as_the_predictor_reads_it(sections):

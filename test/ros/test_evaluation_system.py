@@ -30,7 +30,7 @@ def test_without_a_word_the_shipped_recordings_are_compared(tmp_path):
     samples = share_directory() / 'samples'
     assert sim['bag_player'].parameters['bag'] == str(samples / 'sim_20')
     assert real['bag_player'].parameters['bag'] == str(samples / 'shifted_20')
-    assert list(sim) == ['attempt_recorder', 'grasp_predictor', 'lifecycle_starter', 'bag_player',
+    assert list(sim) == ['run_recorder', 'grasp_predictor', 'lifecycle_starter', 'bag_player',
                          'check']
     assert sim['bag_player'].parameters['lock_step'] is True
     assert sim['grasp_predictor'].parameters['qos_reliability'] == 'reliable'
@@ -39,7 +39,7 @@ def test_without_a_word_the_shipped_recordings_are_compared(tmp_path):
 
 def test_each_recording_is_evaluated_by_its_recorded_scores(tmp_path):
     sim, first, *_ = runs_of(tmp_path)
-    recorder, words = sim['attempt_recorder'].parameters, first['evaluate'].command_arguments()
+    recorder, words = sim['run_recorder'].parameters, first['evaluate'].command_arguments()
     assert words[:2] == ['evaluate', f'sim:{recorder["out"]}']
     assert recorder['played'] == sim['bag_player'].parameters['bag']
     assert (recorder['pace'], recorder['inputs'], recorder['images']) == (
@@ -83,10 +83,10 @@ def test_what_cannot_be_evaluated_is_found_before_anything_is_played(tmp_path):
 def test_the_source_of_images_waits_for_the_predictor_and_the_recorder(
         tmp_path, source, closed_loop):
     sim, *_ = runs_of(tmp_path, closed_loop=closed_loop)
-    recorder = sim['attempt_recorder']
+    recorder = sim['run_recorder']
     assert recorder.role == JOB and recorder.starts_with == SERVICE
     assert sim[source].parameters['wait_for_nodes'] == [
-        '/grasp_predictor=/image/compressed', '/attempt_recorder=/grasp_outcome']
+        '/grasp_predictor=/image/compressed', '/run_recorder=/grasp_outcome']
 
 
 def test_what_another_predictor_said_is_not_played(tmp_path):
@@ -100,7 +100,7 @@ def test_a_robots_topics_are_its_own(tmp_path, bag):
     run, evaluation, _ = runs_of(tmp_path, sim_bag='none', real_bag=bag, real_domain='real',
                                  real_topics='candidates:=/arm/grasps,'
                                  'lead_times:=/arm/times,executed:=/arm/goal')
-    predictor, recorder = run['grasp_predictor'], run['attempt_recorder']
+    predictor, recorder = run['grasp_predictor'], run['run_recorder']
     assert predictor.remappings == (('image', '/arm/color'), ('grasp_candidates', '/arm/grasps'),
                                     ('grasp_lead_times', '/arm/times'))
     assert recorder.remappings == (('image', '/arm/color'),)
@@ -129,7 +129,7 @@ def test_played_in_time_nothing_waits_and_the_latency_is_logged(tmp_path):
     sim, first, *_ = runs_of(tmp_path, lock_step='false', bag_rate='2', verify='false')
     assert sim['bag_player'].parameters['lock_step'] is False
     assert sim['bag_player'].parameters['rate'] == 2.0
-    recorder = sim['attempt_recorder'].parameters
+    recorder = sim['run_recorder'].parameters
     assert recorder['pace'] == '2x'
     assert sim['bag_player'].parameters['timing_log'] == recorder['timing_log']
     assert 'latency_budget' not in sim['grasp_predictor'].parameters
@@ -141,7 +141,7 @@ def test_in_closed_loop_the_gate_selects_in_each_domain(tmp_path):
                                  strips='false')
     for run, domain in ((sim, 'sim'), (real, 'shifted')):
         assert 'grasp_gate' in run and 'bag_player' not in run and 'check' not in run
-        cell, recorder = run['sim_cell'].parameters, run['attempt_recorder'].parameters
+        cell, recorder = run['sim_cell'].parameters, run['run_recorder'].parameters
         assert (cell['attempts'], cell['domain'], cell['seed']) == (7, domain, 3)
         assert (recorder['attempts'], recorder['inputs'], recorder['images']) == (7, True, False)
         assert recorder['closed_loop'] is True and 'played' not in recorder

@@ -43,7 +43,7 @@ def test_each_latency_runs_three_ways(tmp_path, timed):
     assert [run['grasp_predictor'].parameters.get('lead_time') for run in nodes] == [
         None, GRIP_S, None, None, 0.12 + GRIP_S, None]
     for run in nodes:
-        cell, recorder = run['sim_cell'].parameters, run['attempt_recorder'].parameters
+        cell, recorder = run['sim_cell'].parameters, run['run_recorder'].parameters
         assert (cell['seed'], cell['attempts'], cell['real_time'], cell['lock_step']) == (
             7, 5, False, True)
         assert recorder['images'] is False

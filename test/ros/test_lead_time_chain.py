@@ -79,11 +79,11 @@ def test_node_player_recorder_and_verification_agree_with_the_replay(
         return started[-1]
     try:
         bench.activate(hears_planner=False)
-        recorder = start('attempt_recorder', out=out, attempts=1, qos_reliability='reliable',
+        recorder = start('run_recorder', out=out, attempts=1, qos_reliability='reliable',
                          pace='"lock step"')
         player = start('bag_player', bag=recording, lock_step='true', rate='100.0',
                        wait_for_nodes='["/grasp_predictor=/image/compressed", '
-                                      '"/attempt_recorder=/grasp_outcome"]', start_delay='60.0')
+                                      '"/run_recorder=/grasp_outcome"]', start_delay='60.0')
         bench.spin_until(lambda: not recorder.alive(), 90.0)
         assert (player.wait(), recorder.wait()) == (0, 0), player.output() + recorder.output()
         live = [(one.header, read_scores(one)) for one in bench.scores]

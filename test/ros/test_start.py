@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-NODES = ('moss', 'attempt_recorder', 'bag_player', 'grasp_gate', 'grasp_predictor', 'sim_cell')
+NODES = ('moss', 'attempt_recorder', 'bag_player', 'grasp_gate', 'grasp_predictor',
+         'run_recorder', 'sim_cell')
 OWN = {'moss': ('activate', 'nobody')}
 
 

@@ -1,5 +1,7 @@
 """Write recordings of grasp attempts as rosbag2."""
 
+from contextlib import suppress
+import functools
 import math
 from pathlib import Path
 import shutil
@@ -38,6 +40,16 @@ _RELIABLE = Qos(QosHistory.KEEP_LAST, 10, QosReliability.RELIABLE, QosDurability
                 _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
 
 
+def is_known(kind: str) -> bool:
+    """Return whether messages of a type, such as ``std_msgs/msg/Header``, can be written."""
+    return kind in _store().fielddefs
+
+
+@functools.cache
+def _store():
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
 class RecordingWriter:
     """
     Writes the contract's topics into a rosbag2, with ROS 2 Jazzy's types.
@@ -67,15 +79,30 @@ class RecordingWriter:
         self._topics = tuple(topics)
         self._source = source
         self._notes = dict(notes or {})
-        self._store = get_typestore(Stores.ROS2_JAZZY)
+        self._store = _store()
 
     def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
+
+    def open(self):
+        """
+        Begin the recording.
+
+        :raises BagError: if it can't be written.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix=f'.{self.path.name}.',
                                                  dir=self.path.parent))
         except OSError as error:
-            raise BagError(f'could not write {self.path}: {error.strerror or error}') from error
+            raise self._failed(error) from error
         try:
             self._bag = Writer(self._folder / self.path.name, version=_VERSION,
                                storage_plugin=self._storage)
@@ -87,21 +114,44 @@ class RecordingWriter:
                     topic, TOPICS[topic], typestore=self._store,
                     offered_qos_profiles=[_RELIABLE])
                 for topic in self._topics}
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(self._folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise self._failed(error) from error
             raise
-        return self
 
-    def __exit__(self, kind, error, trace):
+    def finish(self):
+        """
+        Move the complete recording to its place, or remove it if that fails.
+
+        :raises BagError: if it can't be written.
+        """
         try:
             self._bag.close()
-            if kind is None:
-                (self._folder / self.path.name).rename(self.path)
-        except (OSError, WriterError) as problem:
-            if kind is None:
-                raise BagError(f'could not write {self.path}: {problem}') from problem
+            self._place(self._folder / self.path.name)
+        except (OSError, WriterError) as error:
+            raise self._failed(error) from error
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self.discard()
+
+    def discard(self):
+        """Remove what is not finished."""
+        # On a full disk, closing the file fails as well.
+        with suppress(OSError):
+            self._bag.abort()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def note(self, name: str, text: str):
+        """Store a text as ``custom_data`` in ``metadata.yaml``; until it is finished."""
+        self._bag.set_custom_data(name, text)
+
+    def _place(self, complete: Path):
+        """Move the folder of the complete recording to its place."""
+        complete.rename(self.path)
+
+    def _failed(self, error: Exception) -> BagError:
+        reason = getattr(error, 'strerror', None) or error
+        return BagError(f'could not write {self.path}: {reason}')
 
     def image(self, stamp_ns: int, jpeg: bytes):
         """Write a compressed image, JPEG bytes, on ``/image/compressed``."""
@@ -185,7 +235,7 @@ class RecordingWriter:
         :param kind: its type, one of ROS 2 Jazzy's.
         :raises BagError: if the type is unknown.
         """
-        if kind not in self._store.fielddefs:
+        if not is_known(kind):
             raise BagError(f'{topic} is a {kind}: expected a type of ROS 2 Jazzy')
         if topic not in self._connections:
             self._connections[topic] = self._bag.add_connection(
@@ -213,4 +263,4 @@ class RecordingWriter:
         try:
             self._bag.write(self._connections[topic], recorded_ns, data)
         except OSError as error:
-            raise BagError(f'could not write {self.path}: {error.strerror or error}') from error
+            raise self._failed(error) from error

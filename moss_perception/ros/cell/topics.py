@@ -6,16 +6,14 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
-from moss_perception.data.outcomes import Outcome, values_of
+from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.cell.lock_step import LockStep
 from moss_perception.ros.common.conversions import (
     header,
     lead_times_to_cloud,
     ns_to_stamp,
-    OK,
+    outcome_to_array,
     rgb_to_image,
-    status,
-    WARN,
 )
 from moss_perception.ros.common.spinning import acknowledged
 from moss_perception.ros.common.subscriptions import type_name
@@ -111,7 +109,8 @@ class CellTopics:
 
     def outcome(self, message: str, **fields: Any) -> None:
         """Publish the outcome of an attempt, stamped with its end."""
-        self._outcome.publish(outcome_to_array(message, Outcome(**fields), self._frame_id))
+        self._outcome.publish(outcome_to_array(
+            message, Outcome(**fields), self._frame_id, 'sim_cell'))
 
     def flush(self, timeout_s: float) -> None:
         """Wait until the subscribers have received all outcomes."""
@@ -144,10 +143,3 @@ def camera_info(head: Any, width: int, height: int, matrix: np.ndarray) -> Camer
         header=head, width=width, height=height, distortion_model='plumb_bob', d=[0.0] * 5,
         k=matrix.ravel(), r=np.eye(3).ravel(),
         p=np.column_stack([matrix, np.zeros(3)]).ravel())
-
-
-def outcome_to_array(message: str, outcome: Outcome, frame_id: str) -> DiagnosticArray:
-    """Write the outcome of an attempt, as recordings have it."""
-    return DiagnosticArray(header=header(outcome.end_ns, frame_id), status=[status(
-        f'attempt/{outcome.attempt}', OK if outcome.success else WARN, message,
-        values_of(outcome), 'sim_cell')])

@@ -14,6 +14,7 @@ from moss_perception.core.frames import (
 )
 from moss_perception.core.lead_times import LEAD_TIME_DTYPE, to_lead_times
 from moss_perception.core.scores import Prediction, rows_of
+from moss_perception.data.outcomes import Outcome, values_of
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import Image, PointCloud2, PointField
@@ -21,8 +22,8 @@ from std_msgs.msg import Header
 
 __all__ = [
     'diagnostics', 'features_to_image', 'header', 'lead_times_to_cloud', 'ns_to_stamp',
-    'rgb_to_image', 'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera', 'to_candidates',
-    'to_frame', 'to_lead_times']
+    'outcome_to_array', 'rgb_to_image', 'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera',
+    'to_candidates', 'to_frame', 'to_lead_times']
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE)
@@ -111,6 +112,19 @@ def status(name: str, level: bytes, message: str, values: dict[str, Any],
              for key, value in values.items()]
     return DiagnosticStatus(
         name=name, level=level, message=message, hardware_id=hardware_id, values=pairs)
+
+
+def outcome_to_array(message: str, outcome: Outcome, frame_id: str,
+                     source: str) -> DiagnosticArray:
+    """
+    Write the outcome of an attempt, stamped with its end, as ``grasp_outcome`` has it.
+
+    :param message: the outcome in words.
+    :param source: name of what reports it.
+    """
+    return DiagnosticArray(header=header(outcome.end_ns, frame_id), status=[status(
+        f'attempt/{outcome.attempt}', OK if outcome.success else WARN, message,
+        values_of(outcome), source)])
 
 
 def diagnostics(node: Node, level: bytes, message: str, values: dict[str, Any],

@@ -83,7 +83,7 @@ def matching(pattern: str, expected: str) -> Allowed:
     return Allowed(expected, lambda value: re.fullmatch(pattern, value) is not None)
 
 
-# Absolute names, such as /attempt_recorder=/grasp_outcome.
+# Absolute names, such as /run_recorder=/grasp_outcome.
 SUBSCRIBERS = Allowed('a list of NODE=TOPIC, absolute names', lambda pairs: all(
     re.fullmatch(r'/[^=]+=/[^=]+', pair) for pair in pairs))
 

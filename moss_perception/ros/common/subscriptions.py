@@ -256,15 +256,16 @@ class RawSubscriptions:
         """Whether images are subscribed to, where they are to be recorded."""
         return not self._images
 
-    def follow(self, kind: Any, topic: str) -> None:
-        """Subscribe to a topic with the QoS that its publishers offer."""
+    def follow(self, kind: Any, topic: str, latched: bool = False) -> MatchedSubscription:
+        """Subscribe with the QoS that the publishers offer; latched: to what they keep too."""
         name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
         self._followed.append(MatchedSubscription(
             self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
-            self._reliability, _RAW_DEPTH, raw=True))
+            self._reliability, _RAW_DEPTH, latched, raw=True))
+        return self._followed[-1]
 
     def follow_when_there(self, topic: str) -> None:
-        """Subscribe to a topic when its first publisher shows its type."""
+        """Subscribe to a topic, as latched, when its first publisher shows its type."""
         self._untyped.append(self._node.resolve_topic_name(topic))
 
     def follow_images(self, topics: Sequence[str], reader: str) -> None:
@@ -291,7 +292,7 @@ class RawSubscriptions:
             kinds = {x.topic_type for x in self._node.get_publishers_info_by_topic(topic)}
             if len(kinds) == 1 and (kind := message_class(kinds.pop())) is not None:
                 self._untyped.remove(topic)
-                self.follow(kind, topic)
+                self.follow(kind, topic, latched=True)
         if found := [(message_class(info.topic_type), topic) for topic in self._images
                      for info in subscriptions_of(self._node, self._reader, topic)
                      if info.topic_type in IMAGE_TYPES]:

@@ -2,7 +2,7 @@
 An evaluation over topics: the launch file and ``moss run eval`` start this description.
 
 The evaluation is a list of consecutive runs, two for each source: the first runs the nodes and
-records their topics with attempt_recorder, the second evaluates the recording with
+records their topics with run_recorder, the second evaluates the recording with
 ``moss evaluate --scores recorded``. The last run writes the report.
 """
 
@@ -226,7 +226,7 @@ class _Run:
             self._inputs += ['--model', predictor.parameters['model_path']]
         images = tuple(x for x in predictor.remappings if x[0] == 'image' or '/' in x[0])
         recorder = Process(
-            'attempt_recorder', 'attempt_recorder', JOB, early=True,
+            'run_recorder', 'run_recorder', JOB, early=True,
             parameters=self._recorder(), parameter_files=predictor.parameter_files,
             remappings=images, log_level=self._given['log_level'])
         # Find recordings that can't be evaluated before any of them is played.
@@ -307,4 +307,4 @@ def _after_subscriptions(images: str) -> dict[str, Any]:
     """Publish nothing before the predictor and the recorder receive everything."""
     # Each node creates this subscription last.
     return {'start_delay': 300.0, 'wait_for_nodes': [
-        f'/grasp_predictor={images}', '/attempt_recorder=/grasp_outcome']}
+        f'/grasp_predictor={images}', '/run_recorder=/grasp_outcome']}

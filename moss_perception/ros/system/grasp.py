@@ -16,6 +16,7 @@ from moss_perception.ros.system.processes import (
     absolute,
     Argument,
     BOOLEAN,
+    check_topic,
     check_values,
     file_of,
     JOB,
@@ -30,7 +31,6 @@ from moss_perception.ros.system.processes import (
 
 _COMPRESSED = '/compressed'
 _NAMESPACE = re.compile(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', re.ASCII)
-_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 DEFAULT_IMAGE_TOPIC = 'image'
 GRASP_ARGUMENTS = [
@@ -161,8 +161,7 @@ def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -
 
 def _check_names(given: dict[str, str]) -> None:
     for name in ('image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic'):
-        if not _TOPIC.fullmatch(given[name]):
-            raise not_allowed(name, given[name], 'expected a topic name')
+        check_topic(name, given[name])
     if not _NAMESPACE.fullmatch(given['namespace']):
         raise not_allowed('namespace', given['namespace'],
                           'expected a namespace such as robot_1')

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 import json
 from pathlib import Path
+import re
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
@@ -16,6 +17,7 @@ JOB = 'job'
 """Role of a process with a task: the system ends when it ends, with its exit status."""
 
 BOOLEAN = ('true', 'false')
+_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 # The player's highest rate: in lock step the predictor's speed sets the pace.
 FASTEST = 100.0
 
@@ -119,6 +121,16 @@ def check_values(arguments: list[Argument], values: dict[str, str]) -> dict[str,
 def not_allowed(name: str, value: str, expected: str) -> ConfigError:
     """Return the error that an argument has a wrong value."""
     return ConfigError(f"argument '{name}' is '{value}': {expected}")
+
+
+def check_topic(name: str, value: str) -> None:
+    """
+    Check an argument that names a topic.
+
+    :raises ConfigError: if the value can't be a topic's name.
+    """
+    if not _TOPIC.fullmatch(value):
+        raise not_allowed(name, value, 'expected a topic name')
 
 
 def file_of(name: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""attempt_recorder: record a run of grasp_predictor, its inputs and the outcomes, to an MCAP."""
+"""run_recorder: record a run of grasp_predictor, its inputs and the outcomes, to an MCAP."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _IN_FLIGHT_S = 0.1
 @dataclass(frozen=True)
 class RecorderSettings:
     """
-    All parameters of attempt_recorder; durations in seconds.
+    All parameters of run_recorder; durations in seconds.
 
     :raises ConfigError: if ``out`` is empty, or there is nothing to record.
     """
@@ -90,7 +90,7 @@ class RecorderSettings:
                               'record: expected at least one topic')
 
 
-class AttemptRecorder(Node):
+class RunRecorder(Node):
     """
     Records until the camera has stopped or all expected outcomes were received.
 
@@ -98,7 +98,7 @@ class AttemptRecorder(Node):
     """
 
     def __init__(self):
-        super().__init__('attempt_recorder')
+        super().__init__('run_recorder')
         self.settings = read_settings(self, RecorderSettings)
         self._clock_offset_ns = time.time_ns() - time.monotonic_ns()
         self._writer: RecordingWriter | None = None
@@ -261,7 +261,7 @@ class AttemptRecorder(Node):
         return any(self.count_publishers(topic) for topic in self._images)
 
 
-def _work(node: AttemptRecorder) -> None:
+def _work(node: RunRecorder) -> None:
     with serving(node) as spin:
         node.record(spin)
 
@@ -274,7 +274,7 @@ def main(args: list[str] | None = None) -> int:
     :returns: exit status: 0; 1 on a known error; 130 if interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
-    return run_node('attempt_recorder', AttemptRecorder, _work, args, interrupted=130)
+    return run_node('run_recorder', RunRecorder, _work, args, interrupted=130)
 
 
 if __name__ == '__main__':

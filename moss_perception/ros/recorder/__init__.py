@@ -1,0 +1,1 @@
+"""The node attempt_recorder: record grasp attempts on a robot."""
