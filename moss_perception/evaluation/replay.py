@@ -7,6 +7,7 @@ from pathlib import Path
 import time
 
 from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.outcomes import domains_of, read_attempts
@@ -116,7 +117,10 @@ class _Run:
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
         self._seen = seen
+        self._lead_times_s: dict[int, float] = {}
         asked, used = predictor.stream_lead_time_s, predictor.lead_time_s
+        self._stream_lead_time_s = (
+            predictor.config.default_lead_time_s if asked is None else asked)
         if asked not in (None, used):
             seen.say(f'the lead time {asked:g} s is clamped to {used:g} s: the checkpoint was not '
                      'trained for it')
@@ -162,12 +166,14 @@ class _Run:
     def _take(self, frame: Frame, step: bool) -> Prediction | None:
         admitted = self._predictor.admit(frame)
         self._note_problems()
-        if not isinstance(admitted, Sample) or not step:
+        if not isinstance(admitted, Sample):
+            return None
+        self._watch(frame.stamp_ns, frame.frame_id)
+        if not step:
             return None
         if self._received is not None and self._received[frame.stamp_ns] == FrameStatus.SKIPPED:
             self._predictor.drop(admitted)
             return None
-        self._watch(frame.stamp_ns, frame.frame_id)
         return self._predictor.advance(admitted).prediction
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
@@ -175,11 +181,30 @@ class _Run:
         placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
                   if x.position is not None and x.frame_id == frame_id]
         watched = [x for x, _ in placed]
-        if list(map(id, watched)) != list(map(id, self._watched)):
-            self._watched = watched
+        changed = list(map(id, watched)) != list(map(id, self._watched))
+        self._watched = watched
+        for attempt, position in placed:
+            changed |= self._note_lead_time(attempt, position, stamp_ns)
+        if changed:
             self._predictor.watch(Candidates.from_yaws(
                 stamp_ns, frame_id, np.stack([position for _, position in placed]),
-                np.array([x.yaw for x in watched])) if placed else None)
+                np.array([x.yaw for x in watched]),
+                np.array([self._lead_times_s.get(id(x), self._stream_lead_time_s)
+                          for x in watched])) if placed else None,
+                np.array([x.outcome.decision_ns for x in watched]))
+
+    def _note_lead_time(self, attempt: Attempt, position: np.ndarray, stamp_ns: int) -> bool:
+        """Note a lead time that the planner gave the executed grasp; tell if it has changed."""
+        if stamp_ns > attempt.outcome.decision_ns or not self._predictor.config.time_inputs:
+            return False
+        listed, before = self._predictor.candidates_at(stamp_ns), self._lead_times_s.copy()
+        # Where the grasp is executed counts, not what was proposed elsewhere before.
+        self._lead_times_s.pop(id(attempt), None)
+        if listed is not None and listed.lead_times is not None:
+            index = nearest_grasp(listed.positions, listed.yaws, position, attempt.yaw)
+            if index is not None:
+                self._lead_times_s[id(attempt)] = float(listed.lead_times[index])
+        return self._lead_times_s != before
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))

@@ -22,7 +22,11 @@ from moss_perception.runtime.frame_status import (
     SkipReason,
 )
 from moss_perception.runtime.grasp_points import PlacedGrasps
-from moss_perception.runtime.lead_times import check_lead_time, stream_lead_time
+from moss_perception.runtime.lead_times import (
+    check_lead_time,
+    lead_times_left,
+    stream_lead_time,
+)
 from moss_perception.runtime.ood import inflate_uncertainty
 from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
@@ -65,6 +69,7 @@ class Predictor:
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook(self.counters)
         self._watched: Candidates | None = None
+        self._decided_ns: np.ndarray | None = None
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
@@ -162,14 +167,21 @@ class Predictor:
         """
         self._candidates.clear()
 
-    def watch(self, grasps: Candidates | None) -> None:
+    def candidates_at(self, stamp_ns: int) -> Candidates | None:
+        """Return the candidates that hold for a frame of this stamp; ``None`` for none."""
+        return self._candidates.holding(stamp_ns)
+
+    def watch(self, grasps: Candidates | None, decided_ns: np.ndarray | None = None) -> None:
         """
         Score these grasps beside the candidates, from the next sample on; ``None`` ends it.
 
         :param grasps: in the images' frame, such as the one being executed. Their scores are in
             :attr:`Prediction.watched`, apart from the candidates'.
+        :param decided_ns: int64, shape ``(K,)``: stamps of the frames by which they were chosen,
+            nanoseconds. At a later frame the time passed since then is taken off their lead
+            times. ``None`` for grasps that are not executed.
         """
-        self._watched = grasps
+        self._watched, self._decided_ns = grasps, decided_ns
 
     def reset(self, reason: str = 'requested') -> None:
         """Forget the window; it has to fill again before the next score."""
@@ -226,8 +238,11 @@ class Predictor:
         where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
                  self.stream_lead_time_s)
         points = self._placed[0].at(held, *where)
-        watched = None if self._watched is None else self._placed[1].at(self._watched, *where)
-        grasps = add_watched(points, watched)
+        watched = None if self._watched is None else self._placed[1].at(lead_times_left(
+            self._watched, self._decided_ns, frame.stamp_ns, self.config,
+            self.stream_lead_time_s), *where)
+        grasps = add_watched(points, watched, None if self._decided_ns is None else
+                             self._decided_ns < frame.stamp_ns)
         try:
             interval_s = self._follow(sample, fitted.size)
             stepping = time.perf_counter()

@@ -40,30 +40,38 @@ class WatchedRows:
             self.rows, self.reasons, self.listed)
 
 
-def add_watched(points: GraspPoints, watched: GraspPoints | None) -> WatchedRows:
+def add_watched(points: GraspPoints, watched: GraspPoints | None,
+                under_way: np.ndarray | None = None) -> WatchedRows:
     """
     Add the watched grasps to those of a frame.
 
     A watched grasp that is among the candidates is not scored a second time, so that it has the
-    candidate's score to the last bit, as in an evaluation of recorded scores.
+    candidate's score to the last bit, as in an evaluation of recorded scores. Of one that is
+    under way less than the candidate's lead time is left, so that it has a score of its own.
 
     :param points: the default grasp and the candidates.
     :param watched: the watched grasps; ``None`` for none.
+    :param under_way: bool, shape ``(W,)``: which of them are; ``None`` for none.
     """
     if watched is None:
         nothing = np.zeros(0, int)
         return WatchedRows(points.encoded, nothing, nothing, nothing.astype(bool))
-    rows, added = np.full(len(watched.positions), -1), []
+    count, added = len(watched.positions), []
+    rows, listed = np.full(count, -1), np.zeros(count, bool)
+    apart = under_way if under_way is not None and points.lead_times is not None else (
+        np.zeros(count, bool))
     seen = points.reasons == ScoreReason.SCORED
     positions, yaws = points.positions[seen], yaws_from_orientations(points.orientations[seen])
     wanted = yaws_from_orientations(watched.orientations)
     scored = np.flatnonzero(watched.reasons == ScoreReason.SCORED)
     for index, row in zip(scored, watched.encoded[1:], strict=True):
         candidate = nearest_grasp(positions, yaws, watched.positions[index], wanted[index])
-        if candidate is None:
+        listed[index] = candidate is not None
+        # The last column is the lead time.
+        if candidate is None or (
+                apart[index] and points.encoded[1 + candidate, -1] != row[-1]):
             rows[index] = len(points.encoded) + len(added)
             added.append(row)
         else:
             rows[index] = 1 + candidate
-    return WatchedRows(np.stack([*points.encoded, *added]), rows, watched.reasons,
-                       (rows > 0) & (rows < len(points.encoded)))
+    return WatchedRows(np.stack([*points.encoded, *added]), rows, watched.reasons, listed)

@@ -6,12 +6,24 @@ from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
+from moss_perception.evaluation.parts import Part, WHOLE
 from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
 import pytest
+from timed import (
+    DECISION as DECIDED,
+)
+from timed import (
+    lead_times,
+    LEAD_WEIGHT,
+    replayed,
+    timed_network,
+    write_recording,
+)
 
 START_NS, RATE_NS = 1_700_000_000_000_000_000, 100_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
@@ -245,3 +257,18 @@ def test_of_a_cut_file_what_is_there_is_evaluated(record, predictor):
 def test_images_are_fetched_by_their_stamps(record):
     images = read_images(record(), '/image/compressed', [START_NS + RATE_NS, 5])
     assert list(images) == [START_NS + RATE_NS] and images[START_NS + RATE_NS].shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize('part', [WHOLE, Part(5, 22, WHOLE.end)])
+def test_after_the_decision_the_lead_time_of_the_executed_grasp_runs_out(tmp_path, part):
+    timed = Predictor(TorchEngine(timed_network(), threads=1))
+    found, rows = replayed(write_recording(tmp_path / 'timed'), timed, part=part)
+    (attempt,) = found.attempts
+    after = attempt.times_s > 0
+    scores, passed_s = attempt.scores[after], attempt.times_s[after]
+    assert len(scores) == (4 if part == WHOLE else 3)
+    # The planner gave it 0.75 s, and the default grasp has the 0.5 s of the checkpoint.
+    left_s = np.maximum(lead_times(DECIDED)[2] - passed_s, 0.25)
+    default = [rows[attempt.decision_ns + round(passed * 1e9)]['score'][-1] for passed in passed_s]
+    gained = np.log(scores / (1 - scores)) - np.log(default / (1 - np.array(default)))
+    np.testing.assert_allclose(gained, LEAD_WEIGHT * (left_s - 0.5), atol=1e-5)
