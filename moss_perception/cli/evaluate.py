@@ -4,14 +4,19 @@ import argparse
 from typing import Any
 
 from moss_perception.cli.common import add_sha256, UsageError
-from moss_perception.cli.topic_options import add_topic_options, TOPICS
+from moss_perception.cli.topic_options import (
+    add_camera_options,
+    add_topic_options,
+    CAMERA_OPTIONS,
+    TOPICS,
+)
 from moss_perception.runtime.engine import ENGINES
 
 REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
     'recordings', '--scores recorded', '--records', '--scenes', '--fresh')
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
-_BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'model', 'sha256',
-         'check')
+_BAGS = (*_REPORT, *TOPICS, *CAMERA_OPTIONS, 'bags', 'domain', 'outcomes', 'record', 'scores',
+         'model', 'sha256', 'check')
 _SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
@@ -72,6 +77,7 @@ def _add_bags(group) -> None:
                             'contain them; give one file for all recordings, or one for each in '
                             "order, where '' stands for the outcomes in the recording")
     add_topic_options(group)
+    add_camera_options(group)
     group.add_argument('--lead-time', type=float, metavar='S',
                        help='time from the newest image until the fingers close, in seconds, of '
                             'candidates without a recorded one; needs a checkpoint with time '

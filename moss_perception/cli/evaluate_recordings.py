@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
-from moss_perception.cli.topic_options import choose, topics_of
+from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
@@ -63,7 +63,8 @@ def _recordings(arguments: argparse.Namespace,
     if len(outcomes) != len(bags):
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    return [EvaluationInput(bag, domain, table or None, find_topics(bag))
+    setup = setup_of(arguments)
+    return [EvaluationInput(bag, domain, table or None, find_topics(bag), setup)
             for (domain, bag), table in zip(bags, outcomes, strict=True)]
 
 
@@ -139,7 +140,7 @@ def _evaluate_recorded(arguments: argparse.Namespace,
         verification = _verify(one, outputs, path) if arguments.verify else None
         record = evaluate_recorded(
             one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
-            verification=verification, **one.topics)
+            verification=verification, setup=one.setup, **one.topics)
         values = outputs.newest
         found.append(Evaluation(
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,

@@ -1,14 +1,18 @@
 """Recorded attempts and the grasps that were executed in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from moss_perception.core.errors import CandidateError
-from moss_perception.core.frames import to_candidates, yaws_from_orientations
-from moss_perception.data.bags.reader import Recording
+from moss_perception.core.frames import Candidates, to_candidates, yaws_from_orientations
+from moss_perception.data.bags.reader import ExecutedGrasp, Recording
 from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.outcomes import Outcome
 import numpy as np
+
+Place = Callable[[Candidates], Candidates]
+"""Brings grasps into the images' frame; the same object if it is not known where they are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Attempt:
 
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
-                    candidates_topic: str | None = None) -> list[Attempt]:
+                    candidates_topic: str | None = None,
+                    place: Place = lambda one: one) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt.
 
@@ -45,9 +50,10 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     :param outcomes: the attempts.
     :param topic: topic of the executed grasps; ``None`` for ``/selected_grasp``, if recorded.
     :param candidates_topic: topic of the candidates; ``None`` or empty for none.
+    :param place: brings grasps into the images' frame.
     :raises BagError: if a given topic is missing, or a message can't be read.
     """
-    grasps = recording.executed(topic)
+    grasps = [_placed(one, place) for one in recording.executed(topic)]
     attempts = []
     for outcome in outcomes:
         found = [g for g in grasps if outcome.start_ns <= g.stamp_ns <= outcome.end_ns]
@@ -58,11 +64,19 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
         yaw, = yaws_from_orientations(np.array([grasp.quaternion]))
         attempts.append(Attempt(outcome, grasp.position, float(yaw), grasp.frame_id,
                                 grasp.stamp_ns))
-    return _with_named_candidates(recording, attempts, candidates_topic)
+    return _with_named_candidates(recording, attempts, candidates_topic, place)
 
 
-def _with_named_candidates(recording: Recording, attempts: list[Attempt],
-                           topic: str | None) -> list[Attempt]:
+def _placed(grasp: ExecutedGrasp, place: Place) -> ExecutedGrasp:
+    """Bring an executed grasp into the images' frame."""
+    pose = place(Candidates(max(grasp.stamp_ns, 1), grasp.frame_id, grasp.position[None],
+                            grasp.quaternion[None]))
+    return replace(grasp, frame_id=pose.frame_id, position=pose.positions[0],
+                   quaternion=pose.orientations[0])
+
+
+def _with_named_candidates(recording: Recording, attempts: list[Attempt], topic: str | None,
+                           place: Place) -> list[Attempt]:
     """Find the candidates that outcomes name; they are executed grasps without a selection."""
     naming = [n for n, x in enumerate(attempts) if x.outcome.candidate is not None]
     newest: dict[int, tuple[int, str, bytes]] = {}
@@ -74,14 +88,14 @@ def _with_named_candidates(recording: Recording, attempts: list[Attempt],
     for n, (stamp_ns, kind, raw) in newest.items():
         attempts[n] = replace(attempts[n], candidates_stamp_ns=stamp_ns)
         if attempts[n].position is None:
-            attempts[n] = _at_named(attempts[n], recording.deserialize(raw, kind))
+            attempts[n] = _at_named(attempts[n], recording.deserialize(raw, kind), place)
     return attempts
 
 
-def _at_named(attempt: Attempt, message) -> Attempt:
+def _at_named(attempt: Attempt, message: Any, place: Place) -> Attempt:
     """Take over the pose of the named candidate, if there is one."""
     try:
-        listed = to_candidates(message)
+        listed = place(to_candidates(message))
     except CandidateError:
         return attempt
     index = attempt.outcome.candidate

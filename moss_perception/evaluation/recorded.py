@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 import csv
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import time
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import MossError
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
@@ -18,6 +21,7 @@ from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
 from moss_perception.evaluation.records import BagRecord, LIVE
 from moss_perception.evaluation.verification import Verification
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
@@ -46,7 +50,7 @@ class _Inputs:
 def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str | None = None,
                       attempts_csv: Path | str | None = None, outputs: NodeOutputs | None = None,
                       verification: Verification | None = None,
-                      **topics: str | None) -> BagRecord:
+                      setup: CameraSetup | None = None, **topics: str | None) -> BagRecord:
     """
     Compare recorded scores with the outcomes of the attempts.
 
@@ -58,6 +62,8 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     :param outputs: the outputs in ``path``, if already read.
     :param verification: the result of a replay; see
         :func:`moss_perception.evaluation.verification.verify`.
+    :param setup: as of :func:`moss_perception.evaluation.replay.replay`, for the executed grasps;
+        ``None`` for that of the node.
     :param topics: the topics of :func:`moss_perception.evaluation.replay.replay`, by parameter.
     :raises MossError: if a recording can't be used, or scores are missing.
     """
@@ -65,7 +71,8 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     outputs = outputs or read_outputs(path, scores_topic)
     if outputs.run.complete and (lacking := _lacking(outputs)):
         raise MossError(f'{lacking}: expected all; the machine may be too busy')
-    inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv, **topics)
+    inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv,
+                          setup=setup or outputs.setup, **topics)
     verification = verification or Verification()
     matcher = match(outputs, inputs.attempts, verification.ood_scores)
     return _record(outputs, inputs, matcher, verification, domain,
@@ -102,7 +109,8 @@ def _lacking(outputs: NodeOutputs) -> str:
 def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | None,
                  image_topic: str | None = None, camera_info_topic: str | None = None,
                  candidates_topic: str | None = None, lead_times_topic: str | None = None,
-                 outcome_topic: str | None = None, executed_topic: str | None = None) -> _Inputs:
+                 outcome_topic: str | None = None, executed_topic: str | None = None,
+                 setup: CameraSetup | None = None) -> _Inputs:
     with Recording(path, salvage=True) as recording:
         # The run may have been recorded without images.
         images = (recording.image_topic(image_topic or outputs.newest.get('topic')).name
@@ -113,10 +121,13 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         recording.lead_times_topic(lead_times_topic)
         outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
                     else read_attempts(attempts_csv))
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
+        frames = CandidateFrames(setup, RecordedTransforms(path))
+        attempts = executed_grasps(
+            recording, outcomes, executed_topic, grasps, place=partial(
+                frames.place, camera_frame=recording.frame_of(images) if images else ''))
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
-        check = findings.InputCheck(recording, images, grasps, camera, set(received))
+        check = findings.InputCheck(recording, images, grasps, camera, set(received), frames)
         # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)

@@ -3,19 +3,23 @@
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 import time
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.frames import Candidates, Frame
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.outcomes import domains_of, read_attempts
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
 from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
@@ -28,7 +32,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
            candidates_topic: str | None = None, lead_times_topic: str | None = None,
            outcome_topic: str | None = None, executed_topic: str | None = None,
-           attempts_csv: Path | str | None = None, with_attempts: bool = True,
+           setup: CameraSetup | None = None, attempts_csv: Path | str | None = None,
+           with_attempts: bool = True,
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
            on_prediction: Callable[[Prediction], None] | None = None,
@@ -52,6 +57,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param lead_times_topic: ``None`` for ``/grasp_lead_times``, if recorded; empty for none.
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
     :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
+    :param setup: whether the images are rectified, and where the candidates' frame is; ``None``
+        to take both from the recording.
     :param attempts_csv: file of outcomes to use instead of ``outcome_topic``; see
         :func:`moss_perception.data.attempts_csv.read_attempts`.
     :param with_attempts: whether to read outcomes and score executed grasps.
@@ -72,9 +79,12 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         outcomes = [] if not with_attempts else (
             recording.outcomes(outcome_topic) if attempts_csv is None
             else read_attempts(attempts_csv))
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
+        frames = CandidateFrames(setup, RecordedTransforms(path))
+        attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic,
+                                   place=partial(frames.place, camera_frame=recording.frame_of(
+                                       image.name)))
         seen = findings.Seen(
-            candidates_topic=grasps_topic or '',
+            image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
             calibrations=None if camera_topic else recording.camera_info_topics(image.name))
         run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
         topics = {image.name} | {x for x in (camera_topic, grasps_topic, times_topic) if x}
@@ -111,6 +121,7 @@ class _Run:
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9,
                                     predictor.stream_lead_time_s)
         self._predictor.set_level(predictor.target_level)
+        self._predictor.frames = seen.placing
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
         self._received = received
@@ -197,7 +208,8 @@ class _Run:
         """Note a lead time that the planner gave the executed grasp; tell if it has changed."""
         if stamp_ns > attempt.outcome.decision_ns or not self._predictor.config.time_inputs:
             return False
-        listed, before = self._predictor.candidates_at(stamp_ns), self._lead_times_s.copy()
+        listed = self._predictor.candidates_at(stamp_ns, attempt.frame_id)
+        before = self._lead_times_s.copy()
         # Where the grasp is executed counts, not what was proposed elsewhere before.
         self._lead_times_s.pop(id(attempt), None)
         if listed is not None and listed.lead_times is not None:

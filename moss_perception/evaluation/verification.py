@@ -101,7 +101,7 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         topic = name if '/' + name.strip('/') in recording.topics else ''
     replay(bag, predictor, image_topic=values['topic'], candidates_topic=topic,
            camera_info_topic=camera_info_topic, lead_times_topic=lead_times_topic,
-           with_attempts=False,
+           setup=outputs.setup, with_attempts=False,
            received=dict(outputs.statuses), on_prediction=take)
     compared = compare(outputs, found)
     return Verification(compared.line(), compared.agrees, ood_scores)

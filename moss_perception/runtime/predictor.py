@@ -12,6 +12,7 @@ from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.candidate_book import CandidateBook
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
 from moss_perception.runtime.frame_status import (
     Counters,
@@ -47,6 +48,7 @@ class Predictor:
     from the first.
 
     :param engine: runs the network.
+    :ivar frames: brings candidates into the images' frame.
     :param max_gap_s: a gap between samples above this resets the window, seconds.
     :param lead_time_s: see :meth:`set_lead_time`.
     :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, the model
@@ -66,6 +68,7 @@ class Predictor:
         self.max_gap_ns = round(max_gap_s * 1e9)
         self.counters = Counters()
         self.camera: Camera | None = None
+        self.frames = CandidateFrames()
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook(self.counters)
         self._watched: Candidates | None = None
@@ -141,8 +144,9 @@ class Predictor:
         """
         Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
 
-        :param candidates: in the camera's optical frame: candidates of another frame get no
-            score; none (``K`` = 0) ends the scoring of candidates.
+        :param candidates: in the camera's optical frame, or in one that :attr:`frames` knows;
+            candidates of another frame get no score; none (``K`` = 0) ends the scoring of
+            candidates.
         """
         self._candidates.add(candidates)
 
@@ -167,9 +171,17 @@ class Predictor:
         """
         self._candidates.clear()
 
-    def candidates_at(self, stamp_ns: int) -> Candidates | None:
-        """Return the candidates that hold for a frame of this stamp; ``None`` for none."""
-        return self._candidates.holding(stamp_ns)
+    def candidates_at(self, stamp_ns: int, frame_id: str) -> Candidates | None:
+        """
+        Return the candidates that hold for a frame; ``None`` for none.
+
+        :param frame_id: of the images, in which they are if their own frame is known there.
+        """
+        held = self._candidates.holding(stamp_ns)
+        if held is None:
+            self.frames.problem = ''
+            return None
+        return self.frames.place(held, frame_id)
 
     def watch(self, grasps: Candidates | None, decided_ns: np.ndarray | None = None) -> None:
         """
@@ -234,7 +246,7 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns)
+        held = self.candidates_at(frame.stamp_ns, frame.frame_id)
         where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
                  self.stream_lead_time_s)
         points = self._placed[0].at(held, *where)

@@ -83,6 +83,11 @@ class StreamLog:
             self.warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
 
+    def frames(self, problem: str) -> None:
+        """Warn if it is not known where candidates are in the frame of the images."""
+        if problem:
+            self.warn('candidates_frame', problem)
+
     def resets(self, counted: Counter) -> None:
         """
         Log the resets of the window since the last call.

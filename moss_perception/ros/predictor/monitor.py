@@ -233,4 +233,5 @@ def configuration(predictor: Predictor, settings: PredictorParameters) -> dict[s
     return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
             'budget_target': levels[predictor.target_level - 1], **costs, 'engine': engine.name,
             'threads': settings.threads, 'device': settings.device, 'max_gap': settings.max_gap,
-            'model_sha256': engine.sha256, **times}
+            'model_sha256': engine.sha256, **times,
+            **settings.setup.values}
