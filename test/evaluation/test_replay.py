@@ -1,6 +1,7 @@
 """A recording goes through the predictor as fast as it can, and its attempts are scored."""
 
 import cv2
+from moss_perception.cli.evaluate_results import print_results
 from moss_perception.core import images as imaging
 from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
@@ -8,6 +9,7 @@ from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
 from moss_perception.evaluation.parts import Part, WHOLE
 from moss_perception.evaluation.pictures import read_images
+from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
@@ -237,6 +239,16 @@ def test_what_is_named_has_to_be_there(record, predictor):
         replay(bag, predictor, executed_topic='/typo')
     with pytest.raises(BagError, match='/camera_info is a .*CameraInfo, expected .*PoseArray'):
         replay(bag, predictor, candidates_topic='/camera_info')
+
+
+def test_a_camera_at_half_the_models_rate_is_said_at_the_terminal(record, predictor, capsys):
+    slow, quick = (replay(record(name, period_ns=period_ns), predictor, domain='real')
+                   for name, period_ns in (('slow', 2 * RATE_NS), ('quick', RATE_NS)))
+    assert (slow.missing, quick.missing, quick.repeats) == (FRAMES - 1, 0, '')
+    print_results([Evaluation('tiny', '0' * 64, 1.0, 'onnxruntime', 1, '', '',
+                              (slow, quick))], None)
+    assert capsys.readouterr().out.count(
+        f'    note: {FRAMES - 1} of {2 * FRAMES - 1} samples repeat the one before') == 1
 
 
 def test_progress_counts_every_image(record, predictor):

@@ -9,6 +9,7 @@ from typing import Any
 from moss_perception.core.scores import Prediction, ScoreReason
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.runtime.frame_status import repeats
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
@@ -99,8 +100,10 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
         return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
     if dropped:
         return WARN, f'overloaded: dropped {dropped} of {frames} frames'
-    if health.problem:
-        return WARN, health.problem
+    if problem := health.problem or repeats(
+            now.missing - before.missing,
+            now.scored + now.stored - before.scored - before.stored):
+        return WARN, problem
     if health.ood_score is not None:
         return WARN, (f'out of distribution: OOD score {health.ood_score:.2f}, expected at most '
                       '1; do not trust the scores for what the camera shows')
