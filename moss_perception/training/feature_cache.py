@@ -22,7 +22,7 @@ _STAGES = 2
 _CLIPS = 8
 _NAMES = Clip._fields[1:]
 # Of each clip, and not of each of its grasps.
-_OF_CLIPS = ('gaps', 'motion')
+_OF_CLIPS = ('gaps', 'motion', 'cover')
 
 
 class FeatureCache(Dataset):
@@ -176,9 +176,11 @@ def _digest(clips: GraspClips, network: GraspReader) -> str:
     for sample in clips.samples:
         parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
                  sample.times_ns, sample.matrix, sample.distortion, sample.track]
-        if clips.vary_lead_times or clips.moving or config.time_inputs:
+        if clips.moving or config.time_inputs:
             parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
                       sample.other_places]
+        if clips.covering:
+            parts += [sample.object_mask]
         jpegs, attempt = sample.jpegs, sample.attempt
         if attempt is not None:
             parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]

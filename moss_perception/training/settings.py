@@ -42,11 +42,15 @@ class Recipe:
     :ivar missing: largest share of a clip's frames to drop, in [0, 1].
     :ivar annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
         in equal steps from the first.
-    :ivar vary_lead_times: draw one of a sample's lead times in each epoch, with its labels.
+    :ivar vary_lead_times: score each candidate at every lead time for which its sample has
+        labels. A network without time inputs cannot tell them apart, and their labels would
+        contradict each other: it takes the sample's own lead time only.
     :ivar lead_time: of samples that do not know theirs, such as recordings, seconds; 0 for none,
         with which a model with time inputs refuses them.
     :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves, as
         read from the features where it is. Samples without track or lead time do not count.
+    :ivar mask_weight: weight, 0 or more, of the auxiliary loss on which part of each cell of the
+        newest image the object covers. Samples without a mask do not count.
     :ivar frozen_stages: how many of the backbone's first stages are not trained, 0 to 3. Model
         variants can then share their features.
     :ivar seed: of initialisation, order, augmentation and bagging.
@@ -69,6 +73,7 @@ class Recipe:
     vary_lead_times: bool = False
     lead_time: float = 0.0
     motion_weight: float = 0.0
+    mask_weight: float = 0.0
     frozen_stages: int = 0
     seed: int = 0
 
@@ -82,6 +87,7 @@ class Recipe:
                 ('place_weight', self.place_weight >= 0, '0 or more'),
                 ('lead_time', 0 <= self.lead_time < float('inf'), '0 s or more'),
                 ('motion_weight', self.motion_weight >= 0, '0 or more'),
+                ('mask_weight', self.mask_weight >= 0, '0 or more'),
                 ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
                 ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
                 *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):
