@@ -208,6 +208,20 @@ def test_candidates_of_which_nobody_knows_where_they_are_have_no_score_and_the_r
                in note and why in note for note in record.notes)
 
 
+def test_a_recorded_transform_that_is_none_is_said(tmp_path, source, predictor):
+    def change(topic, kind, ns, message):
+        if kind.endswith('CameraInfo'):
+            yield '/tf_static', TF, ns, edge(ns, 'camera_optical_frame', 'base_link', Transform(
+                np.array([np.nan, 0, 0]), BASE_IN_CAMERA.orientation))
+        yield from robot(False)(topic, kind, ns, message)
+    notes = replay(rewrite(source, tmp_path / 'bag', change), predictor).notes
+    assert any(note.startswith('24 transforms are not used: the transform from '
+                               "'camera_optical_frame' to 'base_link'=[nan, 0, 0,")
+               for note in notes)
+    assert any("tf does not connect 'base_link' with 'camera_optical_frame'" in note
+               for note in notes)
+
+
 def test_rectified_images_are_scored_by_p(tmp_path, source, predictor, reference):
     def change(topic, kind, ns, message):
         topic = topic.replace('/image/compressed', '/image_rect/compressed')
