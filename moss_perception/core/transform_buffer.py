@@ -1,50 +1,62 @@
 """The tree of frames over time, from recorded messages of tf."""
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+import math
+import sys
 from typing import Any
 
 from moss_perception.core.errors import ConfigError, FrameUnknownError
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.transforms import checked_transform, IDENTITY, interpolate, Transform
+import numpy as np
 
 
 @dataclass
 class _Edge:
-    """What is known of the pose of a frame in its parent, in the order of stamps once sorted."""
+    """The recorded poses of a frame in its parents; a long recording may have a million."""
 
-    stamps_ns: list[int] = field(default_factory=list)
-    known: list[tuple[str, Transform]] = field(default_factory=list)
+    stamps_ns: array = field(default_factory=lambda: array('q'))
+    parents: list[str] = field(default_factory=list)
+    numbers: array = field(default_factory=lambda: array('d'))
     is_sorted: bool = True
 
-    def add(self, stamp_ns: int, parent: str, transform: Transform) -> None:
+    def add(self, stamp_ns: int, parent: str, numbers: Sequence[float]) -> None:
         self.is_sorted &= not self.stamps_ns or stamp_ns >= self.stamps_ns[-1]
         self.stamps_ns.append(stamp_ns)
-        self.known.append((parent, transform))
+        self.parents.append(parent)
+        self.numbers.extend(numbers)
 
     def at(self, child: str, stamp_ns: int) -> tuple[str, Transform]:
         """Return the parent and the pose in it at a stamp, between two known ones."""
         if not self.is_sorted:
-            order = sorted(range(len(self.known)), key=self.stamps_ns.__getitem__)
-            self.stamps_ns = [self.stamps_ns[n] for n in order]
-            self.known = [self.known[n] for n in order]
-            self.is_sorted = True
+            self._sort()
         first, last = self.stamps_ns[0], self.stamps_ns[-1]
         if not first <= stamp_ns <= last:
             raise FrameUnknownError(
                 f'tf has {child!r} from {_seconds(first)} to {_seconds(last)}, not at '
                 f'{_seconds(stamp_ns)}')
         index = bisect_right(self.stamps_ns, stamp_ns) - 1
-        parent, before = self.known[index]
-        if self.stamps_ns[index] == stamp_ns:
-            return parent, before
-        later, after = self.known[index + 1]
+        parent, before = self.parents[index], self._transform(index)
         # A frame that moves to another parent stays where it was until then.
-        if later != parent:
+        if self.stamps_ns[index] == stamp_ns or self.parents[index + 1] != parent:
             return parent, before
         whole = self.stamps_ns[index + 1] - self.stamps_ns[index]
-        return parent, interpolate(before, after, (stamp_ns - self.stamps_ns[index]) / whole)
+        return parent, interpolate(before, self._transform(index + 1),
+                                   (stamp_ns - self.stamps_ns[index]) / whole)
+
+    def _transform(self, index: int) -> Transform:
+        return checked_transform(self.numbers[7 * index:7 * index + 7], 'transform')
+
+    def _sort(self) -> None:
+        order = sorted(range(len(self.stamps_ns)), key=self.stamps_ns.__getitem__)
+        numbers = np.frombuffer(self.numbers).reshape(-1, 7)[order].ravel()
+        self.stamps_ns = array('q', (self.stamps_ns[n] for n in order))
+        self.parents = [self.parents[n] for n in order]
+        self.numbers = array('d', numbers.tobytes())
+        self.is_sorted = True
 
 
 class TransformBuffer:
@@ -71,21 +83,14 @@ class TransformBuffer:
         for one in message.transforms:
             parent, child = (x.lstrip('/') for x in (one.header.frame_id, one.child_frame_id))
             place, turn = one.transform.translation, one.transform.rotation
-            try:
-                if not parent or not child or parent == child:
-                    raise ConfigError(f'tf names the frame {child!r} and its parent {parent!r}: '
-                                      'expected two different names')
-                found = checked_transform(
-                    (place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w),
-                    f'the transform from {parent!r} to {child!r}')
-            except ConfigError as error:
-                problems.append(str(error))
-                continue
-            if static:
-                self._static[child] = parent, found
+            numbers = place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w
+            if problem := _problem(parent, child, numbers):
+                problems.append(problem)
+            elif static:
+                self._static[child] = parent, checked_transform(numbers, 'transform')
             else:
                 self._moving.setdefault(child, _Edge()).add(
-                    stamp_to_ns(one.header.stamp), parent, found)
+                    stamp_to_ns(one.header.stamp), sys.intern(parent), numbers)
         return problems
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
@@ -119,6 +124,21 @@ class TransformBuffer:
             if step is None:
                 return
             frame, pose = step[0], step[1] @ pose
+
+
+def _problem(parent: str, child: str, numbers: Sequence[float]) -> str:
+    """Return why a recorded transform can't be used; empty if it can."""
+    if not parent or not child or parent == child:
+        return (f'tf names the frame {child!r} and its parent {parent!r}: expected two different '
+                'names')
+    # Most of a million are good, and the whole check takes longer.
+    if math.isfinite(sum(numbers)) and 0.95 < sum(x * x for x in numbers[3:]) < 1.05:
+        return ''
+    try:
+        checked_transform(numbers, f'the transform from {parent!r} to {child!r}')
+    except ConfigError as error:
+        return str(error)
+    return ''
 
 
 def _seconds(stamp_ns: int) -> str:
