@@ -110,9 +110,10 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
-    parser.add_argument('--outcomes', type=Path, metavar='FILE.csv',
-                        help='columns clip and success; optional: start, decision and end '
-                             "(seconds since the clip's first image), domain, object")
+    parser.add_argument('--outcomes', type=Path, metavar='FILE',
+                        help='table, CSV or XLSX: columns clip and success; optional: start, '
+                             "decision and end (seconds since the clip's first image), domain, "
+                             'object')
     parser.add_argument('--unlabelled', action='store_true',
                         help='include clips without a row; they get no outcome')
     parser.add_argument('--domain', default='real', metavar='NAME',

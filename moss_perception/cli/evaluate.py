@@ -72,10 +72,10 @@ def _add_bags(group) -> None:
     group.add_argument('--verify', action='store_true',
                        help='with recorded scores: score the images that the predictor received '
                             'again, and compare the scores')
-    group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
-                       help='start, end and success of the attempts, if the recording does not '
-                            'contain them; give one file for all recordings, or one for each in '
-                            "order, where '' stands for the outcomes in the recording")
+    group.add_argument('--outcomes', action='append', default=[], metavar='FILE',
+                       help='table of the attempts, CSV or XLSX, see moss label (default: the '
+                            'outcomes in the recording); give one file for all recordings, or one '
+                            "for each in order, where '' stands for those in the recording")
     add_topic_options(group)
     add_camera_options(group)
     group.add_argument('--lead-time', type=float, metavar='S',

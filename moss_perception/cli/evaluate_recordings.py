@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
+from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
@@ -64,8 +65,10 @@ def _recordings(arguments: argparse.Namespace,
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
     setup = setup_of(arguments)
-    return [EvaluationInput(bag, domain, table or None, find_topics(bag), setup)
-            for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    found = [EvaluationInput(bag, domain, table or None, find_topics(bag), setup)
+             for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
+    return found
 
 
 def domain_of(text: str) -> tuple[str, str]:
@@ -93,15 +96,18 @@ def _check(one: EvaluationInput) -> None:
     :raises MossError: if it does not.
     """
     from moss_perception.data.bags.reader import Recording
-    from moss_perception.data.outcomes import read_attempts
+    from moss_perception.data.labels.matching import outcomes_of
     topics = one.topics
     with Recording(one.path, salvage=True) as recording:
         images = recording.image_topic(topics.get('image_topic'))
         recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
         recording.candidates_topic(topics.get('candidates_topic', ''))
         recording.lead_times_topic(topics.get('lead_times_topic'))
-        outcomes = (read_attempts(one.outcomes) if one.outcomes else
-                    recording.outcomes(topics.get('outcome_topic')))
+        outcomes = outcomes_of(
+            recording, one.outcomes, image_topic=images.name,
+            outcome_topic=topics.get('outcome_topic'),
+            executed_topic=topics.get('executed_topic'),
+            candidates_topic=topics.get('candidates_topic'))
         recording.executed(topics.get('executed_topic'))
     if not outcomes:
         raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '

@@ -13,7 +13,8 @@ from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.transforms import RecordedTransforms
-from moss_perception.data.outcomes import domains_of, read_attempts
+from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
@@ -59,8 +60,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
     :param setup: whether the images are rectified, and where the candidates' frame is; ``None``
         to take both from the recording.
-    :param attempts_csv: file of outcomes to use instead of ``outcome_topic``; see
-        :func:`moss_perception.data.attempts_csv.read_attempts`.
+    :param attempts_csv: table of outcomes to use instead of ``outcome_topic``; see
+        :func:`moss_perception.data.labels.matching.read_labels`.
     :param with_attempts: whether to read outcomes and score executed grasps.
     :param progress: called with the number of processed images and of all images.
     :param received: status of each image that the node received when the recording was played
@@ -76,9 +77,9 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
         grasps_topic = recording.candidates_topic(candidates_topic)
         times_topic = recording.lead_times_topic(lead_times_topic)
-        outcomes = [] if not with_attempts else (
-            recording.outcomes(outcome_topic) if attempts_csv is None
-            else read_attempts(attempts_csv))
+        outcomes = [] if not with_attempts else outcomes_of(
+            recording, attempts_csv, image_topic=image.name, outcome_topic=outcome_topic,
+            executed_topic=executed_topic, candidates_topic=grasps_topic)
         frames = CandidateFrames(setup, RecordedTransforms(path))
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic,
                                    place=partial(frames.place, camera_frame=recording.frame_of(
