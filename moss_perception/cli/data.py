@@ -30,7 +30,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
                         help='distribution of the scenes: belt or full (default: %(default)s)')
     parser.add_argument('--domain', default='sim', metavar='NAME',
                         help='appearance and physics of the scenes: sim, shifted or, with --cell '
-                             'full, randomised or shifted.FACTOR (default: %(default)s)')
+                             'full, randomised or shifted.FACTOR, such as shifted.visual '
+                             '(default: %(default)s)')
     parser.add_argument('--split', default='', metavar='NAME',
                         help='held_out: only the objects that are never used in training '
                              '(default: only the training objects)')

@@ -134,15 +134,22 @@ SHIFT = {
     'latency': {'latency_s': (0.04, 0.12)},
 }
 FACTORS = tuple(SHIFT)
-# Factors that change only the images.
+# Factors that change only the images, and those that change what happens, or when.
 VISUAL = FACTORS[:FACTORS.index('timing')]
+DYNAMIC = FACTORS[FACTORS.index('timing'):]
+
+
+def _shift(name: str, factors: tuple) -> Domain:
+    return replace(_SIM, name=name, **{field: value for factor in factors
+                                       for field, value in SHIFT[factor].items()})
+
 
 _FULL_DOMAINS = {
     'sim': _SIM,
-    'shifted': replace(_SIM, name='shifted', **{
-        field: value for fields in SHIFT.values() for field, value in fields.items()}),
-    **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
-       for factor, fields in SHIFT.items()},
+    'shifted': _shift('shifted', FACTORS),
+    **{f'shifted.{factor}': _shift(f'shifted.{factor}', (factor,)) for factor in FACTORS},
+    'shifted.visual': _shift('shifted.visual', VISUAL),
+    'shifted.dynamic': _shift('shifted.dynamic', DYNAMIC),
     'randomised': Domain('randomised', sampler='randomised'),
 }
 
