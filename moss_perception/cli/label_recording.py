@@ -67,13 +67,13 @@ def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search') ->
 
 
 def _camera(recording: 'Recording', topics: dict[str, str]):
-    from moss_perception.core.frames import to_camera
+    from moss_perception.core.cameras import to_camera
     name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
     if name is None:
         return None
     _, kind, _, raw = next(recording.messages([name]))
     try:
-        return to_camera(recording.deserialize(raw, kind))
+        return to_camera(recording.deserialize(raw, kind), topics['image_topic'])
     except ConfigError as error:
         log.warning('%s: %s: %s', recording.path, name, error)
         return None
