@@ -59,6 +59,11 @@ COMMANDS = {
     'clips': Command(
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),
+    'import': Command(
+        'importing', 'turn recordings of grasp attempts into training data',
+        ('moss import monday/ tuesday/ --outcomes attempts.csv --out data/mine --workers 2',
+         'moss import real:monday/ --group operator=anna --executed-topic /arm/grasp_pose '
+         '--out data/monday')),
     'train': Command(
         'train', 'train a grasp network on recorded scenes',
         ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
