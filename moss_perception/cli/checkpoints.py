@@ -5,7 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from moss_perception.cli.common import add_checkpoint, print_json, training_seeds
+from moss_perception.cli.common import add_checkpoint, in_words, print_json, training_seeds
 from moss_perception.cli.topic_options import add_topic_options, topics_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
@@ -132,7 +132,7 @@ def add_ood(parser: argparse.ArgumentParser) -> None:
                               'the training scenes (default: %(default)s)')
     measure.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     for action in fit, measure:
-        action.add_argument('--scenes', required=True, metavar='DIR',
+        action.add_argument('--scenes', required=True, nargs='+', metavar='DIR',
                             help='the training scenes of the checkpoint')
         add_checkpoint(action)
 
@@ -205,16 +205,17 @@ def _quarters(context):
     return rows.reshape(2, height // 2, 2, width // 2, channels).mean(axis=(1, 3)).ravel()
 
 
-def _training_scenes(folder: str, checkpoint: Path) -> tuple[list, dict]:
+def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:
     """Load the scenes that a checkpoint was trained on, with its notes; refuse other scenes."""
-    from moss_perception.data.scenes import load_scenes
+    from moss_perception.data.scenes import load_sets
     notes = read_header(checkpoint)[1]
-    # Training uses the first scenes in the folder's order, and leaves out only the last ones.
-    scenes = load_scenes(folder, notes.get('scenes'))
-    first, last = training_seeds(notes)
-    foreign = [scene.seed for scene in scenes
-               if scene.seed is None or not first <= scene.seed <= last]
-    if foreign:
-        raise ConfigError(f'the checkpoint was not trained on scene {foreign[0]}: expected seeds '
-                          f'{first} to {last}')
+    seeds = training_seeds(notes)
+    sets = load_sets(folders)
+    scenes = [scene for scene in sum(sets, []) if scene.seed is not None
+              and any(first <= scene.seed <= last for first, last in seeds)]
+    if len(scenes) != notes.get('scenes', len(scenes)) or not scenes:
+        raise ConfigError(f'{", ".join(map(str, folders))}: {len(scenes)} of the '
+                          f'{sum(map(len, sets))} scenes are those that the checkpoint was '
+                          f'trained on: expected {notes.get("scenes", "some")}, with seeds '
+                          f'{in_words(seeds)}')
     return scenes, notes

@@ -42,17 +42,23 @@ def add_sha256(parser, default: str | None = '') -> None:
                         help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
 
 
-def training_seeds(notes: dict[str, Any]) -> tuple[int, int]:
+def training_seeds(notes: dict[str, Any]) -> list[tuple[int, int]]:
     """
-    Return the first and last seed of the scenes that a checkpoint was trained on.
+    Return the first and last seeds of the sets of scenes that a checkpoint was trained on.
 
     :raises CheckpointError: if its notes do not name them.
     """
     if 'seeds' not in notes:
         raise CheckpointError('the checkpoint does not name its training scenes: '
                               "expected 'seeds' in its notes")
-    first, last = notes['seeds']
-    return first, last
+    seeds = notes['seeds']
+    # Checkpoints of earlier versions name one pair.
+    return [(first, last) for first, last in (seeds if isinstance(seeds[0], list) else [seeds])]
+
+
+def in_words(seeds: list[tuple[int, int]]) -> str:
+    """Return what :func:`training_seeds` found as words of a message."""
+    return ' and '.join(f'{first} to {last}' for first, last in seeds)
 
 
 def print_json(result: Any, path: str | None) -> None:

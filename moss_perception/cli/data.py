@@ -38,6 +38,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
                         help='only this kind of motion (default: all kinds)')
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ',
                         help='frames per second of --bag (default: %(default)g)')
+    parser.add_argument('--candidates', type=int, default=0, metavar='N',
+                        help='with --out: candidates of each scene (default: as the cell has)')
     latencies = parser.add_mutually_exclusive_group()
     latencies.add_argument('--latencies', type=float, nargs='*', metavar='S',
                            help='with --out: keep lead times, and execute each candidate also at '
@@ -58,6 +60,8 @@ def record(arguments: argparse.Namespace) -> int:
     if arguments.bag and (arguments.latencies, arguments.latency_draws) != (None, None):
         raise UsageError('--latencies and --latency-draws need --out: a recording executes one '
                          'grasp of each scene')
+    if arguments.bag and arguments.candidates:
+        raise UsageError('--candidates needs --out: a recording has the candidates of its cell')
     log = logging.getLogger('record')
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
@@ -91,7 +95,7 @@ def _write_shards(arguments, source, log: logging.Logger) -> dict[str, int]:
     elif arguments.latency_draws is not None:
         latencies = Latencies(draws=arguments.latency_draws)
     made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source,
-                    latencies=latencies)
+                    latencies=latencies, candidates=arguments.candidates)
     log.info('%d scenes in %s; %d simulated now, %.2f per second', made.scenes, arguments.out,
              made.played, made.scenes_per_s)
     return made.skipped

@@ -7,7 +7,7 @@ import math
 import os
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, print_json, training_seeds
+from moss_perception.cli.common import cpu_name, in_words, print_json, training_seeds
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
@@ -139,10 +139,11 @@ def _score_clips(engine, scenes: list):
 
 def refuse_training_scenes(scenes: list, notes: dict) -> None:
     """Refuse scenes that the checkpoint was trained on, or may have been."""
-    first, last = training_seeds(notes)
-    known = sorted(scene.seed for scene in scenes if first <= scene.seed <= last)
+    seeds = training_seeds(notes)
+    known = sorted(scene.seed for scene in scenes
+                   if any(first <= scene.seed <= last for first, last in seeds))
     if known:
-        raise ConfigError(f'the checkpoint was trained on scenes {first} to {last}, and '
+        raise ConfigError(f'the checkpoint was trained on scenes {in_words(seeds)}, and '
                           f'{len(known)} of these scenes are among them, such as {known[0]}: '
                           'expected scenes that it was not trained on')
 

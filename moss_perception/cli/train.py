@@ -19,8 +19,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.description = (parser.description or '') + (
         ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
         '..., with --folder instead of --run, which is an option of torchrun.')
-    parser.add_argument('--data', required=True, metavar='DIR',
-                        help='folder of scenes, written by moss record --out')
+    parser.add_argument('--data', required=True, nargs='+', metavar='DIR',
+                        help='folders of scenes, written by moss record --out')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML file of a model variant, such as study/variants/moss_123.yaml; '
                              'options given here take precedence')
@@ -32,7 +32,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
                         help='folder for the log and the resumable state (default: runs/train, '
                              'with --config runs/variants/NAME_seed_SEED)')
     for name, meaning, default in (
-            ('scenes', 'highest number of scenes to use', 'all'),
+            ('scenes', 'highest number of scenes to use of each folder', 'all'),
             ('epochs', 'number of passes over the scenes', 8),
             ('batch', 'clips per step', 8),
             ('seed', 'random seed', 0)):
@@ -90,9 +90,9 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
 
 def train(arguments: argparse.Namespace) -> int:
     """Train on a folder of scenes, and write the checkpoint and its graphs."""
-    from moss_perception.data.scenes import load_scenes
+    from moss_perception.data.scenes import load_sets
     from moss_perception.training.fit import fit
-    fit(read_arguments(arguments), load_scenes(arguments.data, arguments.scenes))
+    fit(read_arguments(arguments), sum(load_sets(arguments.data, arguments.scenes), []))
     return 0
 
 

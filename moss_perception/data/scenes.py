@@ -79,6 +79,28 @@ def load_scenes(folder, limit: Optional[int] = None, unfinished: bool = False) -
     return in_view(read_shards(folder, unfinished), limit)
 
 
+def load_sets(folders: Iterable, limit: Optional[int] = None) -> list[list[Sample]]:
+    """
+    Read several folders of scenes, each as :func:`load_scenes` does.
+
+    :raises DataError: if a folder is named twice, or two hold a scene of the same seed and
+        domain.
+    """
+    folders, sets, known = list(folders), [], {}
+    twice = [folder for folder in folders if folders.count(folder) > 1]
+    if twice:
+        raise DataError(f'{twice[0]} is named {folders.count(twice[0])} times: expected each '
+                        'folder once')
+    for folder in folders:
+        sets.append(load_scenes(folder, limit))
+        for scene in sets[-1]:
+            other = known.setdefault((scene.domain, scene.split, scene.seed), folder)
+            if other is not folder and scene.seed is not None:
+                raise DataError(f'{folder} and {other} both hold {scene.title} of {scene.domain}: '
+                                'expected different scenes')
+    return sets
+
+
 def load_dataset(folder) -> dict:
     """
     Read the expected contents of a folder of scenes; empty if unknown.

@@ -27,6 +27,8 @@ from moss_perception.simulation.scene import BELT_SIM, Source
 from tqdm import tqdm
 
 SCENES_PER_SHARD = 50
+# Each is executed: more than this is a mistake.
+MAX_CANDIDATES = 1000
 _LOG = logging.getLogger(__name__)
 
 
@@ -48,7 +50,8 @@ class Generated:
 
 
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
-             progress: bool = True, latencies: Optional[Latencies] = None) -> Generated:
+             progress: bool = True, latencies: Optional[Latencies] = None,
+             candidates: int = 0) -> Generated:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
@@ -63,14 +66,18 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     :param progress: whether to show a progress bar.
     :param latencies: further latencies at which each candidate is executed, and ``None`` to keep
         no lead times.
+    :param candidates: number of candidates of each scene; 0 for the cell's number.
     :raises ConfigError: if an argument is out of range, or the folder holds different scenes.
     :raises SimulationError: if scenes cannot be played or stored.
     """
-    for name, value, least in (('scenes', scenes, 1), ('seed', seed, 0), ('workers', workers, 1)):
+    for name, value, least in (('scenes', scenes, 1), ('seed', seed, 0), ('workers', workers, 1),
+                               ('candidates', candidates, 0)):
         if value < least:
             raise ConfigError(f'{name} must be at least {least}, got {value}')
+    if candidates > MAX_CANDIDATES:
+        raise ConfigError(f'candidates must be at most {MAX_CANDIDATES}, got {candidates}')
     source.sample(seed)
-    run = _Run(Path(folder), range(seed, seed + scenes), source, latencies)
+    run = _Run(Path(folder), range(seed, seed + scenes), source, latencies, candidates)
     missing = run.missing()
     todo = sum(len(shard) for shard in missing)
     started = time.monotonic()
@@ -84,18 +91,20 @@ class _Run:
     """One data set that is being recorded."""
 
     def __init__(self, folder: Path, seeds: range, source: Source,
-                 latencies: Optional[Latencies]):
+                 latencies: Optional[Latencies], candidates: int):
         self._folder = folder
         self._seeds = seeds
         self._source = source
         self._latencies = latencies
+        self._candidates = candidates
         self._skipped = load_skipped(folder)
         self._describe()
 
     def _describe(self):
         """Write the description of the data set before its first scene."""
         wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start,
-                  'latencies_s': _described(self._latencies)}
+                  'latencies_s': _described(self._latencies),
+                  'candidates': self._candidates or None}
         there = load_dataset(self._folder)
         if not there and any(self._folder.glob(PATTERN)):
             raise ConfigError(f'{self._folder} holds scenes without a {DATASET}: '
@@ -107,8 +116,9 @@ class _Run:
         if there.get('scenes', 0) > len(self._seeds):
             raise ConfigError(f'{self._folder} is to hold {there["scenes"]} scenes: expected at '
                               f'least so many to be asked for, got {len(self._seeds)}')
-        if self._latencies is None:
-            del wanted['latencies_s']
+        for name in ('latencies_s', 'candidates'):
+            if wanted[name] is None:
+                del wanted[name]
         self._dataset = {**there, **wanted, 'scenes': len(self._seeds)}
         self._dataset.setdefault('seconds', 0.0)
         self._dataset.setdefault('played', 0)
@@ -132,7 +142,8 @@ class _Run:
     def play(self, missing: list, workers: int, bar: tqdm):
         """Play shards in order, and write each as soon as it is complete."""
         seeds = [seed for shard in missing for seed in shard]
-        play_one = partial(_play, source=self._source, latencies=self._latencies)
+        play_one = partial(_play, source=self._source, latencies=self._latencies,
+                           candidates=self._candidates)
         with closing(in_order(play_one, seeds, workers, 'scene {}'.format)) as coming:
             for shard in missing:
                 played = []
@@ -184,8 +195,9 @@ def _described(latencies: Optional[Latencies]) -> Union[None, str, list]:
     return f'{latencies.draws} drawn' if latencies.draws else list(latencies.values_s)
 
 
-def _play(seed: int, source: Source, latencies: Optional[Latencies]) -> Union[Sample, SceneError]:
+def _play(seed: int, source: Source, latencies: Optional[Latencies],
+          candidates: int) -> Union[Sample, SceneError]:
     try:
-        return play(source.sample(seed), process_renderer(), latencies=latencies)
+        return play(source.sample(seed), process_renderer(), candidates, latencies)
     except SceneError as error:
         return error

@@ -1,5 +1,6 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, KW_ONLY
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from moss_perception.models.clock import gaps_of
 from moss_perception.models.config import ModelConfig
 from moss_perception.training.augmentation import mirror, move, shown_frames, vary
 from moss_perception.training.decoding import DecodedClips
-from moss_perception.training.samples import executed_later
+from moss_perception.training.samples import Executions, executions
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ _SHORTEST_MOTION_S = 0.3
 class Clip(NamedTuple):
     """
     A clip that ends at a decision, with its grasps; in a batch each has one axis more in front.
+
+    A grasp is a candidate, or a candidate at one of several lead times.
 
     :ivar images: uint8, shape ``(T, S, S, 3)``; or features that stand for them.
     :ivar grasps: float32, shape ``(K, 5)``, with time inputs ``(K, 6)``, see
@@ -74,8 +77,10 @@ class GraspClips(Dataset):
     :param annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
         in equal steps.
     :param epochs: number of epochs in which it falls.
-    :param vary_lead_times: draw one of a sample's lead times in each epoch, with the labels and
-        the object's place that belong to it.
+    :param vary_lead_times: with time inputs, take each candidate once for every lead time of its
+        sample, with the label and the object's place that belong to it, and grasps at empty
+        places at one that is drawn. Without time inputs these labels would contradict each
+        other, so the sample's own lead time is the only one.
     :param moving: whether to tell the object's motion.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
@@ -103,13 +108,18 @@ class GraspClips(Dataset):
         self._turn = round(self.monitor * len(self._filmed))
 
     @property
+    def every_lead_time(self) -> bool:
+        """Whether a clip has the candidates at every lead time of its sample."""
+        return self.vary_lead_times and self.config.time_inputs
+
+    @property
     def drawn_from(self) -> tuple:
         """All that an item depends on, apart from samples, epoch and index."""
         drawn = (self.augment, self.empty, self.photometric, self.geometric, self.missing,
                  self._turn, self.seed)
         # Those that came later only where they change something: caches on disk stay valid.
         later = (('annealing', self.annealing and (self.annealing, self.epochs)),
-                 ('vary_lead_times', self.vary_lead_times), ('moving', self.moving),
+                 ('every_lead_time', self.every_lead_time), ('moving', self.moving),
                  ('time_inputs', self.config.time_inputs and self.config.lead_times_s))
         return (*drawn, *((name, value) for name, value in later if value))
 
@@ -132,23 +142,15 @@ class GraspClips(Dataset):
     def __getitem__(self, index: int) -> Clip:
         generator = np.random.default_rng((self.seed, self.epoch, index))
         sample, frames, camera = self._load(index, generator)
-        sample, lead_time = self._at_lead_time(sample, index)
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
+        ended = self._executions(sample)
         empty = _empty_places(sample.candidates, camera, self.empty, generator)
-        grasps = encode_candidates(np.concatenate([sample.candidates.astype(float), empty]),
-                                   camera, transform, self.config, lead_time=lead_time)
-        mask = np.append(sample.labelled, np.ones(len(empty), bool))
-        labels = np.append(np.where(sample.labelled, sample.labels, 0), np.zeros(len(empty)))
-        seen = np.isfinite(grasps).all(axis=1)
-        outside = np.flatnonzero(~seen & mask)
-        if len(outside):
-            raise DataError(f'{sample.title}: candidate {outside[0]} has a label and lies outside '
-                            'the image: expected labelled candidates inside')
-        grasps, labels, mask = grasps[seen], labels[seen], mask[seen]
-        track = np.zeros((0, 3)) if sample.track is None else sample.track.astype(float)
-        track = encode_candidates(np.column_stack([track, np.zeros(len(track))]), camera,
-                                  transform, self.config, inside=False)
+        which = self._which(ended, len(empty), index)
+        grasps, labels, mask, which = _encode(sample, ended, empty, which, lambda places, times: (
+            encode_candidates(places, camera, transform, self.config, lead_times=times)))
+        track = np.column_stack([ended.track, np.zeros(len(ended.track))])
+        track = encode_candidates(track, camera, transform, self.config, inside=False)
         stamps_ns, shown = sample.times_ns, np.arange(self.config.window_frames)
         if self.augment:
             images, grasps, track = mirror(images, [grasps, track], generator)
@@ -161,39 +163,38 @@ class GraspClips(Dataset):
             window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
             gaps = torch.from_numpy(gaps_of(stamps_ns[window[shown]]))
         if self.moving:
-            motion = torch.from_numpy(_motion(track, lead_time))
+            motion = torch.from_numpy(_motion(track, ended.lead_times[0]))
         images, grasps, labels, mask, places = (
             torch.from_numpy(np.ascontiguousarray(values)) for values in (
                 images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-                _places(grasps, track)))
+                _places(grasps, track, which)))
         return Clip(images, grasps, labels, mask, places, gaps, motion)
 
     def _photometric(self) -> float:
         """Return how strong photometric changes are in this epoch."""
         return self.photometric * (1 - self.annealing * self.epoch / max(self.epochs - 1, 1))
 
-    def _at_lead_time(self, sample: Sample, index: int) -> tuple[Sample, float]:
+    def _executions(self, sample: Sample) -> Executions:
         """
-        Draw one of a sample's lead times, or take its own.
+        Return how the candidates ended, at lead times in the range of a network that takes them.
 
-        :returns: the sample with labels and track of this lead time, and the lead time, in the
-            range of the configuration if that has time inputs; NaN if it is not known.
-        :raises DataError: if it is not known and the network takes it.
+        :raises DataError: if the sample's own is not known and the network takes it.
         """
-        others = sample.other_lead_times_s
-        if self.augment and self.vary_lead_times and others is not None:
-            # Of a generator of its own: all else is drawn as without it.
-            drawn = np.random.default_rng((self.seed, self.epoch, index, 1)).integers(
-                len(others) + 1)
-            if drawn:
-                sample = executed_later(sample, int(drawn) - 1)
-        lead_time = sample.lead_time_s
-        if self.config.time_inputs:
-            if not np.isfinite(lead_time):
-                raise DataError(f'{sample.title} has no lead time, which a network with time '
-                                'inputs takes: expected its lead_time_s')
-            lead_time = float(np.clip(lead_time, *self.config.lead_times_s))
-        return sample, lead_time
+        ended = executions(sample, self.every_lead_time)
+        if not self.config.time_inputs:
+            return ended
+        if not np.isfinite(sample.lead_time_s):
+            raise DataError(f'{sample.title} has no lead time, which a network with time inputs '
+                            'takes: expected its lead_time_s')
+        return ended._replace(lead_times=np.clip(ended.lead_times, *self.config.lead_times_s))
+
+    def _which(self, ended: Executions, empty: int, index: int) -> np.ndarray:
+        """Tell the lead time of each grasp, of an empty place one that is drawn: an index."""
+        times, candidates = ended.labels.shape
+        # Of a generator of its own: all else is drawn as with one lead time.
+        generator = np.random.default_rng((self.seed, self.epoch, index, 1))
+        drawn = generator.integers(times, size=empty)
+        return np.append(np.repeat(np.arange(times), candidates), drawn)
 
     def _load(self, index: int, generator: np.random.Generator) -> tuple[
             Sample, np.ndarray, Camera]:
@@ -211,7 +212,7 @@ class GraspClips(Dataset):
 
 def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndarray,
                       config: ModelConfig, inside: bool = True,
-                      lead_time: float | None = None) -> np.ndarray:
+                      lead_times: np.ndarray | None = None) -> np.ndarray:
     """
     Encode a sample's candidates as the predictor does with those of a planner.
 
@@ -221,10 +222,9 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
     :param config: the checkpoint's configuration.
     :param inside: whether what lies outside the image becomes NaN; if not, lens distortion is
         left out.
-    :param lead_time: of all of them, seconds; only a network with time inputs takes it.
-    :returns: float32, shape ``(K, 5)``; with a lead time and time inputs ``(K, 6)``.
+    :param lead_times: seconds, shape ``(K,)``; only a network with time inputs takes them.
+    :returns: float32, shape ``(K, 5)``; with lead times and time inputs ``(K, 6)``.
     """
-    timed = lead_time is not None and config.time_inputs
     if inside:
         pixels, _ = project(candidates[:, :3], camera)
     else:
@@ -232,7 +232,7 @@ def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndar
     return encode_grasps(pixels, candidates[:, 2], candidates[:, 3],
                          (camera.matrix[0, 0], camera.matrix[1, 1]), transform,
                          config.image_size, config.gripper_half_width_m,
-                         np.full(len(candidates), lead_time) if timed else None)
+                         lead_times if config.time_inputs else None)
 
 
 def collate(items: list[Clip]) -> Clip:
@@ -244,12 +244,35 @@ def collate(items: list[Clip]) -> Clip:
         for name, values in columns.items() if values[0] is not None})
 
 
+def _encode(sample: Sample, ended: Executions, empty: np.ndarray, which: np.ndarray,
+            encode: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[np.ndarray, ...]:
+    """
+    Encode the grasps of a clip: the candidates at each lead time, then those at empty places.
+
+    :param which: the lead time of each, an index.
+    :param encode: turns candidates and their lead times into what the network takes.
+    :returns: encoded grasps, labels, which of these count, and ``which``; without those that lie
+        outside the image and have no label.
+    :raises DataError: if one that has a label lies outside.
+    """
+    times, own = ended.lead_times, sample.candidates.astype(float)
+    grasps = encode(np.concatenate([np.tile(own, (len(times), 1)), empty]), times[which])
+    mask = np.append(np.tile(sample.labelled, len(times)), np.ones(len(empty), bool))
+    labels = np.append(np.where(sample.labelled, ended.labels, 0), np.zeros(len(empty)))
+    seen = np.isfinite(grasps).all(axis=1)
+    outside = np.flatnonzero(~seen & mask)
+    if len(outside):
+        raise DataError(f'{sample.title}: candidate {outside[0]} has a label and lies outside '
+                        'the image: expected labelled candidates inside')
+    return grasps[seen], labels[seen], mask[seen], which[seen]
+
+
 def _motion(track: np.ndarray, lead_time: float) -> np.ndarray:
     """Return where the object is and how fast it moves: float32, shape ``(4,)``."""
     # Of what is left of a grasp under way, little tells of motion, and its fingers of the end.
     if not len(track) or not lead_time >= _SHORTEST_MOTION_S:
         return np.full(4, np.nan, np.float32)
-    now, then = track[:, :2]
+    now, then = track[:2, :2]
     return np.concatenate([now, (then - now) / lead_time]).astype(np.float32)
 
 
@@ -265,10 +288,11 @@ def _empty_places(candidates: np.ndarray, camera: Camera, count: int,
     return np.column_stack([places, generator.uniform(-np.pi, np.pi, len(places))])
 
 
-def _places(grasps: np.ndarray, track: np.ndarray) -> np.ndarray:
-    """Express the object's two points relative to each grasp: float32, shape ``(K, 4)``."""
+def _places(grasps: np.ndarray, track: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Express the object's place now, and then, relative to each grasp: float32, ``(K, 4)``."""
     if not len(track):
         return np.full((len(grasps), 4), np.nan, np.float32)
     reach = np.linalg.norm(grasps[:, 3:5], axis=1)
-    places = (track[None, :, :2] - grasps[:, None, :2]) / reach[:, None, None]
+    seen = np.stack([np.broadcast_to(track[0, :2], (len(grasps), 2)), track[1 + which, :2]], 1)
+    places = (seen - grasps[:, None, :2]) / reach[:, None, None]
     return places.reshape(len(grasps), 4)

@@ -176,7 +176,7 @@ def _digest(clips: GraspClips, network: GraspReader) -> str:
     for sample in clips.samples:
         parts = [sample.candidates, np.where(sample.labelled, sample.labels, 0), sample.labelled,
                  sample.times_ns, sample.matrix, sample.distortion, sample.track]
-        if clips.vary_lead_times or clips.moving or config.time_inputs:
+        if clips.moving or config.time_inputs:
             parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
                       sample.other_places]
         jpegs, attempt = sample.jpegs, sample.attempt

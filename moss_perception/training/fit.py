@@ -223,13 +223,24 @@ def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sam
             statistics = learn_distribution(engine, samples, recipe.monitor > 0).tensors()
         except ConfigError as error:
             _LOG.warning('the checkpoint has no OOD statistics: %s', error)
-    seeds = [sample.seed for sample in samples if sample.seed is not None]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
+    seeds = _ranges([sample.seed for sample in samples if sample.seed is not None])
     if seeds:
-        notes['seeds'] = [min(seeds), max(seeds)]
+        notes['seeds'] = seeds
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
     return digest
+
+
+def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:
+    """Return the first and last seed of each set: those of two sets are far apart."""
+    ranges: list[list[int]] = []
+    for seed in sorted(seeds):
+        if ranges and seed - ranges[-1][1] <= gap:
+            ranges[-1][1] = seed
+        else:
+            ranges.append([seed, seed])
+    return ranges
 
 
 def _export(out: Path, digest: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from moss_perception.core.geometry import project
 from moss_perception.data.schema import Sample
@@ -56,10 +56,28 @@ def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict
     return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
 
 
-def executed_later(sample: Sample, number: int) -> Sample:
-    """Return a sample at another of its lead times."""
-    times, labels, places = (sample.other_lead_times_s, sample.other_labels, sample.other_places)
-    assert times is not None and labels is not None and places is not None  # all or none are there
-    track = None if sample.track is None else np.stack([sample.track[0], places[number]])
-    return replace(sample, labels=labels[number], track=track, lead_time_s=float(times[number]),
-                   other_lead_times_s=None, other_labels=None, other_places=None)
+class Executions(NamedTuple):
+    """
+    At which lead times a sample's candidates have labels; of these there are ``N``, at least one.
+
+    :ivar lead_times: the sample's own, then the others, seconds: float64, shape ``(N,)``.
+    :ivar labels: shape ``(N, K)``; without meaning where the sample has no label.
+    :ivar track: of the object's centre at the decision, then at each lead time, optical frame,
+        metres: float64, shape ``(N + 1, 3)``; ``(0, 3)`` if it is not known.
+    """
+
+    lead_times: np.ndarray
+    labels: np.ndarray
+    track: np.ndarray
+
+
+def executions(sample: Sample, every: bool) -> Executions:
+    """Return how a sample's candidates ended, at every lead time or only at the sample's own."""
+    times, labels = np.array([sample.lead_time_s], float), sample.labels[None]
+    track = np.zeros((0, 3)) if sample.track is None else sample.track.astype(float)
+    others = sample.other_lead_times_s, sample.other_labels, sample.other_places
+    if every and others[0] is not None:
+        assert others[1] is not None and others[2] is not None  # all or none are there
+        times, labels = np.append(times, others[0]), np.concatenate([labels, others[1]])
+        track = np.concatenate([track, others[2]]) if len(track) else track
+    return Executions(times, labels, track)

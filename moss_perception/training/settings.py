@@ -42,7 +42,9 @@ class Recipe:
     :ivar missing: largest share of a clip's frames to drop, in [0, 1].
     :ivar annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
         in equal steps from the first.
-    :ivar vary_lead_times: draw one of a sample's lead times in each epoch, with its labels.
+    :ivar vary_lead_times: score each candidate at every lead time for which its sample has
+        labels. A network without time inputs cannot tell them apart, and their labels would
+        contradict each other: it takes the sample's own lead time only.
     :ivar lead_time: of samples that do not know theirs, such as recordings, seconds; 0 for none,
         with which a model with time inputs refuses them.
     :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves, as

@@ -340,6 +340,9 @@ def test_record_keeps_lead_times_only_on_request(renderer, tmp_path, caplog):
     np.testing.assert_allclose(scene.other_lead_times_s, [GRIP_S + 0.05, GRIP_S + 0.1])
     (drawn,) = read_shards(shard('drawn', '--latency-draws', '2').parent)
     assert drawn.other_labels.shape == (2, 6)
+    (many,) = read_shards(shard('many', '--candidates', '7', '--latency-draws', '1').parent)
+    assert (many.labels.shape, many.other_labels.shape) == ((7,), (1, 7))
+    assert many.jpegs == drawn.jpegs
     caplog.clear()
     assert moss(['record', '--out', str(tmp_path / 'new'), '--latencies', '0.2', '0.1']) == 1
     assert [record.getMessage() for record in caplog.records] == [

@@ -139,6 +139,16 @@ def test_folder_of_other_latencies_is_refused(tmp_path, pool):
             generate(tmp_path / name, 2, progress=False, latencies=latencies)
 
 
+def test_another_number_of_candidates_is_another_data_set(tmp_path, pool):
+    generate(tmp_path, 2, progress=False, candidates=24)
+    assert generate(tmp_path, 2, progress=False, candidates=24).played == 0
+    with pytest.raises(ConfigError, match='candidates 24, not None'):
+        generate(tmp_path, 2, progress=False)
+    for wrong, words in ((-1, 'at least 0, got -1'), (1001, 'at most 1000, got 1001')):
+        with pytest.raises(ConfigError, match=words):
+            generate(tmp_path / 'new', 2, progress=False, candidates=wrong)
+
+
 @pytest.mark.parametrize('source', [
     Source(cell='moon'), Source(domain='moon'), Source(motion='moon'), Source(split='moon'),
     Source(cell='belt', split='held_out')])

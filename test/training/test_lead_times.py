@@ -40,35 +40,75 @@ def samples():
     return [moving(seed) for seed in range(12)]
 
 
-def test_each_epoch_draws_a_lead_time_and_what_belongs_to_it(samples):
-    clips = GraspClips(samples, TIMED, augment=True, vary_lead_times=True, moving=True)
-    plain, seen = GraspClips(samples, TINY, augment=True), []
-    for clips.epoch in range(12):
+def test_a_clip_has_each_candidate_at_every_lead_time_and_what_belongs_to_it(samples):
+    clips = GraspClips(samples, TIMED, augment=True, empty=6, geometric=1.0,
+                       vary_lead_times=True, moving=True)
+    plain = GraspClips(samples, TINY, augment=True, empty=6, geometric=1.0)
+    drawn = set()
+    for clips.epoch in range(8):
         plain.epoch = clips.epoch
         clip, without = clips[3], plain[3]
-        lead_time = clip.grasps[0, 5].item()
-        assert (clip.grasps[:, 5] == lead_time).all()
-        assert clip.labels[-1] == (lead_time > 0.7 + 1e-6)
+        times = clip.grasps[:, 5]
+        assert len(clip.grasps) == 4 * 3 + len(without.grasps) - 3
+        np.testing.assert_allclose(times[:12], np.repeat([0.7, *OTHERS], 3), rtol=1e-6)
+        assert clip.labels.tolist() == [1, 0, 0, 1, 0, 0, 1, 0, 1, 1, 0, 1] + [0] * (
+            len(times) - 12)
+        assert clip.mask.all()
         # All else is drawn as without lead times.
         np.testing.assert_array_equal(clip.images, without.images)
-        np.testing.assert_array_equal(clip.grasps[:, :5], without.grasps)
-        np.testing.assert_array_equal(clip.places[:, :2], without.places[:, :2])
-        # The object is where it will be then: the same velocity at each.
-        way = (clip.places[0, 2:] - clip.places[0, :2]) / lead_time
-        reach = clip.grasps[0, 3:5].norm()
-        np.testing.assert_allclose(clip.motion[2:], way * reach, rtol=1e-3)
-        seen.append(round(lead_time, 3))
-    assert set(seen) == {0.6, 0.7, 0.8, 0.9}
-    again = [round(GraspClips(samples, TIMED, augment=True, vary_lead_times=True)[3].grasps[
-        0, 5].item(), 3) for _ in range(2)]
-    assert again == [seen[0]] * 2
+        np.testing.assert_array_equal(clip.grasps[:12, :5], without.grasps[:3].repeat(4, 1))
+        np.testing.assert_array_equal(clip.grasps[12:, :5], without.grasps[3:])
+        np.testing.assert_array_equal(clip.places[:3, :2], without.places[:3, :2])
+        drawn |= set(np.round(times[12:].tolist(), 3))
+    assert drawn == {0.6, 0.7, 0.8, 0.9}
+    again = GraspClips(samples, TIMED, augment=True, empty=6, vary_lead_times=True)
+    assert torch.equal(again[3].grasps, again[3].grasps)
+
+
+def test_the_place_of_each_grasp_is_that_of_its_lead_time(samples):
+    clip = GraspClips(samples, TIMED, augment=True, empty=2, vary_lead_times=True,
+                      moving=True)[3]
+    # The object is where it will be then: the same velocity at each, in the mirror too.
+    way = (clip.places[:, 2:] - clip.places[:, :2]) / clip.grasps[:, 5:]
+    reach = clip.grasps[:, 3:5].norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(way * reach, clip.motion[None, 2:].expand(len(way), 2), rtol=2e-3)
+    # Without a track no place is known, at any lead time.
+    unknown = replace(samples[3], track=None)
+    assert GraspClips([unknown], TIMED, vary_lead_times=True)[0].places.isnan().all()
+
+
+def test_without_time_inputs_only_the_own_lead_time_has_labels(samples):
+    varied = GraspClips(samples, TINY, augment=True, empty=2, vary_lead_times=True)
+    plain = GraspClips(samples, TINY, augment=True, empty=2)
+    for one, other in zip(varied[3][:5], plain[3][:5], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert varied.drawn_from == plain.drawn_from
+
+
+def test_a_candidate_without_a_label_has_none_at_any_lead_time(samples):
+    candidates = samples[0].candidates.copy()
+    candidates[1, 0] = 5.0
+    partly = replace(samples[0], candidates=candidates, mask=[True, False, False])
+    clip = GraspClips([partly, samples[1]], TIMED, vary_lead_times=True)[0]
+    # The one outside the image is left out at each.
+    assert clip.grasps.shape == (8, 6) and clip.mask.tolist() == [1, 0] * 4
+    assert clip.labels.tolist() == [1, 0] * 4
+    with pytest.raises(DataError, match='candidate 1 has a label and lies outside the image'):
+        GraspClips([replace(partly, mask=None)], TIMED, vary_lead_times=True)[0]
+
+
+def test_a_batch_pads_clips_with_fewer_lead_times(samples):
+    mixed = [samples[0], replace(samples[1], other_lead_times_s=None, other_labels=None,
+                                 other_places=None)]
+    batch = collate(list(GraspClips(mixed, TIMED, vary_lead_times=True)))
+    assert batch.grasps.shape == (2, 12, 6)
+    assert batch.mask.sum(dim=1).tolist() == [12, 3] and batch.places[1, 3:].isnan().all()
 
 
 def test_unless_it_is_asked_for_the_own_lead_time_is_taken(samples):
-    for clips in (GraspClips(samples, TIMED, augment=True),
-                  GraspClips(samples, TIMED, vary_lead_times=True)):
-        assert all((clip.grasps[:, 5] == np.float32(0.7)).all() and clip.labels.tolist() == [
-            1, 0, 0] for clip in clips)
+    clips = GraspClips(samples, TIMED, augment=True)
+    assert all((clip.grasps[:, 5] == np.float32(0.7)).all() and clip.labels.tolist() == [
+        1, 0, 0] for clip in clips)
     assert GraspClips(samples, TINY)[0].grasps.shape[1] == 5
     assert GraspClips(samples, TINY)[0].gaps is None
 
@@ -94,8 +134,9 @@ def test_a_grasp_under_way_has_the_time_that_is_left(samples):
     stamps = first.times_ns[-1] + np.array([1, 5, 9]) * 100_000_000
     filmed = replace(first, attempt=Attempt(0, True, first.jpegs[:3], stamps))
     config = replace(TIMED, lead_times_s=(0.0, 0.9))
-    clips, left = GraspClips([filmed], config, monitor=1.0), set()
+    clips, left = GraspClips([filmed], config, monitor=1.0, vary_lead_times=True), set()
     for clips.epoch in range(12):
+        assert clips[0].grasps.shape == (12, 6) and clips[1].grasps.shape == (1, 6)
         left.add(round(clips[1].grasps[0, 5].item(), 3))
     assert left == {0.6, 0.2, 0.0}
     assert measure_lead_times([filmed], watched=True)['lead_times_s'] == (
@@ -183,15 +224,15 @@ def test_cached_features_keep_lead_times_and_motion(tmp_path, samples):
     torch.manual_seed(0)
     network = build(TIMED)
     network.freeze(2)
-    clips = GraspClips(samples, TIMED, augment=True, vary_lead_times=True, moving=True)
+    clips = GraspClips(samples, TIMED, augment=True, empty=2, vary_lead_times=True, moving=True)
     cache = FeatureCache(clips, network, tmp_path)
     for cache.epoch in (0, 1):
         for one, other in zip(cache, clips, strict=True):
-            for name in ('grasps', 'labels', 'gaps', 'motion'):
+            for name in ('grasps', 'labels', 'mask', 'places', 'gaps', 'motion'):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert collate(list(cache)).gaps.shape == (12, 16)
-    for other in (GraspClips(samples, TIMED, augment=True, moving=True),
-                  GraspClips(samples, TINY, augment=True)):
+    for other in (GraspClips(samples, TIMED, augment=True, empty=2, moving=True),
+                  GraspClips(samples, TINY, augment=True, empty=2)):
         with pytest.raises(ConfigError, match='holds features of other samples'):
             FeatureCache(other, network, tmp_path)
 

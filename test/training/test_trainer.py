@@ -2,6 +2,7 @@
 
 
 import csv
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from moss_perception.data.schema import Sample
 from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint
+from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.training.dataset import Clip, collate, GraspClips
@@ -195,6 +197,30 @@ def test_commands_say_what_is_wrong_in_one_line(tmp_path, caplog):
     assert f'no scenes in {tmp_path / "none"}' in caplog.text
     assert moss(['evaluate', '--scenes', str(tmp_path), '--model', 'missing.st']) == 1
     assert 'missing.st is not there' in caplog.text
+
+
+def test_several_folders_are_one_training(scenes, tmp_path, caplog):
+    far = [replace(scene, seed=scene.seed + 2_000_000, domain='randomised')
+           for scene in scenes[4:8]]
+    write_shard(tmp_path / 'one' / 'scenes_00000000.npz', scenes[:6], MATRIX)
+    write_shard(tmp_path / 'two' / 'scenes_02000000.npz', far, MATRIX)
+    both = [str(tmp_path / 'one'), str(tmp_path / 'two')]
+    model = tmp_path / 'model.safetensors'
+    assert moss(['train', '--data', *both, '--out', str(model), '--run', str(tmp_path / 'run'),
+                 '--epochs', '1', '--orders', '1', '--batch', '4', '--image-size', '32']) == 0
+    notes = read_header(model)[1]
+    assert notes['scenes'] == 10
+    assert notes['seeds'] == [[0, 5], [2_000_004, 2_000_007]]
+    write_shard(tmp_path / 'new' / 'scenes_00000000.npz', scenes[12:14] + far[:1], MATRIX)
+    assert moss(['evaluate', '--scenes', str(tmp_path / 'new'), '--model', str(model)]) == 1
+    assert ('trained on scenes 0 to 5 and 2000004 to 2000007, and 1 of these scenes are among '
+            'them, such as 2000004') in caplog.text
+    fitted = ['ood', 'fit', '--model', str(model), '--out', str(tmp_path / 'fitted.safetensors')]
+    assert moss([*fitted, '--scenes', both[0]]) == 1
+    assert '6 of the 6 scenes are those that the checkpoint was trained on: expected 10' \
+        in caplog.text
+    assert moss(['train', '--data', both[0], both[0]]) == 1
+    assert 'expected each folder once' in caplog.text
 
 
 def test_orders_are_dropped_as_often_as_the_recipe_says(tmp_path):
