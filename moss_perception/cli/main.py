@@ -60,10 +60,14 @@ COMMANDS = {
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),
     'import': Command(
-        'importing', 'turn recordings of grasp attempts into training data',
+        'importing', 'turn recordings of grasp attempts, or LeRobotDatasets, into training data',
         ('moss import monday/ tuesday/ --outcomes attempts.csv --out data/mine --workers 2',
          'moss import real:monday/ --group operator=anna --executed-topic /arm/grasp_pose '
-         '--out data/monday')),
+         '--out data/monday',
+         'moss import --lerobot my_lerobot/ --out data/mine')),
+    'export-dataset': Command(
+        'importing', 'write training data as a LeRobotDataset (version 3)',
+        ('moss export-dataset data/mine --lerobot my_lerobot',)),
     'train': Command(
         'train', 'train a grasp network on recorded scenes',
         ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
@@ -115,7 +119,7 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
         if name in names:
             module = import_module(f'moss_perception.cli.{command.module}')
             one.set_defaults(parser=one)
-            getattr(module, f'add_{name}')(one)
+            getattr(module, f'add_{name.replace("-", "_")}')(one)
     return parser
 
 

@@ -1,10 +1,11 @@
 """Import several recordings into one folder of samples, and say what a training should know."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ from typing import Any
 from moss_perception.core.errors import BagError, DataError
 from moss_perception.core.files import OutputFolder
 from moss_perception.core.parallel import in_order
-from moss_perception.data.imports.bags import BagInput, FindAttempts, import_bag, Imported
+from moss_perception.data.imports.bags import (
+    BagInput,
+    FindAttempts,
+    import_bag,
+    Imported,
+    SHARD,
+)
 from moss_perception.data.imports.samples import ImportSettings, NO_IMAGES
+from moss_perception.data.imports.survey import describe
+from moss_perception.data.sample_shards import sample_path, write_samples
 from moss_perception.data.scenes import save_dataset
+from moss_perception.data.schema import Sample
 
 FEW = 20
 """Fewer attempts than these are too few to train on."""
@@ -43,7 +53,7 @@ class Contents:
     cameras: Counter = field(default_factory=Counter)
     left_out: list[tuple[str, int, str, str]] = field(default_factory=list)
 
-    def add(self, success: bool, groups: dict[str, str], camera: str = '') -> None:
+    def add(self, success: bool, groups: Mapping[str, str], camera: str = '') -> None:
         """Count a sample."""
         self.samples += 1
         self.successes += success
@@ -109,6 +119,32 @@ def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
             done = list(coming)
         contents = _contents(inputs, done)
         save_dataset(folder, contents.values())
+        output.publish()
+    return contents
+
+
+def save_samples(samples: Iterable[Sample], out: Path) -> Contents:
+    """
+    Write a folder of samples, as a whole or not at all.
+
+    :param out: the folder, which must not hold anything yet.
+    :raises MossError: if a sample can't be used, there is none, or the folder can't be written.
+    """
+    require_new(out)
+    contents, coming = Contents(), iter(samples)
+    with OutputFolder(out, 'could not write') as output:
+        for number in itertools.count():
+            shard = list(itertools.islice(coming, SHARD))
+            if not shard:
+                break
+            write_samples(sample_path(output.result('shard').parent, number), shard)
+            for one in shard:
+                executed = one.labels[one.labelled]
+                success = one.attempt.success if one.attempt else bool((executed > 0.5).any())
+                contents.add(success, one.groups,
+                             '' if one.matrix is None else describe(one.camera))
+        contents.attempts = contents.samples
+        save_dataset(output.result('shard').parent, contents.values())
         output.publish()
     return contents
 
