@@ -52,7 +52,7 @@ def export_lerobot(arguments: argparse.Namespace) -> int:
     fps = arguments.fps or rate_of(samples)
     if fps < 1:
         raise ConfigError(f'--fps {fps}: expected 1 or more')
-    settings = ExportSettings(fps, {'jpeg': 'image'}.get(arguments.images, arguments.images),
+    settings = ExportSettings(fps, 'image' if arguments.images == 'jpeg' else 'video',
                               arguments.task)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,9 @@ def read_dataset(folder: Path, foreign: Foreign) -> Iterator[Sample]:
         _require_videos(folder, info, episodes, camera)
     images = (_Videos(folder, info, camera) if kind == 'video' else _stored)
     for data, rows in _tables(folder, info, episodes):
+        owners = _array(data['episode_index'])
         for row in rows:
-            chosen = data.filter(pa.compute.equal(data['episode_index'], row['episode_index']))
+            chosen = data.filter(pa.array(owners == row['episode_index']))
             frames = {name: _array(chosen[name]) for name in chosen.column_names if name != camera}
             jpegs = images(row, chosen, camera)
             if not len(jpegs) == chosen.num_rows == row['length']:
@@ -96,7 +97,8 @@ def _name(pattern: str, row: dict[str, Any], what: str, **names: str) -> str:
 
 def _read(path: Path) -> pa.Table:
     try:
-        return parquet.read_table(path, partitioning=None)
+        with parquet.ParquetFile(path) as file:
+            return file.read()
     except FileNotFoundError as error:
         raise DataError(f'{path} is missing: expected the whole data set') from error
     except (OSError, pa.ArrowException) as error:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.error import FFmpegError
 from moss_perception.core.errors import DataError
 import numpy as np
 
@@ -73,6 +74,6 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
         with av.open(str(path)) as video:
             for frame in video.decode(video=0):
                 yield frame.to_ndarray(format='rgb24')
-    except (av.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise DataError(f"the video {path} can't be decoded: {error}; expected an MP4 that "
                         'FFmpeg reads') from error
