@@ -65,7 +65,7 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
     if len(set(names)) < len(names):
         raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
                           'different one for each, such as monday/bag and tuesday/bag')
-    return [BagInput(bag, name, domain, table, shared, choose(bag, topics))
+    return [BagInput(bag, name, domain, table or None, shared, choose(bag, topics))
             for (domain, bag), name, table in zip(bags, names, tables, strict=True)]
 
 

@@ -15,9 +15,10 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         'outcome as the label of the executed grasp. moss train reads the result.')
     parser.add_argument('bags', nargs='*', metavar='[DOMAIN:]BAG',
                         help='recordings: folders of a rosbag2, or .mcap or .db3 files')
-    parser.add_argument('--outcomes', nargs='+', default=[], metavar='FILE.csv',
-                        help='outcomes of the attempts, one file for all recordings or one for '
-                             'each (default: those on /grasp_outcome)')
+    parser.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
+                        help='outcomes of the attempts, one file for all recordings, or one for '
+                             "each in order, where '' stands for the outcomes in the recording "
+                             '(default: those on /grasp_outcome)')
     parser.add_argument('--lerobot', nargs='+', type=Path, default=[], metavar='DIR',
                         help='folders of LeRobotDatasets of version 3, in place of recordings')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',

@@ -1,6 +1,7 @@
 """The commands ``moss export-dataset`` and ``moss import --lerobot``."""
 
 import json
+import sys
 
 from example_samples import assert_same, sample
 from moss_perception.cli.main import main
@@ -62,3 +63,13 @@ def test_either_recordings_or_data_sets_are_imported(capsys, words):
     with pytest.raises(SystemExit):
         main(['import', *words, '--out', 'out'])
     assert 'expected recordings to import, or LeRobotDatasets' in capsys.readouterr().err
+
+
+def test_without_pyarrow_one_line_says_what_to_install(data, caplog, monkeypatch):
+    for name in [x for x in sys.modules if x.startswith(
+            ('moss_perception.data.lerobot', 'moss_perception.cli.lerobot', 'pyarrow'))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    assert main(['export-dataset', data, '--lerobot', 'le']) == 1
+    assert ("moss export-dataset needs the package pyarrow, which is not installed: expected the "
+            "extra 'lerobot'; pip install av pyarrow") in caplog.text
