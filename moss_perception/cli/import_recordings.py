@@ -98,6 +98,6 @@ def log_contents(contents: Contents, out: Path, took_s: float) -> None:
     log = logging.getLogger('import')
     for line in contents.warnings():
         log.warning('%s', line)
-    log.info('%d samples of %d attempts in %s, %d of them successful, in %.1f s: %s',
-             contents.samples, contents.attempts, out, contents.successes, took_s, ', '.join(
-                 f'{len(counts)} values of {name}' for name, counts in contents.groups.items()))
+    log.info('%d samples of %d attempts in %s, %d of them successful, in %.1f s; values of '
+             'groups: %s', contents.samples, contents.attempts, out, contents.successes, took_s,
+             ', '.join(f'{len(counts)} {name}' for name, counts in contents.groups.items()))

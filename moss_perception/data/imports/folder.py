@@ -30,7 +30,6 @@ FEW = 20
 """Fewer attempts than these are too few to train on."""
 # Shards of one recording.
 _MOST_SHARDS = 1000
-_NAMED = 5
 
 
 @dataclass
@@ -85,9 +84,11 @@ class Contents:
                          f'{"successes" if self.successes else "failures"}: expected both, from '
                          'which a training learns the difference; record more attempts')
         if len(self.cameras) > 1:
-            found.append('the samples have several calibrations, each its own: ' + '; '.join(
-                f'{camera} ({count})' for camera, count in self.cameras.items())
-                + '; import the recordings of each camera by themselves if that is not intended')
+            found.append(f'the samples have {len(self.cameras)} calibrations: '
+                         + _first([f'{camera} ({count})' for camera, count in
+                                   self.cameras.most_common()], 2, '; ')
+                         + '; each sample keeps its own; if only one is right, name it with '
+                         '--calibration')
         for name, counts in self.groups.items():
             single = [value for value, count in counts.items() if count == 1]
             if single and len(counts) > 1:
@@ -223,7 +224,6 @@ def _forget_others(contents: Contents, done: Sequence[Imported], bags: int) -> N
     contents.left_out = kept
 
 
-def _first(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
-
+def _first(names: Sequence[str], count: int = 5, between: str = ', ') -> str:
+    more = len(names) - count
+    return between.join(names[:count]) + (f' and {more} more' if more > 0 else '')

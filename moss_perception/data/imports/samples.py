@@ -151,6 +151,7 @@ def _before(outcome: Outcome, found: Survey, settings: ImportSettings) -> tuple[
     first, frame_id = at, found.frame_ids[at]
     while first and (0 < stamps[first] - stamps[first - 1] <= MAX_GAP_S * 1e9
                      and found.frame_ids[first - 1] == frame_id
+                     and found.camera_ids[first - 1] == found.camera_ids[at]
                      and stamps[at] - stamps[first - 1] <= settings.history_s * 1e9):
         first -= 1
     chosen = list(chosen_by_stamp(stamps[first:at + 1], settings.rate_hz, -1) + first)
@@ -159,7 +160,8 @@ def _before(outcome: Outcome, found: Survey, settings: ImportSettings) -> tuple[
     if not periods >= shortest - 0.25:
         raise AttemptError('too few images', f'its images begin {periods / settings.rate_hz:.2f} '
                            f's before the decision: expected {shortest / settings.rate_hz:g} s, '
-                           f'which the model sees, without a gap of more than {MAX_GAP_S} s')
+                           f'which the model sees, without a gap of more than {MAX_GAP_S} s and '
+                           'with one frame and one calibration')
     return tuple(chosen)
 
 
@@ -223,7 +225,7 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
     :raises DataError: if there is no calibration, or it is of another size.
     """
     outcome, stamps = planned.attempt.outcome, found.stamps_ns
-    camera = camera_of(found, size, bag, settings)
+    camera = camera_of(found, planned.before[-1], size, bag, settings)
     _check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
     labels = np.full(len(planned.candidates), np.nan, np.float32)
     labels[planned.executed] = outcome.success
@@ -242,14 +244,19 @@ def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: 
         motion=outcome.motion, lead_time_s=planned.lead_time_s)
 
 
-def camera_of(found: Survey, size: tuple[int, int], bag: str,
+def camera_of(found: Survey, index: int, size: tuple[int, int], bag: str,
               settings: ImportSettings) -> Camera:
     """
-    Return the calibration of images of a size.
+    Return the calibration of an image.
+
+    :param index: of the image.
+    :param size: its width and height, pixels.
 
     :raises DataError: if there is none, or it is of another size.
     """
-    camera = settings.calibration or found.camera
+    camera = settings.calibration
+    if camera is None and found.cameras:
+        camera = found.cameras[found.camera_ids[index]]
     if camera is None:
         raise DataError(f'{bag}: no calibration of {found.image_topic}: expected a topic of '
                         'camera_info (--camera-info-topic), or a file (--calibration)')

@@ -20,13 +20,16 @@ class Survey:
     :ivar image_topic: topic of the images.
     :ivar stamps_ns: header stamps of the images in the order of recording, int64, shape ``(N,)``.
     :ivar frame_ids: their frames, ``N`` names.
-    :ivar camera: the only calibration; ``None`` if there is none.
+    :ivar cameras: the calibrations, each once; empty if there are none.
+    :ivar camera_ids: index of each image's calibration, int, shape ``(N,)``: the newest one that
+        is not newer than the image, or the first one.
     """
 
     image_topic: str
     stamps_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     frame_ids: list[str] = field(default_factory=list)
-    camera: Camera | None = None
+    cameras: list[Camera] = field(default_factory=list)
+    camera_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     _recording: Recording | None = None
     _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
     _lead_times: dict[int, tuple[str, bytes]] = field(default_factory=dict)
@@ -88,15 +91,16 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
     :param recording: stays open as long as the result is used.
     :param topics: names by ``image_topic``, ``camera_info_topic``, ``candidates_topic`` and
         ``lead_times_topic``; missing ones are found as in an evaluation.
-    :raises BagError: if a topic is missing or not clear, a message is damaged, or the camera's
-        calibration changes.
+    :raises BagError: if a topic is missing or not clear, a message is damaged, or a calibration
+        can't be used.
     """
     images = recording.image_topic(topics.get('image_topic')).name
     camera_topic = recording.camera_info_topic(images, topics.get('camera_info_topic'))
     grasps_topic = recording.candidates_topic(topics.get('candidates_topic'))
     times_topic = recording.lead_times_topic(topics.get('lead_times_topic'))
     found = Survey(images, _recording=recording)
-    calibration, stamps = b'', []
+    calibrations: list[tuple[int, int]] = []
+    newest, stamps = b'', []
     names = [x for x in (images, camera_topic, grasps_topic, times_topic) if x]
     for topic, kind, _, raw in recording.messages(names):
         if topic == images:
@@ -105,30 +109,30 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
             found.frame_ids.append(frame_id)
         elif topic == camera_topic:
             # Most calibrations of a stream differ only in their stamps.
-            if raw[STAMP_END:] != calibration:
-                calibration = raw[STAMP_END:]
-                found.camera = _calibration(recording, found.camera, raw, kind, topic)
+            if raw[STAMP_END:] != newest:
+                newest = raw[STAMP_END:]
+                camera = _calibration(recording, raw, kind, topic)
+                if camera not in found.cameras:
+                    found.cameras.append(camera)
+                calibrations.append((stamp_of(raw), found.cameras.index(camera)))
         elif topic == grasps_topic:
             found._grasps.append((stamp_of(raw), kind, raw))
         else:
             found._lead_times[stamp_of(raw)] = kind, raw
     found.stamps_ns = np.array(stamps, np.int64)
+    calibrations.sort()
+    begins = np.array([begin for begin, _ in calibrations], np.int64)
+    ids = np.array([number for _, number in calibrations] or [0])
+    found.camera_ids = ids[np.maximum(np.searchsorted(begins, stamps, side='right') - 1, 0)]
     found._grasps.sort(key=lambda one: one[0])
     return found
 
 
-def _calibration(recording: Recording, before: Camera | None, raw: bytes, kind: str,
-                 topic: str) -> Camera:
+def _calibration(recording: Recording, raw: bytes, kind: str, topic: str) -> Camera:
     try:
-        camera = to_camera(recording.deserialize(raw, kind))
+        return to_camera(recording.deserialize(raw, kind))
     except ConfigError as error:
         raise BagError(f'{recording.path}: {topic}: {error}') from error
-    if before is not None and camera != before:
-        raise BagError(
-            f'{recording.path}: the calibration on {topic} changes from {describe(before)} to '
-            f'{describe(camera)} at {stamp_of(raw) / 1e9:.3f} s: expected one camera, unchanged; '
-            'divide the recording there, or name the right calibration with --calibration')
-    return camera
 
 
 def describe(camera: Camera) -> str:
