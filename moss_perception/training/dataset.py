@@ -1,28 +1,24 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, KW_ONLY
 from typing import Any, NamedTuple
 
 from moss_perception.core.errors import DataError
 from moss_perception.core.frames import Camera
-from moss_perception.core.geometry import encode_grasps, letterbox, project
+from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
 from moss_perception.models.clock import gaps_of
 from moss_perception.models.config import ModelConfig
 from moss_perception.training.augmentation import mirror, move, shown_frames, vary
+from moss_perception.training.auxiliary import cover_of, mask_frame, motion_of
 from moss_perception.training.decoding import DecodedClips
+from moss_perception.training.grasps import empty_places, encode_all, encode_candidates, places_of
 from moss_perception.training.samples import Executions, executions
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
-
-# An empty place is at least this far from every candidate, metres.
-_EMPTY_DISTANCE_M = 0.12
-# The way of an object is its motion if it is seen for so long, seconds.
-_SHORTEST_MOTION_S = 0.3
 
 
 class Clip(NamedTuple):
@@ -44,6 +40,9 @@ class Clip(NamedTuple):
     :ivar motion: where the object is in the newest image, and how far it moves in a second, in
         the units of the grasps' x and y: float32, shape ``(4,)``, NaN if it is not known;
         ``None`` unless it is asked for.
+    :ivar cover: the share of each cell of the network's maps that the object covers in the newest
+        image, in [0, 1]: float32, shape ``(S / 4, S / 4)``, NaN if it is not known; ``None``
+        unless it is asked for.
     """
 
     images: Tensor
@@ -53,6 +52,12 @@ class Clip(NamedTuple):
     places: Tensor
     gaps: Tensor | None = None
     motion: Tensor | None = None
+    cover: Tensor | None = None
+
+    def to(self, device: str) -> 'Clip':
+        """Return it on a device that torch knows."""
+        return self._replace(**{name: values.to(device) for name, values in self._asdict().items()
+                                if values is not None})
 
 
 @dataclass(eq=False)
@@ -82,6 +87,7 @@ class GraspClips(Dataset):
         places at one that is drawn. Without time inputs these labels would contradict each
         other, so the sample's own lead time is the only one.
     :param moving: whether to tell the object's motion.
+    :param covering: whether to tell which cells the object covers.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
@@ -99,6 +105,7 @@ class GraspClips(Dataset):
     epochs: int = 1
     vary_lead_times: bool = False
     moving: bool = False
+    covering: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -120,6 +127,7 @@ class GraspClips(Dataset):
         # Those that came later only where they change something: caches on disk stay valid.
         later = (('annealing', self.annealing and (self.annealing, self.epochs)),
                  ('every_lead_time', self.every_lead_time), ('moving', self.moving),
+                 ('covering', self.covering),
                  ('time_inputs', self.config.time_inputs and self.config.lead_times_s))
         return (*drawn, *((name, value) for name, value in later if value))
 
@@ -145,30 +153,46 @@ class GraspClips(Dataset):
         fitted = [letterbox(frame, self.config.image_size) for frame in frames]
         images, transform = np.stack([image for image, _ in fitted]), fitted[0][1]
         ended = self._executions(sample)
-        empty = _empty_places(sample.candidates, camera, self.empty, generator)
+        empty = empty_places(sample.candidates, camera, self.empty, generator)
         which = self._which(ended, len(empty), index)
-        grasps, labels, mask, which = _encode(sample, ended, empty, which, lambda places, times: (
-            encode_candidates(places, camera, transform, self.config, lead_times=times)))
+        grasps, labels, mask, which = encode_all(
+            sample, ended, empty, which, lambda places, times: encode_candidates(
+                places, camera, transform, self.config, lead_times=times))
         track = np.column_stack([ended.track, np.zeros(len(ended.track))])
         track = encode_candidates(track, camera, transform, self.config, inside=False)
-        stamps_ns, shown = sample.times_ns, np.arange(self.config.window_frames)
-        if self.augment:
-            images, grasps, track = mirror(images, [grasps, track], generator)
-            images, grasps, track = move(images, [grasps, track], self.geometric, generator)
-            kept = shown_frames(len(images), self.missing, generator)
-            images = vary(images[kept], self._photometric(), generator)
-            shown = kept if len(kept) == len(shown) else shown
+        images, cover, shown, grasps, track = self._change(
+            sample, images, grasps, track, generator)
         gaps = motion = None
         if self.config.time_inputs:
             window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
-            gaps = torch.from_numpy(gaps_of(stamps_ns[window[shown]]))
+            gaps = torch.from_numpy(gaps_of(sample.times_ns[window[shown]]))
         if self.moving:
-            motion = torch.from_numpy(_motion(track, ended.lead_times[0]))
+            motion = torch.from_numpy(motion_of(track, ended.lead_times[0]))
         images, grasps, labels, mask, places = (
             torch.from_numpy(np.ascontiguousarray(values)) for values in (
                 images, grasps, labels.astype(np.float32), mask.astype(np.float32),
-                _places(grasps, track, which)))
-        return Clip(images, grasps, labels, mask, places, gaps, motion)
+                places_of(grasps, track, which)))
+        return Clip(images, grasps, labels, mask, places, gaps, motion, cover)
+
+    def _change(self, sample: Sample, images: np.ndarray, grasps: np.ndarray, track: np.ndarray,
+                generator: np.random.Generator) -> tuple[
+                    np.ndarray, Tensor | None, np.ndarray, np.ndarray, np.ndarray]:
+        """Change a clip at random, if asked for: images, cover, frames shown, grasps, track."""
+        cover, shown = None, np.arange(self.config.window_frames)
+        if self.covering:
+            # The object's mask moves as the images do, and is taken off before colours change.
+            images = np.concatenate([images, mask_frame(sample, self.config.image_size)[None]])
+        if self.augment:
+            images, grasps, track = mirror(images, [grasps, track], generator)
+            images, grasps, track = move(images, [grasps, track], self.geometric, generator)
+        if self.covering:
+            cover = torch.from_numpy(cover_of(images[-1], sample.object_mask is not None))
+            images = images[:-1]
+        if self.augment:
+            kept = shown_frames(len(images), self.missing, generator)
+            images = vary(images[kept], self._photometric(), generator)
+            shown = kept if len(kept) == len(shown) else shown
+        return images, cover, shown, grasps, track
 
     def _photometric(self) -> float:
         """Return how strong photometric changes are in this epoch."""
@@ -210,31 +234,6 @@ class GraspClips(Dataset):
         return sample, sample.clip(span, self.config.frame_rate_hz), sample.camera
 
 
-def encode_candidates(candidates: np.ndarray, camera: Camera, transform: np.ndarray,
-                      config: ModelConfig, inside: bool = True,
-                      lead_times: np.ndarray | None = None) -> np.ndarray:
-    """
-    Encode a sample's candidates as the predictor does with those of a planner.
-
-    :param candidates: float64, shape ``(K, 4)``: x, y, z and yaw in the optical frame.
-    :param camera: that took the images.
-    :param transform: from :func:`letterbox`.
-    :param config: the checkpoint's configuration.
-    :param inside: whether what lies outside the image becomes NaN; if not, lens distortion is
-        left out.
-    :param lead_times: seconds, shape ``(K,)``; only a network with time inputs takes them.
-    :returns: float32, shape ``(K, 5)``; with lead times and time inputs ``(K, 6)``.
-    """
-    if inside:
-        pixels, _ = project(candidates[:, :3], camera)
-    else:
-        pixels = (candidates[:, :3] @ camera.matrix.T)[:, :2] / candidates[:, 2:3]
-    return encode_grasps(pixels, candidates[:, 2], candidates[:, 3],
-                         (camera.matrix[0, 0], camera.matrix[1, 1]), transform,
-                         config.image_size, config.gripper_half_width_m,
-                         lead_times if config.time_inputs else None)
-
-
 def collate(items: list[Clip]) -> Clip:
     """Stack items; clips with fewer grasps are padded with grasps without a label."""
     columns: dict[str, Any] = dict(zip(Clip._fields, zip(*items, strict=True), strict=True))
@@ -242,57 +241,3 @@ def collate(items: list[Clip]) -> Clip:
         name: pad_sequence(values, batch_first=True,
                            padding_value=float('nan') if name == 'places' else 0.0)
         for name, values in columns.items() if values[0] is not None})
-
-
-def _encode(sample: Sample, ended: Executions, empty: np.ndarray, which: np.ndarray,
-            encode: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[np.ndarray, ...]:
-    """
-    Encode the grasps of a clip: the candidates at each lead time, then those at empty places.
-
-    :param which: the lead time of each, an index.
-    :param encode: turns candidates and their lead times into what the network takes.
-    :returns: encoded grasps, labels, which of these count, and ``which``; without those that lie
-        outside the image and have no label.
-    :raises DataError: if one that has a label lies outside.
-    """
-    times, own = ended.lead_times, sample.candidates.astype(float)
-    grasps = encode(np.concatenate([np.tile(own, (len(times), 1)), empty]), times[which])
-    mask = np.append(np.tile(sample.labelled, len(times)), np.ones(len(empty), bool))
-    labels = np.append(np.where(sample.labelled, ended.labels, 0), np.zeros(len(empty)))
-    seen = np.isfinite(grasps).all(axis=1)
-    outside = np.flatnonzero(~seen & mask)
-    if len(outside):
-        raise DataError(f'{sample.title}: candidate {outside[0]} has a label and lies outside '
-                        'the image: expected labelled candidates inside')
-    return grasps[seen], labels[seen], mask[seen], which[seen]
-
-
-def _motion(track: np.ndarray, lead_time: float) -> np.ndarray:
-    """Return where the object is and how fast it moves: float32, shape ``(4,)``."""
-    # Of what is left of a grasp under way, little tells of motion, and its fingers of the end.
-    if not len(track) or not lead_time >= _SHORTEST_MOTION_S:
-        return np.full(4, np.nan, np.float32)
-    now, then = track[:2, :2]
-    return np.concatenate([now, (then - now) / lead_time]).astype(np.float32)
-
-
-def _empty_places(candidates: np.ndarray, camera: Camera, count: int,
-                  generator: np.random.Generator) -> np.ndarray:
-    """Draw grasps far from all candidates: up to ``count``, shape ``(N, 4)``."""
-    depth = candidates[:, 2].mean()
-    pixels = generator.uniform((0, 0), (camera.width - 1, camera.height - 1), (4 * count, 2))
-    rays = np.linalg.solve(camera.matrix, np.column_stack([pixels, np.ones(len(pixels))]).T).T
-    places = rays * depth
-    gaps = np.linalg.norm(places[:, None, :2] - candidates[:, :2], axis=2)
-    places = places[gaps.min(axis=1) > _EMPTY_DISTANCE_M][:count]
-    return np.column_stack([places, generator.uniform(-np.pi, np.pi, len(places))])
-
-
-def _places(grasps: np.ndarray, track: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Express the object's place now, and then, relative to each grasp: float32, ``(K, 4)``."""
-    if not len(track):
-        return np.full((len(grasps), 4), np.nan, np.float32)
-    reach = np.linalg.norm(grasps[:, 3:5], axis=1)
-    seen = np.stack([np.broadcast_to(track[0, :2], (len(grasps), 2)), track[1 + which, :2]], 1)
-    places = (seen - grasps[:, None, :2]) / reach[:, None, None]
-    return places.reshape(len(grasps), 4)

@@ -22,7 +22,7 @@ _STAGES = 2
 _CLIPS = 8
 _NAMES = Clip._fields[1:]
 # Of each clip, and not of each of its grasps.
-_OF_CLIPS = ('gaps', 'motion')
+_OF_CLIPS = ('gaps', 'motion', 'cover')
 
 
 class FeatureCache(Dataset):
@@ -179,6 +179,8 @@ def _digest(clips: GraspClips, network: GraspReader) -> str:
         if clips.moving or config.time_inputs:
             parts += [sample.lead_time_s, sample.other_lead_times_s, sample.other_labels,
                       sample.other_places]
+        if clips.covering:
+            parts += [sample.object_mask]
         jpegs, attempt = sample.jpegs, sample.attempt
         if attempt is not None:
             parts += [attempt.candidate, attempt.success, attempt.stamps_ns, attempt.positions]

@@ -108,6 +108,9 @@ def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample]
             sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
         raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
                           'way, and no sample has any: expected monitor: 0')
+    if recipe.mask_weight and all(sample.object_mask is None for sample in labelled):
+        raise ConfigError(f"mask_weight={recipe.mask_weight} asks for a loss on the object's "
+                          'mask, and no sample has one: expected mask_weight: 0')
     labelled = with_lead_time(labelled, recipe.lead_time)
     _check_lead_times(settings, labelled)
     tracked = sum(sample.track is not None for sample in labelled)
@@ -203,7 +206,8 @@ def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
                        monitor=recipe.monitor, photometric=recipe.photometric,
                        geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed,
                        annealing=recipe.annealing, epochs=recipe.epochs,
-                       vary_lead_times=recipe.vary_lead_times, moving=recipe.motion_weight > 0)
+                       vary_lead_times=recipe.vary_lead_times, moving=recipe.motion_weight > 0,
+                       covering=recipe.mask_weight > 0)
     if not plan.cache:
         return clips
     return FeatureCache(clips, trainer.network, plan.cache, plan.workers)

@@ -49,6 +49,8 @@ class Recipe:
         with which a model with time inputs refuses them.
     :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves, as
         read from the features where it is. Samples without track or lead time do not count.
+    :ivar mask_weight: weight, 0 or more, of the auxiliary loss on which part of each cell of the
+        newest image the object covers. Samples without a mask do not count.
     :ivar frozen_stages: how many of the backbone's first stages are not trained, 0 to 3. Model
         variants can then share their features.
     :ivar seed: of initialisation, order, augmentation and bagging.
@@ -71,6 +73,7 @@ class Recipe:
     vary_lead_times: bool = False
     lead_time: float = 0.0
     motion_weight: float = 0.0
+    mask_weight: float = 0.0
     frozen_stages: int = 0
     seed: int = 0
 
@@ -84,6 +87,7 @@ class Recipe:
                 ('place_weight', self.place_weight >= 0, '0 or more'),
                 ('lead_time', 0 <= self.lead_time < float('inf'), '0 s or more'),
                 ('motion_weight', self.motion_weight >= 0, '0 or more'),
+                ('mask_weight', self.mask_weight >= 0, '0 or more'),
                 ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
                 ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
                 *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):

@@ -11,9 +11,9 @@ from moss_perception.core.files import replaced
 from moss_perception.models.checkpoint import Network
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import config_from_header, header
+from moss_perception.training.auxiliary import mask_loss, motion_loss, Probes
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache
-from moss_perception.training.motion import motion_loss, MotionProbe
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
 import numpy as np
@@ -53,12 +53,15 @@ class Trainer:
         self.recipe = recipe
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.probe = MotionProbe(network).to(self.device) if recipe.motion_weight else None
-        self.parallel = self.group.wrap(self.probe or network)
+        self.probes = None
+        if recipe.motion_weight or recipe.mask_weight:
+            self.probes = Probes(network, motion=recipe.motion_weight > 0,
+                                 mask=recipe.mask_weight > 0).to(self.device)
+        self.parallel = self.group.wrap(self.probes or network)
         # The network's come first: that is their order in stored states.
         trained = [*network.parameters()]
-        if self.probe is not None:
-            trained += self.probe.velocity.parameters()
+        if self.probes is not None:
+            trained += self.probes.layers.parameters()
         self.optimizer = torch.optim.AdamW(
             [p for p in trained if p.requires_grad], lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay)
@@ -101,23 +104,25 @@ class Trainer:
         return self.group.mean(float(np.mean(losses)))
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
-        images, grasps, labels, mask, places = (values.to(self.device) for values in (
-            batch.images, batch.grasps, batch.labels, batch.mask, batch.places))
-        gaps = None if batch.gaps is None else batch.gaps.to(self.device)
-        motion = None if batch.motion is None else batch.motion.to(self.device)
-        level, velocity = self._draw_level(generator), None
-        if self.probe is not None:
-            logits, located, velocity = self.parallel(images, grasps, level, gaps, motion)
+        batch, level = batch.to(self.device), self._draw_level(generator)
+        velocity = cover = None
+        if self.probes is not None:
+            logits, located, velocity, cover = self.parallel(
+                batch.images, batch.grasps, level, batch.gaps, batch.motion)
         else:
-            logits, located = self.parallel(images, grasps, level,
-                                            *(() if gaps is None else (gaps,)))
-        weights = self._bagging(samples).to(self.device)[:, None] * mask[..., None]
-        loss = label_loss(logits, labels, weights)
+            logits, located = self.parallel(batch.images, batch.grasps, level,
+                                            *(() if batch.gaps is None else (batch.gaps,)))
+        weights = self._bagging(samples).to(self.device)[:, None] * batch.mask[..., None]
+        loss = label_loss(logits, batch.labels, weights)
         if self.recipe.place_weight and located is not None:
             loss = loss + self.recipe.place_weight * place_loss(
-                located, places, self.recipe.near)
-        if velocity is not None and motion is not None:
-            loss = loss + self.recipe.motion_weight * motion_loss(velocity, motion)
+                located, batch.places, self.recipe.near)
+        if velocity is not None:
+            assert batch.motion is not None  # the clips tell what the recipe weights
+            loss = loss + self.recipe.motion_weight * motion_loss(velocity, batch.motion)
+        if cover is not None:
+            assert batch.cover is not None  # as above
+            loss = loss + self.recipe.mask_weight * mask_loss(cover, batch.cover)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -171,9 +176,8 @@ class Trainer:
 
     def _save(self) -> None:
         tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
-        if self.probe is not None:
-            tensors |= {f'probe.{k}': v.contiguous()
-                        for k, v in self.probe.velocity.state_dict().items()}
+        if self.probes is not None:
+            tensors |= {k: v.contiguous() for k, v in self.probes.layers.state_dict().items()}
         for n, values in self.optimizer.state_dict()['state'].items():
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
@@ -211,10 +215,10 @@ class Trainer:
         self.network.load_state_dict({name.removeprefix('network.'): tensor
                                       for name, tensor in tensors.items()
                                       if name.startswith('network.')})
-        if self.probe is not None:
-            self.probe.velocity.load_state_dict({
-                name.removeprefix('probe.'): tensor for name, tensor in tensors.items()
-                if name.startswith('probe.')})
+        if self.probes is not None:
+            self.probes.layers.load_state_dict({
+                name: tensor for name, tensor in tensors.items()
+                if not name.startswith(('network.', 'optimizer.'))})
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith('optimizer.'):
@@ -263,9 +267,10 @@ def predict(network: Network, clips: Dataset, batch: int = 8,
     """
     network.eval()
     logits, outcomes = [], []
-    for images, grasps, labels, mask, _, gaps, _ in DataLoader(clips, batch, collate_fn=collate):
-        timed = () if gaps is None else (gaps.to(device),)
-        scored = network(images.to(device), grasps.to(device), used, *timed)[0].cpu()
-        logits.append(scored[mask.bool()])
-        outcomes.append(labels[mask.bool()])
+    for clip in DataLoader(clips, batch, collate_fn=collate):
+        clip = clip.to(device)
+        timed = () if clip.gaps is None else (clip.gaps,)
+        scored, known = network(clip.images, clip.grasps, used, *timed)[0], clip.mask.bool()
+        logits.append(scored[known].cpu())
+        outcomes.append(clip.labels[known].cpu())
     return torch.cat(logits), torch.cat(outcomes)

@@ -40,6 +40,9 @@ SIZES = [
     ('moss_flow_grasp', {'orders': 1, 'moss_window': (3, 3, 3), 'map_stride': 4})]
 GRASPS = np.float32([[0.1, 0.2, 0.6, 0.2, 0.1, 0.7], [-0.4, 0.3, 0.5, 0.0, 0.3, 0.85]])
 TIME = {'time_inputs': True, 'lead_times_s': (0.6, 0.9), 'default_lead_time_s': 0.7}
+# Only with time inputs.
+TIMED = [('flow_grasp', {'read_flow': True, 'map_stride': stride, 'stacked_flows': count} | TIME)
+         for stride, count in ((8, 2), (4, 5))]
 PERIOD_S = 0.1
 # float32, summed in another order through about twenty layers.
 CLOSE = {'rtol': 0, 'atol': 2e-5}
@@ -112,10 +115,10 @@ def stream(engine, images, intervals=None, level=None):
     return scores
 
 
-@pytest.mark.parametrize('time', [{}, TIME], ids=['', 'time'])
-@pytest.mark.parametrize(('model', 'changes'), SIZES)
-def test_a_stream_equals_the_clip_of_its_window_at_every_frame(model, changes, time):
-    network = scaled(model, **changes, **time)
+@pytest.mark.parametrize(('model', 'changes'), [
+    *SIZES, *((model, changes | TIME) for model, changes in SIZES), *TIMED])
+def test_a_stream_equals_the_clip_of_its_window_at_every_frame(model, changes):
+    network = scaled(model, **changes)
     engine, window = TorchEngine(network, threads=1), network.config.window_frames
     images, intervals, state = moving(window + 9), times(window + 9), engine.initial_state()
     found = []
@@ -130,6 +133,24 @@ def test_a_stream_equals_the_clip_of_its_window_at_every_frame(model, changes, t
         np.testing.assert_allclose(scores.uncertainties, spread, **CLOSE)
         found.append(scores.scores)
     assert np.ptp(found, axis=0).min() > 1e-3
+
+
+def test_the_head_reads_the_velocity_and_acceleration_of_flow():
+    network = tiny_network('flow_grasp', read_flow=True, stacked_flows=3, **TIME)
+    config, size = network.config, network.config.image_size
+    # Flow is in units of 4 pixels a period, and the image is 2 wide.
+    flows = torch.zeros(1, 3, 2, size, size)
+    flows[:, :, 0] = torch.tensor([0.2, 0.3, 0.4])[:, None, None]
+    found = network.temporal.read_motion(flows)
+    assert found.shape == (1, 4, config.map_size, config.map_size)
+    velocity = 0.3 * 4 * 2 / size / PERIOD_S
+    np.testing.assert_allclose(found[0, :, 2, 2], [velocity, 0, velocity / 3 / PERIOD_S, 0],
+                               rtol=1e-5)
+    images = torch.from_numpy(np.stack(moving(config.window_frames)))[None]
+    assert network.temporal.motion(images, None).abs().max() > 0
+    for wrong in ({'read_flow': True}, {'read_flow': True, 'stacked_flows': 1} | TIME):
+        with pytest.raises(ConfigError, match='read_flow=True is not allowed'):
+            tiny_network('flow_grasp', **wrong)
 
 
 @pytest.mark.parametrize('model', MODELS)

@@ -78,7 +78,7 @@ def _check_stream_against_clip(engine, network):
     predictor.set_camera(CAMERA)
     predictor.set_candidates(candidates(0, [[0.05, 0.02, 0.5]], [0.3]))
     streamed = push_all(predictor, frames)[-1]
-    from moss_perception.training.dataset import encode_candidates
+    from moss_perception.training.grasps import encode_candidates
     grasps = encode_candidates(np.array([[0.05, 0.02, 0.5, 0.3]]), CAMERA,
                                np.array([1.0, 0.0, 0.0]), engine.config)
     clip = torch.from_numpy(np.stack([f.image for f in frames[-WINDOW:]]))

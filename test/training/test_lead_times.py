@@ -1,4 +1,4 @@
-"""Training over lead times, and on motion: what is drawn, learnt and refused."""
+"""Training over lead times: what is drawn, learnt and refused."""
 
 from dataclasses import replace
 
@@ -10,7 +10,6 @@ from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.derive import start_from
 from moss_perception.training.feature_cache import FeatureCache
 from moss_perception.training.fit import fit, Plan
-from moss_perception.training.motion import motion_loss
 from moss_perception.training.samples import measure_lead_times, with_lead_time
 from moss_perception.training.settings import read_settings, Recipe, Settings
 from moss_perception.training.trainer import predict, Trainer
@@ -168,11 +167,11 @@ def test_an_epoch_over_lead_times_trains_all_that_depends_on_time(tmp_path, samp
     before = {name: values.clone() for name, values in network.state_dict().items()}
     recipe = Recipe(epochs=1, batch=4, vary_lead_times=True, motion_weight=0.5, full_orders=0.5)
     trainer = Trainer(network, recipe, tmp_path)
-    probe = trainer.probe.velocity.weight.clone()
+    probe = trainer.probes.layers['probe'].weight.clone()
     clips = GraspClips(samples, config, augment=True, vary_lead_times=True, moving=True,
                        missing=0.3)
     trainer.fit(clips, GraspClips(samples[:4], config))
-    assert not torch.equal(trainer.probe.velocity.weight, probe)
+    assert not torch.equal(trainer.probes.layers['probe'].weight, probe)
     changed = [name for name, values in network.state_dict().items()
                if not torch.equal(values, before[name])]
     for part in ('timing.late.weight', 'head.locate.2.weight', 'backbone.stages.0.0.weight',
@@ -184,8 +183,8 @@ def test_an_epoch_over_lead_times_trains_all_that_depends_on_time(tmp_path, samp
     save_checkpoint(tmp_path / 'a.safetensors', network)
     assert load_checkpoint(tmp_path / 'a.safetensors').config == config
     resumed = Trainer(build(config), recipe, tmp_path)
-    assert resumed.resume() and torch.equal(resumed.probe.velocity.weight,
-                                            trainer.probe.velocity.weight)
+    assert resumed.resume() and torch.equal(resumed.probes.layers['probe'].weight,
+                                            trainer.probes.layers['probe'].weight)
 
 
 def test_without_options_nothing_changes(tmp_path, samples):
@@ -199,16 +198,6 @@ def test_without_options_nothing_changes(tmp_path, samples):
                     GraspClips(used[:3], TINY))
         states.append(trainer.network.state_dict())
     assert all(torch.equal(values, states[1][name]) for name, values in states[0].items())
-
-
-def test_the_loss_on_motion_counts_what_is_known_and_in_view():
-    nan = float('nan')
-    motion = torch.tensor([[0, 0, 1.0, 0], [nan] * 4, [1.5, 0, 9, 9], [0.5, 0, 0, 0.5]])
-    found = torch.tensor([[3.0, 0], [7, 7], [7, 7], [0, 0.5]], requires_grad=True)
-    loss = motion_loss(found, motion)
-    loss.backward()
-    assert loss.item() == pytest.approx(1.5 / 2) and (found.grad[1:3] == 0).all()
-    assert motion_loss(found[1:2], motion[1:2]) == 0
 
 
 def test_photometric_changes_fade(samples):

@@ -1,18 +1,21 @@
 """Processes train one network together, and keep freed memory."""
 
 import csv
+from dataclasses import replace
 import os
 from pathlib import Path
 import subprocess
 import sys
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
 from moss_perception.training.trainer import Trainer
+import numpy as np
 import pytest
-from spots import TINY, variant_file
+from spots import MATRIX, scene, TINY, variant_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -59,11 +62,16 @@ def test_each_process_takes_its_share():
         Trainer(build(TINY), Recipe(batch=2), 'unused', group=groups[0])
 
 
-def test_two_processes_train_one_network(data, tmp_path):
-    path = variant_file(tmp_path, 'both', 'moss')
+def test_two_processes_train_one_network(tmp_path):
+    path, mask = variant_file(tmp_path, 'both', 'moss'), np.zeros((32, 48), bool)
+    mask[10:16, 25:31] = True
+    path.write_text(path.read_text().replace(
+        'batch: 4', 'batch: 4, motion_weight: 0.5, mask_weight: 0.5'))
+    write_shard(tmp_path / 'train' / 'scenes_00000000.npz', [
+        replace(scene(seed), object_mask=mask, lead_time_s=0.7) for seed in range(12)], MATRIX)
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
                '--nproc-per-node', '2', '-m', 'moss_perception', 'train', '--data',
-               str(data / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
+               str(tmp_path / 'train'), '--config', str(path), '--folder', str(tmp_path / 'run'),
                '--threads', '1']
     done = subprocess.run(command, cwd=ROOT, timeout=110, capture_output=True, text=True,
                           env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1'))

@@ -19,9 +19,12 @@ class FlowGraspConfig(TemporalConfig):
     Optical flow as a second stream beside the backbone.
 
     :ivar stacked_flows: how many flows, the newest among them, a map sees.
+    :ivar read_flow: whether the head also reads velocity and acceleration, as these flows show
+        them, at each place that it looks at; needs time inputs, and 2 stacked flows or more.
     """
 
     stacked_flows: int = 3
+    read_flow: bool = False
 
     grasp2_window = 'stacked_flows'
 
@@ -29,6 +32,14 @@ class FlowGraspConfig(TemporalConfig):
         super().__post_init__()
         self._expect('stacked_flows', 1 <= self.stacked_flows < self.window_frames,
                      '1 to window_frames - 1')
+        self._expect('read_flow', not self.read_flow
+                     or self.time_inputs and self.stacked_flows >= 2,
+                     'false without time inputs or with one stacked flow')
+
+    @property
+    def velocity_orders(self) -> int:
+        """Velocity and acceleration, if the head reads them."""
+        return 2 if self.read_flow else 0
 
     @property
     def tap_stride(self) -> int:

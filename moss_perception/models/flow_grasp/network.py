@@ -23,6 +23,16 @@ class TwoStream(Spatial):
              gaps: Tensor | None = None) -> Tensor:
         return super().maps(clip + self.stream(images, gaps), images)
 
+    def motion(self, images: Tensor, gaps: Tensor | None) -> Tensor | None:
+        if not self.config.velocity_orders:
+            return None
+        count = self.stream.stacked
+        return self.read_motion(self.stream.flows(images[:, -count - 1:], gaps)[:, 1:])
+
+    def read_motion(self, flows: Tensor) -> Tensor:
+        """Return what the head reads of the newest flows, shape ``(B, stacked, 2, S, S)``."""
+        return self.stream.motion(flows, self.config.map_stride)
+
 
 class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
     """One step of a stream; motion features are the flow's map."""
@@ -48,6 +58,8 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         maps = [one.flatten(0, -2) for one in made.unbind(0)]
         context = temporal.over_time(torch.cat([*state, maps[0]], dim=-1))
         context = context.view(1, side, side, -1).movedim(-1, 1)
-        scores = self.scores(fine, context, grasps, gaps)
+        read = temporal.read_motion(flow.unflatten(1, (-1, 2))) \
+            if self.network.config.velocity_orders else None
+        scores = self.scores(fine, context, grasps, gaps, read)
         motion = streams[0].movedim(0, -1).flatten(0, 1)
         return *scores, motion, made.sum() * 0, *maps

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from moss_perception.models.grasp_config import MossConfig, TemporalConfig
-from moss_perception.models.layers.flow_field import FlowField, grey, SHORTEST_GAP
+from moss_perception.models.layers.flow_field import FlowField, grey, SHORTEST_GAP, UNIT_PIXELS
 from moss_perception.models.layers.temporal import Temporal
 from moss_perception.models.layers.timing import sample_times
 from moss_perception.moss import MOSS
@@ -149,13 +149,36 @@ class FlowStream(nn.Sequential):
         :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
         :returns: shape ``(B, T, C, H, W)``.
         """
-        flow = clip_flow(input)
-        if gaps is not None:
-            shares = 1 / (gaps * self.rate_hz).clamp(min=SHORTEST_GAP)
-            flow = flow * F.pad(shares, (1, 0))[:, :, None, None, None]
+        flow = self.flows(input, gaps)
         before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
         stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
         return super().forward(stacked.flatten(0, 1)).unflatten(0, input.shape[:2])
+
+    def flows(self, images: Tensor, gaps: Tensor | None) -> Tensor:
+        """
+        Compute the flows of a clip, with time inputs divided by the periods that they took.
+
+        :param images: as in :meth:`forward`; ``gaps`` may be of more frames, these being the last.
+        :returns: shape ``(B, T, 2, S, S)``.
+        """
+        flow = clip_flow(images)
+        if gaps is None:
+            return flow
+        shares = 1 / (gaps[:, 1 - flow.shape[1]:] * self.rate_hz).clamp(min=SHORTEST_GAP)
+        return flow * F.pad(shares, (1, 0))[:, :, None, None, None]
+
+    def motion(self, newest: Tensor, cell: int) -> Tensor:
+        """
+        Return velocity and acceleration as the newest flows show them.
+
+        :param newest: oldest first, shape ``(B, stacked, 2, S, S)``, divided by their periods.
+        :param cell: pixels that the side of a cell has.
+        :returns: shape ``(B, 4, S / cell, S / cell)``, see
+            :meth:`moss_perception.models.layers.head.GraspHead.forward`.
+        """
+        velocity = newest * (UNIT_PIXELS * 2 / newest.shape[-1] * self.rate_hz)
+        change = (velocity[:, -1] - velocity[:, 0]) * (self.rate_hz / (self.stacked - 1))
+        return F.avg_pool2d(torch.cat([velocity.mean(dim=1), change], dim=1), cell)
 
     def encode(self, stacked: Tensor, valid: tuple[int, ...]) -> Tensor:
         """

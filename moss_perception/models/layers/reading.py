@@ -216,8 +216,8 @@ class StreamStep(nn.Module, Generic[N]):
         fine, deep = self.network.backbone(self.network.normalise(image))
         return fine, self.network.merged(fine, deep)
 
-    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor,
-               gaps: Tensor | None) -> tuple[Tensor, Tensor]:
+    def scores(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None,
+               motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
-        logits, _ = self.network.read(fine, context, grasps, gaps)
+        logits, _ = self.network.read(fine, context, grasps, gaps, motion)
         return ensemble_probability(logits.squeeze(0))

@@ -58,6 +58,16 @@ class Temporal(nn.Module):
         """
         return F.relu(self.look(clip.movedim(2, -1)))
 
+    def motion(self, images: Tensor, gaps: Tensor | None) -> Tensor | None:
+        """
+        Return what the head reads of motion at the newest frame, besides the maps.
+
+        :param images: as for :meth:`maps`, and ``gaps``.
+        :returns: see :meth:`moss_perception.models.layers.head.GraspHead.forward`; ``None`` for
+            nothing.
+        """
+        return None
+
     def context(self, maps: Tensor) -> Tensor:
         """Turn the maps into the head's context, shape ``(B, R, H, W)``."""
         seen = torch.cat([maps[:, n - 1] for n in self.taps], dim=-1)
@@ -112,7 +122,8 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
         """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         gaps = window_gaps(self.config, intervals, images)
         fine, maps = self.encode(images, used, gaps)
-        return self.read(fine, self.temporal.context(maps), grasps, gaps)
+        return self.read(fine, self.temporal.context(maps), grasps, gaps,
+                         self.temporal.motion(images, gaps))
 
     def encode(self, images: Tensor, used: int | None = None,
                gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
