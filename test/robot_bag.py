@@ -1,4 +1,4 @@
-"""Recordings as a robot makes them: foreign names, 30 Hz, eight candidates, late by 60 ms."""
+"""Recordings as a robot makes them: foreign names, eight candidates, late by 60 ms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Robot:
     """
 
     successes: Sequence[bool] = (True, False, True)
-    rate_hz: float = 30.0
+    rate_hz: float = 15.0
     size: tuple[int, int] = (64, 48)
     focal: float = 60.0
     distortion: tuple[float, ...] = (0.01, -0.02, 0.001, 0.0, 0.0)

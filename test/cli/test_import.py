@@ -41,7 +41,7 @@ def robot(tmp_path):
 
 
 def test_each_attempt_becomes_a_sample(run, robot, tmp_path):
-    said = run(robot('monday', successes=(True, False)))
+    said = run(robot('monday', successes=(True, False), rate_hz=30.0))
     first, second = load_scenes(tmp_path / 'out')
     decision = START_NS + round(1e9 * TIMES_S[1])
     assert first.name == 'monday, attempt 1' and first.domain == 'real'
@@ -57,7 +57,7 @@ def test_each_attempt_becomes_a_sample(run, robot, tmp_path):
     # The last image is the decision's, and 30 Hz become 10.
     assert first.stamps_ns[-1] == pytest.approx(decision, abs=2)
     np.testing.assert_allclose(np.diff(first.stamps_ns) / 1e9, 0.1, atol=1e-6)
-    assert first.jpegs[-1] == Robot(successes=(True, False)).jpeg(TIMES_S[1])
+    assert first.jpegs[-1] == Robot(successes=(True, False), rate_hz=30.0).jpeg(TIMES_S[1])
     assert (first.attempt.candidate, first.attempt.success) == (3, True)
     assert len(first.attempt.jpegs) == 9 and first.attempt.stamps_ns[0] > decision
     assert '2 samples of 2 attempts in out, 1 of them successful' in said
@@ -102,7 +102,7 @@ def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_pa
     assert 'left out' not in said
 
 
-@pytest.mark.parametrize('rate_hz', [7.0, 10.0, 15.0, 25.0, 29.97])
+@pytest.mark.parametrize('rate_hz', [7.0, 15.0, 25.0, 29.97])
 def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(run, robot, tmp_path, rate_hz):
     run(robot(rate_hz=rate_hz, successes=(True,)))
     sample, = load_scenes(tmp_path / 'out')
