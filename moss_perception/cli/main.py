@@ -1,9 +1,9 @@
 """
 The command ``moss``: its parser and its table of subcommands.
 
-A subcommand NAME is a function ``add_NAME(parser)`` in a module of this folder. It adds the
-options and sets ``handler``, a function that takes the arguments and returns the exit status. The
-module is imported only when the subcommand is used.
+A subcommand NAME is a function ``add_NAME(parser)`` in a module of this folder, with underscores
+for hyphens. It adds the options and sets ``handler``, a function that takes the arguments and
+returns the exit status. The module is imported only when the subcommand is used.
 """
 
 import argparse
