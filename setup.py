@@ -69,9 +69,10 @@ setup(
         'lerobot': ['av>=15', 'pyarrow>=21'],
         'report': ['jinja2>=3.1', 'markupsafe>=2', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
-        'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'pytest', 'pytest-timeout',
-                 'ruff'],
+        'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'openpyxl>=3.1', 'pytest',
+                 'pytest-timeout', 'ruff'],
         'train': ['onnx>=1.23', 'onnxscript>=0.7', 'scikit-learn>=1.7'],
+        'xlsx': ['openpyxl>=3.1'],
     },
     python_requires='>=3.10',
     entry_points={

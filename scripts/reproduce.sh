@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make scenes, train model variants on them, and compare them: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
-# With --small: two variants, one seed, 800 scenes: about eleven minutes on two cores.
-# Without --small: all variants and experiments, three seeds each, 4,000 scenes: about nine hours on two cores, 43 GB of disk.
+# With --small: three variants, one of them told the lead times, one seed, 500 scenes: about twelve minutes on two quiet cores.
+# Without --small: all variants and experiments, three seeds each, 4,000 scenes: about a day on two cores, 90 GB of disk.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # If you stop it and start it again, it continues.
 set -euo pipefail
@@ -42,18 +42,26 @@ moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 # Each size has its own folder, since their results must not be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  deciding=(tsm moss_123) others=() experiments=()
+  deciding=(tsm displacement_12 displacement_12_time) others=() experiments=()
   seeds=(0)
-  train_scenes=800 test_scenes=150 first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
+  train_scenes=500 test_scenes=100 validation_scenes=60 factor_scenes=100
+  first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
+  factors=(visual dynamic) before=displacement_12
 else
   folder=runs/reproduce
   # First the variants that decide the claim.
-  deciding=(moss_123 tsm moss_12 recurrent moss_1)
-  others=(last_frame pooling moss_23 moss_prefixes moss_centred flow)
+  deciding=(displacement_12_time flow_time displacement_1_time displacement_123_time moss_12_time tsm_time recurrent_time
+    both_12_time moss_flow_time flow_read_time)
+  others=(displacement_1 displacement_12 displacement_123 both_12 moss_flow flow moss_1 moss_12 moss_123 recurrent tsm
+    last_frame pooling moss_23 moss_prefixes moss_centred)
   experiments=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
-  train_scenes=4000 test_scenes=600 first=() options=() measured=()
+  train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
+  factors=(visual dynamic textures light exposure camera intrinsics colours distractors noise motion_blur rolling_shutter
+    jpeg timing physics latency)
+  before=moss_12
 fi
+after=displacement_12_time
 
 # make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
 make_scenes() {
@@ -61,10 +69,27 @@ make_scenes() {
     --workers "$workers" "${@:5}"
 }
 
-make_scenes train "$train_scenes" 0 sim
-make_scenes sim "$test_scenes" 1000000 sim
-make_scenes shifted "$test_scenes" 1100000 shifted
-make_scenes held_out "$test_scenes" 1200000 sim --split held_out
+# Each candidate of a scene is also executed at other latencies, so that variants with time inputs learn and tell what these change.
+draws=3
+((small)) && draws=1
+make_scenes train "$train_scenes" 0 sim --latency-draws 1
+make_scenes sim "$test_scenes" 1000000 sim --latency-draws "$draws"
+make_scenes shifted "$test_scenes" 1100000 shifted --latency-draws "$draws"
+make_scenes held_out "$test_scenes" 1200000 sim --split held_out --latency-draws "$draws"
+# Of these only the choice of variants knows.
+make_scenes validation_sim "$validation_scenes" 1500000 sim --latencies
+validation=("sim=$folder/validation_sim")
+if ((!small)); then
+  make_scenes validation_shifted "$validation_scenes" 1600000 shifted --latencies
+  make_scenes validation_held_out "$validation_scenes" 1700000 sim --split held_out --latencies
+  validation+=("shifted=$folder/validation_shifted" "held_out=$folder/validation_held_out")
+fi
+# The scenes of sim again, with one factor of the shift or with several.
+paired=("sim=$folder/sim")
+for factor in "${factors[@]}"; do
+  make_scenes "factors/$factor" "$factor_scenes" 1000000 "shifted.$factor" --latencies
+  paired+=("$factor=$folder/factors/$factor")
+done
 
 # start_training NAME RUN CONFIG SEED [more options]: train in the background, with a log in RUN.
 start_training() {
@@ -92,6 +117,9 @@ if [[ ! -e $initial ]]; then
   wait $! || failed
 fi
 
+# kind_of VARIANT: "_time" for a variant with time inputs, else nothing.
+kind_of() { if [[ $1 == *_time ]]; then printf _time; fi; }
+
 # train_variants VARIANT...: train the seeds of a variant in turn, so that parallel trainings do not fill the same feature cache.
 train_variants() {
   local seed variant run maps config
@@ -101,9 +129,9 @@ train_variants() {
     for seed in "${seeds[@]}"; do
       run=$folder/variants/${variant}_seed_$seed
       [[ -e $run/$variant.safetensors ]] && continue
-      # Variants that read one frame, or the images, cannot use the feature cache of clips.
-      maps=(--cache "$folder/maps/seed_$seed")
-      [[ $variant == last_frame || $variant == *flow ]] && maps=()
+      # Variants that read one frame, or the images, cannot use the feature cache of clips. Those with time inputs take other clips.
+      maps=(--cache "$folder/maps/seed_$seed$(kind_of "$variant")")
+      [[ $variant == last_frame || $variant == *flow* ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
       start_training "$variant" "$run" "$config" "$seed" --initial "$initial" \
         "${maps[@]}" "${options[@]}"
@@ -115,10 +143,12 @@ train_variants() {
 # With more parallel trainings than seeds, several would fill the same feature cache: fill it first, for the longest training.
 if ((${#seeds[@]} < jobs_at_once)); then
   for seed in "${seeds[@]}"; do
-    start_training maps "$folder/maps_seed_$seed" study/experiments/moss_12_long.yaml "$seed" \
-      --initial "$initial" --cache "$folder/maps/seed_$seed" --only-cache --workers "$((workers / ${#seeds[@]}))" \
-      "${options[@]}"
-    jobs+=($!)
+    for config in study/experiments/moss_12_long.yaml study/variants/displacement_12_time.yaml; do
+      kind=$(kind_of "$(basename "$config" .yaml)")
+      start_training maps "$folder/maps_seed_$seed$kind" "$config" "$seed" --initial "$initial" \
+        --cache "$folder/maps/seed_$seed$kind" --only-cache --workers "$((workers / (2 * ${#seeds[@]})))" "${options[@]}"
+      jobs+=($!)
+    done
   done
   for job in "${jobs[@]}"; do wait "$job" || failed; done
   jobs=()
@@ -131,5 +161,11 @@ for job in "${jobs[@]}"; do wait "$job" || failed; done
 rm -rf "$folder/maps"
 
 python -m study.compare --runs "$folder/variants" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
-  "held_out=$folder/held_out" --reference moss_123 --out "$folder/variants.json" --plots "$folder/plots" "${measured[@]}"
+  "held_out=$folder/held_out" --validation "${validation[@]}" --out "$folder/variants.json" --plots "$folder/plots" \
+  "${measured[@]}"
+python -m study.compare --runs "$folder/variants/${before}_seed_0" "$folder/variants/${after}_seed_0" --scenes "${paired[@]}" \
+  --monitored 0 --out "$folder/factors.json" >"$folder/factors.txt"
+python -m study.pictures --variants "$folder/variants.json" --factors "$folder/factors.json" --before "$before" --after "$after" \
+  --timed "$after" --out "$folder/plots"
+printf '[reproduce] the tables of single factors are in %s, the pictures in %s\n' "$folder/factors.txt" "$folder/plots"
 printf '[reproduce] to print the tables again: python -m study.compare --results %s\n' "$folder/variants.json"

@@ -10,6 +10,10 @@ from moss_perception.evaluation import intervals, scene_scores
 from moss_perception.evaluation.metrics import auroc, brier, ece, Scored, value_of
 import numpy as np
 
+from study.lead_times import LeadTimes, REFERENCES
+from study.shift import describe_seeds
+from study.texts import read_digits, write_digits
+
 FORMAT = 'moss_perception.comparison/3'
 # The interval of AUROC is the slowest part of a comparison.
 _AUROC_REPEATS = 300
@@ -26,6 +30,8 @@ class Attempts:
     :ivar families: object family of each scene.
     :ivar seeds: seed of each scene.
     :ivar baselines: by name, float, shape ``(scenes,)``: success of a choice without a model.
+    :ivar domain: where the images come from; empty if the scenes differ or do not tell.
+    :ivar lead_times: what happens at their other lead times; ``None`` if they have one each.
     """
 
     labels: np.ndarray
@@ -34,22 +40,29 @@ class Attempts:
     families: np.ndarray
     seeds: np.ndarray
     baselines: dict[str, np.ndarray]
+    domain: str = ''
+    lead_times: LeadTimes | None = None
 
     @classmethod
     def of(cls, scenes: list) -> 'Attempts':
         """Collect the attempts of scenes (:class:`moss_perception.data.schema.Sample`)."""
         counts = [len(scene.outcomes) for scene in scenes]
+        domains = {scene.domain for scene in scenes}
         return cls(np.concatenate([scene.outcomes for scene in scenes]),
                    np.repeat(np.arange(len(scenes)), counts),
                    np.array([scene.motion for scene in scenes]),
                    np.array([getattr(scene, 'family', '') or scene.shape for scene in scenes]),
-                   np.array([scene.seed for scene in scenes]), scene_scores.baselines(scenes))
+                   np.array([scene.seed for scene in scenes]), scene_scores.baselines(scenes),
+                   domains.pop() if len(domains) == 1 else '', LeadTimes.of(scenes))
 
     def describe(self) -> dict[str, Any]:
         """Describe the set, with the success of the baselines that use no model."""
         kinds = kinds_of(self.motions)
-        return {'scenes': len(self.motions), 'attempts': len(self.labels),
-                'seeds': [int(self.seeds.min()), int(self.seeds.max())],
+        later = {'lead_times': self.lead_times.describe()} if self.lead_times else {}
+        return {'scenes': len(self.motions), 'attempts': len(self.labels), 'domain': self.domain,
+                **describe_seeds(self.seeds), **later,
+                'choices': {name: write_digits(values) for name, values in self.baselines.items()
+                            if name in REFERENCES and np.isfinite(values).all()},
                 'success_rate': float(self.labels.mean()), 'motions': self.motions.tolist(),
                 'families': self.families.tolist(),
                 'baselines': {name: {kind: float(values[where].mean())
@@ -75,7 +88,7 @@ def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
         interval ``auroc_low`` to ``auroc_high``.
     """
     chosen = scene_scores.chosen_success(scores, attempts.labels, attempts.groups)
-    result: dict[str, Any] = {'chosen': ''.join(map(str, chosen.astype(int))), 'kinds': {}}
+    result: dict[str, Any] = {'chosen': write_digits(chosen), 'kinds': {}}
     for kind, where in kinds_of(attempts.motions).items():
         some = where[attempts.groups]
         sample = Scored.of(scores[some], attempts.labels[some])
@@ -86,11 +99,6 @@ def measure(scores: np.ndarray, attempts: Attempts) -> dict[str, Any]:
     area = intervals.bootstrap_interval(
         auroc, Scored.of(scores, attempts.labels, attempts.groups), repeats=_AUROC_REPEATS)
     return result | {'auroc_low': area.low, 'auroc_high': area.high}
-
-
-def read_chosen(text: str) -> np.ndarray:
-    """Convert the digits of ``chosen`` to float64, shape ``(scenes,)``."""
-    return np.frombuffer(text.encode(), np.uint8).astype(float) - ord('0')
 
 
 def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
@@ -110,7 +118,7 @@ def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
         variants[variant] = {'seeds': sorted(seeds), 'sets': {}}
         for name, described in sets.items():
             found = [run['sets'][name] for run in seeds.values()]
-            chosen = np.array([read_chosen(one['chosen']) for one in found])
+            chosen = np.array([read_digits(one['chosen']) for one in found])
             summary = {kind: _average([one['kinds'][kind] for one in found], chosen[:, where])
                        for kind, where in kinds_of(described['motions']).items()}
             summary['all'] |= {
@@ -120,7 +128,7 @@ def summarise(runs: list[dict], sets: dict[str, dict]) -> dict[str, Any]:
                 summary['monitoring'] = {
                     key: [_mean(values) for values in zip(*(one[key] for one in monitored),
                                                           strict=True)]
-                    for key in monitored[0]}
+                    for key, first in monitored[0].items() if isinstance(first, list)}
             variants[variant]['sets'][name] = summary
     return variants
 
@@ -168,7 +176,7 @@ def compare_pairs(runs: list[dict], sets: dict[str, dict]) -> list[dict[str, Any
         if not seeds:
             continue
         for name, described in sets.items():
-            ours, theirs = (np.array([read_chosen(variants[variant][seed]['sets'][name]['chosen'])
+            ours, theirs = (np.array([read_digits(variants[variant][seed]['sets'][name]['chosen'])
                                       for seed in seeds]) for variant in (other, one))
             for kind, where in kinds_of(described['motions']).items():
                 found.append({'ours': other, 'theirs': one, 'set': name, 'kind': kind,

@@ -1,13 +1,191 @@
-"""The goals of the study, checked against stored results."""
+"""The goals of the study, as data, and their check against stored results."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-# Points of success on the shifted scenes above the best variant without MOSS, and the share of
-# that variant's loss from simulation to the shifted scenes that is allowed.
-MOVING_POINTS, ALL_POINTS, LOSS_SHARE = 10.0, 4.7, 0.5
-# Each order, with the motions on which it should improve on the orders below.
-_ORDERS = (('moss_12', 'moss_1', 'accelerating'), ('moss_12', 'moss_1', 'braking'),
-           ('moss_123', 'moss_12', 'oscillating'))
+from moss_perception.core.errors import ConfigError
+import numpy as np
+
+from study.monitoring import early_auroc, early_difference, EARLY_S
+from study.shift import loss_beyond_true_motion
+from study.texts import in_points
+
+# First words of the names of variants with MOSS.
+_MOSS = ('moss', 'displacement', 'both')
+
+
+# Variants that may have a role; unless one is named, the best on the validation sets has it.
+ROLES: dict[str, Callable[[str], bool]] = {
+    'best': lambda variant: True,
+    # It learns to see motion: variants of MOSS on optical flow are told it.
+    'moss': lambda variant: variant.startswith(_MOSS) and 'flow' not in variant,
+    'flow': lambda variant: variant.startswith('flow'),
+}
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Success of the chosen grasp on a set, in percent."""
+
+    role: str
+    set: str
+    percent: float
+
+    def check(self, result: dict[str, Any], roles: Mapping[str, str]) -> dict[str, Any] | None:
+        variant = roles.get(self.role, self.role)
+        if not _known(result, self.set, variant):
+            return None
+        total = result['variants'][variant]['sets'][self.set]['all']
+        return {'goal': f'{self.set}: success of {variant}',
+                'found': f'{100 * total["success"]:.1f} %', 'wanted': f'at least {self.percent:g}',
+                'met': bool(100 * total['success'] >= self.percent)}
+
+
+@dataclass(frozen=True)
+class Above:
+    """
+    Success of a variant above another's, paired.
+
+    :ivar points: least difference, points; ``None`` for none.
+    :ivar sure: whether the interval must lie above 0.
+    """
+
+    ours: str
+    theirs: str
+    set: str
+    kind: str = 'all'
+    points: float | None = None
+    sure: bool = False
+
+    def check(self, result: dict[str, Any], roles: Mapping[str, str]) -> dict[str, Any] | None:
+        ours, theirs = (roles.get(one, one) for one in (self.ours, self.theirs))
+        gap = difference(result, ours, theirs, self.set, self.kind)
+        if gap is None:
+            return None
+        enough = self.points is None or 100 * gap['difference'] >= self.points
+        certain = gap['low'] is not None and gap['low'] > 0
+        wanted = [*([] if self.points is None else [f'at least {self.points:g}']),
+                  *(['an interval above 0'] if self.sure else [])]
+        return {'goal': f'{self.set}, {self.kind}: {ours} above {theirs}',
+                'found': f'{in_points(gap)} points', 'wanted': ', '.join(wanted),
+                'met': bool(enough and (certain or not self.sure))}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Points lost from a set to another beyond what the true motion loses."""
+
+    role: str
+    before: str
+    after: str
+    points: float
+
+    def check(self, result: dict[str, Any], roles: Mapping[str, str]) -> dict[str, Any] | None:
+        variant = roles.get(self.role, self.role)
+        gap = loss_beyond_true_motion(result, variant, self.before, self.after)
+        if gap is None:
+            return None
+        return {'goal': f'points that {variant} loses from {self.before} to {self.after} beyond '
+                        'what true motion loses', 'found': in_points(gap),
+                'wanted': f'at most {self.points:g}',
+                'met': bool(100 * gap['difference'] <= self.points)}
+
+
+@dataclass(frozen=True)
+class Early:
+    """AUROC early in a grasp, above the best variant without MOSS on the same grasps."""
+
+    role: str
+    set: str
+
+    def check(self, result: dict[str, Any], roles: Mapping[str, str]) -> dict[str, Any] | None:
+        variant = roles.get(self.role, self.role)
+        if not _known(result, self.set, variant):
+            return None
+        others = {one: area for one in result['costs'] if not one.startswith(_MOSS)
+                  and (area := early_auroc(result, self.set, one)) is not None}
+        best = max(others, key=lambda one: others[one], default='')
+        gap = early_difference(result, self.set, variant, best) if best else None
+        if gap is None:
+            return None
+        return {'goal': f'{self.set}, {EARLY_S:g} s after the decision: AUROC of {variant} above '
+                        f'{best}, the best without MOSS',
+                'found': '{difference:+.3f} [{low:+.3f}, {high:+.3f}]'.format(**gap),
+                'wanted': 'above 0', 'met': bool(gap['difference'] > 0)}
+
+
+Goal = AtLeast | Above | Loss | Early
+# Variants of one kind with orders {1}, {1, 2} and {1, 2, 3}.
+_ORDERS = (('displacement_1_time', 'displacement_12_time', 'displacement_123_time'),
+           ('displacement_1', 'displacement_12', 'displacement_123'),
+           ('moss_1', 'moss_12', 'moss_123'))
+_SETS = ('sim', 'shifted', 'held_out')
+GOALS: tuple[Goal, ...] = (
+    AtLeast('best', 'sim', 82.0), AtLeast('best', 'shifted', 62.0),
+    AtLeast('best', 'held_out', 74.0),
+    Above('moss', 'flow', 'shifted', points=3.0, sure=True),
+    Above('moss', 'flow', 'sim', points=0.0), Above('moss', 'flow', 'held_out', points=0.0),
+    Loss('best', 'sim', 'shifted', 15.0),
+    *(Above(two, one, name, 'accelerating', sure=True)
+      for one, two, _ in _ORDERS for name in _SETS),
+    *(Above(three, two, name, 'oscillating', sure=True)
+      for _, two, three in _ORDERS for name in _SETS),
+    Early('moss', 'sim'), Early('moss', 'shifted'))
+
+
+def goals(result: dict[str, Any], named: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """
+    Check the goals; goals whose variants, sets or motions are missing are left out.
+
+    :param result: a stored comparison.
+    :param named: variants by role, see :func:`cast`.
+    :returns: ``goal``, ``found`` (text), ``wanted`` (text) and ``met``.
+    """
+    roles = cast(result, named)
+    return [row for goal in GOALS if (row := goal.check(result, roles)) is not None]
+
+
+def cast(result: dict[str, Any], named: Mapping[str, str] | None = None) -> dict[str, str]:
+    """
+    Give each of ``ROLES`` a variant.
+
+    It is the one that is named, or the only one there is, or the best on the validation sets:
+    mean success over the sets and trainings. Test sets never choose.
+
+    :returns: variants by role; roles that no rule fills are left out.
+    :raises ConfigError: if a named role or variant does not exist.
+    """
+    variants, found = list(result['costs']), dict(named or {})
+    for role, variant in found.items():
+        if role not in ROLES or variant not in variants:
+            raise ConfigError(f'--role {role}={variant} is not allowed: expected a role of '
+                              f'{list(ROLES)} and a variant of {variants}')
+    success = validated(result)
+    for role, may in ROLES.items():
+        able = [variant for variant in variants if may(variant)]
+        measured = [variant for variant in able if variant in success]
+        if role in found or not able:
+            continue
+        if len(able) == 1:
+            found[role] = able[0]
+        elif measured:
+            found[role] = max(measured, key=lambda variant: success[variant])
+    return found
+
+
+def validated(result: dict[str, Any]) -> dict[str, float]:
+    """Return the success of each variant on the validation sets, mean over sets and trainings."""
+    found: dict[str, list[float]] = {}
+    for run in result['runs']:
+        if run.get('validation'):
+            found.setdefault(run['variant'], []).append(
+                float(np.mean(list(run['validation'].values()))))
+    return {variant: float(np.mean(values)) for variant, values in found.items()}
+
+
+def _known(result: dict[str, Any], name: str, variant: str) -> bool:
+    return name in result['sets'] and variant in result['variants']
 
 
 def difference(result: dict[str, Any], ours: str, theirs: str, name: str,
@@ -39,76 +217,3 @@ def seen_from(pair: dict[str, Any], ours: str) -> dict[str, Any]:
     if low is not None:
         low, high = sorted((sign * low, sign * high))
     return {'difference': sign * pair['difference'], 'low': low, 'high': high, 'p': pair['p']}
-
-
-def best_without(result: dict[str, Any], name: str, kind: str) -> str | None:
-    """Return the variant without MOSS with the highest success; ``None`` if there is none."""
-    others = [variant for variant in result['costs'] if not variant.startswith('moss')]
-    return max(others, default=None,
-               key=lambda variant: result['variants'][variant]['sets'][name][kind]['success'])
-
-
-def goals(result: dict[str, Any], ours: str, shifted: str = 'shifted') -> list[dict[str, Any]]:
-    """
-    Check the goals; goals whose variants or motions are missing are left out.
-
-    :param result: a stored comparison; losses are relative to its first set.
-    :param ours: the variant with MOSS that the goals refer to.
-    :param shifted: name of the shifted set.
-    :returns: ``goal``, ``found`` (text), ``wanted`` (text) and ``met``.
-    """
-    first = next(iter(result['sets']))
-    rows = []
-    if shifted in result['sets']:
-        for kind, points in (('moving', MOVING_POINTS), ('all', ALL_POINTS)):
-            other = best_without(result, shifted, kind)
-            gap = difference(result, ours, other, shifted, kind) if other else None
-            if gap:
-                rows.append(_row(f'{shifted}, {kind}: {ours} above {other}, the best without '
-                                 'MOSS', gap, points))
-        rows += _loss(result, ours, first, shifted)
-    for one, other, kind in _ORDERS:
-        for name in result['sets']:
-            gap = difference(result, one, other, name, kind)
-            if gap:
-                rows.append(_row(f'{name}, {kind}: {one} above {other}', gap, 0.0))
-    return rows
-
-
-def in_points(gap: dict[str, Any]) -> str:
-    """Write a difference from :func:`seen_from` and its interval, in points."""
-    if gap['low'] is None:
-        return f'{to_points(gap["difference"], "+")} [-, -]'
-    middle, low, high = (to_points(gap[key], '+') for key in ('difference', 'low', 'high'))
-    return f'{middle} [{low}, {high}]'
-
-
-def to_points(share: float, sign: str = '') -> str:
-    """
-    Write a share in points, with one decimal; 0.0 has no sign.
-
-    :param sign: ``+`` to give positive numbers a sign.
-    """
-    text = f'{100 * share:{sign}.1f}'
-    return '0.0' if float(text) == 0 else text
-
-
-def _row(goal: str, gap: dict[str, Any], points: float) -> dict[str, Any]:
-    found = f'{in_points(gap)} points'
-    if points:
-        return {'goal': goal, 'found': found, 'wanted': f'at least {points:g}',
-                'met': 100 * gap['difference'] >= points}
-    # "Better at all" is met only where chance does not explain the difference.
-    return {'goal': goal, 'found': found, 'wanted': 'an interval above 0',
-            'met': gap['low'] is not None and gap['low'] > 0}
-
-
-def _loss(result: dict[str, Any], ours: str, first: str, shifted: str) -> list[dict[str, Any]]:
-    other = best_without(result, shifted, 'all')
-    if other is None or ours not in result['variants']:
-        return []
-    mine, theirs = (100 * (sets[first]['all']['success'] - sets[shifted]['all']['success'])
-                    for sets in (result['variants'][one]['sets'] for one in (ours, other)))
-    return [{'goal': f'points lost from {first} to {shifted}: {ours} against {other}',
-             'found': f'{mine:.1f} against {theirs:.1f}',
-             'wanted': f'at most {LOSS_SHARE:g} of it', 'met': mine <= LOSS_SHARE * theirs}]

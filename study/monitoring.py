@@ -2,12 +2,17 @@
 
 from typing import Any
 
-from moss_perception.evaluation.intervals import bootstrap_interval
+from moss_perception.evaluation.intervals import bootstrap_interval, draw, percentile_interval
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 import numpy as np
 
+from study.texts import read_digits
+
 # Seconds after the decision: from the approach to the shake.
 TIMES_S = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6)
+# The scores at this time are stored, so that two variants can be compared on the same grasps.
+EARLY_S = 0.4
+_EARLY = TIMES_S.index(EARLY_S)
 
 
 class MonitoredGrasps:
@@ -59,12 +64,14 @@ def measure_monitoring(scores: np.ndarray, monitored: MonitoredGrasps) -> dict[s
     :returns: lists with one value a time: ``auroc`` of all grasps, with the 95 % interval
         ``auroc_low`` to ``auroc_high`` (bootstrap over grasps); ``auroc_not_lost``, of the grasps
         that were not lost by then, which are still to be predicted; and ``lost_later``, the
-        number of these that will be lost. NaN where only one outcome is left.
+        number of these that will be lost. NaN where only one outcome is left. ``early`` has the
+        scores at ``EARLY_S`` in thousandths, as one text.
     """
     success = monitored.success
     table = np.asarray(scores, float).reshape(len(TIMES_S), len(success))
     result: dict[str, Any] = {name: [] for name in (
         'auroc', 'auroc_low', 'auroc_high', 'auroc_not_lost', 'lost_later')}
+    result['early'] = ' '.join(f'{1e3 * score:.0f}' for score in table[_EARLY])
     for time_s, now in zip(TIMES_S, table, strict=True):
         not_lost = monitored.loss_s > time_s
         area = bootstrap_interval(auroc, Scored.of(now, success), repeats=300)
@@ -74,3 +81,40 @@ def measure_monitoring(scores: np.ndarray, monitored: MonitoredGrasps) -> dict[s
         for name, value in values.items():
             result[name].append(value)
     return result
+
+
+def early_auroc(result: dict[str, Any], name: str, variant: str) -> float | None:
+    """Return the AUROC of a variant at ``EARLY_S``; ``None`` if it was not measured."""
+    monitored = result['variants'][variant]['sets'][name].get('monitoring')
+    return monitored['auroc'][_EARLY] if monitored else None
+
+
+def early_difference(result: dict[str, Any], name: str, ours: str,
+                     theirs: str) -> dict[str, float] | None:
+    """
+    Compare the AUROC of two variants at ``EARLY_S`` on the same grasps.
+
+    :param result: a stored comparison.
+    :returns: AUROC of ``ours`` minus AUROC of ``theirs``, means over the trainings, as
+        ``difference`` with its 95 % interval ``low`` to ``high`` (paired bootstrap over grasps);
+        ``None`` if the scores or outcomes are not stored.
+    """
+    held = result['sets'][name].get('monitored')
+    drawn = [_early_draws(result, name, variant, held) for variant in (ours, theirs)] if held \
+        else [None]
+    if None in drawn:
+        return None
+    gap = percentile_interval(*(one - other for one, other in zip(*drawn, strict=True)))
+    return {'difference': gap.value, 'low': gap.low, 'high': gap.high}
+
+
+def _early_draws(result: dict[str, Any], name: str, variant: str,
+                 held: str) -> tuple[float, np.ndarray] | None:
+    """Return the AUROC and its draws, mean over the trainings."""
+    texts = [run['sets'][name].get('monitoring', {}).get('early') for run in result['runs']
+             if run['variant'] == variant]
+    if not texts or None in texts:
+        return None
+    samples = [Scored.of(np.array(text.split(), float), read_digits(held)) for text in texts]
+    return (float(np.mean([value_of(auroc, sample) for sample in samples])),
+            np.mean([draw(sample, {'it': auroc})['it'] for sample in samples], axis=0))

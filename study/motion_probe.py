@@ -34,7 +34,8 @@ from torch import Tensor
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from study.compare import find_checkpoints, named_folders
+from study.compare import named_folders
+from study.measuring import find_checkpoints
 
 log = logging.getLogger('motion_probe')
 # The object's position, and one cell of the map to each side.

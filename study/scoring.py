@@ -10,10 +10,11 @@ from moss_perception.training.decoding import decode_clips, DecodedClips
 from moss_perception.training.feature_cache import backbone_maps, frozen_digest
 from moss_perception.training.trainer import predict
 import numpy as np
-from torch.utils.data import DataLoader
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-# Largest feature cache of a set in memory, bytes.
-_MAPS_LIMIT = 2 << 30
+# Largest feature cache of a set and of all sets in memory, bytes.
+_MAPS_LIMIT, _ALL_MAPS_LIMIT = 2 << 30, 6 << 30
 Network = MossGraspNetwork | ClipNetwork
 
 
@@ -31,6 +32,7 @@ class Scorer:
         self._decoded: dict[tuple, DecodedClips] = {}
         self._backbone = ''
         self._maps: dict[tuple, list[Clip]] = {}
+        self._bytes = 0
 
     def score(self, network: Network, name: Any, orders: int | None = None) -> np.ndarray:
         """
@@ -43,6 +45,20 @@ class Scorer:
         scenes = self._items(network, name)
         return predict(network, scenes, 16, self.device, orders)[0].double().sigmoid().numpy()
 
+    def score_at(self, network: Network, name: Any, lead_times_s: np.ndarray,
+                 orders: int | None = None) -> np.ndarray:
+        """
+        Score every grasp of a set at several lead times, in one pass over the images.
+
+        :param network: with time inputs; lead times beyond its range are clamped to it.
+        :param lead_times_s: float64, shape ``(scenes, T)``, seconds.
+        :returns: as :meth:`score`, shape ``(scenes, T, K, M)``: all scenes have ``K`` grasps.
+        """
+        clips = _ToldClips(self._items(network, name),
+                           lead_times_s.clip(*network.config.lead_times_s))
+        logits = predict(network, clips, 16, self.device, orders)[0].double().sigmoid().numpy()
+        return logits.reshape(*lead_times_s.shape, -1, logits.shape[1])
+
     def _items(self, network: Network, name: Any) -> GraspClips | list[Clip]:
         """Return the scenes as cached features if these fit in memory, else as images."""
         config = network.config
@@ -50,16 +66,36 @@ class Scorer:
         if key not in self._decoded:
             self._decoded[key] = decode_clips(self._scenes[name], config)
         scenes = GraspClips(self._scenes[name], config, self._decoded[key])
-        frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
-        if (network.needs_images
-                or len(scenes) * config.frames_seen * frame_bytes > _MAPS_LIMIT):
-            return scenes
         if frozen_digest(network) != self._backbone:
-            self._backbone, self._maps = frozen_digest(network), {}
+            self._backbone, self._maps, self._bytes = frozen_digest(network), {}, 0
         key += (config.frames_seen, config.time_inputs and config.lead_times_s)
-        if key not in self._maps:
-            self._maps[key] = with_features(scenes, network)
+        if key in self._maps:
+            return self._maps[key]
+        frame_bytes = (config.image_size // 4) ** 2 * config.channels[1] * 4
+        size = len(scenes) * config.frames_seen * frame_bytes
+        if network.needs_images or size > _MAPS_LIMIT or self._bytes + size > _ALL_MAPS_LIMIT:
+            return scenes
+        self._bytes += size
+        self._maps[key] = with_features(scenes, network)
         return self._maps[key]
+
+
+class _ToldClips(Dataset):
+    """Clips whose grasps come once for each of their lead times."""
+
+    def __init__(self, clips: GraspClips | list[Clip], lead_times_s: np.ndarray):
+        self._clips, self._lead_times_s = clips, lead_times_s
+
+    def __len__(self) -> int:
+        return len(self._lead_times_s)
+
+    def __getitem__(self, index: int) -> Clip:
+        clip, times = self._clips[index], torch.from_numpy(self._lead_times_s[index]).float()
+        grasps = clip.grasps.repeat(len(times), 1)
+        grasps[:, 5] = times.repeat_interleave(len(clip.grasps))
+        repeated = {name: getattr(clip, name).repeat(len(times), *(1,) * (
+            getattr(clip, name).dim() - 1)) for name in ('labels', 'mask', 'places')}
+        return clip._replace(grasps=grasps, **repeated)
 
 
 def with_features(clips: GraspClips, network: Network) -> list[Clip]:

@@ -1,6 +1,6 @@
 """Tables of a stored comparison, printed or written into the pages of the study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import re
 from typing import Any
 
@@ -8,15 +8,19 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.tables import markdown
 
 from study.comparison import require_comparison
-from study.goals import difference, goals, in_points, seen_from, to_points
+from study.goals import cast, difference, goals, ROLES, seen_from, validated
+from study.lead_times import lead_time_table, REFERENCES
 from study.monitoring import TIMES_S
+from study.shift import factor_table, loss_beyond_true_motion
+from study.texts import in_points, to_points
 
 _BLOCK = re.compile(r'(<!-- begin (\w+) \| (.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
 
 
-def render(result: dict[str, Any], reference: str = '') -> str:
+def render(result: dict[str, Any], reference: str = '',
+           roles: Mapping[str, str] | None = None) -> str:
     """Return all :func:`tables` of a comparison as text."""
-    return '\n\n'.join(tables(result, reference).values()) + '\n'
+    return '\n\n'.join(tables(result, reference, roles).values()) + '\n'
 
 
 def fill(page: str, block: Callable[[str, str], str | None]) -> str:
@@ -38,29 +42,36 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return [(found[2], found[3]) for found in _BLOCK.finditer(page)]
 
 
-def tables(result: dict[str, Any], reference: str = '') -> dict[str, str]:
+def tables(result: dict[str, Any], reference: str = '',
+           roles: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     Write a comparison as titled Markdown tables.
 
     :param result: a stored comparison.
-    :param reference: the variant that the others are tested against; empty for ``moss_123``, or
-        for the last variant if there is no ``moss_123``.
-    :returns: by name: ``success``, ``KIND differences`` for each kind of motion, ``cost``,
-        ``goals``, for each set ``NAME``, ``NAME tests``, ``NAME under way`` and
-        ``NAME uncertainty``, and ``seeds``; tables without rows are left out.
+    :param reference: the variant that the others are tested against; empty for that of the role
+        ``moss``, or for ``moss_123``, or for the last.
+    :param roles: variants that the goals compare, by role, see :func:`study.goals.cast`.
+    :returns: by name: ``success``, ``validation``, ``KIND differences`` for each kind of motion,
+        ``cost``, ``goals``, ``factors``, ``beyond true motion``, for each set ``NAME``,
+        ``NAME lead times``, ``NAME tests``, ``NAME under way`` and ``NAME uncertainty``, and
+        ``seeds``; tables without rows are left out.
     :raises ConfigError: if ``result`` is no comparison, or has no variant ``reference``.
     """
     require_comparison(result)
     variants = list(result['variants'])
-    reference = reference or ('moss_123' if 'moss_123' in variants else variants[-1])
+    parts = cast(result, roles)
+    usual = 'moss_123' if 'moss_123' in variants else variants[-1]
+    reference = reference or parts.get('moss', usual)
     if reference not in variants:
         raise ConfigError(f'there is no variant {reference!r}: expected one of {variants}')
     found = {'success': _success(result), 'cost': _costs(result),
-             'goals': _goals(result, reference)}
+             'validation': _validation(result), 'goals': _goals(result, parts),
+             'factors': factor_table(result), 'beyond true motion': _beyond(result)}
     for kind in dict.fromkeys(pair['kind'] for pair in result['pairs']):
         found[f'{kind} differences'] = _differences(result, reference, kind)
     for name, described in result['sets'].items():
         found |= {name: _set(result, name, described),
+                  f'{name} lead times': lead_time_table(result, name),
                   f'{name} tests': _tests(result, name, reference),
                   f'{name} under way': _monitoring(result, name),
                   f'{name} uncertainty': _uncertainty(result, name)}
@@ -74,6 +85,10 @@ def _success(result: dict[str, Any]) -> str:
         totals = [one['all'] for one in result['variants'][variant]['sets'].values()]
         rows.append([variant, str(len(result['variants'][variant]['seeds'])),
                      *map(_percent_with_interval, totals)])
+    if any('choices' in described for described in result['sets'].values()):
+        for name in REFERENCES:
+            found = [_baseline(described, name) for described in result['sets'].values()]
+            rows += [[name, '-', *found]] if set(found) != {'-'} else []
     return ('Success of the chosen grasp in %, mean over the seeds [95 % interval, bootstrap over '
             'scenes].\n\n') + markdown(['variant', 'seeds', *result['sets']], rows)
 
@@ -100,10 +115,46 @@ def _costs(result: dict[str, Any]) -> str:
         ['variant', 'seeds', 'parameters', 'MFLOP a frame', 'ms a frame', 'ms a window'], rows)
 
 
-def _goals(result: dict[str, Any], reference: str) -> str:
+def _goals(result: dict[str, Any], parts: Mapping[str, str]) -> str:
     rows = [[row['goal'], row['found'], row['wanted'], 'yes' if row['met'] else 'no']
-            for row in goals(result, reference)]
-    return 'Goals\n\n' + markdown(['goal', 'found', 'wanted', 'met'], rows) if rows else ''
+            for row in goals(result, parts)]
+    missing = [role for role, may in ROLES.items() if role not in parts
+               and any(map(may, result['costs']))]
+    sentences = ['Goals.']
+    if parts:
+        named = ', '.join(f'{role} is {variant}' for role, variant in parts.items())
+        sentences.append(f'Of the roles, {named}.')
+    if missing:
+        sentences.append(f'Goals of {" and ".join(missing)} are left out: choose variants by '
+                         '--validation or --role.')
+    text = ' '.join(sentences) + '\n\n' + markdown(['goal', 'found', 'wanted', 'met'], rows)
+    return text if rows else ' '.join(sentences) if missing else ''
+
+
+def _validation(result: dict[str, Any]) -> str:
+    success = validated(result)
+    rows = [[variant, to_points(value)] for variant, value in sorted(
+        success.items(), key=lambda pair: -pair[1])]
+    if not rows:
+        return ''
+    return ('Success of the chosen grasp on the validation sets in %, mean over '
+            f'{", ".join(result["validation"])} and the seeds. It chooses variants.\n\n'
+            ) + markdown(['variant', 'success'], rows)
+
+
+def _beyond(result: dict[str, Any]) -> str:
+    """Write what each variant loses from the first set beyond what true motion loses."""
+    first, *others = result['sets']
+    rows = []
+    for variant in result['costs']:
+        gaps = [loss_beyond_true_motion(result, variant, first, name) for name in others]
+        if any(gaps):
+            rows.append([variant, *(in_points(gap) if gap else '-' for gap in gaps)])
+    if not rows:
+        return ''
+    return (f'Points of success lost since {first}, minus what the candidate nearest to the true '
+            'future place loses [95 % interval, bootstrap over scenes].\n\n'
+            ) + markdown(['variant', *others], rows)
 
 
 def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
@@ -120,8 +171,11 @@ def _set(result: dict[str, Any], name: str, described: dict[str, Any]) -> str:
                      f'{total["brier"]:.3f}', f'{total["ece"]:.3f}',
                      to_points(before['success'] - total['success'])])
     for baseline, values in described['baselines'].items():
+        base = result['sets'][first]['baselines'].get(baseline, {}).get('all')
+        lost = '-' if base is None or values['all'] is None or 'choices' not in described else (
+            to_points(base - values['all']))
         rows.append([baseline, *('-' if values[kind] is None else f'{100 * values[kind]:.1f}'
-                                 for kind in kinds), *'-' * 4])
+                                 for kind in kinds), *'-' * 3, lost])
     title = (f'{name}: {described["scenes"]} scenes, {described["attempts"]} attempts, '
              f'{100 * described["success_rate"]:.1f} % of them successful. Success of the chosen '
              'grasp in %, mean over the seeds [95 % interval, bootstrap over scenes].')
@@ -191,6 +245,11 @@ def _seeds(result: dict[str, Any]) -> str:
             if run['variant'] == variant]
     return 'Success of the chosen grasp of each training, in %.\n\n' + markdown(
         ['variant', 'seed', *result['sets']], rows)
+
+
+def _baseline(described: dict[str, Any], name: str) -> str:
+    value = described['baselines'].get(name, {}).get('all')
+    return '-' if value is None else f'{100 * value:.1f}'
 
 
 def _area(value: float | None) -> str:

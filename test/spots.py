@@ -1,7 +1,9 @@
 """Scenes of a bright spot on noise, and what is trained on them: small enough for tests."""
 
+from dataclasses import replace
+
 import cv2
-from moss_perception.data.schema import Sample
+from moss_perception.data.schema import GRIP_S, Sample
 from moss_perception.data.shards import write_shard
 from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
@@ -33,6 +35,15 @@ def scene(seed, width=48):
     return Sample(seed=seed, jpegs=tuple(jpegs), candidates=candidates.astype(np.float32),
                  labels=np.array([True, False, seed % 2 == 0]), speed=0.1, motion='constant',
                  shape='box', track=candidates[[0, 0], :3].astype(np.float32), matrix=MATRIX)
+
+
+def later_scene(seed, latencies=(0.0, 0.1, 0.2)):
+    """Make a scene whose first candidate holds at first, and its second later."""
+    one = scene(seed)
+    own, *others = (GRIP_S + latency for latency in latencies)
+    return replace(one, lead_time_s=own, other_lead_times_s=np.array(others, np.float32),
+                   other_labels=np.tile(np.array([0, 1, 0], np.float32), (len(others), 1)),
+                   other_places=np.tile(one.candidates[1, :3], (len(others), 1)))
 
 
 def write_data(folder):

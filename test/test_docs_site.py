@@ -159,7 +159,7 @@ def commands(*starts):
     for name, text in texts.items():
         for line in text.replace('\\\n', ' ').splitlines():
             if line.strip().startswith(starts):
-                yield name, line.strip().partition(' >>')[0]
+                yield name, line.strip().partition(' >')[0]
 
 
 def test_the_commands_of_the_pages_are_understood():
@@ -175,7 +175,8 @@ def test_the_commands_of_the_pages_are_understood():
 
 def test_the_commands_of_the_study_are_understood():
     found = list(commands('python -m study.'))
-    assert {name for name, _ in found} == {'results.md', 'variants.md', 'reproduce.sh'}
+    assert {name for name, _ in found} == {
+        'results.md', 'results_before.md', 'variants.md', 'reproduce.sh'}
     for page_name, line in found:
         _, _, module, *words = shlex.split(line, comments=True)
         if module == 'study.train':
@@ -184,6 +185,7 @@ def test_the_commands_of_the_study_are_understood():
             parser = importlib.import_module(module).build_parser()
         # An array of the script is one of its own options.
         options = {'${first[@]}': [], '${options[@]}': [], '${measured[@]}': ['--monitored', '60'],
+                   '${validation[@]}': ['sim=a', 'shifted=b'], '${paired[@]}': ['sim=a'],
                    '${@:5}': ['--cache', 'maps', '--epochs', '3', '--initial', 'x']}
         words = [one for word in words for one in options.get(
             word, [re.sub(r'^\$\d$', '0', word)])]

@@ -16,8 +16,10 @@ for folder in (str(ROOT), str(Path(__file__).parent)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
+import cell_file  # noqa: E402
 import commands  # noqa: E402
 import domains  # noqa: E402
+import latencies  # noqa: E402
 import parameters  # noqa: E402
 import topics  # noqa: E402
 
@@ -27,6 +29,8 @@ GENERATORS = {
     'commands': commands.markdown,
     'launch': commands.launch_markdown,
     'domains': domains.markdown,
+    'cell_file': cell_file.markdown,
+    'latencies': latencies.markdown,
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.

@@ -35,6 +35,8 @@ REMARKS = {
         'grasp_scores': (IN, '`~/grasp_scores` of the predictor'),
         'selected_grasp': (OUT, 'the selected candidate, with the stamp of its scores'),
         '~/state': (OUT, '`waiting`, `below threshold`, `candidate`, `selected` or `stale`'),
+        '~/processed': (OUT, 'the stamp of each message of scores, after the decision; `frame_id` '
+                             'is the state'),
     },
     'sim_cell': {
         'image': (OUT, 'rgb8, with `compressed: false`'),

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from moss_perception.cli.common import add_checkpoint, in_words, print_json, training_seeds
+from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import add_topic_options, topics_of
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
@@ -26,7 +27,7 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
                         help='checkpoint to write (.safetensors); the graphs are written beside '
                              'it; an existing file is never overwritten')
     add_checkpoint(parser)
-    parser.add_argument('--outcomes', metavar='FILE.csv',
+    parser.add_argument('--outcomes', metavar='FILE',
                         help='start, end and success of the attempts, if the recording does not '
                              'contain them')
     add_topic_options(parser)
@@ -59,6 +60,7 @@ def adapt(arguments: argparse.Namespace) -> int:
     path, out = model_path(arguments.model), Path(arguments.out).expanduser()
     refuse_existing(out)
     network = with_head(load_checkpoint(path, arguments.sha256))
+    check_tables([(bag, arguments.outcomes, topics_of(arguments)) for bag in arguments.bag], log)
     evidence, records = collect(
         network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
         **topics_of(arguments))

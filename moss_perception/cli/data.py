@@ -7,10 +7,13 @@ import logging
 import os
 from pathlib import Path
 
-from moss_perception.cli.common import UsageError
+from moss_perception.cli.common import UsageError, write_bytes
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
+
+# Scenes of a data set and of a picture by default; pictures in a row.
+_SCENES, _PICTURED, _COLUMNS = 400, 8, 4
 
 
 def add_record(parser: argparse.ArgumentParser) -> None:
@@ -19,18 +22,23 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument('--out', metavar='DIR', help='write training data (shards) to this folder')
     target.add_argument('--bag', metavar='DIR', help='write a recording (rosbag2) to this folder')
+    target.add_argument('--picture', type=Path, metavar='FILE.png',
+                        help='draw the images at the decision of some scenes, to look at a cell')
     for name, default, help_text in (
-            ('scenes', 400, 'number of scenes for --out'),
+            ('scenes', None, 'number of scenes for --out (default: 400) or --picture (8)'),
             ('attempts', 20, 'number of attempts for --bag'),
             ('seed', 0, 'seed of the first scene'),
             ('workers', 1, 'number of processes')):
         parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
-                            help=f'{help_text} (default: %(default)s)')
+                            help=help_text if default is None else
+                            f'{help_text} (default: %(default)s)')
     parser.add_argument('--cell', default='full', metavar='NAME',
-                        help='distribution of the scenes: belt or full (default: %(default)s)')
+                        help='cell of the scenes: belt, full, or the path of a cell file, such '
+                             'as config/cells/oblique_table.yaml (default: %(default)s)')
     parser.add_argument('--domain', default='sim', metavar='NAME',
                         help='appearance and physics of the scenes: sim, shifted or, with --cell '
-                             'full, randomised or shifted.FACTOR (default: %(default)s)')
+                             'full, randomised or shifted.FACTOR, such as shifted.visual '
+                             '(default: %(default)s)')
     parser.add_argument('--split', default='', metavar='NAME',
                         help='held_out: only the objects that are never used in training '
                              '(default: only the training objects)')
@@ -57,18 +65,31 @@ def record(arguments: argparse.Namespace) -> int:
     :raises MossError: if a setting is not allowed, or rendering or writing fails.
     """
     from moss_perception.simulation.scene import Source
-    if arguments.bag and (arguments.latencies, arguments.latency_draws) != (None, None):
+    if not arguments.out and (arguments.latencies, arguments.latency_draws) != (None, None):
         raise UsageError('--latencies and --latency-draws need --out: a recording executes one '
-                         'grasp of each scene')
+                         'grasp of each scene, and a picture none')
     if arguments.bag and arguments.candidates:
         raise UsageError('--candidates needs --out: a recording has the candidates of its cell')
     log = logging.getLogger('record')
     source = Source(arguments.cell, arguments.domain, arguments.split, arguments.motion)
     source.sample(max(arguments.seed, 0))
+    if arguments.picture:
+        return _draw(arguments, source, log)
     skipped = (_write_recording if arguments.bag else _write_shards)(arguments, source, log)
     if skipped:
         log.warning('%d scenes were left out: %s', sum(skipped.values()), ', '.join(
             f'{count} {reason}' for reason, count in sorted(skipped.items())))
+    return 0
+
+
+def _draw(arguments, source, log: logging.Logger) -> int:
+    from moss_perception.simulation.drawing import contact_sheet
+    from moss_perception.simulation.renderer import Renderer
+    count = _PICTURED if arguments.scenes is None else arguments.scenes
+    with closing(Renderer()) as renderer:
+        write_bytes(arguments.picture, contact_sheet(
+            renderer, [source], count, arguments.seed, _COLUMNS))
+    log.info('%d scenes in %s', count, arguments.picture)
     return 0
 
 
@@ -94,7 +115,8 @@ def _write_shards(arguments, source, log: logging.Logger) -> dict[str, int]:
         latencies = Latencies(tuple(arguments.latencies))
     elif arguments.latency_draws is not None:
         latencies = Latencies(draws=arguments.latency_draws)
-    made = generate(arguments.out, arguments.scenes, arguments.seed, arguments.workers, source,
+    scenes = _SCENES if arguments.scenes is None else arguments.scenes
+    made = generate(arguments.out, scenes, arguments.seed, arguments.workers, source,
                     latencies=latencies, candidates=arguments.candidates)
     log.info('%d scenes in %s; %d simulated now, %.2f per second', made.scenes, arguments.out,
              made.played, made.scenes_per_s)
@@ -110,9 +132,10 @@ def add_clips(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the recording to write')
-    parser.add_argument('--outcomes', type=Path, metavar='FILE.csv',
-                        help='columns clip and success; optional: start, decision and end '
-                             "(seconds since the clip's first image), domain, object")
+    parser.add_argument('--outcomes', type=Path, metavar='FILE',
+                        help='table, CSV or XLSX: columns clip and success; optional: start, '
+                             "decision and end (seconds since the clip's first image), domain, "
+                             'object')
     parser.add_argument('--unlabelled', action='store_true',
                         help='include clips without a row; they get no outcome')
     parser.add_argument('--domain', default='real', metavar='NAME',

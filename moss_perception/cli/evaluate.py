@@ -15,8 +15,8 @@ _BAGS = (*_REPORT, *TOPICS, 'bags', 'domain', 'outcomes', 'record', 'scores', 'm
 _SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require_auroc', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
-    RECORDED: (*_BAGS, 'scores_topic', 'verify'),
-    RECORDS: (*_REPORT, 'records'),
+    RECORDED: (*_BAGS, 'scores_topic', 'verify', 'conditions'),
+    RECORDS: (*_REPORT, 'records', 'latencies'),
     SCENES: (*_SCENES, 'scenes'),
     FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers'),
 }
@@ -67,10 +67,10 @@ def _add_bags(group) -> None:
     group.add_argument('--verify', action='store_true',
                        help='with recorded scores: score the images that the predictor received '
                             'again, and compare the scores')
-    group.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
-                       help='start, end and success of the attempts, if the recording does not '
-                            'contain them; give one file for all recordings, or one for each in '
-                            "order, where '' stands for the outcomes in the recording")
+    group.add_argument('--outcomes', action='append', default=[], metavar='FILE',
+                       help='table of the attempts, CSV or XLSX, see moss label (default: the '
+                            'outcomes in the recording); give one file for all recordings, or one '
+                            "for each in order, where '' stands for those in the recording")
     add_topic_options(group)
     group.add_argument('--lead-time', type=float, metavar='S',
                        help='time from the newest image until the fingers close, in seconds, of '
@@ -83,6 +83,12 @@ def _add_bags(group) -> None:
     group.add_argument('--records', nargs='+', action='extend', default=[], metavar='FILE',
                        help='report results saved with --record, of one or several checkpoints, '
                             'instead of evaluating recordings')
+    group.add_argument('--conditions', metavar='JSON',
+                       help='with recorded scores: object that --record saves with the results, '
+                            'such as the latency of the run')
+    group.add_argument('--latencies', metavar='FILE',
+                       help='with the records of moss run eval latencies:=…: write the success by '
+                            'latency, and what knowing it is worth, as JSON')
     group.add_argument('--require', nargs='+', action='extend', default=[], metavar='EXPRESSION',
                        help="requirement, such as 'auroc>=0.8'; the exit status is 3 if it is not "
                             'met')

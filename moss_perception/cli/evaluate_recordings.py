@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
+from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import choose, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
@@ -63,8 +66,10 @@ def _recordings(arguments: argparse.Namespace,
     if len(outcomes) != len(bags):
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    return [EvaluationInput(bag, domain, table or None, find_topics(bag))
-            for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    found = [EvaluationInput(bag, domain, table or None, find_topics(bag))
+             for (domain, bag), table in zip(bags, outcomes, strict=True)]
+    check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
+    return found
 
 
 def domain_of(text: str) -> tuple[str, str]:
@@ -92,15 +97,18 @@ def _check(one: EvaluationInput) -> None:
     :raises MossError: if it does not.
     """
     from moss_perception.data.bags.reader import Recording
-    from moss_perception.data.outcomes import read_attempts
+    from moss_perception.data.labels.matching import outcomes_of
     topics = one.topics
     with Recording(one.path, salvage=True) as recording:
         images = recording.image_topic(topics.get('image_topic'))
         recording.camera_info_topic(images.name, topics.get('camera_info_topic'))
         recording.candidates_topic(topics.get('candidates_topic', ''))
         recording.lead_times_topic(topics.get('lead_times_topic'))
-        outcomes = (read_attempts(one.outcomes) if one.outcomes else
-                    recording.outcomes(topics.get('outcome_topic')))
+        outcomes = outcomes_of(
+            recording, one.outcomes, image_topic=images.name,
+            outcome_topic=topics.get('outcome_topic'),
+            executed_topic=topics.get('executed_topic'),
+            candidates_topic=topics.get('candidates_topic'))
         recording.executed(topics.get('executed_topic'))
     if not outcomes:
         raise BagError(f'{one.path}: no outcomes to compare the scores with: expected some on '
@@ -132,7 +140,7 @@ def _evaluate_recorded(arguments: argparse.Namespace,
                        recordings: Sequence[EvaluationInput]) -> list[Evaluation]:
     """Evaluate recorded scores: one evaluation for each checkpoint that the predictors ran."""
     models = {digest: path for path, digest in _models(arguments).items()}
-    found = []
+    found, conditions = [], _conditions(arguments.conditions)
     for one in recordings:
         outputs = read_outputs(one.path, arguments.scores_topic)
         path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
@@ -140,6 +148,7 @@ def _evaluate_recorded(arguments: argparse.Namespace,
         record = evaluate_recorded(
             one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
             verification=verification, **one.topics)
+        record = replace(record, conditions=conditions)
         values = outputs.newest
         found.append(Evaluation(
             model=path.name if path else f'checkpoint {sha256[:12] or "unknown"}', sha256=sha256,
@@ -148,6 +157,16 @@ def _evaluate_recorded(arguments: argparse.Namespace,
             model_type=values.get('model', ''), budget_level=values.get('budget_level', ''),
             bags=(record,)))
     return by_checkpoint(found)
+
+
+def _conditions(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or '{}')
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f'--conditions {text!r} is not allowed: expected a JSON object')
+    return found
 
 
 def _checkpoint(bag: str, outputs: NodeOutputs, models: dict[str, Path],

@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+import json
 import logging
 import math
 import os
 from pathlib import Path
 
+from moss_perception.cli.common import cpu_name, write_bytes
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.thresholds import check, parse, Requirement, score_threshold
@@ -32,6 +34,8 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     if len(set(paths)) < len(paths):
         raise ConfigError(f'--records names a file twice: {", ".join(arguments.records)}')
     evaluations = by_checkpoint(read_evaluation(path) for path in paths)
+    if arguments.latencies:
+        _write_latencies(Path(arguments.latencies), evaluations)
     print_results(evaluations, arguments.reference)
     first, *others = [sorted({name_of(bag) for bag in one.bags}) for one in evaluations]
     for evaluation, domains in zip(evaluations[1:], others, strict=True):
@@ -40,6 +44,16 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
                         'all checkpoints are ranked', evaluation.model, evaluation.sha256[:12],
                         ', '.join(domains), ', '.join(first))
     return conclude(evaluations, arguments, requirements)
+
+
+def _write_latencies(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    from moss_perception.evaluation.latencies import summarise, table
+    from moss_perception.evaluation.records import plain
+    summary = summarise(evaluations)
+    machine = {'cpu': cpu_name(), 'cores': os.cpu_count(), 'niceness': os.nice(0)}
+    write_bytes(path, json.dumps(plain(summary | {'machine': machine}), indent=1).encode())
+    print(table(summary))
+    print(f'latencies: {path}')
 
 
 def prepare(arguments: argparse.Namespace) -> list[Requirement]:
@@ -55,7 +69,7 @@ def prepare(arguments: argparse.Namespace) -> list[Requirement]:
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()
-    for name in filter(None, (arguments.report, arguments.record)):
+    for name in filter(None, (arguments.report, arguments.record, arguments.latencies)):
         folder = Path(name).absolute().parent
         while not folder.exists():
             folder = folder.parent

@@ -52,10 +52,16 @@ COMMANDS = {
          "moss evaluate my_bag/ --require 'auroc>=0.8'"),
         {1: 'an error (also a requirement on a metric that was not measured, and --require-auroc)',
          3: 'a requirement is not met'}),
+    'label': Command(
+        'label', 'find the attempts of a recording, and check or write the table of their '
+        'outcomes',
+        ('moss label my_bag/ --template', 'moss label my_bag/ --outcomes my_bag.csv',
+         'moss label my_bag/ --outcomes lab.xlsx --zone Europe/Berlin --out my_bag.csv')),
     'record': Command(
         'data', 'record the simulated work cell, as training data or as a rosbag2',
         ('moss record --out runs/data/train --scenes 400',
-         'moss record --bag out/sim --attempts 20')),
+         'moss record --bag out/sim --attempts 20',
+         'moss record --picture out/cell.png --cell config/cells/oblique_table.yaml')),
     'clips': Command(
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),

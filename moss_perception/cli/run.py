@@ -59,7 +59,9 @@ def run_systems(arguments: argparse.Namespace) -> int:
             supervisor.interrupt(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+        # What nohup, or the shell of a script's background job, ignores stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
     for supervisor in supervisors:
         status = supervisor.start().wait()
         assert status is not None  # there is no timeout

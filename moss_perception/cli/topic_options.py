@@ -1,7 +1,7 @@
 """The topics of a recording to read: options that name them, and a prompt for missing ones."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import sys
 
 from moss_perception.core.errors import ConfigError
@@ -19,16 +19,22 @@ _OPTIONS = {
 TOPICS = tuple(_OPTIONS)
 
 
-def add_topic_options(group) -> None:
-    """Add an option for each topic."""
+def add_topic_options(group, names: Collection[str] = TOPICS) -> None:
+    """
+    Add an option for each topic.
+
+    :param names: the topics that the command reads, of :data:`TOPICS`.
+    """
     for name, (what, without) in _OPTIONS.items():
+        if name not in names:
+            continue
         group.add_argument(_option(name), metavar='TOPIC', help=f'topic of {what} (default: '
                                                                 f'{without})')
 
 
 def topics_of(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the topics given by the user, by the argument of evaluation.replay."""
-    return {name: getattr(arguments, name) for name in TOPICS if getattr(arguments, name)}
+    return {name: topic for name in TOPICS if (topic := getattr(arguments, name, None))}
 
 
 def choose(bag: str, topics: dict[str, str]) -> dict[str, str]:

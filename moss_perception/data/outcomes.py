@@ -1,22 +1,13 @@
-"""The outcomes of grasp attempts, as a recording, a topic or a CSV file has them."""
+"""The outcomes of grasp attempts, as a topic of a recording has them."""
 
 from collections.abc import Iterable
-import csv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from moss_perception.core.errors import BagError
 
 NONE_SELECTED = 'none selected'
 """Message of an outcome where the work cell waited in vain for a selected grasp."""
 
 _FLAGS = {'true': True, 'false': False}
-# People write more than these in a CSV file, and in letters of any case.
-_SPELLINGS = {'true': 'true', '1': 'true', 'yes': 'true',
-              'false': 'false', '0': 'false', 'no': 'false'}
-_REQUIRED = ('start', 'end', 'success')
-_OPTIONAL = ('attempt', 'decision', 'executed', 'candidate', 'motion', 'object', 'domain')
 
 
 @dataclass(frozen=True)
@@ -111,19 +102,6 @@ def _read_flag(name: str, text: str) -> bool:
     return _FLAGS[text]
 
 
-def spelt_flag(name: str, text: str) -> bool:
-    """
-    Read a flag of a CSV file: true or false, 1 or 0, yes or no, in letters of any case.
-
-    :raises ValueError: if it is none of these.
-    """
-    return _read_flag(name, _spelling(text))
-
-
-def _spelling(text: str) -> str:
-    return _SPELLINGS.get(text.lower(), text)
-
-
 def domains_of(outcomes: Iterable[Outcome]) -> str:
     """Name the domains of attempts, each once, in their order; empty if none is named."""
     return ', '.join(dict.fromkeys(x.domain for x in outcomes if x.domain))
@@ -144,60 +122,3 @@ def seconds_to_ns(text: str) -> int:
 def ns_to_seconds(stamp_ns: int) -> str:
     """Write nanoseconds, 0 or more, as decimal seconds, exactly."""
     return f'{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}'
-
-
-def read_attempts(path: Path | str) -> list[Outcome]:
-    """
-    Read attempts from CSV with a heading.
-
-    Columns: ``start``, ``end`` and, optionally, ``decision`` (the start without) in seconds of the
-    images' header stamps; ``success`` (true or false, 1 or 0, yes or no); optionally ``attempt``
-    (the row's number without), ``executed`` (whether a grasp was executed, yes without; written
-    as ``success`` is), ``candidate`` (the executed grasp's index in the PoseArray of candidates,
-    or nothing), ``motion``, ``object`` and ``domain``.
-
-    :returns: outcomes in the order of the file.
-    :raises BagError: if the file can't be read, lacks a column or has an invalid value.
-    """
-    path = Path(path)
-    try:
-        with path.open(newline='', encoding='utf-8-sig') as file:
-            return _attempts_of(path, csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-        raise BagError(f"outcomes {path} can't be read: {reason}") from error
-
-
-def _attempts_of(path: Path, rows: csv.DictReader) -> list[Outcome]:
-    columns = [name.strip() for name in rows.fieldnames or ()]
-    rows.fieldnames = columns
-    missing = [name for name in _REQUIRED if name not in columns]
-    unknown = [name for name in columns if name not in _REQUIRED + _OPTIONAL]
-    if missing or unknown:
-        wrong = [f'lacks the column {", ".join(missing)}'] * bool(missing) + [
-            f'has a column {", ".join(map(repr, unknown))}'] * bool(unknown)
-        raise BagError(f'outcomes {path} {" and ".join(wrong)}: expected {", ".join(_REQUIRED)} '
-                       f'and, if wanted, {", ".join(_OPTIONAL)}')
-    outcomes = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            values = {name: (text or '').strip() for name, text in row.items()}
-            outcomes.append(_attempt(values, number))
-        except (ValueError, AttributeError) as error:
-            said = 'more values than columns' if None in row else str(error)
-            raise BagError(f'outcomes {path}, line {rows.line_num}: {said}') from error
-    if not outcomes:
-        raise BagError(f'outcomes {path} holds no attempt: expected a line each')
-    return outcomes
-
-
-def _attempt(values: dict[str, str], number: int) -> Outcome:
-    defaults = {'attempt': str(number), 'decision': values['start'], 'executed': 'true'}
-    values |= {name: text for name, text in defaults.items() if not values.get(name)}
-    for name in ('success', 'executed'):
-        values[name] = _spelling(values[name])
-    outcome = _outcome(values)
-    if not outcome.start_ns <= outcome.decision_ns <= outcome.end_ns:
-        raise ValueError(f'start {values["start"]}, decision {values["decision"]} and end '
-                         f'{values["end"]}: expected them in this order')
-    return outcome

@@ -42,12 +42,14 @@ class GraspScore:
     :ivar proposed: whether the grasp was a candidate of this frame. The attempt's curve has a
         score from before the decision only if it was: a moving object may not have reached the
         place of the grasp yet.
+    :ivar lead_time_s: lead time at which it was scored, seconds; NaN if not known.
     """
 
     score: float
     uncertainty: float
     source: str = EXECUTED
     proposed: bool = True
+    lead_time_s: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def _record(entry: _Entry, max_gap_ns: int) -> AttemptRecord:
         known = grasp.source != DEFAULT or not math.isnan(grasp.score)
         values |= {'scored_ns': decided.stamp_ns, 'score': grasp.score,
                    'uncertainty': grasp.uncertainty, 'ood_score': decided.ood_score,
-                   'source': grasp.source if known else NONE}
+                   'source': grasp.source if known else NONE,
+                   'lead_time_s': grasp.lead_time_s}
     return AttemptRecord(**values)
 
 
@@ -215,4 +218,5 @@ def _executed_score(frame: FrameScores, attempt: Attempt, current: int) -> Grasp
 
 
 def _of_row(row: np.void, source: str) -> GraspScore:
-    return GraspScore(float(row['score']), float(row['uncertainty']), source)
+    return GraspScore(float(row['score']), float(row['uncertainty']), source,
+                      lead_time_s=float(row['lead_time']))

@@ -11,7 +11,8 @@ from moss_perception.core.errors import MossError
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
-from moss_perception.data.outcomes import domains_of, read_attempts
+from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import Matcher, take_recorded
@@ -111,8 +112,9 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         grasps = _candidates_topic(recording, candidates_topic, bool(outputs.run.played))
         # The scores have been made with them: only a wrong name matters.
         recording.lead_times_topic(lead_times_topic)
-        outcomes = (recording.outcomes(outcome_topic) if attempts_csv is None
-                    else read_attempts(attempts_csv))
+        outcomes = outcomes_of(
+            recording, attempts_csv, image_topic=images, outcome_topic=outcome_topic,
+            executed_topic=executed_topic, candidates_topic=grasps)
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]

@@ -47,6 +47,7 @@ class AttemptRecord:
     :ivar executed: whether a grasp was executed. Without one the attempt has no score and is not
         a failure.
     :ivar decision_guessed: whether the decision was not recorded, so that the end is used.
+    :ivar lead_time_s: lead time at which a node scored the grasp, seconds; NaN if not known.
     """
 
     attempt: int
@@ -65,6 +66,7 @@ class AttemptRecord:
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     executed: bool = True
     decision_guessed: bool = False
+    lead_time_s: float = float('nan')
 
     @property
     def scored_elsewhere(self) -> bool:
@@ -127,6 +129,8 @@ class BagRecord:
         in words; empty without a comparison.
     :ivar diagnostics: summary of the node's diagnostics for a run over topics, by name; see
         :func:`moss_perception.evaluation.outputs.summarise_diagnostics`.
+    :ivar conditions: what the evaluation was told about the run, such as its latency; see
+        :mod:`moss_perception.evaluation.latencies`.
     """
 
     path: str
@@ -151,6 +155,7 @@ class BagRecord:
     latency_ms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     verified: str = ''
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

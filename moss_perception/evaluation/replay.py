@@ -9,7 +9,8 @@ import time
 from moss_perception.core.frames import Candidates, Frame
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.outcomes import domains_of, read_attempts
+from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.evaluation.matching import DEFAULT, EXECUTED, GraspScore, Matcher, NO_PLACE
@@ -51,8 +52,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param lead_times_topic: ``None`` for ``/grasp_lead_times``, if recorded; empty for none.
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
     :param executed_topic: ``None`` for ``/selected_grasp``, if recorded.
-    :param attempts_csv: file of outcomes to use instead of ``outcome_topic``; see
-        :func:`moss_perception.data.attempts_csv.read_attempts`.
+    :param attempts_csv: table of outcomes to use instead of ``outcome_topic``; see
+        :func:`moss_perception.data.labels.matching.read_labels`.
     :param with_attempts: whether to read outcomes and score executed grasps.
     :param progress: called with the number of processed images and of all images.
     :param received: status of each image that the node received when the recording was played
@@ -68,9 +69,9 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         camera_topic = recording.camera_info_topic(image.name, camera_info_topic)
         grasps_topic = recording.candidates_topic(candidates_topic)
         times_topic = recording.lead_times_topic(lead_times_topic)
-        outcomes = [] if not with_attempts else (
-            recording.outcomes(outcome_topic) if attempts_csv is None
-            else read_attempts(attempts_csv))
+        outcomes = [] if not with_attempts else outcomes_of(
+            recording, attempts_csv, image_topic=image.name, outcome_topic=outcome_topic,
+            executed_topic=executed_topic, candidates_topic=grasps_topic)
         attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic)
         seen = findings.Seen(
             candidates_topic=grasps_topic or '',

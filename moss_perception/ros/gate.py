@@ -25,7 +25,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 _WATCH_PERIOD_S = 0.1
 _THROTTLE_S = 5.0
@@ -71,7 +71,7 @@ class GateSettings:
 
 class GraspGate(Node):
     """
-    Reads scores, publishes the selected grasp and the gate's state.
+    Reads scores, publishes the selected grasp, the gate's state, and a report of each decision.
 
     :raises ConfigError: if a parameter given at start is not allowed.
     """
@@ -84,6 +84,7 @@ class GraspGate(Node):
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
         self._states = self.create_publisher(String, '~/state', latched)
+        self._processed = self.create_publisher(Header, '~/processed', 100)
         # A best-effort subscription receives from every publisher.
         self.create_subscription(
             PointCloud2, 'grasp_scores', self._on_scores,
@@ -111,6 +112,8 @@ class GraspGate(Node):
             assert decision.index is not None  # of the selected candidate
             self._selected.publish(
                 PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
+        # After everything else about these scores.
+        self._processed.publish(Header(stamp=message.header.stamp, frame_id=decision.state))
 
     def _explain(self, decision: Decision, rows: np.ndarray, age_s: float) -> None:
         """Log why nothing can be selected."""

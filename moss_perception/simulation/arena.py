@@ -2,9 +2,10 @@
 
 import math
 
-from moss_perception.simulation.camera import FIELD_OF_VIEW_Y, HEIGHT, Lens, WIDTH
-from moss_perception.simulation.cells import Gripper
+from moss_perception.simulation.camera import Lens
+from moss_perception.simulation.equipment import BELT, Gripper, SURFACE, Surface, VIEW
 from moss_perception.simulation.look import Lamp, Look
+from moss_perception.simulation.motions import PUSHED
 from moss_perception.simulation.objects import ObjectSpec, Part
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 from moss_perception.simulation.textures import belt_texture, cover_texture
@@ -12,10 +13,8 @@ import numpy as np
 
 TIMESTEP_S = 0.002
 BELT_HALF_LENGTH_M = 2.0
-BELT_HALF_WIDTH_M = 0.11
-OPENING_M = 0.045  # from the gripper's middle to each pad's face, open
-PAD_HALF_HEIGHT_M = 0.016
-PAD_HALF_THICKNESS_M = 0.005
+# Half sizes of the bar that pushes objects on a table, metres, and its gaps.
+_BAR_M, _BAR_GAP_M = (0.005, 0.03, 0.01), 0.002
 _DRIVEN_INERTIA = 1000  # contacts must not disturb bodies that follow a prescribed velocity
 # Half width of the shadow map as a share of the model's extent, which is 4 m; its width, pixels.
 _SHADOW_CLIP, _SHADOW_MAP = 0.12, 512
@@ -30,7 +29,8 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
     :param marker: x, y, z of a small bright sphere, for calibration; empty for none.
     :returns: the MJCF text and its assets, as ``mujoco.MjModel.from_xml_string`` takes them.
     """
-    materials, assets = _materials(spec.look)
+    materials, assets = _materials(spec.look, spec.cell.surface)
+    width, height = spec.lens.size
     shadows = _SHADOW_MAP if spec.look.shadows else 0
     force = f'-{spec.cell.gripper.force_n} {spec.cell.gripper.force_n}'
     text = f"""
@@ -39,7 +39,8 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
   <option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="5"
           iterations="20" ls_iterations="20"/>
   <visual>
-    <global offwidth="{WIDTH}" offheight="{HEIGHT}" fovy="{math.degrees(FIELD_OF_VIEW_Y)}"/>
+    <global offwidth="{width}" offheight="{height}"
+            fovy="{math.degrees(spec.cell.view.field_of_view_y)}"/>
     <quality shadowsize="{shadows}" offsamples="4" {spec.cell.mesh_quality}/>
     <headlight active="0"/>
     <map znear="0.05" zfar="5" shadowclip="{_SHADOW_CLIP}"/>
@@ -61,11 +62,12 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
           contype="1" conaffinity="4" rgba="{_numbers(spec.look.floor)} 1" material="floor"/>
     {_distractors(spec, rides=False)}
     <body name="belt" gravcomp="1">
-      <joint name="belt" type="slide" axis="1 0 0" class="driven"/>
+      {_belt_joint(spec)}
       <geom name="belt" type="box" pos="0 0 -0.01" mass="10" material="belt" contype="1"
-            conaffinity="4" size="{BELT_HALF_LENGTH_M} {BELT_HALF_WIDTH_M} 0.01"/>
+            conaffinity="4" size="{BELT_HALF_LENGTH_M} {spec.cell.surface.half_width_m} 0.01"/>
       {_distractors(spec, rides=True)}
     </body>
+    {_bar(spec)}
     {_object(spec.object)}
     {_gripper(spec.cell.gripper, spec.look)}
     {_marker(marker)}
@@ -81,6 +83,40 @@ def build(spec: SceneSpec, marker: tuple = ()) -> tuple:
 </mujoco>
 """
     return text, assets
+
+
+def driven(spec: SceneSpec) -> str | None:
+    """Return the joint that follows the scene's motion; ``None`` if nothing does."""
+    if spec.cell.surface.kind == BELT:
+        return 'belt'
+    return 'bar' if spec.motion.name == PUSHED else None
+
+
+def bar_distance(thing: ObjectSpec) -> float:
+    """Return the distance of the bar's middle from an object's origin that it does not touch."""
+    cos, sin = math.cos(thing.yaw), math.sin(thing.yaw)
+    behind = []
+    for part in thing.solids:
+        (x, y, _), (long, wide, _) = part.position, part.half_extents
+        behind.append(abs(cos) * long + abs(sin) * wide - (cos * x - sin * y))
+    return max(behind) + _BAR_M[0] + _BAR_GAP_M
+
+
+def _belt_joint(spec: SceneSpec) -> str:
+    if spec.cell.surface.kind != BELT:
+        return ''
+    return '<joint name="belt" type="slide" axis="1 0 0" class="driven"/>'
+
+
+def _bar(spec: SceneSpec) -> str:
+    """Write the bar; it touches the object only, so that it does not stop the gripper."""
+    if driven(spec) != 'bar':
+        return ''
+    return f"""<body name="bar" pos="0 {spec.object.y:.9g} {_BAR_M[2] + _BAR_GAP_M}" gravcomp="1">
+      <joint name="bar" type="slide" axis="1 0 0" class="driven"/>
+      <geom name="bar" type="box" mass="0.5" size="{_numbers(_BAR_M)}" contype="2"
+            conaffinity="4" rgba="{_numbers(spec.look.palm)} 1"/>
+    </body>"""
 
 
 def _object(thing: ObjectSpec) -> str:
@@ -150,14 +186,15 @@ def _belt_contacts(thing: ObjectSpec) -> str:
 def _gripper(gripper: Gripper, look: Look) -> str:
     pad = (f'friction="{_numbers(gripper.friction)}" solref="{_numbers(gripper.solref)}" '
            f'solimp="{_numbers(gripper.solimp)}"')
+    opening_m, (thick, wide, high) = gripper.half_opening_m, gripper.pad
     fingers = ''.join(f"""
-      <body name="{name}" pos="{side * (OPENING_M + PAD_HALF_THICKNESS_M)} 0 0" gravcomp="1">
+      <body name="{name}" pos="{side * (opening_m + thick)} 0 0" gravcomp="1">
         <joint name="{name}" type="slide" axis="{-side} 0 0" damping="8" armature="0.05"
-               range="0 {OPENING_M}" limited="true"/>
+               range="0 {opening_m}" limited="true"/>
         <geom name="{name}" type="box" mass="0.05" class="metal" pos="0 0 0" {pad}
-              size="{PAD_HALF_THICKNESS_M} 0.011 {PAD_HALF_HEIGHT_M}"/>
-        <geom type="box" mass="0.05" class="metal" pos="0 0 {PAD_HALF_HEIGHT_M + 0.02}"
-              size="{PAD_HALF_THICKNESS_M} 0.008 0.02"/>
+              size="{thick} {wide} {high}"/>
+        <geom type="box" mass="0.05" class="metal" pos="0 0 {high + 0.02}"
+              size="{thick} 0.008 0.02"/>
       </body>""" for name, side in (('left', 1), ('right', -1)))
     return f"""
     <body name="wrist" gravcomp="1">
@@ -165,8 +202,9 @@ def _gripper(gripper: Gripper, look: Look) -> str:
       <joint name="wrist_y" type="slide" axis="0 1 0" class="driven"/>
       <joint name="wrist_z" type="slide" axis="0 0 1" class="driven"/>
       <joint name="wrist_yaw" type="hinge" axis="0 0 1" class="driven"/>
-      <geom name="palm" type="box" mass="0.3" class="metal" pos="0 0 0.068"
-            size="0.06 0.016 0.012" rgba="{_numbers(look.palm)} 1"/>{fingers}
+      <geom name="palm" type="box" mass="0.3" class="metal" pos="0 0 {_numbers([high + 0.052])}"
+            size="{_numbers([opening_m + 0.015])} 0.016 0.012"
+            rgba="{_numbers(look.palm)} 1"/>{fingers}
     </body>"""
 
 
@@ -177,16 +215,17 @@ def _marker(marker: tuple) -> str:
             f'contype="0" conaffinity="0" rgba="1 0 1 1"/>')
 
 
-def _materials(look: Look) -> tuple:
+def _materials(look: Look, surface: Surface) -> tuple:
     """
     Write the textures and materials of ``belt``, ``floor`` and ``object``.
 
     :returns: the elements, and the assets that they name.
     """
+    across = 0.55 * (surface.half_width_m / SURFACE.half_width_m)
     gloss = [f'specular="{_numbers([specular])}" shininess="{_numbers([shininess])}"'
              for specular, shininess in look.gloss] or ['specular="0.1"', '', '']
     text = f"""<texture name="belt" type="2d" file="belt.png"/>
-    <material name="belt" texture="belt" texrepeat="10 0.55" {gloss[0]}/>"""
+    <material name="belt" texture="belt" texrepeat="10 {_numbers([across])}" {gloss[0]}/>"""
     assets = {'belt.png': belt_texture(look)}
     for name, kind, contrast, part, more in (
             ('floor', '2d', look.floor_contrast, 1, 'texrepeat="3 3"'),
@@ -223,11 +262,12 @@ def _lamp_place(lamp: Lamp) -> str:
 def _camera(spec: SceneSpec) -> str:
     """Write the camera."""
     rotation, lens = spec.mount.rotation, spec.lens
-    view = f'fovy="{math.degrees(FIELD_OF_VIEW_Y):.9g}"'
+    width, height = lens.size
+    view = f'fovy="{math.degrees(VIEW.field_of_view_y):.9g}"'
     if lens != Lens():
         # MuJoCo measures the principal point from the middle, left and up.
-        view = (f'sensorsize="{_SENSOR_M} {_SENSOR_M * HEIGHT / WIDTH}" '
-                f'resolution="{WIDTH} {HEIGHT}" focalpixel="{_numbers([lens.focal_px] * 2)}" '
+        view = (f'sensorsize="{_SENSOR_M} {_SENSOR_M * height / width}" '
+                f'resolution="{width} {height}" focalpixel="{_numbers([lens.focal_px] * 2)}" '
                 f'principalpixel="{_numbers([-lens.centre[0], -lens.centre[1]])}"')
     return (f'<camera name="camera" pos="{_numbers(spec.mount.position)}" '
             f'xyaxes="{_numbers(rotation[:, 0])} {_numbers(-rotation[:, 1])}" {view}/>')
@@ -239,7 +279,9 @@ def _distractors(spec: SceneSpec, rides: bool) -> str:
 
     :param rides: whether to write those on the belt, or those beside it.
     """
-    start = spec.object.x - spec.motion.travel(DECISION_S) if rides else 0.0
+    start = spec.object.x if rides else 0.0
+    if rides and driven(spec) == 'belt':
+        start -= spec.motion.travel(DECISION_S)
     return '\n    '.join(
         f"""<body pos="{_numbers((start + thing.position[0], *thing.position[1:]))}"
           quat="{math.cos(thing.yaw / 2):.9g} 0 0 {math.sin(thing.yaw / 2):.9g}">

@@ -8,8 +8,8 @@ from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import ScoreReason
-from moss_perception.data.schema import GRIP_S, Sample
-from moss_perception.simulation.camera import half_turn, HEIGHT, WIDTH
+from moss_perception.data.schema import Sample
+from moss_perception.simulation.camera import half_turn
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, Cell, TICK_S
 from moss_perception.simulation.execution import choose_monitored, Execution, monitor_grasp
@@ -108,7 +108,7 @@ def object_track(cell: WorkCell) -> np.ndarray:
     :param cell: the cell at the decision, with the gripper hovering.
     :returns: float32, shape ``(2, 3)``, optical frame, metres.
     """
-    later = _place_at(cell, cell.spec.physics.latency_s + GRIP_S)
+    later = _place_at(cell, cell.spec.physics.latency_s + cell.spec.cell.gripper.grip_s)
     return cell.spec.mount.to_optical(np.stack([cell.object_position, later])).astype(np.float32)
 
 
@@ -175,13 +175,14 @@ def _lead_times(cell: WorkCell, saved: tuple, grasps: np.ndarray, latencies: Lat
     """Execute the grasps at further latencies; return the sample's fields of lead times."""
     spec, labels, places = cell.spec, [], []
     latencies_s = latencies.of_scene(spec.seed)
-    own = {'lead_time_s': spec.physics.latency_s + GRIP_S}
+    grip_s = spec.cell.gripper.grip_s
+    own = {'lead_time_s': spec.physics.latency_s + grip_s}
     for latency_s in latencies_s:
         cell.restore(saved)
-        places.append(_place_at(cell, latency_s + GRIP_S))
+        places.append(_place_at(cell, latency_s + grip_s))
         labels.append(_outcomes(cell, saved, grasps, latency_s))
     return own if not latencies_s else own | {
-        'other_lead_times_s': np.array(latencies_s, np.float32) + np.float32(GRIP_S),
+        'other_lead_times_s': np.array(latencies_s, np.float32) + np.float32(grip_s),
         'other_labels': np.array(labels, np.float32),
         'other_places': spec.mount.to_optical(np.stack(places)).astype(np.float32)}
 
@@ -199,7 +200,7 @@ def _record(cell: WorkCell, renderer: Renderer) -> tuple:
 
 def _require_view(spec: SceneSpec, points: np.ndarray):
     """Refuse a scene if the object, or every candidate, lies outside the image."""
-    _, reasons = project(points, Camera(WIDTH, HEIGHT, spec.lens.matrix))
+    _, reasons = project(points, Camera(*spec.lens.size, spec.lens.matrix))
     seen = reasons == ScoreReason.SCORED
     for what, inside in (('the object', seen[0]), ('every candidate', seen[1:].any())):
         if not inside:

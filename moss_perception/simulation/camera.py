@@ -4,16 +4,8 @@ from dataclasses import dataclass, replace
 import math
 
 from moss_perception.simulation.cells import Domain
+from moss_perception.simulation.equipment import FOCAL_PX, HEIGHT, VIEW, View, WIDTH
 import numpy as np
-
-WIDTH = 128
-HEIGHT = 128
-# The view is 0.38 m across at the belt from 0.6 m above it.
-MOUNT_HEIGHT_M = 0.6
-FOCAL_PX = 128 * MOUNT_HEIGHT_M / 0.38
-FIELD_OF_VIEW_Y = 2 * math.atan(HEIGHT / 2 / FOCAL_PX)  # radians
-# Without the domain's shifts, in the world frame.
-MOUNT_M = (0.03, 0.0, MOUNT_HEIGHT_M)
 
 
 @dataclass(frozen=True)
@@ -23,16 +15,18 @@ class Lens:
 
     :ivar focal_px: focal length, pixels.
     :ivar centre: offset of the principal point from the middle of the image: right, down, pixels.
+    :ivar size: width and height of the image, pixels.
     """
 
     focal_px: float = FOCAL_PX
     centre: tuple = (0.0, 0.0)
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
     def matrix(self) -> np.ndarray:
         """Return the intrinsics, ``(3, 3)``, pixels; integer coordinates are pixel centres."""
-        return np.array([[self.focal_px, 0.0, (WIDTH - 1) / 2 + self.centre[0]],
-                         [0.0, self.focal_px, (HEIGHT - 1) / 2 + self.centre[1]],
+        return np.array([[self.focal_px, 0.0, (self.size[0] - 1) / 2 + self.centre[0]],
+                         [0.0, self.focal_px, (self.size[1] - 1) / 2 + self.centre[1]],
                          [0.0, 0.0, 1.0]])
 
 
@@ -98,23 +92,27 @@ class Mount:
         return np.arctan2(along[1], along[0])
 
 
-def sample_lens(domain: Domain, rng: np.random.Generator) -> Lens:
-    """Draw the intrinsics of the cell ``full``."""
-    return Lens(FOCAL_PX * (1 + rng.uniform(-1, 1) * domain.focal),
-                tuple(rng.uniform(-1, 1, 2) * domain.centre))
+def sample_lens(domain: Domain, rng: np.random.Generator, view: View = VIEW) -> Lens:
+    """Draw the intrinsics of the cell ``full``, or of another camera."""
+    return Lens(view.focal_px * (1 + rng.uniform(-1, 1) * domain.focal),
+                tuple(rng.uniform(-1, 1, 2) * domain.centre), view.size)
 
 
-def sample_level_mount(domain: Domain, rng: np.random.Generator) -> Mount:
+def sample_level_mount(domain: Domain, rng: np.random.Generator, view: View = VIEW) -> Mount:
     """Draw the pose of the camera of the cell ``belt``, without tilt."""
-    turn = rng.uniform(-1, 1) * domain.camera_turn
-    return Mount(tuple(MOUNT_M + rng.uniform(-1, 1, 3) * domain.camera_shift), turn)
+    turn = view.turn + rng.uniform(-1, 1) * domain.camera_turn
+    return Mount(tuple(view.position + rng.uniform(-1, 1, 3) * domain.camera_shift), turn)
 
 
-def sample_mount(domain: Domain, rng: np.random.Generator) -> Mount:
-    """Draw the pose of the camera of the cell ``full``; it looks at the same place of the belt."""
-    level = sample_level_mount(domain, rng)
-    return looking_at(level.position, level.turn,
-                      tuple(rng.uniform(-1, 1, 2) * domain.camera_tilt))
+def sample_mount(domain: Domain, rng: np.random.Generator, view: View = VIEW) -> Mount:
+    """
+    Draw the pose of the camera of the cell ``full``, or of another one.
+
+    Whatever its tilt, it looks at the same place of the belt.
+    """
+    level = sample_level_mount(domain, rng, view)
+    tilt = rng.uniform(-1, 1, 2) * domain.camera_tilt
+    return looking_at(level.position, level.turn, (view.tilt + tilt[0], tilt[1]))
 
 
 def looking_at(above: tuple, turn: float, tilt: tuple) -> Mount:

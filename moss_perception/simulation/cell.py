@@ -7,6 +7,8 @@ import os
 from moss_perception.core.errors import SceneError, SimulationError
 from moss_perception.simulation import arena
 from moss_perception.simulation.cells import TICK_S
+from moss_perception.simulation.equipment import BELT
+from moss_perception.simulation.motions import PUSHED
 from moss_perception.simulation.scene import DECISION_S, SceneSpec
 import numpy as np
 
@@ -33,9 +35,9 @@ mujoco = _load()
 # MuJoCo would write MUJOCO_LOG.TXT into the working directory. Such scenes are refused here.
 mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
 _STEPS = round(TICK_S / arena.TIMESTEP_S)
-HOVER = (0.03, 0.12, 0.13, 0.0)
+# From the objects' side of the belt to the waiting gripper, metres.
+_ASIDE_M = 0.09
 OPEN = 0.0
-CLOSED = arena.OPENING_M
 # Largest depth at which soft contacts let an object rest.
 _MAX_DEPTH_M = 0.002
 _WARNINGS = tuple(name for name in mujoco.mjtWarning.__members__ if name.startswith('mjWARN_'))
@@ -65,18 +67,24 @@ class WorkCell:
                 from error
         self.data = mujoco.MjData(self.model)
         self.spec = spec
+        # The gripper waits where it does not hide the objects.
+        self._hover = (0.03, spec.cell.goods.across_m + _ASIDE_M, 0.13, 0.0)
         self._addresses()
         self._place(np.zeros(2))
-        if spec.rolling:
-            # How far it rolls depends on friction and balance: try it, then correct the start.
+        if spec.rolling or spec.motion.name == PUSHED:
+            # How far it goes depends on friction and balance: try it, then correct the start.
             self.wait(DECISION_S)
-            self._place((spec.object.x, spec.object.y) - self.object_position[:2])
+            gap = (spec.object.x, spec.object.y) - self.object_position[:2]
+            # The bar does not move sideways, and neither must the object, relative to it.
+            self._place(gap if spec.rolling else gap * (1, 0))
         self._check_start()
 
     def _addresses(self):
         model = self.model
-        joint = model.joint
-        self._belt = joint('belt').qposadr[0], joint('belt').dofadr[0]
+        joint, driven = model.joint, arena.driven(self.spec)
+        # The belt, or the bar that pushes the object; on a table without a bar nothing is driven.
+        self._driven = None if driven is None else (
+            joint(driven).qposadr[0], joint(driven).dofadr[0])
         wrist = joint('wrist_x')
         self._wrist_q = slice(wrist.qposadr[0], wrist.qposadr[0] + 4)
         self._wrist_v = slice(wrist.dofadr[0], wrist.dofadr[0] + 4)
@@ -89,12 +97,18 @@ class WorkCell:
         spec, data = self.spec, self.data
         mujoco.mj_resetData(self.model, data)
         self.ticks = 0
-        velocity = spec.motion.velocity(0.0)
-        data.qpos[self._wrist_q] = HOVER
+        # On a table the object rests until the bar reaches it.
+        velocity = spec.motion.velocity(0.0) if spec.cell.surface.kind == BELT else 0.0
+        data.qpos[self._wrist_q] = self._hover
         data.qpos[self._object_q] = spec.object.x - spec.motion.travel(DECISION_S)
         data.qpos[self._object_q:self._object_q + 2] += shift
         data.qvel[self._object_v] = velocity
-        data.qvel[self._belt[1]] = velocity
+        self._origin = 0.0
+        if self._driven is not None:
+            if spec.cell.surface.kind != BELT:
+                self._origin = data.qpos[self._object_q] - arena.bar_distance(spec.object)
+                data.qpos[self._driven[0]] = self._origin
+            data.qvel[self._driven[1]] = velocity
         if spec.rolling:
             # It turns about its x axis, and so rolls across that axis.
             yaw = spec.object.yaw
@@ -152,14 +166,16 @@ class WorkCell:
 
         :param wrist: pose of the wrist at the end of the tick: x, y, z of the middle between the
             pads, metres, and yaw of the closing direction, radians; shape ``(4,)``.
-        :param finger: commanded position of each finger, from ``OPEN`` to ``CLOSED``, metres.
+        :param finger: commanded position of each finger, metres: from ``OPEN`` to half the
+            gripper's opening.
         :raises SceneError: if the physics is unstable.
         """
         data = self.data
         self.ticks += 1
         data.qvel[self._wrist_v] = (wrist - data.qpos[self._wrist_q]) / TICK_S
-        data.qvel[self._belt[1]] = (
-            self.spec.motion.travel(self.time_s) - data.qpos[self._belt[0]]) / TICK_S
+        if self._driven is not None:
+            data.qvel[self._driven[1]] = (self.spec.motion.travel(self.time_s) + self._origin
+                                          - data.qpos[self._driven[0]]) / TICK_S
         data.ctrl[:] = finger
         mujoco.mj_step(self.model, data, _STEPS)
         self._check_physics()
@@ -167,7 +183,7 @@ class WorkCell:
     def wait(self, until_s: float):
         """Advance to a time with the gripper open and hovering."""
         while self.time_s < until_s - TICK_S / 2:
-            self.tick(np.asarray(HOVER), OPEN)
+            self.tick(np.asarray(self._hover), OPEN)
 
     def foresee(self, seconds: float) -> np.ndarray:
         """

@@ -1,10 +1,11 @@
 """Cells and domains: the distributions that scenes are drawn from, and the gripper there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.simulation.equipment import Goods, Gripper, Surface, View
 import numpy as np
 
 TICK_S = 0.01
@@ -134,15 +135,22 @@ SHIFT = {
     'latency': {'latency_s': (0.04, 0.12)},
 }
 FACTORS = tuple(SHIFT)
-# Factors that change only the images.
+# Factors that change only the images, and those that change what happens, or when.
 VISUAL = FACTORS[:FACTORS.index('timing')]
+DYNAMIC = FACTORS[FACTORS.index('timing'):]
+
+
+def _shift(name: str, factors: tuple) -> Domain:
+    return replace(_SIM, name=name, **{field: value for factor in factors
+                                       for field, value in SHIFT[factor].items()})
+
 
 _FULL_DOMAINS = {
     'sim': _SIM,
-    'shifted': replace(_SIM, name='shifted', **{
-        field: value for fields in SHIFT.values() for field, value in fields.items()}),
-    **{f'shifted.{factor}': replace(_SIM, name=f'shifted.{factor}', **fields)
-       for factor, fields in SHIFT.items()},
+    'shifted': _shift('shifted', FACTORS),
+    **{f'shifted.{factor}': _shift(f'shifted.{factor}', (factor,)) for factor in FACTORS},
+    'shifted.visual': _shift('shifted.visual', VISUAL),
+    'shifted.dynamic': _shift('shifted.dynamic', DYNAMIC),
     'randomised': Domain('randomised', sampler='randomised'),
 }
 
@@ -152,36 +160,19 @@ def uniform_leads(rng: np.random.Generator, count: int) -> np.ndarray:
     return rng.uniform(-0.02, 0.10, count)
 
 
-def stratified_leads(rng: np.random.Generator, count: int) -> np.ndarray:
+def stratified_leads(rng: np.random.Generator, count: int,
+                     leads: NormalDist = _LEADS) -> np.ndarray:
     """
     Draw one lead from each of ``count`` equally likely intervals, metres, shape ``(count,)``.
 
     Wherever an object goes, some leads then match its true motion, its motion at constant
     velocity, and no motion.
+
+    :param leads: distribution of the travel of objects until the fingers grip, metres.
     """
     shares = (rng.permutation(count) + rng.uniform(0.05, 0.95, count)) / count
     # The outermost 3 % at each end are beyond the reach of any motion.
-    return np.array([_LEADS.inv_cdf(0.03 + 0.94 * share) for share in shares])
-
-
-@dataclass(frozen=True)
-class Gripper:
-    """
-    Fingers of a parallel gripper.
-
-    :ivar force_n: largest force of each finger, newtons.
-    :ivar solref: MuJoCo's time constant, seconds, and damping ratio of the pads' contacts; a
-        longer time constant makes softer pads.
-    :ivar solimp: MuJoCo's smallest and largest impedance of these contacts, and the depth,
-        metres, over which it changes.
-    :ivar friction: sliding, torsional (m) and rolling (m) friction of the pads; MuJoCo takes the
-        larger value of two bodies in contact.
-    """
-
-    force_n: float = 10.0
-    solref: tuple = (0.008, 1.0)
-    solimp: tuple = (0.9, 0.95, 0.001)
-    friction: tuple = (0.1, 0.005, 0.0005)
+    return np.array([leads.inv_cdf(0.03 + 0.94 * share) for share in shares])
 
 
 @dataclass(frozen=True)
@@ -205,7 +196,11 @@ class Cell:
         instead of simulated.
     :ivar floor_size: MuJoCo's size of the drawn floor, metres.
     :ivar mesh_quality: MuJoCo's attributes of the meshes' resolution; empty for its default.
-    :ivar gripper: fingers of the gripper.
+    :ivar gripper: the gripper; ``view`` the camera, ``surface`` the belt or table, ``goods`` the
+        ranges of the objects.
+    :ivar speed: factor of all velocities.
+    :ivar draws: cell whose random streams and draws it has: ``belt`` or ``full``.
+    :ivar described: values of its cell file; empty for a built-in cell.
     """
 
     name: str
@@ -222,6 +217,12 @@ class Cell:
     floor_size: tuple
     mesh_quality: str = ''
     gripper: Gripper = Gripper()
+    view: View = View()
+    surface: Surface = Surface()
+    goods: Goods = Goods()
+    speed: float = 1.0
+    draws: str = 'full'
+    described: dict = field(default_factory=dict)
 
     @property
     def motion_names(self) -> tuple:
@@ -244,7 +245,7 @@ BELT = Cell(
     'belt', ('box', 'cylinder', 'capsule', 'ellipsoid'), (),
     (('still', 0.15), ('constant', 0.55), ('accelerating', 0.15), ('oscillating', 0.15)),
     _BELT_DOMAINS, candidates=6, monitor=False, leads=uniform_leads, offset_stream=3,
-    crosswise=0.15, track_with_belt=True, floor_size=(3, 3, 0.1))
+    crosswise=0.15, track_with_belt=True, floor_size=(3, 3, 0.1), draws='belt')
 
 # Training shows relatives of both held-out families (cylinder and bottle; L shape), so that they
 # test whether grasping transfers.
@@ -263,10 +264,15 @@ CELLS = {cell.name: cell for cell in (BELT, FULL)}
 
 def cell_named(name: str) -> Cell:
     """
-    Look up a cell by its name.
+    Look up a cell by its name, or read its file.
 
-    :raises ConfigError: if no cell has that name.
+    :param name: a built-in cell, or the path of a cell file, which ends with ``.yaml``.
+    :raises ConfigError: if no cell has that name, or the file is not usable.
     """
+    if name.endswith(('.yaml', '.yml')):
+        from moss_perception.simulation.cell_file import read_cell
+        return read_cell(name)
     if name not in CELLS:
-        raise ConfigError(f'unknown cell {name!r}, expected one of {", ".join(CELLS)}')
+        raise ConfigError(f'unknown cell {name!r}, expected one of {", ".join(CELLS)}, or the '
+                          'path of a cell file (.yaml)')
     return CELLS[name]

@@ -5,18 +5,8 @@ from dataclasses import dataclass
 import math
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.data.schema import (
-    APPROACH_S,
-    Attempt,
-    CLOSE_S,
-    DESCEND_S,
-    DURATION_S,
-    LIFT_S,
-    PHASES,
-    SHAKE_S,
-)
-from moss_perception.simulation.arena import PAD_HALF_HEIGHT_M
-from moss_perception.simulation.cell import CLOSED, OPEN, WorkCell
+from moss_perception.data.schema import Attempt, PHASES
+from moss_perception.simulation.cell import OPEN, WorkCell
 from moss_perception.simulation.cells import TICK_S
 from moss_perception.simulation.scene import FRAME_RATE_HZ
 from moss_perception.simulation.sensor import frame_times
@@ -66,18 +56,21 @@ class Execution:
         self.result: GraspResult | None = None
         self.finished = False
         self._stopped = None
+        gripper = cell.spec.cell.gripper
+        self._closed = gripper.half_opening_m
         start = cell.wrist
         goal = np.array(grasp, dtype=np.float64)
-        goal[2] = max(goal[2], PAD_HALF_HEIGHT_M + 0.002)
+        goal[2] = max(goal[2], gripper.pad[2] + 0.002)
         above = goal + (0.0, 0.0, CLEARANCE_M - goal[2] + 0.02, 0.0)
         top = goal + (0.0, 0.0, LIFT_M, 0.0)
+        approach_s, descend_s, close_s, lift_s, shake_s = gripper.times_s
         steps = (
             (None, delay_s, start, start, lambda done: ''),
-            ('approach', APPROACH_S, start, above, lambda done: ''),
-            ('descend', DESCEND_S, above, goal, self._not_blocked),
-            ('close', CLOSE_S, goal, goal, self._gripped),
-            ('lift', LIFT_S, goal, top, self._lifted),
-            ('shake', SHAKE_S, top, top, self._held),
+            ('approach', approach_s, start, above, lambda done: ''),
+            ('descend', descend_s, above, goal, self._not_blocked),
+            ('close', close_s, goal, goal, self._gripped),
+            ('lift', lift_s, goal, top, self._lifted),
+            ('shake', shake_s, top, top, self._held),
         )
         self._steps = [step for step in steps if round(step[1] / TICK_S)]
         self._elapsed = 0
@@ -124,7 +117,7 @@ class Execution:
             wrist = wrist + swing * np.array([-math.sin(end[3]), math.cos(end[3]), 0.5, 0.0])
         if name not in ('close', 'lift', 'shake'):
             return wrist, OPEN
-        return wrist, CLOSED * min(1.0, part / 0.6 + (name != 'close'))
+        return wrist, self._closed * min(1.0, part / 0.6 + (name != 'close'))
 
     def run(self) -> GraspResult:
         """Tick until the outcome is known, and return it."""
@@ -177,7 +170,7 @@ def monitor_grasp(cell: WorkCell, take: Callable[[], bytes], grasps: np.ndarray,
     execution = Execution(cell, grasps[candidate], delay_s)
     loss = _Loss(execution)
     jpegs, stamps, phases, positions = [], [], [], []
-    for time_s in _frame_times(cell, DURATION_S + delay_s):
+    for time_s in _frame_times(cell, cell.spec.cell.gripper.duration_s + delay_s):
         while cell.time_s < time_s - TICK_S / 2:
             loss.tick()
         phases.append(execution.phase)

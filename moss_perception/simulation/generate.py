@@ -1,7 +1,7 @@
 """Play many scenes in several processes and write shards."""
 
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 import logging
 from pathlib import Path
@@ -102,7 +102,7 @@ class _Run:
 
     def _describe(self):
         """Write the description of the data set before its first scene."""
-        wanted = {'format': FORMAT, **asdict(self._source), 'seed': self._seeds.start,
+        wanted = {'format': FORMAT, **self._source.described(), 'seed': self._seeds.start,
                   'latencies_s': _described(self._latencies),
                   'candidates': self._candidates or None}
         there = load_dataset(self._folder)

@@ -11,7 +11,6 @@ import time
 from moss_perception.core.errors import SimulationError
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.data.outcomes import NONE_SELECTED
-from moss_perception.data.schema import DURATION_S, GRIP_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import TICK_NS, TICK_S
@@ -145,14 +144,14 @@ class _LiveAttempt:
         if live.config.real_time:
             self._start_ns = max(self._start_ns, live.now_ns())
         live.pace.begin(self._start_ns)
-        live.selections.open(self._start_ns, spec.mount)
+        live.selections.open(self._start_ns, spec.mount, spec.cell.surface)
         live.progress.phase = 'waiting'
         self._publish(image, self._listed())
 
     def _frame_ticks(self, spec: SceneSpec) -> deque[int]:
         """Return the tick of each frame that arrives after the first."""
         config = self._live.config
-        longest_s = config.timeout_s + self._latency_s + DURATION_S
+        longest_s = config.timeout_s + self._latency_s + spec.cell.gripper.duration_s
         # Two more, so that there is always a next frame.
         frames = math.ceil(longest_s * config.rate) + 3
         times = frame_times(spec.seed, spec.sensor, frames, config.rate)
@@ -224,7 +223,8 @@ class _LiveAttempt:
         if listed is not None:
             feed.candidates(stamp_ns, listed)
             if len(listed) and self._live.config.lead_times:
-                feed.lead_times(stamp_ns, np.full(len(listed), self._latency_s + GRIP_S))
+                feed.lead_times(stamp_ns, np.full(
+                    len(listed), self._latency_s + spec.cell.gripper.grip_s))
         feed.image(stamp_ns, image, spec.sensor.jpeg_quality)
         self._live.progress.frames += 1
 

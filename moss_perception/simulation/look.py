@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from moss_perception.simulation.cells import Domain
+from moss_perception.simulation.equipment import SURFACE, Surface
 import numpy as np
 
 # Beside the belt (half as wide: 0.11 m) and in view.
@@ -141,12 +142,13 @@ def sample_plain_look(domain: Domain, rng: np.random.Generator) -> Look:
 
 
 def sample_look(domain: Domain, draw: Mapping[str, np.random.Generator],
-                rolling: float) -> tuple[Look, tuple]:
+                rolling: float, surface: Surface = SURFACE) -> tuple[Look, tuple]:
     """
     Draw the look of a scene of the cell ``full``, and the colour of its object.
 
     :param draw: random generator of each factor of the shift.
     :param rolling: initial velocity at which the object rolls on the belt, m/s.
+    :param surface: belt or table.
     """
     textures, colours, noise = draw['textures'], draw['colours'], draw['noise']
     belt = colours.uniform(*domain.belt_brightness)
@@ -165,7 +167,7 @@ def sample_look(domain: Domain, draw: Mapping[str, np.random.Generator],
         floor=floor, belt_tint=tuple(belt_tint), gains=tuple(tint), lamps=lamps,
         ambient=ambient, noise=noise.uniform(*domain.noise), blur=noise.uniform(*domain.blur),
         distractors=_distractors(
-            domain, draw['distractors'], CLEAR_M + ROLLED_S * abs(rolling)),
+            domain, draw['distractors'], CLEAR_M + ROLLED_S * abs(rolling), surface),
     ), color
 
 
@@ -204,17 +206,20 @@ def unit(vector: np.ndarray) -> tuple:
     return tuple(vector / np.linalg.norm(vector))
 
 
-def _distractors(domain: Domain, rng: np.random.Generator, clear_m: float) -> tuple:
+def _distractors(domain: Domain, rng: np.random.Generator, clear_m: float,
+                 surface: Surface) -> tuple:
     count = int(rng.integers(domain.distractors[0], domain.distractors[1] + 1))
-    return tuple(draw_distractor(rng, rides, clear_m)
+    return tuple(draw_distractor(rng, rides, clear_m, surface)
                  for rides in [False] * count + [True] * (count // 2))
 
 
-def draw_distractor(rng: np.random.Generator, rides: bool, clear_m: float) -> Distractor:
+def draw_distractor(rng: np.random.Generator, rides: bool, clear_m: float,
+                    surface: Surface = SURFACE) -> Distractor:
     """
     Draw an object beside the belt, or on it.
 
     :param clear_m: smallest distance along the belt, on it, from the object to grasp, metres.
+    :param surface: belt or table.
     """
     shape = str(rng.choice(('box', 'cylinder', 'capsule', 'ellipsoid')))
     long, short, high = rng.uniform((0.02, 0.012, 0.012), (0.05, 0.022, 0.03))
@@ -228,7 +233,8 @@ def draw_distractor(rng: np.random.Generator, rides: bool, clear_m: float) -> Di
     if rides:
         place = side * rng.uniform(clear_m, clear_m + 0.2), rng.uniform(-0.07, 0.07)
     else:
-        place = rng.uniform(-0.2, 0.25), side * rng.uniform(*_BESIDE_M)
+        wider_m = surface.half_width_m - SURFACE.half_width_m
+        place = rng.uniform(-0.2, 0.25), side * (wider_m + rng.uniform(*_BESIDE_M))
     height = high + (0.0 if rides else _FLOOR_Z_M)
     color = colorsys.hsv_to_rgb(*rng.uniform((0, 0.1, 0.15), (1, 0.9, 1.0)))
     return Distractor(shape, size, (*place, height), rng.uniform(-np.pi, np.pi), color, rides)

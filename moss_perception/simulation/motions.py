@@ -9,6 +9,9 @@ from typing import Protocol
 from moss_perception.core.errors import ConfigError
 import numpy as np
 
+PUSHED, ROLLING_MOTION = 'pushed', 'rolling'
+_ONCE_S = 60.0
+
 
 class Motion(Protocol):
     """
@@ -226,8 +229,24 @@ FULL_MOTIONS = {
     'stop_and_go': _sample_stop_and_go,
     'oscillating': _sample_swing,
     # The motion of the belt below the object.
-    'rolling': lambda rng, decision_s: Constant(rng.uniform(0.0, 0.06), 'rolling'),
+    'rolling': lambda rng, decision_s: Constant(rng.uniform(0.0, 0.06), ROLLING_MOTION),
 }
+
+
+
+
+def _sample_push(rng: np.random.Generator, decision_s: float) -> StopAndGo:
+    """Draw a push that begins early, and ends before the decision or after the grasp."""
+    start_s, speed = rng.uniform(0.0, 0.5), rng.uniform(0.03, 0.14)
+    end_s = rng.uniform(0.6, 1.0) * decision_s if rng.uniform() < 0.3 else decision_s + 3.0
+    # The next period begins long after the scene.
+    return StopAndGo(speed, _ONCE_S, end_s - start_s, rng.uniform(0.08, 0.2),
+                     _ONCE_S - start_s, PUSHED)
+
+
+# On a table, a bar pushes the object.
+TABLE_MOTIONS = {'still': MOTIONS['still'], PUSHED: _sample_push}
+ALL_MOTIONS = {**FULL_MOTIONS, **TABLE_MOTIONS}
 
 
 def scaled(motion: Motion, factor: float) -> Motion:

@@ -1,11 +1,12 @@
 """Objects to grasp: families, each drawn at random and made of a few solids."""
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from typing import Optional
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.simulation.equipment import GOODS, Goods
 import numpy as np
 
 FAMILIES = ('box', 'cylinder', 'capsule', 'ellipsoid', 'bottle', 'mug', 'l_shape', 't_shape')
@@ -43,6 +44,17 @@ class Part:
         if self.kind == 'sphere':
             return 4 / 3 * math.pi * first ** 3
         return {'box': 8.0, 'ellipsoid': 4 / 3 * math.pi}[self.kind] * first * more[0] * more[1]
+
+    @property
+    def half_extents(self) -> tuple[float, float, float]:
+        """Return half extents of a box along the object's axes that holds it, metres."""
+        first, *more = self.size
+        x, y, z = {'cylinder': (first, first, *more), 'sphere': (first,) * 3,
+                   'capsule': (first, first, first + sum(more))}.get(self.kind, self.size)
+        if self.euler == LYING:
+            return z, y, x
+        cos, sin = abs(math.cos(self.euler[2])), abs(math.sin(self.euler[2]))
+        return cos * x + sin * y, sin * x + cos * y, z
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,42 @@ def sample_object(family: str, rng: np.random.Generator, rolls: bool = False) ->
         parts=parts, ballast=_sample_ballast(rng, half_sizes, round_),
         rollers=_rollers(*half_sizes) if rolls and family != 'capsule' else (),
         rolling_friction=rolling_friction)
+
+
+def fitted(thing: ObjectSpec, goods: Goods, seed: int) -> ObjectSpec:
+    """
+    Fit an object to the ranges of a cell.
+
+    With the ranges that the families are drawn from, it stays the same, bit for bit.
+
+    :param goods: ranges of the cell.
+    :param seed: of the scene.
+    """
+    usual = GOODS
+    if goods == usual:
+        return thing
+    factor = float(np.random.default_rng([seed, 60]).uniform(*goods.size))
+    return replace(
+        thing, half_sizes=tuple(factor * x for x in thing.half_sizes),
+        parts=tuple(_scaled(part, factor) for part in thing.parts),
+        rollers=tuple(_scaled(part, factor) for part in thing.rollers),
+        ballast=(*(factor * x for x in thing.ballast[:3]), *thing.ballast[3:]),
+        mass=_moved(thing.mass, usual.mass, goods.mass),
+        friction=_moved(thing.friction, usual.friction, goods.friction),
+        y=thing.y * goods.across_m / usual.across_m)
+
+
+def _scaled(part: Part, factor: float) -> Part:
+    return replace(part, size=tuple(factor * x for x in part.size),
+                   position=tuple(factor * x for x in part.position))
+
+
+def _moved(value: float, usual: tuple, wanted: tuple) -> float:
+    """Move a value from one range into another, in proportion."""
+    if wanted == usual:
+        return value
+    share = (value - usual[0]) / (usual[1] - usual[0])
+    return wanted[0] + share * (wanted[1] - wanted[0])
 
 
 def _rollers(long: float, _, radius: float) -> tuple:

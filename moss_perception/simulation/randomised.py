@@ -9,16 +9,9 @@ from dataclasses import replace
 from functools import cache
 import math
 
-from moss_perception.simulation.camera import (
-    FOCAL_PX,
-    HEIGHT,
-    Lens,
-    looking_at,
-    Mount,
-    MOUNT_HEIGHT_M,
-    MOUNT_M,
-    WIDTH,
-)
+from moss_perception.simulation.camera import Lens, looking_at, Mount
+from moss_perception.simulation.cells import Cell, FULL
+from moss_perception.simulation.equipment import MOUNT_HEIGHT_M, MOUNT_M, Surface, View
 from moss_perception.simulation.look import (
     CLEAR_M,
     Cover,
@@ -45,19 +38,20 @@ _REACH_M = (0.06, 0.15, 0.055)
 _EDGE_PX, _TRIES = 3, 50
 
 
-def sample_randomised(seed: int, thing: ObjectSpec,
-                      rolling: float) -> tuple[Look, tuple, Mount, Lens, Sensor]:
+def sample_randomised(seed: int, thing: ObjectSpec, rolling: float,
+                      cell: Cell = FULL) -> tuple[Look, tuple, Mount, Lens, Sensor]:
     """
     Draw the surroundings of a scene.
 
     :param seed: of the scene.
     :param thing: the object to grasp; the camera sees it and all its candidates.
     :param rolling: initial velocity at which the object rolls on the belt, m/s.
+    :param cell: its camera is the middle of what is drawn.
     :returns: look, colour of the object, mount, lens and sensor.
     """
     draws = Draws(seed)
-    mount, lens = _camera(draws, thing)
-    look, color = _look(draws, rolling)
+    mount, lens = _camera(draws, thing, cell.view)
+    look, color = _look(draws, rolling, cell)
     names = ('gamma', 'saturation', 'shot', 'exposure_s', 'readout_s', 'jitter_s', 'drop',
              'vignette', 'flicker')
     sensor = Sensor(draws['gain'] * _exposure(look), **{name: draws[name] for name in names},
@@ -71,26 +65,28 @@ def sample_physics(seed: int) -> dict[str, float]:
     return {name: draws[name] for name in ('mass', 'friction', 'latency_s', 'speed')}
 
 
-def _camera(draws: Draws, thing: ObjectSpec) -> tuple[Mount, Lens]:
+def _camera(draws: Draws, thing: ObjectSpec, view: View) -> tuple[Mount, Lens]:
     """Draw a camera until it sees the object and the places of its candidates."""
     rng = draws.stream['camera']
     drawn = {name: draws[name] for name in ('height', 'magnification', 'turn', 'tilt')}
-    camera = _place_camera(rng, **drawn)
+    camera = _place_camera(rng, view, **drawn)
     for _ in range(_TRIES):
         if _sees(*camera, thing):
             break
-        camera = _place_camera(rng, **{name: SPREADS[name].draw(rng) for name in drawn})
+        camera = _place_camera(rng, view, **{name: SPREADS[name].draw(rng) for name in drawn})
     return camera
 
 
-def _place_camera(rng: np.random.Generator, height: float, magnification: float, turn: float,
-                  tilt: float) -> tuple[Mount, Lens]:
+def _place_camera(rng: np.random.Generator, view: View, height: float, magnification: float,
+                  turn: float, tilt: float) -> tuple[Mount, Lens]:
     way = rng.uniform(-np.pi, np.pi)
     aim = SPREADS['aim'].draw(rng), SPREADS['aim'].draw(rng)
-    mount = looking_at((MOUNT_M[0] + aim[0], MOUNT_M[1] + aim[1], height), turn,
-                       (tilt * math.cos(way), tilt * math.sin(way)))
-    return mount, Lens(FOCAL_PX * magnification * height / MOUNT_HEIGHT_M,
-                       (SPREADS['centre'].draw(rng), SPREADS['centre'].draw(rng)))
+    x, y, usual_m = view.position
+    mount = looking_at((x + aim[0], y + aim[1], height * (usual_m / MOUNT_HEIGHT_M)),
+                       view.turn + turn,
+                       (view.tilt + tilt * math.cos(way), tilt * math.sin(way)))
+    return mount, Lens(view.focal_px * magnification * height / MOUNT_HEIGHT_M,
+                       (SPREADS['centre'].draw(rng), SPREADS['centre'].draw(rng)), view.size)
 
 
 def _sees(mount: Mount, lens: Lens, thing: ObjectSpec) -> bool:
@@ -100,11 +96,11 @@ def _sees(mount: Mount, lens: Lens, thing: ObjectSpec) -> bool:
                         for y in (-side, side) for z in (0.0, 0.04)])
     pixels = mount.to_optical(corners) @ lens.matrix.T
     pixels = pixels[:, :2] / pixels[:, 2:]
-    return bool((pixels > _EDGE_PX).all() and (pixels < (WIDTH - _EDGE_PX,
-                                                         HEIGHT - _EDGE_PX)).all())
+    return bool((pixels > _EDGE_PX).all()
+                and (pixels < np.array(lens.size) - _EDGE_PX).all())
 
 
-def _look(draws: Draws, rolling: float) -> tuple[Look, tuple]:
+def _look(draws: Draws, rolling: float, cell: Cell) -> tuple[Look, tuple]:
     colours, surfaces = draws.stream['colours'], draws.stream['surfaces']
 
     def color(part: str) -> tuple:
@@ -124,7 +120,7 @@ def _look(draws: Draws, rolling: float) -> tuple[Look, tuple]:
                     for _ in range(3)),
         floor=color('floor'), fingers=color('gripper'), palm=color('gripper'),
         lamps=lamps, ambient=ambient, gains=gains, noise=draws['noise'], blur=draws['blur'],
-        distractors=_clutter(draws, CLEAR_M + ROLLED_S * abs(rolling), belt),
+        distractors=_clutter(draws, CLEAR_M + ROLLED_S * abs(rolling), belt, cell.surface),
     ), visible_color(belt, lambda: color('object'))
 
 
@@ -194,13 +190,14 @@ def _exposure(look: Look) -> float:
     return float(np.clip((_EXPOSED / brightness) ** 0.85, 0.5, 5.0))
 
 
-def _clutter(draws: Draws, clear_m: float, belt: np.ndarray) -> tuple:
+def _clutter(draws: Draws, clear_m: float, belt: np.ndarray, surface: Surface) -> tuple:
     rng = draws.stream['clutter']
     beside, marks = round(draws['clutter']), round(draws['marks'])
-    things = [draw_distractor(rng, rides, clear_m)
+    things = [draw_distractor(rng, rides, clear_m, surface)
               for rides in [False] * beside + [True] * (beside // 2)]
     things += [_mark(rng, belt) for _ in range(marks)]
-    things += [_rail(rng, side) for side in (-1.0, 1.0) if rng.uniform() < _RAILS]
+    things += [_rail(rng, side * (surface.half_width_m + 0.001)) for side in (-1.0, 1.0)
+               if rng.uniform() < _RAILS]
     return tuple(things)
 
 
@@ -217,8 +214,8 @@ def _mark(rng: np.random.Generator, belt: np.ndarray) -> Distractor:
                       rng.uniform(-np.pi, np.pi), tuple(color.tolist()), True)
 
 
-def _rail(rng: np.random.Generator, side: float) -> Distractor:
-    """Draw a rail along the belt."""
+def _rail(rng: np.random.Generator, edge_m: float) -> Distractor:
+    """Draw a rail beside an edge of the belt."""
     half = (1.5, rng.uniform(0.004, 0.012), rng.uniform(0.004, 0.02))
-    return Distractor('box', half, (0.0, side * (0.111 + half[1]), half[2] - 0.01), 0.0,
-                      _any_color(rng))
+    middle = (0.0, edge_m + math.copysign(half[1], edge_m), half[2] - 0.01)
+    return Distractor('box', half, middle, 0.0, _any_color(rng))

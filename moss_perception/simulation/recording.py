@@ -11,9 +11,7 @@ from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.core.parallel import in_order
-from moss_perception.data.schema import DURATION_S, GRIP_S
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import TICK_NS, TICK_S
 from moss_perception.simulation.execution import Execution, GraspResult
@@ -184,7 +182,7 @@ class _RecordedAttempt:
 
     def _execute(self, grasp: np.ndarray) -> GraspResult:
         decision, execution = self._cell.ticks, self._begin(grasp)
-        duration_s = DURATION_S + self._spec.physics.latency_s
+        duration_s = self._spec.cell.gripper.duration_s + self._spec.physics.latency_s
         times = self._times(math.floor(duration_s * self._rate_hz + 1e-6) + 1, self._rate_hz)
         due = set(decision + np.round(times[1:] / TICK_S).astype(int))
         # One empty list announces that the candidates are no longer valid.
@@ -198,11 +196,12 @@ class _RecordedAttempt:
 
     def _frame(self, listed: Optional[np.ndarray]):
         stamp_ns = self._now_ns
-        self._tell('camera_info', stamp_ns, WIDTH, HEIGHT, self._spec.lens.matrix)
+        self._tell('camera_info', stamp_ns, *self._spec.lens.size, self._spec.lens.matrix)
         if listed is not None:
             self._tell('candidates', stamp_ns, listed)
             if len(listed):
-                lead_time_s = self._spec.physics.latency_s + GRIP_S
+                lead_time_s = (self._spec.physics.latency_s
+                               + self._spec.cell.gripper.grip_s)
                 self._tell('lead_times', stamp_ns, np.full(len(listed), lead_time_s))
         self._tell('image', stamp_ns, self._renderer.render_jpeg(self._cell))
 

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from moss_perception.core.errors import SimulationError
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import mujoco, WorkCell
+from moss_perception.simulation.equipment import HEIGHT, WIDTH
 from moss_perception.simulation.sensor import develop, encode, expose
 import numpy as np
 
@@ -45,6 +45,7 @@ def _try(backend: str) -> tuple:
     # PyOpenGL and MuJoCo's loader of OpenGL read the environment.
     os.environ['PYOPENGL_PLATFORM'] = os.environ['MUJOCO_GL'] = backend
     try:
+        # Images are rendered into a buffer of the model's own size.
         context = importlib.import_module(f'mujoco.{backend}').GLContext(WIDTH, HEIGHT)
         context.make_current()
     except Exception as error:  # noqa: BLE001 - loaders raise many types; all are reported
@@ -71,12 +72,14 @@ class Renderer:
         self._gl = open_context()
         self._context: Any = None
         self._cell = None
-        self._rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+        self._rgb = np.empty(0, np.uint8)
 
     def _attach(self, cell: WorkCell):
         if self._context is not None:
             self._context.free()
         self._cell = cell
+        width, height = cell.spec.lens.size
+        self._rgb = np.empty((height, width, 3), np.uint8)
         self._scratch = mujoco.MjData(cell.model)
         self._scene = mujoco.MjvScene(cell.model, maxgeom=200)
         for flag in (mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_SKYBOX,
@@ -97,7 +100,7 @@ class Renderer:
         """
         Render a frame of a cell, as the scene's sensor sees it.
 
-        :returns: uint8, RGB, shape ``(128, 128, 3)``.
+        :returns: uint8, RGB, shape ``(H, W, 3)``, of the lens's size.
         """
         if cell is not self._cell:
             self._attach(cell)
@@ -115,7 +118,7 @@ class Renderer:
         """
         Return which pixels of a frame show the object at the time of its stamp.
 
-        :returns: bool, shape ``(128, 128)``.
+        :returns: bool, shape ``(H, W)``.
         """
         if cell is not self._cell:
             self._attach(cell)
@@ -134,7 +137,7 @@ class Renderer:
 
     def _picture(self, cell: WorkCell, instant_s: float) -> np.ndarray:
         """Render an image without sensor effects, at a time relative to the cell's."""
-        view = mujoco.MjrRect(0, 0, WIDTH, HEIGHT)
+        view = mujoco.MjrRect(0, 0, *cell.spec.lens.size)
         data = self._moved(cell, instant_s) if instant_s else cell.data
         mujoco.mjv_updateScene(cell.model, data, self._option, None, self._camera,
                                mujoco.mjtCatBit.mjCAT_ALL, self._scene)

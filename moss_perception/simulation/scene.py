@@ -1,20 +1,32 @@
 """Scenes, drawn from seeds: object, motion of the belt, look, camera, sensor and physics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.simulation.camera import (
     Lens,
     Mount,
-    MOUNT_M,
     sample_lens,
     sample_level_mount,
     sample_mount,
 )
 from moss_perception.simulation.cells import BELT, Cell, cell_named, Domain, FACTORS, FULL
+from moss_perception.simulation.equipment import MOUNT_M
 from moss_perception.simulation.look import Look, sample_look, sample_plain_look
-from moss_perception.simulation.motions import FULL_MOTIONS, Motion, sample_motion, scaled
-from moss_perception.simulation.objects import ObjectSpec, ROLLING, sample_object, sample_solid
+from moss_perception.simulation.motions import (
+    ALL_MOTIONS,
+    Motion,
+    ROLLING_MOTION,
+    sample_motion,
+    scaled,
+)
+from moss_perception.simulation.objects import (
+    fitted,
+    ObjectSpec,
+    ROLLING,
+    sample_object,
+    sample_solid,
+)
 from moss_perception.simulation.randomised import sample_physics, sample_randomised
 from moss_perception.simulation.sensor import sample_sensor, Sensor
 import numpy as np
@@ -23,7 +35,6 @@ FRAME_RATE_HZ = 10
 FRAMES = 20
 DECISION_S = (FRAMES - 1) / FRAME_RATE_HZ
 SPLITS = ('', 'held_out')
-ROLLING_MOTION = 'rolling'
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class SceneSpec:
 
     :ivar seed: seed that it was drawn from.
     :ivar domain: domain of its look, camera and sensor.
-    :ivar motion: motion of the belt.
+    :ivar motion: motion of the belt, or of the bar that pushes the object on a table.
     :ivar object: object to grasp.
     :ivar cell: cell of its motion and object.
     :ivar rolling: initial velocity at which the object rolls along +x on the belt, m/s.
@@ -90,13 +101,13 @@ def sample_scene(seed: int, domain: Domain, motion: str = '', shape: str = '',
                                ('shape', shape, families)):
         if value and value not in known:
             raise ConfigError(f'unknown {name} {value!r}, expected one of {", ".join(known)}')
-    return _SAMPLERS[cell.name](seed, domain, motion, shape, cell, families)
+    return _SAMPLERS[cell.draws](seed, domain, motion, shape, cell, families)
 
 
 def _sample_full(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
                  families: tuple) -> SceneSpec:
     """
-    Draw a scene of the cell ``full``.
+    Draw a scene of the cell ``full``, or of a cell file.
 
     Each factor of the shift has its own random generator and a fixed order of draws, so that
     shifting one factor does not change the draws of the others.
@@ -105,21 +116,24 @@ def _sample_full(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
     motion, shape = _sample_kinds(rng, cell, motion, shape, families)
     rolls = motion == ROLLING_MOTION
     rolling = rng.uniform(0.02, 0.07) * rng.choice((-1.0, 1.0), p=(0.3, 0.7)) if rolls else 0.0
-    moves = sample_motion(motion, rng, DECISION_S, FULL_MOTIONS)
-    thing = sample_object(shape, rng, rolls)
+    moves = sample_motion(motion, rng, DECISION_S, ALL_MOTIONS)
+    thing = fitted(sample_object(shape, rng, rolls), cell.goods, seed)
+    if cell.speed != 1:
+        moves, rolling = scaled(moves, cell.speed), cell.speed * rolling
     if domain.sampler == 'randomised':
         physics = Physics(**sample_physics(seed))
         moves = scaled(moves, physics.speed)
-        look, color, mount, lens, sensor = sample_randomised(seed, thing, rolling)
+        look, color, mount, lens, sensor = sample_randomised(seed, thing, rolling, cell)
     else:
         draw = {factor: np.random.default_rng([seed, 20, index])
                 for index, factor in enumerate(FACTORS)}
         physics = Physics(draw['physics'].uniform(*domain.mass),
                           draw['physics'].uniform(*domain.friction),
                           draw['latency'].uniform(*domain.latency_s))
-        look, color = sample_look(domain, draw, rolling)
-        mount = sample_mount(domain, draw['camera'])
-        lens, sensor = sample_lens(domain, draw['intrinsics']), sample_sensor(domain, draw)
+        look, color = sample_look(domain, draw, rolling, cell.surface)
+        mount = sample_mount(domain, draw['camera'], cell.view)
+        lens = sample_lens(domain, draw['intrinsics'], cell.view)
+        sensor = sample_sensor(domain, draw)
     thing = replace(thing, color=color, mass=thing.mass * physics.mass,
                     friction=thing.friction * physics.friction)
     return SceneSpec(seed, domain, moves, thing, look, mount, lens, sensor, physics, cell, rolling)
@@ -165,7 +179,7 @@ def _sample_belt(seed: int, domain: Domain, motion: str, shape: str, cell: Cell,
                      sensor=Sensor(jpeg_quality=domain.jpeg_quality))
 
 
-_SAMPLERS = {BELT.name: _sample_belt, FULL.name: _sample_full}
+_SAMPLERS = {BELT.draws: _sample_belt, FULL.draws: _sample_full}
 
 
 @dataclass(frozen=True)
@@ -173,7 +187,7 @@ class Source:
     """
     What the scenes of a data set or a recording are drawn from, by name.
 
-    :ivar cell: one of ``cells.CELLS``.
+    :ivar cell: one of ``cells.CELLS``, or the path of a cell file.
     :ivar domain: one of the cell's domains.
     :ivar split: ``held_out`` for the families that training never shows, else empty.
     :ivar motion: one of the cell's motions; empty for a mixture.
@@ -183,6 +197,12 @@ class Source:
     domain: str = 'sim'
     split: str = ''
     motion: str = ''
+
+    def described(self) -> dict:
+        """Return the fields for a data set's description; a cell file is named and quoted."""
+        cell = cell_named(self.cell)
+        return {**asdict(self), 'cell': cell.name} | (
+            {'cell_file': cell.described} if cell.described else {})
 
     def sample(self, seed: int) -> SceneSpec:
         """

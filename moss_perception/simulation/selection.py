@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 import threading
 
-from moss_perception.simulation.arena import BELT_HALF_WIDTH_M
 from moss_perception.simulation.camera import Mount
+from moss_perception.simulation.equipment import SURFACE, Surface
 from moss_perception.simulation.execution import CLEARANCE_M
 import numpy as np
-
-# Lowest and highest x, y and z of a grasp, metres, world frame: the part of the belt in view and a
-# little downstream, at heights where the fingers pass over other objects.
-REACH_M = ((-0.25, -BELT_HALF_WIDTH_M, -0.02), (0.35, BELT_HALF_WIDTH_M, CLEARANCE_M))
 
 FRAME, BETWEEN, OLD, REACH = 'frame', 'between_scenes', 'old', 'reach'
 
@@ -54,13 +50,14 @@ class Selections:
         self.repeated = 0
         self._lock = threading.Lock()
         self._mount: Mount | None = None
-        self._start_ns = 0
+        self._start_ns, self._reach_m = 0, reach_m(SURFACE)
         self._taken: Selected | None = None
         self._executing = False
 
-    def open(self, start_ns: int, mount: Mount):
+    def open(self, start_ns: int, mount: Mount, surface: Surface = SURFACE):
         """Accept grasps for a scene whose first frame has this stamp."""
         with self._lock:
+            self._reach_m = reach_m(surface)
             self._start_ns, self._mount = start_ns, mount
             self._taken, self._executing = None, False
 
@@ -101,12 +98,23 @@ class Selections:
                 self.repeated += 1
                 return None
             world = self._mount.grasps_to_world(np.asarray(grasp)[None])[0]
-            low, high = REACH_M
+            low, high = self._reach_m
             if not ((world[:3] >= low) & (world[:3] <= high)).all():
                 return Refusal(REACH, f'selected grasp is out of reach: at {_metres(world[:3])} '
                                f'of the cell, expected {_metres(low)} to {_metres(high)}')
             self._taken = Selected(stamp_ns, world)
             return None
+
+
+def reach_m(surface: Surface) -> tuple[tuple, tuple]:
+    """
+    Return the lowest and highest x, y and z of a grasp, metres, world frame.
+
+    This is the part of the belt in view and a little downstream, at heights where the fingers pass
+    over other objects.
+    """
+    side = surface.half_width_m
+    return (-0.25, -side, -0.02), (0.35, side, CLEARANCE_M)
 
 
 def _seconds(stamp_ns: int) -> str:

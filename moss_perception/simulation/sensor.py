@@ -6,7 +6,6 @@ from functools import cache
 
 import cv2
 from moss_perception.core.errors import SimulationError
-from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.cells import Domain, TICK_S
 from moss_perception.simulation.look import Look
 import numpy as np
@@ -57,19 +56,19 @@ class Sensor:
             return np.zeros(1)
         return span * ((np.arange(INSTANTS) + 0.5) / INSTANTS - 1)
 
-    @property
-    def row_weights(self) -> np.ndarray:
+    def row_weights(self, rows: int) -> np.ndarray:
         """
         Return the weight of each rendered image in each row.
 
-        :returns: float32, shape ``(HEIGHT, len(instants))``; each row sums to 1.
+        :param rows: height of the image, pixels.
+        :returns: float32, shape ``(rows, len(instants))``; each row sums to 1.
         """
         count = len(self.instants)
         if count == 1:
-            return np.ones((HEIGHT, 1), np.float32)
+            return np.ones((rows, 1), np.float32)
         span = self._exposed_s + self.readout_s
         edges = np.linspace(-span, 0, count + 1)
-        end = self.readout_s * (np.arange(HEIGHT) / (HEIGHT - 1) - 1)[:, None]
+        end = self.readout_s * (np.arange(rows) / (rows - 1) - 1)[:, None]
         begin = end - self._exposed_s
         overlap = np.minimum(edges[1:], end) - np.maximum(edges[:-1], begin)
         overlap = np.maximum(overlap, 0)
@@ -96,12 +95,13 @@ def expose(pictures: list, sensor: Sensor) -> np.ndarray:
     """
     Sum the light of images rendered at the sensor's instants.
 
-    :param pictures: uint8, each of shape ``(HEIGHT, W, 3)``, in the order of the instants.
-    :returns: float32, shape ``(HEIGHT, W, 3)``, grey levels.
+    :param pictures: uint8, each of shape ``(H, W, 3)``, in the order of the instants.
+    :returns: float32, shape ``(H, W, 3)``, grey levels.
     """
     if len(pictures) == 1:
         return pictures[0].astype(np.float32)
-    return np.einsum('rn,nrwc->rwc', sensor.row_weights, np.stack(pictures), dtype=np.float32)
+    weights = sensor.row_weights(len(pictures[0]))
+    return np.einsum('rn,nrwc->rwc', weights, np.stack(pictures), dtype=np.float32)
 
 
 def develop(light: np.ndarray, look: Look, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:

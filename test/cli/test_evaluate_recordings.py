@@ -108,6 +108,8 @@ def test_what_does_not_fit_together_is_a_usage_error(arguments):
     (['--scenes', 'x', '--workers', '2'], '--workers: not allowed with --scenes'),
     (['--scenes', 'x', '--require', 'auroc>1', '--image-topic', 'y'],
      '--image-topic, --require: not allowed with --scenes'),
+    (['bag', '--conditions', '{}'], '--conditions: not allowed with recordings'),
+    (['bag', '--latencies', 'x.json'], '--latencies: not allowed with recordings'),
     (['--records', 'x', '--engine', 'torch'], '--engine: not allowed with --records'),
     (['--records', 'x', '--outcomes', 'y'], '--outcomes: not allowed with --records'),
     (['--fresh', '3', '--scores', 'replay'], '--scores: not allowed with --fresh')])
@@ -115,6 +117,12 @@ def test_an_option_that_would_do_nothing_is_refused_by_name(arguments, said, cap
     with pytest.raises(SystemExit) as info:
         moss(['evaluate', *arguments])
     assert info.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('text', ['0.06', '{latency: 1}'])
+def test_conditions_that_are_no_object_are_refused_before_anything_is_read(text, caplog):
+    assert moss(['evaluate', 'bag', '--scores', 'recorded', '--conditions', text]) == 1
+    assert f'--conditions {text!r} is not allowed: expected a JSON object' in caplog.text
 
 
 def test_a_check_finds_what_is_missing_and_evaluates_nothing(

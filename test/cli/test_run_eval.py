@@ -18,12 +18,14 @@ from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.pictures import recorded_images, stamps_shown
 from moss_perception.evaluation.records import read_evaluation
 from moss_perception.evaluation.replay import replay
+from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.ros.system.evaluation import evaluation_runs
 from moss_perception.ros.system.supervisor import Supervisor
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
+from tiny import tiny_network
 
 pytestmark = pytest.mark.timeout(115)
 
@@ -85,9 +87,9 @@ def start(programs, tmp_path):
         process.stdout.close()
 
 
-def run(start, *words):
+def run(start, *words, timeout_s=110):
     process = start(*words)
-    output, _ = process.communicate(timeout=110)
+    output, _ = process.communicate(timeout=timeout_s)
     return process.returncode, output
 
 
@@ -200,6 +202,37 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
         (x.executed, x.source) for x in bag.attempts]
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert page.count('image/jpeg') == len(shown) and 'frame not available' not in page
+
+
+@pytest.mark.timeout(245)
+def test_each_latency_is_run_with_and_without_lead_times(start, tmp_path):
+    try:
+        from moss_perception.simulation.renderer import Renderer
+        Renderer().close()
+    except SimulationError as error:
+        pytest.skip(str(error))
+    save_checkpoint(tmp_path / 'timed.safetensors', tiny_network(
+        time_inputs=True, lead_times_s=(0.5, 1.0), default_lead_time_s=0.6))
+    (tmp_path / 'own.yaml').write_text(OWN.replace('threads: 1', 'threads: 1, engine: torch'))
+    # Each part is evaluated from the lead times in its recording: other ones end with an error.
+    status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=1',
+                         'sim_seed:=5', 'latencies:=0.06', 'model:=timed.safetensors', 'out:=out',
+                         timeout_s=240)
+    assert status == 0, output
+    found = json.loads((tmp_path / 'out' / 'latencies.json').read_text())
+    ways = found['domains']['sim']['latencies'][0]['ways']
+    assert {way: of['lead_time_s'] for way, of in ways.items()} == {
+        'told': pytest.approx(0.735), 'stream': pytest.approx(0.735), 'default': 0.6}
+    assert all(of['executed'] == 1 for of in ways.values())
+    # In lock step, the same lead times give the same grasps, however they are told.
+    assert ways['told']['outcomes'] == ways['stream']['outcomes']
+    scores = {}
+    for way in ways:
+        bag, = read_evaluation(
+            tmp_path / 'out' / 'records' / f'1_sim_60ms_{way}.json').bags
+        scores[way] = [(x.score, x.decision_ns - x.start_ns) for x in bag.attempts]
+    assert scores['told'] == scores['stream'] != scores['default']
+    assert found['domains']['sim']['seed'] == 5 and found['machine']['cores'] > 0
 
 
 def test_a_recorder_that_starts_after_the_cell_misses_nothing(start, programs, tmp_path):

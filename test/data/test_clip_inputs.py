@@ -36,6 +36,16 @@ def test_tabs_separate_a_tsv(table):
         ClipRow('1.mp4', True)]
 
 
+def test_semicolons_and_decimal_commas_are_read_as_in_tables_of_recordings(table):
+    assert read_rows(table('Clip;Success;End', '1.mp4;OK;2,5')) == [
+        ClipRow('1.mp4', True, end_ns=2_500_000_000)]
+
+
+def test_a_time_in_another_unit_is_not_taken_for_seconds(table, caplog):
+    assert read_rows(table('clip,success,end_ms', '1.mp4,1,2500')) == [ClipRow('1.mp4', True)]
+    assert 'not used: end_ms' in caplog.text
+
+
 def test_columns_that_are_not_used_are_told(table, caplog):
     with caplog.at_level(logging.WARNING):
         read_rows(table('clip,success,decison', '1.mp4,1,2'))
@@ -52,6 +62,7 @@ def test_columns_that_are_not_used_are_told(table, caplog):
     (('clip,success,decision,end', 'a,1,3,2'), 'line 2: decision 3 s is after end 2 s'),
     (('clip,success', 'a,1,2'), 'line 2: more or fewer values'),
     (('clip,success', 'a,1', 'b,1', 'a,0'), 'found more of a'),
+    (('clip,success,ok', 'a,1,1'), 'several columns name success'),
     ((), 'no column clip or success')])
 def test_what_a_row_lacks_is_named_with_its_line(table, lines, expected):
     with pytest.raises(BagError, match=expected):

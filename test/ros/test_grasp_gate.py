@@ -145,6 +145,24 @@ def test_gate_waits_selects_keeps_releases_and_goes_stale(peer, start):
     assert gate.wait(WAIT_S) == 0
 
 
+def test_each_message_of_scores_is_reported_with_the_state_after_it(peer, start):
+    start([*GATE, '-p', 'hold_time:=0.0'])
+    reports = []
+    peer.node.create_subscription(Header, 'grasp_gate/processed', reports.append, 10)
+
+    def state_of(scores):
+        sent = []
+
+        def newest():
+            at = [Time.from_msg(x.stamp).nanoseconds for x in reports]
+            return sent and sent[-1] in at and reports[at.index(sent[-1])].frame_id
+        # The first scores may be sent before the gate is discovered.
+        peer.until(newest, lambda: sent.append(peer.score_now(scores)), every_s=0.3)
+        return newest()
+    assert [state_of(x) for x in ([], [0.2, 0.9], [0.1, 0.2])] == [
+        'waiting', 'selected', 'below threshold']
+
+
 def test_selected_grasp_has_the_stamp_of_its_scores(peer, start):
     start([*GATE, '-p', 'hold_time:=0.0'])
     stamps = []

@@ -1,6 +1,8 @@
 """sim_cell over real DDS: the cell in a process of its own, the test plans for it."""
 
+from pathlib import Path
 import subprocess
+import time
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
@@ -14,6 +16,7 @@ import pytest
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
 
 pytestmark = pytest.mark.timeout(110)
 
@@ -152,6 +155,58 @@ def test_a_cell_that_nobody_plans_for_says_so_and_brings_its_clock(harness, peer
     assert {Time.from_msg(message.clock).nanoseconds for message in clock} == set(stamps(images))
 
 
+def test_in_lock_step_an_image_waits_for_the_reports_of_the_one_before(harness, peer, start):
+    name = '/stepped'
+    images = peer.listen(CompressedImage, f'{name}/image/compressed')
+    processed = peer.node.create_publisher(Header, f'{name}/processed', 10)
+    decided = peer.node.create_publisher(Header, f'{name}/decided', 10)
+    cell = start(name, attempts=1, rate=10.0, timeout=0.3, real_time=False, start_delay=60.0,
+                 lock_step=True, lock_step_timeout=20.0, processed_topic=f'{name}/processed',
+                 decided_topic=f'{name}/decided')
+
+    def newest(count):
+        harness.wait_for(lambda: len(images) == count, 60.0, f'{count} images')
+        return images[-1].header.stamp
+    shown = []
+    for count, status in enumerate(('stored', 'skipped', 'scored', 'scored'), start=1):
+        stamp = newest(count)
+        # As fast as it can run, the cell would have played the scene by now.
+        time.sleep(0.3)
+        shown.append(len(images))
+        processed.publish(Header(stamp=stamp, frame_id=status))
+        if status == 'scored':
+            time.sleep(0.3)
+            shown.append(len(images))
+            decided.publish(Header(stamp=stamp, frame_id='waiting'))
+    assert cell.wait(40) == 0, cell.output()
+    assert shown == [1, 2, 3, 3, 4, 4] and len(images) == 4
+
+
+def test_in_lock_step_a_missing_report_is_an_error(peer, start):
+    peer.listen(CompressedImage, '/unreported/image/compressed')
+    reports = peer.node.create_publisher(Header, '/unreported/processed', 10)
+    cell = start('/unreported', attempts=1, real_time=False, start_delay=60.0, lock_step=True,
+                 lock_step_timeout=1.0, processed_topic='/unreported/processed',
+                 decided_topic='""')
+    assert cell.wait(80) == 1, cell.output()
+    assert 'no report on /unreported/processed of the image stamped' in cell.output()
+    assert 'within 1 s: lock step expects one' in cell.output()
+    peer.node.destroy_publisher(reports)
+
+
+def test_a_cell_file_makes_its_images_and_calibration(harness, peer, start):
+    path = Path(__file__).parents[2] / 'config' / 'cells' / 'oblique_table.yaml'
+    images = peer.listen(Image, '/table/image')
+    infos = peer.listen(CameraInfo, '/table/camera_info')
+    cell = start('/table', cell=path, attempts=1, rate=10.0, timeout=0.2, compressed=False,
+                 real_time=False, start_delay=60.0)
+    assert cell.wait(80) == 0, cell.output()
+    harness.wait_for(lambda: images and infos, 5.0, 'an image and its calibration')
+    assert (images[0].width, images[0].height, images[0].step) == (320, 240, 960)
+    assert (infos[0].width, infos[0].height) == (320, 240)
+    assert infos[0].k[0] == pytest.approx(560, rel=0.03)
+
+
 def test_an_endless_cell_ends_with_its_summary_when_it_is_interrupted(harness, peer, start):
     images = peer.listen(CompressedImage, '/endless/image/compressed')
     cell = start('/endless', rate=10.0, start_delay=60.0)
@@ -171,7 +226,8 @@ def test_a_named_node_that_does_not_subscribe_is_an_error(peer, start):
 
 @pytest.mark.parametrize('parameter, expected', [
     ('wait_for_nodes:=["/recorder"]', 'expected a list of NODE=TOPIC'),
-    ('cell:=mine', "unknown cell 'mine', expected one of belt, full"),
+    ('cell:=mine', "unknown cell 'mine', expected one of belt, full, or the path of a cell file"),
+    ('cell:=nowhere.yaml', "cell file nowhere.yaml can't be read: No such file"),
     ('motion:=jumping', "parameter motion is 'jumping': expected one of still, constant"),
     ('rate:=0.5', 'parameter rate=0.5 is not allowed: expected 1.0 to 100.0'),
     ('latency:=-0.5', 'latency_s=-0.5 is not allowed: expected 0 to 2, or -1 for that of each'),

@@ -11,7 +11,6 @@ from moss_perception.core.geometry import project
 from moss_perception.data.scenes import read_shards
 from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation.attempt import Latencies, play, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, TICK_S
 from moss_perception.simulation.generate import generate
@@ -307,7 +306,7 @@ def test_the_mask_shows_the_object_and_changes_no_image(renderer, domain):
     before, mask = renderer.render(cell), renderer.object_mask(cell)
     np.testing.assert_array_equal(renderer.render(cell), before)
     assert mask.shape == before.shape[:2]
-    camera = Camera(WIDTH, HEIGHT, spec.lens.matrix)
+    camera = Camera(*spec.lens.size, spec.lens.matrix)
     centre = spec.mount.to_optical(cell.object_position)[None]
     (column, row), = project(centre, camera)[0].round().astype(int)
     rows, columns = np.nonzero(mask)

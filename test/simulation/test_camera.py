@@ -4,15 +4,8 @@ import math
 
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
-from moss_perception.simulation.camera import (
-    FOCAL_PX,
-    half_turn,
-    HEIGHT,
-    Lens,
-    Mount,
-    MOUNT_HEIGHT_M,
-    WIDTH,
-)
+from moss_perception.simulation.camera import half_turn, Lens, Mount
+from moss_perception.simulation.equipment import FOCAL_PX, HEIGHT, MOUNT_HEIGHT_M, WIDTH
 import numpy as np
 import pytest
 

@@ -4,7 +4,7 @@ import math
 
 from moss_perception.core.errors import ConfigError, SceneError
 from moss_perception.simulation import arena
-from moss_perception.simulation.cell import HOVER, WorkCell
+from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.motions import Constant
@@ -107,7 +107,7 @@ def test_burst_physics_is_refused_with_seed_and_time(tmp_path, monkeypatch):
     (0.12, 0.06, 'touches the (wrist|left|right) at the start'),
     (0.0, 0.14, None)])
 def test_object_that_touches_the_gripper_at_the_start_is_refused(y, high, words):
-    thing = ObjectSpec('box', (0.06, 0.045, high), 0.15, 0.8, HOVER[0], y, 0.0)
+    thing = ObjectSpec('box', (0.06, 0.045, high), 0.15, 0.8, 0.03, y, 0.0)
     spec = SceneSpec(7, BELT.domain('sim'), Constant(0.0, 'still'), thing)
     if words is None:
         WorkCell(spec)

@@ -7,9 +7,18 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
-from moss_perception.simulation.cells import BELT, cell_named, CELLS, FACTORS, FULL, SHIFT, VISUAL
+from moss_perception.simulation.cells import (
+    BELT,
+    cell_named,
+    CELLS,
+    DYNAMIC,
+    FACTORS,
+    FULL,
+    SHIFT,
+    VISUAL,
+)
+from moss_perception.simulation.equipment import HEIGHT, WIDTH
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.motions import FULL_MOTIONS, MOTIONS
 from moss_perception.simulation.objects import FAMILIES, ROLLING
@@ -162,6 +171,25 @@ def test_a_factor_alone_changes_what_it_is_named_after(factor):
     together = parts(scene('shifted'))
     for name in CHANGED[factor] - {'sensor', 'object', 'physics'}:
         assert together[name] == after[name]
+
+
+@pytest.mark.parametrize(('group', 'factors'), [('visual', VISUAL), ('dynamic', DYNAMIC)])
+def test_a_group_of_factors_changes_what_its_factors_change_and_draws_as_all_together(
+        group, factors):
+    before, after, together = (parts(scene(name)) for name in (
+        'sim', f'shifted.{group}', 'shifted'))
+    changed = set().union(*(CHANGED[factor] for factor in factors))
+    assert {name for name, part in before.items() if part != after[name]} == changed
+    # The sensor and the object have fields of both groups.
+    for name in changed - {'sensor', 'object'}:
+        assert after[name] == together[name]
+    assert set(VISUAL) | set(DYNAMIC) == set(FACTORS) and not set(VISUAL) & set(DYNAMIC)
+
+
+def test_what_all_visual_factors_show_leaves_what_happens_as_it_is():
+    np.testing.assert_array_equal(final_state(scene('shifted.visual')), final_state(scene('sim')))
+    np.testing.assert_array_equal(final_state(scene('shifted.dynamic')),
+                                  final_state(scene('shifted')))
 
 
 def test_colour_does_not_change_mass_nor_mass_the_colour():

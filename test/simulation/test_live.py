@@ -7,9 +7,9 @@ from moss_perception.core.errors import ConfigError, SceneError, SimulationError
 from moss_perception.data.schema import GRIP_S
 from moss_perception.simulation import live as module
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import cell_named
+from moss_perception.simulation.equipment import HEIGHT, WIDTH
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.live import LiveCell, MAX_FAILURES
 from moss_perception.simulation.live_config import LiveConfig

@@ -4,9 +4,9 @@ from dataclasses import replace
 import math
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.simulation.arena import OPENING_M
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import FULL
+from moss_perception.simulation.equipment import Gripper
 from moss_perception.simulation.execution import Execution
 from moss_perception.simulation.objects import FAMILIES, Part, ROLLING, sample_object
 from moss_perception.simulation.scene import DECISION_S, sample_scene
@@ -52,7 +52,7 @@ def test_every_object_fits_between_the_open_fingers(family):
     for seed in range(50):
         thing = sample_object(family, np.random.default_rng(seed))
         # A centimetre on either side is for lateral errors.
-        assert thing.half_sizes[1] < OPENING_M - 0.01
+        assert thing.half_sizes[1] < Gripper().half_opening_m - 0.01
         assert thing.half_sizes[2] < 0.04
 
 

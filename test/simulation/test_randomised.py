@@ -6,9 +6,9 @@ from dataclasses import replace
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.simulation.attempt import candidates, sample_offsets
-from moss_perception.simulation.camera import HEIGHT, MOUNT_HEIGHT_M, WIDTH
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, FULL
+from moss_perception.simulation.equipment import HEIGHT, MOUNT_HEIGHT_M, WIDTH
 from moss_perception.simulation.look import Cover
 from moss_perception.simulation.motions import Constant, FULL_MOTIONS, sample_motion, scaled
 from moss_perception.simulation.randomised import black_body

@@ -2,7 +2,8 @@
 
 import math
 
-from moss_perception.simulation.camera import Mount, MOUNT_HEIGHT_M
+from moss_perception.simulation.camera import Mount
+from moss_perception.simulation.equipment import MOUNT_HEIGHT_M
 from moss_perception.simulation.selection import Selections
 import numpy as np
 import pytest

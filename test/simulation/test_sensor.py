@@ -1,9 +1,9 @@
 """The image sensor, against hand-computed values, and textures against photographs' statistics."""
 
 import cv2
-from moss_perception.simulation.camera import HEIGHT
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import BELT, CELLS
+from moss_perception.simulation.equipment import HEIGHT
 from moss_perception.simulation.look import Look
 from moss_perception.simulation.scene import sample_scene
 from moss_perception.simulation.sensor import develop, expose, frame_times, Sensor
@@ -25,11 +25,11 @@ def test_a_sensor_without_exposure_takes_one_picture_as_it_is():
 def test_exposure_averages_all_rows_alike():
     sensor = Sensor(exposure_s=0.04)
     np.testing.assert_allclose(sensor.instants, [-0.035, -0.025, -0.015, -0.005])
-    np.testing.assert_allclose(sensor.row_weights, 0.25, atol=1e-6)
+    np.testing.assert_allclose(sensor.row_weights(HEIGHT), 0.25, atol=1e-6)
 
 
 def test_rolling_shutter_reads_the_first_row_first():
-    weights = Sensor(readout_s=0.04).row_weights
+    weights = Sensor(readout_s=0.04).row_weights(HEIGHT)
     np.testing.assert_array_equal(weights[0], [1, 0, 0, 0])
     np.testing.assert_array_equal(weights[-1], [0, 0, 0, 1])
     np.testing.assert_array_equal(weights.argmax(axis=1), np.sort(weights.argmax(axis=1)))
@@ -41,7 +41,7 @@ def test_rolling_shutter_reads_the_first_row_first():
 
 
 def test_with_both_each_row_collects_its_own_part_of_the_time():
-    weights = Sensor(exposure_s=0.02, readout_s=0.02).row_weights
+    weights = Sensor(exposure_s=0.02, readout_s=0.02).row_weights(HEIGHT)
     np.testing.assert_allclose(weights[0], [0.5, 0.5, 0, 0], atol=1e-6)
     np.testing.assert_allclose(weights[-1], [0, 0, 0.5, 0.5], atol=1e-6)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)

@@ -5,7 +5,6 @@ import logging
 import cv2
 from moss_perception.core.errors import SimulationError
 from moss_perception.simulation.renderer import Renderer
-import numpy as np
 import pytest
 
 from study import draw_scenes
@@ -34,9 +33,3 @@ def test_numbers_below_one_are_refused_in_one_line(tmp_path, caplog):
         assert draw_scenes.main(['--scenes', '0', '--out', str(tmp_path / 'a.png')]) == 1
     assert [record.getMessage() for record in caplog.records] == [
         'scenes must be at least 1, got 0']
-
-
-def test_unfilled_rows_stay_white():
-    rows = draw_scenes.sheet([np.zeros((4, 5, 3), np.uint8)] * 3, 2)
-    assert [row.shape for row in rows] == [(6, 14, 3)] * 2
-    assert (rows[1][:, 7:] == 255).all()

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from moss_perception.cli.demo.source import Source
-from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.scores import positions_of
 from moss_perception.evaluation.attempts import Attempt
-from moss_perception.evaluation.drawing import Figure
+from moss_perception.evaluation.drawing import draw_gripper, Figure
 from moss_perception.evaluation.matching import EXECUTED, NEAREST
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.pictures import read_images
@@ -26,8 +25,6 @@ _MAP = matplotlib.colormaps['RdYlGn']
 _TILES, _COLUMNS = 12, 4
 # A longer time without scores is a gap, and no line is drawn across it.
 _GAP_S = 0.6
-# Half of the gripper's opening in the drawing.
-_FINGER_M = 0.04
 _CAPTION = 'dots: grasp points, from red for a low score to green for a high one; bar: '
 
 
@@ -173,7 +170,7 @@ def _draw_tile(axes: Axes, tile: Tile, source: Source, image: np.ndarray,
                  edgecolors='black', linewidths=0.8, zorder=3)
     executed = _executed(tile, source)
     if executed is not None and camera is not None:
-        _draw_gripper(axes, executed, camera)
+        draw_gripper(axes, executed, camera)
     score, spread = _best(rows)
     seconds = (tile.scores.stamp_ns - source.start_ns) / 1e9
     title, color = f'{seconds:.1f} s', 'black'
@@ -195,22 +192,6 @@ def _executed(tile: Tile, source: Source) -> Attempt | None:
         return None
     return next((x for x in source.attempts if x.outcome.attempt == tile.attempt.attempt
                  and x.position is not None), None)
-
-
-def _draw_gripper(axes: Axes, attempt: Attempt, camera: Camera) -> None:
-    """Draw the executed grasp: a line between its fingers, in the closing direction."""
-    assert attempt.position is not None  # _executed returns none without
-    pixel = project(attempt.position[None], camera)[0][0]
-    if not np.isfinite(pixel).all():
-        return
-    reach = _FINGER_M * camera.matrix[0, 0] / attempt.position[2]
-    along = reach * np.array([math.cos(attempt.yaw), math.sin(attempt.yaw)])
-    across = 0.35 * np.array([-along[1], along[0]])
-    stroke = [pixel - along + across, pixel - along - across, pixel - along, pixel + along,
-              pixel + along + across, pixel + along - across]
-    for width, color in ((3.6, 'black'), (1.8, 'white')):
-        axes.plot(*np.array(stroke).T, color=color, linewidth=width, zorder=2)
-    axes.scatter(*pixel, s=130, facecolors='none', edgecolors='white', linewidths=2, zorder=4)
 
 
 def _draw_bar(axes: Axes, score: float, spread: float, size: tuple[int, int]) -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-import csv
 from dataclasses import dataclass
 import logging
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 from moss_perception.core.errors import BagError, ClipError, ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.data.clips.frames import SUFFIXES
-from moss_perception.data.outcomes import seconds_to_ns, spelt_flag
+from moss_perception.data.labels.cells import read_flag, read_number
+from moss_perception.data.labels.sheet import read_sheet
+from moss_perception.data.labels.table import column_of, unit_of
 import numpy as np
 import yaml
 
@@ -63,21 +64,19 @@ class Clip:
 
 def read_rows(path: Path) -> list[ClipRow]:
     """
-    Read the rows of a CSV, or of a .tsv with tabs.
+    Read the rows of a table, see :func:`moss_perception.data.labels.sheet.read_sheet`.
 
     :param path: has the columns ``clip`` and ``success``, and may have the others of
         :data:`COLUMNS`; times are seconds since the clip's first image.
     :raises BagError: if it can't be read, a column is missing, a value can't be used, or a clip
         has two rows; it names the line.
     """
-    try:
-        with path.open(newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file, delimiter='\t' if path.suffix == '.tsv' else ',')
-            _check_columns(path, reader.fieldnames or [])
-            rows = [_row_at(path, reader.line_num, values) for values in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise BagError(f"{path} can't be read as a CSV of clips: {reason}") from error
+    sheet = read_sheet(path, _column)
+    for note in sheet.notes:
+        _LOG.warning('%s: %s', path, note)
+    names = [_column(x) for x in sheet.columns]
+    _check_columns(path, sheet.columns, names)
+    rows = [_row_at(path, line, cells, names) for line, cells in sheet.rows]
     twice = [clip for clip, count in Counter(row.clip for row in rows).items() if count > 1]
     if twice:
         raise BagError(f'{path}: expected one row a clip, found more of {shorten(twice)}')
@@ -122,31 +121,40 @@ def shorten(names: Sequence[str]) -> str:
     return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
 
 
-def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    missing = [name for name in _NEEDED if name not in columns]
+def _column(heading: str) -> str:
+    """Return the column that a heading names; empty if it names none of ours."""
+    name = heading.strip().lower()
+    name = name if name == 'clip' else column_of(heading)
+    # All times are seconds here: a column such as start_ms is none of ours.
+    return name if name in COLUMNS and unit_of(heading) in ('', 's') else ''
+
+
+def _check_columns(path: Path, headings: Sequence[str], names: Sequence[str]) -> None:
+    missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise BagError(f'{path}: no column {" or ".join(missing)}, expected {", ".join(_NEEDED)} '
-                       f'and perhaps {", ".join(COLUMNS[2:])}; found {", ".join(columns)}')
-    unused = [name for name in columns if name not in COLUMNS]
+                       f'and perhaps {", ".join(COLUMNS[2:])}; found {", ".join(headings)}')
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise BagError(f'{path}: several columns name {shorten(twice)}: expected one each')
+    unused = [heading for heading, name in zip(headings, names, strict=True) if not name]
     if unused:
         # One of them may be a misspelt `decision`.
         _LOG.warning('%s: columns that are not used: %s', path, ', '.join(unused))
 
 
-def _row_at(path: Path, line: int, values: dict) -> ClipRow:
+def _row_at(path: Path, line: int, cells: Sequence[str], names: Sequence[str]) -> ClipRow:
     try:
-        return _row(values)
+        if len(cells) < len(names) or any(cells[len(names):]):
+            raise ValueError('more or fewer values than columns')
+        return _row({name: cell for name, cell in zip(names, cells, strict=False) if name})
     except ValueError as error:
         raise BagError(f'{path}, line {line}: {error}') from error
 
 
-def _row(values: dict) -> ClipRow:
-    if None in values or None in values.values():
-        raise ValueError('more or fewer values than columns')
-    values = {name: text.strip() for name, text in values.items()}
+def _row(values: dict[str, str]) -> ClipRow:
     if not values['clip']:
         raise ValueError('no clip, expected a file name')
-    success = spelt_flag('success', values['success'])
+    success = read_flag('success', values['success'])
     times = [_time(name, values.get(name, '')) for name in _TIMES]
     said = [(name, time) for name, time in zip(_TIMES, times, strict=True) if time is not None]
     for (earlier, first), (later, second) in zip(said, said[1:], strict=False):
@@ -159,11 +167,10 @@ def _row(values: dict) -> ClipRow:
 
 
 def _time(name: str, text: str) -> int | None:
-    try:
-        return seconds_to_ns(text) if text else None
-    except ValueError as error:
-        raise ValueError(
-            f'{name} is {text!r}, expected decimal seconds since the clip began') from error
+    number = read_number(text)
+    if text and number is None:
+        raise ValueError(f'{name} is {text!r}, expected decimal seconds since the clip began')
+    return None if number is None else int(number * 10**9)
 
 
 def read_calibration(path: Path) -> Camera:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from moss_perception.models.moss_grasp.network import MossGraspNetwork
     from torch import nn
 
+COMPARES = ('features', 'pixels', 'both')
+
 
 @dataclass(frozen=True)
 class MossGraspConfig(MossConfig):
@@ -30,9 +32,19 @@ class MossGraspConfig(MossConfig):
     Displacements are looked for on the maps of the backbone's stage of ``map_stride``; encodings
     of strides 4 and 8 see what the deeper stage adds as well. At stride 2 what MOSS finds is
     averaged over 2 x 2 positions.
+
+    :ivar compares: what MOSS compares: ``features`` of the backbone, ``pixels``, which are the
+        colours averaged over each cell, or ``both``. Pixels stay alike from frame to frame where
+        features of few channels differ by noise, in particular on images unlike the training's.
     """
 
     strides = (2, 4, 8)
+
+    compares: str = 'features'
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._expect('compares', self.compares in COMPARES, f'one of {COMPARES}')
 
     @property
     def map_size(self) -> int:
@@ -47,7 +59,8 @@ class MossGraspConfig(MossConfig):
     @property
     def compared_channels(self) -> int:
         """Channels of the maps that are compared."""
-        return self.channels[(2, 4, 8).index(self.map_stride)]
+        features = self.channels[(2, 4, 8).index(self.map_stride)]
+        return {'features': features, 'pixels': 3, 'both': features + 3}[self.compares]
 
     @property
     def velocity_orders(self) -> int:

@@ -32,9 +32,10 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         super().__init__(config)
         coarse, wide = config.map_channels, config.head_channels
         # A cache of features holds the maps of stride 4.
-        self.needs_images = config.map_stride < 4
+        self.needs_images = config.map_stride < 4 or config.compares != 'features'
         # What the deeper stage adds is coarse: displacements are looked for without it.
-        self.compares_stage = config.displaces or config.map_stride < 4
+        self.compares_stage = (config.displaces or config.map_stride < 4
+                               or config.compares != 'features')
         self.moss = make_moss(config, config.compared_channels)
         self.velocities = Velocities(config) if config.velocity_orders else None
         self.look = nn.Linear(coarse, wide)
@@ -48,12 +49,13 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         gaps = window_gaps(self.config, intervals, images)
         if self.needs_images:
-            first = self.backbone.first(self.normalise(images.flatten(0, 1)))
+            normal = self.normalise(images.flatten(0, 1))
+            first = self.backbone.first(normal)
             flat = self.backbone.second(first)
         else:
-            first, flat = None, self.fine_maps(images).flatten(0, 1)
+            normal, first, flat = None, None, self.fine_maps(images).flatten(0, 1)
         fine, compared, coarse = (x.unflatten(0, images.shape[:2])
-                                  for x in self.looked_over(first, flat))
+                                  for x in self.looked_over(normal, first, flat))
         span = self.config.head_receptive_field
         motion, values = self.moss.motion_and_values(compared, used, span,
                                                      moss_times(self.config.displaces, gaps))
@@ -67,11 +69,13 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         found = None if self.velocities is None else self.velocities(values)
         return self.score(fine[:, -1], taps, grasps, gaps, found)
 
-    def looked_over(self, first: Tensor | None, fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def looked_over(self, normal: Tensor | None, first: Tensor | None,
+                    fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """
         Run the backbone's last stage.
 
-        :param first: of stride 2; ``None`` unless MOSS looks over it.
+        :param normal: what the backbone sees, shape ``(N, 3, S, S)``; ``None`` as ``first``.
+        :param first: of stride 2; ``None`` unless the network :attr:`needs_images`.
         :param fine: of stride 4, shape ``(N, C, H, W)``.
         :returns: the fine maps, those that MOSS compares, and those whose features the head sees.
         """
@@ -79,7 +83,11 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         coarse, stride = self.merged(fine, deep), self.config.map_stride
         if not self.compares_stage:
             return fine, coarse, coarse
-        compared = {2: first, 4: fine, 8: deep}[stride]
+        compared, kind = {2: first, 4: fine, 8: deep}[stride], self.config.compares
+        if kind != 'features':
+            assert normal is not None  # as above
+            averaged = F.avg_pool2d(normal, stride)
+            compared = averaged if kind == 'pixels' else torch.cat([compared, averaged], dim=1)
         assert compared is not None  # as above
         return fine, compared, coarse
 
@@ -167,7 +175,8 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         network, config = self.network, self.network.config
         normal = network.normalise(image)
         first = network.backbone.first(normal)
-        fine, compared, coarse = network.looked_over(first, network.backbone.second(first))
+        fine, compared, coarse = network.looked_over(
+            normal, first, network.backbone.second(first))
         times = moss_times(config.displaces, gaps)
         encodings, values, caches = network.moss.encode_values_step(
             compared, self._caches(state), self.orders,

@@ -12,8 +12,16 @@ from typing import Any, TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
+from moss_perception.ros.cell.lock_step import LockStep
 from moss_perception.ros.cell.topics import CellTopics
-from moss_perception.ros.common.conversions import diagnostics, OK, to_candidates, WARN
+from moss_perception.ros.common.conversions import (
+    diagnostics,
+    OK,
+    stamp_to_ns,
+    to_candidates,
+    WARN,
+)
+from moss_perception.ros.common.dds_profile import quick_acknowledgement
 from moss_perception.ros.common.parameters import read_settings, setting, SUBSCRIBERS
 from moss_perception.ros.common.spinning import (
     create_steady_timer,
@@ -44,7 +52,8 @@ _END_S = 10.0
 class CellSettings:
     """All parameters of sim_cell; durations in seconds."""
 
-    cell: str = setting('full', 'Kind of cell that scenes are drawn from: belt, full.')
+    cell: str = setting('full', 'Cell that scenes are drawn from: belt, full, or the path '
+                       'of a cell file (.yaml).')
     domain: str = setting(
         'sim', 'Look of the scenes: sim, shifted, randomised, or one factor of the shift.')
     motion: str = setting('', 'The only kind of motion, such as constant; empty: all kinds.')
@@ -66,6 +75,17 @@ class CellSettings:
     lead_times: bool = setting(
         False, 'Publish on grasp_lead_times how long after each image the fingers close, so that '
         'scores take the latency into account.')
+    lock_step: bool = setting(
+        False, 'After each image, wait until predictor and gate have dealt with it: with '
+        'real_time:=false nothing is lost at any speed.')
+    lock_step_timeout: float = setting(
+        120.0, 'Longest wait for the reports of an image in lock step, in seconds.',
+        low=0.1, high=3600.0)
+    processed_topic: str = setting(
+        '/grasp_predictor/processed', 'Topic on which the predictor reports each image.')
+    decided_topic: str = setting(
+        '/grasp_gate/processed', 'Topic on which the gate reports each message of scores; empty: '
+        'do not wait for a gate.')
     compressed: bool = setting(
         True, 'Publish JPEG images on image/compressed; false: raw images on image.')
     frame_id: str = setting('camera_optical_frame', "Name of the camera's optical frame.")
@@ -95,9 +115,13 @@ class SimCell(Node):
         from moss_perception.simulation.live import LiveCell
         from moss_perception.simulation.selection import Selections
         self._settings = settings
+        # Its subscriptions come before the one that other nodes wait for.
+        self._lock_step = LockStep(
+            self, settings.processed_topic, settings.decided_topic, settings.lock_step_timeout,
+            lambda: self.live.stopped) if settings.lock_step else None
         self.topics = CellTopics(
             self, settings.frame_id, settings.compressed, settings.publish_clock,
-            settings.lead_times)
+            settings.lead_times, self._lock_step)
         self._selections = Selections(settings.frame_id)
         self.live = LiveCell(self.topics, _config(settings), self._selections)
         self.refused: Counter = Counter()
@@ -158,20 +182,28 @@ class SimCell(Node):
         deadline = time.monotonic() + waited_s
         while not self.live.stopped:
             missing = unconnected(self, expected)
+            if self._lock_step is not None:
+                missing += self._lock_step.missing()
             if not expected and not self.topics.is_seen:
                 missing = [f'nobody subscribes to {self.topics.image_topic}']
             if not missing:
                 break
             if time.monotonic() >= deadline:
                 problem = f'{" and ".join(missing)} after {waited_s:g} s'
-                if expected:
-                    raise MossError(f'{problem}: expected every node of wait_for_nodes')
+                if expected or self._lock_step is not None:
+                    raise MossError(f'{problem}: expected every node of wait_for_nodes, and in '
+                                    'lock step an active predictor and a gate')
                 self.get_logger().warning(f'{problem}: starting anyway')
                 return
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)
 
     def _on_selected(self, message: PoseStamped) -> None:
+        self._offer(message)
+        if self._lock_step is not None:
+            self._lock_step.took(stamp_to_ns(message.header.stamp))
+
+    def _offer(self, message: PoseStamped) -> None:
         try:
             grasp = to_candidates(PoseArray(header=message.header, poses=[message.pose]))
             if problem := grasp.problem():
@@ -250,7 +282,8 @@ def main(args: list[str] | None = None) -> int:
         interrupted.
     """
     logging.basicConfig(format='[%(levelname)s] %(message)s')
-    return run_node('sim_cell', SimCell, _work, args, interrupted=130)
+    with quick_acknowledgement():
+        return run_node('sim_cell', SimCell, _work, args, interrupted=130)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from moss_perception.data.outcomes import Outcome, values_of
+from moss_perception.ros.cell.lock_step import LockStep
 from moss_perception.ros.common.conversions import (
     header,
     lead_times_to_cloud,
@@ -37,11 +38,13 @@ class CellTopics:
     :param compressed: whether images are published as JPEG.
     :param with_clock: whether ``/clock`` is published.
     :param with_lead_times: whether ``grasp_lead_times`` is published.
+    :param lock_step: publishes the images one at a time; ``None`` to publish them at once.
     """
 
     def __init__(self, node: Node, frame_id: str, compressed: bool, with_clock: bool,
-                 with_lead_times: bool = False):
+                 with_lead_times: bool = False, lock_step: LockStep | None = None):
         self._frame_id, self._compressed = frame_id, compressed
+        self._lock_step = lock_step
         make = node.create_publisher
         # The resolved name, so that remapping image moves image/compressed too.
         name = node.resolve_topic_name('image')
@@ -90,15 +93,21 @@ class CellTopics:
             self._lead_times.publish(lead_times_to_cloud(stamp_ns, self._frame_id, values))
 
     def image(self, stamp_ns: int, image: np.ndarray, jpeg_quality: int) -> None:
-        """Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if it has a subscriber."""
-        if not self.is_seen:
+        """
+        Publish a frame, uint8, RGB, shape ``(H, W, 3)``, if it has a subscriber.
+
+        :raises MossError: if lock step gets no report of it.
+        """
+        if self._lock_step is None and not self.is_seen:
             return
-        if not self._compressed:
-            self._image.publish(rgb_to_image(image, stamp_ns, self._frame_id))
+        message = rgb_to_image(image, stamp_ns, self._frame_id) if not self._compressed else (
+            CompressedImage(header=self._header(stamp_ns), format='jpeg',
+                            data=array.array('B', encode(image, jpeg_quality))))
+        if self._lock_step is None:
+            self._image.publish(message)
             return
-        self._image.publish(CompressedImage(
-            header=self._header(stamp_ns), format='jpeg',
-            data=array.array('B', encode(image, jpeg_quality))))
+        self._lock_step.publish(self._image, message, stamp_ns, [
+            x for x in (self._info, self._candidates, self._lead_times) if x is not None])
 
     def outcome(self, message: str, **fields: Any) -> None:
         """Publish the outcome of an attempt, stamped with its end."""

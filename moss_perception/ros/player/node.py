@@ -11,6 +11,7 @@ from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
 from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
+from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (
     acknowledged,
@@ -28,8 +29,6 @@ from moss_perception.ros.player.settings import (
     choose_topics,
     PlayerSettings,
     profile_of,
-    quick_acknowledgement,
-    user_profile,
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher

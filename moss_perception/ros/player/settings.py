@@ -1,11 +1,6 @@
 """The parameters of bag_player, the topics that it plays, and their QoS."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-import os
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.data.bags.reader import Recording
@@ -15,26 +10,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 IMAGE_DEPTH, OTHER_DEPTH = 10, 100
 RELIABILITIES = ('recorded', 'reliable', 'best_effort')
-# The variable that names the profile, and the tag for the period, by major version of Fast DDS.
-# Each version rejects a profile with the other's tag.
-VARIABLES = {
-    'FASTRTPS_DEFAULT_PROFILES_FILE': 'heartbeatPeriod',  # 2, as in ROS 2 Humble and Jazzy
-    'FASTDDS_DEFAULT_PROFILES_FILE': 'heartbeat_period',  # 3, as in ROS 2 Kilted
-}
-
-# By default a writer requests acknowledgements every 3 s; only a profile can change that.
-PROFILE = """\
-<?xml version="1.0" encoding="UTF-8" ?>
-<dds xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
-  <profiles>
-    <data_writer profile_name="quick_acknowledgement" is_default_profile="true">
-      <times>
-        <{tag}><sec>0</sec><nanosec>4000000</nanosec></{tag}>
-      </times>
-    </data_writer>
-  </profiles>
-</dds>
-"""
 
 
 @dataclass(frozen=True)
@@ -140,30 +115,3 @@ def profile_of(topic: Topic, settings: PlayerSettings) -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient_local
         else DurabilityPolicy.VOLATILE)
-
-
-def user_profile() -> str:
-    """Return the variable by which the user has set a profile; empty if there is none."""
-    return next((name for name in VARIABLES if name in os.environ), '')
-
-
-@contextmanager
-def quick_acknowledgement() -> Iterator[None]:
-    """
-    Set the profile for a participant that is created within the context.
-
-    Other middlewares ignore it. A profile that the user has set is kept.
-    """
-    if user_profile():
-        yield
-        return
-    with TemporaryDirectory(prefix='moss_perception_') as folder:
-        for name, tag in VARIABLES.items():
-            path = Path(folder) / f'{name.lower()}.xml'
-            path.write_text(PROFILE.format(tag=tag), encoding='utf-8')
-            os.environ[name] = str(path)
-        try:
-            yield
-        finally:
-            for name in VARIABLES:
-                os.environ.pop(name, None)

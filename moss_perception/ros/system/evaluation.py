@@ -6,7 +6,9 @@ records their topics with attempt_recorder, the second evaluates the recording w
 ``moss evaluate --scores recorded``. The last run writes the report.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 from moss_perception.evaluation.thresholds import parse, score_threshold
 from moss_perception.ros.system.grasp import grasp_system
+from moss_perception.ros.system.latencies import is_done, Part, parts_of
 from moss_perception.ros.system.processes import (
     absolute,
     Argument,
@@ -45,6 +48,9 @@ EVALUATION_ARGUMENTS = [
              'empty: the shipped recording of the shifted simulation'),
     Argument('closed_loop', 'false', 'run sim_cell for both domains, execute the grasps that '
              'the scores select, and report the success rate', BOOLEAN),
+    Argument('latencies', '', 'with live: latencies of sim_cell in seconds, such as 0,0.06,0.12. '
+             'Each is a run of its own, and for a checkpoint with time inputs three: lead times '
+             'told, set by parameter, and not told; empty: as in the parameter files'),
     Argument('sim_domain', 'sim', 'name of the first domain; with live, the domain of sim_cell'),
     Argument('real_domain', '', 'name of the second domain; empty: as in the recorded outcomes, '
              'or shifted with live'),
@@ -59,13 +65,13 @@ EVALUATION_ARGUMENTS = [
              'topic of the grasp candidates in real_bag'),
     Argument('real_lead_times_topic', 'grasp_lead_times',
              'topic of their lead times in real_bag'),
-    Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
-             'false: play them in real time, as on a robot', BOOLEAN),
+    Argument('lock_step', 'true', 'play recordings, and simulate, one image at a time, without '
+             'losses; false: in real time, as on a robot', BOOLEAN),
     Argument('bag_rate', '1.0', 'playback speed without lock_step; 1.0: as recorded'),
     Argument('verify', 'true', 'with recordings: score the received frames again without '
              'topics, and compare the scores', BOOLEAN),
     Argument('attempts', '50', 'with live: grasp attempts per domain'),
-    Argument('sim_cell', '', 'with live: distribution of the scenes, full or belt; empty: full'),
+    Argument('sim_cell', '', 'with live: full, belt, or the path of a cell file; empty: full'),
     Argument('sim_seed', '2000000', 'with live: seed of the first scene; the shipped model was '
              'not trained on the default'),
     Argument('strips', 'true', 'with live: record the images, for the film strips of the report',
@@ -105,10 +111,22 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
                           'for at least one of them')
     runs, records = [], []
     for number, (which, source) in enumerate(sources.items(), start=1):
-        run = _Run(given, which, source, f'{number}_{which}')
-        runs += [run.nodes(), [run.evaluation()]]
-        records.append(str(run.record))
+        for part in _parts(given, which, source):
+            run = _Run(given, which, source, f'{number}_{which}', part)
+            if not run.is_done():
+                runs += [run.nodes(), [run.evaluation()]]
+            records.append(str(run.record))
     return [*runs, [_report(given, records)]]
+
+
+def _parts(given: dict[str, str], which: str, source: str) -> Sequence[Part | None]:
+    if not given['latencies']:
+        return [None]
+    if source != LIVE:
+        raise ConfigError(f"arguments 'latencies' is '{given['latencies']}' and '{which}_bag' is "
+                          f"'{given[f'{which}_bag']}': expected closed_loop:=true, live or none, "
+                          'since a recording has no latency to set')
+    return parts_of(given)
 
 
 def _source(given: dict[str, str], which: str) -> str:
@@ -131,8 +149,11 @@ def _folder(given: dict[str, str]) -> Path:
 
 def _report(given: dict[str, str], records: list[str]) -> Process:
     """Write one report of all runs and check the requirements."""
-    words = ['--records', *records, '--report', str(_folder(given) / 'report'),
+    folder = _folder(given)
+    words = ['--records', *records, '--report', str(folder / 'report'),
              '--reference', given['sim_domain'], '--threshold', given['threshold']]
+    if given['latencies']:
+        words += ['--latencies', str(folder / 'latencies.json')]
     if given['success_definition']:
         words += ['--success-definition', given['success_definition']]
     if requirements := _requirements(given):
@@ -149,11 +170,14 @@ class _Run:
     One source: the nodes that are recorded, and the evaluation of the recording.
 
     :param name: name of the output files.
+    :param part: latency of the cell, and what the predictor learns of it; ``None`` for neither.
     :ivar record: JSON file for the results of the evaluation.
     """
 
-    def __init__(self, given: dict[str, str], which: str, source: str, name: str):
-        self._given, self._which = given, which
+    def __init__(self, given: dict[str, str], which: str, source: str, name: str,
+                 part: Part | None = None):
+        self._given, self._which, self._part = given, which, part
+        name = f'{name}_{part.name}' if part else name
         self._live, self._source = source == LIVE, source
         self._lock_step = given['lock_step'] == 'true'
         # Without an argument, the outcomes name their domain.
@@ -163,6 +187,14 @@ class _Run:
         self._recording = folder / 'recordings' / name
         self._timing_log = '' if self._live or self._lock_step else str(
             folder / 'recordings' / f'{name}_timing.csv')
+
+    def is_done(self) -> bool:
+        """Tell whether an earlier evaluation into this folder has completed this part."""
+        return self._part is not None and is_done(self.record, self._conditions())
+
+    def _conditions(self) -> dict[str, Any]:
+        assert self._part is not None  # only parts have conditions
+        return self._part.conditions(self._given, self._domain)
 
     def nodes(self) -> list[Process]:
         """Describe the nodes, with the recorder first."""
@@ -184,11 +216,13 @@ class _Run:
 
     def evaluation(self) -> Process:
         """Describe the evaluation of the recording; :meth:`nodes` comes first."""
-        recording = f'{self._domain}:{self._recording}' if self._domain else str(self._recording)
+        domain = '_'.join(filter(None, [self._domain, self._part.name if self._part else '']))
+        recording = f'{domain}:{self._recording}' if domain else str(self._recording)
         verify = not self._live and self._given['verify'] == 'true'
         return _evaluate('evaluate', [
             recording, '--scores', 'recorded', '--record', str(self.record), *self._inputs,
-            *(['--verify'] if verify else [])])
+            *(['--verify'] if verify else []),
+            *(['--conditions', json.dumps(self._conditions())] if self._part else [])])
 
     def _values(self) -> dict[str, str]:
         """Return the arguments of the grasp system."""
@@ -208,7 +242,8 @@ class _Run:
     def _recorder(self) -> dict[str, Any]:
         given = self._given
         found = {'out': str(self._recording), 'overwrite': True, 'qos_reliability': 'reliable',
-                 'inputs': self._live, 'images': self._live and given['strips'] == 'true'}
+                 'inputs': self._live, 'images': (
+                     self._live and given['strips'] == 'true' and self._part is None)}
         if self._live:
             return found | {'attempts': whole_number('attempts', given['attempts'], 1),
                             'closed_loop': True, 'simulated': True}
@@ -234,15 +269,19 @@ class _Run:
         """Change the parameters of a process of the grasp system for an evaluation."""
         more: dict[str, Any] = {}
         if process.executable == 'sim_cell':
-            more = _after_subscriptions('/image/compressed')
+            more = _after_subscriptions('/image/compressed') | (
+                {'lock_step': True, 'real_time': False} if self._lock_step else {}) | (
+                self._part.of_cell if self._part else {})
         if process.executable == 'bag_player':
             images, = process.parameters['wait_for_subscribers']
             more = {'exclude_topics': _PREDICTOR_TOPICS, **_after_subscriptions(images)}
             if self._timing_log:
                 more['timing_log'] = self._timing_log
-        if process.executable == 'grasp_predictor' and not self._live:
-            more = {'publish_features': False}
-            if self._lock_step or self._given['verify'] == 'true':
+        if process.executable == 'grasp_predictor':
+            more = self._part.of_predictor if self._part else {}
+            if not self._live:
+                more = {'publish_features': False}
+            if self._lock_step or (self._given['verify'] == 'true' and not self._live):
                 more['latency_budget'] = _LATENCY_BUDGET_S
             if self._lock_step:
                 more['qos_reliability'] = 'reliable'
@@ -252,5 +291,5 @@ class _Run:
 def _after_subscriptions(images: str) -> dict[str, Any]:
     """Publish nothing before the predictor and the recorder receive everything."""
     # Each node creates this subscription last.
-    return {'start_delay': 60.0, 'wait_for_nodes': [
+    return {'start_delay': 300.0, 'wait_for_nodes': [
         f'/grasp_predictor={images}', '/attempt_recorder=/grasp_outcome']}

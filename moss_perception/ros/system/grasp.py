@@ -54,8 +54,8 @@ GRASP_ARGUMENTS = [
     Argument('sim', 'false', 'start sim_cell, a simulated camera and gripper', BOOLEAN),
     Argument('sim_attempts', '', 'grasp attempts of sim_cell before the system ends; 0: no '
              'limit; empty: as in the parameter files'),
-    Argument('sim_cell', '', 'distribution of the scenes of sim_cell: full or belt; empty: as '
-             'in the parameter files'),
+    Argument('sim_cell', '', 'cell of sim_cell: full, belt, or the path of a cell file (.yaml); '
+             'empty: as in the parameter files'),
     Argument('sim_domain', '', 'domain of the scenes of sim_cell, such as sim or shifted; '
              'empty: as in the parameter files'),
     Argument('sim_seed', '', 'seed of the first scene of sim_cell; empty: as in the parameter '

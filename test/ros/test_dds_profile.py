@@ -3,7 +3,7 @@
 import os
 from xml.etree import ElementTree
 
-from moss_perception.ros.player.settings import quick_acknowledgement, user_profile
+from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
 import pytest
 
 FAST_DDS_2, FAST_DDS_3 = 'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'

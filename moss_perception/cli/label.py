@@ -1,0 +1,227 @@
+"""``moss label``: find the attempts of a recording, and check or write their outcomes."""
+
+import argparse
+from dataclasses import fields
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moss_perception.cli.common import UsageError, write_bytes, write_text
+from moss_perception.cli.label_recording import describe, look_at, LookedAt
+from moss_perception.cli.topic_options import add_topic_options, choose, topics_of
+from moss_perception.core.errors import BagError, ConfigError, MossError
+
+if TYPE_CHECKING:
+    from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.labels.attempts import Search
+    from moss_perception.data.labels.clock import Reading
+    from moss_perception.data.outcomes import Outcome
+    from moss_perception.evaluation.contact_sheet import Images, Tile
+
+_TOPICS = ('image_topic', 'camera_info_topic', 'candidates_topic', 'outcome_topic',
+           'executed_topic')
+_UNITS = ('s', 'ms', 'us', 'ns')
+_LONGEST_S = 3600.0
+log = logging.getLogger('label')
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss label``."""
+    parser.set_defaults(handler=label)
+    parser.description = (parser.description or '') + (
+        ' Prints the first and last stamp of the images and the attempts. With --outcomes it also '
+        'checks a table, and shows the clock offset that would match if no row does.')
+    parser.add_argument('bag', metavar='BAG', help='rosbag2 folder, .mcap or .db3 file')
+    table = parser.add_mutually_exclusive_group()
+    table.add_argument('--template', action='store_true',
+                       help='write a table with a row for each attempt, in which only success is '
+                            'left to fill in')
+    table.add_argument('--outcomes', metavar='FILE',
+                       help='table to check: CSV with commas, semicolons or tabs, or XLSX')
+    parser.add_argument('--out', type=Path, metavar='FILE.csv',
+                        help='table to write: the template (default: the name of the recording), '
+                             'or the outcomes with all times as header stamps (default: none)')
+    parser.add_argument('--sheet', metavar='FILE.png',
+                        help='contact sheet to write: each attempt at its decision, with the '
+                             "executed grasp, and at its end (default: beside --out; '' for none)")
+    parser.add_argument('--force', action='store_true', help='overwrite existing files')
+    _add_reading(parser.add_argument_group('times of the table'))
+    _add_search(parser.add_argument_group('attempts'))
+    add_topic_options(parser.add_argument_group('topics'), _TOPICS)
+
+
+def _add_reading(group) -> None:
+    group.add_argument('--zone', default='UTC', metavar='NAME',
+                       help='zone of dates without one, such as Europe/Berlin or +02:00 '
+                            '(default: UTC)')
+    group.add_argument('--offset', type=float, default=0.0, metavar='S',
+                       help='seconds to add to all times of the table (default: 0)')
+    group.add_argument('--times', choices=('auto', 'stamps', 'start'), default='auto',
+                       help='numbers are header stamps, or seconds from the start of the '
+                            'recording (default: by their size)')
+    group.add_argument('--unit', choices=_UNITS,
+                       help='unit of numbers (default: as the heading says, such as start_ms, or '
+                            'by their size)')
+
+
+def _add_search(group) -> None:
+    group.add_argument('--attempts-by', choices=('outcomes', 'executed', 'gripper', 'candidates'),
+                       default='', dest='source',
+                       help='what attempts are found by: recorded outcomes, executed grasps, '
+                            'closings of the gripper, or pauses of the candidates (default: the '
+                            'first of these that the recording has)')
+    group.add_argument('--gripper-topic', metavar='TOPIC',
+                       help='topic of the gripper: JointState, Bool, Float32, Float64 or '
+                            'GripperCommand (default: the first with such a name)')
+    group.add_argument('--gripper-closed', choices=('high', 'low'), default='', dest='closed',
+                       help='value of a closed gripper (default: by name and type of the topic)')
+    for name, default, help_text in (
+            ('before', 4.0, 'longest time from the start of an attempt to its decision'),
+            ('after', 3.0, 'longest time from the decision to the end of the attempt'),
+            ('gap', 1.0, 'executed grasps, or candidates, with less time between them belong to '
+                         'one attempt')):
+        group.add_argument(f'--{name}', type=float, default=default, metavar='S',
+                           dest=f'{name}_s', help=f'{help_text}, seconds (default: %(default)g)')
+
+
+def label(arguments: argparse.Namespace) -> int:
+    """
+    Print the attempts of a recording, check the table, and write table and contact sheet.
+
+    :raises UsageError: if the arguments contradict one another.
+    :raises MossError: if something can't be read, used or written.
+    """
+    from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.bags.topics import EXECUTED_TOPIC
+    from moss_perception.data.labels.attempts import executed_topic
+    from moss_perception.data.labels.writing import table_of
+    from moss_perception.evaluation.attempts import executed_grasps
+    from moss_perception.evaluation.contact_sheet import tiles_of
+    out, sheet = _targets(arguments)
+    reading = _reading(arguments)
+    topics = choose(arguments.bag, topics_of(arguments))
+    search = _search(arguments, topics)
+    with Recording(arguments.bag, salvage=True) as recording:
+        bag = look_at(recording, topics, search)
+        describe(bag, arguments.bag)
+        if arguments.outcomes:
+            outcomes = _checked(arguments, recording, bag, search, reading)
+            text = table_of(outcomes)
+        else:
+            outcomes, text = _template(bag)
+        executed = topics.get('executed_topic') or executed_topic(recording)
+        attempts = executed_grasps(recording, outcomes, executed,
+                                   topics.get('candidates_topic')) if sheet else []
+        if executed not in (None, EXECUTED_TOPIC):
+            topics['executed_topic'] = executed
+    tiles = tiles_of(attempts, bag.stamps, bool(arguments.outcomes))
+    _write(out, text, sheet, tiles, bag.images, arguments.force)
+    if arguments.outcomes or out:
+        _advise(arguments, out, topics)
+    return 0
+
+
+def _targets(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Return the paths of the table and of the contact sheet, each ``None`` for none."""
+    out = arguments.out
+    if out is None and arguments.template:
+        # A trailing slash or '.' must not make an empty name.
+        bag = Path(arguments.bag).absolute()
+        out = Path(f'{bag.stem if bag.is_file() else bag.name}.csv')
+    if out is not None and not (arguments.template or arguments.outcomes):
+        raise UsageError('--out: expected --template or --outcomes')
+    if out is not None and out.suffix.lower() != '.csv':
+        raise UsageError(f'--out is {out}: expected a name that ends with .csv')
+    if arguments.sheet is not None:
+        sheet = Path(arguments.sheet) if arguments.sheet else None
+    else:
+        sheet = out and out.with_suffix('.png')
+    if sheet is not None and sheet.suffix.lower() != '.png':
+        raise UsageError(f'--sheet is {sheet}: expected a name that ends with .png')
+    return out, sheet
+
+
+def _reading(arguments: argparse.Namespace) -> 'Reading':
+    from moss_perception.data.labels.cells import read_zone, UNITS_NS
+    from moss_perception.data.labels.clock import Reading
+    if not abs(arguments.offset) < 1e10:
+        raise ConfigError(f'--offset {arguments.offset:g} is not allowed: expected seconds')
+    return Reading(read_zone(arguments.zone), round(arguments.offset * 1e9), arguments.times,
+                   UNITS_NS[arguments.unit] if arguments.unit else None)
+
+
+def _search(arguments: argparse.Namespace, topics: dict[str, str]) -> 'Search':
+    from moss_perception.data.labels.attempts import Search
+    for name in ('before', 'after', 'gap'):
+        value = getattr(arguments, f'{name}_s')
+        if not 0 < value <= _LONGEST_S:
+            raise ConfigError(f'--{name} {value:g} is not allowed: expected seconds above 0, at '
+                              f'most {_LONGEST_S:g}')
+    known = {x.name for x in fields(Search)}
+    return Search(**{**{x: value for x, value in vars(arguments).items() if x in known},
+                     **{x: topic for x, topic in topics.items() if x in known}})
+
+
+def _checked(arguments: argparse.Namespace, recording: 'Recording', bag: LookedAt,
+             search: 'Search', reading: 'Reading') -> 'list[Outcome]':
+    """Read a table, log what is wrong with it, and return the outcomes in the recording."""
+    from moss_perception.data.labels import checks
+    from moss_perception.data.labels.matching import read_labels
+    labels = read_labels(arguments.outcomes, recording, bag.images.topic, search, reading)
+    for note in labels.notes:
+        log.info('%s: %s', arguments.outcomes, note)
+    if why := checks.foreign(labels, arguments.bag):
+        raise BagError(why)
+    kept = checks.within(labels)
+    kept, taken = checks.with_decisions(kept, bag.found)
+    if taken and bag.found is not None:
+        log.info('%s: %d rows have no decision: it is taken from the attempts found %s',
+                 arguments.outcomes, taken, bag.found.how)
+    for line in checks.findings(labels, kept, bag.stamps, bag.clock, bag.found):
+        log.warning('%s', line)
+    outcomes = [x.outcome for x in kept]
+    print(f'{arguments.outcomes}: {len(outcomes)} of {len(labels.rows)} rows are attempts of '
+          f'{arguments.bag}: {sum(x.success for x in outcomes)} successes, '
+          f'{sum(x.executed and not x.success for x in outcomes)} failures, '
+          f'{sum(not x.executed for x in outcomes)} not executed')
+    return outcomes
+
+
+def _template(bag: LookedAt) -> 'tuple[list[Outcome], str]':
+    from moss_perception.data.labels.attempts import outcomes_at
+    from moss_perception.data.labels.writing import template_of
+    if bag.found is None:
+        raise BagError(bag.lacking)
+    return outcomes_at(bag.found), template_of(bag.found)
+
+
+def _write(out: Path | None, text: str, sheet: Path | None, tiles: 'list[Tile]', images: 'Images',
+           force: bool) -> None:
+    """Write the files, all or none if one exists already."""
+    from moss_perception.evaluation.contact_sheet import draw_page, pages_of, problem_of
+    pages = pages_of(sheet, len(tiles)) if sheet else []
+    if there := [str(x) for x in (out, *pages) if x is not None and x.exists() and not force]:
+        raise MossError(f'{", ".join(there)}: exists already, and is not overwritten without '
+                        '--force')
+    for tile in tiles:
+        # Without a recorded grasp there is nothing that may be wrong with it.
+        if tile.attempt.position is not None and (why := problem_of(tile.attempt, images)):
+            log.warning('%s: attempt %d: %s', images.path, tile.attempt.outcome.attempt, why)
+    drawn = [draw_page(tiles, number, images) for number in range(len(pages))]
+    for page, data in zip(pages, drawn, strict=True):
+        write_bytes(page, data)
+    if out is not None:
+        write_text(out, text)
+    for path in (*pages, *([out] if out else ())):
+        log.info('wrote %s', path)
+
+
+def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, str]) -> None:
+    """Print the command that comes next."""
+    named = ' '.join(f'--{name.replace("_", "-")} {topic}' for name, topic in topics.items()
+                     if getattr(arguments, name) or name == 'executed_topic')
+    bag, table = arguments.bag, out or arguments.outcomes
+    if arguments.template:
+        print(f'fill in success in {table} (yes or no), then: moss label {bag} --outcomes {table}')
+    else:
+        print(f'next: moss evaluate {bag} --outcomes {table} {named}'.rstrip())

@@ -1,0 +1,101 @@
+"""What ``moss label`` shows of a recording: its stamps and its attempts."""
+
+from dataclasses import dataclass
+import logging
+from typing import TYPE_CHECKING
+
+from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.tables import lay_out
+
+if TYPE_CHECKING:
+    from moss_perception.data.bags.reader import Recording
+    from moss_perception.data.labels.attempts import Found, Search
+    from moss_perception.data.labels.clock import Clock
+    from moss_perception.evaluation.contact_sheet import Images
+    import numpy as np
+
+_SHOWN = 40
+log = logging.getLogger('label')
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """
+    What the command needs of a recording.
+
+    :ivar stamps: int64, header stamps of the images, nanoseconds, ascending.
+    :ivar found: its attempts; ``None`` if there are none, for the reason in ``lacking``.
+    """
+
+    images: 'Images'
+    clock: 'Clock'
+    stamps: 'np.ndarray'
+    found: 'Found | None'
+    lacking: str
+
+
+def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search') -> LookedAt:
+    """
+    Read the stamps of the images, and find the attempts.
+
+    :param topics: chosen topics; ``image_topic`` is one of them.
+    :raises BagError: if the images have no stamps, or there are no attempts of a kind that the
+        user asked for.
+    """
+    from moss_perception.data.bags.topics import header_of
+    from moss_perception.data.labels.attempts import find_attempts
+    from moss_perception.data.labels.clock import clock_of
+    from moss_perception.evaluation.contact_sheet import Images
+    import numpy as np
+    topic = topics['image_topic']
+    headers = [header_of(raw) for *_, raw in recording.messages([topic])]
+    stamps = np.array(sorted(x for x, _ in headers if x > 0), np.int64)
+    if recording.damage:
+        log.warning('%s: %s', recording.path, recording.damage)
+    clock = clock_of(recording, topic)
+    found, lacking = None, ''
+    try:
+        found = find_attempts(recording, clock, search)
+    except BagError as error:
+        # A table with times of its own needs no attempts.
+        if search.source:
+            raise
+        lacking = str(error)
+    images = Images(recording.path, topic, headers[-1][1], _camera(recording, topics),
+                    clock.zero_ns)
+    return LookedAt(images, clock, stamps, found, lacking)
+
+
+def _camera(recording: 'Recording', topics: dict[str, str]):
+    from moss_perception.core.frames import to_camera
+    name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
+    if name is None:
+        return None
+    _, kind, _, raw = next(recording.messages([name]))
+    try:
+        return to_camera(recording.deserialize(raw, kind))
+    except ConfigError as error:
+        log.warning('%s: %s: %s', recording.path, name, error)
+        return None
+
+
+def describe(bag: LookedAt, shown: str) -> None:
+    """Print the clock and the attempts of a recording."""
+    from moss_perception.data.labels.clock import in_words
+    first, last = int(bag.stamps[0]), int(bag.stamps[-1])
+    print(f'{shown}: {len(bag.stamps)} images on {bag.images.topic}\n'
+          f'  first stamp  {in_words(first)}\n'
+          f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later')
+    if bag.clock.lag_ns:
+        way = 'behind' if bag.clock.lag_ns > 0 else 'ahead of'
+        print(f"  the stamps are {abs(bag.clock.lag_ns) / 1e9:.3f} s {way} the recorder's clock")
+    if bag.found is None:
+        return
+    print(f'{len(bag.found.spans)} attempts found {bag.found.how}; seconds from the start of the '
+          'recording:')
+    rows = [[n, *(f'{(x - bag.clock.zero_ns) / 1e9:.3f}' for x in (
+        span.start_ns, span.decision_ns, span.end_ns))]
+        for n, span in enumerate(bag.found.spans[:_SHOWN], start=1)]
+    print(lay_out(rows, ['attempt', 'start', 'decision', 'end']))
+    if len(bag.found.spans) > _SHOWN:
+        print(f'and {len(bag.found.spans) - _SHOWN} more')

@@ -1,0 +1,188 @@
+"""The attempts of a recording without outcomes: by executed grasps, the gripper or candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import re
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import (
+    CANDIDATES_TOPIC,
+    CANDIDATES_TYPE,
+    EXECUTED_TOPIC,
+    EXECUTED_TYPE,
+    stamp_of,
+)
+from moss_perception.data.labels.clock import Clock
+from moss_perception.data.labels.gripper import closings, gripper_topics, TYPES
+from moss_perception.data.outcomes import Outcome
+
+OUTCOMES, EXECUTED, GRIPPER, CANDIDATES = 'outcomes', 'executed', 'gripper', 'candidates'
+SOURCES = (OUTCOMES, EXECUTED, GRIPPER, CANDIDATES)
+"""What attempts are found by, in the order in which it is tried."""
+
+_NAMED = re.compile(r'execut|select|chosen|grasp', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Span:
+    """An attempt, with times in header stamps, nanoseconds."""
+
+    start_ns: int
+    decision_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    The attempts of a recording.
+
+    :ivar spans: in the order of time; attempt N is the N-th.
+    :ivar how: what they were found by, in words.
+    """
+
+    spans: Sequence[Span]
+    how: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """
+    How to find attempts.
+
+    :ivar source: one of :data:`SOURCES`; empty for the first that the recording has.
+    :ivar executed_topic: topic of executed grasps; ``None`` for ``/selected_grasp``, or else the
+        only one with such a name and type.
+    :ivar candidates_topic: topic of candidates; ``None`` for ``/grasp_candidates``, or else the
+        only one of its type.
+    :ivar gripper_topic: topic of the gripper; ``None`` for the first with such a name and type.
+    :ivar outcome_topic: topic of outcomes; ``None`` for ``/grasp_outcome``.
+    :ivar closed: ``high`` or ``low``, see :func:`moss_perception.data.labels.gripper.closings`.
+    :ivar before_s: longest time from the start of an attempt to its decision, seconds.
+    :ivar after_s: longest time from the decision to the end, seconds.
+    :ivar gap_s: messages with less time between them belong to one attempt, seconds.
+    """
+
+    source: str = ''
+    executed_topic: str | None = None
+    candidates_topic: str | None = None
+    gripper_topic: str | None = None
+    outcome_topic: str | None = None
+    closed: str = ''
+    before_s: float = 4.0
+    after_s: float = 3.0
+    gap_s: float = 1.0
+
+
+def find_attempts(recording: Recording, clock: Clock, search: Search) -> Found:
+    """
+    Find the attempts of a recording.
+
+    :raises BagError: if there is nothing to find them by, or a message can't be read.
+    """
+    tried = {OUTCOMES: _by_outcomes, EXECUTED: _by_executed, GRIPPER: _by_gripper,
+             CANDIDATES: _by_candidates}
+    for source in [search.source] if search.source else SOURCES:
+        found = tried[source](recording, clock, search)
+        if found is not None and found.spans:
+            return found
+    if search.source:
+        raise BagError(f'{recording.path}: no attempts found by {search.source}')
+    there = ', '.join(f'{x.name} ({x.type})' for x in recording.topics.values() if x.count)
+    raise BagError(f'{recording.path}: no attempts: expected executed grasps ({EXECUTED_TYPE}), a '
+                   f'gripper (JointState, Bool, Float32) or candidates ({CANDIDATES_TYPE}); name '
+                   f'their topic; found {there}')
+
+
+def _by_outcomes(recording: Recording, clock: Clock, search: Search) -> Found:
+    outcomes = recording.outcomes(search.outcome_topic)
+    spans = [Span(x.start_ns, x.decision_ns, x.end_ns) for x in outcomes]
+    return Found(spans, 'by the recorded outcomes')
+
+
+def _by_executed(recording: Recording, clock: Clock, search: Search) -> Found | None:
+    topic = search.executed_topic or executed_topic(recording)
+    if topic is None:
+        if search.source:
+            there = _executed_topics(recording)
+            raise BagError(f'{recording.path}: {len(there) or "no"} topics may be the executed '
+                           f'grasps ({EXECUTED_TYPE}): name one with --executed-topic, expected '
+                           f'one of {", ".join(there) or "no topic at all"}')
+        return None
+    stamps = [x.stamp_ns for x in recording.executed(topic)]
+    if stamps and max(stamps) <= 0:
+        raise BagError(f'{recording.path}: the executed grasps on {topic} have no stamps: '
+                       'expected the stamp of the image by which each was selected')
+    return Found(_around(_last_of_groups(stamps, search), search, clock),
+                 f'by the executed grasps on {topic}')
+
+
+def _by_gripper(recording: Recording, clock: Clock, search: Search) -> Found | None:
+    topics = [search.gripper_topic] if search.gripper_topic else gripper_topics(recording)
+    if not topics and search.source:
+        raise BagError(f'{recording.path}: no gripper: expected a topic of {", ".join(TYPES)} '
+                       'with such a name; name one with --gripper-topic')
+    if not topics:
+        return None
+    found = closings(recording, topics[0], clock.lag_ns, search.closed)
+    spans = _around([at for at, _ in found.spans], search, clock,
+                    [opened for _, opened in found.spans])
+    return Found(spans, f'by the gripper on {found.topic}, {found.closed}')
+
+
+def _by_candidates(recording: Recording, clock: Clock, search: Search) -> Found | None:
+    topic = recording.candidates_topic(search.candidates_topic) if (
+        search.candidates_topic or len(recording.candidates_topics()) == 1) else None
+    if topic is None:
+        if len(recording.candidates_topics()) > 1 and search.source:
+            recording.candidates_topic(None)  # says which ones
+        return None
+    stamps = []
+    for _, kind, _, raw in recording.messages([topic]):
+        if recording.deserialize(raw, kind).poses:
+            stamps.append(stamp_of(raw))
+    return Found(_around(_last_of_groups(stamps, search), search, clock),
+                 f'by pauses of the candidates on {topic or CANDIDATES_TOPIC}')
+
+
+def executed_topic(recording: Recording) -> str | None:
+    """Return the topic of executed grasps: the default one, or else the only one that may be."""
+    there = _executed_topics(recording)
+    if EXECUTED_TOPIC in there:
+        return EXECUTED_TOPIC
+    return there[0] if len(there) == 1 else None
+
+
+def _executed_topics(recording: Recording) -> list[str]:
+    """List the topics that may have executed grasps, by type and name."""
+    return [x.name for x in recording.topics.values()
+            if x.type == EXECUTED_TYPE and x.count and _NAMED.search(x.name)]
+
+
+def _last_of_groups(stamps: Sequence[int], search: Search) -> list[int]:
+    """Return the last stamp of each group: a planner corrects a grasp until it executes it."""
+    ordered = sorted(x for x in stamps if x > 0)
+    gap_ns = round(search.gap_s * 1e9)
+    return [x for x, following in zip(ordered, [*ordered[1:], None], strict=True)
+            if following is None or following - x >= gap_ns]
+
+
+def _around(decisions: Sequence[int], search: Search, clock: Clock,
+            ends: Sequence[int | None] = ()) -> list[Span]:
+    """Give each decision a start and an end, so that attempts do not overlap."""
+    before_ns, after_ns = round(search.before_s * 1e9), round(search.after_s * 1e9)
+    spans: list[Span] = []
+    for n, decision_ns in enumerate(decisions):
+        earliest = spans[-1].end_ns if spans else min(clock.first_ns, decision_ns)
+        end_ns = min([decision_ns + after_ns, *decisions[n + 1:n + 2]])
+        if n < len(ends) and (opened := ends[n]) is not None:
+            end_ns = min(end_ns, opened)
+        spans.append(Span(max(decision_ns - before_ns, earliest), decision_ns, end_ns))
+    return spans
+
+
+def outcomes_at(found: Found) -> list[Outcome]:
+    """Return an outcome for each attempt, as if it had failed; for drawing and templates."""
+    return [Outcome(n, x.start_ns, x.decision_ns, x.end_ns, False, '', '', '')
+            for n, x in enumerate(found.spans, start=1)]

@@ -1,0 +1,197 @@
+"""A table of outcomes as its rows say it, before anything is known of the recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timezone, tzinfo
+import difflib
+from pathlib import Path
+import re
+
+from moss_perception.core.errors import BagError
+from moss_perception.data.labels.cells import (
+    Moment,
+    read_flag,
+    read_moment,
+    read_whole,
+    UNITS_NS,
+)
+from moss_perception.data.labels.sheet import read_sheet, Sheet
+
+TIMES = ('start', 'decision', 'end', 'time')
+COLUMNS = ('start', 'end', 'success', 'attempt', 'decision', 'time', 'executed', 'candidate',
+           'motion', 'object', 'domain', 'bag')
+"""The columns by their own names."""
+
+_NAMES = {
+    'start': 'begin start_time begin_time t_start from beginn',
+    'end': 'stop finish end_time stop_time t_end to ende',
+    'decision': 'decided decision_time t_decision',
+    'time': 'timestamp stamp t datetime date_time grasp_time when zeit zeitpunkt',
+    'day': 'date datum',
+    'success': 'successful succeeded grasp_success outcome result label held ok erfolg',
+    'attempt': 'attempt_id attempt_number nr no number n # id trial versuch',
+    'executed': 'was_executed',
+    'candidate': 'candidate_index',
+    'motion': '',
+    'object': 'item target objekt',
+    'domain': '',
+    'bag': 'recording bag_name',
+}
+_BY_NAME = {name: own for own, others in _NAMES.items() for name in (own, *others.split())}
+_BY_NAME = {**_BY_NAME, 'day': ''}  # a name of ours, not of a column
+_UNIT = re.compile(
+    r'[ _]*[(\[]\s*(?:in\s+)?(s|sec|secs|seconds|ms|us|ns|utc)\s*[)\]]$|_(s|ms|us|ns)$')
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    A row of a table of outcomes.
+
+    :ivar line: number of its line.
+    :ivar attempt: number of the attempt; ``None`` if the row gives none.
+    :ivar times: times by their columns, of :data:`TIMES`.
+    :ivar values: the other columns that we know, as text; empty cells are left out.
+    :ivar more: the columns that we do not know, by their headings.
+    """
+
+    line: int
+    success: bool
+    attempt: int | None = None
+    times: dict[str, Moment] = field(default_factory=dict)
+    executed: bool = True
+    candidate: int | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    A table of outcomes.
+
+    :ivar unit_ns: the unit of its numbers as the headings give it, nanoseconds; ``None`` if they
+        do not.
+    :ivar at: ``line``, or ``row`` for a spreadsheet.
+    :ivar columns: its columns, by our names.
+    :ivar notes: what the reader should know of how it was read.
+    """
+
+    path: Path
+    rows: Sequence[Row]
+    columns: Sequence[str]
+    unit_ns: int | None = None
+    at: str = 'line'
+    notes: Sequence[str] = ()
+
+    def error(self, row: Row | int, what: str) -> BagError:
+        """Return an error that names the file and the line."""
+        line = row if isinstance(row, int) else row.line
+        return BagError(f'outcomes {self.path}, {self.at} {line}: {what}')
+
+
+def read_table(path: Path | str, zone: tzinfo = timezone.utc) -> Table:
+    """
+    Read a table of outcomes.
+
+    The columns may have any order and the usual names (``begin`` for ``start``), with a unit
+    (``start_ms``, ``start (s)``). A row needs ``success``; and ``start`` and ``end``, or ``time``,
+    or the number of the ``attempt``.
+
+    :param zone: zone of dates without one.
+    :raises BagError: if it can't be read, lacks a column or has an invalid value.
+    """
+    sheet = read_sheet(path, column_of)
+    names, unit_ns = _columns(sheet)
+    rows = []
+    for line, cells in sheet.rows:
+        try:
+            rows.append(_row(line, cells, names, sheet.columns, zone))
+        except ValueError as error:
+            raise BagError(f'outcomes {path}, {sheet.at} {line}: {error}') from error
+    unused = ', '.join(x for x, name in zip(sheet.columns, names, strict=True) if not name and x)
+    notes = [*sheet.notes, *[f'columns that are not used: {unused}'] * bool(unused)]
+    table = Table(sheet.path, rows, tuple(filter(None, names)), unit_ns, sheet.at, notes)
+    if not rows:
+        raise BagError(f'outcomes {path} holds no attempt: expected a line each')
+    _check_ticks(table, sheet, names.index('success'))
+    return table
+
+
+def column_of(heading: str) -> str:
+    """Return the column that a heading names; empty if it names none of ours."""
+    return _BY_NAME.get(_plain(heading), '')
+
+
+def unit_of(heading: str) -> str:
+    """Return the unit that a heading names, such as ``ms``; empty if it names none."""
+    found = _UNIT.search(heading.strip().lower())
+    unit = (found[1] or found[2]) if found else ''
+    return 's' if unit.startswith('s') else unit.removeprefix('utc')
+
+
+def _plain(heading: str) -> str:
+    name = _UNIT.sub('', heading.strip().lower())
+    return re.sub(r'[\s.-]+', '_', name.rstrip('.?:')).strip('_')
+
+
+def _columns(sheet: Sheet) -> tuple[list[str], int | None]:
+    """Return our name of each column, empty for a foreign one, and the unit of the times."""
+    names = [column_of(x) for x in sheet.columns]
+    if not set(TIMES) & set(names):
+        names = ['time' if x == 'day' else x for x in names]
+    missing = [] if 'success' in names else ['success']
+    if not {'time', 'attempt', 'decision'} & set(names):
+        missing = [x for x in ('start', 'end', 'success') if x not in names]
+    unknown = [x for x, name in zip(sheet.columns, names, strict=True) if not name
+               and difflib.get_close_matches(_plain(x), COLUMNS, 1, 0.8)]
+    if missing or unknown:
+        wrong = [f'lacks the column {", ".join(missing)}'] * bool(missing) + [
+            f'has a column {", ".join(map(repr, unknown))}'] * bool(unknown)
+        raise BagError(f'outcomes {sheet.path} {" and ".join(wrong)}: expected start, end, '
+                       f'success and, if wanted, {", ".join(COLUMNS[3:])}')
+    for name in {x for x in names if x and names.count(x) > 1}:
+        both = [x for x, own in zip(sheet.columns, names, strict=True) if own == name]
+        raise BagError(f'outcomes {sheet.path}: the columns {" and ".join(map(repr, both))} both '
+                       f'name {name}: expected one')
+    return names, _unit_ns(sheet, names)
+
+
+def _unit_ns(sheet: Sheet, names: Sequence[str]) -> int | None:
+    units = {heading: unit_of(heading) for heading, name in zip(
+        sheet.columns, names, strict=True) if name in TIMES and unit_of(heading)}
+    if len(set(units.values())) > 1:
+        raise BagError(f'outcomes {sheet.path}: {" and ".join(map(repr, units))} have several '
+                       'units: expected one')
+    return UNITS_NS[next(iter(units.values()))] if units else None
+
+
+def _row(line: int, cells: Sequence[str], names: Sequence[str], headings: Sequence[str],
+         zone: tzinfo) -> Row:
+    if any(cells[len(names):]):
+        raise ValueError('more values than columns (numbers with a decimal comma need semicolons '
+                         'between the columns)')
+    padded = [*cells, *[''] * (len(names) - len(cells))]
+    given = {name: cell for name, cell in zip(names, padded, strict=False) if name and cell}
+    times = {name: read_moment(name, given[name], zone, given.get('day', ''))
+             for name in TIMES if name in given}
+    success = read_flag('success', given.get('success', ''))
+    return Row(
+        line, success,
+        read_whole('attempt', given['attempt']) if 'attempt' in given else None,
+        times,
+        read_flag('executed', given['executed']) if 'executed' in given else True,
+        read_whole('candidate', given['candidate']) if 'candidate' in given else None,
+        {name: given[name] for name in ('motion', 'object', 'domain', 'bag') if name in given},
+        {x: cell for x, name, cell in zip(headings, names, padded, strict=False)
+         if not name and x and cell})
+
+
+def _check_ticks(table: Table, sheet: Sheet, column: int) -> None:
+    """Refuse a column in which an ``x`` may be a tick as well as a cross."""
+    words = {cells[column].lower(): line for line, cells in sheet.rows}
+    ticks = [word for word in words if word not in ('x', '1', 'true') and read_flag('', word)]
+    if 'x' in words and ticks:
+        raise table.error(words['x'], f"success is 'x' here and {ticks[0]!r} in {table.at} "
+                          f'{words[ticks[0]]}: expected one word for a success, since x may also '
+                          'mean a failure')
