@@ -16,7 +16,7 @@ from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.bags import BagInput
 from moss_perception.data.imports.folder import Contents, import_bags, require_new
 from moss_perception.data.imports.samples import ImportSettings
-from moss_perception.data.outcomes import read_attempts
+from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
@@ -71,8 +71,11 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
 
 def find_attempts(recording: Recording, one: BagInput) -> Sequence[Attempt]:
     """Read the attempts of a recording as an evaluation does."""
-    outcomes = (read_attempts(one.outcomes) if one.outcomes else
-                recording.outcomes(one.topics.get('outcome_topic')))
+    topics = one.topics
+    outcomes = outcomes_of(
+        recording, one.outcomes, image_topic=topics['image_topic'],
+        outcome_topic=topics.get('outcome_topic'), executed_topic=topics.get('executed_topic'),
+        candidates_topic=topics.get('candidates_topic'))
     return executed_grasps(recording, outcomes, one.topics.get('executed_topic'),
                            one.topics.get('candidates_topic'))
 
