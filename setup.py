@@ -67,6 +67,7 @@ setup(
     extras_require={
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
+        'lerobot': ['av>=15', 'pyarrow>=21'],
         'report': ['jinja2>=3.1', 'markupsafe>=2', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'openpyxl>=3.1', 'pytest',

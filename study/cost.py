@@ -70,7 +70,8 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
         return [(lambda: step(images[:, -1], grasps, used, state, gaps), 1)]
     fine, maps = network.encode(images, gaps=gaps)
     return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
-            (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps), 1)]
+            (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps,
+                                  network.temporal.motion(images, gaps)), 1)]
 
 
 def _operations(call: Callable[[], object]) -> int:

@@ -1,9 +1,9 @@
 """
 The command ``moss``: its parser and its table of subcommands.
 
-A subcommand NAME is a function ``add_NAME(parser)`` in a module of this folder. It adds the
-options and sets ``handler``, a function that takes the arguments and returns the exit status. The
-module is imported only when the subcommand is used.
+A subcommand NAME is a function ``add_NAME(parser)`` in a module of this folder, with underscores
+for hyphens. It adds the options and sets ``handler``, a function that takes the arguments and
+returns the exit status. The module is imported only when the subcommand is used.
 """
 
 import argparse
@@ -71,6 +71,15 @@ COMMANDS = {
     'clips': Command(
         'data', 'turn a folder of video clips, each a grasp attempt, into a rosbag2 (MCAP)',
         ('moss clips my_clips/ --outcomes my_clips.csv --out out/clips',)),
+    'import': Command(
+        'importing', 'turn recordings of grasp attempts, or LeRobotDatasets, into training data',
+        ('moss import monday/ tuesday/ --outcomes attempts.csv --out data/mine --workers 2',
+         'moss import real:monday/ --group operator=anna --executed-topic /arm/grasp_pose '
+         '--out data/monday',
+         'moss import --lerobot my_lerobot/ --out data/mine')),
+    'export-dataset': Command(
+        'importing', 'write training data as a LeRobotDataset (version 3)',
+        ('moss export-dataset data/mine --lerobot my_lerobot',)),
     'train': Command(
         'train', 'train a grasp network on recorded scenes',
         ('moss train --data runs/data/train --run runs/mine --out runs/mine/mine.safetensors',)),
@@ -122,7 +131,7 @@ def build_parser(*names: str) -> argparse.ArgumentParser:
         if name in names:
             module = import_module(f'moss_perception.cli.{command.module}')
             one.set_defaults(parser=one)
-            getattr(module, f'add_{name}')(one)
+            getattr(module, f'add_{name.replace("-", "_")}')(one)
     return parser
 
 

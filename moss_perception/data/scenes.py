@@ -1,4 +1,8 @@
-"""A folder of simulated scenes: its shards, and a description of what it should hold."""
+"""
+A folder of samples: its shards, and a description of what it should hold.
+
+The samples are simulated scenes, or were imported from recordings.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,6 +13,8 @@ from typing import Optional
 
 from moss_perception.core.errors import DataError, SimulationError
 from moss_perception.core.files import replaced
+from moss_perception.data import sample_shards
+from moss_perception.data.sample_shards import count_samples, read_samples
 from moss_perception.data.schema import Sample
 from moss_perception.data.shards import PATTERN, read_shard, seeds_of
 
@@ -19,17 +25,22 @@ _LOG = logging.getLogger(__name__)
 
 def read_shards(folder, unfinished: bool = False) -> Iterator[Sample]:
     """
-    Read all scenes of a folder, in the order of the shards' names.
+    Read all samples of a folder, in the order of the shards' names: imported ones, then scenes.
 
     :param unfinished: whether scenes of ``dataset.json`` may be missing.
     :returns: an iterator of :class:`moss_perception.data.schema.Sample`.
-    :raises SimulationError: if there are none, one can't be read, or some are missing.
+    :raises SimulationError: if there are none, a scene can't be read, or some are missing.
+    :raises DataError: the same of imported samples.
     """
+    imported = sorted(Path(folder).glob(sample_shards.PATTERN))
     paths = sorted(Path(folder).glob(PATTERN))
-    if not paths:
-        raise SimulationError(f'no scenes in {folder}: expected files {PATTERN}')
+    if not (paths or imported):
+        raise SimulationError(f'no scenes in {folder}: expected files {PATTERN}, or '
+                              f'{sample_shards.PATTERN} of moss import')
     if not unfinished:
         check_complete(folder)
+    for path in imported:
+        yield from read_samples(path)
     for path in paths:
         yield from read_shard(path)
 
@@ -133,14 +144,21 @@ def count_reasons(skipped: dict) -> dict:
 
 def check_complete(folder):
     """
-    Check that a folder has all scenes of its ``dataset.json``.
+    Check that a folder has all scenes, or all imported samples, of its ``dataset.json``.
 
     Folders without this file, such as those of format 2, pass.
 
     :raises SimulationError: if scenes are missing.
+    :raises DataError: if imported samples are missing.
     """
     dataset = load_dataset(folder)
     if not dataset:
+        return
+    if 'samples' in dataset:
+        there = sum(map(count_samples, Path(folder).glob(sample_shards.PATTERN)))
+        if there != dataset['samples']:
+            raise DataError(f'{folder} holds {there} imported samples: expected '
+                            f'{dataset["samples"]}, by its {DATASET}; run moss import again')
         return
     first, count = dataset['seed'], dataset['scenes']
     expected = set(range(first, first + count)) - load_skipped(folder).keys()

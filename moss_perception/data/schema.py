@@ -91,6 +91,8 @@ class Sample:
     :ivar name: for messages, such as the recording and attempt; empty for a simulated scene.
     :ivar seed: of a simulated scene; ``None`` for others.
     :ivar domain: where the images come from, such as ``sim`` or ``real``.
+    :ivar groups: of which recording and circumstances a recorded attempt is: values by name, such
+        as ``bag``, ``day``, ``object`` and ``operator``. A training can hold out whole groups.
     :ivar split: ``held_out`` for objects that training never shows, else empty.
     :ivar track: the object's centre at the decision, and when fingers that start then have
         closed, if they don't touch it: float32, shape ``(2, 3)``, optical frame, metres.
@@ -130,6 +132,7 @@ class Sample:
     name: str = ''
     seed: Optional[int] = None
     domain: str = ''
+    groups: Mapping[str, str] = field(default_factory=dict)
     split: str = ''
     track: Optional[np.ndarray] = None
     offsets: Optional[np.ndarray] = None

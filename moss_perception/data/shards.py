@@ -1,7 +1,8 @@
 """
 Files of simulated scenes: compressed images and NumPy arrays, without pickle.
 
-Formats 2 (read only) and 3.
+Formats 2 (read only) and 3. Samples from other sources are in files of format 4, see
+:mod:`moss_perception.data.sample_shards`.
 """
 
 from dataclasses import replace
@@ -45,7 +46,7 @@ def write_shard(path, scenes: list, matrix: np.ndarray):
     _require_same_lead_times(scenes)
     scenes = [scene if scene.matrix is not None else replace(scene, matrix=matrix)
               for scene in scenes]
-    _write_arrays(Path(path), _pack(scenes, scenes[0].image_size))
+    write_arrays(Path(path), _pack(scenes, scenes[0].image_size))
 
 
 def _require_simulated(sample: Sample):
@@ -146,7 +147,12 @@ def _joined(parts: list, shape: tuple) -> np.ndarray:
     return np.concatenate([np.empty((0, *shape)), *parts]).astype(np.float32)
 
 
-def _write_arrays(path: Path, arrays: dict):
+def write_arrays(path: Path, arrays: dict):
+    """
+    Write a file of arrays, whole or not at all.
+
+    :raises SimulationError: if it can't be written.
+    """
     try:
         with replaced(path) as partial, partial.open('wb') as file:
             np.savez(file, **arrays)
@@ -160,7 +166,7 @@ def read_shard(path) -> list[Sample]:
 
     :raises SimulationError: if it is missing, damaged or of another format.
     """
-    stored = _read_arrays(path)
+    stored = read_arrays(path)
     data, offset = stored['jpeg'].tobytes(), stored['offset']
     jpegs = [data[begin:end] for begin, end in zip(offset[:-1], offset[1:], strict=True)]
     if int(stored['format']) == 2:
@@ -223,19 +229,24 @@ def seeds_of(path) -> list:
 
     :raises SimulationError: if it is missing, damaged or of another format.
     """
-    return _read_arrays(path, ('seed',))['seed'].tolist()
+    return read_arrays(path, ('seed',))['seed'].tolist()
 
 
-def _read_arrays(path, names: tuple = ()) -> dict:
-    """Read arrays by their names; all of a file without names."""
+def read_arrays(path, names: tuple = (), formats: tuple = _READABLE) -> dict:
+    """
+    Read arrays by their names; all of a file without names.
+
+    :param formats: the formats that the caller can read.
+    :raises SimulationError: if the file is missing, damaged or of another format.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             number = int(file['format']) if 'format' in file.files else -1
             stored = {name: file[name] for name in names or file.files if name in file.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise SimulationError(f'could not read the scenes of {path}: {error}') from error
-    if number not in _READABLE:
+    if number not in formats:
         said = f'its format is {number}' if number >= 0 else 'it names no format'
         raise SimulationError(f'{path} holds no scenes that can be read: {said}, expected one of '
-                              f'{", ".join(map(str, _READABLE))}')
+                              f'{", ".join(map(str, formats))}')
     return stored

@@ -170,5 +170,5 @@ def test_the_modules_of_the_table_are_no_other_way_to_run_a_command():
     from importlib import import_module
     for name, one in COMMANDS.items():
         module = import_module(f'moss_perception.cli.{one.module}')
-        assert callable(getattr(module, f'add_{name}'))
+        assert callable(getattr(module, f'add_{name.replace("-", "_")}'))
         assert not hasattr(module, 'main'), f'{name}: expected one way to run it'

@@ -30,17 +30,21 @@ def test_a_variant_differs_from_the_others_over_time_only(path):
         assert (settings.recipe().full_orders < 1) == (path.stem == 'moss_prefixes')
     own = ('temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window',
            'projection_channels', 'stacked_flows', 'tap_frames', 'readout', 'lags', 'map_stride',
-           'patch', 'norm', 'similarity', 'refinement', 'borders', 'spacing', 'time_inputs')
+           'patch', 'norm', 'similarity', 'refinement', 'borders', 'spacing', 'compares',
+           'read_flow', 'time_inputs')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
-    assert 27 < measure_cost(build(settings.config()).eval(), 1)['mflop_a_frame'] < 36
+    # Two readouts of the same similarities cost more than one.
+    most = 50 if path.stem.startswith('both') else 36
+    assert 27 < measure_cost(build(settings.config()).eval(), 1)['mflop_a_frame'] < most
 
 
 @pytest.mark.parametrize('path', [path for path in EXPERIMENTS if not path.stem.endswith('_long')],
                          ids=lambda path: path.stem)
 def test_an_experiment_is_trained_as_the_variants_are(path):
     settings, variant = read_settings(path), read_settings(ROOT / 'study/variants/moss_123.yaml')
-    assert settings.name == path.stem and settings.training == variant.training
+    timed = {'vary_lead_times': True} if path.stem.endswith('_time') else {}
+    assert settings.name == path.stem and settings.training == variant.training | timed
     assert settings.model == ('moss_flow' if path.stem == 'moss_12_flow' else 'moss') + '_grasp'
     assert settings.config() != variant.config()
 

@@ -1,0 +1,106 @@
+"""``moss import BAG…``: turn recordings of grasp attempts into training data."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+import logging
+from pathlib import Path
+import time
+
+from moss_perception.cli.evaluate_recordings import domain_of
+from moss_perception.cli.topic_options import choose, topics_of
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import model_path
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.clips.inputs import read_calibration
+from moss_perception.data.imports.bags import BagInput
+from moss_perception.data.imports.folder import Contents, import_bags, require_new
+from moss_perception.data.imports.samples import ImportSettings
+from moss_perception.data.labels.matching import outcomes_of
+from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.models.manifest import read_header
+from tqdm import tqdm
+
+
+def import_recordings(arguments: argparse.Namespace) -> int:
+    """
+    Import recordings, and log what became of them.
+
+    :raises MossError: if something can't be read, used or written.
+    """
+    if arguments.workers < 1:
+        raise ConfigError(f'--workers {arguments.workers}: expected 1 or more')
+    require_new(arguments.out)
+    model, _ = read_header(model_path(''))
+    rate_hz = arguments.rate or model.frame_rate_hz
+    settings = ImportSettings(
+        rate_hz=rate_hz, frames=model.window_frames, lead_time_s=arguments.lead_time,
+        history_s=arguments.seconds or 2 * model.window_frames / rate_hz,
+        groups=groups_of(arguments.group),
+        calibration=arguments.calibration and read_calibration(arguments.calibration))
+    began = time.perf_counter()
+    with tqdm(unit='attempt', leave=False, disable=None) as bar:
+        contents = import_bags(inputs_of(arguments), arguments.out, find_attempts, settings,
+                               arguments.workers, bar.update)
+    log_contents(contents, arguments.out, time.perf_counter() - began)
+    return 0
+
+
+def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
+    """
+    Combine the recordings with their outcomes and topics.
+
+    :raises MossError: if their numbers differ, or a topic is missing or not clear.
+    """
+    bags, topics = [domain_of(text) for text in arguments.bags], topics_of(arguments)
+    tables, shared = arguments.outcomes, len(arguments.outcomes) == 1 and len(bags) > 1
+    if len(tables) not in (0, 1, len(bags)):
+        raise ConfigError(f'--outcomes names {len(tables)} files for {len(bags)} recordings: '
+                          'expected one for all, or one for each')
+    tables = tables * len(bags) if shared else tables or [None] * len(bags)
+    names = [Path(bag).resolve().stem for _, bag in bags]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    names = [f'{Path(bag).resolve().parent.name}/{name}' if name in twice else name
+             for name, (_, bag) in zip(names, bags, strict=True)]
+    if len(set(names)) < len(names):
+        raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
+                          'different one for each, such as monday/bag and tuesday/bag')
+    return [BagInput(bag, name, domain, table or None, shared, choose(bag, topics))
+            for (domain, bag), name, table in zip(bags, names, tables, strict=True)]
+
+
+def find_attempts(recording: Recording, one: BagInput) -> Sequence[Attempt]:
+    """Read the attempts of a recording as an evaluation does."""
+    topics = one.topics
+    outcomes = outcomes_of(
+        recording, one.outcomes, image_topic=topics['image_topic'],
+        outcome_topic=topics.get('outcome_topic'), executed_topic=topics.get('executed_topic'),
+        candidates_topic=topics.get('candidates_topic'))
+    return executed_grasps(recording, outcomes, one.topics.get('executed_topic'),
+                           one.topics.get('candidates_topic'))
+
+
+def groups_of(texts: Sequence[str]) -> dict[str, str]:
+    """
+    Read group labels.
+
+    :param texts: each ``NAME=VALUE``.
+    :raises ConfigError: if one is not.
+    """
+    groups = {}
+    for text in texts:
+        name, _, value = text.partition('=')
+        if not (name and value):
+            raise ConfigError(f'--group {text}: expected NAME=VALUE, such as operator=anna')
+        groups[name] = value
+    return groups
+
+
+def log_contents(contents: Contents, out: Path, took_s: float) -> None:
+    """Log the warnings and the numbers of a folder."""
+    log = logging.getLogger('import')
+    for line in contents.warnings():
+        log.warning('%s', line)
+    log.info('%d samples of %d attempts in %s, %d of them successful, in %.1f s; values of '
+             'groups: %s', contents.samples, contents.attempts, out, contents.successes, took_s,
+             ', '.join(f'{len(counts)} {name}' for name, counts in contents.groups.items()))

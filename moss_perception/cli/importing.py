@@ -1,0 +1,100 @@
+"""``moss import``: the options, and which kind of data is imported."""
+
+import argparse
+from pathlib import Path
+
+from moss_perception.cli.common import UsageError
+from moss_perception.cli.topic_options import add_topic_options
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss import``."""
+    parser.set_defaults(handler=import_data)
+    parser.description = (parser.description or '') + (
+        ' Each attempt becomes a sample: the images before the decision, the candidates, and the '
+        'outcome as the label of the executed grasp. moss train reads the result.')
+    parser.add_argument('bags', nargs='*', metavar='[DOMAIN:]BAG',
+                        help='recordings: folders of a rosbag2, or .mcap or .db3 files')
+    parser.add_argument('--outcomes', action='append', default=[], metavar='FILE.csv',
+                        help='outcomes of the attempts, one file for all recordings, or one for '
+                             "each in order, where '' stands for the outcomes in the recording "
+                             '(default: those on /grasp_outcome)')
+    parser.add_argument('--lerobot', nargs='+', type=Path, default=[], metavar='DIR',
+                        help='folders of LeRobotDatasets of version 3, in place of recordings')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR',
+                        help='folder to write, which must be new')
+    topics = parser.add_argument_group('topics')
+    add_topic_options(topics)
+    parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
+                        help="calibration of the camera, as written by ROS's camera_calibration "
+                             '(default: the recorded one)')
+    parser.add_argument('--group', action='append', default=[], metavar='NAME=VALUE',
+                        help='group label of all attempts, such as operator=anna, by which a '
+                             'training can hold out; bag, day and object are always there')
+    parser.add_argument('--lead-time', type=float, default=float('nan'), metavar='S',
+                        help='time from the decision until the fingers close, in seconds, of '
+                             'attempts without a recorded one (default: unknown)')
+    parser.add_argument('--rate', type=float, metavar='HZ',
+                        help='images per second to keep, chosen by their stamps (default: as the '
+                             'shipped model sees)')
+    parser.add_argument('--seconds', type=float, metavar='S',
+                        help='time before a decision of which images are kept (default: twice '
+                             'what the shipped model sees)')
+    elsewhere = parser.add_argument_group(
+        'LeRobotDatasets that moss export-dataset has not written (and --calibration)')
+    elsewhere.add_argument('--camera', default='', metavar='FEATURE',
+                           help='feature of the images (default: the only one)')
+    elsewhere.add_argument('--grasp', default='', metavar='FEATURE',
+                           help='feature of the executed grasp at the decision: x, y, z in the '
+                                "camera's optical frame, metres, and yaw, radians")
+    elsewhere.add_argument('--decision', type=float, metavar='S',
+                           help="time of the decision since the episode's first frame, in seconds")
+    parser.add_argument('--workers', type=int, default=1, metavar='N',
+                        help='number of processes (default: %(default)s)')
+
+
+def import_data(arguments: argparse.Namespace) -> int:
+    """
+    Import recordings, or LeRobotDatasets.
+
+    :raises UsageError: if there is nothing to import, or both kinds are named.
+    :raises MossError: if something can't be read, used or written.
+    """
+    if bool(arguments.bags) == bool(arguments.lerobot):
+        raise UsageError('expected recordings to import, or LeRobotDatasets with --lerobot'
+                         + (', not both' if arguments.bags else ''))
+    if arguments.lerobot:
+        from moss_perception.cli.lerobot import import_lerobot
+        return import_lerobot(arguments)
+    from moss_perception.cli.import_recordings import import_recordings
+    return import_recordings(arguments)
+
+
+def add_export_dataset(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line of ``moss export-dataset``."""
+    parser.set_defaults(handler=export_dataset)
+    parser.description = (parser.description or '') + (
+        ' Each sample becomes an episode: the images up to the decision and of the attempt. moss '
+        'import --lerobot reads it back.')
+    parser.add_argument('data', nargs='+', type=Path, metavar='DATA',
+                        help='folders of training data, of moss import or moss record --out')
+    parser.add_argument('--lerobot', type=Path, required=True, metavar='DIR',
+                        help='folder of the LeRobotDataset (version 3) to write, which must be '
+                             'new')
+    parser.add_argument('--images', choices=('video', 'jpeg'), default='video',
+                        help='an MP4 (H.264), or the JPEGs as they are (default: %(default)s)')
+    parser.add_argument('--fps', type=int, metavar='N',
+                        help='frames per second of the data set (default: that of the stamps)')
+    parser.add_argument('--task', default='grasp the {object}', metavar='TEXT',
+                        help="task of each episode; {object} is the object's name (default: "
+                             '%(default)r)')
+
+
+def export_dataset(arguments: argparse.Namespace) -> int:
+    """
+    Write a LeRobotDataset.
+
+    :raises MossError: if something can't be read, used or written.
+    """
+    from moss_perception.cli.lerobot import export_lerobot
+    return export_lerobot(arguments)

@@ -1,0 +1,1 @@
+"""Samples from recordings: surveyed, planned for each attempt, and written as a folder."""

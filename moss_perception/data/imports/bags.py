@@ -1,0 +1,208 @@
+"""Import recordings: shards of samples, one for so many attempts, made by several processes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+from moss_perception.core.errors import BagError, FrameError
+from moss_perception.core.image_messages import check
+from moss_perception.core.images import decode, decode_for
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.imports.samples import (
+    AttemptError,
+    build,
+    Execution,
+    ImportSettings,
+    NO_IMAGES,
+    plan,
+    Planned,
+)
+from moss_perception.data.imports.survey import describe, Survey, survey
+from moss_perception.data.sample_shards import sample_path, write_samples
+from moss_perception.data.schema import Sample
+import numpy as np
+
+SHARD = 25
+"""Attempts for which a shard has samples."""
+# Of images that no one has compressed yet.
+_QUALITY = 95
+
+FindAttempts = Callable[[Recording, 'BagInput'], Sequence[Execution]]
+"""Reads the attempts of a recording, with their executed grasps; can be pickled."""
+
+
+@dataclass(frozen=True)
+class BagInput:
+    """
+    A recording to import.
+
+    :ivar name: for the samples' names and groups, different for each recording.
+    :ivar domain: of its samples; empty to use that of the outcomes.
+    :ivar outcomes: file of the outcomes; ``None`` to use those in the recording.
+    :ivar shared: whether the outcomes are of other recordings too.
+    :ivar topics: as :func:`moss_perception.data.imports.survey.survey` takes them, and those of
+        the outcomes and the executed grasps.
+    :ivar part: of the recording's shards, every ``parts``-th from this one on is made.
+    """
+
+    path: str
+    name: str
+    domain: str = ''
+    outcomes: str | None = None
+    shared: bool = False
+    topics: Mapping[str, str] = field(default_factory=dict)
+    part: int = 0
+    parts: int = 1
+
+
+@dataclass
+class Imported:
+    """
+    What was made of a recording, or of a part of it.
+
+    :ivar attempts: how many attempts it has.
+    :ivar groups: group labels of each sample.
+    :ivar successes: whether each sample's executed grasp succeeded.
+    :ivar left_out: attempt, reason and message of each that was left out.
+    :ivar where: where stamps lie, in words, if no attempt has images.
+    :ivar cameras: the calibrations in words.
+    :ivar duration_s: of the recording.
+    """
+
+    name: str
+    attempts: int = 0
+    groups: list[dict[str, str]] = field(default_factory=list)
+    successes: list[bool] = field(default_factory=list)
+    left_out: list[tuple[int, str, str]] = field(default_factory=list)
+    where: str = ''
+    cameras: Counter = field(default_factory=Counter)
+    duration_s: float = 0.0
+
+
+def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts,
+               settings: ImportSettings, progress: Callable[[int], Any] = int) -> Imported:
+    """
+    Write the samples of a recording, or of a part of it, as shards.
+
+    :param first_shard: number of the recording's first shard.
+    :param folder: that of the shards.
+    :param progress: called with the number of attempts that are done, each time.
+    :raises BagError: if the recording can't be used.
+    :raises DataError: if it has no calibration or one of another size, or can't be written.
+    """
+    with Recording(one.path, salvage=True) as recording:
+        attempts = sorted(find(recording, one), key=lambda x: x.outcome.decision_ns)
+        _check_attempts(one, attempts)
+        found = survey(recording, one.topics)
+        done = Imported(one.name, 0 if one.part else len(attempts),
+                        duration_s=(recording.end_ns - recording.start_ns) / 1e9)
+        plans = {}
+        for n, attempt in enumerate(attempts):
+            if n // SHARD % one.parts == one.part:
+                try:
+                    plans[n] = plan(attempt, found, settings)
+                except AttemptError as error:
+                    done.left_out.append((attempt.outcome.attempt, error.reason, str(error)))
+                    progress(1)
+        if not plans and all(reason == NO_IMAGES for _, reason, _ in done.left_out):
+            done.where = found.where(np.array([x.outcome.decision_ns for x in attempts]))
+        samples = _Samples(recording, found, plans, one, done, settings, progress)
+        for shard, group in groupby(samples, lambda pair: pair[0] // SHARD):
+            write_samples(sample_path(folder, first_shard + shard), [x for _, x in group])
+    return done
+
+
+def _check_attempts(one: BagInput, attempts: Sequence[Execution]) -> None:
+    """
+    Check that a recording has attempts, one after another.
+
+    :param attempts: in the order of their decisions.
+    :raises BagError: if it has none, or two overlap.
+    """
+    if not attempts:
+        raise BagError(f'{one.path}: no outcomes of attempts: expected some on /grasp_outcome '
+                       '(--outcome-topic), or a file of them (--outcomes)')
+    for before, after in pairwise(attempts):
+        first, second = before.outcome, after.outcome
+        if second.start_ns < first.end_ns:
+            raise BagError(
+                f'{one.path}: attempt {second.attempt} begins at {second.start_ns / 1e9:.3f} s, '
+                f'before attempt {first.attempt} ends at {first.end_ns / 1e9:.3f} s: expected '
+                'one attempt after another; correct the outcomes')
+
+
+@dataclass
+class _Samples:
+    """Reads the images of planned attempts, and yields each sample with the attempt's index."""
+
+    recording: Recording
+    found: Survey
+    plans: Mapping[int, Planned]
+    bag: BagInput
+    done: Imported
+    settings: ImportSettings
+    progress: Callable[[int], Any]
+
+    def __iter__(self) -> Iterator[tuple[int, Sample]]:
+        left = list(self.plans)
+        wanted = {index for x in self.plans.values() for index in (*x.before, *x.after)}
+        topic, images = self.found.image_topic, {}
+        messages = self.recording.messages([topic]) if left else ()
+        for index, (_, kind, _, raw) in enumerate(messages):
+            if index in wanted:
+                images[index] = _image(self.recording.deserialize(raw, kind))
+            while left and index >= max(self.plans[left[0]].before + self.plans[left[0]].after):
+                n = left.pop(0)
+                if sample := self._sample(self.plans[n], images):
+                    yield n, sample
+                kept = self.plans[left[0]].before[0] if left else index + 1
+                images = {key: image for key, image in images.items() if key >= kept}
+
+    def _sample(self, planned: Planned, images: Mapping[int, tuple]) -> Sample | None:
+        """Build a sample, or note why the attempt is left out."""
+        outcome = planned.attempt.outcome
+        used = [images[index] for index in (*planned.before, *planned.after)]
+        try:
+            for _, _, problem in used:
+                if problem:
+                    raise AttemptError('damaged image', f'one of its images is refused: {problem}')
+            sizes = {size for _, size, _ in used}
+            if len(sizes) != 1:
+                raise AttemptError('image sizes', f'its images have the sizes {sorted(sizes)}: '
+                                   'expected one size')
+            sample = build(planned, self.found, lambda index: images[index][0],
+                           sizes.pop(), self.bag.name, self.settings)
+        except AttemptError as error:
+            self.done.left_out.append((outcome.attempt, error.reason, str(error)))
+            return None
+        finally:
+            self.progress(1)
+        self.done.groups.append(dict(sample.groups))
+        self.done.successes.append(outcome.success)
+        self.done.cameras[describe(sample.camera)] += 1
+        return replace(sample, domain=self.bag.domain or sample.domain or 'real')
+
+
+def _image(message: Any) -> tuple[bytes, tuple[int, int], str]:
+    """
+    Compress an image, or keep its bytes if they are a JPEG already.
+
+    :param message: with the fields of sensor_msgs/Image or CompressedImage.
+    :returns: the JPEG; its width and height, pixels; and why it is refused, or nothing.
+    """
+    try:
+        checked = check(message)
+        # In the other order of channels, a JPEG of image_transport says so only in the message.
+        if checked.is_jpeg and 'compressed rgb' not in message.format:
+            decode_for(checked, 1)
+            return bytes(message.data), (checked.width, checked.height), ''
+        image = decode(checked)
+        _, data = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+                               [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        return data.tobytes(), (image.shape[1], image.shape[0]), ''
+    except FrameError as error:
+        return b'', (0, 0), str(error)

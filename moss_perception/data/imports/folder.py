@@ -1,0 +1,229 @@
+"""Import several recordings into one folder of samples, and say what a training should know."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+from moss_perception.core.errors import BagError, DataError
+from moss_perception.core.files import OutputFolder
+from moss_perception.core.parallel import in_order
+from moss_perception.data.imports.bags import (
+    BagInput,
+    FindAttempts,
+    import_bag,
+    Imported,
+    SHARD,
+)
+from moss_perception.data.imports.samples import ImportSettings, NO_IMAGES
+from moss_perception.data.imports.survey import describe
+from moss_perception.data.sample_shards import sample_path, write_samples
+from moss_perception.data.scenes import save_dataset
+from moss_perception.data.schema import Sample
+
+FEW = 20
+"""Fewer attempts than these are too few to train on."""
+# Shards of one recording.
+_MOST_SHARDS = 1000
+
+
+@dataclass
+class Contents:
+    """
+    The samples of a folder in numbers.
+
+    :ivar samples: number of samples.
+    :ivar attempts: number of attempts they were made of.
+    :ivar successes: how many samples' executed grasps succeeded.
+    :ivar groups: number of samples by group and value.
+    :ivar cameras: number of samples by calibration.
+    :ivar left_out: recording, attempt, reason and message of each attempt that was left out.
+    """
+
+    samples: int = 0
+    attempts: int = 0
+    successes: int = 0
+    groups: dict[str, Counter] = field(default_factory=dict)
+    cameras: Counter = field(default_factory=Counter)
+    left_out: list[tuple[str, int, str, str]] = field(default_factory=list)
+
+    def add(self, success: bool, groups: Mapping[str, str], camera: str = '') -> None:
+        """Count a sample."""
+        self.samples += 1
+        self.successes += success
+        for name, value in groups.items():
+            self.groups.setdefault(name, Counter())[value] += 1
+        if camera:
+            self.cameras[camera] += 1
+
+    def values(self) -> dict[str, Any]:
+        """Return what ``dataset.json`` says of the folder."""
+        return {'samples': self.samples, 'attempts': self.attempts, 'successes': self.successes,
+                'groups': {name: dict(sorted(x.items())) for name, x in self.groups.items()},
+                'calibrations': dict(self.cameras),
+                'left_out': [dict(zip(('recording', 'attempt', 'reason', 'message'), one,
+                                      strict=True)) for one in self.left_out]}
+
+    def warnings(self) -> list[str]:
+        """List what a training on these samples should know, a line each."""
+        found = []
+        for reason, count in Counter(reason for _, _, reason, _ in self.left_out).items():
+            bag, attempt, _, why = next(x for x in self.left_out if x[2] == reason)
+            found.append(f'{count} of {self.attempts} attempts are left out ({reason}), such as '
+                         f'attempt {attempt} of {bag}: {why}')
+        if self.samples < FEW:
+            found.append(f'{self.samples} attempts are too few to train on: expected {FEW} or '
+                         'more; import more recordings')
+        if self.successes in (0, self.samples):
+            found.append(f'all {self.samples} attempts are '
+                         f'{"successes" if self.successes else "failures"}: expected both, from '
+                         'which a training learns the difference; record more attempts')
+        if len(self.cameras) > 1:
+            found.append(f'the samples have {len(self.cameras)} calibrations: '
+                         + _first([f'{camera} ({count})' for camera, count in
+                                   self.cameras.most_common()], 2, '; ')
+                         + '; each sample keeps its own; if only one is right, name it with '
+                         '--calibration')
+        for name, counts in self.groups.items():
+            single = [value for value, count in counts.items() if count == 1]
+            if single and len(counts) > 1:
+                found.append(f'{len(single)} of {len(counts)} values of the group {name!r} have '
+                             f'one attempt: {_first(single)}; hold out by another group, or '
+                             'record more of them')
+        return found
+
+
+def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
+                settings: ImportSettings, workers: int = 1,
+                progress: Callable[[int], Any] = int) -> Contents:
+    """
+    Write a folder of samples from recordings, as a whole or not at all.
+
+    :param inputs: the recordings, each with a name of its own.
+    :param out: the folder, which must not hold anything yet.
+    :param find: reads the attempts of a recording.
+    :param workers: number of processes; the result does not depend on it.
+    :param progress: called with the number of attempts that are done, each time.
+    :raises MossError: if a recording can't be used, none of the attempts can, or the folder
+        can't be written.
+    """
+    require_new(out)
+    with OutputFolder(out, 'could not write') as output:
+        folder = output.result('shard').parent
+        # closing: after an error, the workers end before the folder is removed.
+        with closing(_work(inputs, folder, find, settings, workers, progress)) as coming:
+            done = list(coming)
+        contents = _contents(inputs, done)
+        save_dataset(folder, contents.values())
+        output.publish()
+    return contents
+
+
+def save_samples(samples: Iterable[Sample], out: Path) -> Contents:
+    """
+    Write a folder of samples, as a whole or not at all.
+
+    :param out: the folder, which must not hold anything yet.
+    :raises MossError: if a sample can't be used, there is none, or the folder can't be written.
+    """
+    require_new(out)
+    contents, coming = Contents(), iter(samples)
+    with OutputFolder(out, 'could not write') as output:
+        for number in itertools.count():
+            shard = list(itertools.islice(coming, SHARD))
+            if not shard:
+                break
+            write_samples(sample_path(output.result('shard').parent, number), shard)
+            for one in shard:
+                executed = one.labels[one.labelled]
+                success = one.attempt.success if one.attempt else bool((executed > 0.5).any())
+                contents.add(success, one.groups,
+                             '' if one.matrix is None else describe(one.camera))
+        contents.attempts = contents.samples
+        save_dataset(output.result('shard').parent, contents.values())
+        output.publish()
+    return contents
+
+
+def require_new(out: Path) -> None:
+    """
+    Check that a folder can be written without replacing anything.
+
+    :raises DataError: if it holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f'{out} exists already: data sets are not overwritten; expected the name '
+                        'of a new folder')
+
+
+def _work(inputs: Sequence[BagInput], folder: Path, find: FindAttempts,
+          settings: ImportSettings, workers: int,
+          progress: Callable[[int], Any]) -> Generator[Imported, None, None]:
+    """Import each recording; if there are more workers than recordings, they share them."""
+    parts = math.ceil(workers / len(inputs))
+    tasks = [(replace(one, part=part, parts=parts), _MOST_SHARDS * n)
+             for n, one in enumerate(inputs) for part in range(parts)]
+    if workers == 1:
+        for one, first_shard in tasks:
+            yield import_bag(one, first_shard, folder, find, settings, progress)
+        return
+    work = partial(_import_part, folder=folder, find=find, settings=settings)
+    with closing(in_order(work, tasks, workers, lambda task: task[0].name)) as results:
+        for done in results:
+            progress(len(done.successes) + len(done.left_out))
+            yield done
+
+
+def _import_part(task: tuple[BagInput, int], folder: Path, find: FindAttempts,
+                 settings: ImportSettings) -> Imported:
+    return import_bag(*task, folder, find, settings)
+
+
+def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
+    """
+    Sum up the recordings.
+
+    :raises BagError: if there is no sample.
+    """
+    contents, shared = Contents(), any(one.shared for one in inputs)
+    for one in done:
+        contents.attempts += one.attempts
+        for success, groups in zip(one.successes, one.groups, strict=True):
+            contents.add(success, groups)
+        contents.cameras += one.cameras
+        contents.left_out += [(one.name, *why) for why in one.left_out]
+    if shared:
+        _forget_others(contents, done, len(inputs))
+    if not contents.samples:
+        if where := next((one.where for one in done if one.where), ''):
+            raise BagError(f'{inputs[0].path}: no attempt has images: {where}')
+        reasons = Counter(reason for _, _, reason, _ in contents.left_out)
+        bag, attempt, _, why = next(x for x in contents.left_out
+                                    if x[2] == reasons.most_common(1)[0][0])
+        raise BagError(f'none of the {contents.attempts} attempts can be imported: attempt '
+                       f'{attempt} of {bag}: {why}')
+    return contents
+
+
+def _forget_others(contents: Contents, done: Sequence[Imported], bags: int) -> None:
+    """Leave the attempts of another recording out of the count where recordings share a table."""
+    without: Counter = Counter(attempt for one in done for attempt, reason, _ in one.left_out
+                               if reason == NO_IMAGES)
+    elsewhere = {attempt for attempt, count in without.items() if count < bags}
+    contents.attempts //= bags
+    kept, seen = [], set()
+    for one in contents.left_out:
+        if one[2] != NO_IMAGES or (one[1] not in elsewhere and one[1] not in seen):
+            kept.append(one)
+            seen.add(one[1])
+    contents.left_out = kept
+
+
+def _first(names: Sequence[str], count: int = 5, between: str = ', ') -> str:
+    more = len(names) - count
+    return between.join(names[:count]) + (f' and {more} more' if more > 0 else '')

@@ -1,0 +1,142 @@
+"""What a recording holds, apart from its images: stamps, calibration and candidates."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from moss_perception.core.cameras import to_camera
+from moss_perception.core.errors import BagError, CandidateError, ConfigError
+from moss_perception.core.frames import Camera, Candidates, to_candidates
+from moss_perception.core.lead_times import LeadTimes, to_lead_times
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import header_of, STAMP_END, stamp_of
+import numpy as np
+
+
+@dataclass
+class Survey:
+    """
+    What a recording holds, apart from its images.
+
+    :ivar image_topic: topic of the images.
+    :ivar stamps_ns: header stamps of the images in the order of recording, int64, shape ``(N,)``.
+    :ivar frame_ids: their frames, ``N`` names.
+    :ivar cameras: the calibrations, each once; empty if there are none.
+    :ivar camera_ids: index of each image's calibration, int, shape ``(N,)``: the newest one that
+        is not newer than the image, or the first one.
+    """
+
+    image_topic: str
+    stamps_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    frame_ids: list[str] = field(default_factory=list)
+    cameras: list[Camera] = field(default_factory=list)
+    camera_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    _recording: Recording | None = None
+    _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
+    _lead_times: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+
+    def candidates_at(self, stamp_ns: int) -> Candidates | None:
+        """
+        Return the newest candidates that are not newer than a stamp.
+
+        :param stamp_ns: nanoseconds.
+        :returns: with their lead times, if these were recorded; ``None`` if there are none.
+        :raises BagError: if the message is damaged.
+        """
+        index = bisect_right(self._grasps, stamp_ns, key=lambda one: one[0]) - 1
+        if index < 0:
+            return None
+        assert self._recording is not None  # survey() sets it
+        found_ns, kind, raw = self._grasps[index]
+        try:
+            found = to_candidates(self._recording.deserialize(raw, kind))
+            times = self._times_of(found)
+            return found if times is None else Candidates(
+                found.stamp_ns, found.frame_id, found.positions, found.orientations, times.values)
+        except CandidateError as error:
+            raise BagError(f'{self._recording.path}: candidates stamped {found_ns / 1e9:.3f} s: '
+                           f'{error}') from error
+
+    def _times_of(self, candidates: Candidates) -> LeadTimes | None:
+        """Return the lead times of candidates, which have their stamp and frame."""
+        kind, raw = self._lead_times.get(candidates.stamp_ns, ('', b''))
+        if not kind:
+            return None
+        assert self._recording is not None  # survey() sets it
+        times = to_lead_times(self._recording.deserialize(raw, kind))
+        return times if times.frame_id == candidates.frame_id else None
+
+    def where(self, stamps_ns: np.ndarray) -> str:
+        """
+        Describe in words where stamps lie that no image has, such as those of another clock.
+
+        :param stamps_ns: of decisions, nanoseconds, at least one.
+        """
+        first, last = int(self.stamps_ns.min()), int(self.stamps_ns.max())
+        # Decisions of the same clock lie between the images: so the middles are compared.
+        offset_s = (float(np.mean(stamps_ns)) - (first + last) / 2) / 1e9
+        hours = round(offset_s / 1800) / 2
+        hint = ''
+        if hours and abs(offset_s - 3600 * hours) < (last - first) / 2e9 + 60:
+            hint = f', about {abs(hours):g} h, as between two time zones'
+        return (f'the images are stamped {first / 1e9:.3f} to {last / 1e9:.3f} s, the decisions '
+                f'{stamps_ns.min() / 1e9:.3f} to {stamps_ns.max() / 1e9:.3f} s: the outcomes are '
+                f'{abs(offset_s):.0f} s {"later" if offset_s > 0 else "earlier"}{hint}; expected '
+                "stamps of the images' clock")
+
+
+def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
+    """
+    Read everything of a recording but its images.
+
+    :param recording: stays open as long as the result is used.
+    :param topics: names by ``image_topic``, ``camera_info_topic``, ``candidates_topic`` and
+        ``lead_times_topic``; missing ones are found as in an evaluation.
+    :raises BagError: if a topic is missing or not clear, a message is damaged, or a calibration
+        can't be used.
+    """
+    images = recording.image_topic(topics.get('image_topic')).name
+    camera_topic = recording.camera_info_topic(images, topics.get('camera_info_topic'))
+    grasps_topic = recording.candidates_topic(topics.get('candidates_topic'))
+    times_topic = recording.lead_times_topic(topics.get('lead_times_topic'))
+    found = Survey(images, _recording=recording)
+    calibrations: list[tuple[int, int]] = []
+    newest, stamps = b'', []
+    names = [x for x in (images, camera_topic, grasps_topic, times_topic) if x]
+    for topic, kind, _, raw in recording.messages(names):
+        if topic == images:
+            stamp_ns, frame_id = header_of(raw)
+            stamps.append(stamp_ns)
+            found.frame_ids.append(frame_id)
+        elif topic == camera_topic:
+            # Most calibrations of a stream differ only in their stamps.
+            if raw[STAMP_END:] != newest:
+                newest = raw[STAMP_END:]
+                camera = _calibration(recording, raw, kind, topic, images)
+                if camera not in found.cameras:
+                    found.cameras.append(camera)
+                calibrations.append((stamp_of(raw), found.cameras.index(camera)))
+        elif topic == grasps_topic:
+            found._grasps.append((stamp_of(raw), kind, raw))
+        else:
+            found._lead_times[stamp_of(raw)] = kind, raw
+    found.stamps_ns = np.array(stamps, np.int64)
+    calibrations.sort()
+    begins = np.array([begin for begin, _ in calibrations], np.int64)
+    ids = np.array([number for _, number in calibrations] or [0])
+    found.camera_ids = ids[np.maximum(np.searchsorted(begins, stamps, side='right') - 1, 0)]
+    found._grasps.sort(key=lambda one: one[0])
+    return found
+
+
+def _calibration(recording: Recording, raw: bytes, kind: str, topic: str, images: str) -> Camera:
+    try:
+        return to_camera(recording.deserialize(raw, kind), images)
+    except ConfigError as error:
+        raise BagError(f'{recording.path}: {topic}: {error}') from error
+
+
+def describe(camera: Camera) -> str:
+    """Write a calibration in a few words, for messages."""
+    return (f'{camera.width} x {camera.height}, focal length {camera.matrix[0, 0]:.1f}, '
+            f'{camera.model or "no distortion"}')

@@ -1,0 +1,1 @@
+"""LeRobotDataset, version 3: written from samples, and read as samples."""

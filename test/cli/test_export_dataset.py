@@ -1,0 +1,75 @@
+"""The commands ``moss export-dataset`` and ``moss import --lerobot``."""
+
+import json
+import sys
+
+from example_samples import assert_same, sample
+from moss_perception.cli.main import main
+from moss_perception.data.sample_shards import sample_path, write_samples
+from moss_perception.data.scenes import read_shards
+import pytest
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Write a folder of two samples, and work beside it."""
+    monkeypatch.chdir(tmp_path)
+    write_samples(sample_path(tmp_path / 'data', 0), [sample(1, 3), sample(2, 4)])
+    return 'data'
+
+
+def test_a_data_set_comes_back_as_it_was(data, tmp_path, caplog):
+    caplog.set_level('INFO')
+    assert main(['export-dataset', data, '--lerobot', 'out/le', '--images', 'jpeg']) == 0
+    assert '2 episodes at 10 frames per second in out/le' in caplog.text
+    assert [x.name for x in (tmp_path / 'out').iterdir()] == ['le']
+    assert main(['import', '--lerobot', 'out/le', '--out', 'back', '--group', 'operator=bo']) == 0
+    assert 'samples of 2 attempts in back, 1 of them successful' in caplog.text
+    for got, one in zip(read_shards('back'), read_shards(data), strict=True):
+        assert got.groups.pop('operator') == 'bo'
+        assert_same(got, one)
+
+
+def test_video_is_the_default_and_several_data_sets_become_one(data, tmp_path):
+    assert main(['export-dataset', data, '--lerobot', 'le', '--fps', '12', '--task', 'take']) == 0
+    info = json.loads((tmp_path / 'le/meta/info.json').read_text())
+    assert (info['fps'], info['features']['observation.images.camera']['dtype']) == (12, 'video')
+    assert main(['import', '--lerobot', 'le', 'le', '--out', 'back']) == 0
+    assert len(list(read_shards('back'))) == 4
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['export-dataset', 'data', '--lerobot', 'data'], 'data exists already'),
+    (['export-dataset', 'data', '--lerobot', 'x', '--fps', '-3'], '--fps -3: expected 1 or more'),
+    (['export-dataset', 'nothing', '--lerobot', 'x'], 'no scenes in nothing'),
+    (['import', '--lerobot', 'data', '--out', 'x'], 'data is no LeRobotDataset'),
+    (['import', '--lerobot', 'v2', '--out', 'x'], 'of version v2.0: expected v3.0'),
+    (['import', '--lerobot', 'lost', '--out', 'x'], 'videos are missing, such as')])
+def test_a_mistake_is_one_line_and_nothing_is_written(data, tmp_path, caplog, words, message):
+    (tmp_path / 'v2/meta').mkdir(parents=True)
+    (tmp_path / 'v2/meta/info.json').write_text('{"codebase_version": "v2.0"}')
+    assert main(['export-dataset', data, '--lerobot', 'lost']) == 0
+    next((tmp_path / 'lost').rglob('*.mp4')).unlink()
+    there = sorted(tmp_path.iterdir())
+    caplog.clear()
+    caplog.set_level('WARNING')
+    assert main(words) == 1
+    assert message in caplog.text and len(caplog.records) == 1
+    assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize('words', [[], ['bag', '--lerobot', 'le']])
+def test_either_recordings_or_data_sets_are_imported(capsys, words):
+    with pytest.raises(SystemExit):
+        main(['import', *words, '--out', 'out'])
+    assert 'expected recordings to import, or LeRobotDatasets' in capsys.readouterr().err
+
+
+def test_without_pyarrow_one_line_says_what_to_install(data, caplog, monkeypatch):
+    for name in [x for x in sys.modules if x.startswith(
+            ('moss_perception.data.lerobot', 'moss_perception.cli.lerobot', 'pyarrow'))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    assert main(['export-dataset', data, '--lerobot', 'le']) == 1
+    assert ("moss export-dataset needs the package pyarrow, which is not installed: expected the "
+            "extra 'lerobot'; pip install av pyarrow") in caplog.text

@@ -1,0 +1,220 @@
+"""The command ``moss import``: from recordings to samples, and what it refuses."""
+
+from functools import partial
+import json
+import re
+
+from moss_perception.cli.main import main
+from moss_perception.data.scenes import load_scenes
+import numpy as np
+import pytest
+from robot_bag import EXECUTED, Robot, START_NS, TIMES_S
+
+
+@pytest.fixture
+def run(tmp_path, caplog, monkeypatch):
+    """Return a function that imports a recording with its table into ``out``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*bags, status=0, table=True, topics=True, out='out'):
+        caplog.clear()
+        caplog.set_level('INFO')
+        words = [str(x) for x in bags]
+        if table:
+            words += [x for bag in bags if (tmp_path / f'{bag}.csv').exists()
+                      for x in ('--outcomes', f'{bag}.csv')]
+        if topics:
+            words += ['--executed-topic', EXECUTED]
+        assert main(['import', *words, '--out', out]) == status
+        assert bool(list(tmp_path.glob(f'{out}/*'))) == (status == 0), 'half-written'
+        return caplog.text
+    return run
+
+
+@pytest.fixture
+def robot(tmp_path):
+    """Return a function that writes a robot's recording, by name."""
+    def write(name='bag', **values):
+        Robot(**values).write(tmp_path / name)
+        return name
+    return write
+
+
+def test_each_attempt_becomes_a_sample(run, robot, tmp_path):
+    said = run(robot('monday', successes=(True, False), rate_hz=30.0))
+    first, second = load_scenes(tmp_path / 'out')
+    decision = START_NS + round(1e9 * TIMES_S[1])
+    assert first.name == 'monday, attempt 1' and first.domain == 'real'
+    assert first.groups == {'bag': 'monday', 'day': '2023-11-14', 'object': 'cup'}
+    assert second.groups['object'] == 'box'
+    assert first.candidates.shape == (8, 4)
+    assert first.mask.tolist() == [n == 3 for n in range(8)]
+    np.testing.assert_allclose(first.candidates[3], [0.02, -0.01, 0.5, 0], atol=1e-6)
+    assert (first.labels[3], second.labels[3]) == (1, 0)
+    assert first.track is None and first.seed is None
+    np.testing.assert_allclose(first.camera.distortion, [0.01, -0.02, 0.001, 0, 0])
+    assert first.camera.matrix[0, 0] == 60 and first.image_size == (64, 48)
+    # The last image is the decision's, and 30 Hz become 10.
+    assert first.stamps_ns[-1] == pytest.approx(decision, abs=2)
+    np.testing.assert_allclose(np.diff(first.stamps_ns) / 1e9, 0.1, atol=1e-6)
+    assert first.jpegs[-1] == Robot(successes=(True, False), rate_hz=30.0).jpeg(TIMES_S[1])
+    assert (first.attempt.candidate, first.attempt.success) == (3, True)
+    assert len(first.attempt.jpegs) == 9 and first.attempt.stamps_ns[0] > decision
+    assert '2 samples of 2 attempts in out, 1 of them successful' in said
+    assert json.loads((tmp_path / 'out' / 'dataset.json').read_text())['samples'] == 2
+
+
+def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(run, robot, tmp_path):
+    run(robot(listed=False))
+    for sample in load_scenes(tmp_path / 'out'):
+        assert sample.candidates.shape == (9, 4)
+        assert sample.labelled.tolist() == [False] * 8 + [True]
+        np.testing.assert_allclose(sample.candidates[8, :3], [0.02, -0.01, 0.5], atol=1e-6)
+
+
+def test_several_recordings_and_workers_make_the_same_samples(run, robot, tmp_path):
+    bags = [robot('monday/bag'), robot('tuesday/bag', successes=(False, True))]
+    run(*bags, out='one')
+    words = [x for bag in bags for x in ('--outcomes', f'{bag}.csv')]
+    words += ['--executed-topic', EXECUTED]
+    assert main(['import', *bags, *words, '--out', 'two', '--workers', '3',
+                 '--group', 'operator=anna', '--lead-time', '0.7']) == 0
+    one, two = (load_scenes(tmp_path / name) for name in ('one', 'two'))
+    assert [x.name for x in one] == [x.name for x in two] == [
+        *(f'monday/bag, attempt {n}' for n in (1, 2, 3)),
+        *(f'tuesday/bag, attempt {n}' for n in (1, 2))]
+    for mine, theirs in zip(one, two, strict=True):
+        assert mine.jpegs == theirs.jpegs and theirs.groups['operator'] == 'anna'
+        assert np.isnan(mine.lead_time_s) and theirs.lead_time_s == 0.7
+
+
+def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_path):
+    robot('both', successes=(True, False))
+    bags = [robot('first', successes=(True,)), 'second']
+    later = Robot(successes=(False, False))
+    later.write(tmp_path / 'second')
+    for bag in bags:
+        (tmp_path / f'{bag}.csv').unlink()
+    (tmp_path / 'first.csv').write_text((tmp_path / 'both.csv').read_text())
+    said = run(*bags)
+    assert [x.name for x in load_scenes(tmp_path / 'out')] == [
+        'first, attempt 1', 'second, attempt 1', 'second, attempt 2']
+    assert 'left out' not in said
+
+
+@pytest.mark.parametrize('rate_hz', [7.0, 15.0, 25.0, 29.97])
+def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(run, robot, tmp_path, rate_hz):
+    run(robot(rate_hz=rate_hz, successes=(True,)))
+    sample, = load_scenes(tmp_path / 'out')
+    assert sample.window(16, 10.0)[-1] == len(sample.jpegs) - 1
+    age_s = (START_NS + 1e9 * TIMES_S[1] - sample.stamps_ns[-1]) / 1e9
+    assert 0 <= age_s <= 1 / rate_hz
+    assert len(np.unique(sample.window(16, 10.0))) >= min(16, int(1.5 * rate_hz))
+
+
+@pytest.mark.parametrize(('values', 'message'), [
+    ({'executed': None}, 'none of the 3 attempts can be imported: attempt 1 of bag: its executed '
+     'grasp is not known: expected a pose within the attempt'),
+    ({'executed': (0.5, -0.4, 0.5)}, 'its executed grasp is at the pixel 92, -24 .without '
+     'distortion.: expected one inside the 64 x 48 image'),
+    ({'executed': (0.0, 0.0, -0.5)}, 'its executed grasp is behind the camera'),
+    ({'frame': 'base_link'}, "its executed grasp is in the frame 'base_link': expected "
+     "'camera_color_optical_frame'"),
+    ({'calibrated': False}, 'no calibration of .*: expected a topic of camera_info')])
+def test_a_recording_without_a_usable_attempt_is_refused(run, robot, values, message):
+    said = run(robot(**values), status=1, topics=values.get('executed', 1) is not None)
+    assert re.search(message, said), said
+    assert len(said.strip().splitlines()) == 1
+
+
+def edit_table(tmp_path, change):
+    path = tmp_path / 'bag.csv'
+    head, *rows = path.read_text().splitlines()
+    path.write_text('\n'.join([head, *change([x.split(',') for x in rows])]) + '\n')
+
+
+def shifted(rows, seconds):
+    return [','.join([*(f'{float(x) + seconds:.3f}' for x in row[:3]), *row[3:]]) for row in rows]
+
+
+def overlapping(rows):
+    rows[1][0] = f'{float(rows[0][2]) - 0.5:.3f}'
+    return [','.join(row) for row in rows]
+
+
+def with_label(rows, text):
+    rows[1][3] = text
+    return [','.join(row) for row in rows]
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (partial(shifted, seconds=3600), 'no attempt has images: .*: the outcomes are 3600 s later, '
+     'about 1 h, as between two time zones; expected stamps of the images'),
+    (partial(shifted, seconds=-86400), 'the outcomes are 86400 s earlier'),
+    (overlapping, 'attempt 2 begins at 1700000002.500 s, before attempt 1 ends at 1700000003.000'),
+    (partial(with_label, text='nan'), "bag.csv, line 3: success is 'nan', expected true or false"),
+])
+def test_outcomes_that_cannot_be_right_are_refused(run, robot, tmp_path, change, message):
+    bag = robot()
+    edit_table(tmp_path, change)
+    said = run(bag, status=1)
+    assert re.search(message, said), said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_a_recording_without_outcomes_is_refused(run, robot):
+    assert 'no outcomes of attempts: expected some on /grasp_outcome' in run(
+        robot(), status=1, table=False)
+
+
+def test_some_unusable_attempts_are_left_out_and_named(run, robot, tmp_path):
+    bag = robot(successes=(True, False, True, False))
+    edit_table(tmp_path, lambda rows: [','.join(rows[0]), *shifted(rows[1:2], 500),
+                                       *(','.join(row) for row in rows[2:])])
+    said = run(bag)
+    assert ('1 of 4 attempts are left out (no images), such as attempt 2 of bag: no image is '
+            'stamped within 0.5 s before its decision') in said
+    left, = json.loads((tmp_path / 'out' / 'dataset.json').read_text())['left_out']
+    assert (left['recording'], left['attempt'], left['reason']) == ('bag', 2, 'no images')
+
+
+def test_an_attempt_that_begins_too_early_for_a_window_is_left_out(run, robot, tmp_path):
+    bag = robot()
+    edit_table(tmp_path, lambda rows: [*shifted(rows[:1], -1.5), *(
+        ','.join(row) for row in rows[1:])])
+    assert 'left out (too few images), such as attempt 1 of bag: its images begin 0.' in run(bag)
+
+
+def test_what_a_training_would_suffer_from_is_said(run, robot, tmp_path):
+    said = run(robot('a', successes=(True, True)), robot('b', successes=(True,), focal=70.0))
+    assert '3 attempts are too few to train on: expected 20 or more' in said
+    assert 'all 3 attempts are successes: expected both' in said
+    assert ('the samples have 2 calibrations: 64 x 48, focal length 60.0, plumb_bob (2); 64 x 48, '
+            'focal length 70.0, plumb_bob (1); each sample keeps its own; if only one is') in said
+    assert "1 of 2 values of the group 'object' have one attempt: box" in said
+    assert len(load_scenes(tmp_path / 'out')) == 3
+
+
+def test_each_sample_has_the_calibration_of_its_images(run, robot, tmp_path):
+    said = run(robot(focal_changes=True))
+    samples = load_scenes(tmp_path / 'out')
+    assert [x.camera.matrix[0, 0] for x in samples] == [60, 120, 120]
+    # No sample has images of two calibrations: this one begins at the change.
+    assert samples[1].stamps_ns[0] == pytest.approx(START_NS + 1e9 * 4.1, abs=6e7)
+    assert 'the samples have 2 calibrations' in said
+
+
+def test_nothing_is_overwritten(run, robot, tmp_path):
+    bag = robot()
+    run(bag)
+    before = sorted(tmp_path.glob('out/*'))
+    assert main(['import', bag, '--outcomes', f'{bag}.csv', '--out', 'out']) == 1
+    assert sorted(tmp_path.glob('out/*')) == before
+
+
+@pytest.mark.parametrize('words', [['--group', 'anna'], ['--rate', '-1'], ['--workers', '0'],
+                                   ['--seconds', '0.5'], ['--outcomes', 'a', '--outcomes', '2']])
+def test_wrong_options_are_refused_before_anything_is_read(run, robot, caplog, words):
+    assert main(['import', robot(), '--out', 'out', *words]) == 1
+    assert 'expected' in caplog.text and len(caplog.records) == 1
+    assert words[-1].lstrip('-') in caplog.text
