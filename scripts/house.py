@@ -173,7 +173,9 @@ def read_commit(revision: str) -> Sources:
     if done.returncode:
         raise FileNotFoundError(f'--base {revision}: {done.stderr.decode().strip()}')
     with TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter='data')
+        # Python 3.11.2 of Debian 12 does not know filters yet.
+        safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
+        archive.extractall(folder, **safe)
         return Sources.read(Path(folder))
 
 

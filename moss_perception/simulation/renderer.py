@@ -74,6 +74,12 @@ class Renderer:
         self._cell = None
         self._rgb = np.empty(0, np.uint8)
 
+    def _use(self, cell: WorkCell):
+        """Make the context current: another renderer of this thread may have been used since."""
+        self._gl.make_current()
+        if cell is not self._cell:
+            self._attach(cell)
+
     def _attach(self, cell: WorkCell):
         if self._context is not None:
             self._context.free()
@@ -102,8 +108,7 @@ class Renderer:
 
         :returns: uint8, RGB, shape ``(H, W, 3)``, of the lens's size.
         """
-        if cell is not self._cell:
-            self._attach(cell)
+        self._use(cell)
         spec = cell.spec
         light = expose([self._picture(cell, instant) for instant in spec.sensor.instants],
                        spec.sensor)
@@ -120,8 +125,7 @@ class Renderer:
 
         :returns: bool, shape ``(H, W)``.
         """
-        if cell is not self._cell:
-            self._attach(cell)
+        self._use(cell)
         flags = self._scene.flags
         segment = [int(flag) for flag in (mujoco.mjtRndFlag.mjRND_SEGMENT,
                                           mujoco.mjtRndFlag.mjRND_IDCOLOR)]

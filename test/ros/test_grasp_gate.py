@@ -97,6 +97,8 @@ class Peer:
         self.until(client.service_is_ready)
         future = client.call_async(request)
         self.until(future.done)
+        # While the executor still knows it: a node that is destroyed with its clients may crash.
+        self.node.destroy_client(client)
         return future.result()
 
     def close(self):

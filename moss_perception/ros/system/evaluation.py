@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
@@ -23,7 +23,6 @@ from moss_perception.evaluation.input_topics import (
 )
 from moss_perception.evaluation.thresholds import parse, score_threshold
 from moss_perception.ros.system.grasp import grasp_system
-from moss_perception.ros.system.latencies import is_done, Part, parts_of
 from moss_perception.ros.system.processes import (
     absolute,
     Argument,
@@ -39,6 +38,9 @@ from moss_perception.ros.system.processes import (
     STARTER,
     whole_number,
 )
+
+if TYPE_CHECKING:
+    from moss_perception.ros.system.latencies import Part
 
 LIVE, NONE = 'live', 'none'
 _SAMPLES = {'sim': 'samples/sim_20', 'real': 'samples/shifted_20'}
@@ -125,13 +127,15 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     return [*runs, [_report(given, records)]]
 
 
-def _parts(given: dict[str, str], which: str, source: str) -> Sequence[Part | None]:
+def _parts(given: dict[str, str], which: str, source: str) -> 'Sequence[Part | None]':
     if not given['latencies']:
         return [None]
     if source != LIVE:
         raise ConfigError(f"arguments 'latencies' is '{given['latencies']}' and '{which}_bag' is "
                           f"'{given[f'{which}_bag']}': expected closed_loop:=true, live or none, "
                           'since a recording has no latency to set')
+    # Help and other commands do not need what this imports.
+    from moss_perception.ros.system.latencies import parts_of
     return parts_of(given)
 
 
@@ -194,7 +198,7 @@ class _Run:
     """
 
     def __init__(self, given: dict[str, str], which: str, source: str, name: str,
-                 part: Part | None = None):
+                 part: 'Part | None' = None):
         self._given, self._which, self._part = given, which, part
         name = f'{name}_{part.name}' if part else name
         self._live, self._source = source == LIVE, source
@@ -210,6 +214,7 @@ class _Run:
 
     def is_done(self) -> bool:
         """Tell whether an earlier evaluation into this folder has completed this part."""
+        from moss_perception.ros.system.latencies import is_done
         return self._part is not None and is_done(self.record, self._conditions())
 
     def _conditions(self) -> dict[str, Any]:
