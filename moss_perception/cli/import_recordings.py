@@ -3,22 +3,27 @@
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 import logging
 from pathlib import Path
 import time
 
 from moss_perception.cli.evaluate_recordings import domain_of
-from moss_perception.cli.topic_options import choose, topics_of
+from moss_perception.cli.topic_options import choose, setup_of, topics_of
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.clips.inputs import read_calibration
 from moss_perception.data.imports.bags import BagInput
 from moss_perception.data.imports.folder import Contents, import_bags, require_new
 from moss_perception.data.imports.samples import ImportSettings
+from moss_perception.data.imports.survey import Place
 from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 from moss_perception.models.manifest import read_header
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from tqdm import tqdm
 
 
@@ -65,19 +70,23 @@ def inputs_of(arguments: argparse.Namespace) -> list[BagInput]:
     if len(set(names)) < len(names):
         raise ConfigError(f'recordings have the same name: {", ".join(names)}: expected a '
                           'different one for each, such as monday/bag and tuesday/bag')
-    return [BagInput(bag, name, domain, table or None, shared, choose(bag, topics))
+    setup = setup_of(arguments) or CameraSetup()
+    return [BagInput(bag, name, domain, table or None, shared, choose(bag, topics), setup)
             for (domain, bag), name, table in zip(bags, names, tables, strict=True)]
 
 
-def find_attempts(recording: Recording, one: BagInput) -> Sequence[Attempt]:
+def find_attempts(recording: Recording, one: BagInput) -> tuple[Sequence[Attempt], Place]:
     """Read the attempts of a recording as an evaluation does."""
     topics = one.topics
+    images = recording.image_topic(topics.get('image_topic')).name
     outcomes = outcomes_of(
-        recording, one.outcomes, image_topic=topics['image_topic'],
+        recording, one.outcomes, image_topic=images,
         outcome_topic=topics.get('outcome_topic'), executed_topic=topics.get('executed_topic'),
         candidates_topic=topics.get('candidates_topic'))
+    place = partial(CandidateFrames(one.setup, RecordedTransforms(one.path)).place,
+                    camera_frame=recording.frame_of(images))
     return executed_grasps(recording, outcomes, one.topics.get('executed_topic'),
-                           one.topics.get('candidates_topic'))
+                           one.topics.get('candidates_topic'), place=place), place
 
 
 def groups_of(texts: Sequence[str]) -> dict[str, str]:

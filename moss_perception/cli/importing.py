@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from moss_perception.cli.common import UsageError
-from moss_perception.cli.topic_options import add_topic_options
+from moss_perception.cli.topic_options import add_camera_options, add_topic_options
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                         help='folder to write, which must be new')
     topics = parser.add_argument_group('topics')
     add_topic_options(topics)
+    add_camera_options(parser.add_argument_group('camera'))
     parser.add_argument('--calibration', type=Path, metavar='FILE.yaml',
                         help="calibration of the camera, as written by ROS's camera_calibration "
                              '(default: the recorded one)')

@@ -72,6 +72,15 @@ def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(run, robot, 
         np.testing.assert_allclose(sample.candidates[8, :3], [0.02, -0.01, 0.5], atol=1e-6)
 
 
+def test_grasps_in_another_frame_are_taken_to_the_camera_s(run, robot, tmp_path):
+    robot(frame='base_link', executed=(0.12, -0.01, 0.1), successes=(True,))
+    assert main(['import', 'bag', '--outcomes', 'bag.csv', '--executed-topic', EXECUTED, '--out',
+                 'out', '--candidates-transform', '-0.1', '0', '0.4', '0', '0', '0', '1']) == 0
+    sample, = load_scenes(tmp_path / 'out')
+    assert sample.labelled.tolist() == [n == 3 for n in range(8)]
+    np.testing.assert_allclose(sample.candidates[3], [0.02, -0.01, 0.5, 0], atol=1e-6)
+
+
 def test_several_recordings_and_workers_make_the_same_samples(run, robot, tmp_path):
     bags = [robot('monday/bag'), robot('tuesday/bag', successes=(False, True))]
     run(*bags, out='one')
@@ -119,7 +128,7 @@ def test_a_model_sees_the_decision_last_at_any_rate_of_the_camera(run, robot, tm
      'distortion.: expected one inside the 64 x 48 image'),
     ({'executed': (0.0, 0.0, -0.5)}, 'its executed grasp is behind the camera'),
     ({'frame': 'base_link'}, "its executed grasp is in the frame 'base_link': expected "
-     "'camera_color_optical_frame'"),
+     "'camera_color_optical_frame', that of the images, or a transform to it"),
     ({'calibrated': False}, 'no calibration of .*: expected a topic of camera_info')])
 def test_a_recording_without_a_usable_attempt_is_refused(run, robot, values, message):
     said = run(robot(**values), status=1, topics=values.get('executed', 1) is not None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, FrameError
 from moss_perception.core.image_messages import check
 from moss_perception.core.images import decode, decode_for
@@ -21,7 +22,7 @@ from moss_perception.data.imports.samples import (
     plan,
     Planned,
 )
-from moss_perception.data.imports.survey import describe, Survey, survey
+from moss_perception.data.imports.survey import describe, Place, Survey, survey
 from moss_perception.data.sample_shards import sample_path, write_samples
 from moss_perception.data.schema import Sample
 import numpy as np
@@ -31,8 +32,11 @@ SHARD = 25
 # Of images that no one has compressed yet.
 _QUALITY = 95
 
-FindAttempts = Callable[[Recording, 'BagInput'], Sequence[Execution]]
-"""Reads the attempts of a recording, with their executed grasps; can be pickled."""
+FindAttempts = Callable[[Recording, 'BagInput'], tuple[Sequence[Execution], Place]]
+"""
+Reads the attempts of a recording, with their executed grasps, and returns what brings grasps into
+the images' frame too; can be pickled.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class BagInput:
     :ivar shared: whether the outcomes are of other recordings too.
     :ivar topics: as :func:`moss_perception.data.imports.survey.survey` takes them, and those of
         the outcomes and the executed grasps.
+    :ivar setup: whether the images are rectified, and where the candidates' frame is.
     :ivar part: of the recording's shards, every ``parts``-th from this one on is made.
     """
 
@@ -55,6 +60,7 @@ class BagInput:
     outcomes: str | None = None
     shared: bool = False
     topics: Mapping[str, str] = field(default_factory=dict)
+    setup: CameraSetup = field(default_factory=CameraSetup)
     part: int = 0
     parts: int = 1
 
@@ -95,9 +101,10 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
     :raises DataError: if it has no calibration or one of another size, or can't be written.
     """
     with Recording(one.path, salvage=True) as recording:
-        attempts = sorted(find(recording, one), key=lambda x: x.outcome.decision_ns)
+        attempts, place = find(recording, one)
+        attempts = sorted(attempts, key=lambda x: x.outcome.decision_ns)
         _check_attempts(one, attempts)
-        found = survey(recording, one.topics)
+        found = survey(recording, one.topics, place, one.setup.rectified)
         done = Imported(one.name, 0 if one.part else len(attempts),
                         duration_s=(recording.end_ns - recording.start_ns) / 1e9)
         plans = {}

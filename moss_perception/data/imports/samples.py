@@ -133,7 +133,8 @@ def plan(attempt: Execution, found: Survey, settings: ImportSettings) -> Planned
     camera_frame = found.frame_ids[before[-1]]
     if attempt.frame_id != camera_frame:
         raise AttemptError('another frame', 'its executed grasp is in the frame '
-                           f'{attempt.frame_id!r}: expected {camera_frame!r}, that of the images')
+                           f'{attempt.frame_id!r}: expected {camera_frame!r}, that of the images, '
+                           'or a transform to it (on /tf, or --candidates-transform)')
     if not (np.isfinite(attempt.position).all() and np.isfinite(attempt.yaw)):
         raise AttemptError('no pose', f'its executed grasp at {attempt.position.tolist()} with '
                            f'yaw {attempt.yaw} is no pose: expected finite numbers and a rotation')

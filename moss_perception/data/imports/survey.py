@@ -1,16 +1,19 @@
 """What a recording holds, apart from its images: stamps, calibration and candidates."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from moss_perception.core.cameras import to_camera
+from moss_perception.core.cameras import AUTO, to_camera
 from moss_perception.core.errors import BagError, CandidateError, ConfigError
 from moss_perception.core.frames import Camera, Candidates, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of, STAMP_END, stamp_of
 import numpy as np
+
+Place = Callable[[Candidates], Candidates]
+"""Brings grasps into the images' frame; the same object if it is not known where they are."""
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Survey:
     cameras: list[Camera] = field(default_factory=list)
     camera_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     _recording: Recording | None = None
+    _place: Place = lambda one: one
     _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
     _lead_times: dict[int, tuple[str, bytes]] = field(default_factory=dict)
 
@@ -40,7 +44,8 @@ class Survey:
         Return the newest candidates that are not newer than a stamp.
 
         :param stamp_ns: nanoseconds.
-        :returns: with their lead times, if these were recorded; ``None`` if there are none.
+        :returns: in the images' frame, if it is known where they are, and with their lead times,
+            if these were recorded; ``None`` if there are none.
         :raises BagError: if the message is damaged.
         """
         index = bisect_right(self._grasps, stamp_ns, key=lambda one: one[0]) - 1
@@ -51,8 +56,8 @@ class Survey:
         try:
             found = to_candidates(self._recording.deserialize(raw, kind))
             times = self._times_of(found)
-            return found if times is None else Candidates(
-                found.stamp_ns, found.frame_id, found.positions, found.orientations, times.values)
+            return self._place(found if times is None else replace(
+                found, lead_times=times.values))
         except CandidateError as error:
             raise BagError(f'{self._recording.path}: candidates stamped {found_ns / 1e9:.3f} s: '
                            f'{error}') from error
@@ -85,13 +90,16 @@ class Survey:
                 "stamps of the images' clock")
 
 
-def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
+def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambda one: one,
+           rectified: str = AUTO) -> Survey:
     """
     Read everything of a recording but its images.
 
     :param recording: stays open as long as the result is used.
     :param topics: names by ``image_topic``, ``camera_info_topic``, ``candidates_topic`` and
         ``lead_times_topic``; missing ones are found as in an evaluation.
+    :param place: brings grasps into the images' frame.
+    :param rectified: see :func:`moss_perception.core.cameras.to_camera`.
     :raises BagError: if a topic is missing or not clear, a message is damaged, or a calibration
         can't be used.
     """
@@ -99,7 +107,7 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
     camera_topic = recording.camera_info_topic(images, topics.get('camera_info_topic'))
     grasps_topic = recording.candidates_topic(topics.get('candidates_topic'))
     times_topic = recording.lead_times_topic(topics.get('lead_times_topic'))
-    found = Survey(images, _recording=recording)
+    found = Survey(images, _recording=recording, _place=place)
     calibrations: list[tuple[int, int]] = []
     newest, stamps = b'', []
     names = [x for x in (images, camera_topic, grasps_topic, times_topic) if x]
@@ -112,7 +120,7 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
             # Most calibrations of a stream differ only in their stamps.
             if raw[STAMP_END:] != newest:
                 newest = raw[STAMP_END:]
-                camera = _calibration(recording, raw, kind, topic, images)
+                camera = _calibration(recording, raw, kind, (topic, images), rectified)
                 if camera not in found.cameras:
                     found.cameras.append(camera)
                 calibrations.append((stamp_of(raw), found.cameras.index(camera)))
@@ -129,11 +137,13 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
     return found
 
 
-def _calibration(recording: Recording, raw: bytes, kind: str, topic: str, images: str) -> Camera:
+def _calibration(recording: Recording, raw: bytes, kind: str, topics: tuple[str, str],
+                 rectified: str) -> Camera:
+    """Read a calibration from one of the topics, of the images on the other one."""
     try:
-        return to_camera(recording.deserialize(raw, kind), images)
+        return to_camera(recording.deserialize(raw, kind), topics[1], rectified)
     except ConfigError as error:
-        raise BagError(f'{recording.path}: {topic}: {error}') from error
+        raise BagError(f'{recording.path}: {topics[0]}: {error}') from error
 
 
 def describe(camera: Camera) -> str:
