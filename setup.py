@@ -73,6 +73,7 @@ setup(
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'openpyxl>=3.1', 'pytest',
                  'pytest-timeout', 'ruff'],
         'train': ['onnx>=1.23', 'onnxscript>=0.7', 'scikit-learn>=1.7'],
+        'trees': ['py-trees>=2.2'],
         'xlsx': ['openpyxl>=3.1'],
     },
     python_requires='>=3.10',

@@ -25,8 +25,14 @@ REMARKS = {
                                 '[Write a planner](../planner.md)'),
         '~/grasp_score': (OUT, 'score of the default grasp point, for plots; it has no stamp'),
         '~/motion_features': (OUT, 'the motion map, encoding `32FC<D>`, while someone subscribes'),
-        '~/debug_image': (OUT, 'overlay, rendered while someone subscribes; a '
-                                'banner says if it is out of distribution'),
+        '~/debug_image': (OUT, 'overlay, rendered while someone subscribes: grippers with scores, '
+                               'the best and the selected one, motion; a banner says if it is '
+                               'out of distribution'),
+        '~/grasp_markers': (OUT, 'the scored candidates as grippers for RViz and Foxglove, built '
+                                 'while someone subscribes; stamp and frame are those of the '
+                                 'scores'),
+        'selected_grasp': (IN, 'only while someone subscribes to the debug image, which marks it; '
+                               'no score depends on it'),
         '~/processed': (OUT, "each image's stamp; `frame_id` is its status: `scored`, `stored`, "
                              '`skipped` or `refused`'),
         '/diagnostics': (OUT, 'once a second: rates, latencies, counts by reason, OOD score'),

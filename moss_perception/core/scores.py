@@ -4,6 +4,8 @@ Scores of grasps: a prediction, and the rows of ``~/grasp_scores`` as which it i
 NumPy only: sensor_msgs_py is not on PyPI, and recordings are read without ROS.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -25,6 +27,13 @@ class ScoreReason(IntEnum):
     FRAME_UNKNOWN = 4
     NOT_A_NUMBER = 5
     BEYOND_LENS_MODEL = 6
+
+
+def reasons_in_words(reasons: Iterable[int]) -> str:
+    """Count reasons in words, the most frequent first: ``3 outside image, 1 behind camera``."""
+    names = {one.value: one.name.lower().replace('_', ' ') for one in ScoreReason}
+    return ', '.join(f'{count} {names.get(reason, f"reason {reason}")}'
+                     for reason, count in Counter(map(int, reasons)).most_common())
 
 
 @dataclass(frozen=True)

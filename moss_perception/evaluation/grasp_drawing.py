@@ -58,17 +58,29 @@ def paint_gripper(image: np.ndarray, fingers: np.ndarray,
     :param colour: of the lines, RGB.
     """
     image = np.ascontiguousarray(image).copy()
-    if fingers.shape != (2, 2):
-        return image
+    if fingers.shape == (2, 2):
+        stroke_gripper(image, fingers, colour)
+    return image
+
+
+def stroke_gripper(image: np.ndarray, fingers: np.ndarray, colour: tuple[int, int, int],
+                   rim: tuple[int, int, int] = _RIM) -> None:
+    """
+    Draw a gripper into an image, in place.
+
+    :param image: uint8, RGB, shape ``(H, W, 3)``.
+    :param fingers: of :func:`finger_points`, shape ``(2, 2)``; both may be the same point.
+    :param colour: of the lines, RGB.
+    :param rim: colour around the lines, RGB.
+    """
     height, width = image.shape[:2]
     lines = gripper_lines(fingers, width, height)
     # Pixels that OpenCV can still count: a finger may be far outside the image.
     points = np.clip(lines, -10 * width, 10 * width)
     stroke = np.round(points * 2 ** _SHIFT).astype(np.int32)
     thick = max(1, round(min(height, width) / 120))
-    for line_width, paint in ((thick + 2, _RIM), (thick, colour)):
+    for line_width, paint in ((thick + 2, rim), (thick, colour)):
         cv2.polylines(image, [stroke], False, paint, line_width, cv2.LINE_AA, _SHIFT)
         centre = np.round(points[2:4].mean(axis=0) * 2 ** _SHIFT).astype(int)
         cv2.circle(image, centre.tolist(), 2 * thick * 2 ** _SHIFT, paint, line_width,
                    cv2.LINE_AA, _SHIFT)
-    return image

@@ -1,13 +1,13 @@
 """The node `grasp_gate`: a reference planner client that selects one grasp from the scores."""
 
-from collections import Counter
 from dataclasses import dataclass
 import sys
 from typing import Any
 
-from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+from geometry_msgs.msg import PoseStamped
 from moss_perception.core.errors import ScoresError
-from moss_perception.core.scores import GraspScores, read_scores, ScoreReason
+from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words
+from moss_perception.ros.common.conversions import row_to_pose
 from moss_perception.ros.common.parameters import Change, NodeParameters, setting
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.runtime.gate import (
@@ -111,7 +111,7 @@ class GraspGate(Node):
         if decision.state == SELECTED:
             assert decision.index is not None  # of the selected candidate
             self._selected.publish(
-                PoseStamped(header=message.header, pose=_pose(rows[decision.index])))
+                PoseStamped(header=message.header, pose=row_to_pose(rows[decision.index])))
         # After everything else about these scores.
         self._processed.publish(Header(stamp=message.header.stamp, frame_id=decision.state))
 
@@ -127,8 +127,9 @@ class GraspGate(Node):
                 f"{self._gate.config.max_age_s} s by this node's clock (a recording needs "
                 'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
         elif decision.state == BELOW_THRESHOLD and rows['reason'].all():
-            self.get_logger().warning(f'no candidate has a score: {_reasons(rows)}',
-                                      throttle_duration_sec=_THROTTLE_S)
+            self.get_logger().warning(
+                f'no candidate has a score: {reasons_in_words(rows["reason"])}',
+                throttle_duration_sec=_THROTTLE_S)
 
     def _on_watch(self) -> None:
         decision = self._gate.watch(self.get_clock().now().nanoseconds)
@@ -139,20 +140,6 @@ class GraspGate(Node):
         if state != self._state:
             self._state = state
             self._states.publish(String(data=state))
-
-
-def _pose(row: np.void | np.ndarray) -> Pose:
-    """Return the pose that was scored."""
-    x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
-    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
-
-
-def _reasons(rows: np.ndarray) -> str:
-    """Count the reasons in words, such as ``3 outside image, 1 behind camera``."""
-    names = {one.value: one.name.lower().replace('_', ' ') for one in ScoreReason}
-    counts = Counter(rows['reason'].tolist())
-    return ', '.join(f'{count} {names.get(reason, f"reason {reason}")}'
-                     for reason, count in counts.most_common())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,9 +1,7 @@
-"""`grasp_gate` and the planner of docs/planner.md, in processes of their own, over DDS."""
+"""`grasp_gate` in a process of its own, over DDS."""
 
-from pathlib import Path
 import signal
 import subprocess
-import sys
 import time
 
 from geometry_msgs.msg import PoseStamped
@@ -22,7 +20,6 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
-ROOT = Path(__file__).parents[2]
 PLACES = [(0.1, -0.2, 0.5), (0.123456789, 0.0, 0.6)]
 TURNS = [(0.0, 0.0, 0.6, 0.8), (0.5, -0.5, 0.5, 0.5)]
 GATE = ['grasp_gate', '--ros-args']
@@ -271,26 +268,3 @@ def test_a_wrong_parameter_at_start_is_one_line_and_status_1(start, argument, ex
     output = gate.communicate(timeout=WAIT_S)[0]
     assert gate.returncode == 1
     assert expected in output and len(output.strip().splitlines()) == 1
-
-
-def test_the_planner_of_the_guide_takes_the_best_candidate(peer, start):
-    peer.hear(PoseStamped, 'planner/target')
-    start([sys.executable, str(ROOT / 'docs' / 'planner_example.py'), '--ros-args',
-           '-r', 'grasp_predictor/grasp_scores:=grasp_scores'])
-    peer.until(lambda: peer.scores.get_subscription_count() > 0)
-
-    def mix():
-        for scores in ([np.nan, np.nan], [0.4, 0.3], [np.nan, 0.9]):
-            peer.score_now(scores)
-
-    peer.until(lambda: len(peer.selected) >= 2, mix)
-    assert {m.header.frame_id for m in peer.selected} == {'camera'}
-    for chosen in peer.selected:
-        assert_pose(chosen.pose, PLACES[1], TURNS[1])
-
-
-def test_the_guide_shows_the_very_planner_that_is_tested():
-    page = (ROOT / 'docs' / 'planner.md').read_text()
-    code = (ROOT / 'docs' / 'planner_example.py').read_text()
-    assert f'```python\n{code}```' in page
-    assert 'moss_perception' not in code and len(code.splitlines()) < 50

@@ -2,9 +2,10 @@
 
 import math
 
-from geometry_msgs.msg import Pose, PoseArray
+from geometry_msgs.msg import Pose, PoseArray, PoseStamped
 from moss_perception.core.scores import GraspScores, read_scores, SCORE_DTYPE, ScoreReason
 from moss_perception.ros.common import conversions
+from moss_perception.ros.predictor.overlay import SELECTED
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import MarkerArray
 
 pytestmark = pytest.mark.timeout(120)
 START, PERIOD, WINDOW = 10**9, 10**8, 16
@@ -191,6 +193,48 @@ def test_debug_image_is_drawn_while_someone_subscribes(stream):
         return heard
     stream.wait_for(drawn, 10, 'debug image')
     assert heard[0].encoding == 'rgb8' and len(heard[0].data) == heard[0].step * heard[0].height
+
+
+def test_the_debug_image_marks_what_a_planner_has_selected(stream):
+    fill(stream)
+    heard = stream.peer.listen(Image, f'{stream.name}/debug_image')
+    info = stream.publisher(CameraInfo, '/camera_info')
+    proposed = stream.publisher(PoseArray, '/grasp_candidates')
+    # The node subscribes to selections once it knows that somebody watches.
+    selected = stream.publisher(PoseStamped, '/selected_grasp')
+    poses, index = candidates((0.0, 0.0, 0.5), (0.1, 0.0, 0.5)), iter(range(WINDOW, WINDOW + 200))
+
+    def marked():
+        info.publish(camera_info())
+        proposed.publish(poses)
+        at = next(index)
+        selected.publish(PoseStamped(header=image(at - 1).header, pose=poses.poses[1]))
+        stream.send(image(at))
+        return any(shows_selected(one) for one in heard)
+    stream.wait_for(marked, 20, 'a selected candidate')
+
+
+def shows_selected(message) -> bool:
+    shown = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+    return (shown == SELECTED).all(axis=2).sum() > 20
+
+
+def test_markers_come_while_someone_subscribes_with_the_stamp_of_the_scores(stream):
+    fill(stream)
+    heard = stream.peer.listen(MarkerArray, f'{stream.name}/grasp_markers')
+    info = stream.publisher(CameraInfo, '/camera_info')
+    proposed = stream.publisher(PoseArray, '/grasp_candidates')
+    index = iter(range(WINDOW, WINDOW + 200))
+
+    def drawn():
+        info.publish(camera_info())
+        proposed.publish(candidates((0.0, 0.0, 0.5), (5.0, 0.0, 0.5)))
+        stream.send(image(next(index)))
+        return [one for one in heard if len(one.markers) == 5 and 'best' in one.markers[2].text]
+    array = stream.wait_for(drawn, 20, 'markers of two candidates')[0]
+    assert [marker.text for marker in array.markers[2::2]][1] == '1: outside image'
+    assert {str(marker.header) for marker in array.markers} & {
+        str(one.header) for one in stream.scores}
 
 
 def test_stamps_going_backwards_reset_the_window(stream):

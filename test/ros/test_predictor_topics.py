@@ -6,6 +6,7 @@ from moss_perception.runtime.frame_status import FrameStatus
 import pytest
 import rclpy
 from std_msgs.msg import Header
+from tiny import tiny_config
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -16,7 +17,7 @@ def publishing(ros_domain):
     context = rclpy.Context()
     rclpy.init(context=context)
     node = ManagedNode('grasp_predictor', context=context)
-    outputs = Outputs(node, True)
+    outputs = Outputs(node, True, tiny_config())
     node.trigger_configure()
     node.trigger_activate()
     yield outputs

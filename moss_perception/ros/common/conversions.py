@@ -5,6 +5,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import Point, Pose, Quaternion
 from moss_perception.core.cameras import to_camera
 from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.frames import (
@@ -22,7 +23,8 @@ from std_msgs.msg import Header
 
 __all__ = [
     'diagnostics', 'features_to_image', 'header', 'lead_times_to_cloud', 'ns_to_stamp',
-    'outcome_to_array', 'rgb_to_image', 'scores_to_cloud', 'stamp_to_ns', 'status', 'to_camera',
+    'outcome_to_array', 'rgb_to_image', 'row_to_pose', 'scores_to_cloud', 'stamp_to_ns', 'status',
+    'to_camera',
     'to_candidates', 'to_frame', 'to_lead_times']
 
 OK, WARN, ERROR, STALE = (
@@ -73,6 +75,12 @@ def _cloud(rows: np.ndarray, stamp_ns: int, frame_id: str, is_dense: bool) -> Po
                 for name, offset, datatype in cloud_fields(rows.dtype)],
         is_bigendian=False, point_step=size, row_step=size * len(rows), data=_octets(rows),
         is_dense=is_dense)
+
+
+def row_to_pose(row: np.void | np.ndarray) -> Pose:
+    """Return the pose of one row of scores: the one that was scored."""
+    x, y, z, qx, qy, qz, qw = (float(row[n]) for n in ('x', 'y', 'z', 'qx', 'qy', 'qz', 'qw'))
+    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
 def features_to_image(prediction: Prediction) -> Image:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from moss_perception.core.errors import ConfigError, MossError
 import rclpy
+from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
@@ -152,9 +153,11 @@ def serving(node: Node) -> Iterator[Spin]:
         executor.shutdown()
 
 
-def create_steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> None:
+def create_steady_timer(node: Node, period_s: float, callback: Callable[[], None],
+                        group: CallbackGroup | None = None) -> None:
     """Create a timer that also fires with use_sim_time and no ``/clock``."""
-    node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+    node.create_timer(
+        period_s, callback, group, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def spin_until(spin: Spin, condition: Callable[[], object], timeout_s: float,

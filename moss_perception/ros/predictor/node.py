@@ -76,7 +76,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         lead_times.log_stream(self._predictor, self._log)
-        self._outputs = Outputs(self, chosen.publish_features)
+        self._outputs = Outputs(self, chosen.publish_features, self._predictor.config)
         self.get_logger().info(
             f'configured: {path}, sha256 {self.predictor.engine.sha256}, engine {chosen.engine} '
             f'on {chosen.device}, {self.predictor.config.window_frames} samples of '
@@ -248,7 +248,7 @@ class GraspPredictor(ManagedNode):
             self._log.shift(self._monitor.out_score)
             lead_times.log_clamped(self.predictor, prediction, self._log)
             self.outputs.publish(prediction, self.settings.score_threshold,
-                                 self._monitor.out_score is not None)
+                                 self._monitor.out_score is not None, self.predictor.camera)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
@@ -270,6 +270,7 @@ class GraspPredictor(ManagedNode):
 
     def _on_graph_timer(self) -> None:
         if self._inputs is not None:
+            self.outputs.follow()
             for problem in self._inputs.check():
                 self._log.warn(problem, problem)
 

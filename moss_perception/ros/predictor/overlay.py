@@ -1,13 +1,26 @@
-"""The debug image: scores, motion heat and a banner for unfamiliar images over the image."""
+"""The debug image: grippers with scores, motion heat, a legend, and a banner if unfamiliar."""
 
 import cv2
+from moss_perception.core.frames import Camera, yaws_from_orientations
 from moss_perception.core.scores import Prediction
+from moss_perception.evaluation.grasp_drawing import stroke_gripper
+from moss_perception.ros.predictor.labels import (
+    BLACK,
+    BOX,
+    Box,
+    line_height,
+    place,
+    shade,
+    text_size,
+    WHITE,
+    write,
+)
+from moss_perception.ros.predictor.markers import best_index
 import numpy as np
 
 GOOD, POOR, UNKNOWN = (60, 200, 90), (235, 110, 50), (150, 150, 150)
+SELECTED = (80, 190, 255)
 SHORT_SIDE, LARGEST_FACTOR = 480, 8
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-SMALLEST_FONT = 0.3
 
 
 def motion_energy(features: np.ndarray) -> np.ndarray:
@@ -25,21 +38,27 @@ class Overlay:
     """
     Draws predictions; the heat's scale follows the strongest motion of the last seconds.
 
-    :param decay: what remains of the scale from one image to the next.
+    :param half_width_m: half of the gripper's opening, metres.
+    :param default_point: image point (column, row) of the default grasp, in [0, 1] of the image.
+    :param decay: what remains of the heat's scale from one image to the next.
     """
 
-    def __init__(self, decay: float = 0.98):
+    def __init__(self, half_width_m: float = 0.04,
+                 default_point: tuple[float, float] = (0.5, 0.5), decay: float = 0.98):
+        self._half_width_m, self._default_point = half_width_m, default_point
         self._decay = decay
         self._peak = 0.0
 
-    def draw(self, prediction: Prediction, threshold: float,
-             unfamiliar: bool = False) -> np.ndarray:
+    def draw(self, prediction: Prediction, threshold: float, unfamiliar: bool = False,
+             camera: Camera | None = None, selected: int | None = None) -> np.ndarray:
         """
         Draw one prediction over a copy of its image.
 
         :param prediction: prediction to draw.
         :param threshold: lowest score that is drawn as good.
         :param unfamiliar: whether the stream is out of distribution; a banner says so.
+        :param camera: calibration, for the width of the grippers; ``None`` draws points.
+        :param selected: index of the candidate that a planner has selected, if it is known.
         :returns: uint8, RGB, shape ``(n * H, n * W, 3)``, enlarged by a whole number ``n`` where
             the image is small.
         """
@@ -47,13 +66,22 @@ class Overlay:
         # You could not read text over a small image.
         factor = min(max(1, round(SHORT_SIDE / min(image.shape[:2]))), LARGEST_FACTOR)
         image = image.repeat(factor, axis=0).repeat(factor, axis=1)
-        pixels = (prediction.pixels + 0.5) * factor - 0.5
-        for i, (pixel, score) in enumerate(zip(pixels, prediction.scores, strict=True)):
-            if np.isfinite(pixel).all():
-                _draw_candidate(image, i, pixel, score, threshold)
-        _draw_bar(image, prediction, threshold)
+        best = best_index(prediction.scores)
+        taken = [_draw_footer(image, prediction, threshold, best, selected is not None)]
         if unfamiliar:
-            _draw_banner(image, prediction.ood_score)
+            taken.append(_draw_banner(image, prediction.ood_score))
+        self._draw_default(image)
+        marks = _Marks(best, selected, threshold)
+        fingers = self._fingers(prediction, camera)
+        # The best comes last, over the others, but its label is placed first.
+        order = marks.order(prediction.scores)
+        for index in reversed(order):
+            _draw_gripper(image, fingers[index], marks.colour(prediction.scores, index),
+                          index in (best, selected))
+        taken += [_around(image, fingers[index]) for index in order]
+        for index in order:
+            _draw_label(image, marks.text(prediction.scores, index), fingers[index],
+                        marks.colour(prediction.scores, index), index in (best, selected), taken)
         return image
 
     def _heat(self, prediction: Prediction) -> np.ndarray:
@@ -69,6 +97,49 @@ class Overlay:
         weight = 0.6 * heat[:, :, None]
         return (prediction.image * (1 - weight) + colours[:, :, ::-1] * weight).astype(np.uint8)
 
+    def _fingers(self, prediction: Prediction, camera: Camera | None) -> np.ndarray:
+        """Return the fingertips of each candidate, shape ``(K, 2, 2)``, in [0, 1] of the image."""
+        height, width = prediction.size
+        along = np.zeros_like(prediction.pixels)
+        seen = np.isfinite(prediction.pixels).all(axis=1)
+        # A calibration of another size may have come since the prediction.
+        fitting = camera.at_size(width, height) if camera is not None else None
+        if fitting is not None and seen.any():
+            focal = np.diag(fitting.matrix)[:2]
+            yaws = yaws_from_orientations(prediction.orientations[seen])
+            reach = self._half_width_m * focal / prediction.points[seen, 2:]
+            along[seen] = reach * np.stack([np.cos(yaws), np.sin(yaws)], axis=1)
+        tips = np.stack([prediction.pixels - along, prediction.pixels + along], axis=1)
+        return (tips + 0.5) / (width, height)
+
+    def _draw_default(self, image: np.ndarray) -> None:
+        """Draw a cross at the default grasp point."""
+        height, width = image.shape[:2]
+        centre = [round(self._default_point[0] * width), round(self._default_point[1] * height)]
+        size = line_height(image)
+        for colour, more in ((BLACK, 2), (WHITE, 0)):
+            cv2.drawMarker(image, centre, colour, cv2.MARKER_CROSS, size + more,
+                           max(1, size // 12) + more, cv2.LINE_AA)
+
+
+class _Marks:
+    """Which candidates are marked, and how they are named."""
+
+    def __init__(self, best: int | None, selected: int | None, threshold: float):
+        self.best, self.selected, self.threshold = best, selected, threshold
+
+    def order(self, scores: np.ndarray) -> list[int]:
+        """Return the candidates with a score, the selected and the best first."""
+        known = np.flatnonzero(np.isfinite(scores)).tolist()
+        return sorted(known, key=lambda k: (k != self.selected, k != self.best, -scores[k]))
+
+    def colour(self, scores: np.ndarray, index: int) -> tuple[int, int, int]:
+        return SELECTED if index == self.selected else _colour(scores[index], self.threshold)
+
+    def text(self, scores: np.ndarray, index: int) -> str:
+        names = ['best'] * (index == self.best) + ['selected'] * (index == self.selected)
+        return ' '.join([*names, f'{index}: {scores[index]:.2f}'])
+
 
 def _colour(score: float, threshold: float) -> tuple[int, int, int]:
     if not np.isfinite(score):
@@ -76,66 +147,77 @@ def _colour(score: float, threshold: float) -> tuple[int, int, int]:
     return GOOD if score >= threshold else POOR
 
 
-def _draw_candidate(image: np.ndarray, index: int, pixel: np.ndarray, score: float,
-                    threshold: float) -> None:
-    unit = min(image.shape[:2])
-    centre = (int(round(pixel[0])), int(round(pixel[1])))
-    colour = _colour(score, threshold)
-    cv2.circle(image, centre, max(3, unit // 60), colour, max(1, unit // 200), cv2.LINE_AA)
-    _write(image, f'{index}: {score:.2f}', (centre[0] + unit // 40, centre[1]), unit / 700, colour)
+def _draw_gripper(image: np.ndarray, fingers: np.ndarray, colour: tuple[int, int, int],
+                  marked: bool) -> None:
+    if np.isfinite(fingers).all():
+        stroke_gripper(image, fingers, colour, WHITE if marked else BLACK)
 
 
-def _draw_bar(image: np.ndarray, prediction: Prediction, threshold: float) -> None:
-    """Draw the default grasp's score along the lower edge, with a tick at the threshold."""
-    height, width = image.shape[:2]
-    thick = max(6, height // 24)
-    colour = _colour(prediction.score, threshold)
-    image[height - thick:] //= 4
-    image[height - thick + 1:height - 1, :int(round(prediction.score * width))] = colour
-    tick = min(width - 1, int(round(threshold * width)))
-    image[height - thick:, max(0, tick - 1):tick + 1] = 255
-    text = (f'{prediction.score:.2f} +- {prediction.uncertainty:.2f}   '
-            f't = {prediction.stamp_ns / 1e9:.2f} s')
-    _write(image, text, (thick // 2, height - thick - thick // 3), height / 700, colour)
+def _around(image: np.ndarray, fingers: np.ndarray) -> Box:
+    """Return a box around the middle of a grasp, which labels leave free."""
+    x, y = _middle(image, fingers)
+    half = line_height(image) // 3
+    return Box(x - half, y - half, x + half, y + half)
 
 
-def _draw_banner(image: np.ndarray, ood_score: float) -> None:
-    """Say along the upper edge that the images are out of distribution."""
-    height, width = image.shape[:2]
-    thick = max(8, height // 14)
-    image[:thick] = POOR
-    text = f'OUT OF DISTRIBUTION   OOD score {ood_score:.2f}, limit 1'
-    # The longest scale at which the text fits into the image.
-    (wide, _), _ = cv2.getTextSize(text, FONT, 1.0, 1)
-    scale = min(thick / 40, 0.9 * width / wide)
-    _write(image, text, (thick // 3, round(0.75 * thick)), scale, (255, 255, 255))
+def _middle(image: np.ndarray, fingers: np.ndarray) -> tuple[int, int]:
+    x, y = fingers.mean(axis=0) * (image.shape[1], image.shape[0]) - 0.5
+    return round(x), round(y)
 
 
-def _write(image: np.ndarray, text: str, at: tuple[int, int], scale: float,
-           colour: tuple[int, int, int]) -> None:
-    """
-    Write text with a dark rim, so that you can read it on any background.
-
-    :param image: uint8, RGB, shape ``(H, W, 3)``; drawn on in place. What lies outside of it is
-        cut off.
-    :param at: left end of the text's baseline, pixels.
-    :param scale: of the font; at least ``SMALLEST_FONT`` is used.
-    """
-    scale = max(scale, SMALLEST_FONT)
-    thickness = max(1, round(scale * 1.5))
-    (width, height), baseline = cv2.getTextSize(text, FONT, scale, thickness)
-    # Glyphs may be larger than the size that OpenCV returns.
-    pad = height // 2 + 2 * thickness + 2
-    left, top = max(0, at[0] - pad), max(0, at[1] - height - pad)
-    part = image[top:max(0, at[1] + baseline + pad), left:max(0, at[0] + width + pad)]
-    if not part.size:
+def _draw_label(image: np.ndarray, text: str, fingers: np.ndarray,
+                colour: tuple[int, int, int], marked: bool, taken: list[Box]) -> None:
+    """Write a label beside its grasp, clear of the others; without a free place, none."""
+    line, centre = line_height(image), _middle(image, fingers)
+    box = place(image, text_size(text, line), centre, round(0.6 * line), taken)
+    if box is None:
         return
-    glyphs = np.zeros(part.shape[:2], np.uint8)
-    cv2.putText(glyphs, text, (at[0] - left, at[1] - top), FONT, scale, 255, thickness,
-                cv2.LINE_AA)
-    # Drawn as thicker text, the rim would be out of place: OpenCV 5 sets thicker glyphs wider.
-    drawn = np.where(glyphs > 0, 255, 0).astype(np.uint8)
-    rim = cv2.dilate(drawn, np.ones((3, 3), np.uint8), iterations=thickness)
-    for mask, paint in ((rim, (0, 0, 0)), (glyphs, colour)):
-        weight = mask[:, :, None] / np.float32(255)
-        part[:] = np.rint(part * (1 - weight) + np.array(paint, np.float32) * weight)
+    taken.append(box)
+    near = (min(max(centre[0], box.left), box.right - 1),
+            min(max(centre[1], box.top), box.bottom - 1))
+    cv2.line(image, centre, near, colour, max(1, line // 14), cv2.LINE_AA)
+    write(image, text, box.left, box.top, line, *((BLACK, colour) if marked else (colour, BOX)))
+
+
+def _draw_footer(image: np.ndarray, prediction: Prediction, threshold: float,
+                 best: int | None, has_selected: bool) -> Box:
+    """Write the best score with a bar, that of the default point, and the legend."""
+    height, width = image.shape[:2]
+    line, default = line_height(image), prediction.score
+    score = default if best is None else float(prediction.scores[best])
+    of, uncertainty = ('default point', prediction.uncertainty) if best is None else (
+        f'best candidate {best}', prediction.uncertainties[best])
+    missing = int(np.isnan(prediction.scores).sum())
+    rows = [(f'{of}: {score:.2f} +- {uncertainty:.2f}', _colour(score, threshold))]
+    if best is not None:
+        rows.append((f'default point (+): {default:.2f} +- {prediction.uncertainty:.2f}'
+                     + (f'   {missing} without score' if missing else ''), WHITE))
+    rows.append((f'green: {threshold:.2f} or more   orange: less'
+                 + '   blue: selected' * has_selected + '   bright: motion', WHITE))
+    bar, first = max(4, line // 3), round(1.3 * line)
+    top = height - bar - first - line * (len(rows) - 1)
+    footer = Box(0, top, width, height)
+    shade(image, footer)
+    at = top
+    for number, (text, colour) in enumerate(rows):
+        tall = first if number == 0 else line
+        # As large as fits.
+        fitted = min(tall, int(tall * 0.96 * width / max(1, text_size(text, tall)[0])))
+        if fitted > 0:
+            write(image, text, 0, at + (tall - fitted) // 2, fitted, colour, None)
+        at += tall
+    image[height - bar:, :int(round(score * width))] = _colour(score, threshold)
+    tick = min(width - 1, int(round(threshold * width)))
+    image[height - bar:, max(0, tick - 1):tick + 1] = 255
+    return footer
+
+
+def _draw_banner(image: np.ndarray, ood_score: float) -> Box:
+    """Say along the upper edge that the images are out of distribution."""
+    width, tall = image.shape[1], round(1.4 * line_height(image))
+    image[:tall] = POOR
+    text = f'OUT OF DISTRIBUTION   OOD score {ood_score:.2f}, limit 1'
+    fitted = min(tall, int(tall * 0.96 * width / text_size(text, tall)[0]))
+    if fitted > 0:
+        write(image, text, 0, (tall - fitted) // 2, fitted, BLACK, None)
+    return Box(0, 0, width, tall)

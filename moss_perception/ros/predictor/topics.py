@@ -4,17 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
+from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
+from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.subscriptions import MatchedSubscription, type_name
+from moss_perception.ros.predictor.markers import scores_to_markers
 from moss_perception.ros.predictor.overlay import Overlay
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.selection import WatchedSelection
 from moss_perception.runtime.frame_status import FrameStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Float32, Header
+from visualization_msgs.msg import MarkerArray
 
 SMALL_DEPTH = 10
 # Deep, because lock-step replay stops if it misses one. Transient local, because a recorder that
@@ -98,11 +103,13 @@ class Outputs:
 
     :param node: a lifecycle node.
     :param with_features: whether ``~/motion_features`` is published.
+    :param config: of the checkpoint, for the drawings.
     """
 
-    def __init__(self, node: LifecycleNode, with_features: bool):
-        self._node = node
-        self._overlay = Overlay()
+    def __init__(self, node: LifecycleNode, with_features: bool, config: ModelConfig):
+        self._node, self._half_width_m = node, config.gripper_half_width_m
+        self._overlay = Overlay(config.gripper_half_width_m, config.default_point)
+        self._selection = WatchedSelection(node)
         self._scores = node.create_lifecycle_publisher(
             PointCloud2, '~/grasp_scores', QoSProfile(depth=10))
         self._score = node.create_lifecycle_publisher(
@@ -112,11 +119,14 @@ class Outputs:
         self._processed = node.create_lifecycle_publisher(Header, '~/processed', PROCESSED_QOS)
         self._debug = node.create_lifecycle_publisher(
             Image, '~/debug_image', QoSProfile(depth=2))
+        self._markers = node.create_lifecycle_publisher(
+            MarkerArray, '~/grasp_markers', QoSProfile(depth=2))
 
     @property
     def publishers(self) -> list[Any]:
         """All publishers, in the order of the contract."""
-        every = [self._scores, self._score, self._features, self._processed, self._debug]
+        every = [self._scores, self._score, self._features, self._processed, self._debug,
+                 self._markers]
         return [publisher for publisher in every if publisher is not None]
 
     def rows(self, *others: Any) -> list[tuple[str, str, str, str]]:
@@ -128,22 +138,32 @@ class Outputs:
         return [('out', p.topic_name, type_name(p.msg_type),
                  f'reliable, depth {p.qos_profile.depth}') for p in (*self.publishers, *others)]
 
-    def publish(self, prediction: Prediction, threshold: float, unfamiliar: bool = False) -> None:
+    def publish(self, prediction: Prediction, threshold: float, unfamiliar: bool = False,
+                camera: Camera | None = None) -> None:
         """
-        Publish one prediction; images only while someone subscribes.
+        Publish one prediction; images and markers only while someone subscribes.
 
         :param prediction: prediction to publish.
         :param threshold: lowest score that is drawn as good.
         :param unfamiliar: whether the stream is out of distribution, for the debug image.
+        :param camera: calibration of the image, for the debug image.
         """
         self._scores.publish(conversions.scores_to_cloud(prediction))
         self._score.publish(Float32(data=prediction.score))
         if self._features is not None and self._features.get_subscription_count():
             self._features.publish(conversions.features_to_image(prediction))
         if self._debug.get_subscription_count():
-            image = self._overlay.draw(prediction, threshold, unfamiliar)
+            image = self._overlay.draw(prediction, threshold, unfamiliar, camera,
+                                       self._selection.index_in(prediction))
             self._debug.publish(
                 conversions.rgb_to_image(image, prediction.stamp_ns, prediction.frame_id))
+
+        if self._markers.get_subscription_count():
+            self._markers.publish(scores_to_markers(prediction, threshold, self._half_width_m))
+
+    def follow(self) -> None:
+        """Learn which grasp is selected while someone watches; call it regularly."""
+        self._selection.follow(self._debug.get_subscription_count() > 0)
 
     def processed(self, stamp_ns: int, status: FrameStatus) -> None:
         """
@@ -156,6 +176,7 @@ class Outputs:
         self._processed.publish(conversions.header(stamp_ns, status.value))
 
     def destroy(self) -> None:
-        """Remove the publishers."""
+        """Remove the publishers and the subscription to the selected grasp."""
+        self._selection.destroy()
         for publisher in self.publishers:
             self._node.destroy_lifecycle_publisher(publisher)
