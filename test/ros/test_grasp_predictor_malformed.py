@@ -46,11 +46,14 @@ def test_each_is_refused_and_counted_by_its_reason(stream, reason):
 
 
 def test_a_picture_that_may_show_nothing_is_scored_counted_and_told_once(stream):
+    warning = 'a picture is almost black: expected'
+    # The tests of this file share the process, not the configured node.
+    before = stream.process.output().count(warning)
     stream.connect(image(0))
     assert [stream.send(image(index)) for index in (1, 2)] == ['stored', 'stored']
     # The first image may be one of several that were sent until the node received one.
     stream.status(lambda _, v: int(v.get('doubtful/dark', 0)) >= 3)
-    assert stream.process.output().count('a picture is almost black: expected') == 1
+    assert stream.process.output().count(warning) == before + 1
 
 
 def test_refused_images_leave_the_window_as_it_was(stream):
