@@ -9,6 +9,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
+from moss_perception.runtime.frame_status import FrameStatus, repeats
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
@@ -177,6 +178,12 @@ class BagRecord:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     doubtful: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def repeats(self) -> str:
+        """See :func:`moss_perception.runtime.frame_status.repeats`."""
+        return repeats(self.missing, sum(self.by_status.get(status, 0) for status in (
+            FrameStatus.SCORED, FrameStatus.STORED)))
 
 
 @dataclass(frozen=True)

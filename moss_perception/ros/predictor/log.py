@@ -109,6 +109,11 @@ class StreamLog:
             self.once(f'look {look}', f'a picture is {LOOKS[look]}; it is scored, and '
                       f'doubtful/{look} in the diagnostics counts all of them')
 
+    def frames(self, problem: str) -> None:
+        """Warn if it is not known where candidates are in the frame of the images."""
+        if problem:
+            self.warn('candidates_frame', problem)
+
     def resets(self, counted: Counter) -> None:
         """
         Log the resets of the window since the last call.
