@@ -28,15 +28,16 @@ def doubt(pixels: np.ndarray) -> str:
     """
     height, width, _ = pixels.shape
     few = pixels[::max(height // _SIDE, 1), ::max(width // _SIDE, 1)]
-    span = few.max(axis=(0, 1)).astype(int) - few.min(axis=(0, 1))
-    grey = few[..., 0]
-    if not (span > _CONSTANT_SPAN).any():
-        return DARK if few.max() < _DARK_PEAK else CONSTANT
-    is_grey = np.array_equal(grey, few[..., 1]) and np.array_equal(grey, few[..., 2])
-    if is_grey and _has_holes(grey):
+    # NumPy is several times faster on whole channels than on pixels.
+    channels = [np.ascontiguousarray(few[..., index]) for index in range(3)]
+    peak = max(int(one.max()) for one in channels)
+    if all(int(one.max()) - int(one.min()) <= _CONSTANT_SPAN for one in channels):
+        return DARK if peak < _DARK_PEAK else CONSTANT
+    if all(np.array_equal(channels[0], one) for one in channels[1:]) and _has_holes(channels[0]):
         return DEPTH
-    is_dark = few.mean() < _DARK_MEAN and (few >= _DARK_PEAK).mean() < _DARK_SHARE
-    return DARK if is_dark else ''
+    lit = max(np.count_nonzero(one >= _DARK_PEAK) for one in channels) / channels[0].size
+    mean = sum(float(one.mean()) for one in channels) / 3
+    return DARK if lit < _DARK_SHARE and mean < _DARK_MEAN else ''
 
 
 def _has_holes(grey: np.ndarray) -> bool:
