@@ -52,6 +52,7 @@ setup(
         'rosbags-image>=0.10',
         'safetensors>=0.8',
         'scipy>=1.15',
+        'simplejpeg>=1.7',
         'tabulate>=0.8.9',
         # MOSS itself is torch: who installs the library wants to import it. A robot needs none,
         # and installs by colcon or by scripts/setup.sh, neither of which reads this list.

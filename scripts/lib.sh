@@ -167,7 +167,7 @@ moss_pip() {
 }
 
 moss_install() {
-  local set=$1 lists=("$moss_requirements/demo.txt") needed='cv2, onnxruntime, rclpy, rosbags, safetensors'
+  local set=$1 lists=("$moss_requirements/demo.txt") needed='cv2, onnxruntime, rclpy, rosbags, safetensors, simplejpeg'
   local constraints list arguments=()
   : >"$moss_running"
   # What runs on board needs no torch: the tests, the training and the export do.

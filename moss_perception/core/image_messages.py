@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 import re
-import struct
 from typing import Any
-import zlib
 
+from moss_perception.core import jpeg, png
 from moss_perception.core.errors import FrameError
 import numpy as np
 
@@ -22,10 +21,34 @@ PIXEL_BYTES = {
 _SUBSAMPLED = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'nv12'}
 
 _GENERIC = re.compile(r'(8|16|32|64)[USF]C\d*')
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
-_JPEG_FRAMES = frozenset(range(0xc0, 0xd0)) - {0xc4, 0xc8, 0xcc}
-_PNG_START = b'\x89PNG\r\n\x1a\n'
-_PNG_ANIMATION = frozenset({b'acTL', b'fcTL', b'fdAT'})
+# Of the most megapixels, in all scans together; a usual progressive JPEG has ten scans.
+_SCANNED = 10
+_BAYER = re.compile(r'\bbayer_(rggb|bggr|gbrg|grbg)(8|16)')
+_TARGET = re.compile(r'\bcompressed\s+(\w+)')
+_JPEG_NAME = re.compile(r'm?jpe?g', re.IGNORECASE)
+# By their first bytes.
+_OTHERS = {rb'RIFF....WEBP': 'a WebP', rb'GIF8': 'a GIF', rb'BM': 'a BMP',
+           rb'II\*\0|MM\0\*': 'a TIFF', rb'\0\0\0\x0cjP': 'a JPEG 2000',
+           rb'\xff\x0a|\0\0\0\x0cJXL': 'a JPEG XL', rb'....ftypavi[fs]': 'an AVIF',
+           rb'....ftyphe': 'a HEIF', rb'\0\0(\0)?\x01': 'an H.264 or H.265 packet'}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """
+    What a picture may cost, said before it is decoded.
+
+    :ivar megapixels: most pixels of a picture, millions.
+    :ivar scans: most scans of a progressive JPEG. Each costs about as much as a whole picture, so
+        the pixels of all scans are bounded too, to ten times the pixels.
+    """
+
+    megapixels: float = 50.0
+    scans: int = 100
+
+
+LIMITS = ImageLimits()
+"""What holds unless other limits are said."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +98,34 @@ class CheckedImage:
     :ivar message: with the fields of sensor_msgs/Image or CompressedImage.
     :ivar width: pixels.
     :ivar height: pixels; for raw nv12 images as the message says it.
-    :ivar is_compressed: whether the message is a CompressedImage.
-    :ivar is_jpeg: whether the data is a JPEG.
+    :ivar header: the structure of a compressed picture; ``None`` for raw images.
+    :ivar bayer: encoding of a compressed mosaic, such as ``bayer_rggb8``; empty for pictures.
     """
 
     message: Any = field(repr=False)
     width: int
     height: int
-    is_compressed: bool = False
-    is_jpeg: bool = False
+    header: jpeg.JpegHeader | png.PngHeader | None = None
+    bayer: str = ''
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether the data is a JPEG."""
+        return isinstance(self.header, jpeg.JpegHeader)
 
 
-def check(image: Any) -> CheckedImage:
+def check(image: Any, limits: ImageLimits = LIMITS) -> CheckedImage:
     """
     Check an image's size, structure and encoding without decoding it.
 
     :param image: anything with the fields of sensor_msgs/Image or CompressedImage. A
         :class:`CheckedImage` is returned as it is, so each image is checked once.
+    :param limits: what it may cost to decode.
     :raises FrameError: with reason ``encoding``, ``size``, ``step`` or ``compressed``.
     """
     if isinstance(image, CheckedImage):
         return image
-    return _check_compressed(image) if hasattr(image, 'format') else _check_raw(image)
+    return (_check_compressed if hasattr(image, 'format') else _check_raw)(image, limits)
 
 
 def bytes_of(message: Any) -> np.ndarray:
@@ -106,19 +135,33 @@ def bytes_of(message: Any) -> np.ndarray:
     return np.frombuffer(message.data, np.uint8)
 
 
-def _check_side(width: int, height: int, reason: str) -> None:
+def _check_size(width: int, height: int, limits: ImageLimits, scans: int = 1,
+                reason: str = 'compressed') -> None:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise FrameError(
             reason, f'image of {width} x {height} pixels: expected 1 to {MAX_SIDE} a side')
+    megapixels = width * height / 1e6
+    if megapixels > limits.megapixels:
+        raise FrameError(
+            reason, f'image of {width} x {height} pixels, {megapixels:.1f} megapixels: expected '
+            f'at most {limits.megapixels:g}, the parameter max_megapixels')
+    if scans > limits.scans or megapixels * scans > _SCANNED * limits.megapixels:
+        raise FrameError(
+            reason, f'JPEG of {width} x {height} pixels in {scans} scans: expected at most '
+            f'{min(limits.scans, int(_SCANNED * limits.megapixels / megapixels))}, by the '
+            'parameters max_scans and max_megapixels')
 
 
-def _check_raw(message: Any) -> CheckedImage:
+def _check_raw(message: Any, limits: ImageLimits) -> CheckedImage:
     encoding, width, height, step = message.encoding, message.width, message.height, message.step
+    if _JPEG_NAME.fullmatch(encoding) or _is_jpeg(message.data):
+        raise FrameError('encoding', f'a JPEG in a raw image of encoding {encoding!r}: expected '
+                         'pixels, or the JPEG as sensor_msgs/CompressedImage')
     if encoding not in PIXEL_BYTES:
         what = 'holds depth or unnamed channels' if _GENERIC.fullmatch(encoding) else 'is unknown'
         raise FrameError('encoding', f'encoding {encoding!r} {what}: expected one of '
                                      f'{", ".join(PIXEL_BYTES)}')
-    _check_side(width, height, 'size')
+    _check_size(width, height, limits, reason='size')
     row = width * PIXEL_BYTES[encoding]
     if step < row:
         raise FrameError(
@@ -137,6 +180,14 @@ def _check_raw(message: Any) -> CheckedImage:
     return CheckedImage(message, width, height)
 
 
+def _is_jpeg(data: Any) -> bool:
+    """Tell a whole JPEG by its first and last bytes, which no picture has by chance."""
+    view = memoryview(data).cast('B') if memoryview(data).nbytes else memoryview(b'')
+    if bytes(view[:3]) != b'\xff\xd8\xff':
+        return False
+    return bytes(view[-64:]).rstrip(b'\0').endswith(b'\xff\xd9')
+
+
 def _rows(encoding: str, height: int) -> list[int]:
     """
     List how many rows of data an image of this height may have.
@@ -149,93 +200,50 @@ def _rows(encoding: str, height: int) -> list[int]:
     return [height * 3 // 2] * (height % 2 == 0) + [height] * (height % 3 == 0)
 
 
-def _check_compressed(message: Any) -> CheckedImage:
-    if re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', message.format):
+def _check_compressed(message: Any, limits: ImageLimits) -> CheckedImage:
+    declared = message.format
+    if re.search(r'compressedDepth|\b(16|32|64)[USF]C\d', declared):
         raise FrameError(
-            'encoding', f'format {message.format!r} holds depth: expected a JPEG or PNG in colour')
+            'encoding', f'format {declared!r} holds depth: expected a JPEG or PNG in colour')
     data = bytes_of(message)
     # Read in place, because most frames of a recording are only checked.
-    start = data[:33].tobytes()
+    start = data[:16].tobytes()
     if not start:
         raise FrameError('compressed', 'no data: expected a JPEG or PNG')
-    if start.startswith(_PNG_START):
-        width, height = _check_png(start, data, message.format)
-        return CheckedImage(message, width, height, is_compressed=True)
-    if start.startswith(_JPEG_START):
-        width, height = _jpeg_size(data)
-        _check_side(width, height, 'compressed')
-        return CheckedImage(message, width, height, is_compressed=True, is_jpeg=True)
-    raise FrameError(
-        'compressed', f'data begins with {start[:4].hex(" ")}: expected a JPEG or PNG')
-
-
-def _check_png(start: bytes, data: np.ndarray, declared: str) -> tuple[int, int]:
-    """Check a PNG and return its width and height."""
-    if start[8:16] != b'\0\0\0\rIHDR' or len(start) < 33:
-        begin = start[8:16].hex(' ') or 'nothing'
-        raise FrameError('compressed', f'PNG of {len(data)} bytes begins with {begin} after its '
-                         'signature: expected a whole IHDR chunk of 13 bytes')
-    width, height, bits, colour = struct.unpack('>IIBB', start[16:26])
-    _check_side(width, height, 'compressed')
-    _check_png_chunks(data.data)
-    if bits == 16 and colour == 0 and not declared.startswith('mono16'):
-        raise FrameError(
-            'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
-            'expected 8 bits or a format that begins with mono16')
-    return width, height
-
-
-def _check_png_chunks(data: memoryview) -> None:
-    """
-    Walk all chunks up to IEND; a damaged animation can crash the decoder.
-
-    :param data: a PNG, its signature included; bytes after IEND are ignored.
-    :raises FrameError: if a chunk is cut off, damaged, missing or part of an animation.
-    """
-    at, kind = len(_PNG_START), b''
-    while kind != b'IEND':
-        if at + 12 > len(data):
-            raise FrameError('compressed', f'PNG of {len(data)} bytes is cut off after '
-                             f'{_chunk(kind)}: expected an IEND chunk')
-        length, kind = struct.unpack_from('>I4s', data, at)
-        end = at + 8 + length
-        if kind in _PNG_ANIMATION:
-            raise FrameError('compressed', f'animated PNG with {_chunk(kind)}: '
-                             'expected a PNG of one picture, without acTL, fcTL and fdAT')
-        if end + 4 > len(data):
+    if start.startswith(png.START):
+        header = png.read_structure(data)
+        _check_size(header.width, header.height, limits)
+        if header.bits == 16 and header.grey and not declared.startswith('mono16'):
             raise FrameError(
-                'compressed', f'PNG is cut off in {_chunk(kind)} at byte {at}: expected '
-                f'{length + 12} bytes, {len(data) - at} are left')
-        expected, (stored,) = zlib.crc32(data[at + 4:end]), struct.unpack_from('>I', data, end)
-        if stored != expected:
-            raise FrameError('compressed', f'PNG with a damaged {_chunk(kind)} at byte {at}: '
-                             f'its CRC is {stored:08x}, expected {expected:08x}')
-        at = end + 4
+                'encoding', f'grey PNG of 16 bits, format {declared!r}, may be depth: '
+                'expected 8 bits or a format that begins with mono16')
+        bayer = _mosaic(declared, header.grey and header.bits == 8)
+    elif start.startswith(jpeg.START):
+        header = jpeg.read_structure(data)
+        _check_size(header.width, header.height, limits, header.scans)
+        bayer = _mosaic(declared, header.channels == 1)
+    else:
+        name = next((name for begin, name in _OTHERS.items() if re.match(begin, start)), '')
+        raise FrameError('compressed', f'data begins with {start[:4].hex(" ")}'
+                         f'{name and f", {name}"}: expected a JPEG or PNG')
+    return CheckedImage(message, header.width, header.height, header, bayer)
 
 
-def _chunk(kind: bytes) -> str:
-    # A damaged name may hold any bytes, line breaks too.
-    return f'chunk {kind.decode("latin-1")!r}' if kind else 'its signature'
+def _mosaic(declared: str, one_channel: bool) -> str:
+    """
+    Return the Bayer pattern of a picture whose pixels are still a mosaic; empty for all others.
 
-
-def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
-    """Read width and height of a whole JPEG."""
-    if _is_cut_off(data):
+    image_transport names the encoding before compression, and after it the one that it converted
+    to: a mosaic that is compressed as it is has none, or is called grey.
+    """
+    found = _BAYER.search(declared)
+    if found is None:
+        return ''
+    target = _TARGET.search(declared)
+    converted = target is not None and not target[1].startswith(('bayer', 'mono'))
+    if found[2] != '8' or converted == one_channel:
         raise FrameError(
-            'compressed', f'JPEG of {len(data)} bytes is cut off: expected an end marker')
-    at, head = 2, data.data
-    while at + 9 <= len(head) and head[at] == 0xff:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2:at + 4], 'big')
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack('>HH', head[at + 5:at + 9])
-            return width, height
-        at += 1 if marker == 0xff else 2 + length
-    raise FrameError('compressed', f'JPEG of {len(data)} bytes has no frame header')
-
-
-def _is_cut_off(data: np.ndarray) -> bool:
-    # Entropy-coded data never contains an end marker, and a thumbnail's comes before the scan.
-    if data[-2:].tobytes() == _JPEG_END:
-        return False
-    text = data.tobytes()
-    return text.rfind(_JPEG_END) < text.rfind(_JPEG_SCAN)
+            'encoding', f'format {declared!r} with {"one channel" if one_channel else "colours"} '
+            'of a Bayer mosaic: expected one channel of 8 bits as bayer_rggb8, or colours '
+            'that end in bgr8 or rgb8')
+    return '' if converted else found[0]

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import cv2
+from moss_perception.core import jpeg, png
 from moss_perception.core.errors import FrameError, MossError
 from moss_perception.core.image_messages import (
     bytes_of,
@@ -30,8 +31,7 @@ CV_BRIDGE_ENCODINGS = frozenset(PIXEL_BYTES) - {'nv12'}
 # decoded image stays this many times larger than the target, so that averaging pixels does most
 # of the reduction, as for raw images, and the results are about the same.
 _OVERSAMPLING = 2
-_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4,
-            8: cv2.IMREAD_REDUCED_COLOR_8}
+_REDUCTIONS = (1, 2, 4, 8)
 
 # A module built for NumPy 1 can crash the process when NumPy 2 calls it. `try` cannot catch that,
 # so the first call is made in another process.
@@ -66,10 +66,10 @@ def decode_for(image: Any, side: int) -> tuple[np.ndarray, int]:
     :raises MossError: if neither cv_bridge nor rosbags-image can be imported.
     """
     checked = check(image)
-    if checked.is_compressed:
+    if checked.header is not None and not checked.bayer:
         reduction = _reduction(checked, side)
-        return _decode_compressed(checked.message, reduction), reduction
-    raw = _normalise(checked.message)
+        return _decode_compressed(checked, reduction), reduction
+    raw = _mosaic(checked) if checked.bayer else _normalise(checked.message)
     by_cv_bridge = backend() == 'cv_bridge' and raw.encoding in CV_BRIDGE_ENCODINGS
     return (decode_by_cv_bridge if by_cv_bridge else decode_by_rosbags)(raw), 1
 
@@ -171,26 +171,46 @@ def _normalise(message: Any) -> RawImage:
 
 def _reduction(image: CheckedImage, side: int) -> int:
     """Return by how much an image can be reduced while it is decoded."""
-    if not image.is_jpeg:
+    if not isinstance(image.header, jpeg.JpegHeader):
         return 1
     size = image.width, image.height
     # For sizes that n does not divide, the last pixels would include what is beyond the image.
-    return max(n for n in _REDUCED if n == 1 or (
+    return max(n for n in _REDUCTIONS if n == 1 or (
         max(size) >= n * _OVERSAMPLING * side and not any(length % n for length in size)))
 
 
-def _decode_compressed(message: Any, reduction: int) -> np.ndarray:
+def _decode_compressed(image: CheckedImage, reduction: int) -> np.ndarray:
     """
-    Decode by OpenCV, as both cv_bridge and rosbags-image do, but for grey images too.
+    Decode a picture in grey or colour.
 
     The camera's calibration is for the pixels as stored, so an EXIF rotation is not applied.
     """
-    flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(bytes_of(message), flags)
-    if image is None:
-        raise FrameError('compressed', f'damaged image, format {message.format!r}: '
-                         'expected a JPEG or PNG that OpenCV can decode')
-    if 'compressed rgb' in message.format:
-        # image_transport's name for channels that were not swapped before compression
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    # image_transport's name for channels that were not swapped before compression
+    swapped = 'compressed rgb' not in image.message.format
+    if isinstance(image.header, jpeg.JpegHeader):
+        return jpeg.decode(bytes_of(image.message), 'RGB' if swapped else 'BGR',
+                           (image.height // reduction, image.width // reduction))
+    pixels = _decode_png(image, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if swapped else pixels
+
+
+def _mosaic(image: CheckedImage) -> RawImage:
+    """Decode a mosaic that was compressed as if it were grey."""
+    if isinstance(image.header, jpeg.JpegHeader):
+        data = bytes_of(image.message)
+        pixels = jpeg.decode(data, 'GRAY', (image.height, image.width))
+    else:
+        pixels = _decode_png(image, cv2.IMREAD_GRAYSCALE)
+    return RawImage(image.bayer, image.height, image.width, image.width,
+                    np.ascontiguousarray(pixels).reshape(-1))
+
+
+def _decode_png(image: CheckedImage, flags: int) -> np.ndarray:
+    """Decode by OpenCV, as both cv_bridge and rosbags-image do, what is there of the picture."""
+    assert isinstance(image.header, png.PngHeader)
+    pixels = cv2.imdecode(png.picture_of(bytes_of(image.message), image.header),
+                          flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise FrameError('compressed', f'damaged image, format {image.message.format!r}: '
+                         'expected a PNG that OpenCV can decode')
+    return pixels

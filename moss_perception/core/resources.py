@@ -24,6 +24,7 @@ _BRINGS = {
     'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
     'pyarrow': _EXTRA.format('lerobot', 'av pyarrow') + ' test',
     'scipy': 'scipy; pip install scipy, or run scripts/setup.sh',
+    'simplejpeg': 'simplejpeg; pip install simplejpeg, or run scripts/setup.sh',
     'sklearn': _EXTRA.format('eval', 'scikit-learn'),
     'torch': 'torch; pip install torch, or run scripts/setup.sh test',
 }

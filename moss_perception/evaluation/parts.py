@@ -98,7 +98,7 @@ def merge(parts: Sequence[BagRecord]) -> BagRecord:
         return first
     attempts = tuple(_merge(same) for same in zip(*(part.attempts for part in parts), strict=True))
     counts = {name: dict(sum((Counter(getattr(part, name)) for part in parts), Counter()))
-              for name in ('refused', 'resets')}
+              for name in ('refused', 'resets', 'doubtful')}
     # A part may report scores as too old although the next part has newer ones.
     early = findings.of_attempts(first.attempts)
     return replace(

@@ -149,6 +149,8 @@ class BagRecord:
         :mod:`moss_perception.evaluation.latencies`.
     :ivar warnings: findings that may make scores wrong or leave nothing to score; they stand
         at the top of the terminal and the report.
+    :ivar doubtful: number of decoded samples that may show nothing, by
+        :data:`moss_perception.core.looks.LOOKS`.
     """
 
     path: str
@@ -175,6 +177,7 @@ class BagRecord:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def repeats(self) -> str:

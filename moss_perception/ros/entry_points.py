@@ -1,11 +1,16 @@
 """The executables of the nodes; a SIGINT during their imports ends them without a traceback."""
 
-from importlib import import_module
-from pathlib import Path
 import signal
-import sys
 
-from moss_perception.core.resources import missing
+# Before all other imports: Python's own handler would print a traceback from inside them. Only
+# executables import this module.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from importlib import import_module  # noqa: E402
+from pathlib import Path  # noqa: E402
+import sys  # noqa: E402
+
+from moss_perception.core.resources import missing  # noqa: E402
 
 
 def attempt_recorder() -> int:
@@ -39,8 +44,6 @@ def sim_cell() -> int:
 
 
 def _run(name: str) -> int:
-    # Python's own handler would print a traceback from inside the imports.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         node = import_module(f'moss_perception.ros.{name}')
     except ModuleNotFoundError as error:

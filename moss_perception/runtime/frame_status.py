@@ -114,6 +114,8 @@ class Counters:
         candidates did not come.
     :ivar refused: refused frames, by reason.
     :ivar resets: resets of the window, by reason.
+    :ivar doubtful: decoded samples whose picture may show nothing, by
+        :data:`moss_perception.core.looks.LOOKS`.
     """
 
     frames: int = 0
@@ -126,6 +128,7 @@ class Counters:
     refused_lead_times: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     resets: Counter[str] = field(default_factory=Counter)
+    doubtful: Counter[str] = field(default_factory=Counter)
 
     def by_status(self) -> dict[str, int]:
         """Return how many frames have each value of :class:`FrameStatus`."""
@@ -134,7 +137,8 @@ class Counters:
 
     def copy(self) -> 'Counters':
         """Return the counts as they are now."""
-        return replace(self, refused=self.refused.copy(), resets=self.resets.copy())
+        return replace(self, refused=self.refused.copy(), resets=self.resets.copy(),
+                       doubtful=self.doubtful.copy())
 
     def add(self, after: 'Counters', before: 'Counters') -> None:
         """Add the difference between two snapshots of another predictor's counters."""

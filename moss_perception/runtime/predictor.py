@@ -7,6 +7,7 @@ import time
 
 from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.frames import Camera, Candidates, Frame
+from moss_perception.core.image_messages import ImageLimits, LIMITS
 from moss_perception.core.lead_times import LeadTimes
 from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
@@ -51,12 +52,13 @@ class Predictor:
     :ivar frames: brings candidates into the images' frame.
     :param max_gap_s: a gap between samples above this resets the window, seconds.
     :param lead_time_s: see :meth:`set_lead_time`.
+    :param limits: what an image may cost to decode; beyond it is refused.
     :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, the model
         needs inputs that a frame does not have, or the lead time is not allowed.
     """
 
     def __init__(self, engine: Engine, max_gap_s: float = MAX_GAP_S,
-                 lead_time_s: float | None = None):
+                 lead_time_s: float | None = None, limits: ImageLimits = LIMITS):
         config = engine.config
         _check_inputs(engine)
         if max_gap_s * config.frame_rate_hz < 1.5:
@@ -67,6 +69,7 @@ class Predictor:
         self.config = config
         self.max_gap_ns = round(max_gap_s * 1e9)
         self.counters = Counters()
+        self._limits = limits
         self.camera: Camera | None = None
         self.frames = CandidateFrames()
         self._sampler = Sampler(config.frame_rate_hz)
@@ -83,9 +86,10 @@ class Predictor:
     @classmethod
     def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
              device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S,
-             lead_time_s: float | None = None) -> 'Predictor':
+             lead_time_s: float | None = None, limits: ImageLimits = LIMITS) -> 'Predictor':
         """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
-        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s, lead_time_s)
+        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s, lead_time_s,
+                   limits)
 
     @property
     def fill(self) -> int:
@@ -218,7 +222,7 @@ class Predictor:
         """Decide, without decoding, whether a frame is a sample, skipped or refused."""
         self.counters.frames += 1
         try:
-            image = check(frame.image)
+            image = check(frame.image, self._limits)
             admission = self._sampler.admit(frame.stamp_ns, frame.frame_id)
         except FrameError as error:
             return self.counters.refuse(frame, error)
@@ -246,6 +250,8 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
+        if fitted.doubt:
+            self.counters.doubtful[fitted.doubt] += 1
         held = self.candidates_at(frame.stamp_ns, frame.frame_id)
         where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
                  self.stream_lead_time_s)

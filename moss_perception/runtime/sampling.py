@@ -6,7 +6,9 @@ from typing import Any
 from moss_perception.core import image_messages
 from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.geometry import letterbox
+from moss_perception.core.image_messages import ImageLimits, LIMITS
 from moss_perception.core.images import decode_for
+from moss_perception.core.looks import doubt
 import numpy as np
 
 
@@ -94,12 +96,15 @@ class Fitted:
         :func:`moss_perception.core.geometry.letterbox`.
     :ivar size: height and width of the camera's image, pixels.
     :ivar source: the image that was fitted.
+    :ivar doubt: why the picture may show nothing, one of the keys of
+        :data:`moss_perception.core.looks.LOOKS`; empty if it looks well.
     """
 
     square: np.ndarray
     transform: np.ndarray
     size: tuple[int, int]
     source: Any
+    doubt: str = ''
 
 
 class Checked:
@@ -126,18 +131,20 @@ def fit(image: Any, side: int) -> Fitted:
         pixels, reduction = decode_for(image, side)
     square, transform = letterbox(pixels, side, reduction)
     height, width, _ = pixels.shape
-    return Fitted(square, transform, (height * reduction, width * reduction), image)
+    return Fitted(square, transform, (height * reduction, width * reduction), image,
+                  doubt(pixels))
 
 
-def check(image: Any) -> Any:
+def check(image: Any, limits: ImageLimits = LIMITS) -> Any:
     """
     Check an image as far as that is possible without decoding it.
 
     :param image: as in :class:`moss_perception.core.frames.Frame`.
+    :param limits: what it may cost to decode.
     :returns: the checked image, for :func:`fit`, which does not check it again.
     :raises FrameError: if the image cannot be used.
     """
     # The shape of an array is checked when it is fitted.
     if isinstance(image, (np.ndarray, Fitted, Checked)):
         return image
-    return image_messages.check(image)
+    return image_messages.check(image, limits)

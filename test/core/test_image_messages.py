@@ -7,7 +7,12 @@ import zlib
 
 import cv2
 from moss_perception.core.errors import FrameError
-from moss_perception.core.image_messages import check, CompressedImage, RawImage
+from moss_perception.core.image_messages import (
+    check,
+    CompressedImage,
+    ImageLimits,
+    RawImage,
+)
 from moss_perception.core.images import decode
 import numpy as np
 import pytest
@@ -77,6 +82,7 @@ def test_what_is_no_image_is_refused(data):
 def test_a_compressed_image_of_absurd_size_is_refused_before_decoding():
     data = bytearray(png(np.zeros((48, 64, 3), np.uint8)))
     data[16:20] = (2**20).to_bytes(4, 'big')
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
     reason, message = reason_of(CompressedImage(bytes(data), 'png'))
     assert reason == 'compressed'
     assert '1048576' in message
@@ -94,6 +100,51 @@ def test_a_grey_png_of_sixteen_bits_must_say_that_it_is_a_picture():
     data = png(np.full((4, 4), 257 * 50, np.uint16))
     assert reason_of(CompressedImage(data, 'png'))[0] == 'encoding'
     check(CompressedImage(data, 'mono16; png compressed '))
+
+
+GREY_JPEG = cv2.imencode('.jpg', np.full((48, 64), 90, np.uint8))[1].tobytes()
+COLOUR_JPEG = cv2.imencode('.jpg', np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(('declared', 'data', 'named'), [
+    ('bayer_rggb8; jpeg compressed ', COLOUR_JPEG, 'with colours'),
+    ('bayer_rggb8; jpeg compressed bgr8', GREY_JPEG, 'with one channel'),
+    ('bayer_rggb16; png compressed ', png(np.zeros((8, 8), np.uint8)), 'of 8 bits'),
+    ('bayer_rggb16; jpeg compressed ', GREY_JPEG, 'of 8 bits')])
+def test_a_mosaic_that_cannot_be_told_from_a_picture_is_refused_by_name(declared, data, named):
+    reason, message = reason_of(CompressedImage(data, declared))
+    assert reason == 'encoding'
+    assert repr(declared) in message and named in message and 'expected' in message
+
+
+@pytest.mark.parametrize('image', [
+    RawImage('rgb8', 48, 64, 192, COLOUR_JPEG), RawImage('jpeg', 48, 64, 0, COLOUR_JPEG),
+    RawImage('MJPEG', 48, 64, 64, bytes(48 * 64)),
+    # Every size fits, and the zeros that fill the last row are not taken for pixels.
+    RawImage('mono8', 1, len(COLOUR_JPEG), len(COLOUR_JPEG), COLOUR_JPEG),
+    RawImage('mono8', 1, len(COLOUR_JPEG) + 9, len(COLOUR_JPEG) + 9, COLOUR_JPEG + bytes(9))])
+def test_a_jpeg_in_a_raw_image_is_refused_by_name(image):
+    reason, message = reason_of(image)
+    assert reason == 'encoding'
+    assert 'a JPEG in a raw image' in message and 'CompressedImage' in message
+
+
+@pytest.mark.parametrize(('data', 'name'), [
+    (b'RIFF\x10\0\0\0WEBPVP8 ', 'a WebP'), (b'GIF89a' + bytes(9), 'a GIF'),
+    (b'BM' + bytes(40), 'a BMP'), (b'II*\0' + bytes(9), 'a TIFF'),
+    (b'\0\0\0\x0cjP  \r\n\x87\n', 'a JPEG 2000'), (b'\xff\x0a' + bytes(9), 'a JPEG XL'),
+    (b'\0\0\0\x20ftypavif', 'an AVIF'), (b'\0\0\0\x01\x67\x42', 'H.264')])
+def test_other_formats_are_refused_by_name(data, name):
+    reason, message = reason_of(CompressedImage(data))
+    assert reason == 'compressed'
+    assert name in message and 'expected a JPEG or PNG' in message
+
+
+def test_a_raw_image_of_too_many_pixels_is_refused():
+    image = RawImage('mono8', 100, 200, 200, bytes(20000))
+    with pytest.raises(FrameError, match='expected at most 0.01, the parameter max_megapixels'):
+        check(image, ImageLimits(megapixels=0.01))
+    check(image)
 
 
 def chunk(kind: bytes, content: bytes = b'') -> bytes:

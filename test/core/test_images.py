@@ -176,6 +176,28 @@ def test_channels_that_were_not_swapped_before_compression_are_left():
         decode(CompressedImage(png(image), 'rgb8; png compressed bgr8')), image)
 
 
+@pytest.mark.parametrize('compress', [lambda x: cv2.imencode(
+    '.jpg', x, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes(), png])
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+@pytest.mark.parametrize('end', ['jpeg compressed ', 'png compressed', 'jpeg compressed mono8'])
+def test_a_compressed_mosaic_becomes_a_picture(compress, pattern, end):
+    data = compress(np.tile(mosaic(pattern), (16, 16)))
+    message = CompressedImage(data, f'bayer_{pattern}8; {end}')
+    image, reduction = decode_for(message, 8)
+    # A mosaic can't be reduced before it is a picture.
+    assert (reduction, image.shape) == (1, (96, 64, 3))
+    # JPEG of the best quality is off by rounding.
+    np.testing.assert_allclose(image.astype(int), np.full((96, 64, 3), A), atol=4)
+
+
+@pytest.mark.parametrize('target', ['bgr8', 'rgb8'])
+def test_a_mosaic_that_became_colours_before_compression_is_a_picture(target):
+    image = picture()
+    data = png(image if target == 'bgr8' else image[:, :, ::-1])
+    np.testing.assert_array_equal(
+        decode(CompressedImage(data, f'bayer_rggb8; png compressed {target}')), image)
+
+
 def test_zeros_after_the_end_marker_are_harmless():
     image = picture()
     np.testing.assert_array_equal(

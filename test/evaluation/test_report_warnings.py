@@ -47,6 +47,13 @@ def test_executed_grasps_that_are_not_scored_are_told_with_the_causes(made_up):
                                     'scored_share': 3 / 12})
 
 
+def test_pictures_that_may_show_nothing_are_told_with_their_number(made_up):
+    bag = changed(made_up.make_bag('sim', 30, doubtful={'dark': 7, 'depth': 2}), ood_score=0.6)
+    first, second = told(made_up, bag)
+    assert first.startswith(f'{bag.path}: 7 decoded pictures are almost black: expected')
+    assert '2 decoded pictures are grey with sharp holes of 0, like depth: expected' in second
+
+
 def test_a_recording_of_which_nothing_was_scored_says_why(made_up):
     bag = made_up.make_bag('real', 0, frames=30, duration_s=3.0, by_status={
         'scored': 0, 'stored': 18, 'skipped': 0, 'refused': 12}, refused={'compressed': 12},

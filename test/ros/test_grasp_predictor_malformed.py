@@ -22,7 +22,8 @@ def image(index: int, **changes) -> Image:
 MALFORMED = {
     'zero_stamp': [conversions.rgb_to_image(GROUND, 0, 'camera')],
     'encoding': [image(1, encoding='16UC1', step=64), image(1, encoding='32FC1', step=128),
-                 image(1, encoding='nonsense'), image(1, encoding='')],
+                 image(1, encoding='nonsense'), image(1, encoding=''),
+                 image(1, encoding='jpeg')],
     'step': [image(1, step=5), image(1, step=0)],
     'size': [image(1, data=array.array('B', b'short')), image(1, data=array.array('B')),
              image(1, width=0), image(1, height=1_000_000)],
@@ -42,6 +43,17 @@ def test_each_is_refused_and_counted_by_its_reason(stream, reason):
     # One warning for all of them: they are throttled by reason.
     assert stream.process.output().count('refused a frame') == before + 1
     assert stream.send(image(2)) == 'stored'
+
+
+def test_a_picture_that_may_show_nothing_is_scored_counted_and_told_once(stream):
+    warning = 'a picture is almost black: expected'
+    # The tests of this file share the process, not the configured node.
+    before = stream.process.output().count(warning)
+    stream.connect(image(0))
+    assert [stream.send(image(index)) for index in (1, 2)] == ['stored', 'stored']
+    # The first image may be one of several that were sent until the node received one.
+    stream.status(lambda _, v: int(v.get('doubtful/dark', 0)) >= 3)
+    assert stream.process.output().count(warning) == before + 1
 
 
 def test_refused_images_leave_the_window_as_it_was(stream):

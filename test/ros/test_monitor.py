@@ -47,6 +47,14 @@ def say(monitor):
     return monitor.report(predictor, '/image', True, '', 0.5)
 
 
+def test_doubtful_pictures_are_counted_by_their_look(monitor):
+    predictor = SimpleNamespace(counters=Counters(doubtful=Counter(dark=3, depth=1)), fill=16,
+                                config=SimpleNamespace(window_frames=16))
+    values = monitor.report(predictor, '/image', True, '', 0.5)[2]
+    assert (values['doubtful/dark'], values['doubtful/depth']) == (3, 1)
+    assert not [name for name in say(monitor)[2] if name.startswith('doubtful/')]
+
+
 def test_a_lasting_shift_is_reported_until_it_is_over(monitor):
     see(monitor, IN_DISTRIBUTION, 20)
     level, message, values = say(monitor)

@@ -2,6 +2,7 @@
 
 import array
 from dataclasses import dataclass, fields
+from importlib import import_module
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.grasp_config import order_names
@@ -216,6 +217,28 @@ def test_a_bad_start_value_is_named_with_what_was_expected(make_node, name, valu
 def test_an_empty_list_and_none_are_no_names(make_node):
     assert NodeParameters(make_node(Parameter('names')), Three).values.names == ()
     assert NodeParameters(make_node(), Three).values.names == ()
+
+
+VALUES = (True, 1, 10**18, 1.5, float('nan'), 'x', None, [True], [1, 2], [1.5], ['a'], [b'\x01'])
+
+
+@pytest.mark.parametrize('name', [
+    'predictor.parameters:PredictorParameters', 'gate:GateSettings', 'cell.node:CellSettings',
+    'recorder.settings:RecorderSettings', 'run_recorder:RecorderSettings',
+    'player.settings:PlayerSettings'])
+def test_a_value_of_another_type_is_refused_with_a_reason_by_every_node(make_node, name):
+    module, kind = name.split(':')
+    # The recorder needs a folder at its start, and the player a recording.
+    node = make_node(Parameter('out', value='attempts'), Parameter('bag', value='bag'))
+    NodeParameters(node, getattr(import_module(f'moss_perception.ros.{module}'), kind))
+    for parameter in sorted(node._parameters):
+        kept = node.get_parameter(parameter).value
+        for value in VALUES:
+            result = node.set_parameters([Parameter(parameter, value=value)])[0]
+            assert result.successful or result.reason, (parameter, value)
+            if not result.successful:
+                assert node.get_parameter(parameter).value == kept, (parameter, value)
+            kept = node.get_parameter(parameter).value
 
 
 def test_an_old_name_is_refused_at_the_start_and_names_the_new_one(make_node):

@@ -2,12 +2,28 @@
 
 import signal
 import subprocess
+import sys
 
 import pytest
 
 NODES = ('moss', 'attempt_recorder', 'bag_player', 'grasp_gate', 'grasp_predictor',
          'run_recorder', 'sim_cell')
 OWN = {'moss': ('activate', 'nobody')}
+
+
+def test_ctrl_c_is_handled_before_the_executables_import_anything_else(tmp_path):
+    # The first module that is not built into Python waits for the signal.
+    (tmp_path / 'pathlib.py').write_text(
+        'import time\nprint("importing", flush=True)\ntime.sleep(60)\n')
+    program = ('import sys; sys.modules.pop("pathlib", None); '
+               f'sys.path.insert(0, {str(tmp_path)!r}); '
+               'import moss_perception.ros.entry_points')
+    process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'importing\n'
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (-signal.SIGINT, '')
 
 
 @pytest.mark.parametrize('name', NODES)

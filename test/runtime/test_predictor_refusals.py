@@ -5,9 +5,9 @@ import zlib
 
 import cv2
 from frames import frame, push_all, WINDOW
-from moss_perception.core import image_messages
+from moss_perception.core import png
 from moss_perception.core.errors import ConfigError, FrameError
-from moss_perception.core.image_messages import CompressedImage, RawImage
+from moss_perception.core.image_messages import CompressedImage, ImageLimits, RawImage
 from moss_perception.models.base import InputSpec
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
@@ -38,10 +38,40 @@ def test_an_image_is_checked_once_on_its_way_to_the_network(predictor, monkeypat
     def count(chunk):
         checked.append(bytes(chunk[:4]))
         return crc32(chunk)
-    monkeypatch.setattr(image_messages.zlib, 'crc32', count)
+    monkeypatch.setattr(png.zlib, 'crc32', count)
     predictor.push(frame(0, image=CompressedImage(data, 'png')))
     assert predictor.fill == 1
     assert sorted(checked) == [b'IDAT', b'IEND', b'IHDR']
+
+
+def test_a_jpeg_that_decodes_in_part_is_refused_and_counted(predictor):
+    rng = np.random.default_rng(3)
+    data = cv2.imencode('.jpg', rng.integers(0, 256, (96, 128, 3), np.uint8))[1].tobytes()
+    push_all(predictor, [frame(0, image=CompressedImage(data))])
+    middle = len(data) // 2
+    with pytest.raises(FrameError, match='decodes in part'):
+        predictor.push(frame(1, image=CompressedImage(data[:middle] + data[middle + 500:])))
+    assert predictor.counters.refused == {'compressed': 1}
+    predictor.push(frame(2, image=CompressedImage(data)))
+    assert (predictor.counters.missing, predictor.fill) == (1, 3)
+
+
+def test_an_image_beyond_the_limits_is_refused(engine):
+    predictor = Predictor(engine, limits=ImageLimits(megapixels=0.01))
+    with pytest.raises(FrameError, match='expected at most 0.01, the parameter max_megapixels'):
+        predictor.push(frame(0, image=RawImage.from_rgb(np.zeros((101, 100, 3), np.uint8))))
+    predictor.push(frame(1, image=RawImage.from_rgb(np.zeros((100, 100, 3), np.uint8))))
+    assert (predictor.counters.refused, predictor.fill) == ({'size': 1}, 1)
+
+
+def test_a_doubtful_picture_is_counted_and_taken(predictor):
+    push_all(predictor, [frame(k, image=np.zeros((64, 64, 3), np.uint8)) for k in range(3)])
+    push_all(predictor, [frame(3, image=np.full((64, 64, 3), 90, np.uint8))])
+    before = predictor.counters.copy()
+    rng = np.random.default_rng(5)
+    push_all(predictor, [frame(4, image=rng.integers(0, 256, (64, 64, 3), np.uint8))])
+    assert predictor.counters.doubtful == {'dark': 3, 'constant': 1} == before.doubtful
+    assert predictor.fill == 5
 
 
 def test_a_step_that_fails_leaves_no_half_stepped_window(engine, monkeypatch):

@@ -61,7 +61,9 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
     """
     if not path.is_file():
         raise ClipError(f'video {path} is not there: expected a file such as an .mp4')
-    video = cv2.VideoCapture(str(path))
+    # FFmpeg only: OpenCV's own readers of AVI and of image files hand damaged pictures to its
+    # image decoders, which can crash.
+    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         read, due_ns = 0, 0.0
         for time_ns, image in _pictures(video, clip_hz):

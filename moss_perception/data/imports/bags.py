@@ -203,8 +203,8 @@ def _image(message: Any) -> tuple[bytes, tuple[int, int], str]:
     """
     try:
         checked = check(message)
-        # In the other order of channels, a JPEG of image_transport says so only in the message.
-        if checked.is_jpeg and 'compressed rgb' not in message.format:
+        # A mosaic, or the other order of channels, is told only by the message's format.
+        if checked.is_jpeg and not checked.bayer and 'compressed rgb' not in message.format:
             decode_for(checked, 1)
             return bytes(message.data), (checked.width, checked.height), ''
         image = decode(checked)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from moss_perception.core.looks import LOOKS
 from moss_perception.evaluation.findings import causes
 from moss_perception.evaluation.intervals import wilson
 from moss_perception.evaluation.records import BagRecord
@@ -23,7 +24,7 @@ def warnings(pools: Sequence[Pool]) -> list[str]:
     """
     found = [f'{one.name}: {line}' for one in pools for line in _of_scores(one)]
     found += [f'{bag.path}: {line}' for one in pools for bag in one.bags
-              for line in (*_of_frames(bag), *bag.warnings)]
+              for line in (*_of_frames(bag), *_of_looks(bag), *bag.warnings)]
     return [*found, *(f'{one.name}: {line}' for one in pools for line in _of_images(one))]
 
 
@@ -58,6 +59,12 @@ def _of_frames(bag: BagRecord) -> list[str]:
                 f'{name} {count}' for name, count in sorted(counts.items())))
     return [f'none of {bag.frames} images was scored ({"; ".join(reasons)}): expected enough '
             'samples without a gap to fill the window']
+
+
+def _of_looks(bag: BagRecord) -> list[str]:
+    """Say how many pictures may show nothing."""
+    return [f'{count} decoded pictures are {LOOKS[name]}'
+            for name, count in sorted(bag.doubtful.items())]
 
 
 def _of_images(one: Pool) -> list[str]:

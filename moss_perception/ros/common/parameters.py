@@ -179,7 +179,13 @@ def changed(current: Settings, changes: Iterable[Parameter], configured: bool) -
         value = _from_ros(item.default, parameter.value)
         check(item.name, item.default, spec, value)
         values[item.name] = value
-    return replace(cast(Any, current), **values)
+    settings = replace(cast(Any, current), **values)
+    for name, value in values.items():
+        # Of a parameter of any type, rclpy takes no value as the wish to delete the parameter.
+        if value is None:
+            raise ConfigError(f'parameter {name}=None is not allowed: expected a value, '
+                              'because a node keeps its parameters')
+    return settings
 
 
 class NodeParameters(Generic[Settings]):

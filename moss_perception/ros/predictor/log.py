@@ -9,6 +9,7 @@ import traceback
 from typing import Any
 
 from moss_perception.core.frames import Camera
+from moss_perception.core.looks import LOOKS
 from moss_perception.core.scores import Prediction
 from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
 from rclpy.node import Node
@@ -97,6 +98,16 @@ class StreamLog:
             self.warn('out of distribution', unfamiliar(ood_score))
         elif self._node.context.ok():
             self._node.get_logger().info('the images are in distribution again')
+
+    def looks(self, counted: Counter) -> None:
+        """
+        Warn of the first picture of each kind that may show nothing.
+
+        :param counted: all such pictures of the predictor so far, by look.
+        """
+        for look in counted.copy():
+            self.once(f'look {look}', f'a picture is {LOOKS[look]}; it is scored, and '
+                      f'doubtful/{look} in the diagnostics counts all of them')
 
     def frames(self, problem: str) -> None:
         """Warn if it is not known where candidates are in the frame of the images."""

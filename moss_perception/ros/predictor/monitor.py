@@ -223,6 +223,7 @@ class Monitor:
             values['last_refusal'] = self.last_refusal
         values |= {f'refused/{reason}': n for reason, n in sorted(counters.refused.items())}
         values |= {f'resets/{reason}': n for reason, n in sorted(counters.resets.items())}
+        values |= {f'doubtful/{look}': n for look, n in sorted(counters.doubtful.items())}
         values['candidates_refused'] = self.candidates_refused
         values |= {f'unscored/{ScoreReason(reason).name.lower()}': count
                    for reason, count in sorted(self._unscored.items())}

@@ -6,6 +6,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import CandidateError, ConfigError
+from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
@@ -70,7 +71,8 @@ class GraspPredictor(ManagedNode):
         path = model_path(chosen.model_path)
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
-            chosen.max_gap, chosen.lead_time_s)
+            chosen.max_gap, chosen.lead_time_s,
+            ImageLimits(chosen.max_megapixels, chosen.max_scans))
         self._predictor.frames = CandidateFrames(chosen.setup, self._transforms)
         self._apply_budget()
         self._monitor = Monitor()
@@ -233,6 +235,7 @@ class GraspPredictor(ManagedNode):
         result = self.predictor.advance(sample)
         self._log.frames(self.predictor.frames.problem)
         self._log.resets(self.predictor.counters.resets)
+        self._log.looks(self.predictor.counters.doubtful)
         prediction = result.prediction
         if prediction is None:
             self._published = 0

@@ -6,6 +6,7 @@ import re
 
 from moss_perception.core.cameras import AUTO, CameraSetup
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.image_messages import LIMITS
 from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
 from moss_perception.runtime.budget import level_name, parse_level
@@ -55,6 +56,12 @@ class PredictorParameters:
         allowed=one_of(*RELIABILITIES), change=Change.UNCONFIGURED)
     qos_depth: int = setting(
         5, 'Queue depth of the image subscription.', low=1, high=1000, change=Change.UNCONFIGURED)
+    max_megapixels: float = setting(
+        LIMITS.megapixels, 'Most pixels of an image, in millions; a larger one is refused before '
+        'it is decoded.', low=0.01, high=268.4, change=Change.UNCONFIGURED)
+    max_scans: int = setting(
+        LIMITS.scans, 'Most scans of a progressive JPEG; one with more is refused before it is '
+        'decoded.', low=1, high=10000, change=Change.UNCONFIGURED)
     publish_features: bool = setting(
         True, 'Publish the map of motion features while someone subscribes to it.',
         change=Change.UNCONFIGURED)
