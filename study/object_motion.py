@@ -9,7 +9,13 @@ from pathlib import Path
 import sys
 from typing import Any
 
-from moss_perception.cli.common import cpu_name, run_command, set_up_logging, write_text
+from moss_perception.cli.common import (
+    cpu_name,
+    read_text,
+    run_command,
+    set_up_logging,
+    write_text,
+)
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox, project
 from moss_perception.core.tables import markdown
@@ -27,6 +33,7 @@ import torch.nn.functional as F
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
+from study.table import fill
 
 log = logging.getLogger('object_motion')
 RATE_HZ = 10.0
@@ -154,8 +161,10 @@ def measure(scenes: list[Sample], find: Method, size: int, lag: int) -> dict[str
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog='python -m study.object_motion', description=__doc__)
-    parser.add_argument('--scenes', nargs='+', required=True, metavar='NAME=DIR',
-                        help='sets of scenes of moss record --cell full')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--scenes', nargs='+', metavar='NAME=DIR',
+                      help='sets of scenes of moss record --cell full')
+    what.add_argument('--results', metavar='FILE', help='print stored results instead')
     parser.add_argument('--limit', type=int, help='number of scenes of each set (all)')
     parser.add_argument('--backbone', default='study/results/backbone_64/backbone.safetensors',
                         metavar='FILE', help='checkpoint whose features are compared '
@@ -164,11 +173,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--lags', type=int, nargs='+', default=[1, 2], choices=range(1, 9),
                         help='samples from the earlier image to the newest (1 2)')
     parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
+    parser.add_argument('--page', metavar='FILE',
+                        help='write the table into this Markdown page, between <!-- begin '
+                             'object_motion | velocities --> and <!-- end -->')
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure all methods on all sets, print a table, and store the results."""
+    result = json.loads(read_text(Path(arguments.results))) if arguments.results else (
+        _measure_all(arguments))
+    print(table(result))
+    if arguments.out:
+        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
+    if arguments.page:
+        page = Path(arguments.page)
+        write_text(page, fill(read_text(page), lambda *block: (
+            table(result) if block == ('object_motion', 'velocities') else None)))
+    return 0
+
+
+def _measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.size % 8 or arguments.size < 32:
         raise ConfigError(f'--size={arguments.size}: expected a multiple of 8, 32 or more')
     require()
@@ -186,12 +211,8 @@ def run(arguments: argparse.Namespace) -> int:
                       for lag in arguments.lags}
             found.setdefault(method, {})[name] = by_lag
             log.info('%s, %s: %s', name, method, by_lag)
-    result = {'machine': f'{cpu_name()}, {os.cpu_count()} cores', 'size': arguments.size,
-              'scenes': {name: len(scenes) for name, scenes in sets.items()}, 'methods': found}
-    print(table(result))
-    if arguments.out:
-        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
-    return 0
+    return {'machine': f'{cpu_name()}, {os.cpu_count()} cores', 'size': arguments.size,
+            'scenes': {name: len(scenes) for name, scenes in sets.items()}, 'methods': found}
 
 
 def table(result: dict[str, Any]) -> str:

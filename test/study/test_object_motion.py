@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import project
+from moss_perception.data.shards import write_shard
 from moss_perception.models.layers.reading import GraspReader
 from moss_perception.simulation.attempt import Latencies, play
+from moss_perception.simulation.camera import Lens
 from moss_perception.simulation.renderer import Renderer
 from moss_perception.simulation.scene import Source
 import numpy as np
@@ -58,3 +60,14 @@ def test_every_method_finds_the_motion_of_a_plain_scene(scenes):
 def test_the_command_refuses_a_size_that_the_backbone_cannot_take(caplog):
     assert main(['--scenes', 'sim=none', '--size', '60']) == 1
     assert '--size=60: expected a multiple of 8' in caplog.text
+
+
+def test_the_command_stores_its_table_and_writes_it_into_a_page(scenes, tmp_path, capsys):
+    write_shard(tmp_path / 'sim' / 'scenes_00000000.npz', scenes, Lens().matrix)
+    out, page = tmp_path / 'found.json', tmp_path / 'page.md'
+    assert main(['--scenes', f'sim={tmp_path / "sim"}', '--lags', '1', '--out', str(out)]) == 0
+    printed = capsys.readouterr().out
+    page.write_text('<!-- begin object_motion | velocities -->\n<!-- end -->\n')
+    assert main(['--results', str(out), '--page', str(page)]) == 0
+    assert capsys.readouterr().out == printed
+    assert printed.strip() in page.read_text() and '| optical flow (DIS)' in printed
