@@ -210,15 +210,15 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
+        if self.data and metadata.get('data') and metadata['data'] != self.data:
+            raise CheckpointError(f'{path} belongs to a training on other samples, weights or '
+                                  'initial weights: choose another folder (--run) to start anew')
         for name, stored, mine in (
                 ('recipe', Recipe.from_stored(json.loads(metadata['recipe'])), self.recipe),
                 ('config', config_from_header(metadata), self.network.config)):
             if stored != mine:
                 raise CheckpointError(f'{path} belongs to another {name}: expected '
                                       f'{asdict(mine)}; choose another folder to start anew')
-        if self.data and metadata.get('data') and metadata['data'] != self.data:
-            raise CheckpointError(f'{path} belongs to a training on other samples, weights or '
-                                  'initial weights: choose another folder (--run) to start anew')
         self._restore(tensors)
         self.epoch = int(metadata['epoch'])
         return True
