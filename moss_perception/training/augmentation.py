@@ -121,14 +121,15 @@ def degrade(images: np.ndarray, strength: float, generator: np.random.Generator)
         return images
     drifts, compresses = generator.random(2) < 0.5
     if drifts:
-        ends = np.exp(generator.uniform(-1, 1, 2) * np.log1p(_EXPOSURE) * strength)
-        gains = np.linspace(*ends, len(images), dtype=np.float32)[:, None, None, None]
+        first, last = np.exp(generator.uniform(-1, 1, 2) * np.log1p(_EXPOSURE) * strength)
+        gains = np.linspace(first, last, len(images)).astype(np.float32)[:, None, None, None]
         images = np.clip(images * gains, 0, 255).astype(np.uint8)
     if compresses:
         lowest = 100 - (100 - _QUALITY) * strength
         quality = [cv2.IMWRITE_JPEG_QUALITY, round(generator.uniform(lowest, 100))]
         coded = [cv2.imencode('.jpg', frame[..., ::-1], quality)[1] for frame in images]
-        images = np.stack([cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] for data in coded])
+        images = np.stack([np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+                           for data in coded])
     return images
 
 
