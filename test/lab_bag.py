@@ -23,9 +23,11 @@ def images(until_s=30.0, period_s=0.5, side=40):
         factory.camera_info(at(0), CAMERA, side)]
 
 
-def executed(decisions=DECISIONS_S, topic=EXECUTED, position=(0.05, 0.0, 0.5)):
+def executed(decisions=DECISIONS_S, topic=EXECUTED, position=(0.05, 0.0, 0.5),
+             frame_id='camera_optical_frame'):
     """Return executed grasps, each corrected once before it is executed."""
-    return [replace(factory.selected(at(x - early), position, (0.0, 0.0, 0.0, 1.0)), topic=topic)
+    return [replace(factory.selected(at(x - early), position, (0.0, 0.0, 0.0, 1.0),
+                                     frame_id=frame_id), topic=topic)
             for x in decisions for early in (0.3, 0.0)]
 
 

@@ -17,7 +17,8 @@ REMARKS = {
         'image/compressed': (IN, 'JPEG or PNG, with `image_transport: compressed`'),
         'camera_info': (IN, 'projects the candidates; without it only the default grasp point is '
                             'scored'),
-        'grasp_candidates': (IN, "grasps in the camera's optical frame; x closes, z approaches"),
+        'grasp_candidates': (IN, "grasps in the camera's optical frame, or in one that tf or "
+                                 '`candidates_transform` relates to it; x closes, z approaches'),
         'grasp_lead_times': (IN, 'optional: when the fingers close on each candidate, see [Lead '
                                  'time](../planner.md#lead-time)'),
         '~/grasp_scores': (OUT, 'one point for each candidate, then the default grasp point: see '

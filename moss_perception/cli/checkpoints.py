@@ -7,7 +7,12 @@ from pathlib import Path
 
 from moss_perception.cli.common import add_checkpoint, in_words, print_json, training_seeds
 from moss_perception.cli.outcome_tables import check_tables
-from moss_perception.cli.topic_options import add_topic_options, topics_of
+from moss_perception.cli.topic_options import (
+    add_camera_options,
+    add_topic_options,
+    setup_of,
+    topics_of,
+)
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header, verify
@@ -31,6 +36,7 @@ def add_adapt(parser: argparse.ArgumentParser) -> None:
                         help='start, end and success of the attempts, if the recording does not '
                              'contain them')
     add_topic_options(parser)
+    add_camera_options(parser)
     parser.add_argument('--head', action='store_true',
                         help='refit the last layer of each member as well as the calibration')
     parser.add_argument('--folds', type=int, default=5, metavar='N',
@@ -63,7 +69,7 @@ def adapt(arguments: argparse.Namespace) -> int:
     check_tables([(bag, arguments.outcomes, topics_of(arguments)) for bag in arguments.bag], log)
     evidence, records = collect(
         network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
-        **topics_of(arguments))
+        setup=setup_of(arguments), **topics_of(arguments))
     _log_unused_attempts(records, len(evidence), log)
     readout, fit = Readout.of(network), fit_head if arguments.head else fit_calibration
     rounds = cross_validate(fit, readout, evidence, folds=arguments.folds, seed=arguments.seed)

@@ -5,8 +5,10 @@ from typing import Any
 
 from moss_perception.cli.common import add_sha256, UsageError
 from moss_perception.cli.topic_options import (
+    add_camera_options,
     add_topic_options,
     add_topics_by_recording,
+    CAMERA_OPTIONS,
     TOPICS,
 )
 from moss_perception.runtime.engine import ENGINES
@@ -14,8 +16,8 @@ from moss_perception.runtime.engine import ENGINES
 REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
     'recordings', '--scores recorded', '--records', '--scenes', '--fresh')
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
-_BAGS = (*_REPORT, *TOPICS, 'topics', 'bags', 'domain', 'outcomes', 'record', 'scores', 'model',
-         'sha256', 'check')
+_BAGS = (*_REPORT, *TOPICS, *CAMERA_OPTIONS, 'topics', 'bags', 'domain', 'outcomes', 'record',
+         'scores', 'model', 'sha256', 'check')
 _SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require', 'out')
 _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
@@ -80,6 +82,7 @@ def _add_bags(group) -> None:
                             "for each in order, where '' stands for those in the recording")
     add_topic_options(group)
     add_topics_by_recording(group)
+    add_camera_options(group)
     group.add_argument('--lead-time', type=float, metavar='S',
                        help='time from the newest image until the fingers close, in seconds, of '
                             'candidates without a recorded one; needs a checkpoint with time '

@@ -10,7 +10,7 @@ from typing import Any
 
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
 from moss_perception.cli.outcome_tables import check_tables
-from moss_perception.cli.topic_options import choose, topics_of
+from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
@@ -72,14 +72,14 @@ def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
     if len(outcomes) != len(bags):
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
-    named = named_topics(arguments.topics)
+    named, setup = named_topics(arguments.topics), setup_of(arguments)
     check_names(named, bags)
     found = []
     for (domain, bag), table in zip(bags, outcomes, strict=True):
         own = topics_of_recording(named, domain, bag)
         table = own.pop(OUTCOMES, None) or table
         found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
-            f'{key}_topic': topic for key, topic in own.items()}))
+            f'{key}_topic': topic for key, topic in own.items()}, setup))
     check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
     return found
 
@@ -188,7 +188,7 @@ def _recorded(one: EvaluationInput, outputs: NodeOutputs,
               verification: Verification | None) -> BagRecord:
     return evaluate_recorded(
         one.path, domain=one.domain, attempts_csv=one.outcomes, outputs=outputs,
-        verification=verification, **one.topics)
+        verification=verification, setup=one.setup, **one.topics)
 
 
 def _score_executed(one: EvaluationInput, outputs: NodeOutputs, model: Path | None,
@@ -241,6 +241,6 @@ def _verify(one: EvaluationInput, outputs: NodeOutputs, model: Path | None) -> V
             '--model')
     print('scoring the images that the predictor received again, without topics', flush=True)
     found = verify_scores(outputs, outputs.run.played or one.path, model,
-                          attempts_csv=one.outcomes, **one.topics)
+                          attempts_csv=one.outcomes, executed_setup=one.setup, **one.topics)
     print(found.line)
     return found

@@ -94,7 +94,7 @@ def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> N
             print(f'  {record.path}: {_describe(record)}')
             if record.closed_loop:
                 print(f'    {_closed_loop(record)}')
-            for line in (*record.unmatched, *record.notes):
+            for line in (*record.unmatched, *record.notes, *filter(None, [record.repeats])):
                 print(f'    note: {line}')
         for number, domain in enumerate(domains):
             # The same groups and random draws as in the report give the same interval.

@@ -2,13 +2,21 @@
 
 import argparse
 from dataclasses import fields
+from functools import partial
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import UsageError, write_bytes, write_text
 from moss_perception.cli.label_recording import describe, look_at, LookedAt
-from moss_perception.cli.topic_options import add_topic_options, choose, topics_of
+from moss_perception.cli.topic_options import (
+    add_camera_options,
+    add_topic_options,
+    CAMERA_OPTIONS,
+    choose,
+    setup_of,
+    topics_of,
+)
 from moss_perception.core.errors import BagError, ConfigError, MossError
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ def add_label(parser: argparse.ArgumentParser) -> None:
     _add_reading(parser.add_argument_group('times of the table'))
     _add_search(parser.add_argument_group('attempts'))
     add_topic_options(parser.add_argument_group('topics'), _TOPICS)
+    add_camera_options(parser.add_argument_group('camera and frames'))
 
 
 def _add_reading(group) -> None:
@@ -93,16 +102,19 @@ def label(arguments: argparse.Namespace) -> int:
     """
     from moss_perception.data.bags.reader import Recording
     from moss_perception.data.bags.topics import EXECUTED_TOPIC
+    from moss_perception.data.bags.transforms import RecordedTransforms
     from moss_perception.data.labels.attempts import executed_topic
     from moss_perception.data.labels.writing import table_of
     from moss_perception.evaluation.attempts import executed_grasps
     from moss_perception.evaluation.contact_sheet import tiles_of
+    from moss_perception.runtime.candidate_frames import CandidateFrames
     out, sheet = _targets(arguments)
     reading = _reading(arguments)
+    frames = CandidateFrames(setup_of(arguments), RecordedTransforms(arguments.bag))
     topics = choose(arguments.bag, topics_of(arguments))
     search = _search(arguments, topics)
     with Recording(arguments.bag, salvage=True) as recording:
-        bag = look_at(recording, topics, search)
+        bag = look_at(recording, topics, search, frames.setup.rectified)
         describe(bag, arguments.bag)
         if arguments.outcomes:
             outcomes = _checked(arguments, recording, bag, search, reading)
@@ -110,8 +122,9 @@ def label(arguments: argparse.Namespace) -> int:
         else:
             outcomes, text = _template(bag)
         executed = topics.get('executed_topic') or executed_topic(recording)
-        attempts = executed_grasps(recording, outcomes, executed,
-                                   topics.get('candidates_topic')) if sheet else []
+        attempts = executed_grasps(
+            recording, outcomes, executed, topics.get('candidates_topic'),
+            place=partial(frames.place, camera_frame=bag.images.frame_id)) if sheet else []
         if executed not in (None, EXECUTED_TOPIC):
             topics['executed_topic'] = executed
     tiles = tiles_of(attempts, bag.stamps, bool(arguments.outcomes))
@@ -220,6 +233,10 @@ def _advise(arguments: argparse.Namespace, out: Path | None, topics: dict[str, s
     """Print the command that comes next."""
     named = ' '.join(f'--{name.replace("_", "-")} {topic}' for name, topic in topics.items()
                      if getattr(arguments, name) or name == 'executed_topic')
+    for name in CAMERA_OPTIONS:
+        if value := getattr(arguments, name):
+            text = value if isinstance(value, str) else ' '.join(map(str, value))
+            named += f' --{name.replace("_", "-")} {text}'
     bag, table = arguments.bag, out or arguments.outcomes
     if arguments.template:
         print(f'fill in success in {table} (yes or no), then: moss label {bag} --outcomes {table}')

@@ -34,11 +34,13 @@ class LookedAt:
     lacking: str
 
 
-def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search') -> LookedAt:
+def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search',
+            rectified: str) -> LookedAt:
     """
     Read the stamps of the images, and find the attempts.
 
     :param topics: chosen topics; ``image_topic`` is one of them.
+    :param rectified: see :func:`moss_perception.core.cameras.to_camera`.
     :raises BagError: if the images have no stamps, or there are no attempts of a kind that the
         user asked for.
     """
@@ -61,19 +63,19 @@ def look_at(recording: 'Recording', topics: dict[str, str], search: 'Search') ->
         if search.source:
             raise
         lacking = str(error)
-    images = Images(recording.path, topic, headers[-1][1], _camera(recording, topics),
-                    clock.zero_ns)
+    images = Images(recording.path, topic, headers[-1][1],
+                    _camera(recording, topics, rectified), clock.zero_ns)
     return LookedAt(images, clock, stamps, found, lacking)
 
 
-def _camera(recording: 'Recording', topics: dict[str, str]):
-    from moss_perception.core.frames import to_camera
+def _camera(recording: 'Recording', topics: dict[str, str], rectified: str):
+    from moss_perception.core.cameras import to_camera
     name = recording.camera_info_topic(topics['image_topic'], topics.get('camera_info_topic'))
     if name is None:
         return None
     _, kind, _, raw = next(recording.messages([name]))
     try:
-        return to_camera(recording.deserialize(raw, kind))
+        return to_camera(recording.deserialize(raw, kind), topics['image_topic'], rectified)
     except ConfigError as error:
         log.warning('%s: %s: %s', recording.path, name, error)
         return None

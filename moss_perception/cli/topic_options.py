@@ -1,9 +1,10 @@
-"""The topics of a recording to read: options that name them, and a prompt for missing ones."""
+"""Options that name the topics of a recording and describe its camera; a prompt for topics."""
 
 import argparse
 from collections.abc import Callable, Collection
 import sys
 
+from moss_perception.core.cameras import CameraSetup, RECTIFICATIONS
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.input_topics import KEYS
 
@@ -20,6 +21,7 @@ _OPTIONS = {
 }
 TOPICS = tuple(_OPTIONS)
 NO_TOPIC = 'none of them'
+CAMERA_OPTIONS = ('rectified', 'candidates_frame', 'candidates_transform')
 
 
 def add_topic_options(group, names: Collection[str] = TOPICS) -> None:
@@ -42,6 +44,32 @@ def add_topics_by_recording(group) -> None:
                             'real=image:=/camera/color/image_raw,executed:=/planner/goal, or a '
                             'YAML file of them; keys: ' + ', '.join(KEYS) + ', and outcomes for '
                             'a CSV file. They take precedence over the options of all recordings')
+
+
+def add_camera_options(group) -> None:
+    """Add the options that say what the messages do not say about the camera."""
+    group.add_argument('--rectified', choices=RECTIFICATIONS,
+                       help='whether the images are rectified: true uses P of the calibration, '
+                            'false K and D, auto decides by the name of the topic, such as '
+                            'image_rect (default: auto)')
+    group.add_argument('--candidates-transform', nargs=7, type=float,
+                       metavar=('X', 'Y', 'Z', 'QX', 'QY', 'QZ', 'QW'),
+                       help="pose of the candidates' frame in the camera's optical frame, if the "
+                            'recording has no tf: --candidates-transform 0.1 0 0.6 1 0 0 0')
+    group.add_argument('--candidates-frame', metavar='FRAME',
+                       help='the only frame to which --candidates-transform applies, such as '
+                            'base_link (default: the frame that the candidates name)')
+
+
+def setup_of(arguments: argparse.Namespace) -> CameraSetup | None:
+    """
+    Return what the user said about the camera; ``None`` for nothing.
+
+    :raises ConfigError: if a value is not allowed.
+    """
+    given = {name: value for name in CAMERA_OPTIONS
+             if (value := getattr(arguments, name)) is not None}
+    return CameraSetup.of(**given) if given else None
 
 
 def topics_of(arguments: argparse.Namespace) -> dict[str, str]:

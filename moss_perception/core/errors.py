@@ -57,6 +57,10 @@ class CandidateError(MossError):
     """A set of grasp candidates can't be used."""
 
 
+class FrameUnknownError(MossError):
+    """It is not known where a frame is in another one."""
+
+
 class ScoresError(MossError):
     """A cloud of grasp scores can't be used."""
 

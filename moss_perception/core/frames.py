@@ -13,8 +13,12 @@ from moss_perception.core.errors import CandidateError, ConfigError
 import numpy as np
 
 DISTORTION_COEFFICIENTS = {
-    '': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 8, 12, 14), 'equidistant': (4,)}
+    '': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 4, 5, 8, 12, 14),
+    'equidistant': (4,)}
 """Numbers of coefficients that OpenCV's projection takes, by CameraInfo's distortion model."""
+
+# What drivers call these models, too.
+_OTHER_NAMES = {'fisheye': 'equidistant'}
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,11 @@ class Camera:
 
     :ivar width: width of the image that was calibrated, pixels.
     :ivar height: its height, pixels.
-    :ivar matrix: float array, shape ``(3, 3)``, of the unrectified image (``K``), pixels.
+    :ivar matrix: float array, shape ``(3, 3)``, pixels: ``K``, or of rectified images the
+        left part of ``P``.
     :ivar distortion: float array, shape ``(N,)`` (``D``); empty for none.
-    :ivar model: a key of ``DISTORTION_COEFFICIENTS``; empty for none.
+    :ivar model: a key of ``DISTORTION_COEFFICIENTS``; empty for none. ``fisheye`` is taken for
+        ``equidistant``.
     :ivar region: the part of it that images show: left, top, width and height, pixels; a width
         and height of 0 for all of it.
     :ivar binning: how many of its columns and rows make one of the images'.
@@ -65,7 +71,10 @@ class Camera:
             raise ConfigError(
                 f'the camera has the matrix {matrix.tolist()}: expected 3 x 3 finite numbers, '
                 'focal lengths above 0, a last row of 0, 0, 1 and an inverse')
-        check_distortion(self.model, self.distortion)
+        model = _OTHER_NAMES.get(self.model, self.model)
+        # A frozen dataclass can only set its own fields like this.
+        object.__setattr__(self, 'model', model)
+        object.__setattr__(self, 'distortion', fit_distortion(model, self.distortion))
 
     def __eq__(self, other: object) -> bool:
         """Compare every value; most calibrations of a stream are the same."""
@@ -106,9 +115,11 @@ class Camera:
         return Camera(width, height, matrix, self.distortion, self.model)
 
 
-def check_distortion(model: str, coefficients: np.ndarray) -> None:
+def fit_distortion(model: str, coefficients: np.ndarray) -> np.ndarray:
     """
-    Check a distortion model and its coefficients.
+    Check a distortion model, and bring its coefficients to a count that OpenCV takes.
+
+    Drivers write zeros behind the coefficients of a model, or leave the last ones out.
 
     :param coefficients: float array, shape ``(N,)``.
     :raises ConfigError: naming the value and what was expected.
@@ -117,10 +128,18 @@ def check_distortion(model: str, coefficients: np.ndarray) -> None:
     if counts is None:
         raise ConfigError(f'the camera has distortion model {model!r}: expected one of '
                           f'{", ".join(filter(None, DISTORTION_COEFFICIENTS))}')
-    if len(coefficients) not in counts or not np.isfinite(coefficients).all():
-        expected = ' or '.join(map(str, counts))
+    used, least = np.trim_zeros(coefficients, 'b'), min(filter(None, counts), default=0)
+    count = len(coefficients) if len(coefficients) in counts else next(
+        (x for x in counts if x >= len(used)), 0)
+    # Any other number of zeros is nobody's calibration of a fisheye lens.
+    unset = model == 'equidistant' and not len(used) and len(coefficients) not in counts
+    short = len(used) and len(coefficients) < least
+    if unset or short or len(used) > count or not np.isfinite(coefficients).all():
+        expected = ' or '.join(map(str, filter(None, counts))) or 'no'
         raise ConfigError(f'the camera has distortion {coefficients.tolist()}: expected '
-                          f'{expected} finite coefficients for {model or "no distortion model"}')
+                          f'{expected} finite coefficients for {model or "no distortion model"}, '
+                          'and only zeros behind them')
+    return np.append(used, np.zeros(count - len(used)))
 
 
 @dataclass(frozen=True)
@@ -170,9 +189,7 @@ class Candidates:
     @cached_property
     def valid(self) -> np.ndarray:
         """Whether a pose is a finite position and a unit quaternion: bool, shape ``(K,)``."""
-        norms = (self.orientations ** 2).sum(axis=1)
-        # Twice as wide as the rounding of a quaternion that was printed with two digits.
-        return np.isfinite(self.positions).all(axis=1) & (norms > 0.9) & (norms < 1.1)
+        return np.isfinite(self.positions).all(axis=1) & unit_quaternions(self.orientations)
 
     def problem(self) -> str:
         """Describe the first pose that can't be scored, or return an empty text."""
@@ -210,6 +227,13 @@ def check_lead_times(values: np.ndarray, count: int) -> None:
                              'allowed: expected a finite number of seconds, 0 or more')
 
 
+def unit_quaternions(quaternions: np.ndarray) -> np.ndarray:
+    """Tell which quaternions, shape ``(K, 4)``, are of unit length: bool, shape ``(K,)``."""
+    norms = (quaternions ** 2).sum(axis=1)
+    # Twice as wide as the rounding of a quaternion that was printed with two digits.
+    return (norms > 0.9) & (norms < 1.1)
+
+
 def orientations_from_yaws(yaws: np.ndarray) -> np.ndarray:
     """
     Write rotations about the optical axis as quaternions.
@@ -244,26 +268,6 @@ def to_frame(message: Any) -> Frame:
     :param message: with the fields of sensor_msgs/Image or CompressedImage, and a header.
     """
     return Frame(stamp_to_ns(message.header.stamp), message.header.frame_id, message)
-
-
-def to_camera(message: Any) -> Camera:
-    """
-    Read a camera's calibration.
-
-    :param message: with the fields of sensor_msgs/CameraInfo.
-    :raises ConfigError: if it holds no calibration, or one that can't be used.
-    """
-    matrix = np.array(message.k, np.float64).reshape(3, 3)
-    if not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
-        raise ConfigError(f'camera_info is not calibrated: K[0] is {matrix[0, 0]:g} and K[4] is '
-                          f'{matrix[1, 1]:g}, expected focal lengths above 0')
-    roi = message.roi
-    return Camera(
-        message.width, message.height, matrix, np.array(message.d, np.float64),
-        message.distortion_model,
-        (roi.x_offset, roi.y_offset, roi.width, roi.height),
-        # 0 means 1 in the message.
-        (max(1, message.binning_x), max(1, message.binning_y)))
 
 
 def to_candidates(message: Any) -> Candidates:

@@ -1,7 +1,8 @@
 """Recorded attempts and the grasps that were executed in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from moss_perception.core.errors import CandidateError
 from moss_perception.core.frames import Candidates, to_candidates
@@ -13,6 +14,9 @@ import numpy as np
 # Some CSV files give only the start of a grasp, which is then also the time of the decision. The
 # decision was based on the images just before it.
 LOOK_BACK_NS = 1_000_000_000
+
+Place = Callable[[Candidates], Candidates]
+"""Brings grasps into the images' frame; the same object if it is not known where they are."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class Attempt:
 
 def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: str | None = None,
                     candidates_topic: str | None = None,
-                    image_topic: str | None = None) -> list[Attempt]:
+                    image_topic: str | None = None,
+                    place: Place = lambda one: one) -> list[Attempt]:
     """
     Find the grasp that was executed in each attempt.
 
@@ -65,6 +70,7 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     :param candidates_topic: topic of the candidates; ``None`` or empty for none.
     :param image_topic: topic of the images. Candidates that were recorded after the image of the
         decision were not known then. ``None`` to decide by the stamps alone.
+    :param place: brings grasps into the images' frame.
     :raises BagError: if a given topic is missing, or a message can't be read.
     """
     poses = [] if topic == '' else recording.pose_topics()
@@ -72,8 +78,8 @@ def executed_grasps(recording: Recording, outcomes: Sequence[Outcome], topic: st
     grasps = recording.executed(topic) if topic else []
     expected = bool(topic or candidates_topic or poses)
     unknown = _unknown(topic, poses)
-    attempts = [_attempt(one, grasps, expected, unknown) for one in outcomes]
-    return _with_named_candidates(recording, attempts, candidates_topic, image_topic)
+    attempts = [_attempt(one, grasps, expected, unknown, place) for one in outcomes]
+    return _with_named_candidates(recording, attempts, candidates_topic, image_topic, place)
 
 
 def _unknown(topic: str | None, poses: Sequence[str]) -> str:
@@ -87,7 +93,7 @@ def _unknown(topic: str | None, poses: Sequence[str]) -> str:
 
 
 def _attempt(outcome: Outcome, grasps: Sequence[ExecutedGrasp], expected: bool,
-             unknown: str) -> Attempt:
+             unknown: str, place: Place) -> Attempt:
     """Find the selection that belongs to an attempt."""
     attempt = Attempt(outcome, stamp_ns=outcome.decision_ns, expected=(
         expected or outcome.candidate is not None), unknown=unknown)
@@ -100,14 +106,15 @@ def _attempt(outcome: Outcome, grasps: Sequence[ExecutedGrasp], expected: bool,
         return replace(attempt, unknown=f'{unknown}; the nearest is {abs(gap_s):.3f} s '
                                         f'{"after" if gap_s > 0 else "before"} its decision')
     # The same rule as for candidates tells a rotation from an unset orientation.
-    pose = Candidates(1, grasp.frame_id, grasp.position[None], grasp.quaternion[None])
+    pose = place(Candidates(max(grasp.stamp_ns, 1), grasp.frame_id, grasp.position[None],
+                            grasp.quaternion[None]))
     yaw = float(pose.yaws[0]) if pose.valid[0] else float('nan')
-    return replace(attempt, position=grasp.position, yaw=yaw, frame_id=grasp.frame_id,
+    return replace(attempt, position=pose.positions[0], yaw=yaw, frame_id=pose.frame_id,
                    stamp_ns=grasp.stamp_ns, unknown='')
 
 
 def _with_named_candidates(recording: Recording, attempts: list[Attempt], topic: str | None,
-                           image_topic: str | None) -> list[Attempt]:
+                           image_topic: str | None, place: Place) -> list[Attempt]:
     """Find the candidates that outcomes name; they are executed grasps without a selection."""
     naming = [n for n, x in enumerate(attempts) if x.outcome.candidate is not None]
     newest: dict[int, tuple[int, str, bytes]] = {}
@@ -123,14 +130,14 @@ def _with_named_candidates(recording: Recording, attempts: list[Attempt], topic:
     for n, (stamp_ns, kind, raw) in newest.items():
         attempts[n] = replace(attempts[n], candidates_stamp_ns=stamp_ns)
         if attempts[n].position is None:
-            attempts[n] = _at_named(attempts[n], recording.deserialize(raw, kind))
+            attempts[n] = _at_named(attempts[n], recording.deserialize(raw, kind), place)
     return attempts
 
 
-def _at_named(attempt: Attempt, message) -> Attempt:
+def _at_named(attempt: Attempt, message: Any, place: Place) -> Attempt:
     """Take over the pose of the named candidate, if there is one."""
     try:
-        listed = to_candidates(message)
+        listed = place(to_candidates(message))
     except CandidateError as error:
         return replace(attempt, unknown=str(error))
     index = attempt.outcome.candidate

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.parallel import in_order
 from moss_perception.evaluation.parts import merge, Part, split, WHOLE
 from moss_perception.evaluation.records import BagRecord, Evaluation
@@ -26,12 +27,15 @@ class EvaluationInput:
     :ivar outcomes: CSV file of the outcomes; ``None`` to use those in the recording.
     :ivar topics: the chosen topics, by the argument of
         :func:`moss_perception.evaluation.replay.replay`.
+    :ivar setup: whether its images are rectified, and where the candidates' frame is; ``None`` if
+        nobody says so.
     """
 
     path: str
     domain: str
     outcomes: str | None
     topics: Mapping[str, str]
+    setup: CameraSetup | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ def _replay(task: _Task, bar: tqdm | None = None) -> BagRecord:
                   _predictor(task.model, task.sha256, task.engine, task.threads,
                              task.lead_time_s),
                   domain=task.recording.domain, attempts_csv=task.recording.outcomes,
-                  progress=None if bar is None else progress, part=task.part, **topics)
+                  progress=None if bar is None else progress, part=task.part,
+                  setup=task.recording.setup, **topics)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,15 +5,9 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from moss_perception.core.errors import CandidateError, ConfigError
-from moss_perception.core.frames import (
-    Camera,
-    Candidates,
-    Frame,
-    stamp_to_ns,
-    to_camera,
-    to_candidates,
-)
+from moss_perception.core.cameras import to_camera
+from moss_perception.core.errors import CandidateError, ConfigError, FrameUnknownError
+from moss_perception.core.frames import Camera, Candidates, Frame, stamp_to_ns, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
@@ -21,6 +15,7 @@ from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.evaluation.stamps import StampCheck
 from moss_perception.models.config import ModelConfig
+from moss_perception.runtime.candidate_frames import CandidateFrames
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
 _LAG_NS = 1_000_000_000
@@ -31,6 +26,8 @@ class Seen:
     """
     Properties of a recording's messages, collected while reading it.
 
+    :ivar image_topic: topic of the images; its name may say that they are rectified.
+    :ivar placing: brings candidates into the images' frame.
     :ivar candidates_topic: topic as recorded; empty if there is none, ``None`` if unknown.
     :ivar candidates: number of messages on it.
     :ivar calibrations: the topics of calibrations if none of them is used, else ``None``.
@@ -40,21 +37,28 @@ class Seen:
     :ivar last_ns: stamp of the last image, nanoseconds.
     :ivar lag_ns: the smallest time from an image's stamp to its recording, nanoseconds.
     :ivar refused: number of messages that can't be used and the last reason, by contents.
-    :ivar foreign: number of images in a different frame than the candidates, by both frames.
+    :ivar foreign: number of images in whose frame it is not known where the candidates are, by
+        both frames.
+    :ivar unplaced: why not, in words.
+    :ivar candidates_ns: stamp of the newest candidates, nanoseconds.
     :ivar lead_times: what the reader should know of the lead times, each line once.
     :ivar stamps: compares the stamps of images and candidates.
     """
 
+    image_topic: str = ''
+    placing: CandidateFrames = field(default_factory=CandidateFrames)
     candidates_topic: str | None = None
     candidates: int = 0
     calibrations: Sequence[str] | None = None
     candidates_frame: str = ''
+    candidates_ns: int = 0
     frames: Counter = field(default_factory=Counter)
     first_ns: int = 0
     last_ns: int = 0
     lag_ns: int | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     foreign: Counter = field(default_factory=Counter)
+    unplaced: str = ''
     lead_times: list[str] = field(default_factory=list)
     stamps: StampCheck = field(default_factory=StampCheck)
     _calibration: tuple[Any, Camera | None, str] = field(
@@ -72,13 +76,18 @@ class Seen:
             if self.lag_ns is None or abs(lag_ns) < abs(self.lag_ns):
                 self.lag_ns = lag_ns
         if self.candidates_frame not in ('', frame.frame_id):
-            self.foreign[self.candidates_frame, frame.frame_id] += 1
+            try:
+                self.placing.pose(self.candidates_frame, frame.frame_id, self.candidates_ns)
+            except FrameUnknownError as error:
+                self.foreign[self.candidates_frame, frame.frame_id] += 1
+                self.unplaced = str(error)
 
     def grasps(self, message: Any) -> Candidates | None:
         """Convert candidates, and record why they can't be used."""
         self.candidates += 1
         self.stamps.candidates(stamp_to_ns(message.header.stamp))
         self.candidates_frame = message.header.frame_id
+        self.candidates_ns = stamp_to_ns(message.header.stamp)
         try:
             candidates = to_candidates(message)
         except CandidateError as error:
@@ -125,7 +134,8 @@ class Seen:
         # Calibrations that differ only in their stamps are the same object.
         if message is not self._calibration[0]:
             try:
-                self._calibration = message, to_camera(message), ''
+                self._calibration = message, to_camera(
+                    message, self.image_topic, self.placing.setup.rectified), ''
             except ConfigError as error:
                 self._calibration = message, None, str(error)
         _, camera, problem = self._calibration
@@ -147,13 +157,14 @@ class InputCheck:
     :param candidates: topic of the candidates; empty for none.
     :param camera: topic of the calibration; empty for none.
     :param received: header stamps of the images that the predictor received.
+    :param placing: brings candidates into the images' frame.
     :ivar seen: the same findings as of an offline evaluation of these images.
     :ivar stamps: stamps of all images, in order, nanoseconds.
     """
 
     def __init__(self, recording: Recording, images: str, candidates: str, camera: str,
-                 received: Container[int]):
-        self.seen = Seen(candidates_topic=candidates)
+                 received: Container[int], placing: CandidateFrames):
+        self.seen = Seen(image_topic=images, placing=placing, candidates_topic=candidates)
         self.stamps: list[int] = []
         self._recording, self._received = recording, received
         self._handlers = {images: self._image, candidates: self._candidates, camera: self._camera}
@@ -236,7 +247,7 @@ def notes(matcher: Matcher, seen: Seen, attempts: Sequence[AttemptRecord]) -> tu
 
 def _of_inputs(seen: Seen) -> list[str]:
     found = [f'{count} images are in frame {images!r} and their candidates in {candidates!r}: '
-             'these candidates are not scored; expected one frame'
+             f'these candidates are not scored; {seen.unplaced}'
              for (candidates, images), count in seen.foreign.items()]
     if len(seen.frames) > 1:
         found.append('the images are in several frames, and each change resets the window: '
@@ -252,7 +263,7 @@ def _of_inputs(seen: Seen) -> list[str]:
                      'point can be scored')
     elif seen.calibrations is not None and seen.candidates:
         found.append('there is no camera calibration: only the default grasp point can be scored')
-    return [*found, *seen.lead_times, *(
+    return [*found, *seen.lead_times, *getattr(seen.placing.transforms, 'problems', ()), *(
         f'{count} messages of {contents} were refused fully or partly: {why}'
         for contents, (count, why) in seen.refused.items())]
 

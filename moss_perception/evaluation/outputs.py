@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.cameras import AUTO, CameraSetup, RAW
 from moss_perception.core.errors import BagError, ScoresError
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.scores import GraspScores, read_scores
@@ -109,6 +110,14 @@ class NodeOutputs:
     def newest(self) -> Mapping[str, str]:
         """Return the values of the last diagnostics message; empty if there is none."""
         return self.diagnostics[-1] if self.diagnostics else {}
+
+    @property
+    def setup(self) -> CameraSetup:
+        """Return what the node was told about its camera; older nodes used K and D."""
+        values = self.newest
+        return CameraSetup.of(values.get('rectified', RAW if values else AUTO),
+                              values.get('candidates_frame', ''),
+                              values.get('candidates_transform', ''))
 
 
 def read_outputs(path: Path | str, scores_topic: str | None = None) -> NodeOutputs:

@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 import csv
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 import time
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import MossError
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
+from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
@@ -21,6 +24,7 @@ from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summar
 from moss_perception.evaluation.records import BagRecord, LIVE
 from moss_perception.evaluation.verification import Verification
 from moss_perception.models.config import ModelConfig
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import FrameStatus, STATUSES
 from moss_perception.runtime.predictor import MAX_GAP_S
 import numpy as np
@@ -49,7 +53,7 @@ class _Inputs:
 def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str | None = None,
                       attempts_csv: Path | str | None = None, outputs: NodeOutputs | None = None,
                       verification: Verification | None = None,
-                      **topics: str | None) -> BagRecord:
+                      setup: CameraSetup | None = None, **topics: str | None) -> BagRecord:
     """
     Compare recorded scores with the outcomes of the attempts.
 
@@ -61,6 +65,8 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     :param outputs: the outputs in ``path``, if already read.
     :param verification: the result of a replay; see
         :func:`moss_perception.evaluation.verification.verify`.
+    :param setup: as of :func:`moss_perception.evaluation.replay.replay`, for the executed grasps;
+        ``None`` for that of the node.
     :param topics: the topics of :func:`moss_perception.evaluation.replay.replay`, by parameter.
     :raises MossError: if a recording can't be used, or scores are missing.
     """
@@ -68,12 +74,15 @@ def evaluate_recorded(path: Path | str, *, domain: str = '', scores_topic: str |
     outputs = outputs or read_outputs(path, scores_topic)
     if outputs.run.complete and (lacking := _lacking(outputs)):
         raise MossError(f'{lacking}: expected all; the machine may be too busy')
-    inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv, **topics)
+    inputs = _read_inputs(Path(outputs.run.played or path), outputs, attempts_csv,
+                          setup=setup or outputs.setup, **topics)
     verification = verification or Verification()
     matcher = match(outputs, inputs.attempts, verification.ood_scores)
     matcher.complete(verification.attempts)
     if (camera := inputs.check.seen.newest_camera) is not None:
         for attempt in inputs.attempts:
+            if attempt.frame_id not in inputs.check.seen.frames:
+                continue
             matcher.place(attempt, finger_points(attempt, camera.at_size(*camera.image_size),
                                                  ModelConfig.gripper_half_width_m))
     return _record(outputs, inputs, matcher, verification, domain,
@@ -110,7 +119,8 @@ def _lacking(outputs: NodeOutputs) -> str:
 def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | None,
                  image_topic: str | None = None, camera_info_topic: str | None = None,
                  candidates_topic: str | None = None, lead_times_topic: str | None = None,
-                 outcome_topic: str | None = None, executed_topic: str | None = None) -> _Inputs:
+                 outcome_topic: str | None = None, executed_topic: str | None = None,
+                 setup: CameraSetup | None = None) -> _Inputs:
     with Recording(path, salvage=True) as recording:
         # The run may have been recorded without images.
         images = (recording.image_topic(image_topic or outputs.newest.get('topic')).name
@@ -122,10 +132,15 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         outcomes = outcomes_of(
             recording, attempts_csv, image_topic=images, outcome_topic=outcome_topic,
             executed_topic=executed_topic, candidates_topic=grasps)
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps)
+        frames = CandidateFrames(setup, RecordedTransforms(path))
+        # Without images, the scores say in which frame they were.
+        camera_frame = (images and recording.frame_of(images)) or next(
+            (x.frame_id for x in outputs.scores), '')
+        attempts = executed_grasps(recording, outcomes, executed_topic, grasps, place=partial(
+            frames.place, camera_frame=camera_frame))
         of_frames = [frame.stamp_ns for frame in outputs.scores]
         received = of_frames if outputs.statuses is None else [x for x, _ in outputs.statuses]
-        check = findings.InputCheck(recording, images, grasps, camera, set(received))
+        check = findings.InputCheck(recording, images, grasps, camera, set(received), frames)
         # Scored candidates had a calibration and candidates, even if these were not recorded.
         scored = any((x.scores.candidates['reason'] == ScoreReason.SCORED).any()
                      for x in outputs.scores)

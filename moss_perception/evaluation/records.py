@@ -9,6 +9,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
+from moss_perception.runtime.frame_status import FrameStatus, repeats
 import numpy as np
 
 FORMAT = 'moss_perception.evaluation/1'
@@ -174,6 +175,12 @@ class BagRecord:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def repeats(self) -> str:
+        """See :func:`moss_perception.runtime.frame_status.repeats`."""
+        return repeats(self.missing, sum(self.by_status.get(status, 0) for status in (
+            FrameStatus.SCORED, FrameStatus.STORED)))
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,16 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import time
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.frames import Candidates, Frame
+from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
@@ -26,6 +30,7 @@ from moss_perception.evaluation.matching import (
 )
 from moss_perception.evaluation.parts import Part, prefetch, Received, WHOLE
 from moss_perception.evaluation.records import BagRecord
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.predictor import Counters, Predictor, Sample
 import numpy as np
@@ -38,7 +43,9 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
            image_topic: str | None = None, camera_info_topic: str | None = None,
            candidates_topic: str | None = None, lead_times_topic: str | None = None,
            outcome_topic: str | None = None, executed_topic: str | None = None,
-           attempts_csv: Path | str | None = None, with_attempts: bool = True,
+           setup: CameraSetup | None = None, executed_setup: CameraSetup | None = None,
+           attempts_csv: Path | str | None = None,
+           with_attempts: bool = True,
            progress: Callable[[int, int], None] | None = None,
            received: Mapping[int, str] | None = None,
            on_prediction: Callable[[Prediction], None] | None = None,
@@ -64,6 +71,10 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
     :param outcome_topic: ``None`` for ``/grasp_outcome``, if recorded.
     :param executed_topic: ``None`` for ``/selected_grasp``, or else the only poses of executed
         grasps by their name; empty for none.
+    :param setup: whether the images are rectified, and where the candidates' frame is; ``None``
+        to take both from the recording.
+    :param executed_setup: as ``setup``, to find out where the executed grasps are; ``None`` for
+        the same.
     :param attempts_csv: table of outcomes to use instead of ``outcome_topic``; see
         :func:`moss_perception.data.labels.matching.read_labels`.
     :param with_attempts: whether to read outcomes and score executed grasps.
@@ -84,9 +95,13 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
         outcomes = [] if not with_attempts else outcomes_of(
             recording, attempts_csv, image_topic=image.name, outcome_topic=outcome_topic,
             executed_topic=executed_topic, candidates_topic=grasps_topic)
-        attempts = executed_grasps(recording, outcomes, executed_topic, grasps_topic, image.name)
+        frames = CandidateFrames(setup, transforms := RecordedTransforms(path))
+        executed_frames = CandidateFrames(executed_setup or setup, transforms)
+        attempts = executed_grasps(
+            recording, outcomes, executed_topic, grasps_topic, image.name, partial(
+                executed_frames.place, camera_frame=recording.frame_of(image.name)))
         seen = findings.Seen(
-            candidates_topic=grasps_topic or '',
+            image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
             calibrations=None if camera_topic else recording.camera_info_topics(image.name))
         run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
         topics = {image.name} | {x for x in (camera_topic, grasps_topic, times_topic) if x}
@@ -123,6 +138,7 @@ class _Run:
         self._predictor = Predictor(predictor.engine, predictor.max_gap_ns / 1e9,
                                     predictor.stream_lead_time_s)
         self._predictor.set_level(predictor.target_level)
+        self._predictor.frames = seen.placing
         self._matcher = Matcher(attempts, predictor.max_gap_ns)
         self._watched: list[Attempt] = []
         self._placed: set[int] = set()
@@ -130,7 +146,10 @@ class _Run:
         self._on_prediction, self._on_executed = on_prediction, on_executed
         self._decode_ms, self._inference_ms = array('d'), array('d')
         self._seen = seen
+        self._lead_times_s: dict[int, float] = {}
         asked, used = predictor.stream_lead_time_s, predictor.lead_time_s
+        self._stream_lead_time_s = (
+            predictor.config.default_lead_time_s if asked is None else asked)
         if asked not in (None, used):
             seen.say(f'the lead time {asked:g} s is clamped to {used:g} s: the checkpoint was not '
                      'trained for it')
@@ -176,12 +195,14 @@ class _Run:
     def _take(self, frame: Frame, step: bool) -> Prediction | None:
         admitted = self._predictor.admit(frame)
         self._note_problems()
-        if not isinstance(admitted, Sample) or not step:
+        if not isinstance(admitted, Sample):
+            return None
+        self._watch(frame.stamp_ns, frame.frame_id)
+        if not step:
             return None
         if self._received is not None and self._received[frame.stamp_ns] == FrameStatus.SKIPPED:
             self._predictor.drop(admitted)
             return None
-        self._watch(frame.stamp_ns, frame.frame_id)
         return self._predictor.advance(admitted).prediction
 
     def _watch(self, stamp_ns: int, frame_id: str) -> None:
@@ -189,25 +210,44 @@ class _Run:
         placed = [(x, x.position) for x in self._matcher.during(stamp_ns)
                   if x.position is not None and x.frame_id == frame_id]
         watched = [x for x, _ in placed]
-        if list(map(id, watched)) != list(map(id, self._watched)):
-            self._watched = watched
+        changed = list(map(id, watched)) != list(map(id, self._watched))
+        self._watched = watched
+        for attempt, position in placed:
+            changed |= self._note_lead_time(attempt, position, stamp_ns)
+        if changed:
             self._predictor.watch(Candidates.from_yaws(
                 stamp_ns, frame_id, np.stack([position for _, position in placed]),
                 np.array([x.yaw for x in watched]),
-                self._measured(watched)) if placed else None)
+                self._lead_times(watched)) if placed else None,
+                np.array([x.outcome.decision_ns for x in watched]))
 
-    def _measured(self, watched: Sequence[Attempt]) -> np.ndarray | None:
-        """Return the measured lead times of executed grasps; ``None`` if there are none."""
-        measured = [x.outcome.lead_time_s for x in watched]
-        if not self._predictor.config.time_inputs or all(x is None for x in measured):
-            return None
-        # Only attempts that overlap in time are watched together.
-        lead_times = np.array([self._predictor.lead_time_s if x is None else x for x in measured])
+    def _lead_times(self, watched: Sequence[Attempt]) -> np.ndarray:
+        """Return the lead times of executed grasps at the decision: measured, planned or usual."""
+        measured = np.array([x.outcome.lead_time_s for x in watched
+                             if x.outcome.lead_time_s is not None])
         low, high = self._predictor.config.lead_times_s
-        if ((lead_times < low) | (lead_times > high)).any():
+        if self._predictor.config.time_inputs and (
+                (measured < low) | (measured > high)).any():
             self._seen.say(f'some measured lead times are outside {low:g} to {high:g} s, for '
                            'which the checkpoint was trained, and were clamped')
-        return lead_times
+        return np.array([
+            self._lead_times_s.get(id(x), self._stream_lead_time_s)
+            if x.outcome.lead_time_s is None else x.outcome.lead_time_s for x in watched])
+
+    def _note_lead_time(self, attempt: Attempt, position: np.ndarray, stamp_ns: int) -> bool:
+        """Note a lead time that the planner gave the executed grasp; tell if it has changed."""
+        if (stamp_ns > attempt.outcome.decision_ns or attempt.outcome.lead_time_s is not None
+                or not self._predictor.config.time_inputs):
+            return False
+        listed = self._predictor.candidates_at(stamp_ns, attempt.frame_id)
+        before = self._lead_times_s.copy()
+        # Where the grasp is executed counts, not what was proposed elsewhere before.
+        self._lead_times_s.pop(id(attempt), None)
+        if listed is not None and listed.lead_times is not None:
+            index = nearest_grasp(listed.positions, listed.yaws, position, attempt.yaw)
+            if index is not None:
+                self._lead_times_s[id(attempt)] = float(listed.lead_times[index])
+        return self._lead_times_s != before
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:
         self._decode_ms.append(1e3 * (prediction.decode_s + decode_s))

@@ -77,8 +77,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
     """
     Replay the received frames, and compare the scores.
 
-    :param outputs: outputs of the predictor; the replay uses its engine, threads, level and lead
-        time.
+    :param outputs: outputs of the predictor; the replay uses its engine, threads, level, lead
+        time, and what it knew of the camera.
     :param bag: the recording of the inputs.
     :param model: the predictor's checkpoint.
     :param options: further topics and the outcomes; see
@@ -107,7 +107,8 @@ def verify(outputs: NodeOutputs, bag: Path | str, model: Path, *,
         topic = name if '/' + name.strip('/') in recording.topics else ''
     record = replay(
         bag, predictor, candidates_topic=topic, received=dict(outputs.statuses),
-        on_prediction=take, **{**options, 'image_topic': values['topic']})
+        on_prediction=take,
+        **{**options, 'image_topic': values['topic'], 'setup': outputs.setup})
     compared = compare(outputs, found)
     return Verification(compared.line(), compared.agrees, ood_scores, record.attempts)
 

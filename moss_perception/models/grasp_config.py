@@ -104,7 +104,8 @@ class MossConfig(GraspConfig):
     :ivar orders: the highest self-similarity order; orders 1 to ``orders`` are computed.
     :ivar moss_window: similarity window ``(L, U, V)``.
     :ivar moss_channels: channels of each order's encoding.
-    :ivar projection_channels: channels that are correlated.
+    :ivar projection_channels: channels that are compared; 0 to compare maps as they are, for
+        displacements by squared distance.
     :ivar learning: ``conv``, ``shared``, ``depthwise`` or ``mlp``.
     :ivar readout: what is read of the similarities: ``encoding``, ``displacement`` or ``both``;
         see :class:`moss_perception.moss.MOSS`, as for the following.
@@ -169,6 +170,11 @@ class MossConfig(GraspConfig):
         return self.map_size
 
     @property
+    def compared_channels(self) -> int:
+        """Channels of the maps that are compared."""
+        return self.map_channels
+
+    @property
     def used_lags(self) -> tuple[int, ...]:
         """How many samples back those are that a sample is compared with, ascending."""
         return self.lags or tuple(range(1, self.moss_window[0]))
@@ -181,7 +187,7 @@ class MossConfig(GraspConfig):
     def kept_channels(self, order: int) -> int:
         """Channels of the map that an order keeps of a sample."""
         if order == 1 or not self.displaces:
-            return self.projection_channels
+            return self.projection_channels or self.compared_channels
         compared = self.projection_channels if self.readout == 'both' else 0
         return compared + 4 * len(self.used_lags)
 

@@ -32,7 +32,8 @@ class MOSS(nn.Module):
     :param window: ``(L, U, V)``; ``U`` and ``V`` odd.
     :param causal: look back only, which streaming needs; else centred, with odd ``L``.
     :param channels: channels ``D`` of each order's map.
-    :param projection: channels that features are projected to, and compared in.
+    :param projection: channels that features are projected to, and compared in. 0 to compare
+        them as they are, such as pixels: for ``readout='displacement'``, ``similarity='ssd'``.
     :param rank: compare in so many channels instead (low-rank similarity), at most
         ``projection``; the lengths are still those in all of them. ``None``: in all of them.
     :param hidden: channels of the encoding of one temporal offset.
@@ -67,8 +68,10 @@ class MOSS(nn.Module):
         checks.check_choices(learning=(learning, LEARNING), fusion=(fusion, FUSION),
                              readout=(readout, READOUT), norm=(norm, NORM))
         # One projected channel, centred, would be nothing.
+        as_they_are = readout == 'displacement' and similarity == 'ssd' and projection == 0
         checks.check_sizes(in_channels=(in_channels, 1), channels=(channels, 1),
-                           projection=(projection, 2), hidden=(hidden, 1), shortest=(shortest, 0))
+                           projection=(projection, 0 if as_they_are else 2), hidden=(hidden, 1),
+                           shortest=(shortest, 0))
         if rank is not None and not 1 <= rank <= projection:
             raise ConfigError(f'rank={rank} is not allowed: expected 1 to projection={projection}')
         self.in_channels, self.channels = in_channels, channels

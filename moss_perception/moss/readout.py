@@ -45,7 +45,7 @@ class Readout(nn.Module):
     :param order: its number.
     :param kind: one of :data:`READOUT`.
     :param in_channels: channels of the features.
-    :param projection: channels they are projected to.
+    :param projection: channels they are projected to; 0 to compare them as they are.
     :param rank: channels that are compared, ``None`` for all of them.
     :param hidden: channels ``D'`` of the encoding of one lag.
     :param lags: the frames to compare with.
@@ -62,7 +62,7 @@ class Readout(nn.Module):
         self.encodes, self.displaces = kind != 'displacement', kind != 'encoding'
         self.first = order == 1
         self.projection = self.encode = self.read = None
-        if self.encodes or self.first:
+        if projection and (self.encodes or self.first):
             self.projection = Projection(in_channels, projection, rank)
         if self.encodes:
             self.contrast = nn.Parameter(torch.tensor(5.0))
@@ -73,15 +73,17 @@ class Readout(nn.Module):
             self.register_buffer('scale', torch.tensor([1 / reach[0], 1 / reach[1], 1.0, 1.0]),
                                  persistent=False)
         self.norm = make_norm(norm, hidden)
-        self.compared = 0 if self.projection is None else rank or projection
+        self.compared = rank or projection if self.encodes or self.first else 0
+        if self.first and not projection:
+            self.compared = in_channels
         carried = 0 if self.first or not self.displaces else VALUES * len(lags.frames)
         self.kept = self.compared + carried
 
     def keep(self, frame: Frame) -> Tensor:
         """Make what later frames need of this one, shape ``(B, H, W, K)``."""
         parts = []
-        if self.projection is not None:
-            parts.append(self._compared_maps(self.projection, frame.features))
+        if self.compared:
+            parts.append(self._compared_maps(frame.features))
         if self.kept > self.compared:
             assert frame.values is not None  # by the order before
             parts.append(frame.values.flatten(-2))
@@ -137,15 +139,20 @@ class Readout(nn.Module):
         keys = torch.stack([cache[place] for place in self.lags.places], 1)
         return (keys.unflatten(2, tuple(kept.shape[1:3])), (*cache, kept.flatten(1, 2))[1:])
 
-    def _compared_maps(self, projection: Projection, features: Tensor) -> Tensor:
+    def _compared_maps(self, features: Tensor) -> Tensor:
         """Scale maps so that the energy of a position is about 1."""
-        if self.search.similarity == 'cosine':
+        projection = self.projection
+        if projection is not None and self.search.similarity == 'cosine':
             return projection.maps(features) * projection.project.out_features ** -0.5
         # Of a frame as a whole, so that strong places stay stronger than weak ones.
-        positions = projection.project(features.flatten(-3, -2))
+        positions = features.flatten(-3, -2)
+        if projection is not None:
+            positions = projection.project(positions)
         count = positions.shape[-2]
         mean = positions.new_full((1, count), 1 / max(count, 1)) @ positions
-        centred = projection.compress(positions - mean)
+        centred = positions - mean
+        if projection is not None:
+            centred = projection.compress(centred)
         energy = centred.float().square().sum(-1).mean(-1)
         before = positions.float().square().sum(-1).mean(-1)
         size = (energy + before * _CONTRAST_FLOOR ** 2 + 1e-20).rsqrt()[..., None, None]

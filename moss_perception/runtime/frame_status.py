@@ -56,6 +56,9 @@ class Sample:
     index: int
     epoch: int
 
+# A few lost images are normal; a camera at three quarters of the model's rate is too slow.
+_REPEATED_SHARE = 0.25
+
 
 @dataclass(frozen=True)
 class FrameResult:
@@ -77,6 +80,21 @@ class FrameResult:
     detail: str = ''
     prediction: Prediction | None = None
     error: FrameError | None = None
+
+
+def repeats(missing: int, taken: int) -> str:
+    """
+    Say it if many samples repeat the one before, as with a camera slower than the model.
+
+    :param missing: samples without an image.
+    :param taken: samples with one.
+    :returns: a line; empty if more than three of four samples have an image.
+    """
+    samples = missing + taken
+    if missing <= _REPEATED_SHARE * samples:
+        return ''
+    return (f'{missing} of {samples} samples repeat the one before, since no image came in time: '
+            'expected a camera that is at least as fast as the model')
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """At which lead times the grasps of a stream are scored."""
 
+from dataclasses import replace
 import math
 
 from moss_perception.core.errors import ConfigError
@@ -59,3 +60,27 @@ def grasp_lead_times(candidates: Candidates, config: ModelConfig,
     used = np.clip(asked, *config.lead_times_s)
     # On their topic, lead times are float32.
     return used, int((np.abs(used - asked) > 1e-6).sum())
+
+
+def lead_times_left(grasps: Candidates, decided_ns: np.ndarray | None, stamp_ns: int,
+                    config: ModelConfig, lead_time_s: float | None) -> Candidates:
+    """
+    Give grasps that are under way the lead time that is left of theirs.
+
+    A sample of training that is cut within an attempt has this lead time, too: see
+    :meth:`moss_perception.data.schema.Sample.during`.
+
+    :param decided_ns: int64, shape ``(K,)``: when each was decided on, nanoseconds; ``None`` if
+        none is under way.
+    :param stamp_ns: of the newest frame, nanoseconds.
+    :param lead_time_s: the stream's, seconds; ``None`` if there is none.
+    :returns: the same object if no lead time changes.
+    """
+    if decided_ns is None or not config.time_inputs or not (stamp_ns > decided_ns).any():
+        return grasps
+    stream_s = config.default_lead_time_s if lead_time_s is None else lead_time_s
+    whole = grasps.lead_times
+    if whole is None:
+        whole = np.full(len(grasps.positions), stream_s)
+    passed_s = np.maximum(stamp_ns - decided_ns, 0) / 1e9
+    return replace(grasps, lead_times=np.maximum(whole - passed_s, 0.0))

@@ -12,6 +12,7 @@ from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.candidate_book import CandidateBook
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.engine import Engine, ENGINES, load_engine
 from moss_perception.runtime.frame_status import (
     Counters,
@@ -22,7 +23,11 @@ from moss_perception.runtime.frame_status import (
     SkipReason,
 )
 from moss_perception.runtime.grasp_points import PlacedGrasps
-from moss_perception.runtime.lead_times import check_lead_time, stream_lead_time
+from moss_perception.runtime.lead_times import (
+    check_lead_time,
+    lead_times_left,
+    stream_lead_time,
+)
 from moss_perception.runtime.ood import inflate_uncertainty
 from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
@@ -43,6 +48,7 @@ class Predictor:
     from the first.
 
     :param engine: runs the network.
+    :ivar frames: brings candidates into the images' frame.
     :param max_gap_s: a gap between samples above this resets the window, seconds.
     :param lead_time_s: see :meth:`set_lead_time`.
     :raises ConfigError: if ``max_gap_s`` is not above the time between two samples, the model
@@ -62,9 +68,11 @@ class Predictor:
         self.max_gap_ns = round(max_gap_s * 1e9)
         self.counters = Counters()
         self.camera: Camera | None = None
+        self.frames = CandidateFrames()
         self._sampler = Sampler(config.frame_rate_hz)
         self._candidates = CandidateBook(self.counters)
         self._watched: Candidates | None = None
+        self._decided_ns: np.ndarray | None = None
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
@@ -136,8 +144,9 @@ class Predictor:
         """
         Take grasp candidates; they hold for frames stamped at or after them, until newer ones.
 
-        :param candidates: in the camera's optical frame: candidates of another frame get no
-            score; none (``K`` = 0) ends the scoring of candidates.
+        :param candidates: in the camera's optical frame, or in one that :attr:`frames` knows;
+            candidates of another frame get no score; none (``K`` = 0) ends the scoring of
+            candidates.
         """
         self._candidates.add(candidates)
 
@@ -162,14 +171,29 @@ class Predictor:
         """
         self._candidates.clear()
 
-    def watch(self, grasps: Candidates | None) -> None:
+    def candidates_at(self, stamp_ns: int, frame_id: str) -> Candidates | None:
+        """
+        Return the candidates that hold for a frame; ``None`` for none.
+
+        :param frame_id: of the images, in which they are if their own frame is known there.
+        """
+        held = self._candidates.holding(stamp_ns)
+        if held is None:
+            self.frames.problem = ''
+            return None
+        return self.frames.place(held, frame_id)
+
+    def watch(self, grasps: Candidates | None, decided_ns: np.ndarray | None = None) -> None:
         """
         Score these grasps beside the candidates, from the next sample on; ``None`` ends it.
 
         :param grasps: in the images' frame, such as the one being executed. Their scores are in
             :attr:`Prediction.watched`, apart from the candidates'.
+        :param decided_ns: int64, shape ``(K,)``: stamps of the frames by which they were chosen,
+            nanoseconds. At a later frame the time passed since then is taken off their lead
+            times. ``None`` for grasps that are not executed.
         """
-        self._watched = grasps
+        self._watched, self._decided_ns = grasps, decided_ns
 
     def reset(self, reason: str = 'requested') -> None:
         """Forget the window; it has to fill again before the next score."""
@@ -222,13 +246,15 @@ class Predictor:
         except FrameError as error:
             return self.counters.refuse(frame, error)
         decode_s = time.perf_counter() - started
-        held = self._candidates.holding(frame.stamp_ns)
+        held = self.candidates_at(frame.stamp_ns, frame.frame_id)
         where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
                  self.stream_lead_time_s)
         points = self._placed[0].at(held, *where)
-        watched = None if self._watched is None else self._placed[1].at(self._watched, *where)
-        grasps = add_watched(points, watched, self._watched is not None
-                             and self._watched.lead_times is not None)
+        executing = None if self._watched is None else lead_times_left(
+            self._watched, self._decided_ns, frame.stamp_ns, self.config, self.stream_lead_time_s)
+        watched = None if executing is None else self._placed[1].at(executing, *where)
+        grasps = add_watched(points, watched, executing is not None
+                             and executing.lead_times is not None)
         try:
             interval_s = self._follow(sample, fitted.size)
             stepping = time.perf_counter()

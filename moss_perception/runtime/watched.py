@@ -47,7 +47,8 @@ def add_watched(points: GraspPoints, watched: GraspPoints | None,
 
     A watched grasp that is among the candidates is not scored a second time, so that it has the
     candidate's score to the last bit, as in an evaluation of recorded scores. It is scored a
-    second time if it has a lead time of its own that is not the candidate's.
+    second time if it has a lead time of its own that is not the candidate's, such as a measured
+    one, or what is left of it while the grasp is under way.
 
     :param points: the default grasp and the candidates.
     :param watched: the watched grasps; ``None`` for none.

@@ -254,3 +254,45 @@ def test_recordings_with_names_of_their_own_go_into_one_command(
     assert 'poses on /lab/goal, /lab/tool: name one with --executed-topic' in first
     page = (tmp_path / 'r' / 'report.html').read_text()
     assert page.index('lab: 1 of 1 attempts are not scored') < page.index('class="cards"')
+
+
+def foreign_run(factory):
+    """Return two seconds of images, with candidates in base_link."""
+    for n in range(20):
+        stamp_ns = factory.START_NS + n * 10**8
+        yield factory.camera_info(stamp_ns - 2, '/camera_info')
+        yield factory.candidates(stamp_ns - 1, '/grasp_candidates', 'base_link')
+        yield factory.image(stamp_ns, side=40, fill=9 * n)
+
+
+def test_options_say_where_the_frame_of_the_candidates_is(
+        factory, make_bag, tiny_checkpoint, capsys):
+    bag = make_bag(list(foreign_run(factory)))
+    arguments = ['evaluate', str(bag), '--model', str(tiny_checkpoint), '--rectified', 'false']
+    assert moss(arguments) == 0
+    assert ("their candidates in 'base_link': these candidates are not scored; the recording has "
+            'no transform from') in capsys.readouterr().out
+    assert moss([*arguments, '--candidates-frame', 'base_link', '--candidates-transform', '-0.01',
+                 '0', '0', '0', '0', '0', '1']) == 0
+    assert 'base_link' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    ('--candidates-transform 0 0 0 0 0 0 2', 'its quaternion has the length 2, expected seven'),
+    ('--candidates-transform nan 0 0 0 0 0 1', 'expected seven finite numbers x y z qx qy qz qw'),
+    ('--candidates-frame base_link', "'base_link' is not allowed without candidates_transform")])
+def test_a_setup_that_is_none_is_one_line(factory, make_bag, tiny_checkpoint, caplog, options,
+                                          words):
+    bag = make_bag([factory.image(factory.START_NS, side=40)])
+    assert moss(['evaluate', str(bag), '--model', str(tiny_checkpoint), *options.split()]) == 1
+    assert words in caplog.text and 'Traceback' not in caplog.text
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    ('bag --candidates-transform 0 0 0', 'expected 7 arguments'),
+    ('bag --rectified perhaps', "invalid choice: 'perhaps'"),
+    ('--records some.json --rectified true', '--rectified: not allowed with --records')])
+def test_a_wrong_count_or_choice_is_a_usage_error(capsys, options, words):
+    with pytest.raises(SystemExit) as ended:
+        moss(['evaluate', *options.split()])
+    assert ended.value.code == 2 and words in capsys.readouterr().err

@@ -93,6 +93,27 @@ def test_a_grasp_that_cannot_be_drawn_says_why_in_its_tile(make_bag, tmp_path, e
     assert (f'attempt 3: {said}' in caplog.text) == ('outside' in said)
 
 
+def test_a_grasp_in_base_link_is_drawn_where_the_transform_says(bag, make_bag, table, tmp_path,
+                                                                capsys, caplog):
+    foreign = make_bag(lab.images() + lab.executed(
+        position=(0.0, 0.1, 0.1), frame_id='base_link'), 'foreign')
+    sheets = [tmp_path / f'{name}.png' for name in ('camera', 'without', 'with')]
+    assert moss(['label', str(bag), '--sheet', str(sheets[0])]) == 0
+    assert moss(['label', str(foreign), '--sheet', str(sheets[1])]) == 0
+    assert "attempt 3: the grasp is in frame 'base_link'" in caplog.text
+    caplog.clear()
+    outcomes = table('attempt,success\n1,yes\n2,no\n3,yes\n')
+    options = '--rectified false --candidates-transform 0.05 -0.1 0.4 0.0 0.0 0.0 1.0'
+    assert moss(['label', str(foreign), '--sheet', str(sheets[2]), *options.split()]) == 0
+    assert 'the grasp is in frame' not in caplog.text
+    camera, without, placed = (cv2.imread(str(x)) for x in sheets)
+    np.testing.assert_array_equal(placed, camera)
+    assert (without != camera).any()
+    # The next command needs the same options.
+    assert moss(['label', str(foreign), '--outcomes', outcomes, *options.split()]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(options)
+
+
 def test_a_file_that_you_wrote_is_kept_without_force(bag, tmp_path, caplog):
     out = tmp_path / 'mine.csv'
     out.write_text('my work')

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, MossError
 from moss_perception.core.scores import GraspScores, ScoreReason
+from moss_perception.core.transforms import parse_transform
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.evaluation.outputs import FrameScores, NodeOutputs, read_outputs, RunNotes
 from moss_perception.evaluation.recorded import evaluate_recorded
@@ -11,12 +13,14 @@ from moss_perception.evaluation.verification import compare
 from node_outputs import FRAME_ID, OutputsWriter, rows_of
 import numpy as np
 import pytest
+from rewritten import rewrite
 
 S = 10**9
 START_NS = 1_700_000_000 * S
 STEP_NS = S // 10
 HERE, THERE = (0.1, 0.2, 0.5, 0.3), (0.3, 0.2, 0.5, 0.3)
 FRAMES, DECISION = 8, 5
+BASE = '0.1 -0.2 0.6 0.8 0.36 -0.48 0.0'
 DIAGNOSTICS = {'frames': str(FRAMES), 'scored': '6', 'missing': '2', 'resets/gap': '1',
                'refused/step': '3', 'dropped': '0', 'inference_p95_ms': '8.0',
                'age_p50_ms': '20.0', 'topic': '/image/compressed'}
@@ -87,6 +91,32 @@ def test_without_an_index_the_nearest_candidate_counts_and_is_said_so(record):
     assert (found.source, found.score) == ('nearest', np.float32(0.5))
     assert any(x.startswith('1 attempts have the score of the candidate nearest')
                for x in record_.notes)
+
+
+@pytest.mark.parametrize(('of_node', 'given', 'source'), [
+    ({}, None, 'default'), ({'candidates_transform': BASE}, None, 'nearest'),
+    ({}, CameraSetup.of(candidates_transform=BASE), 'nearest'),
+    ({'candidates_transform': BASE, 'candidates_frame': 'tool0'}, None, 'default')])
+def test_an_executed_grasp_in_base_link_is_placed_as_the_node_or_the_user_says(
+        record, tmp_path, of_node, given, source):
+    base = parse_transform(BASE).inverse()
+
+    def change(topic, kind, ns, message):
+        if topic in ('/grasp_candidates', '/selected_grasp'):
+            message.header.frame_id = 'base_link'
+            for pose in getattr(message, 'poses', None) or [message.pose]:
+                place, turn = pose.position, pose.orientation
+                place.x, place.y, place.z = base.points(np.array([[place.x, place.y, place.z]]))[0]
+                turn.x, turn.y, turn.z, turn.w = base.orientations(
+                    np.array([[turn.x, turn.y, turn.z, turn.w]]))[0]
+        yield topic, kind, ns, message
+    bag = rewrite(record(outcome={'candidate': None}, diagnostics={**DIAGNOSTICS, **of_node}),
+                  tmp_path / 'robot', change)
+    record_ = evaluate_recorded(bag, setup=given)
+    found, = record_.attempts
+    score = np.float32(0.5 if source == 'nearest' else 0.55)
+    assert (found.source, found.score) == (source, score)
+    assert any('base_link' in note for note in record_.notes) == (source == 'default')
 
 
 def test_the_same_place_in_another_orientation_is_not_the_executed_grasp(record):

@@ -1,19 +1,32 @@
 """A recording goes through the predictor as fast as it can, and its attempts are scored."""
 
 import cv2
+from moss_perception.cli.evaluate_results import print_results
 from moss_perception.core import images as imaging
 from moss_perception.core.errors import BagError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import CompressedImage
 from moss_perception.data.bags.writer import RecordingWriter, TOPICS
+from moss_perception.evaluation.parts import Part, WHOLE
 from moss_perception.evaluation.pictures import read_images
+from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.replay import replay
 from moss_perception.runtime import sampling
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
 import pytest
-from timed import expected_score, replayed, timed_network, write_recording
+from timed import (
+    DECISION as DECIDED,
+)
+from timed import (
+    expected_score,
+    lead_times,
+    LEAD_WEIGHT,
+    replayed,
+    timed_network,
+    write_recording,
+)
 
 START_NS, RATE_NS = 1_700_000_000_000_000_000, 100_000_000
 MATRIX = np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]])
@@ -229,6 +242,16 @@ def test_what_is_named_has_to_be_there(record, predictor):
         replay(bag, predictor, candidates_topic='/camera_info')
 
 
+def test_a_camera_at_half_the_models_rate_is_said_at_the_terminal(record, predictor, capsys):
+    slow, quick = (replay(record(name, period_ns=period_ns), predictor, domain='real')
+                   for name, period_ns in (('slow', 2 * RATE_NS), ('quick', RATE_NS)))
+    assert (slow.missing, quick.missing, quick.repeats) == (FRAMES - 1, 0, '')
+    print_results([Evaluation('tiny', '0' * 64, 1.0, 'onnxruntime', 1, '', '',
+                              (slow, quick))], None)
+    assert capsys.readouterr().out.count(
+        f'    note: {FRAMES - 1} of {2 * FRAMES - 1} samples repeat the one before') == 1
+
+
 def test_progress_counts_every_image(record, predictor):
     told = []
     replay(record(), predictor, progress=lambda *x: told.append(x))
@@ -276,3 +299,19 @@ def test_without_time_inputs_a_measured_lead_time_changes_nothing(tmp_path, pred
     first, _ = replayed(write_recording(tmp_path / 'a'), predictor)
     second, _ = replayed(write_recording(tmp_path / 'b', measured=0.6), predictor)
     np.testing.assert_array_equal(first.attempts[0].scores, second.attempts[0].scores)
+
+
+@pytest.mark.parametrize(('part', 'measured'), [
+    (WHOLE, None), (Part(5, 22, WHOLE.end), None), (WHOLE, 0.6)])
+def test_after_the_decision_the_lead_time_of_the_executed_grasp_runs_out(
+        tmp_path, timed, part, measured):
+    found, rows = replayed(write_recording(tmp_path / 'bag', measured=measured), timed, part=part)
+    (attempt,) = found.attempts
+    after = attempt.times_s > 0
+    scores, passed_s = attempt.scores[after], attempt.times_s[after]
+    assert len(scores) == (4 if part == WHOLE else 3)
+    # The planner gave it 0.75 s, and the default grasp has the 0.5 s of the checkpoint.
+    left_s = np.maximum((measured or lead_times(DECIDED)[2]) - passed_s, 0.25)
+    default = [rows[attempt.decision_ns + round(passed * 1e9)]['score'][-1] for passed in passed_s]
+    gained = np.log(scores / (1 - scores)) - np.log(default / (1 - np.array(default)))
+    np.testing.assert_allclose(gained, LEAD_WEIGHT * (left_s - 0.5), atol=1e-5)

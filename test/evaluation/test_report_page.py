@@ -242,7 +242,7 @@ def test_guessed_decisions_are_said_before_the_figures(made_up, tmp_path):
 
 
 def test_damage_default_grasps_and_refusals_are_said_before_the_figures(made_up, tmp_path):
-    bag = made_up.make_bag('sim', 12, refused={'encoding': 3}, lost_share=0.25)
+    bag = made_up.make_bag('sim', 12, refused={'encoding': 3}, lost_share=0.25, missing=9000)
     attempts = [AttemptRecord(**{**vars(one), 'source': 'default'}) for one in bag.attempts]
     bag = type(bag)(**{**vars(bag), 'attempts': tuple(attempts)})
     write_report([made_up.make_evaluation(bag)], tmp_path)
@@ -252,6 +252,7 @@ def test_damage_default_grasps_and_refusals_are_said_before_the_figures(made_up,
     assert 'for 12 of 12 attempts the default grasp point was scored' in head
     assert '3 of 432 images were refused (encoding: 3)' in head
     assert '12 scored attempts are few' in head
+    assert 'samples repeat the one before' in head
 
 
 def test_a_full_disk_leaves_what_was_there_and_nothing_half(tmp_path, monkeypatch):

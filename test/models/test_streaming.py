@@ -34,6 +34,7 @@ SIZES = [
     ('moss_grasp', {**DISPLACEMENT, 'readout': 'both', 'orders': 2}), ('moss_grasp', FINE),
     ('moss_grasp', {**FINE, 'orders': 2, 'lags': (1, 3), 'readout': 'both'}),
     ('moss_grasp', {**FINE, 'compares': 'pixels', 'orders': 2}),
+    ('moss_grasp', {**FINE, 'compares': 'pixels', 'projection_channels': 0, 'orders': 2}),
     ('moss_grasp', {**DISPLACEMENT, 'compares': 'both', 'orders': 1}),
     ('recurrent_grasp', {}), ('recurrent_grasp', {'map_stride': 4, 'window_frames': 18}),
     ('flow_grasp', {}), ('flow_grasp', {'stacked_flows': 4}), ('flow_grasp', {'stacked_flows': 1}),

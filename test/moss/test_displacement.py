@@ -72,6 +72,7 @@ def test_steps_equal_the_clip_whatever_is_chosen(readout, similarity, refinement
     {'learning': 'conv'}, {'learning': 'shared'}, {'learning': 'depthwise', 'readout': 'both'},
     {'spacing': 2}, {'spacing': 2, 'patch': 5, 'refinement': 1, 'borders': 2, 'similarity': 'ssd'},
     {'spacing': 2, 'readout': 'both', 'window': (4, 3, 9)},
+    {'projection': 0, 'similarity': 'ssd', 'refinement': 1},
     {'patch': 1}, {'window': (8, 3, 3), 'lags': (1, 2, 4, 7)}, {'window': (2, 9, 9)},
     {'window': (3, 1, 1), 'refinement': 1}], ids=str)
 def test_steps_equal_the_clip_with_every_other_option(options, randomise, stream):
@@ -378,6 +379,9 @@ def test_a_box_sum_is_the_sum_over_a_square(side, planes):
     ({'readout': 'flow'}, "readout='flow'.*displacement"), ({'refinement': -1}, 'refinement=-1'),
     ({'refinement': True}, 'refinement=True'), ({'borders': -1}, 'borders=-1'),
     ({'spacing': 3}, 'spacing=3'), ({'norm': 'batch'}, "norm='batch'.*layer"),
+    ({'projection': 0}, 'projection=0 is not allowed: expected 2 or more'),
+    ({'projection': 0, 'similarity': 'ssd', 'readout': 'both'}, 'projection=0'),
+    ({'projection': 0, 'similarity': 'ssd', 'rank': 2}, 'rank=2 is not allowed'),
     ({'readout': 'encoding', 'similarity': 'ssd'}, "similarity='ssd' needs")], ids=str)
 def test_settings_that_make_no_sense_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
@@ -412,3 +416,16 @@ def test_a_state_of_another_readout_is_refused():
     block, other = small('displacement'), small('both')
     with pytest.raises(ShapeError, match='state'):
         block.step(torch.randn(1, 6, 7, 8), other.initial_state(1, 7, 8))
+
+
+def test_features_that_are_compared_as_they_are_have_no_gradient_and_find_the_motion():
+    pattern = texture(3, 24, 24, blur=2.0)
+    frames = torch.stack([moved(pattern, 1.3 * n, -0.6 * n) for n in range(3)]).float()
+    block = MOSS(3, (1,), (3, 7, 7), projection=0, readout='displacement', similarity='ssd',
+                 refinement=2, lags=(1, 2), channels=4)
+    assert not [name for name, _ in block.named_parameters() if 'projection' in name]
+    _, values = block.motion_and_values(frames[None], None, 1, None)
+    found = values[0][0, 8:-8, 8:-8, :, :2].mean(dim=(0, 1))
+    torch.testing.assert_close(found, torch.tensor([[1.3, -0.6], [2.6, -1.2]]), atol=0.05, rtol=0)
+    assert block.kept == [3]
+    assert not values[0].requires_grad

@@ -86,7 +86,7 @@ def test_the_binning_and_the_region_of_interest_of_a_camera_are_read():
     ({'k': [50.0, 0.0, 31.5, 0.0, 51.0, 23.5, 0.0, 0.1, 1.0]}, 'last row of 0, 0, 1'),
     ({'k': [50.0, 0.0, NAN, 0.0, 51.0, 23.5, 0.0, 0.0, 1.0]}, 'finite numbers'),
     ({'k': [50.0, 50.0, 31.5, 51.0, 51.0, 23.5, 0.0, 0.0, 1.0]}, 'an inverse'),
-    ({'distortion_model': 'fisheye'}, "'fisheye'"),
+    ({'distortion_model': 'bent'}, "'bent'"),
     ({'d': [0.1, 0.2]}, r'\[0.1, 0.2\]'),
     ({'d': [NAN] * 5}, 'finite'),
     ({'distortion_model': 'equidistant'}, 'equidistant'),

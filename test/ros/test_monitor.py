@@ -104,9 +104,9 @@ def test_durations_are_told_in_milliseconds(monitor):
             for p in (50, 95)] == pytest.approx([2, 2, 4, 4, 30, 30])
 
 
-def judged(frames=0, scored=0, dropped=0, refused=None, **health):
+def judged(frames=0, scored=0, dropped=0, refused=None, missing=0, **health):
     now = Counters(frames=100 + frames, scored=80 + scored, dropped=3 + dropped,
-                   refused=Counter(step=1, **(refused or {})))
+                   missing=missing, refused=Counter(step=1, **(refused or {})))
     values = {'topic': '/image', 'since_frame_s': 0.1, 'fill': 16, 'window': 16, 'enabled': True}
     return judge(Health(**{**values, **health}), BEFORE, now, 2.0)
 
@@ -126,6 +126,9 @@ def test_running_tells_the_rate():
     ({'enabled': False, 'since_frame_s': None}, OK, 'paused'),
     ({'failure': 'ValueError: x', 'enabled': False}, ERROR, 'internal error: ValueError: x'),
     ({'problem': 'best effort'}, WARN, 'best effort'),
+    ({'frames': 10, 'scored': 10, 'missing': 10}, WARN,
+     '10 of 20 samples repeat the one before, since no image came in time: expected a camera'),
+    ({'frames': 15, 'scored': 15, 'missing': 5}, OK, 'running'),
 ])
 def test_each_state_has_its_words(given, level, words):
     found, message = judged(**given)

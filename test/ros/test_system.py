@@ -115,6 +115,17 @@ def test_autostart_can_be_left_to_others():
     assert by_name()['lifecycle_starter'].arguments == ('activate', 'grasp_predictor')
 
 
+def test_what_you_say_of_camera_and_frames_reaches_the_predictor():
+    given = {'rectified': 'true', 'candidates_frame': 'base_link',
+             'candidates_transform': '0 0 1 1 0 0 0'}
+    predictor = by_name(**given)['grasp_predictor']
+    assert {name: predictor.parameters[name] for name in given} == given
+    # Without these arguments, the parameter files decide.
+    assert not given.keys() & by_name()['grasp_predictor'].parameters.keys()
+    with pytest.raises(ConfigError, match='its quaternion has the length 2, expected seven'):
+        grasp_system({'candidates_transform': '0 0 0 0 0 0 2'})
+
+
 def test_own_parameters_come_after_the_shipped_ones(tmp_path):
     mine = tmp_path / 'mine.yaml'
     mine.touch()
@@ -131,6 +142,7 @@ def test_own_parameters_come_after_the_shipped_ones(tmp_path):
     ('candidates_topic', '', 'topic name'),
     ('lead_times_topic', 'my times', 'topic name'),
     ('namespace', '1robot', 'namespace'),
+    ('rectified', 'perhaps', "one of '', auto, true, false"),
     ('params_file', '/no/such.yaml', 'no such file'),
     ('model', '/no/such.safetensors', 'no such file'),
     ('bag', '/no/such_bag', 'no such file or folder'),

@@ -264,6 +264,40 @@ def test_a_watched_grasp_has_the_streams_lead_time_unless_it_is_a_candidate(pred
     assert watched.scores == pytest.approx(expected_score([0.75, 0.5]), abs=1e-6)
 
 
+def test_of_an_executed_grasp_the_lead_time_that_is_left_counts(predictor):
+    predictor.set_lead_time(0.625)
+    predictor.set_candidates(candidates(0, PLACES[:1]))
+    predictor.watch(candidates(0, PLACES[:2]), np.full(2, frame(WINDOW).stamp_ns))
+    frames = push_all(predictor, [frame(k) for k in range(WINDOW + 7)])[WINDOW - 1:]
+    # Before the decision and at it the whole lead time is left; training began at 0.25 s.
+    left = [0.625, 0.625, 0.525, 0.425, 0.325, 0.25, 0.25, 0.25]
+    for found, left_s in zip(frames, left, strict=True):
+        assert found.watched.scores == pytest.approx(np.full(2, expected_score(left_s)), abs=1e-6)
+        assert found.watched.listed.tolist() == [True, False]
+        # A candidate can still be started with its whole lead time.
+        assert found.scores == pytest.approx(expected_score([0.625]), abs=1e-6)
+
+
+def test_an_executed_grasp_can_have_a_lead_time_of_its_own(predictor):
+    predictor.watch(Candidates.from_yaws(1, 'camera', np.array(PLACES[:2]), np.zeros(2),
+                                         np.array([0.75, 0.5])),
+                    np.array([frame(WINDOW - 2).stamp_ns, frame(WINDOW).stamp_ns]))
+    watched = push_all(predictor, [frame(k) for k in range(WINDOW)])[-1].watched
+    assert watched.scores == pytest.approx(expected_score([0.65, 0.5]), abs=1e-6)
+
+
+def test_what_is_executed_changes_no_score_without_time_inputs(engine):
+    found = []
+    for decided_ns in (None, np.array([frame(3).stamp_ns])):
+        predictor = Predictor(engine)
+        predictor.set_camera(CAMERA)
+        predictor.set_candidates(candidates(0, PLACES[:1]))
+        predictor.watch(candidates(0, PLACES[:1]), decided_ns)
+        found.append(push_all(predictor, [frame(k) for k in range(WINDOW)])[-1])
+    assert found[0].watched.scores.tolist() == found[1].watched.scores.tolist()
+    assert found[1].watched.rows.tolist() == [1]
+
+
 def test_the_cost_of_a_step_is_measured_with_time_inputs(timed):
     timed.measure()
     assert len(timed.costs) == 1 and timed.costs[0] > 0

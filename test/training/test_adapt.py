@@ -178,6 +178,8 @@ def test_all_topics_can_be_named(tiny_checkpoint, tmp_path, caplog):
     for name in ('image', 'camera-info', 'candidates', 'outcome', 'executed'):
         assert moss(['adapt', *arguments, f'--{name}-topic', f'/no_{name}']) == 1
         assert f' on /no_{name}; expected one of ' in caplog.text
+    assert moss(['adapt', *arguments, '--candidates-frame', 'base_link']) == 1
+    assert "'base_link' is not allowed without candidates_transform" in caplog.text
 
 
 # ---- the command, on few and short attempts

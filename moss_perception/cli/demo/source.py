@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from moss_perception.core.cameras import to_camera
 from moss_perception.core.errors import ConfigError
-from moss_perception.core.frames import Camera, to_camera
+from moss_perception.core.frames import Camera
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.frames import read_frames
@@ -87,7 +88,7 @@ def _find_camera(recording: Recording, image: str) -> tuple[str | None, Camera |
         return None, None
     _, kind, _, raw = next(recording.messages([name]))
     try:
-        return name, to_camera(recording.deserialize(raw, kind))
+        return name, to_camera(recording.deserialize(raw, kind), image)
     except ConfigError:
         # The predictor reports the error, and scores the default grasp point.
         return name, None

@@ -13,6 +13,7 @@ from moss_perception.data.bags.topics import (
     CANDIDATES_TYPE,
     EXECUTED_TOPIC,
     EXECUTED_TYPE,
+    header_of,
     IMAGE_TYPES,
     LEAD_TIMES_TOPIC,
     LEAD_TIMES_TYPE,
@@ -103,6 +104,14 @@ class Recording(Storage):
             return name
         found = self.camera_info_topics(images)
         return found[0] if len(found) == 1 else None
+
+    def frame_of(self, images: str) -> str:
+        """Return the frame of the first image on a topic; empty if it can't be read."""
+        try:
+            _, _, _, raw = next(self.messages([images]))
+            return header_of(raw)[1]
+        except (BagError, StopIteration):
+            return ''
 
     def candidates_topics(self) -> list[str]:
         """List the possible topics of grasp candidates: the default one, or all of the type."""

@@ -12,6 +12,7 @@ CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
 CANDIDATES_TYPE = 'geometry_msgs/msg/PoseArray'
 OUTCOME_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 EXECUTED_TYPE = 'geometry_msgs/msg/PoseStamped'
+TRANSFORMS_TYPE = 'tf2_msgs/msg/TFMessage'
 # The topics of the interface.
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 EXECUTED_TOPIC = '/selected_grasp'

@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from moss_perception.core.cameras import to_camera
 from moss_perception.core.errors import BagError, CandidateError, ConfigError
-from moss_perception.core.frames import Camera, Candidates, to_camera, to_candidates
+from moss_perception.core.frames import Camera, Candidates, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of, STAMP_END, stamp_of
@@ -111,7 +112,7 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
             # Most calibrations of a stream differ only in their stamps.
             if raw[STAMP_END:] != newest:
                 newest = raw[STAMP_END:]
-                camera = _calibration(recording, raw, kind, topic)
+                camera = _calibration(recording, raw, kind, topic, images)
                 if camera not in found.cameras:
                     found.cameras.append(camera)
                 calibrations.append((stamp_of(raw), found.cameras.index(camera)))
@@ -128,9 +129,9 @@ def survey(recording: Recording, topics: Mapping[str, str]) -> Survey:
     return found
 
 
-def _calibration(recording: Recording, raw: bytes, kind: str, topic: str) -> Camera:
+def _calibration(recording: Recording, raw: bytes, kind: str, topic: str, images: str) -> Camera:
     try:
-        return to_camera(recording.deserialize(raw, kind))
+        return to_camera(recording.deserialize(raw, kind), images)
     except ConfigError as error:
         raise BagError(f'{recording.path}: {topic}: {error}') from error
 

@@ -12,6 +12,7 @@ from moss_perception.data.labels.cells import (
     Moment,
     read_flag,
     read_moment,
+    read_number,
     read_whole,
     UNITS_NS,
 )
@@ -19,7 +20,7 @@ from moss_perception.data.labels.sheet import read_sheet, Sheet
 
 TIMES = ('start', 'decision', 'end', 'time')
 COLUMNS = ('start', 'end', 'success', 'attempt', 'decision', 'time', 'executed', 'candidate',
-           'motion', 'object', 'domain', 'bag')
+           'lead_time', 'motion', 'object', 'domain', 'bag')
 """The columns by their own names."""
 
 _NAMES = {
@@ -32,6 +33,7 @@ _NAMES = {
     'attempt': 'attempt_id attempt_number nr no number n # id trial versuch',
     'executed': 'was_executed',
     'candidate': 'candidate_index',
+    'lead_time': 'leadtime',
     'motion': '',
     'object': 'item target objekt',
     'domain': '',
@@ -51,6 +53,8 @@ class Row:
     :ivar line: number of its line.
     :ivar attempt: number of the attempt; ``None`` if the row gives none.
     :ivar times: times by their columns, of :data:`TIMES`.
+    :ivar lead_time_s: measured time from the decision until the fingers closed, seconds; ``None``
+        if the row gives none.
     :ivar values: the other columns that we know, as text; empty cells are left out.
     :ivar more: the columns that we do not know, by their headings.
     """
@@ -61,6 +65,7 @@ class Row:
     times: dict[str, Moment] = field(default_factory=dict)
     executed: bool = True
     candidate: int | None = None
+    lead_time_s: float | None = None
     values: dict[str, str] = field(default_factory=dict)
     more: dict[str, str] = field(default_factory=dict)
 
@@ -182,9 +187,19 @@ def _row(line: int, cells: Sequence[str], names: Sequence[str], headings: Sequen
         times,
         read_flag('executed', given['executed']) if 'executed' in given else True,
         read_whole('candidate', given['candidate']) if 'candidate' in given else None,
+        _lead_time(headings[names.index('lead_time')], given['lead_time'])
+        if 'lead_time' in given else None,
         {name: given[name] for name in ('motion', 'object', 'domain', 'bag') if name in given},
         {x: cell for x, name, cell in zip(headings, names, padded, strict=False)
          if not name and x and cell})
+
+
+def _lead_time(heading: str, text: str) -> float:
+    """Read a lead time in the unit of its heading, or in seconds; return seconds."""
+    if (number := read_number(text)) is None:
+        raise ValueError(f'lead_time is {text!r}, expected a number of seconds from 0, or of the '
+                         'unit in its heading, such as lead_time_ms')
+    return float(number * UNITS_NS[unit_of(heading) or 's'] / 10**9)
 
 
 def _check_ticks(table: Table, sheet: Sheet, column: int) -> None:

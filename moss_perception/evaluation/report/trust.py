@@ -69,6 +69,8 @@ def _limits(one: Domain) -> list[str]:
 
 def _damage(bag: BagRecord) -> list[str]:
     found = [note.rstrip('.') + '.' for note in bag.notes]
+    if bag.repeats:
+        found.append(f'{bag.repeats}.')
     if bag.lost_share > 0 and not bag.notes:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
     found += [f'{outcome}.' for outcome in bag.unmatched]

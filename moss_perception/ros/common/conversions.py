@@ -5,10 +5,10 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from moss_perception.core.cameras import to_camera
 from moss_perception.core.clouds import cloud_fields
 from moss_perception.core.frames import (
     stamp_to_ns,
-    to_camera,
     to_candidates,
     to_frame,
 )

@@ -98,6 +98,11 @@ class StreamLog:
         elif self._node.context.ok():
             self._node.get_logger().info('the images are in distribution again')
 
+    def frames(self, problem: str) -> None:
+        """Warn if it is not known where candidates are in the frame of the images."""
+        if problem:
+            self.warn('candidates_frame', problem)
+
     def resets(self, counted: Counter) -> None:
         """
         Log the resets of the window since the last call.

@@ -9,6 +9,7 @@ from typing import Any
 from moss_perception.core.scores import Prediction, ScoreReason
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.runtime.frame_status import repeats
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
@@ -99,8 +100,10 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
         return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
     if dropped:
         return WARN, f'overloaded: dropped {dropped} of {frames} frames'
-    if health.problem:
-        return WARN, health.problem
+    if problem := health.problem or repeats(
+            now.missing - before.missing,
+            now.scored + now.stored - before.scored - before.stored):
+        return WARN, problem
     if health.ood_score is not None:
         return WARN, unfamiliar(health.ood_score)
     if health.fill < health.window:
@@ -243,4 +246,5 @@ def configuration(predictor: Predictor, settings: PredictorParameters) -> dict[s
     return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
             'budget_target': levels[predictor.target_level - 1], **costs, 'engine': engine.name,
             'threads': settings.threads, 'device': settings.device, 'max_gap': settings.max_gap,
-            'model_sha256': engine.sha256, **times}
+            'model_sha256': engine.sha256, **times,
+            **settings.setup.values}

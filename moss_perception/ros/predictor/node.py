@@ -17,7 +17,9 @@ from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.topics import Inputs, Outputs
+from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
+from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import (
     FrameResult,
     FrameStatus,
@@ -50,7 +52,8 @@ class GraspPredictor(ManagedNode):
         self._enabled = True
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
-        self._camera_refused, self._candidates_frame, self._published = False, '', 0
+        self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
             validate=self._check_model, apply=self._on_change,
@@ -68,6 +71,7 @@ class GraspPredictor(ManagedNode):
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap, chosen.lead_time_s)
+        self._predictor.frames = CandidateFrames(chosen.setup, self._transforms)
         self._apply_budget()
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
@@ -83,7 +87,7 @@ class GraspPredictor(ManagedNode):
         if self.predictor.counters.frames:
             self.predictor.reset('activated')
         self._monitor.restart()
-        self._camera_refused, self._candidates_frame, self._published = False, '', 0
+        self._camera_refused, self._image_frame, self._published = False, '', 0
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
         self._inputs = Inputs(
@@ -100,6 +104,7 @@ class GraspPredictor(ManagedNode):
         if self._worker is None:
             return
         waiting, ended = self._worker.stop()
+        self._transforms.destroy()
         self._worker = None
         for sample in waiting if self.context.ok() else ():
             self._report(self.predictor.drop(sample))
@@ -140,10 +145,7 @@ class GraspPredictor(ManagedNode):
             predictor.counters.frames += 1
             self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
-        if self._candidates_frame not in ('', frame.frame_id):
-            self._log.warn(
-                'candidates_frame', f'candidates in frame {self._candidates_frame!r} get no '
-                f"score: expected the images' frame {frame.frame_id!r}")
+        self._image_frame = frame.frame_id
         admitted = predictor.admit(frame)
         lead_times.log_problems(predictor, self._log)
         self._log.resets(predictor.counters.resets)
@@ -156,7 +158,9 @@ class GraspPredictor(ManagedNode):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         try:
-            self.predictor.set_camera(conversions.to_camera(message))
+            self.predictor.set_camera(conversions.to_camera(
+                message, self._inputs.image.topic if self._inputs else '',
+                self.settings.setup.rectified))
             self._camera_refused = False
         except ConfigError as error:
             self.predictor.set_camera(None)
@@ -165,7 +169,9 @@ class GraspPredictor(ManagedNode):
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
-        self._candidates_frame = message.header.frame_id
+        if self._image_frame and not self.predictor.frames.is_given(
+                message.header.frame_id, self._image_frame):
+            self._transforms.follow()
         try:
             candidates = conversions.to_candidates(message)
         except CandidateError as error:
@@ -225,6 +231,7 @@ class GraspPredictor(ManagedNode):
 
     def _advance(self, sample: Sample) -> None:
         result = self.predictor.advance(sample)
+        self._log.frames(self.predictor.frames.problem)
         self._log.resets(self.predictor.counters.resets)
         prediction = result.prediction
         if prediction is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 
+from moss_perception.core.cameras import AUTO, CameraSetup
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
@@ -22,8 +23,8 @@ class PredictorParameters:
     """
     All parameters of grasp_predictor.
 
-    :raises ConfigError: if ``budget`` is neither ``auto`` nor the name of a level, or
-        ``lead_time`` is below 0 and not -1.
+    :raises ConfigError: if :attr:`setup` is not allowed, ``budget`` is neither ``auto`` nor the
+        name of a level, or ``lead_time`` is below 0 and not -1.
     """
 
     model_path: str = setting(
@@ -57,6 +58,17 @@ class PredictorParameters:
     publish_features: bool = setting(
         True, 'Publish the map of motion features while someone subscribes to it.',
         change=Change.UNCONFIGURED)
+    rectified: object = setting(
+        AUTO, 'Whether the images are rectified: true uses P of camera_info, false K and D, auto '
+        'decides by the name of the image topic, such as image_rect.', any_type=True,
+        change=Change.UNCONFIGURED)
+    candidates_frame: str = setting(
+        '', 'The only frame to which candidates_transform applies; empty: the frame that the '
+        'candidates name.', change=Change.UNCONFIGURED)
+    candidates_transform: object = setting(
+        '', "Pose of the candidates' frame in the camera's optical frame: x, y, z in metres and a "
+        'unit quaternion qx, qy, qz, qw; empty: taken from tf.', any_type=True,
+        change=Change.UNCONFIGURED)
     score_threshold: float = setting(
         0.5, 'Lowest score that the overlay and the diagnostics show as a good grasp.',
         low=0.0, high=1.0, change=Change.ANY_TIME)
@@ -78,6 +90,7 @@ class PredictorParameters:
         if -1 < self.lead_time < 0:
             raise ConfigError(f'parameter lead_time={self.lead_time!r} is not allowed: expected '
                               "0 to 60.0, or -1 for the checkpoint's default")
+        _ = self.setup
         name = self._level_name()
         named = isinstance(self.budget, str) and _LEVEL_NAME.fullmatch(name)
         if not named and level_name(name) not in order_names(HIGHEST_ORDER):
@@ -89,6 +102,15 @@ class PredictorParameters:
     def lead_time_s(self) -> float | None:
         """The lead time of the stream, seconds; ``None`` for the checkpoint's default."""
         return None if self.lead_time < 0 else self.lead_time
+
+    @property
+    def setup(self) -> CameraSetup:
+        """
+        What the parameters say about the camera.
+
+        :raises ConfigError: if a value is not allowed.
+        """
+        return CameraSetup.of(self.rectified, self.candidates_frame, self.candidates_transform)
 
     def level(self, levels: Sequence[str], lowest: int = 1) -> int | None:
         """

@@ -10,8 +10,10 @@ import re
 import subprocess
 from typing import Any
 
+from moss_perception.core.cameras import RECTIFICATIONS
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import executable, share_directory
+from moss_perception.core.transforms import parse_transform
 from moss_perception.ros.system.processes import (
     absolute,
     Argument,
@@ -30,6 +32,7 @@ from moss_perception.ros.system.processes import (
 )
 
 _COMPRESSED = '/compressed'
+_SETUP = ('rectified', 'candidates_frame', 'candidates_transform')
 _NAMESPACE = re.compile(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', re.ASCII)
 
 DEFAULT_IMAGE_TOPIC = 'image'
@@ -42,6 +45,12 @@ GRASP_ARGUMENTS = [
     Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
     Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
     Argument('lead_times_topic', 'grasp_lead_times', 'topic of their lead times'),
+    Argument('rectified', '', 'whether the images are rectified; auto: by the name of their '
+             'topic; empty: as in the parameter files', ('', *RECTIFICATIONS)),
+    Argument('candidates_frame', '', 'only frame to which candidates_transform applies, such as '
+             'base_link; empty: as in the parameter files'),
+    Argument('candidates_transform', '', "pose of the candidates' frame in the camera's, "
+             '"x y z qx qy qz qw"; empty: as in the parameter files'),
     PARAMS_FILE,
     MODEL,
     Argument('namespace', '', 'namespace of the nodes and their relative topics'),
@@ -78,6 +87,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     given = check_values(GRASP_ARGUMENTS, values)
     _check_names(given)
     _check_paths(given)
+    parse_transform(given['candidates_transform'])
     recorded, rate = '', _rate(given['bag_rate'])
     if given['bag']:
         recorded, compressed = _find_images(
@@ -118,6 +128,7 @@ def _predictor(given: dict[str, str], recorded: str, simulated: bool,
         parameters['image_transport'] = given['image_transport']
     if given['model']:
         parameters['model_path'] = absolute(given['model'])
+    parameters |= {name: given[name] for name in _SETUP if given[name]}
     remappings = _camera_topics(given)
     if given['image_transport'] == 'compressed' and given['image_topic'] == recorded:
         # The predictor subscribes to the image topic's name plus /compressed.

@@ -2,6 +2,7 @@
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.labels.matching import read_attempts
+from moss_perception.data.labels.writing import table_of
 from moss_perception.data.outcomes import Outcome
 import pytest
 
@@ -33,6 +34,17 @@ def test_an_attempt_may_say_that_nothing_was_executed_and_which_candidate_was(tm
     assert (failed.executed, failed.candidate) == (True, 5)
 
 
+@pytest.mark.parametrize(('heading', 'cell'), [
+    ('lead_time', '0.25'), ('lead_time_ms', '250'), ('Lead time (s)', '"0,25"')])
+def test_the_measured_lead_time_is_read_in_its_unit_and_written(tmp_path, heading, cell):
+    table = write(tmp_path, f'start,end,success,{heading}\n1,2,no,{cell}\n3,4,yes,\n')
+    found = read_attempts(table)
+    assert [x.lead_time_s for x in found] == [0.25, None]
+    assert table_of(found).startswith('attempt,start,decision,end,success,lead_time\n')
+    assert read_attempts(write(tmp_path, table_of(found))) == found
+    assert 'lead_time' not in table_of(found[1:])
+
+
 @pytest.mark.parametrize(('text', 'said'), [
     ('start,end\n1,2\n', 'lacks the column success'),
     ('start,end,success,sucess\n1,2,1,1\n', "has a column 'sucess'"),
@@ -46,6 +58,8 @@ def test_an_attempt_may_say_that_nothing_was_executed_and_which_candidate_was(tm
     ('start,end,success,executed\n1,2,0,perhaps\n', "executed is 'perhaps'"),
     ('start,end,success,executed\n1,2,1,0\n', 'expected a success to be of an executed grasp'),
     ('start,end,success,candidate\n1,2,1,-1\n', "candidate is '-1'"),
+    ('start,end,success,lead_time\n1,2,1,-0.1\n', "lead_time is '-0.1', expected a number of"),
+    ('start,end,success,lead_time\n1,2,1,soon\n', "lead_time is 'soon', expected a number of"),
     ('start,end,success\n1,2,1,1\n', 'more values than columns'),
     ('start,end,success\n1,2\n', "success is ''")])
 def test_a_mistake_is_named(tmp_path, text, said):
