@@ -84,7 +84,6 @@ def select(settings: Settings, samples: Sequence[Sample],
     if len(labelled) < len(samples):
         _LOG.warning('%d of %d samples have no labelled candidate and are left out',
                      len(samples) - len(labelled), len(samples))
-    _check_labels(labelled)
     if recipe.monitor and not any(
             sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
         raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
@@ -94,8 +93,10 @@ def select(settings: Settings, samples: Sequence[Sample],
                           'mask, and no sample has one: expected mask_weight: 0')
     labelled = with_lead_time(labelled, recipe.lead_time)
     _check_lead_times(settings, labelled)
+    settings = _check_tracks(settings, labelled)
+    _check_labels(labelled)
     return Selection(labelled, [owners[n].weight for n in kept], [owners[n].name for n in kept],
-                     _check_tracks(settings, labelled))
+                     settings)
 
 
 def _check_labels(samples: list[Sample]) -> None:
