@@ -150,6 +150,7 @@ def fit_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.derive import refuse_existing, write_derived
+    from moss_perception.training.holding_out import split
     from moss_perception.training.ood import learn_distribution
     path, out = model_path(arguments.model), Path(arguments.out)
     if not arguments.replace:
@@ -157,7 +158,7 @@ def fit_ood(arguments: argparse.Namespace) -> int:
     network = load_checkpoint(path, arguments.sha256)
     scenes, notes = _training_scenes(arguments.scenes, path)
     watched = bool(notes.get('recipe', {}).get('monitor'))
-    distribution = learn_distribution(TorchEngine(network), scenes, watched)
+    distribution = learn_distribution(TorchEngine(network), *split(scenes), watched)
     notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'ood fit'}]
     digest = write_derived(out, network, notes, distribution)
     logging.getLogger('ood').info('wrote %s, sha256 %s', out, digest)
@@ -169,8 +170,8 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.comparison import compare_features
     from moss_perception.runtime.engine import load_engine
+    from moss_perception.training.holding_out import split
     from moss_perception.training.ood import spread_out
-    from moss_perception.training.samples import split
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
     fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])

@@ -1,13 +1,16 @@
 """``moss train`` and ``moss export``: train a network, and export it for ONNX Runtime."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moss_perception.cli.common import add_sha256
-from moss_perception.core.resources import model_path
+from moss_perception.core.errors import ConfigError
+from moss_perception.core.resources import model_path, share_directory
 
 if TYPE_CHECKING:
     from moss_perception.training.fit import Plan
@@ -17,20 +20,27 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """Describe the command line of ``moss train``."""
     parser.set_defaults(handler=train)
     parser.description = (parser.description or '') + (
-        ' To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
+        ' For example, fine-tune the shipped model on your recordings and on simulated scenes: '
+        'moss train --data mine=1 sim=0.1 --initial models/grasp_moss.safetensors --hold-out-by '
+        'day. To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
         '..., with --folder instead of --run, which is an option of torchrun.')
-    parser.add_argument('--data', required=True, nargs='+', metavar='DIR',
-                        help='folders of scenes, written by moss record --out')
+    parser.add_argument('--data', required=True, nargs='+', metavar='DIR[=WEIGHT]',
+                        help='folders of moss import or moss record --out; a weight is how often '
+                             'an epoch draws each of their samples, such as mine=3 sim=0.1 '
+                             '(default: 1)')
     parser.add_argument('--config', metavar='FILE',
                         help='YAML file of a model variant, such as study/variants/moss_123.yaml; '
-                             'options given here take precedence')
+                             'options given here take precedence (default with --initial: '
+                             'config/finetune.yaml)')
     parser.add_argument('--out', metavar='FILE',
                         help='checkpoint to write (default: named after the variant, or grasp, in '
-                             'the folder of --run); not in the folder of shipped models')
+                             'the folder of --run); not in the folder of shipped models; never '
+                             'overwritten; its model card is written beside it')
     # --run is also an option of torchrun.
     parser.add_argument('--run', '--folder', metavar='DIR',
                         help='folder for the log and the resumable state (default: runs/train, '
-                             'with --config runs/variants/NAME_seed_SEED)')
+                             'with --config runs/variants/NAME_seed_SEED, with --initial alone '
+                             'runs/finetuned)')
     for name, meaning, default in (
             ('scenes', 'highest number of scenes to use of each folder', 'all'),
             ('epochs', 'number of passes over the scenes', 8),
@@ -45,8 +55,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--image-size', type=int, metavar='PIXELS',
                         help='side of the square input (default: 128)')
     parser.add_argument('--initial', metavar='FILE', default='',
-                        help='initialise the backbone and the head from this checkpoint, such '
-                             'as one of the variant last_frame, which trains ten times as fast')
+                        help='checkpoint to begin with, such as models/grasp_moss.safetensors: '
+                             'all its weights if the layers are the same, else those of the '
+                             'backbone and the head; without a model in --config, its network '
+                             'too')
+    parser.add_argument('--hold-out-by', metavar='GROUP', default='',
+                        help='hold out whole groups, such as day, object, bag or operator, about '
+                             'a tenth of the samples (default: every tenth sample)')
     parser.add_argument('--cache', metavar='DIR', type=Path,
                         help="cache the features of the backbone's frozen stages in this folder, "
                              'about 16 KB per frame; saves a third of the time of each training '
@@ -72,7 +87,11 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
     """
     from moss_perception.training.fit import Plan
     from moss_perception.training.settings import read_settings, Settings
-    settings = read_settings(arguments.config) if arguments.config else Settings()
+    presets = share_directory() / 'config' / 'finetune.yaml'
+    # A model that is named is trained anew, and takes backbone and head only.
+    tuned = arguments.initial and not arguments.config and not arguments.model
+    file = arguments.config or (presets if tuned else '')
+    settings = read_settings(file) if file else Settings()
     if arguments.model:
         settings = replace(settings, model=arguments.model)
     given = {name: getattr(arguments, name) for name in (
@@ -80,19 +99,50 @@ def read_arguments(arguments: argparse.Namespace) -> 'Plan':
     settings = settings.changed(**{k: v for k, v in given.items() if v is not None})
     run = Path(arguments.run or (
         f'runs/variants/{settings.name}_seed_{settings.recipe().seed}' if arguments.config
-        else 'runs/train'))
+        else 'runs/finetuned' if tuned else 'runs/train'))
     return Plan(
         settings, run, Path(arguments.out or run / f'{settings.name or "grasp"}.safetensors'),
-        arguments.initial, arguments.cache, arguments.only_cache, arguments.device,
-        arguments.threads, arguments.workers,
+        arguments.initial, arguments.hold_out_by, arguments.cache, arguments.only_cache,
+        arguments.device, arguments.threads, arguments.workers,
         arguments.graphs if arguments.graphs is not None else not arguments.config)
 
 
+def read_sets(texts: Sequence[str]) -> list[tuple[str, float]]:
+    """
+    Read the folders to train on, each with its weight.
+
+    :param texts: each ``DIR`` or ``DIR=WEIGHT``.
+    :raises ConfigError: if a weight is not a number above 0.
+    """
+    sets = []
+    for text in texts:
+        folder, _, weight = text.rpartition('=')
+        if not folder or Path(text).exists():
+            sets.append((text, 1.0))
+            continue
+        try:
+            value = float(weight)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise ConfigError(f'--data {text}: expected DIR=WEIGHT with a weight above 0, such as '
+                              f'{folder}=3')
+        sets.append((folder, value))
+    return sets
+
+
 def train(arguments: argparse.Namespace) -> int:
-    """Train on a folder of scenes, and write the checkpoint and its graphs."""
+    """Train on folders of samples, and write the checkpoint, its model card and its graphs."""
+    from moss_perception.cli.model_card import refuse_existing_card, write_card
     from moss_perception.data.scenes import load_sets
     from moss_perception.training.fit import fit
-    fit(read_arguments(arguments), sum(load_sets(arguments.data, arguments.scenes), []))
+    from moss_perception.training.selection import SampleSet
+    plan, named = read_arguments(arguments), read_sets(arguments.data)
+    refuse_existing_card(plan.out)
+    loaded = load_sets([folder for folder, _ in named], arguments.scenes)
+    sets = [SampleSet(Path(folder).resolve().name, len(samples), weight)
+            for (folder, weight), samples in zip(named, loaded, strict=True)]
+    fit(plan, sum(loaded, []), sets, write_card)
     return 0
 
 

@@ -6,13 +6,25 @@ import numpy as np
 TEMPERATURE_BOUNDS = (0.05, 20.0)
 
 
-def fit_temperature(logits: np.ndarray, outcomes: np.ndarray) -> float:
+PRIOR_SPREAD = 0.7
+"""Standard deviation of the prior of the logarithm of a temperature: a factor of two."""
+
+
+def fit_temperature(logits: np.ndarray, outcomes: np.ndarray,
+                    expected: float | None = None) -> float:
     """
-    Find the temperature of least cross-entropy.
+    Find the temperature of least cross-entropy, or the most probable one.
+
+    With ``expected``, the logarithm of the temperature has a normal prior around that of the
+    expected one, with :data:`PRIOR_SPREAD` as its standard deviation. The prior weighs as much as
+    a few outcomes: it keeps few of them, which may all be ranked right, from running to a bound,
+    and does not matter for many.
 
     :param logits: float, shape ``(N, M)``: of each member of an ensemble, whose probabilities
         are averaged; at least one row.
     :param outcomes: 0 or 1, shape ``(N,)``.
+    :param expected: before any outcome is seen, such as that of the checkpoint that a training
+        began with; ``None`` for no prior.
     :returns: in :data:`TEMPERATURE_BOUNDS`; divide the logits by it.
     :raises ShapeError: if the lengths differ.
     """
@@ -26,7 +38,10 @@ def fit_temperature(logits: np.ndarray, outcomes: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         each = -np.logaddexp(0, signs * logits / np.exp(log_temperature))
-        return float(np.log(logits.shape[1]) - np.mean(logsumexp(each, axis=1)))
+        prior = 0.0 if expected is None else 0.5 * (
+            (log_temperature - np.log(expected)) / PRIOR_SPREAD) ** 2
+        return float(np.log(logits.shape[1]) - np.mean(logsumexp(each, axis=1))
+                     + prior / len(outcomes))
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_BOUNDS)), method='bounded')
     return float(np.exp(found.x))

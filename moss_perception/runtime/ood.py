@@ -114,6 +114,27 @@ def fit_distribution(features: np.ndarray, held_out: np.ndarray) -> TrainingDist
     return TrainingDistribution(mean, factor, np.array([limit], np.float32))
 
 
+def cross_fit_distribution(features: np.ndarray, folds: int = 5) -> TrainingDistribution:
+    """
+    Fit the distribution of a training with too few held-out samples.
+
+    :param features: shape ``(n, F)``. The limit is set as in :func:`fit_distribution`, by the
+        distance of each sample from a fit to the other folds.
+    :param folds: number of parts that the samples are divided into, in turns.
+    :raises ShapeError: if there are fewer than 40.
+    """
+    if len(features) < 2 * FEWEST:
+        raise ShapeError(f'training distribution: expected at least {2 * FEWEST} samples to '
+                         f'cross-validate, got {len(features)}')
+    fold_of, distances = np.arange(len(features)) % folds, np.zeros(len(features))
+    for fold in range(folds):
+        distances[fold_of == fold] = _distances(
+            features[fold_of == fold], *fit_normal(features[fold_of != fold]))
+    mean, factor = (x.astype(np.float32) for x in fit_normal(features))
+    limit = np.quantile(distances, 1 - FALSE_ALARMS, method='higher')
+    return TrainingDistribution(mean, factor, np.array([limit], np.float32))
+
+
 def fit_normal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     Fit a normal distribution with a shrunk covariance (Ledoit and Wolf, 2004; scikit-learn).

@@ -17,6 +17,9 @@ _TURN = 0.35
 _SCALE = 0.15
 _SHIFT = 0.08
 _KEYSTONE = 0.06
+# Of a real camera at full strength: lowest JPEG quality, and change of exposure within a clip.
+_QUALITY = 30
+_EXPOSURE = 0.3
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -80,6 +83,54 @@ def _move_grasps(grasps: np.ndarray, view: np.ndarray) -> np.ndarray:
 def _project(points: np.ndarray, view: np.ndarray) -> np.ndarray:
     points = np.column_stack([points, np.ones(len(points))]) @ view.T
     return points[:, :2] / points[:, 2:]
+
+
+def shift_grasps(grasps: np.ndarray, spread: float,
+                 generator: np.random.Generator) -> np.ndarray:
+    """
+    Shift all grasps of a clip alike, as an error of the camera's pose does.
+
+    :param grasps: as the network takes them, shape ``(K, 5)`` or ``(K, 6)``.
+    :param spread: standard deviation of the shift in each direction, in units of half the
+        gripper's opening; with 0 nothing is drawn.
+    :returns: of the same shape; a grasp whose shift would leave the image stays where it is.
+    """
+    if not spread:
+        return grasps
+    along, across = spread * generator.standard_normal(2)
+    fingers = grasps[:, 3:5]
+    reach = np.linalg.norm(fingers, axis=1, keepdims=True)
+    # The same direction in the image for all, whatever their yaw.
+    moved = grasps[:, :2] + reach * np.array([along, across])
+    inside = (np.abs(moved) <= 1).all(axis=1, keepdims=True)
+    return np.column_stack([np.where(inside, moved, grasps[:, :2]),
+                            grasps[:, 2:]]).astype(grasps.dtype)
+
+
+def degrade(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    """
+    Change a clip as a real camera does: exposure that drifts, and JPEG artefacts.
+
+    Half of the clips drift, and half are compressed, with one quality for the whole clip.
+
+    :param images: uint8, RGB, shape ``(T, S, S, 3)``.
+    :param strength: in [0, 1]; with 0 nothing is drawn.
+    :returns: uint8, of the same shape.
+    """
+    if not strength:
+        return images
+    drifts, compresses = generator.random(2) < 0.5
+    if drifts:
+        first, last = np.exp(generator.uniform(-1, 1, 2) * np.log1p(_EXPOSURE) * strength)
+        gains = np.linspace(first, last, len(images)).astype(np.float32)[:, None, None, None]
+        images = np.clip(images * gains, 0, 255).astype(np.uint8)
+    if compresses:
+        lowest = 100 - (100 - _QUALITY) * strength
+        quality = [cv2.IMWRITE_JPEG_QUALITY, round(generator.uniform(lowest, 100))]
+        coded = [cv2.imencode('.jpg', frame[..., ::-1], quality)[1] for frame in images]
+        images = np.stack([np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+                           for data in coded])
+    return images
 
 
 def shown_frames(count: int, most: float, generator: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Samples as the network takes them; geometry and preprocessing are the predictor's own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, KW_ONLY
 from typing import Any, NamedTuple
 
@@ -9,9 +10,17 @@ from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
 from moss_perception.models.clock import gaps_of
 from moss_perception.models.config import ModelConfig
-from moss_perception.training.augmentation import mirror, move, shown_frames, vary
+from moss_perception.training.augmentation import (
+    degrade,
+    mirror,
+    move,
+    shift_grasps,
+    shown_frames,
+    vary,
+)
 from moss_perception.training.auxiliary import cover_of, mask_frame, motion_of
 from moss_perception.training.decoding import DecodedClips
+from moss_perception.training.draws import Draws
 from moss_perception.training.grasps import empty_places, encode_all, encode_candidates, places_of
 from moss_perception.training.samples import Executions, executions
 import numpy as np
@@ -73,7 +82,7 @@ class GraspClips(Dataset):
     :param augment: apply mirroring, brightness, contrast, and the next three augmentations. The
         camera looks straight down, so a mirrored grasp is as good as the original.
     :param photometric: see :class:`moss_perception.training.settings.Recipe`, as for
-        ``geometric`` and ``missing``.
+        ``geometric``, ``missing``, ``artefacts`` and ``candidate_shift``.
     :param empty: number of grasps to add at places without an object, which can only fail. They
         teach the network early where the object is.
     :param monitor: share, in [0, 1], of the filmed attempts that add a clip. It ends at an image
@@ -88,6 +97,8 @@ class GraspClips(Dataset):
         other, so the sample's own lead time is the only one.
     :param moving: whether to tell the object's motion.
     :param covering: whether to tell which cells the object covers.
+    :param weights: how often an epoch draws each sample, see
+        :class:`moss_perception.training.draws.Draws`; empty for once each.
     :param seed: of everything drawn; an item depends on it, on the epoch and on its index.
     """
 
@@ -101,15 +112,19 @@ class GraspClips(Dataset):
     photometric: float = 0.0
     geometric: float = 0.0
     missing: float = 0.0
+    artefacts: float = 0.0
+    candidate_shift: float = 0.0
     annealing: float = 0.0
     epochs: int = 1
     vary_lead_times: bool = False
     moving: bool = False
     covering: bool = False
+    weights: Sequence[float] = ()
     seed: int = 0
 
     def __post_init__(self):
         self.epoch = 0
+        self._draws = Draws(self.weights or [1.0] * len(self.samples), self.seed)
         self._filmed = [n for n, sample in enumerate(self.samples)
                         if self.monitor and sample.attempt is not None and sample.attempt.jpegs]
         self._turn = round(self.monitor * len(self._filmed))
@@ -128,11 +143,13 @@ class GraspClips(Dataset):
         later = (('annealing', self.annealing and (self.annealing, self.epochs)),
                  ('every_lead_time', self.every_lead_time), ('moving', self.moving),
                  ('covering', self.covering),
+                 ('artefacts', self.artefacts), ('candidate_shift', self.candidate_shift),
+                 ('weights', any(weight != 1 for weight in self.weights) and tuple(self.weights)),
                  ('time_inputs', self.config.time_inputs and self.config.lead_times_s))
         return (*drawn, *((name, value) for name, value in later if value))
 
     def __len__(self) -> int:
-        return len(self.samples) + self._turn
+        return len(self._draws) + self._turn
 
     def sample_index(self, index: int) -> int:
         """
@@ -142,9 +159,9 @@ class GraspClips(Dataset):
         """
         if not 0 <= index < len(self):
             raise IndexError(f'there is no item {index}: expected one of {len(self)}')
-        if index < len(self.samples):
-            return index
-        first = self.epoch * self._turn - len(self.samples)
+        if index < len(self._draws):
+            return int(self._draws.of_epoch(self.epoch)[index])
+        first = self.epoch * self._turn - len(self._draws)
         return self._filmed[(first + index) % len(self._filmed)]
 
     def __getitem__(self, index: int) -> Clip:
@@ -192,6 +209,9 @@ class GraspClips(Dataset):
             kept = shown_frames(len(images), self.missing, generator)
             images = vary(images[kept], self._photometric(), generator)
             shown = kept if len(kept) == len(shown) else shown
+            images = degrade(images, self.artefacts, generator)
+            grasps = shift_grasps(
+                grasps, self.candidate_shift / self.config.gripper_half_width_m, generator)
         return images, cover, shown, grasps, track
 
     def _photometric(self) -> float:
@@ -225,7 +245,7 @@ class GraspClips(Dataset):
         """Return the sample, its images, uint8, ``(T, H, W, 3)``, and the camera of these."""
         number, span = self.sample_index(index), self.config.frames_seen
         sample = self.samples[number]
-        if index >= len(self.samples):
+        if index >= len(self._draws):
             assert sample.attempt is not None  # sample_index counts only those that have one
             sample = sample.during(int(generator.integers(len(sample.attempt.jpegs))))
         elif self.decoded is not None:

@@ -1,31 +1,55 @@
 """Start a network from another checkpoint, and write a checkpoint derived from another."""
 
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import load_checkpoint, Network, save_checkpoint
+from moss_perception.models.config import ModelConfig
 from moss_perception.models.export import export_graphs
 from moss_perception.models.manifest import graphs_beside, replace_files
 from moss_perception.runtime.ood import TrainingDistribution
+from moss_perception.training.settings import MEASURED
 from torch import Tensor
 
+_LOG = logging.getLogger('train')
 # All variants share these: all layers but the temporal ones.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
 
 
+def same_layers(config: ModelConfig, other: ModelConfig) -> bool:
+    """
+    Tell whether all weights of a network mean the same in another.
+
+    They do if the model and its configuration are the same. What training samples set may differ,
+    and so may the gripper's width, in units of which a network sees grasps.
+    """
+    free = MEASURED | {'gripper_half_width_m'}
+    mine, theirs = ({name: value for name, value in one.to_dict().items() if name not in free}
+                    for one in (config, other))
+    return config.model == other.model and mine == theirs
+
+
 def start_from(network: Network, path: Path | str) -> str:
     """
-    Copy the backbone and the head of a checkpoint into a network.
+    Copy the weights of a checkpoint into a network.
 
-    :param network: changed in place; its temporal layers stay as they are. So does what the head
-        of a network with time inputs has more than that of one without.
+    All of them if the layers are the same, see :func:`same_layers`; else those of the backbone
+    and the head.
+
+    :param network: changed in place; if layers differ, its temporal layers stay as they are. So
+        does what the head of a network with time inputs has more than that of one without.
     :param path: a checkpoint of any variant with the same backbone and head.
     :returns: the checkpoint's sha256.
     :raises CheckpointError: if it can't be loaded, or a layer differs.
     """
     other = load_checkpoint(path)
+    if same_layers(network.config, other.config):
+        network.load_state_dict(other.state_dict())
+        _LOG.info('all weights are taken from %s', path)
+        return other.sha256
     given, own = ({name: values for name, values in one.state_dict().items()
                    if name.startswith(_SHARED)} for one in (other, network))
     if network.config.time_inputs and not other.config.time_inputs:
@@ -37,6 +61,8 @@ def start_from(network: Network, path: Path | str) -> str:
         raise CheckpointError(f'{path} has another {differing[0].partition(".")[0]}: expected '
                               f'{differing[0]} of the same shape in both')
     network.load_state_dict(given, strict=False)
+    _LOG.info('backbone and head are taken from %s, whose other layers differ; these begin anew',
+              path)
     return other.sha256
 
 

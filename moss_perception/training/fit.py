@@ -1,6 +1,6 @@
 """One training, from samples to a checkpoint with its graphs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 import logging
@@ -11,18 +11,33 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.config import ModelConfig
 from moss_perception.models.export import export_graphs
+from moss_perception.models.manifest import read_header
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.decoding import decode_clips
-from moss_perception.training.derive import refuse_shipped, start_from
+from moss_perception.training.derive import (
+    refuse_existing,
+    refuse_shipped,
+    same_layers,
+    start_from,
+)
 from moss_perception.training.feature_cache import FeatureCache, is_complete
+from moss_perception.training.holding_out import held_out
 from moss_perception.training.ood import learn_distribution
 from moss_perception.training.processes import Group, keep_freed_memory
-from moss_perception.training.samples import measure, measure_lead_times, split, with_lead_time
+from moss_perception.training.results import (
+    count_seen,
+    label_numbers,
+    probabilities,
+    Results,
+    score_before,
+)
+from moss_perception.training.samples import measure, measure_lead_times
+from moss_perception.training.selection import SampleSet, select, Selection
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
-import numpy as np
 import torch
 
 _LOG = logging.getLogger('train')
@@ -36,7 +51,11 @@ class Plan:
     :ivar settings: the network and the recipe.
     :ivar run: folder of the log and of the state from which a training resumes.
     :ivar out: checkpoint to write.
-    :ivar initial: checkpoint that initialises the backbone and the head; empty for none.
+    :ivar initial: checkpoint to begin with, see
+        :func:`moss_perception.training.derive.start_from`; empty for none. Settings without a
+        model take its network.
+    :ivar hold_out_by: name of the group by which whole groups are held out; empty for every tenth
+        sample.
     :ivar cache: folder for the features of the backbone's frozen stages; ``None`` for none.
     :ivar only_cache: compute the features of all epochs, and end.
     :ivar device: a device that torch knows.
@@ -50,6 +69,7 @@ class Plan:
     run: Path
     out: Path
     initial: str = ''
+    hold_out_by: str = ''
     cache: Path | None = None
     only_cache: bool = False
     device: str = 'cpu'
@@ -68,118 +88,103 @@ class Plan:
                               'checkpoint in which these stages are trained')
         refuse_shipped(self.out)
         refuse_shipped(self.run)
+        if not self.only_cache:
+            refuse_existing(self.out)
+
+    def initial_config(self) -> ModelConfig | None:
+        """Return the configuration of the initial checkpoint, if there is one."""
+        return read_header(self.initial)[0] if self.initial else None
 
 
-def fit(plan: Plan, samples: Sequence[Sample]) -> str:
+def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
+        report: Callable[[Results], None] | None = None) -> str:
     """
     Train, calibrate on held-out samples, and write the checkpoint and its graphs.
 
-    Every tenth sample is held out, for the loss curve and the temperature. Samples without a
-    label are left out. Several processes that torchrun started train together.
+    Every tenth sample, or whole groups, are held out, for the loss curve and the temperature.
+    Samples without a label are left out. Several processes that torchrun started train together.
 
     :param samples: with their labelled candidates in the image, see
         :func:`moss_perception.data.scenes.in_view`.
+    :param sets: which samples belong together, and how often an epoch draws them; empty for one
+        set.
+    :param report: takes the results on the held-out samples, where the checkpoint is written.
     :returns: the checkpoint's SHA-256; empty where another process writes it, and with
         ``only_cache``.
     :raises ConfigError: if the samples lack what the plan asks for by name.
     """
-    samples, settings = _select(plan.settings, samples)
+    settings, initial = plan.settings, plan.initial_config()
+    selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets)
     group = Group.join(plan.device)
     try:
-        digest = _train(replace(plan, settings=settings), samples, group)
+        results = _train(replace(plan, settings=selection.settings), selection, sets, group)
+        digest = results.digest if results else ''
         if digest and plan.deploy:
             _export(plan.out, digest)
+        if results and report is not None:
+            report(results)
         group.wait()
     finally:
         group.leave()
     return digest
 
 
-def _select(settings: Settings, samples: Sequence[Sample]) -> tuple[list[Sample], Settings]:
-    """Leave out samples without a label, and turn off losses that the samples do not allow."""
-    labelled, recipe = [sample for sample in samples if sample.labelled.any()], settings.recipe()
-    if len(labelled) < len(samples):
-        _LOG.warning('%d of %d samples have no labelled candidate and are left out',
-                     len(samples) - len(labelled), len(samples))
-    if len(labelled) < 2:
-        raise ConfigError(f'{len(labelled)} samples with a label are too few to train on: '
-                          'expected 2 or more')
-    if recipe.monitor and not any(
-            sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
-        raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
-                          'way, and no sample has any: expected monitor: 0')
-    if recipe.mask_weight and all(sample.object_mask is None for sample in labelled):
-        raise ConfigError(f"mask_weight={recipe.mask_weight} asks for a loss on the object's "
-                          'mask, and no sample has one: expected mask_weight: 0')
-    labelled = with_lead_time(labelled, recipe.lead_time)
-    _check_lead_times(settings, labelled)
-    tracked = sum(sample.track is not None for sample in labelled)
-    if recipe.place_weight and not tracked:
-        if 'place_weight' in settings.training:
-            raise ConfigError(f"place_weight={recipe.place_weight} asks for a loss on the object's"
-                              ' track, and no sample has one: expected place_weight: 0')
-        _LOG.warning("no sample has the object's track: training without the auxiliary loss on it")
-        settings = settings.changed(place_weight=0.0)
-    elif recipe.place_weight and tracked < len(labelled):
-        _LOG.info("%d of %d samples have the object's track: the others do not count in the "
-                  'auxiliary loss on it', tracked, len(labelled))
-    return labelled, settings
-
-
-def _check_lead_times(settings: Settings, samples: list[Sample]) -> None:
-    """
-    Check that the samples know the times that the settings ask for.
-
-    :raises ConfigError: if they do not.
-    """
-    recipe = settings.recipe()
-    known = sum(bool(np.isfinite(sample.lead_time_s)) for sample in samples)
-    if settings.network.get('time_inputs') and known < len(samples):
-        raise ConfigError(f'{len(samples) - known} of {len(samples)} samples have no lead time, '
-                          'which a network with time_inputs takes: expected lead_time: SECONDS, '
-                          'from the decision until the fingers close, in the training section')
-    if recipe.motion_weight and not any(
-            sample.track is not None and np.isfinite(sample.lead_time_s) for sample in samples):
-        raise ConfigError(f'motion_weight={recipe.motion_weight} asks for a loss on motion, and '
-                          "no sample has both the object's track and its lead time: expected "
-                          'motion_weight: 0')
-    if recipe.vary_lead_times and all(sample.other_lead_times_s is None for sample in samples):
-        raise ConfigError('vary_lead_times=True asks for labels at other lead times, and no '
-                          'sample has any: expected vary_lead_times: false')
-
-
-def _train(plan: Plan, samples: list[Sample], group: Group) -> str:
-    """Train, write the checkpoint if this process leads, and return its SHA-256 or nothing."""
+def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
+           group: Group) -> Results | None:
+    """Train, and write the checkpoint if this process leads; nothing with ``only_cache``."""
     keep_freed_memory()
     if plan.threads:
         torch.set_num_threads(plan.threads)
     recipe = plan.settings.recipe()
     torch.manual_seed(recipe.seed)
-    used, held_out = split(samples)
-    measured = measure(used)
-    if plan.settings.network.get('time_inputs'):
-        measured |= measure_lead_times(used, recipe.monitor > 0)
-    config = plan.settings.config(**measured)
+    mask = held_out(selection.samples, plan.hold_out_by)
+    trained, held = selection.where(~mask), selection.where(mask)
+    used, others = trained.samples, held.samples
+    config = _configuration(plan, used)
     network = build(config)
     initial = start_from(network, plan.initial) if plan.initial else ''
-    trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers)
+    trainer = Trainer(network, recipe, plan.run, group=group, workers=plan.workers,
+                      data=f'{selection.digest()} {initial} {plan.hold_out_by}')
     trainer.resume()
     if group.leads:
         _LOG.info('%d samples to train on, %d held out, %d parameters; next is epoch %d of %d',
-                  len(used), len(held_out), sum(p.numel() for p in network.parameters()),
+                  len(used), len(others), sum(p.numel() for p in network.parameters()),
                   trainer.epoch + 1, recipe.epochs)
     with _image_files(plan.run, group) as (used_file, held_out_file):
-        clips = _clips(plan, used, trainer, used_file)
+        clips = _clips(plan, trained, trainer, used_file)
         if plan.only_cache:
             assert isinstance(clips, FeatureCache)  # Plan refuses it without a folder
             clips.make(recipe.epochs)
-            return ''
-        checked = GraspClips(held_out, config, decode_clips(held_out, config, file=held_out_file))
+            return None
+        checked = GraspClips(others, config, decode_clips(others, config, file=held_out_file))
         trainer.fit(clips, checked)
-    if not group.leads:
-        return ''
-    notes = {'variant': plan.settings.name} | ({'initial': initial} if initial else {})
-    return _write(plan, trainer, checked, samples, notes)
+        if not group.leads:
+            return None
+        notes = {'variant': plan.settings.name, 'held_out': len(others)}
+        notes |= {'initial': initial} if initial else {}
+        notes |= {'held_out_by': plan.hold_out_by} if plan.hold_out_by else {}
+        if sets:
+            notes['sets'] = [asdict(one) for one in sets]
+        return _write(plan, trainer, checked, used, notes, held.names)
+
+
+def _configuration(plan: Plan, used: list[Sample]) -> ModelConfig:
+    """Make the network's configuration: what is measured on samples, or the initial one's."""
+    measured = measure(used)
+    timed = plan.settings.network.get('time_inputs')
+    if timed:
+        measured |= measure_lead_times(used, plan.settings.recipe().monitor > 0)
+    initial = plan.initial_config()
+    config = plan.settings.config(**measured)
+    if initial is None or not same_layers(config, initial):
+        return config
+    # The weights were trained with these.
+    config = replace(config, mean=initial.mean, std=initial.std)
+    if timed:
+        ranges = [*config.lead_times_s, *initial.lead_times_s]
+        config = replace(config, lead_times_s=(min(ranges), max(ranges)))
+    _LOG.info('configuration and normalisation are those of %s', plan.initial)
+    return config
 
 
 @contextmanager
@@ -193,10 +198,10 @@ def _image_files(folder: Path, group: Group):
             file.unlink(missing_ok=True)
 
 
-def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
+def _clips(plan: Plan, selection: Selection, trainer: Trainer,
            file: Path) -> GraspClips | FeatureCache:
     """Make the items to train on: decoded images, or cached features of them."""
-    recipe, config = trainer.recipe, trainer.network.config
+    recipe, config, samples = trainer.recipe, trainer.network.config, selection.samples
     if plan.cache and trainer.group.size > 1:
         raise ConfigError(f'--cache with {trainer.group.size} processes is not allowed: expected '
                           'one, which writes the features')
@@ -205,35 +210,47 @@ def _clips(plan: Plan, samples: list[Sample], trainer: Trainer,
     clips = GraspClips(samples, config, decoded, augment=True, empty=recipe.empty,
                        monitor=recipe.monitor, photometric=recipe.photometric,
                        geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed,
+                       artefacts=recipe.artefacts, candidate_shift=recipe.candidate_shift,
                        annealing=recipe.annealing, epochs=recipe.epochs,
                        vary_lead_times=recipe.vary_lead_times, moving=recipe.motion_weight > 0,
-                       covering=recipe.mask_weight > 0)
+                       covering=recipe.mask_weight > 0, weights=selection.weights)
     if not plan.cache:
         return clips
     return FeatureCache(clips, trainer.network, plan.cache, plan.workers)
 
 
-def _write(plan: Plan, trainer: Trainer, held_out: GraspClips, samples: list[Sample],
-           notes: dict) -> str:
+def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], notes: dict,
+           names: list[str]) -> Results:
     """Calibrate, fit the OOD statistics for a checkpoint to be deployed, and write it."""
     network, recipe = trainer.network, trainer.recipe
-    logits, outcomes = predict(network, held_out, recipe.batch, trainer.device)
-    temperature = fit_temperature(logits.numpy(), outcomes.numpy())
+    initial = plan.initial_config()
+    alike = initial is not None and same_layers(network.config, initial)
+    logits, outcomes = predict(network, held, recipe.batch, trainer.device)
+    temperature = fit_temperature(logits.numpy(), outcomes.numpy(),
+                                  initial.temperature if initial and alike else 1.0)
     network.config = replace(network.config, temperature=temperature)
     statistics = None
     if plan.deploy and network.config.context_channels:
         try:
             engine = TorchEngine(network, trainer.device)
-            statistics = learn_distribution(engine, samples, recipe.monitor > 0).tensors()
+            statistics = learn_distribution(engine, used, held.samples,
+                                            recipe.monitor > 0).tensors()
         except ConfigError as error:
             _LOG.warning('the checkpoint has no OOD statistics: %s', error)
+    samples = [*used, *held.samples]
     notes |= {'scenes': len(samples), 'recipe': asdict(recipe)}
     seeds = _ranges([sample.seed for sample in samples if sample.seed is not None])
     if seeds:
         notes['seeds'] = seeds
+    before = None
+    if alike:
+        before = score_before(plan.initial, held, recipe.batch, trainer.device)
+        notes['held_out_seen_before'] = count_seen(plan.initial, held.samples)
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
-    return digest
+    return Results(plan.out, digest, notes, temperature, used, held.samples, names,
+                   outcomes.numpy() > 0.5, label_numbers(held.samples),
+                   probabilities(logits, temperature), before, statistics is not None)
 
 
 def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:

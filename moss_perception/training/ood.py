@@ -8,12 +8,12 @@ from moss_perception.data.schema import Sample
 from moss_perception.models.graph_model import no_grasp
 from moss_perception.runtime.engine import Engine
 from moss_perception.runtime.ood import (
+    cross_fit_distribution,
     describe,
     FEWEST,
     fit_distribution,
     TrainingDistribution,
 )
-from moss_perception.training.samples import split
 import numpy as np
 
 # More scenes hardly change the statistics of 64 features, and each takes a window of steps.
@@ -52,25 +52,36 @@ def describe_scenes(engine: Engine, scenes: Iterable[Sample]) -> np.ndarray:
 
 def spread_out(scenes: list, most: int) -> list:
     """Choose at most so many, evenly from first to last."""
+    if not scenes:
+        return []
     chosen = np.linspace(0, len(scenes) - 1, min(most, len(scenes))).round().astype(int)
     return [scenes[n] for n in chosen]
 
 
-def learn_distribution(engine: Engine, scenes: list[Sample],
+def learn_distribution(engine: Engine, fitted: list[Sample], held_out: list[Sample],
                        watched: bool = False) -> TrainingDistribution:
     """
     Fit the distribution to training scenes, and its limits to those held out of them.
 
+    If fewer than 20 are held out, all are fitted, and the limits by cross-validation.
+
     :param engine: of the trained network.
-    :param scenes: all scenes of the training, in its order.
+    :param fitted: scenes that it was trained on.
+    :param held_out: scenes that it was not trained on.
     :param watched: whether to include moments of filmed attempts, as the training did.
     :raises ConfigError: if there are too few.
     """
-    fitted, held_out = split(scenes)
+    count = len(fitted) + len(held_out)
+    if count < 2 * FEWEST:
+        raise ConfigError(f'{count} scenes are too few to fit the training distribution: '
+                          f'expected at least {2 * FEWEST}')
+    few = min(len(fitted), len(held_out)) < FEWEST
+    if few:
+        fitted, held_out = fitted + held_out, []
     fitted, held_out = spread_out(fitted, _MOST_SCENES), spread_out(held_out, _MOST_HELD_OUT)
-    if min(len(fitted), len(held_out)) < FEWEST:
-        raise ConfigError(f'{len(scenes)} scenes are too few to fit the training distribution: '
-                          f'expected at least {10 * FEWEST}')
+    if few:
+        moments = _moments(fitted) if watched else []
+        return cross_fit_distribution(describe_scenes(engine, fitted + moments))
     if watched:
         fitted, held_out = fitted + _moments(fitted), held_out + _moments(held_out)
     return fit_distribution(describe_scenes(engine, fitted), describe_scenes(engine, held_out))

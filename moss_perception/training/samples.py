@@ -1,4 +1,4 @@
-"""What a training makes of its samples before any is a clip: parts, lead times, measurements."""
+"""What a training makes of its samples before any is a clip: lead times and measurements."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +9,6 @@ from moss_perception.data.schema import Sample
 import numpy as np
 
 
-def split(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Split samples into those to train on and every tenth, which is held out."""
-    return [s for n, s in enumerate(samples) if n % 10], samples[::10]
-
-
 def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
     """
     Measure the values of a model's configuration that training samples set.
@@ -21,17 +16,21 @@ def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
     :returns: the default grasp, which is the mean candidate, and the mean and standard deviation
         of RGB in [0, 1] over the last images of about ``count`` samples.
     """
-    camera = samples[0].camera
-    candidates = np.concatenate([s.candidates for s in samples]).astype(np.float64)
-    pixels = np.nanmean(project(candidates[:, :3], camera)[0], axis=0)
-    step = max(1, len(samples) // count)
-    colours = np.stack([s.newest(1)[0] for s in samples[::step]]) / 255
-    return {'default_point': tuple(float(x) for x in (pixels + 0.5)
-                                   / (camera.width, camera.height)),
-            'default_depth_m': float(candidates[:, 2].mean()),
-            'default_focal': float(camera.matrix[0, 0] / camera.width),
-            'mean': tuple(float(x) for x in colours.mean(axis=(0, 1, 2))),
-            'std': tuple(float(x) for x in colours.std(axis=(0, 1, 2)))}
+    points, depths = [], []
+    for sample in samples:
+        camera, candidates = sample.camera, sample.candidates.astype(np.float64)
+        pixels = project(candidates[:, :3], camera)[0]
+        points.append((pixels + 0.5) / (camera.width, camera.height))
+        depths.append(candidates[:, 2])
+    step, first = max(1, len(samples) // count), samples[0].camera
+    # Images of different cameras may differ in size: each counts alike.
+    moments = np.mean([[colours.mean(axis=(0, 1)), np.square(colours).mean(axis=(0, 1))]
+                       for colours in (s.newest(1)[0] / 255 for s in samples[::step])], axis=0)
+    std = np.sqrt(moments[1] - np.square(moments[0]))
+    return {'default_point': tuple(map(float, np.nanmean(np.concatenate(points), axis=0))),
+            'default_depth_m': float(np.concatenate(depths).mean()),
+            'default_focal': float(first.matrix[0, 0] / first.width),
+            'mean': tuple(map(float, moments[0])), 'std': tuple(map(float, std))}
 
 
 def with_lead_time(samples: Sequence[Sample], lead_time: float) -> list[Sample]:

@@ -13,8 +13,9 @@ from moss_perception.models.config import ModelConfig
 # Field names of earlier versions, which checkpoints and states hold.
 _RENAMED = {'kept_stages': 'frozen_stages'}
 # These fields are measured on the training samples.
-_MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
+MEASURED = {'mean', 'std', 'temperature', 'default_point', 'default_depth_m', 'default_yaw',
              'default_focal', 'lead_times_s', 'default_lead_time_s'}
+_DEFAULT_MODEL = 'moss_grasp'
 _NAME = re.compile(r'[a-z0-9][a-z0-9_]*')
 
 
@@ -40,6 +41,10 @@ class Recipe:
         with 0 only brightness and contrast vary.
     :ivar geometric: strength of the changes of the camera's pose and lens, in [0, 1].
     :ivar missing: largest share of a clip's frames to drop, in [0, 1].
+    :ivar artefacts: strength of JPEG artefacts and of changes of exposure within a clip, in
+        [0, 1].
+    :ivar candidate_shift: standard deviation, metres, of a shift of all grasps of a clip, as by
+        an error of the camera's pose.
     :ivar annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
         in equal steps from the first.
     :ivar vary_lead_times: score each candidate at every lead time for which its sample has
@@ -69,6 +74,8 @@ class Recipe:
     photometric: float = 0.0
     geometric: float = 0.0
     missing: float = 0.0
+    artefacts: float = 0.0
+    candidate_shift: float = 0.0
     annealing: float = 0.0
     vary_lead_times: bool = False
     lead_time: float = 0.0
@@ -78,7 +85,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing', 'annealing')
+        shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing', 'artefacts',
+                  'annealing')
         for name, allowed, expected in (
                 ('epochs', self.epochs >= 1, '1 or more'), ('batch', self.batch >= 1, '1 or more'),
                 ('learning_rate', self.learning_rate > 0, 'above 0'),
@@ -88,6 +96,7 @@ class Recipe:
                 ('lead_time', 0 <= self.lead_time < float('inf'), '0 s or more'),
                 ('motion_weight', self.motion_weight >= 0, '0 or more'),
                 ('mask_weight', self.mask_weight >= 0, '0 or more'),
+                ('candidate_shift', 0 <= self.candidate_shift < 0.1, '0 to below 0.1 m'),
                 ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
                 ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
                 *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):
@@ -117,13 +126,25 @@ class Settings:
     :ivar name: small letters, digits and underscores; names the checkpoint.
     :ivar network: some fields of the model's configuration.
     :ivar training: some fields of :class:`Recipe`.
-    :ivar model: the model's type, see :func:`moss_perception.models.base.model_types`.
+    :ivar model: the model's type, see :func:`moss_perception.models.base.model_types`; empty for
+        that of the initial checkpoint, or ``moss_grasp`` without one.
     """
 
     name: str = ''
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    model: str = 'moss_grasp'
+    model: str = ''
+
+    def of_checkpoint(self, config: ModelConfig) -> 'Settings':
+        """
+        Take the network from a checkpoint, unless the settings name a model.
+
+        :param config: the checkpoint's; fields that the settings name take precedence.
+        """
+        if self.model:
+            return self
+        own = {name: value for name, value in config.to_dict().items() if name not in MEASURED}
+        return replace(self, model=config.model, network=own | self.network)
 
     def config(self, **measured: Any) -> ModelConfig:
         """
@@ -131,7 +152,8 @@ class Settings:
 
         :raises ConfigError: if there is no such model, or it has no such field.
         """
-        return model_type(self.model).Config.from_dict({**self.network, **measured})
+        kind = model_type(self.model or _DEFAULT_MODEL)
+        return kind.Config.from_dict({**self.network, **measured})
 
     def recipe(self) -> Recipe:
         """Make the recipe."""
@@ -179,8 +201,9 @@ def _parse(default_name: str, values: Any) -> Settings:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(f'name={name!r} is not allowed: expected small letters, digits and '
                           'underscores')
-    model = str(values.get('model', Settings.model))
-    settings = Settings(name, _fields('network', values.get('network'), model_type(model).Config),
+    model = str(values.get('model', ''))
+    kind = model_type(model or _DEFAULT_MODEL).Config
+    settings = Settings(name, _fields('network', values.get('network'), kind),
                         _fields('training', values.get('training'), Recipe), model)
     settings.config()
     settings.recipe()
@@ -200,7 +223,7 @@ def _section(what: str, values: Any, allowed: Iterable[str]) -> dict[str, Any]:
 
 def _fields(section: str, values: Any, kind: type) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(kind)
-                if f.name not in _MEASURED and f.default is not MISSING}
+                if f.name not in MEASURED and f.default is not MISSING}
     return {key: _convert(f'{section}.{key}', value, defaults[key])
             for key, value in _section(section, values, defaults).items()}
 

@@ -4,6 +4,7 @@ import csv
 from dataclasses import asdict
 import json
 from pathlib import Path
+import sys
 import time
 
 from moss_perception.core.errors import CheckpointError, ConfigError
@@ -14,6 +15,7 @@ from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.auxiliary import mask_loss, motion_loss, Probes
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.pace import Pace
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
 import numpy as np
@@ -38,11 +40,12 @@ class Trainer:
     :param group: the processes that train together, and this one's device; ``None`` to train in
         this process alone, on the CPU.
     :param workers: number of subprocesses that prepare the clips; 0 for none.
+    :param data: digest of the samples, to resume only with the same ones; empty if not known.
     :raises ConfigError: if a batch has fewer clips than there are processes.
     """
 
     def __init__(self, network: Network, recipe: Recipe, folder: str | Path,
-                 group: Group | None = None, workers: int = 0):
+                 group: Group | None = None, workers: int = 0, data: str = ''):
         self.group = group or Group()
         if recipe.batch < self.group.size:
             raise ConfigError(f'batch={recipe.batch} is not allowed with {self.group.size} '
@@ -66,6 +69,7 @@ class Trainer:
             [p for p in trained if p.requires_grad], lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay)
         self.workers = workers
+        self.data = data
         self.epoch = 0
 
     def fit(self, clips: Clips, held_out: Dataset) -> None:
@@ -75,18 +79,19 @@ class Trainer:
         :param clips: to train on.
         :param held_out: to report the loss of, after each epoch.
         """
+        pace = Pace(len(clips) * (self.recipe.epochs - self.epoch))
         for epoch in range(self.epoch, self.recipe.epochs):
             started = time.monotonic()
-            train_loss = self._train_epoch(clips, epoch)
+            train_loss = self._train_epoch(clips, epoch, pace)
             self.epoch = epoch + 1
             if self.group.leads:
                 logits, labels = predict(self.network, held_out, self.recipe.batch, self.device)
                 loss = F.binary_cross_entropy(ensemble_probability(logits)[0], labels).item()
-                self._log(epoch, train_loss, loss, time.monotonic() - started)
+                self._log(epoch, train_loss, loss, time.monotonic() - started, pace)
                 self._save()
             self.group.wait()
 
-    def _train_epoch(self, clips: Clips, epoch: int) -> float:
+    def _train_epoch(self, clips: Clips, epoch: int, pace: Pace | None = None) -> float:
         clips.epoch = epoch
         self.network.train()
         generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
@@ -101,6 +106,8 @@ class Trainer:
             self._set_rate((epoch * steps + n) / (self.recipe.epochs * steps))
             samples = [clips.sample_index(index) for index in chosen[n]]
             losses.append(self._train_step(batch, samples, generator))
+            if pace and (line := pace.count(len(samples) * self.group.size)) and self.group.leads:
+                tqdm.write(line, file=sys.stdout)
         return self.group.mean(float(np.mean(losses)))
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
@@ -162,7 +169,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group['lr'] = self.recipe.learning_rate * max(share, 1e-3)
 
-    def _log(self, epoch: int, train_loss: float, held_out_loss: float, seconds: float) -> None:
+    def _log(self, epoch: int, train_loss: float, held_out_loss: float, seconds: float,
+             pace: Pace) -> None:
         path = self.folder / 'log.csv'
         new = not path.exists()
         with path.open('a', newline='') as file:
@@ -171,8 +179,9 @@ class Trainer:
                 writer.writerow(['epoch', 'train_loss', 'held_out_loss', 'seconds'])
             writer.writerow([epoch + 1, f'{train_loss:.5f}', f'{held_out_loss:.5f}',
                              f'{seconds:.1f}'])
+        left = pace.left()
         print(f'epoch {epoch + 1}: train loss {train_loss:.4f}, held-out loss '
-              f'{held_out_loss:.4f}, {seconds:.0f} s', flush=True)
+              f'{held_out_loss:.4f}, {seconds:.0f} s{", " * bool(left)}{left}', flush=True)
 
     def _save(self) -> None:
         tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
@@ -181,7 +190,7 @@ class Trainer:
         for n, values in self.optimizer.state_dict()['state'].items():
             tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
-                    **header(self.network.config)}
+                    'data': self.data, **header(self.network.config)}
         with replaced(self.folder / 'state.safetensors') as partial:
             save_file(tensors, partial, metadata)
 
@@ -190,7 +199,7 @@ class Trainer:
         Resume from the folder's state, if there is one.
 
         :returns: whether there is one.
-        :raises CheckpointError: if it is damaged, or has another recipe or configuration.
+        :raises CheckpointError: if it is damaged, or has another recipe, configuration or data.
         """
         path = self.folder / 'state.safetensors'
         if not path.exists():
@@ -201,6 +210,9 @@ class Trainer:
                 tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f'{path} is damaged: {error}') from error
+        if self.data and metadata.get('data') and metadata['data'] != self.data:
+            raise CheckpointError(f'{path} belongs to a training on other samples, weights or '
+                                  'initial weights: choose another folder (--run) to start anew')
         for name, stored, mine in (
                 ('recipe', Recipe.from_stored(json.loads(metadata['recipe'])), self.recipe),
                 ('config', config_from_header(metadata), self.network.config)):

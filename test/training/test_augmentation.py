@@ -1,7 +1,14 @@
 """How clips are changed while a network trains on them."""
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.training.augmentation import mirror, move, shown_frames, vary
+from moss_perception.training.augmentation import (
+    degrade,
+    mirror,
+    move,
+    shift_grasps,
+    shown_frames,
+    vary,
+)
 from moss_perception.training.settings import Recipe
 import numpy as np
 import pytest
@@ -137,3 +144,27 @@ def test_the_same_draws_give_the_same_clip():
         Recipe(photometric=2)
     with pytest.raises(ConfigError, match='geometric=-1 is not allowed: expected 0 to 1'):
         Recipe(geometric=-1)
+
+
+def test_artefacts_of_a_camera_keep_the_scene():
+    images = np.full((4, 32, 32, 3), 120, np.uint8)
+    images[:, 8:20, 8:20] = (200, 60, 30)
+    assert degrade(images, 0.0, np.random.default_rng(0)) is images
+    changed = [degrade(images, 1.0, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(one.shape == images.shape and one.dtype == np.uint8 for one in changed)
+    assert sum(not np.array_equal(one, images) for one in changed) >= 6
+    # Colours stay in their order, and the exposure changes by at most a third.
+    assert all(one[:, 12, 12, 0].min() > one[:, 12, 12, 2].max() for one in changed)
+    assert all(abs(one.mean() / images.mean() - 1) < 0.35 for one in changed)
+
+
+def test_all_grasps_of_a_clip_are_shifted_alike():
+    grasps = np.array([[0.0, 0, 0.6, 0.1, 0], [0.2, -0.3, 0.6, 0, 0.1]], np.float32)
+    assert shift_grasps(grasps, 0.0, np.random.default_rng(0)) is grasps
+    moved = shift_grasps(grasps, 0.5, np.random.default_rng(0))
+    shift = moved[:, :2] - grasps[:, :2]
+    assert np.allclose(shift[0], shift[1]) and 0 < np.abs(shift).max() < 0.3
+    assert np.array_equal(moved[:, 2:], grasps[:, 2:]) and moved.dtype == np.float32
+    edge = np.array([[1.0, 1, 0.6, 0.1, 0]], np.float32)
+    assert all(np.abs(shift_grasps(edge, 0.5, np.random.default_rng(n))[:, :2]).max() <= 1
+               for n in range(8))

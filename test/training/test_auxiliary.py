@@ -191,7 +191,8 @@ def test_cached_features_keep_the_cover(tmp_path, samples):
 
 
 def test_a_loss_on_masks_needs_masks_and_features(tmp_path):
-    plan = Plan(Settings('a', {}, {'mask_weight': 0.5}), tmp_path / 'run', tmp_path / 'a')
+    plan = Plan(Settings('a', {}, {'mask_weight': 0.5}), tmp_path / 'run',
+                tmp_path / 'a.safetensors')
     with pytest.raises(ConfigError, match="mask_weight=0.5 asks for a loss on the object's mask, "
                                           'and no sample has one: expected mask_weight: 0'):
         fit(plan, [scene(n) for n in range(3)])

@@ -6,8 +6,8 @@ import cv2
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.training.holding_out import split
 from moss_perception.training.ood import describe_scenes, learn_distribution
-from moss_perception.training.samples import split
 import numpy as np
 import pytest
 
@@ -41,7 +41,7 @@ class Eyes:
 
 @pytest.fixture(scope='module')
 def learned():
-    return learn_distribution(Eyes(), [scene(seed) for seed in range(220)])
+    return learn_distribution(Eyes(), *split([scene(seed) for seed in range(220)]))
 
 
 def test_the_usual_is_within_1_and_another_look_beyond(learned):
@@ -58,5 +58,12 @@ def test_the_limit_is_set_on_what_training_held_out():
 
 
 def test_too_few_scenes_are_refused():
-    with pytest.raises(ConfigError, match='expected at least 200'):
-        learn_distribution(Eyes(), [scene(n) for n in range(100)])
+    with pytest.raises(ConfigError, match='expected at least 40'):
+        learn_distribution(Eyes(), *split([scene(n) for n in range(39)]))
+
+
+def test_few_held_out_scenes_are_replaced_by_cross_validation():
+    found = learn_distribution(Eyes(), *split([scene(n) for n in range(60)]))
+    usual, strange = (found.of_features(describe_scenes(Eyes(), scenes)) for scenes in (
+        [scene(1000 + n) for n in range(40)], [scene(2000 + n, 200, 40) for n in range(10)]))
+    assert np.mean(usual > 1) < 0.4 and strange.min() > 1

@@ -1,0 +1,87 @@
+"""Which samples a training holds out: every tenth, or whole groups."""
+
+from collections.abc import Sequence
+import logging
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.data.schema import Sample
+import numpy as np
+
+_SHARE = 0.1
+_LOG = logging.getLogger('train')
+
+
+def held_out(samples: Sequence[Sample], group: str = '') -> np.ndarray:
+    """
+    Choose the samples to hold out.
+
+    :param samples: with at least one labelled candidate each.
+    :param group: name of a group, such as ``day``: whole groups are held out, about a tenth of
+        the samples that have one, and at least one group. All samples without this group are
+        trained on. Empty: every tenth sample is held out.
+    :returns: bool, shape ``(N,)``.
+    :raises ConfigError: if no sample has this group, or all have the same one.
+    """
+    if not group:
+        return np.arange(len(samples)) % 10 == 0
+    members: dict[str, list[int]] = {}
+    for number, sample in enumerate(samples):
+        if group in sample.groups:
+            members.setdefault(str(sample.groups[group]), []).append(number)
+    _check(samples, group, members)
+    chosen = _choose(samples, members)
+    mask = np.zeros(len(samples), bool)
+    for value in chosen:
+        mask[members[value]] = True
+    _LOG.info('held out by %s: %s, %d of the %d samples with it', group,
+              ', '.join(chosen[:5]) + (f' and {len(chosen) - 5} more' if len(chosen) > 5 else ''),
+              mask.sum(), sum(map(len, members.values())))
+    return mask
+
+
+def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Split samples into those to train on, and every tenth."""
+    mask = held_out(samples)
+    return ([sample for sample, held in zip(samples, mask, strict=True) if not held],
+            [sample for sample, held in zip(samples, mask, strict=True) if held])
+
+
+def _check(samples: Sequence[Sample], group: str, members: dict[str, list[int]]) -> None:
+    if not members:
+        known = sorted({name for sample in samples for name in sample.groups})
+        raise ConfigError(f'no sample has the group {group!r}: expected --hold-out-by '
+                          + (f'one of {", ".join(known)}' if known else 'left out: the samples '
+                             'have no groups'))
+    if len(members) == 1:
+        value, = members
+        raise ConfigError(f'all samples with the group {group!r} have {value!r}: expected at '
+                          'least two groups to hold out one')
+    single = sum(len(numbers) == 1 for numbers in members.values())
+    if single:
+        _LOG.warning('%d of %d groups by %s have one sample only%s', single, len(members), group,
+                     ': holding them out tells no more than holding out single samples'
+                     if single == len(members) else '')
+
+
+def _choose(samples: Sequence[Sample], members: dict[str, list[int]]) -> list[str]:
+    """Choose groups until about a tenth is held out; those with both outcomes come first."""
+    names = sorted(members)
+    order = [names[n] for n in np.random.default_rng(0).permutation(len(names))]
+    wanted, chosen, count = _SHARE * sum(map(len, members.values())), [], 0
+    # Without both outcomes, the held-out figures can hardly be computed.
+    pool = [name for name in order
+            if len(_outcomes([samples[n] for n in members[name]])) == 2] or order
+    while pool and len(chosen) < len(order) - 1:
+        best = min(pool, key=lambda name: abs(count + len(members[name]) - wanted))
+        if chosen and abs(count + len(members[best]) - wanted) >= abs(count - wanted):
+            break
+        chosen.append(best)
+        count += len(members[best])
+        pool = [name for name in order if name not in chosen]
+    if len(_outcomes([samples[n] for name in chosen for n in members[name]])) < 2:
+        _LOG.warning('the held-out groups have only successes or only failures')
+    return sorted(chosen)
+
+
+def _outcomes(samples: Sequence[Sample]) -> set[bool]:
+    return {bool(label > 0.5) for sample in samples for label in sample.labels[sample.labelled]}

@@ -1,0 +1,180 @@
+"""Which samples a training takes, and whether they allow what its settings ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+import hashlib
+import logging
+
+from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.data.schema import Sample
+from moss_perception.training.samples import with_lead_time
+from moss_perception.training.settings import Settings
+import numpy as np
+
+FEWEST_SAMPLES = 10
+"""Fewest samples with a label that a training takes."""
+
+# With fewer, held-out figures tell little.
+_FEW_SAMPLES = 20
+_FEW_OF_EACH = 5
+_LOG = logging.getLogger('train')
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """
+    One of the sets of samples that a training mixes.
+
+    :ivar name: of its folder.
+    :ivar count: number of its samples.
+    :ivar weight: how often an epoch draws each, see :class:`moss_perception.training.draws.Draws`.
+    """
+
+    name: str
+    count: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """
+    The samples to train with.
+
+    :ivar samples: those with a label.
+    :ivar weights: one for each sample, see :class:`moss_perception.training.draws.Draws`.
+    :ivar names: of the set of each sample, empty without sets.
+    :ivar settings: without losses that the samples do not allow.
+    """
+
+    samples: list[Sample]
+    weights: list[float]
+    names: list[str]
+    settings: Settings
+
+    def where(self, mask: np.ndarray) -> 'Selection':
+        """Return the samples where a mask, bool, shape ``(N,)``, is true."""
+        chosen = np.flatnonzero(mask)
+        return replace(self, samples=[self.samples[n] for n in chosen],
+                       weights=[self.weights[n] for n in chosen],
+                       names=[self.names[n] for n in chosen])
+
+    def digest(self) -> str:
+        """Hash the samples and their weights, to tell whether a training resumes with them."""
+        digest = hashlib.sha256(repr(self.weights).encode())
+        for sample in self.samples:
+            digest.update(repr((sample.title, sample.domain, sample.labelled.tolist(),
+                                list(map(len, sample.jpegs)))).encode())
+            digest.update(np.where(sample.labelled, sample.labels, 0).tobytes())
+            digest.update(np.ascontiguousarray(sample.candidates).tobytes())
+        return digest.hexdigest()
+
+
+def select(settings: Settings, samples: Sequence[Sample],
+           sets: Sequence[SampleSet] = ()) -> Selection:
+    """
+    Leave out samples without a label, and turn off losses that the samples do not allow.
+
+    :param sets: which samples belong together, in their order; empty for one set.
+    :raises ConfigError: if the samples are too few, or lack what the settings ask for by name.
+    :raises DataError: if a label is neither 0 nor 1.
+    """
+    owners = [one for one in sets or [SampleSet('', len(samples))] for _ in range(one.count)]
+    kept = [n for n, sample in enumerate(samples) if sample.labelled.any()]
+    labelled, recipe = [samples[n] for n in kept], settings.recipe()
+    if len(labelled) < len(samples):
+        _LOG.warning('%d of %d samples have no labelled candidate and are left out',
+                     len(samples) - len(labelled), len(samples))
+    if recipe.monitor and not any(
+            sample.attempt is not None and sample.attempt.jpegs for sample in labelled):
+        raise ConfigError(f'monitor={recipe.monitor} asks for images of grasps under '
+                          'way, and no sample has any: expected monitor: 0')
+    if recipe.mask_weight and all(sample.object_mask is None for sample in labelled):
+        raise ConfigError(f"mask_weight={recipe.mask_weight} asks for a loss on the object's "
+                          'mask, and no sample has one: expected mask_weight: 0')
+    labelled = with_lead_time(labelled, recipe.lead_time)
+    _check_lead_times(settings, labelled)
+    settings = _check_tracks(settings, labelled)
+    _check_labels(labelled)
+    return Selection(labelled, [owners[n].weight for n in kept], [owners[n].name for n in kept],
+                     settings)
+
+
+def _check_labels(samples: list[Sample]) -> None:
+    """
+    Check the labels and their number, and log what makes a training weak.
+
+    :raises ConfigError: if they are too few, or all the same.
+    :raises DataError: if one is neither 0 nor 1.
+    """
+    for sample in samples:
+        known = sample.labels[sample.labelled]
+        wrong = known[~np.isin(known, (0, 1))]
+        if len(wrong):
+            raise DataError(f'{sample.title} has the label {wrong[0]:g}: expected 1 for a success '
+                            'and 0 for a failure, and no label where the outcome is not known')
+    if len(samples) < FEWEST_SAMPLES:
+        raise ConfigError(f'{len(samples)} samples with a label are too few to train on: expected '
+                          f'{FEWEST_SAMPLES} or more')
+    labels = np.concatenate([sample.labels[sample.labelled] for sample in samples])
+    held = int(labels.sum())
+    if held in (0, len(labels)):
+        raise ConfigError(f'all {len(labels)} labelled candidates are '
+                          f'{"successes" if held else "failures"}: expected both, from which a '
+                          'network can learn what makes the difference')
+    if len(samples) < _FEW_SAMPLES:
+        _LOG.warning('%d samples are few: held-out figures tell little below %d', len(samples),
+                     _FEW_SAMPLES)
+    if min(held, len(labels) - held) < _FEW_OF_EACH:
+        _LOG.warning('%d successes and %d failures are few: expected at least %d of each', held,
+                     len(labels) - held, _FEW_OF_EACH)
+    cameras = count_calibrations(samples)
+    if cameras > 1:
+        _LOG.info('%d calibrations: each sample is taken with its own', cameras)
+
+
+def count_calibrations(samples: Sequence[Sample]) -> int:
+    """Count the different calibrations of samples, with the size of their images."""
+    return len({(sample.image_size, np.asarray(sample.matrix).tobytes(), sample.distortion_model,
+                 b'' if sample.distortion is None else sample.distortion.tobytes())
+                for sample in samples})
+
+
+def _check_tracks(settings: Settings, samples: list[Sample]) -> Settings:
+    """
+    Turn the loss on the object's track off if no sample has one.
+
+    :raises ConfigError: if the settings ask for it by name.
+    """
+    recipe, tracked = settings.recipe(), sum(sample.track is not None for sample in samples)
+    if recipe.place_weight and not tracked:
+        if 'place_weight' in settings.training:
+            raise ConfigError(f"place_weight={recipe.place_weight} asks for a loss on the object's"
+                              ' track, and no sample has one: expected place_weight: 0')
+        _LOG.warning("no sample has the object's track: training without the auxiliary loss on it")
+        return settings.changed(place_weight=0.0)
+    if recipe.place_weight and tracked < len(samples):
+        _LOG.info("%d of %d samples have the object's track: the others do not count in the "
+                  'auxiliary loss on it', tracked, len(samples))
+    return settings
+
+
+def _check_lead_times(settings: Settings, samples: list[Sample]) -> None:
+    """
+    Check that the samples know the times that the settings ask for.
+
+    :raises ConfigError: if they do not.
+    """
+    recipe = settings.recipe()
+    known = sum(bool(np.isfinite(sample.lead_time_s)) for sample in samples)
+    if settings.network.get('time_inputs') and known < len(samples):
+        raise ConfigError(f'{len(samples) - known} of {len(samples)} samples have no lead time, '
+                          'which a network with time_inputs takes: expected lead_time: SECONDS, '
+                          'from the decision until the fingers close, in the training section')
+    if recipe.motion_weight and not any(
+            sample.track is not None and np.isfinite(sample.lead_time_s) for sample in samples):
+        raise ConfigError(f'motion_weight={recipe.motion_weight} asks for a loss on motion, and '
+                          "no sample has both the object's track and its lead time: expected "
+                          'motion_weight: 0')
+    if recipe.vary_lead_times and all(sample.other_lead_times_s is None for sample in samples):
+        raise ConfigError('vary_lead_times=True asks for labels at other lead times, and no '
+                          'sample has any: expected vary_lead_times: false')
