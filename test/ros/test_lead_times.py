@@ -1,10 +1,7 @@
 """Lead times in the node: by parameter, by topic, and what it says of those it can't use."""
 
-from pathlib import Path
-import re
 
 from frames import START_NS, WINDOW
-from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.ros.common import conversions
 from node_bench import Bench
@@ -69,17 +66,6 @@ def test_each_candidate_is_scored_at_its_own_lead_time_and_the_rest_at_the_strea
     values = bench.values()
     assert (values['lead_time'], values['clamped_lead_times'], values['refused_lead_times']) == (
         '0.5', '0', '0')
-
-
-def test_the_function_of_the_planners_page_writes_lead_times():
-    page = (Path(__file__).resolve().parents[2] / 'docs' / 'planner.md').read_text('utf-8')
-    section = page.partition('## Lead time')[2]
-    names = {}
-    exec(re.search(r'```python\n(.*?)```', section, re.DOTALL)[1], names)
-    poses = PoseArray(header=conversions.header(START_NS, 'camera'), poses=[Pose(), Pose()])
-    found = conversions.to_lead_times(names['lead_times'](poses, [0.25, 0.75]))
-    assert (found.stamp_ns, found.frame_id) == (START_NS, 'camera')
-    assert found.values.tolist() == [0.25, 0.75]
 
 
 def test_what_the_checkpoint_was_not_trained_for_is_clamped_said_once_and_counted(
