@@ -1,8 +1,6 @@
 """The launch file of the evaluation: runs one after another, where launch_ros is there."""
 
-import importlib.util
 import logging
-from pathlib import Path
 import sys
 import uuid
 
@@ -12,6 +10,7 @@ pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has 
 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch_files import load_launch_file
 from launch_ros.actions import Node
 from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS
 from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
@@ -19,17 +18,12 @@ from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 # As in test_grasp_launch.py: what launch makes of loggers is not for the other tests.
 logging.setLoggerClass(logging.Logger)
 
-ROOT = Path(__file__).resolve().parents[2]
 STAY = 'import time; time.sleep(60)'
 
 
 @pytest.fixture(scope='module')
 def launch_file():
-    spec = importlib.util.spec_from_file_location(
-        'eval_launch', ROOT / 'launch' / 'sim_to_real_eval.launch.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_launch_file('sim_to_real_eval')
 
 
 def test_the_arguments_are_those_of_the_description(launch_file):

@@ -1,8 +1,6 @@
 """The launch file: arguments, processes and exit statuses, where launch_ros is there."""
 
-import importlib.util
 import logging
-from pathlib import Path
 import sys
 
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS
@@ -13,6 +11,7 @@ pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
+from launch_files import load_launch_file
 from launch_ros.actions import LifecycleNode, Node
 from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 
@@ -20,17 +19,12 @@ from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
 # pytest's caplog: the other tests of this process get Python's kind back.
 logging.setLoggerClass(logging.Logger)
 
-ROOT = Path(__file__).resolve().parents[2]
 STAY = 'import time; time.sleep(60)'
 
 
 @pytest.fixture(scope='module')
 def launch_file():
-    spec = importlib.util.spec_from_file_location(
-        'grasp_launch', ROOT / 'launch' / 'grasp.launch.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_launch_file('grasp')
 
 
 def test_the_arguments_are_those_of_the_description(launch_file):

@@ -1,8 +1,6 @@
 """The launch file of a recording, where launch_ros is there."""
 
-import importlib.util
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -10,22 +8,18 @@ pytest.importorskip('launch_ros', reason='launch_ros is not installed (PyPI has 
 
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
+from launch_files import load_launch_file
 from launch_ros.actions import Node
 from moss_perception.ros.system.record import RECORD_ARGUMENTS
 
 # As in test_grasp_launch.py: what launch makes of loggers is not for the other tests.
 logging.setLoggerClass(logging.Logger)
 
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
 def launch_file():
-    spec = importlib.util.spec_from_file_location(
-        'record_launch', ROOT / 'launch' / 'record_attempts.launch.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_launch_file('record_attempts')
 
 
 def test_the_arguments_are_those_of_the_description(launch_file):

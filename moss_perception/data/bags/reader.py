@@ -1,6 +1,6 @@
 """The contents of a recording: images, calibration, candidates, attempts and grasps."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,13 +129,7 @@ class Recording(Storage):
         :raises BagError: if a given topic is missing or has a different type, or there
             are several.
         """
-        if name:
-            return self._named(name, CANDIDATES_TYPE, 'grasp candidates')
-        found = [] if name == '' else self.candidates_topics()
-        if len(found) > 1:
-            raise BagError(f'{self.path}: several topics of grasp candidates: name one, expected '
-                           f'one of {", ".join(found)}')
-        return self._named(found[0], CANDIDATES_TYPE, 'grasp candidates') if found else None
+        return self._chosen(name, self.candidates_topics, CANDIDATES_TYPE, 'grasp candidates')
 
     def lead_times_topic(self, name: str | None = None) -> str | None:
         """
@@ -171,13 +165,7 @@ class Recording(Storage):
         :raises BagError: if a given topic is missing or has a different type, or there
             are several.
         """
-        if name:
-            return self._named(name, EXECUTED_TYPE, 'executed grasps')
-        found = [] if name == '' else self.executed_topics()
-        if len(found) > 1:
-            raise BagError(f'{self.path}: several topics of executed grasps: name one, expected '
-                           f'one of {", ".join(found)}')
-        return found[0] if found else None
+        return self._chosen(name, self.executed_topics, EXECUTED_TYPE, 'executed grasps')
 
     def outcomes(self, name: str | None = None) -> list[Outcome]:
         """
@@ -217,6 +205,17 @@ class Recording(Storage):
 
     def _of_type(self, msgtype: str) -> list[str]:
         return [x.name for x in self.topics.values() if x.type == msgtype and x.count]
+
+    def _chosen(self, name: str | None, possible: Callable[[], list[str]], msgtype: str,
+                what: str) -> str | None:
+        """Return a given topic, or the only possible one; ``None`` for an empty name or none."""
+        if name:
+            return self._named(name, msgtype, what)
+        found = [] if name == '' else possible()
+        if len(found) > 1:
+            raise BagError(f'{self.path}: several topics of {what}: name one, expected one of '
+                           f'{", ".join(found)}')
+        return self._named(found[0], msgtype, what) if found else None
 
     def _named(self, name: str, msgtype: str, what: str) -> str:
         """Return a given topic as recorded, after checking its type."""

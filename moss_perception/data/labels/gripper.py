@@ -23,7 +23,7 @@ _OFTEN_NS = 500_000_000
 
 
 @dataclass(frozen=True)
-class Closings:
+class ClosedSpans:
     """
     When a gripper closed.
 
@@ -51,7 +51,7 @@ def gripper_topics(recording: Recording) -> list[str]:
     return sorted(found, key=lambda x: recording.topics[x].type == JOINTS)
 
 
-def closings(recording: Recording, name: str, lag_ns: int, closed: str = '') -> Closings:
+def closings(recording: Recording, name: str, lag_ns: int, closed: str = '') -> ClosedSpans:
     """
     Find when the gripper closed.
 
@@ -76,8 +76,8 @@ def closings(recording: Recording, name: str, lag_ns: int, closed: str = '') -> 
     way, why = (closed, 'as given') if closed else _way(name, topic.type, signal, low, high)
     told = f'closed when {way} ({why})'
     if high - low < _SMALLEST:
-        return Closings(name, f'always at {low:g}', [])
-    return Closings(name, told, _spans(signal, low, high, way == HIGH))
+        return ClosedSpans(name, f'always at {low:g}', [])
+    return ClosedSpans(name, told, _spans(signal, low, high, way == HIGH))
 
 
 def _way(name: str, msgtype: str, signal: list[tuple[int, float]], low: float,
