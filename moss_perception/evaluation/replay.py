@@ -303,9 +303,9 @@ class _Run:
             decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            warnings=findings.warnings(self._matcher, self._seen),
-            notes=(*filter(None, (damage,)),
-                   *findings.notes(self._matcher, self._seen, attempts)),
+            warnings=(*filter(None, (damage,)),
+                      *findings.warnings(self._matcher, self._seen)),
+            notes=findings.notes(self._matcher, self._seen, attempts),
             lost_share=lost_share, not_arrived=self._not_received)
 
 

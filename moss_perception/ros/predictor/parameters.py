@@ -9,6 +9,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.image_messages import LIMITS
 from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
+from moss_perception.ros.common.subscriptions import SILENCE_S
 from moss_perception.runtime.budget import level_name, parse_level
 from moss_perception.runtime.engine import ENGINES
 from moss_perception.runtime.predictor import MAX_GAP_S
@@ -62,6 +63,10 @@ class PredictorParameters:
     max_scans: int = setting(
         LIMITS.scans, 'Most scans of a progressive JPEG; one with more is refused before it is '
         'decoded.', low=1, high=10000, change=Change.UNCONFIGURED)
+    silence: float = setting(
+        SILENCE_S, 'Time in seconds for which a topic with publishers may be silent; then the '
+        'node subscribes to it anew; 0: never.', low=0.0, high=3600.0,
+        change=Change.UNCONFIGURED)
     publish_features: bool = setting(
         True, 'Publish the map of motion features while someone subscribes to it.',
         change=Change.UNCONFIGURED)
