@@ -58,6 +58,10 @@ class GateSettings:
     switch_margin: float = _setting(
         'switch_margin',
         'A selected candidate is replaced by one that scores higher by more than this.')
+    explore: float = _setting(
+        'explore', 'Probability that an attempt tries a candidate drawn from all with a score, '
+                   'whatever the scores: for recordings to train on. An attempt begins with the '
+                   'first scores after a list without candidates.')
 
     def __post_init__(self):
         """Reject combinations that the gate does not allow."""
@@ -66,7 +70,7 @@ class GateSettings:
     def config(self) -> GateConfig:
         """Return the configuration of the gate."""
         return GateConfig(self.min_score, self.max_uncertainty, self.hold_time, self.max_age,
-                          self.release_score, self.switch_margin)
+                          self.release_score, self.switch_margin, self.explore)
 
 
 class GraspGate(Node):
