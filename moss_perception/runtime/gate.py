@@ -90,6 +90,7 @@ class Gate:
 
     def __init__(self, config: GateConfig):
         self.config = config
+        # The same attempts in the same order get the same draws.
         self._draws = np.random.default_rng(0)
         self.reset()
 
@@ -144,8 +145,6 @@ class Gate:
     def _begin(self, stamp_ns: int) -> None:
         """Begin an attempt, and draw whether it tries any candidate."""
         self._begun_ns = stamp_ns
-        # Stamps differ, and the same ones give the same draws.
-        self._draws = np.random.default_rng(stamp_ns)
         self._explores = bool(self._draws.random() < self.config.explore)
 
     def _explored(self, stamp_ns: int, scores: np.ndarray) -> Decision:
