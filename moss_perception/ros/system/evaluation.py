@@ -70,8 +70,8 @@ EVALUATION_ARGUMENTS = [
              'empty: use those in the recording'),
     Argument('sim_topics', '', 'topics of sim_bag, such as image:=/camera/color/image_raw,'
              'candidates:=/planner/grasps,executed:=/planner/goal, and its camera, such as '
-             'candidates_transform:=0 0 1 1 0 0 0, or a YAML file with those of sim_domain; empty: '
-             'those of the interface'),
+             'candidates_transform:=0 0 1 1 0 0 0, or a YAML file with those of sim_domain; '
+             'empty: those of the interface'),
     Argument('real_topics', '', 'topics of real_bag, or a YAML file with those of real_domain, '
              'as for sim_topics'),
     Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
