@@ -30,7 +30,8 @@ def test_text_and_file_name_topics_by_domain_and_by_path(tmp_path):
 def test_a_recording_says_what_its_messages_do_not_say_about_the_camera(tmp_path):
     file = tmp_path / 'topics.yaml'
     file.write_text('real:\n  image: /arm/color\n  rectified: true\n'
-                    '  candidates_frame: base_link\n  candidates_transform: [0, 0, 1, 1, 0, 0, 0]\n')
+                    '  candidates_frame: base_link\n'
+                    '  candidates_transform: [0, 0, 1, 1, 0, 0, 0]\n')
     own = named_topics([str(file), 'sim=rectified:=false'])
     assert take_setup(own['real']) == {
         'rectified': 'true', 'candidates_frame': 'base_link',
