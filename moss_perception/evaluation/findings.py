@@ -260,7 +260,8 @@ def _of_inputs(seen: Seen) -> list[str]:
                      + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
     if seen.candidates_topic is not None and not seen.candidates:
         found.append(f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: if the '
-                     'executed grasp is unknown, the default grasp point is scored')
+                     'executed grasp is unknown, the default grasp point is scored; record the '
+                     'candidates or the executed grasps, or name their topics')
     elif seen.candidates_topic not in (None, CANDIDATES_TOPIC):
         found.append(f'the grasp candidates are read from {seen.candidates_topic}')
     if seen.calibrations:

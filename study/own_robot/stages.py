@@ -138,7 +138,7 @@ def chosen_samples(samples: list[Sample], training: Training) -> list[Sample]:
 
 def adapt(plan: Plan) -> None:
     """Refit the last layer of the shipped model to the same attempts, as moss adapt --head."""
-    from moss_perception.evaluation.evidence import collect
+    from moss_perception.evaluation.evidence import collect, usable
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.models.readout import Readout, with_head
     from moss_perception.training.adapt import fit_head
@@ -151,7 +151,7 @@ def adapt(plan: Plan) -> None:
     network = with_head(load_checkpoint(path))
     evidence, records = collect(network, [plan.recording], plan.threads)
     rows = {x.attempt: row for row, x in enumerate(
-        x for record in records for x in record.attempts if np.isfinite(x.score))}
+        x for record in records for x in record.attempts if usable(x))}
     for training in todo:
         # A sample is named after its recording and attempt.
         numbers = [int(x.name.rpartition(' ')[2]) for x in chosen_samples(samples, training)]
