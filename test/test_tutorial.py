@@ -59,7 +59,7 @@ def clone(tmp_path, monkeypatch, tiny_checkpoint):
     return tmp_path
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     done = []
     for words in commands():

@@ -1,6 +1,7 @@
 """The curve of attempts of one's own robot, on a small scale, with the real nodes."""
 
 import json
+from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.bags.reader import Recording
@@ -14,7 +15,9 @@ from study.own_robot.__main__ import build_parser, main, read_plan
 from study.own_robot.figures import plot, tables
 from study.own_robot.plan import estimate, Plan, Sizes, SMALL, Training
 from study.own_robot.stages import chosen_samples
+from study.table import blocks, fill
 
+STUDY = Path(__file__).resolve().parents[2] / 'study'
 NODES = ('attempt_recorder', 'grasp_gate', 'grasp_predictor', 'moss', 'sim_cell')
 
 
@@ -121,3 +124,13 @@ def test_the_tables_say_how_far_the_goals_are_reached(tmp_path):
 def test_numbers_that_cannot_work_are_refused(tmp_path, words, line):
     with pytest.raises(ConfigError, match=line):
         read_plan(build_parser().parse_args(['--out', str(tmp_path), *words]))
+
+
+def test_the_page_has_the_tables_of_the_stored_results():
+    stored, page = STUDY / 'results' / 'own_robot.json', STUDY / 'docs' / 'own_robot.md'
+    text = page.read_text(encoding='utf-8')
+    assert {what for _, what in blocks(text)} == {'curves', 'goals', 'recording', 'time'}
+    if not stored.exists():
+        pytest.skip('the study has not been run at its full size yet')
+    found = tables(json.loads(stored.read_text()))
+    assert text == fill(text, lambda name, what: found[what] if name == 'own_robot' else None)
