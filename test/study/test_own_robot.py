@@ -21,7 +21,7 @@ STUDY = Path(__file__).resolve().parents[2] / 'study'
 NODES = ('attempt_recorder', 'grasp_gate', 'grasp_predictor', 'moss', 'sim_cell')
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_whole_study_runs_on_a_small_scale_and_continues(
         tmp_path, tiny_checkpoint, monkeypatch, capsys):
     for name, value in programs.with_executables(tmp_path, *NODES).items():
