@@ -190,7 +190,7 @@ def estimate(plan: Plan) -> dict[str, float]:
     mixed_in = 0.1 * sizes.scenes * len(sizes.attempts) if MIXED in plan.curves else 0.0
     per_seed = sum(clips.values()) * sum(sizes.attempts) + attempts * mixed_in
     return {
-        'record': 15 + 4.0 * recorded, 'import': 0.1 * recorded,
+        'record': 15 + 2.5 * recorded, 'import': 0.1 * recorded,
         'scenes': (3.0 * (sizes.scenes + sizes.test) + 1.2 * sizes.scenes) / plan.workers,
         'train': clip_s * (sizes.seeds * per_seed + 2 * scenes * sizes.scenes * 1.25),
         'adapt': 1.0 * recorded if ADAPTED in plan.curves else 0.0,

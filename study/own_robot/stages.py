@@ -26,10 +26,11 @@ from study.own_robot.plan import Plan, Training
 
 log = logging.getLogger('own_robot')
 
-# The cell runs as fast as the nodes follow; the gate tries every kind of grasp.
+# The cell runs as fast as the nodes follow, at the rate of the model, since rendering takes the
+# most time; the gate tries every kind of grasp.
 _PARAMETERS = {
     '/**/sim_cell': {'ros__parameters': {
-        'real_time': False, 'lock_step': True, 'lead_times': True}},
+        'real_time': False, 'lock_step': True, 'lead_times': True, 'rate': 10.0}},
     '/**/grasp_gate': {'ros__parameters': {'explore': 1.0}},
     # By the wall clock: on a busy machine an attempt takes many times as long as its stamps say.
     '/**/attempt_recorder': {'ros__parameters': {'longest_attempt': 600.0}}}
