@@ -59,7 +59,7 @@ class Sizes:
     own_domain: str = 'sim'
 
 
-SMALL = Sizes(attempts=(10,), seeds=1, scenes=12, test=6, spare=1, epochs=(1, 1, 1),
+SMALL = Sizes(attempts=(10,), seeds=1, scenes=11, test=4, spare=1, epochs=(1, 1, 1),
               resolution=(64, 48), domain='sim')
 """Sizes for a test of the whole: the figures mean nothing."""
 
