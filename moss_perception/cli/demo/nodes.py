@@ -72,7 +72,7 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'image_transport': 'compressed' if source.compressed else 'raw',
         'candidates_topic': CANDIDATES_TOPIC, 'model': settings.model,
         'bag_rate': str(settings.rate or FASTEST),
-        'lock_step': 'false' if settings.rate else 'true'}
+        'lock_step': 'false' if settings.rate else 'true', 'console': 'false'}
     if source.camera_topic is not None:
         values['camera_info_topic'] = source.camera_topic
     extra = {

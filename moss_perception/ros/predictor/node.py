@@ -288,7 +288,8 @@ class GraspPredictor(ManagedNode):
                 self.settings.score_threshold)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
-                'topic': image.topic, 'reliability': image.reliability}
+                'topic': image.topic, 'reliability': image.reliability,
+                'paused': 'no' if self._enabled else 'yes'}
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 
