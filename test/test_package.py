@@ -82,7 +82,7 @@ def test_the_manifest_is_of_an_ament_python_package(described):
 
 
 # By the name that is imported, where the package is called otherwise; compression came with 3.14.
-DISTRIBUTIONS = {'backports': 'backports-zstd', 'cv2': 'opencv-python-headless',
+DISTRIBUTIONS = {'PIL': 'pillow', 'backports': 'backports-zstd', 'cv2': 'opencv-python-headless',
                  'foxglove': 'foxglove-sdk',
                  'sklearn': 'scikit-learn', 'yaml': 'pyyaml'}
 

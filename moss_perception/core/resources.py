@@ -17,6 +17,7 @@ _BRINGS = {
     'rcl_interfaces': _ROS,
     'rclpy': _ROS,
     'std_srvs': _ROS,
+    'PIL': _EXTRA.format('report', 'pillow'),
     'av': _EXTRA.format('lerobot', 'av pyarrow') + ' test',
     'foxglove': _EXTRA.format('foxglove', 'foxglove-sdk') + ' test',
     'jinja2': _EXTRA.format('report', 'jinja2'),

@@ -1,6 +1,8 @@
 """Receives what the predictor and the gate publish, for a command that shows it while it runs."""
 
+from collections.abc import Callable
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.core.errors import ScoresError
@@ -14,7 +16,7 @@ from moss_perception.ros.common.threaded import ThreadedNode
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
 _DEPTH = 1000
@@ -29,6 +31,8 @@ class Observer(ThreadedNode):
     :param domain_id: ROS_DOMAIN_ID; the environment sets the discovery range.
     :param predictor: the predictor's full name.
     :param gate: the gate's full name.
+    :param picture: takes each debug image until it returns false; without it, the predictor
+        draws none.
     :ivar scores: scores of each scored frame, in order of arrival.
     :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
     :ivar diagnostics: the predictor's values by key, of each message.
@@ -38,7 +42,7 @@ class Observer(ThreadedNode):
     """
 
     def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
-                 gate: str = '/grasp_gate'):
+                 gate: str = '/grasp_gate', picture: Callable[[Any], bool] | None = None):
         super().__init__('grasp_observer', domain_id=domain_id)
         self.scores: list[FrameScores] = []
         self.statuses: list[tuple[int, str]] = []
@@ -47,6 +51,7 @@ class Observer(ThreadedNode):
         self.states: list[str] = []
         self.progressed_at = time.monotonic()
         self._predictor, self._gate = predictor, gate
+        self._picture, self._pictures = picture, None
 
     @property
     def connected(self) -> bool:
@@ -64,8 +69,15 @@ class Observer(ThreadedNode):
         self._of_frames = [
             subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
             subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+        if self._picture is not None:
+            self._pictures = subscribe(Image, f'{name}/debug_image', self._on_picture, 2)
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         subscribe(String, f'{self._gate}/state', self._on_state, latched)
+
+    def _on_picture(self, message: Image) -> None:
+        if self._pictures is not None and self._picture is not None and not self._picture(message):
+            self._node.destroy_subscription(self._pictures)
+            self._pictures = None
 
     def _on_state(self, message: String) -> None:
         self.states.append(message.data)

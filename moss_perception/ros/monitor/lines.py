@@ -71,7 +71,9 @@ class LineLog:
         if attempts['count'] > self._outcomes and attempts['last']:
             ended = f'attempt {_outcome(attempts["last"][-1])} | '
         self._outcomes = attempts['count']
-        wrong = snapshot['level'] != 'ok' and snapshot['phase'] == PRESENT
+        # While the predictor is not active, somebody is about to make it so.
+        wrong = snapshot['phase'] == PRESENT and snapshot['level'] != 'ok' and (
+            snapshot['level'] != 'stale' or snapshot['state'] == 'active')
         self._watcher.log(ended + line_of(snapshot), warn=wrong)
 
 

@@ -35,7 +35,8 @@ function heatImage(motion) {
     for (let c = 0; c < 3; c++) {
       image.data[4 * i + c] = INFERNO[low][c] * (1 - part) + INFERNO[low + 1][c] * part;
     }
-    image.data[4 * i + 3] = 255 * 0.75 * value ** 1.5;
+    // Most of an image differs a little from its middle.
+    image.data[4 * i + 3] = 255 * 0.8 * Math.max(0, (value - 0.3) / 0.7);
   }
   const canvas = document.createElement('canvas');
   canvas.width = motion.columns;
