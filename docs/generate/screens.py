@@ -10,6 +10,7 @@ import io
 import os
 from pathlib import Path
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -62,16 +63,17 @@ def opened(browser, until, width, height):
 
 
 def _visit(page):
-    """Open the page, which may have to wait for its server."""
+    """Open the page, once its server is there."""
     end = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            page.goto(f'http://127.0.0.1:{PORT}/')
-            return
-        except Exception:
+            socket.create_connection(('127.0.0.1', PORT), 1.0).close()
+            break
+        except OSError:
             if time.monotonic() > end:
                 raise
-            page.wait_for_timeout(500)
+            time.sleep(0.2)
+    page.goto(f'http://127.0.0.1:{PORT}/')
 
 
 def write(name, png):
@@ -84,7 +86,7 @@ def write(name, png):
 
 
 def terminal(browser):
-    """Draw the terminal view of the state that the page shows."""
+    """Draw the terminal view while a grasp is selected."""
     from moss_perception.ros.monitor.terminal import screen
     from moss_perception.ros.monitor.watcher import SystemWatcher
     from rich.console import Console
@@ -100,31 +102,32 @@ def terminal(browser):
         console.print(screen(watcher.state))
     page = browser.new_page(viewport={'width': 1000, 'height': 800})
     page.set_content(console.export_svg(title='moss monitor'))
-    write('monitor_terminal.webp', page.locator('svg').screenshot())
-    page.close()
+    return page.locator('svg')
 
 
 def main():
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--rate', default='0.3', help='playback speed; lower on a slow machine')
-    rate = parser.parse_args().rate
+    parser.add_argument('--only', help='the one picture to make, such as monitor_ood.webp')
+    options = parser.parse_args()
+    rate = options.rate
     from playwright.sync_api import sync_playwright
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         sys.exit('there is no Chromium: apt-get install chromium')
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        with system('sim_20', rate):
+        shots = {
+            'monitor_page.webp': ('sim_20', lambda: opened(browser, SELECTED, 1280, 900)),
             # Tall at once: a full-page picture would change the size, and draw the next state.
-            for name, width, height in (('monitor_page.webp', 1280, 900),
-                                        ('monitor_phone.webp', 390, 1650)):
-                page = opened(browser, SELECTED, width, height)
-                write(name, page.screenshot())
-                page.close()
-            terminal(browser)
-        with system('shifted_20', rate):
-            write('monitor_ood.webp', opened(browser, OOD, 1280, 560).screenshot())
+            'monitor_phone.webp': ('sim_20', lambda: opened(browser, SELECTED, 390, 1650)),
+            'monitor_terminal.webp': ('sim_20', lambda: terminal(browser)),
+            'monitor_ood.webp': ('shifted_20', lambda: opened(browser, OOD, 1280, 560))}
+        for name, (bag, take) in shots.items():
+            if options.only in (None, name):
+                with system(bag, rate):
+                    write(name, take().screenshot())
         browser.close()
 
 

@@ -199,6 +199,6 @@ def test_the_console_says_something_when_something_changes(state, clock):
 
 def test_a_line_says_ood_and_pause(state):
     state.diagnose(1, 'out', {**VALUES, 'out_of_distribution': 'yes', 'ood_score': '2.5'})
-    assert line_of(state.snapshot()) == 'OOD 2.50, do not trust the scores'
+    assert line_of(state.snapshot()) == 'out of distribution, do not trust the scores'
     state.diagnose(0, 'paused by ~/enable', {**VALUES, 'paused': 'yes'})
     assert line_of(state.snapshot()) == 'paused by ~/enable'

@@ -30,7 +30,8 @@ def line_of(snapshot: dict[str, Any]) -> str:
     elif snapshot['gate']:
         parts.append(f'gate {snapshot["gate"]}')
     if snapshot['ood']['out']:
-        parts.append(f'OOD {snapshot["ood"]["score"]:.2f}, do not trust the scores')
+        # The newest OOD score may be below the limit again: a median decides.
+        parts.append('out of distribution, do not trust the scores')
     elif snapshot['level'] != 'ok' or not parts or snapshot['paused']:
         parts.append(snapshot['message'])
     return ' | '.join(parts)

@@ -159,8 +159,9 @@ class SystemState:
         for when, shown in reversed(self._history):
             if shown.stamp_ns == outcome.decision_ns:
                 index = shown.best if outcome.candidate is None else outcome.candidate
-                known = outcome.executed and index is not None and index < len(shown.rows)
-                return when, shown.rows[index]['score'] if known else None
+                if not outcome.executed or index is None or index >= len(shown.rows):
+                    return when, None
+                return when, shown.rows[index]['score']
         return self._clock() - max(0, outcome.end_ns - outcome.decision_ns) / 1e9, None
 
     def recorder(self, state: str) -> None:
