@@ -255,6 +255,8 @@ class _Run:
         """Return the arguments of the grasp system."""
         given = self._given
         values = {name: given[name] for name in ('model', 'params_file', 'log_level')}
+        # A watcher would take time from what is measured.
+        values['console'] = 'false'
         if self._live:
             return values | {
                 'sim': 'true', 'sim_attempts': given['attempts'], 'sim_domain': self._domain,
