@@ -30,12 +30,13 @@ setup(
     version='0.1.0',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
     package_data={package_name: ['py.typed'],
+                  f'{package_name}.ros.monitor': ['page/*'],
                   f'{package_name}.evaluation.report': [
                       'templates/*.html.j2', 'report.css', 'report.js']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (str(share), ['package.xml']),
-        *share_files('launch', 'config', 'models', 'samples'),
+        *share_files('launch', 'config', 'foxglove', 'models', 'rviz', 'samples'),
         *([] if for_pip else [('bin', ['resource/bin/moss'])]),
     ],
     # For pip; colcon and rosdep read package.xml, and scripts/setup.sh pins its own versions.
@@ -68,8 +69,11 @@ setup(
     extras_require={
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
+        'foxglove': ['foxglove-sdk>=0.20'],
         'lerobot': ['av>=15', 'pyarrow>=21'],
-        'report': ['jinja2>=3.1', 'markupsafe>=2', 'matplotlib>=3.10', 'scikit-learn>=1.7'],
+        'monitor': ['rich>=13', 'starlette>=0.46', 'uvicorn>=0.35', 'websockets>=13'],
+        'report': ['jinja2>=3.1', 'markupsafe>=2', 'matplotlib>=3.10', 'pillow>=10',
+                   'scikit-learn>=1.7'],
         'sim': ['mujoco>=3.17'],
         'test': ['mujoco>=3.17', 'onnx>=1.23', 'onnxscript>=0.7', 'openpyxl>=3.1', 'pytest',
                  'pytest-timeout', 'ruff'],

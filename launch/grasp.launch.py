@@ -16,7 +16,14 @@ from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from moss_perception.core.resources import executable
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
-from moss_perception.ros.system.processes import Argument, JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import (
+    Argument,
+    JOB,
+    Process,
+    SERVICE,
+    STARTER,
+    WATCHER,
+)
 
 PACKAGE = 'moss_perception'
 
@@ -55,7 +62,7 @@ def actions_of(processes: list[Process]) -> list:
     """
     Turn processes into launch actions.
 
-    :returns: handlers, then services, early jobs and starters, then jobs if there is no starter.
+    :returns: handlers, then all but late jobs, then those if there is no starter.
     """
     nodes = [(process, make_node(process)) for process in processes]
     starters = [node for process, node in nodes if process.role == STARTER]
@@ -81,6 +88,9 @@ def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
     def on_exit(event, context):
         if context.is_shutdown:
             return None
+        if process.role == WATCHER:
+            return LogInfo(msg=f'{process.name} has ended with status {event.returncode}; the '
+                           'system goes on')
         if process.role == SERVICE or event.returncode != 0:
             raise SystemFailedError(f'{process.name} ended with status {event.returncode}')
         remaining[process.role] -= 1

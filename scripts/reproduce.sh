@@ -2,7 +2,7 @@
 # Make scenes, train model variants on them, and compare them: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
 # With --small: three variants, one of them told the lead times, one seed, 500 scenes: about twelve minutes on two quiet cores.
-# Without --small: all variants and experiments, three seeds each, 4,000 scenes: about a day on two cores, 90 GB of disk.
+# Without --small: all variants and experiments, three seeds each, 8,000 scenes: more than a day on two cores.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # If you stop it and start it again, it continues.
 set -euo pipefail
@@ -44,7 +44,7 @@ if ((small)); then
   folder=runs/reproduce_small
   deciding=(tsm displacement_12 displacement_12_time) others=() experiments=()
   seeds=(0)
-  train_scenes=500 test_scenes=100 validation_scenes=60 factor_scenes=100
+  train_scenes=250 test_scenes=100 validation_scenes=60 factor_scenes=100
   first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
   factors=(visual dynamic) before=displacement_12
 else
@@ -56,6 +56,7 @@ else
     last_frame pooling moss_23 moss_prefixes moss_centred)
   experiments=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
+  # Of each domain.
   train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
   factors=(visual dynamic textures light exposure camera intrinsics colours distractors noise motion_blur rolling_shutter
     jpeg timing physics latency)
@@ -72,7 +73,8 @@ make_scenes() {
 # Each candidate of a scene is also executed at other latencies, so that variants with time inputs learn and tell what these change.
 draws=3
 ((small)) && draws=1
-make_scenes train "$train_scenes" 0 sim --latency-draws 1
+make_scenes train_sim "$train_scenes" 0 sim --latency-draws 1 --candidates 14
+make_scenes train_randomised "$train_scenes" 2000000 randomised --latency-draws 1 --candidates 14
 make_scenes sim "$test_scenes" 1000000 sim --latency-draws "$draws"
 make_scenes shifted "$test_scenes" 1100000 shifted --latency-draws "$draws"
 make_scenes held_out "$test_scenes" 1200000 sim --split held_out --latency-draws "$draws"
@@ -95,7 +97,7 @@ done
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  python -m study.train --config "$3" --data "$folder/train" --run "$2" --seed "$4" --threads 1 \
+  python -m study.train --config "$3" --data "$folder/train_sim" "$folder/train_randomised" --run "$2" --seed "$4" --threads 1 \
     --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }
@@ -117,48 +119,26 @@ if [[ ! -e $initial ]]; then
   wait $! || failed
 fi
 
-# kind_of VARIANT: "_time" for a variant with time inputs, else nothing.
-kind_of() { if [[ $1 == *_time ]]; then printf _time; fi; }
-
-# train_variants VARIANT...: train the seeds of a variant in turn, so that parallel trainings do not fill the same feature cache.
+# train_variants VARIANT...: train all seeds of the variants, some at once.
 train_variants() {
-  local seed variant run maps config
+  local seed variant run config
   for variant in "$@"; do
     config=study/variants/$variant.yaml
     [[ -e $config ]] || config=study/experiments/$variant.yaml
     for seed in "${seeds[@]}"; do
       run=$folder/variants/${variant}_seed_$seed
       [[ -e $run/$variant.safetensors ]] && continue
-      # Variants that read one frame, or the images, cannot use the feature cache of clips. Those with time inputs take other clips.
-      maps=(--cache "$folder/maps/seed_$seed$(kind_of "$variant")")
-      [[ $variant == last_frame || $variant == *flow* ]] && maps=()
       while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
-      start_training "$variant" "$run" "$config" "$seed" --initial "$initial" \
-        "${maps[@]}" "${options[@]}"
+      start_training "$variant" "$run" "$config" "$seed" --initial "$initial" "${options[@]}"
       jobs+=($!)
     done
   done
 }
 
-# With more parallel trainings than seeds, several would fill the same feature cache: fill it first, for the longest training.
-if ((${#seeds[@]} < jobs_at_once)); then
-  for seed in "${seeds[@]}"; do
-    for config in study/experiments/moss_12_long.yaml study/variants/displacement_12_time.yaml; do
-      kind=$(kind_of "$(basename "$config" .yaml)")
-      start_training maps "$folder/maps_seed_$seed$kind" "$config" "$seed" --initial "$initial" \
-        --cache "$folder/maps/seed_$seed$kind" --only-cache --workers "$((workers / (2 * ${#seeds[@]})))" "${options[@]}"
-      jobs+=($!)
-    done
-  done
-  for job in "${jobs[@]}"; do wait "$job" || failed; done
-  jobs=()
-fi
-
 train_variants "${deciding[@]}"
 train_variants "${others[@]}"
 train_variants "${experiments[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
-rm -rf "$folder/maps"
 
 python -m study.compare --runs "$folder/variants" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
   "held_out=$folder/held_out" --validation "${validation[@]}" --out "$folder/variants.json" --plots "$folder/plots" \

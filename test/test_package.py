@@ -62,7 +62,7 @@ def test_every_folder_of_modules_is_a_package(described):
 
 def test_every_data_file_is_installed_where_it_stood(described):
     installed = {(folder, path) for folder, paths in described['data_files'] for path in paths}
-    for folder in ('launch', 'config', 'models', 'samples'):
+    for folder in ('launch', 'config', 'foxglove', 'models', 'rviz', 'samples'):
         for path in (ROOT / folder).rglob('*'):
             if path.is_file() and path.suffix != '.pyc' and not path.name.startswith('.'):
                 place = path.relative_to(ROOT)
@@ -82,7 +82,8 @@ def test_the_manifest_is_of_an_ament_python_package(described):
 
 
 # By the name that is imported, where the package is called otherwise; compression came with 3.14.
-DISTRIBUTIONS = {'backports': 'backports-zstd', 'cv2': 'opencv-python-headless',
+DISTRIBUTIONS = {'PIL': 'pillow', 'backports': 'backports-zstd', 'cv2': 'opencv-python-headless',
+                 'foxglove': 'foxglove-sdk',
                  'sklearn': 'scikit-learn', 'yaml': 'pyyaml'}
 
 

@@ -49,6 +49,11 @@ COMMANDS = {
          'moss run eval real_bag:=my_bag/'),
         {1: 'an error, or a node failed', 3: 'a requirement is not met (eval)',
          130: 'interrupted before the end of a recording or evaluation'}),
+    'monitor': Command(
+        'monitor', 'watch a running system in a terminal, on a page, or from a script',
+        ('moss monitor', 'moss monitor --web', 'moss monitor --once --json',
+         'moss monitor --node /arm/grasp_predictor'),
+        {1: 'an error, or no predictor with --once'}),
     'evaluate': Command(
         'evaluate', 'compare the scores of checkpoints with known outcomes',
         ('moss evaluate samples/sim_20 real:my_bag/ --report out/report',

@@ -17,16 +17,21 @@ _BRINGS = {
     'rcl_interfaces': _ROS,
     'rclpy': _ROS,
     'std_srvs': _ROS,
+    'PIL': _EXTRA.format('report', 'pillow'),
     'av': _EXTRA.format('lerobot', 'av pyarrow') + ' test',
+    'foxglove': _EXTRA.format('foxglove', 'foxglove-sdk') + ' test',
     'jinja2': _EXTRA.format('report', 'jinja2'),
     'matplotlib': _EXTRA.format('report', 'matplotlib'),
     'mujoco': _EXTRA.format('sim', 'mujoco') + ' test',
     'onnxscript': _EXTRA.format('train', 'onnx onnxscript') + ' test',
     'pyarrow': _EXTRA.format('lerobot', 'av pyarrow') + ' test',
+    'rich': _EXTRA.format('monitor', 'rich'),
     'scipy': 'scipy; pip install scipy, or run scripts/setup.sh',
     'simplejpeg': 'simplejpeg; pip install simplejpeg, or run scripts/setup.sh',
     'sklearn': _EXTRA.format('eval', 'scikit-learn'),
+    'starlette': _EXTRA.format('monitor', 'starlette uvicorn websockets'),
     'torch': 'torch; pip install torch, or run scripts/setup.sh test',
+    'uvicorn': _EXTRA.format('monitor', 'starlette uvicorn websockets'),
 }
 
 

@@ -17,6 +17,7 @@ from moss_perception.models.manifest import (
     GRAPH_FORMAT,
     graph_path,
     graphs_beside,
+    is_sealed,
     replace_files,
     seal,
 )
@@ -59,13 +60,15 @@ def export_graphs(path: str | Path, sha256: str = '',
         with TemporaryDirectory(prefix='.export_', dir=path.parent) as folder:
             made = model.export(Path(folder), network, path.stem, progress)
             targets = {path.with_name(file.name): file for file in made}
-            sealed = Path(folder) / path.name
-            seal(path, made, sealed)
-            replace_files({**targets, path: sealed}, set(graphs_beside(path)) - set(targets))
+            gone = set(graphs_beside(path)) - set(targets)
+            # Of the same graphs, the checkpoint stays as it is, and so does its digest.
+            if not is_sealed(path, made):
+                targets[path] = seal(path, made, Path(folder) / path.name)
+            replace_files(targets, gone)
     except OSError as error:
         raise CheckpointError(f"the graphs of {path} can't be written: {error.strerror or error}"
                               ) from error
-    return list(targets)
+    return [target for target in targets if target != path]
 
 
 def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,

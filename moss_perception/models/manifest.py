@@ -176,21 +176,31 @@ def graph_digests(path: str | Path) -> dict[str, str] | None:
     return digests
 
 
-def seal(path: Path, graphs: Iterable[Path], target: Path) -> None:
+def is_sealed(path: Path, graphs: Iterable[Path]) -> bool:
+    """Tell whether a checkpoint has the digests of these graphs."""
+    return graph_digests(path) == _digests(graphs)
+
+
+def _digests(graphs: Iterable[Path]) -> dict[str, str]:
+    return {graph_name(file): file_sha256(file) for file in graphs}
+
+
+def seal(path: Path, graphs: Iterable[Path], target: Path) -> Path:
     """
     Copy a checkpoint, and store the digests of its graphs in the copy.
 
     :param path: the checkpoint file.
     :param graphs: files of its graphs.
     :param target: the copy.
+    :returns: the copy.
     :raises CheckpointError: if the checkpoint can't be read.
     """
-    digests = {graph_name(file): file_sha256(file) for file in graphs}
     with opened(path, 'np') as file:
         metadata = dict(file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-    metadata[_GRAPHS] = json.dumps(digests, sort_keys=True)
+    metadata[_GRAPHS] = json.dumps(_digests(graphs), sort_keys=True)
     save_file(tensors, target, metadata)
+    return target
 
 
 def graph_name(file: Path) -> str:
@@ -238,3 +248,20 @@ def graphs_beside(path: Path) -> list[Path]:
     """List the files beside a checkpoint that are its graphs by their names."""
     names = path.parent.glob('*.onnx')
     return sorted(file for file in names if file == graph_path(path, file.stem.rpartition('.')[2]))
+
+
+def training_seeds(notes: dict) -> list[tuple[int, int]]:
+    """
+    Return the first and last seeds of the sets of scenes that a checkpoint was trained on.
+
+    :param notes: of :func:`read_header`.
+    :returns: empty if it was trained on recordings only.
+    :raises CheckpointError: if its notes do not name them.
+    """
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not name its training scenes: '
+                              "expected 'seeds' in its notes")
+    seeds = notes['seeds']
+    # Checkpoints of earlier versions name one pair.
+    return [(first, last) for first, last in (
+        [seeds] if seeds and not isinstance(seeds[0], list) else seeds)]

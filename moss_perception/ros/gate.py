@@ -63,6 +63,10 @@ class GateSettings:
     silence: float = setting(
         SILENCE_S, 'Time in seconds for which published scores may be silent; then the node '
         'subscribes to them anew; 0: never.', low=0.0, high=3600.0, change=Change.NEVER)
+    explore: float = _setting(
+        'explore', 'Probability that an attempt tries a candidate drawn from all with a score, '
+                   'whatever the scores: for recordings to train on. An attempt begins with the '
+                   'first scores after a list without candidates.')
 
     def __post_init__(self):
         """Reject combinations that the gate does not allow."""
@@ -71,7 +75,7 @@ class GateSettings:
     def config(self) -> GateConfig:
         """Return the configuration of the gate."""
         return GateConfig(self.min_score, self.max_uncertainty, self.hold_time, self.max_age,
-                          self.release_score, self.switch_margin)
+                          self.release_score, self.switch_margin, self.explore)
 
 
 class GraspGate(Node):

@@ -1,7 +1,8 @@
 """Receives what the predictor and the gate publish, for a command that shows it while it runs."""
 
-import threading
+from collections.abc import Callable
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from moss_perception.core.errors import ScoresError
@@ -11,20 +12,17 @@ from moss_perception.evaluation.outputs import (
     NodeOutputs,
     values_of,
 )
+from moss_perception.ros.common.threaded import ThreadedNode
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
 _DEPTH = 1000
 
 
-class Observer:
+class Observer(ThreadedNode):
     """
     A node in its own thread; a context manager.
 
@@ -33,6 +31,8 @@ class Observer:
     :param domain_id: ROS_DOMAIN_ID; the environment sets the discovery range.
     :param predictor: the predictor's full name.
     :param gate: the gate's full name.
+    :param picture: takes each debug image until it returns false; without it, the predictor
+        draws none.
     :ivar scores: scores of each scored frame, in order of arrival.
     :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
     :ivar diagnostics: the predictor's values by key, of each message.
@@ -42,14 +42,16 @@ class Observer:
     """
 
     def __init__(self, domain_id: int, predictor: str = '/grasp_predictor',
-                 gate: str = '/grasp_gate'):
+                 gate: str = '/grasp_gate', picture: Callable[[Any], bool] | None = None):
+        super().__init__('grasp_observer', domain_id=domain_id)
         self.scores: list[FrameScores] = []
         self.statuses: list[tuple[int, str]] = []
         self.diagnostics: list[dict[str, str]] = []
         self.diagnosed_at = 0.0
         self.states: list[str] = []
         self.progressed_at = time.monotonic()
-        self._domain_id, self._predictor, self._gate = domain_id, predictor, gate
+        self._predictor, self._gate = predictor, gate
+        self._picture, self._pictures = picture, None
 
     @property
     def connected(self) -> bool:
@@ -61,43 +63,24 @@ class Observer:
         """Return what the predictor has published so far."""
         return NodeOutputs(list(self.scores), list(self.statuses), list(self.diagnostics))
 
-    def __enter__(self) -> 'Observer':
-        self._context = Context()
-        # Signals are the command's own business.
-        rclpy.init(args=[], context=self._context, domain_id=self._domain_id,
-                   signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('grasp_observer', context=self._context)
-        self._subscribe()
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown()
-        self._thread.join(timeout=5.0)
-        self._node.destroy_node()
-        if self._context.ok():
-            rclpy.shutdown(context=self._context)
-
-    def _subscribe(self) -> None:
+    def _connect(self) -> None:
         subscribe, name = self._node.create_subscription, self._predictor
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._of_frames = [
             subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
             subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+        if self._picture is not None:
+            self._pictures = subscribe(Image, f'{name}/debug_image', self._on_picture, 2)
         subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         subscribe(String, f'{self._gate}/state', self._on_state, latched)
 
+    def _on_picture(self, message: Image) -> None:
+        if self._pictures is not None and self._picture is not None and not self._picture(message):
+            self._node.destroy_subscription(self._pictures)
+            self._pictures = None
+
     def _on_state(self, message: String) -> None:
         self.states.append(message.data)
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
     def _on_scores(self, message: PointCloud2) -> None:
         received_ns = time.monotonic_ns()

@@ -66,7 +66,7 @@ class OnnxEngine(Engine):
         digest = verify(checkpoint, sha256)
         config, _ = read_header(checkpoint)
         loaded = cls(config, digest)
-        options, sealed = _session_options(threads), graph_digests(checkpoint)
+        options, sealed = session_options(threads), graph_digests(checkpoint)
         if sealed is None:
             _LOG.warning('%s does not hold the digests of its graphs, so that only %s vouches for '
                          'them: run moss export %s', checkpoint, MANIFEST, checkpoint)
@@ -104,7 +104,8 @@ def _providers(device: str) -> list:
     return [(_PROVIDERS[kind], {'device_id': int(number or 0)}), _PROVIDERS['cpu']]
 
 
-def _session_options(threads: int) -> onnxruntime.SessionOptions:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return how graphs are run: ``threads`` of one step, 0 for ONNX Runtime's default."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -107,7 +107,7 @@ def write_attempts(path, outcomes, frames=20):
     return path
 
 
-def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_path, model):
+def test_labelled_recording_gives_a_table_a_summary_pictures_and_a_film(start, tmp_path, model):
     bag = write_attempts(tmp_path / 'bag', [True, False])
     out, err = (process := start('--bag', bag)).communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
@@ -135,7 +135,11 @@ def test_labelled_recording_gives_a_table_a_summary_and_two_pictures(start, tmp_
     for name in ('scores.png', 'contact_sheet.png'):
         picture = cv2.imread(str(tmp_path / 'out' / name))
         assert min(picture.shape[:2]) > 300 and picture.std() > 5
-    assert len(list((tmp_path / 'out').iterdir())) == 3
+    film = cv2.VideoCapture(str(tmp_path / 'out' / 'film.mp4'))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) >= 5
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    assert (tmp_path / 'out' / 'film.webp').read_bytes()[8:16] == b'WEBPVP8X'
+    assert len(list((tmp_path / 'out').iterdir())) == 5
 
 
 def test_raw_images_without_labels_or_calibration_give_default_scores(

@@ -5,6 +5,7 @@ import math
 from types import SimpleNamespace
 
 import cv2
+from moss_perception.cli.demo.film import captions_of, Film, write_film
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles, plot_scores
 from moss_perception.cli.demo.results import (
@@ -19,8 +20,10 @@ from moss_perception.core.scores import GraspScores
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
+from moss_perception.ros.common.conversions import rgb_to_image
 from node_outputs import rows_of
 import numpy as np
+from PIL import Image
 import pytest
 
 PLACE = np.array([0.123456789, 0.0, 0.6])
@@ -179,3 +182,24 @@ def test_the_log_tells_each_warning_of_predictor_and_player_once():
         log(name, f'[WARN] [1.2] [{name}]: refused: another frame')
     assert log.warnings() == ['grasp_predictor: refused: another frame',
                               'bag_player: refused: another frame']
+
+
+def test_the_film_says_what_became_of_each_attempt(tmp_path):
+    scores = {20: scores_at(20)}
+    one = replace(attempt(0.3, scored_ns=20), start_ns=10, decision_ns=20, end_ns=30)
+    captions = captions_of([5, 10, 25], [one], scores)
+    assert [x.text for x in captions] == [
+        'between attempts', 'attempt 7 (box, constant): choosing',
+        'attempt 7 (box, constant): held, score 0.30; best 0.50, but recorded before these scores '
+        'existed']
+    assert captions_of([25], [replace(one, executed=False)], {})[0].text.endswith(
+        'no grasp executed')
+    film = Film()
+    for stamp in (5, 10, 25):
+        image = np.full((61, 81, 3), 10 * stamp, np.uint8)
+        assert film.take(rgb_to_image(image, stamp, 'camera'))
+    write_film(film, tmp_path / 'film.mp4', tmp_path / 'film.webp', [one], [scores_at(20)])
+    video = cv2.VideoCapture(str(tmp_path / 'film.mp4'))
+    assert video.read()[1].shape == (90, 80, 3) and video.read()[0] and video.read()[0]
+    with Image.open(tmp_path / 'film.webp') as shown:
+        assert shown.n_frames == 2

@@ -9,7 +9,7 @@ import time
 
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import MossError
-from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
 from moss_perception.ros.system.supervisor import Supervisor
 import pytest
 
@@ -180,6 +180,15 @@ def test_a_traceback_of_another_kind_is_shown(system):
     assert ('server', 'Traceback (most recent call last):') in system.lines
 
 
+@pytest.mark.parametrize('status', [0, 3])
+def test_the_end_of_a_watcher_changes_nothing_and_is_said(system, status):
+    system.add('server', SERVICE, STAY)
+    system.add('view', WATCHER, f'raise SystemExit({status})')
+    system.add('job', JOB, 'import time\ntime.sleep(1.5)')
+    assert system.supervisor().start().wait(timeout_s=30) == 0
+    assert ('run', f'view has ended with status {status}; the system goes on') in system.lines
+
+
 def test_a_missing_executable_is_named_before_anything_starts(system):
     with pytest.raises(MossError, match="executable 'nothing' is not installed"):
         Supervisor([Process('nothing', 'nothing')])
@@ -215,8 +224,8 @@ def test_a_signal_to_the_runner_ends_a_live_system_well(tmp_path, number, status
     for name in ('grasp_predictor', 'grasp_gate'):
         System(prefix).add(name, SERVICE, STAY)
     runner = subprocess.Popen(
-        [sys.executable, '-m', 'moss_perception', 'run', 'grasp', 'autostart:=false'],
-        cwd=ROOT,
+        [sys.executable, '-m', 'moss_perception', 'run', 'grasp', 'autostart:=false',
+         'console:=false'], cwd=ROOT,
         env={**os.environ, 'AMENT_PREFIX_PATH': str(tmp_path)}, stdout=subprocess.PIPE, text=True)
     try:
         seen = {runner.stdout.readline().strip() for _ in range(2)}

@@ -13,7 +13,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventH
 from launch.event_handlers import OnProcessExit
 from launch_files import load_launch_file
 from launch_ros.actions import LifecycleNode, Node
-from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
 
 # Loggers that are made after launch's import are launch's own kind, which keeps their records from
 # pytest's caplog: the other tests of this process get Python's kind back.
@@ -46,10 +46,10 @@ def nodes_of(launch_file, values):
     return [action for action in launch_file.make_system(context) if isinstance(action, Node)]
 
 
-def test_a_live_system_is_made_of_three_nodes(launch_file):
+def test_a_live_system_is_made_of_three_nodes_and_a_watcher(launch_file):
     nodes = nodes_of(launch_file, {})
     assert [node.node_executable for node in nodes] == [
-        'grasp_predictor', 'grasp_gate', 'moss']
+        'grasp_predictor', 'grasp_gate', 'moss', 'moss']
     assert isinstance(nodes[0], LifecycleNode)
 
 
@@ -57,13 +57,13 @@ def test_the_player_starts_after_the_starter(launch_file, make_bag, factory):
     bag = str(make_bag([factory.image(1)]))
     names = [node.node_executable for node in nodes_of(launch_file, {'bag': bag})]
     assert 'bag_player' not in names
-    alone = nodes_of(launch_file, {'bag': bag, 'autostart': 'false'})
+    alone = nodes_of(launch_file, {'bag': bag, 'autostart': 'false', 'console': 'false'})
     assert [node.node_executable for node in alone][-1] == 'bag_player'
 
 
 def test_the_simulated_cell_starts_after_the_starter(launch_file):
     assert 'sim_cell' not in [x.node_executable for x in nodes_of(launch_file, {'sim': 'true'})]
-    alone = nodes_of(launch_file, {'sim': 'true', 'autostart': 'false'})
+    alone = nodes_of(launch_file, {'sim': 'true', 'autostart': 'false', 'console': 'false'})
     assert [node.node_executable for node in alone][-1] == 'sim_cell'
 
 
@@ -98,6 +98,12 @@ def test_a_process_that_fails_fails_the_launch(launch_file, role):
 
 def test_a_service_that_ends_well_by_itself_fails_the_launch(launch_file):
     assert run(launch_file, ('server', SERVICE, 'pass'), ('job', JOB, STAY)) != 0
+
+
+@pytest.mark.parametrize('status', [0, 3])
+def test_the_end_of_a_watcher_changes_nothing(launch_file, status):
+    assert run(launch_file, ('monitor', WATCHER, f'raise SystemExit({status})'),
+               ('job', JOB, 'import time; time.sleep(1)')) == 0
 
 
 def test_jobs_follow_the_starter(launch_file, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import share_directory
 from moss_perception.ros.system.grasp import GRASP_ARGUMENTS, grasp_system
-from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
 import pytest
 
 CONFIG = str(share_directory() / 'config' / 'grasp.yaml')
@@ -23,7 +23,8 @@ def by_name(**values):
 def test_a_live_system_has_predictor_gate_and_starter():
     processes = grasp_system({})
     assert [(p.executable, p.role) for p in processes] == [
-        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('moss', STARTER)]
+        ('grasp_predictor', SERVICE), ('grasp_gate', SERVICE), ('moss', STARTER),
+        ('moss', WATCHER)]
     assert all(p.namespace == '' and p.log_level == 'info' for p in processes)
 
 
@@ -135,7 +136,7 @@ def test_own_parameters_come_after_the_shipped_ones(tmp_path):
 
 @pytest.mark.parametrize('name, value, expected', [
     ('gate', 'maybe', 'one of true, false'),
-    ('image_transport', 'theora', "one of '', raw, compressed"),
+    ('image_transport', 'my theora', 'expected raw, compressed, or the name of a plugin'),
     ('log_level', 'loud', 'debug, info, warn, error, fatal'),
     ('use_sim_time', 'yes', 'auto, true, false'),
     ('image_topic', 'my image', 'topic name'),
@@ -187,3 +188,28 @@ def test_relative_paths_are_made_absolute(bag, monkeypatch):
     monkeypatch.chdir(Path(bag).parent)
     player = by_name(bag=Path(bag).name)['bag_player']
     assert player.parameters['bag'] == str(Path(bag).resolve())
+
+
+def test_the_console_and_the_page_are_one_watcher():
+    monitor = by_name()['grasp_monitor']
+    assert (monitor.arguments, monitor.role) == (('monitor', '--lines'), WATCHER)
+    page = by_name(web='true', web_port='0', namespace='arm')['grasp_monitor']
+    assert page.arguments == ('monitor', '--web', '--host', '127.0.0.1', '--port', '0', '--lines')
+    assert page.namespace == '/arm'
+    assert 'grasp_monitor' not in by_name(console='false')
+    more = by_name(foxglove='true', rviz='true', console='false')
+    assert more['grasp_foxglove'].arguments == ('monitor', '--foxglove')
+    assert more['grasp_rviz'].arguments == ('monitor', '--rviz')
+
+
+def test_a_page_for_others_needs_a_token(monkeypatch):
+    monkeypatch.delenv('MOSS_MONITOR_TOKEN', raising=False)
+    with pytest.raises(ConfigError, match='host 0.0.0.0 is not loopback.*expected a token'):
+        grasp_system({'web': 'true', 'web_host': '0.0.0.0'})
+    monkeypatch.setenv('MOSS_MONITOR_TOKEN', 'short')
+    with pytest.raises(ConfigError, match='a token of 5 characters is not allowed'):
+        grasp_system({'web': 'true', 'web_host': '0.0.0.0'})
+    monkeypatch.setenv('MOSS_MONITOR_TOKEN', 'a-secret-of-some-length')
+    assert by_name(web='true', web_host='0.0.0.0')
+    with pytest.raises(ConfigError, match="'web_port' is 'x': expected a whole number"):
+        grasp_system({'web': 'true', 'web_port': 'x'})

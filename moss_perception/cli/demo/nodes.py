@@ -13,7 +13,7 @@ from moss_perception.cli.demo.source import CANDIDATES_TOPIC, Source
 from moss_perception.core.errors import MossError
 from moss_perception.ros.observer import Observer
 from moss_perception.ros.system.grasp import grasp_system
-from moss_perception.ros.system.processes import FASTEST, JOB, Process
+from moss_perception.ros.system.processes import FASTEST, JOB, Process, WATCHER
 from moss_perception.ros.system.supervisor import Supervisor
 
 _COMPRESSED = '/compressed'
@@ -38,6 +38,7 @@ class RunSettings:
     :ivar stall_s: seconds without progress before giving up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
     :ivar budget: level of the model's budget, such as ``1,2``; empty: as the time allows.
+    :ivar watch: serve the page that shows the run, and open it in a browser.
     """
 
     rate: float | None = None
@@ -46,6 +47,7 @@ class RunSettings:
     stall_s: float = 60.0
     domain_id: int = 0
     budget: str = ''
+    watch: bool = False
 
     @property
     def pace(self) -> str:
@@ -72,7 +74,8 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'image_transport': 'compressed' if source.compressed else 'raw',
         'candidates_topic': CANDIDATES_TOPIC, 'model': settings.model,
         'bag_rate': str(settings.rate or FASTEST),
-        'lock_step': 'false' if settings.rate else 'true'}
+        'lock_step': 'false' if settings.rate else 'true', 'console': 'false',
+        'web': 'true' if settings.watch else 'false'}
     if source.camera_topic is not None:
         values['camera_info_topic'] = source.camera_topic
     extra = {
@@ -84,7 +87,8 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         extra['grasp_predictor']['budget'] = settings.budget
     if settings.sha256:
         extra['grasp_predictor']['model_sha256'] = settings.sha256
-    return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})})
+    return [replace(p, parameters={**p.parameters, **extra.get(p.executable, {})},
+                    arguments=(*p.arguments, '--open') if p.role == WATCHER else p.arguments)
             for p in grasp_system(values)]
 
 

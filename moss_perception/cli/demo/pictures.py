@@ -26,6 +26,8 @@ _TILES, _COLUMNS = 12, 4
 # A longer time without scores is a gap, and no line is drawn across it.
 _GAP_S = 0.6
 _CAPTION = 'dots: grasp points, from red for a low score to green for a high one; bar: '
+_EXECUTED = ('score of the executed grasp, drawn in white; it was chosen before these scores '
+             'existed')
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores]
         _draw_tile(axes, tile, source, images[tile.scores.stamp_ns], default_point)
     for axes in figure.axes[len(tiles):rows * columns]:
         axes.set_axis_off()
-    figure.supxlabel(_CAPTION + ('score of the executed grasp, drawn in white' if attempts
-                                else 'the best of these scores'), fontsize=10)
+    figure.supxlabel(_CAPTION + (_EXECUTED if attempts else 'the best of these scores'),
+                     fontsize=10)
     figure.savefig(path, dpi=110, format='png')
 
 

@@ -14,6 +14,7 @@ from moss_perception.core.errors import MossError
 from moss_perception.core.files import OutputFolder
 from moss_perception.core.resources import model_path, share_directory
 from moss_perception.models.manifest import read_header
+from moss_perception.ros.monitor.access import Access, PORT
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rate', type=_rate, metavar='R',
                         help='playback speed; 1.0: as recorded (default: in lock step, as fast as '
                              'possible without losing a frame)')
+    parser.add_argument('--watch', action='store_true',
+                        help='open a page that shows the run, which is then played at --rate 1')
     add_checkpoint(parser)
     parser.add_argument('--domain-id', type=_domain, metavar='N',
                         help='ROS_DOMAIN_ID of the run, 0 to 101 (default: from the process id)')
@@ -79,6 +82,10 @@ def run_demo(options: argparse.Namespace) -> int:
         # A command started with nohup outlives its terminal.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
+    if options.watch:
+        options.rate = options.rate or 1.0
+        # Before anything starts: the page is a process of its own.
+        Access().listen().close()
     _show(options)
     return 0
 
@@ -103,10 +110,12 @@ def _show(options: argparse.Namespace) -> None:
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on the load of the machine.
         budget = '' if options.rate else model.levels[-1]
-        settings = RunSettings(
-            options.rate, options.model, options.sha256, options.stall, domain, budget)
+        settings = RunSettings(options.rate, options.model, options.sha256, options.stall,
+                               domain, budget, options.watch)
         print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
               f'{len(source.attempts)} attempts, {settings.pace}; starting the nodes', flush=True)
+        if options.watch:
+            print(f'watch it on {Access().url(PORT)}', flush=True)
         log = Log((lambda line: tqdm.write(line, file=sys.stdout)) if options.verbose else None)
         summary = _play(source, settings, log, folder)
         for warning in log.warnings()[:_WARNINGS]:
@@ -132,6 +141,7 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
     :returns: the contents of summary.json.
     :raises MossError: if playing failed, or no frame was scored.
     """
+    from moss_perception.cli.demo.film import Film, write_film
     from moss_perception.cli.demo.nodes import play
     from moss_perception.cli.demo.pictures import draw_contact_sheet, plot_scores
     from moss_perception.cli.demo.results import no_score, Progress, summarise, unfamiliar
@@ -139,7 +149,8 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
     from moss_perception.ros.observer import Observer
     timing_log = folder.scratch('timing.csv')
     model, _ = read_header(model_path(settings.model))
-    with Observer(settings.domain_id) as observer:
+    film = Film()
+    with Observer(settings.domain_id, picture=film.take) as observer:
         progress = Progress(source, observer)
         try:
             play(source, settings, timing_log, observer, progress.tick, log)
@@ -159,4 +170,7 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
     plot_scores(folder.result('scores.png'), source, outputs.scores, attempts, warning)
     draw_contact_sheet(folder.result('contact_sheet.png'), source, outputs.scores, attempts,
                        model.default_point, warning)
+    if film.stamps:
+        write_film(film, folder.result('film.mp4'), folder.result('film.webp'), attempts,
+                   outputs.scores)
     return summary

@@ -50,6 +50,15 @@ def _store():
     return get_typestore(Stores.ROS2_JAZZY)
 
 
+def definition_of(msgtype: str) -> str:
+    """
+    Return the definition of a message type and of all that it contains, as ``.msg`` text.
+
+    :param msgtype: a type of ROS 2 Jazzy, such as ``std_msgs/msg/Header``.
+    """
+    return _store().generate_msgdef(msgtype, ros_version=2)[0]
+
+
 class RecordingWriter:
     """
     Writes the contract's topics into a rosbag2, with ROS 2 Jazzy's types.

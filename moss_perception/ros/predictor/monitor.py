@@ -260,5 +260,8 @@ def configuration(predictor: Predictor, settings: PredictorParameters) -> dict[s
     return {'model': predictor.config.model, 'budget_level': levels[predictor.level - 1],
             'budget_target': levels[predictor.target_level - 1], **costs, 'engine': engine.name,
             'threads': settings.threads, 'device': settings.device, 'max_gap': settings.max_gap,
+            # With these, who watches draws the candidates as the node does.
+            'score_threshold': settings.score_threshold,
+            'gripper_half_width': predictor.config.gripper_half_width_m,
             'model_sha256': engine.sha256, **times,
             **settings.setup.values}

@@ -297,7 +297,8 @@ class GraspPredictor(ManagedNode):
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,
-                'resubscribed': self._inputs.silences}
+                'resubscribed': self._inputs.silences,
+                'paused': 'no' if self._enabled else 'yes'}
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 

@@ -14,6 +14,30 @@ _RECENT_NS = 500_000_000
 _MOVED_M = 0.05
 
 
+def index_of(chosen: PoseStamped, stamp_ns: int, frame_id: str, points: np.ndarray,
+             scores: np.ndarray) -> int | None:
+    """
+    Find a selected grasp among the candidates of a frame.
+
+    :param chosen: what a planner has selected.
+    :param stamp_ns: of the frame, nanoseconds.
+    :param frame_id: of the frame.
+    :param points: positions of the candidates, shape ``(K, 3)``, metres.
+    :param scores: shape ``(K,)``; NaN for a candidate without one, which is never selected.
+    :returns: index of the candidate nearest to it; ``None`` if the selection is more than
+        0.5 s older than the frame, in another frame, or more than 5 cm from each candidate.
+    """
+    if chosen.header.frame_id != frame_id or not len(points):
+        return None
+    if not 0 <= stamp_ns - stamp_to_ns(chosen.header.stamp) <= _RECENT_NS:
+        return None
+    at = chosen.pose.position
+    gaps = np.linalg.norm(points - (at.x, at.y, at.z), axis=1)
+    gaps = np.where(np.isfinite(scores), gaps, np.inf)
+    nearest = int(gaps.argmin())
+    return nearest if gaps[nearest] <= _MOVED_M else None
+
+
 class WatchedSelection:
     """
     Subscribes to ``selected_grasp`` while someone watches; no score depends on it.
@@ -36,22 +60,13 @@ class WatchedSelection:
 
     def index_in(self, prediction: Prediction) -> int | None:
         """
-        Find the selected grasp among the candidates.
+        Find the selected grasp among the candidates, see :func:`index_of`.
 
-        :returns: index of the candidate nearest to it; ``None`` if the selection is more than
-            0.5 s older than the frame, in another frame, or more than 5 cm from each candidate.
+        :returns: its index; ``None`` if there is none.
         """
-        chosen = self._newest
-        if chosen is None or chosen.header.frame_id != prediction.frame_id or not len(
-                prediction.points):
-            return None
-        if not 0 <= prediction.stamp_ns - stamp_to_ns(chosen.header.stamp) <= _RECENT_NS:
-            return None
-        at = chosen.pose.position
-        gaps = np.linalg.norm(prediction.points - (at.x, at.y, at.z), axis=1)
-        gaps = np.where(np.isfinite(prediction.scores), gaps, np.inf)
-        nearest = int(gaps.argmin())
-        return nearest if gaps[nearest] <= _MOVED_M else None
+        return None if self._newest is None else index_of(
+            self._newest, prediction.stamp_ns, prediction.frame_id, prediction.points,
+            prediction.scores)
 
     def destroy(self) -> None:
         """Unsubscribe and forget the selection."""

@@ -8,6 +8,7 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common import conversions
+from moss_perception.ros.common.image_transport import OWN, PluginSubscription
 from moss_perception.ros.common.sources import namesake, several
 from moss_perception.ros.common.subscriptions import MatchedSubscription, type_name
 from moss_perception.ros.predictor.markers import scores_to_markers
@@ -38,6 +39,7 @@ class Inputs:
     :param on_lead_times: called with each sensor_msgs/PointCloud2 of lead times.
     :param on_camera_info: called with each sensor_msgs/CameraInfo.
     :param on_image: called with each image, raw or compressed.
+    :raises ConfigError: if the images' transport can't be used.
     """
 
     def __init__(self, node: Node, chosen: PredictorParameters,
@@ -50,14 +52,16 @@ class Inputs:
         topic, kind = self._raw_topic, Image
         if chosen.image_transport == 'compressed':
             topic, kind = f'{self._raw_topic}/compressed', CompressedImage
+        transport, depth = chosen.image_transport, chosen.qos_depth
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
         self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
         self.lead_times = self._subscribe(PointCloud2, 'grasp_lead_times', on_lead_times)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
-        self.image = MatchedSubscription(
-            node, kind, topic, on_image, self._wanted, chosen.qos_depth,
-            silence_s=chosen.silence)
+        self.image: MatchedSubscription | PluginSubscription = MatchedSubscription(
+            node, kind, topic, on_image, self._wanted, depth, silence_s=chosen.silence
+        ) if transport in OWN else (
+            PluginSubscription(node, self._raw_topic, transport, on_image, depth))
         self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
     def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:

@@ -5,6 +5,7 @@ Where it plays a recording, the predictor subscribes to the images in the record
 """
 
 import json
+import os
 from pathlib import Path
 import re
 import subprocess
@@ -14,6 +15,7 @@ from moss_perception.core.cameras import RECTIFICATIONS
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.resources import executable, share_directory
 from moss_perception.core.transforms import parse_transform
+from moss_perception.ros.monitor.access import Access, LOOPBACK, PORT, TOKEN_VARIABLE
 from moss_perception.ros.system.processes import (
     absolute,
     Argument,
@@ -28,6 +30,7 @@ from moss_perception.ros.system.processes import (
     PARAMS_FILE,
     Process,
     STARTER,
+    WATCHER,
     whole_number,
 )
 
@@ -40,8 +43,8 @@ GRASP_ARGUMENTS = [
     Argument('image_topic', DEFAULT_IMAGE_TOPIC,
              'topic of the camera images, without /compressed'),
     Argument('image_transport', '',
-             'transport of the images; empty: as in the parameter files',
-             ('', 'raw', 'compressed')),
+             'transport of the images: raw, compressed, or a plugin that image_transport_py '
+             'loads; empty: as in the parameter files'),
     Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
     Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
     Argument('lead_times_topic', 'grasp_lead_times', 'topic of their lead times'),
@@ -70,6 +73,14 @@ GRASP_ARGUMENTS = [
     Argument('sim_seed', '', 'seed of the first scene of sim_cell; empty: as in the parameter '
              'files'),
     Argument('gate', 'true', 'start grasp_gate, which selects a grasp', BOOLEAN),
+    Argument('console', 'true', 'log a line when scores, attempts or the state change, at most '
+             'one a second; quiet with log_level:=warn', BOOLEAN),
+    Argument('web', 'false', 'serve a page that shows the system, see moss monitor', BOOLEAN),
+    Argument('web_port', str(PORT), 'port of the page; 0: any free one'),
+    Argument('web_host', LOOPBACK, 'address to serve the page on; others than loopback need a '
+             'token, by the environment variable MOSS_MONITOR_TOKEN'),
+    Argument('foxglove', 'false', 'serve Foxglove, see moss monitor --foxglove', BOOLEAN),
+    Argument('rviz', 'false', 'start RViz with the layout of this package', BOOLEAN),
     Argument('autostart', 'true', 'configure and activate the predictor', BOOLEAN),
     LOG_LEVEL,
 ]
@@ -80,7 +91,7 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     Describe the processes that make up the grasp system.
 
     :param values: values by argument name; missing arguments take their defaults.
-    :returns: services, then starters, then jobs.
+    :returns: services, then starters, then jobs, then watchers.
     :raises ConfigError: if a name is unknown or a value is not allowed.
     :raises BagError: if the recording can't be read, or holds no such images.
     """
@@ -118,7 +129,23 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
         processes.append(_player(given, recorded, rate, simulated, of_node))
     if with_sim:
         processes.append(_sim_cell(given, simulated, of_node))
-    return processes
+    return processes + _watchers(given, of_node)
+
+
+def _watchers(given: dict[str, str], of_node: dict[str, Any]) -> list[Process]:
+    """Describe what shows the system; one process serves the page and logs."""
+    words = []
+    if given['web'] == 'true':
+        port = whole_number('web_port', given['web_port'])
+        # Refused here, where the launch can still be refused.
+        access = Access(given['web_host'], port, os.environ.get(TOKEN_VARIABLE, ''))
+        words += ['--web', '--host', access.host, '--port', str(port)]
+    if given['console'] == 'true':
+        words.append('--lines')
+    views = {'grasp_monitor': words, **{
+        f'grasp_{name}': [f'--{name}'] for name in ('foxglove', 'rviz') if given[name] == 'true'}}
+    return [Process('moss', name, WATCHER, arguments=('monitor', *options), **of_node)
+            for name, options in views.items() if options]
 
 
 def _predictor(given: dict[str, str], recorded: str, simulated: bool,
@@ -173,6 +200,12 @@ def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -
 def _check_names(given: dict[str, str]) -> None:
     for name in ('image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic'):
         check_topic(name, given[name])
+    if not re.fullmatch(r'([A-Za-z]\w*)?', given['image_transport']):
+        raise not_allowed('image_transport', given['image_transport'],
+                          'expected raw, compressed, or the name of a plugin such as theora')
+    if given['sim'] == 'true' and given['image_transport'] not in ('', 'raw', 'compressed'):
+        raise not_allowed('image_transport', given['image_transport'],
+                          'expected raw or compressed with sim')
     if not _NAMESPACE.fullmatch(given['namespace']):
         raise not_allowed('namespace', given['namespace'],
                           'expected a namespace such as robot_1')

@@ -15,6 +15,8 @@ STARTER = 'starter'
 """Role of a process that prepares the services: jobs start after its exit status 0."""
 JOB = 'job'
 """Role of a process with a task: the system ends when it ends, with its exit status."""
+WATCHER = 'watcher'
+"""Role of a process that shows the system: it runs along, and its end changes nothing."""
 
 BOOLEAN = ('true', 'false')
 _TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
@@ -51,7 +53,7 @@ class Process:
 
     :ivar executable: name of the executable, as for ``ros2 run moss_perception``.
     :ivar name: the node's name.
-    :ivar role: ``service``, ``starter`` or ``job``.
+    :ivar role: ``service``, ``starter``, ``job`` or ``watcher``.
     :ivar namespace: the node's namespace, absolute, or empty for none.
     :ivar arguments: arguments before ``--ros-args``.
     :ivar parameter_files: paths of YAML files; a later file overrides an earlier one.

@@ -13,7 +13,7 @@ import threading
 import time
 
 from moss_perception.core.resources import executable
-from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER
+from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
 
 _INTERRUPTED = ''
 
@@ -35,7 +35,8 @@ class Supervisor:
     """
     Start processes by their roles, watch them, and stop them all.
 
-    Services, early jobs and starters start at once; jobs start when every starter has succeeded.
+    Services, early jobs, watchers and starters start at once; jobs start when every starter has
+    succeeded.
     The system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
 
     :param processes: as :func:`moss_perception.ros.system.grasp.grasp_system` returns them.
@@ -66,6 +67,7 @@ class Supervisor:
         """Start services and starters, and the jobs if there is no starter to wait for."""
         try:
             self._start_role(SERVICE)
+            self._start_role(WATCHER)
             self._start_role(STARTER)
             if not self._alive(STARTER):
                 self._start_role(JOB)
@@ -154,6 +156,10 @@ class Supervisor:
         role = self._running[name].process.role
         self._running[name].reader.join(timeout=1.0)
         ended = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
+        if role == WATCHER:
+            if not self._stopping.is_set():
+                self._show('run', f'{name} has ended with {ended}; the system goes on')
+            return None
         if role == SERVICE:
             self._verdict = f'error: {name} ended early with {ended}'
             return 1

@@ -1,0 +1,137 @@
+"""The layouts for RViz, Foxglove and PlotJuggler, and the analyzers, against the interface."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+from moss_perception.core.resources import share_directory
+from moss_perception.ros.common.subscriptions import message_class
+from moss_perception.ros.monitor.interface import SERVICES, TOPICS
+from moss_perception.ros.predictor.monitor import configuration, Monitor
+import pytest
+import yaml
+
+SHARE = share_directory()
+KNOWN = {f'/{name.lstrip("/")}': kind for name, kind in TOPICS.items()}
+CLASSES = {'rviz_default_plugins/Image': 'sensor_msgs/msg/Image',
+           'rviz_default_plugins/MarkerArray': 'visualization_msgs/msg/MarkerArray',
+           'rviz_default_plugins/PoseArray': 'geometry_msgs/msg/PoseArray',
+           'rviz_default_plugins/Pose': 'geometry_msgs/msg/PoseStamped'}
+
+
+def displays():
+    described = yaml.safe_load((SHARE / 'rviz' / 'grasp.rviz').read_text())
+    return described['Visualization Manager']['Displays']
+
+
+def test_rviz_shows_topics_of_the_interface():
+    shown = {one['Class']: one['Topic']['Value'] for one in displays() if 'Topic' in one}
+    assert len(shown) >= 4
+    for kind, topic in shown.items():
+        assert KNOWN[topic] == CLASSES[kind]
+
+
+def texts(value):
+    """Yield all texts of a JSON document, keys included."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts(one)
+    elif isinstance(value, str):
+        yield value
+
+
+def test_foxglove_shows_topics_fields_and_services_of_the_interface():
+    layout = json.loads((SHARE / 'foxglove' / 'grasp.json').read_text())
+    services = {f'/{name}' for name in SERVICES}
+    named = [text for text in texts(layout) if re.match(r'/[a-z_]', text)]
+    assert len(named) > 8
+    for text in named:
+        # Field names follow the topic after a dot.
+        topic, _, field = text.partition('.')
+        assert topic in KNOWN or topic in services, text
+        if field:
+            assert_field(KNOWN[topic], field)
+    panels = set(layout['configById'])
+    assert {name for name in texts(layout['layout']) if '!' in name} == panels
+
+
+def assert_field(kind, path):
+    """Follow a path of fields through the message classes."""
+    message = message_class(kind)()
+    for name in re.sub(r'\[[^]]*\]|\{[^}]*\}', '', path).split('.'):
+        name = name.lstrip('@')
+        assert name in message.get_fields_and_field_types(), (kind, path)
+        message = getattr(message, name)
+        if isinstance(message, (list, tuple)):
+            return
+
+
+def test_plotjuggler_plots_series_of_the_interface():
+    tree = ElementTree.parse(SHARE / 'config' / 'views' / 'plotjuggler.xml')
+    curves = [one.get('name') for one in tree.iter('curve')]
+    topics = [one.get('name') for one in tree.iter('topic')]
+    assert len(curves) > 5 and len(topics) >= 2
+    assert set(topics) <= set(KNOWN)
+    keys = diagnostics_keys()
+    for curve in curves:
+        topic = next((name for name in topics if curve.startswith(f'{name}/')), None)
+        assert topic is not None, curve
+        if topic == '/diagnostics':
+            # The plugin names a value by status and key.
+            node, key = curve.removeprefix('/diagnostics/').split('/', 1)
+            assert node == 'grasp_predictor' and key in keys, curve
+        else:
+            assert_field(KNOWN[topic], curve.removeprefix(f'{topic}/').replace('/', '.'))
+
+
+def diagnostics_keys():
+    from types import SimpleNamespace as Simple
+
+    from moss_perception.runtime.predictor import Counters
+    predictor = Simple(
+        counters=Counters(), fill=0, config=Simple(
+            window_frames=16, model='m', time_inputs=False, gripper_half_width_m=0.04),
+        engine=Simple(name='e', costs=[0.1], sha256=''), levels=['1'], level=1, target_level=1)
+    settings = Simple(threads=1, device='cpu', max_gap=0.5, score_threshold=0.5,
+                      setup=Simple(values={}))
+    monitor = Monitor()
+    _, _, values = monitor.report(predictor, '/image', True, '', 0.5)
+    return {*values, *configuration(predictor, settings), 'score', 'ood_score', 'good_grasps'}
+
+
+def test_the_analyzers_find_the_status_of_each_node():
+    described = yaml.safe_load((SHARE / 'config' / 'views' / 'analyzers.yaml').read_text())
+    parameters = described['/**']['ros__parameters']
+    groups = parameters['analyzers']
+    found = [name for one in groups.values() for name in one['contains']]
+    assert set(found) == {'grasp_predictor', 'sim_cell'}
+    assert all(one['type'].startswith('diagnostic_aggregator/') for one in groups.values())
+
+
+@pytest.mark.parametrize('name', TOPICS)
+def test_the_interface_names_messages_that_there_are(name):
+    if name in ('/tf', '/tf_static'):
+        return
+    assert message_class(TOPICS[name]) is not None
+
+
+def test_the_interface_is_that_of_the_sources():
+    import sys
+    sys.path.insert(0, str(SHARE / 'docs' / 'generate'))
+    try:
+        import topics
+    finally:
+        sys.path.pop(0)
+    found = {}
+    for node, known in topics.found().items():
+        for name, kind in {**topics._IMAGES, **known}.items():
+            found[name.replace('~', node)] = kind.replace('/', '/msg/', 1)
+    for name, kind in TOPICS.items():
+        if not name.startswith('/tf'):
+            assert found[name] == kind, name
+    for name, kind in SERVICES.items():
+        assert found[name] == kind.replace('/srv/', '/msg/'), name
