@@ -1,12 +1,16 @@
 """Doubtful pictures, which decode: almost black, constant, or depth taken for grey."""
 
+from collections import deque
+
 import numpy as np
 
-DARK, CONSTANT, DEPTH = 'dark', 'constant', 'depth'
+DARK, CONSTANT, DEPTH, ALTERNATING = 'dark', 'constant', 'depth', 'alternating'
 LOOKS = {
     DARK: 'almost black: expected light, an open lens cap and exposure',
     CONSTANT: 'of one colour: expected a camera that looks at something',
     DEPTH: 'grey with sharp holes of 0, like depth: expected the colour camera',
+    ALTERNATING: 'like the picture before the last one and unlike the last one: expected one '
+                 'camera on the topic',
 }
 """What is doubtful about a picture, in words, by a short constant to count by."""
 
@@ -16,7 +20,35 @@ _SIDE = 64
 _DARK_PEAK, _DARK_SHARE, _DARK_MEAN = 24, 0.01, 6
 _CONSTANT_SPAN = 2
 # Where a depth camera sees nothing, the value is exactly 0, and few values lie just above it.
+# Views are compared at so many pixels a side; mean differences of 8-bit values, and their ratio.
+_VIEW_SIDE, _VIEW_APART, _VIEW_RATIO = 16, 8.0, 3.0
 _HOLES, _RIM, _RIM_SHARE = (0.03, 0.97), 12, 0.02
+
+
+class Views:
+    """
+    Notices pictures of two cameras on one topic, which show two views in turn.
+
+    Things that move make a picture less like those before the longer ago they are. A picture that
+    is much more like the one before the last than like the last comes from another camera.
+    """
+
+    def __init__(self):
+        self._before: deque[np.ndarray] = deque(maxlen=2)
+
+    def alternate(self, pixels: np.ndarray) -> bool:
+        """
+        Compare a picture with the two before it.
+
+        :param pixels: uint8, RGB, shape ``(H, W, 3)``, the same for all.
+        """
+        step = max(min(pixels.shape[:2]) // _VIEW_SIDE, 1)
+        view = pixels[::step, ::step].astype(np.int16)
+        if self._before and self._before[0].shape != view.shape:
+            self._before.clear()
+        apart = [float(np.abs(view - one).mean()) for one in self._before]
+        self._before.append(view)
+        return len(apart) == 2 and apart[1] > max(_VIEW_APART, _VIEW_RATIO * apart[0])
 
 
 def doubt(pixels: np.ndarray) -> str:

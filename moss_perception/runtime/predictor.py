@@ -9,6 +9,7 @@ from moss_perception.core.errors import ConfigError, FrameError
 from moss_perception.core.frames import Camera, Candidates, Frame
 from moss_perception.core.image_messages import ImageLimits, LIMITS
 from moss_perception.core.lead_times import LeadTimes
+from moss_perception.core.looks import ALTERNATING, Views
 from moss_perception.core.scores import Prediction
 from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
@@ -77,6 +78,7 @@ class Predictor:
         self._watched: Candidates | None = None
         self._decided_ns: np.ndarray | None = None
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
+        self._views = Views()
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
         self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
         self.set_lead_time(lead_time_s)
@@ -252,6 +254,8 @@ class Predictor:
         decode_s = time.perf_counter() - started
         if fitted.doubt:
             self.counters.doubtful[fitted.doubt] += 1
+        if self._views.alternate(fitted.square):
+            self.counters.doubtful[ALTERNATING] += 1
         held = self.candidates_at(frame.stamp_ns, frame.frame_id)
         where = (self.camera, frame.frame_id, fitted.size, fitted.transform,
                  self.stream_lead_time_s)

@@ -3,7 +3,7 @@
 import cv2
 from moss_perception.core.image_messages import CompressedImage, RawImage
 from moss_perception.core.images import decode
-from moss_perception.core.looks import CONSTANT, DARK, DEPTH, doubt, LOOKS
+from moss_perception.core.looks import ALTERNATING, CONSTANT, DARK, DEPTH, doubt, LOOKS, Views
 import numpy as np
 import pytest
 
@@ -69,5 +69,25 @@ def test_a_picture_of_any_size_is_looked_at(shape):
 
 
 def test_each_look_says_what_was_expected():
-    assert set(LOOKS) == {DARK, CONSTANT, DEPTH}
+    assert set(LOOKS) == {DARK, CONSTANT, DEPTH, ALTERNATING}
     assert all('expected' in words for words in LOOKS.values())
+
+
+def shifted(picture, pixels):
+    return np.roll(picture, pixels, 1)
+
+
+def test_two_cameras_on_one_topic_are_noticed_even_if_some_images_are_lost():
+    first, second, views = scene(), scene()[::-1].copy(), Views()
+    rng = np.random.default_rng(0)
+    shown = [x for n in range(40) for x in (shifted(first, n), shifted(second, n))
+             if rng.random() > 0.33]
+    assert sum(views.alternate(x) for x in shown) > 8
+
+
+@pytest.mark.parametrize('speed', [0, 1, 5, 40])
+def test_one_camera_is_not_taken_for_two(speed):
+    views = Views()
+    assert not any(views.alternate(shifted(scene(), speed * n)) for n in range(20))
+    # A camera that is moved, or changes its size.
+    assert not any(map(views.alternate, (scene()[::-1], scene()[::-1], scene()[:40, :40])))

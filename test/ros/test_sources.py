@@ -1,5 +1,7 @@
 """Several publishers of one topic, and several nodes of one name, are named."""
 
+import subprocess
+import sys
 import time
 
 from moss_perception.ros.common.sources import namesake, several
@@ -47,3 +49,20 @@ def test_another_node_of_this_name_is_noticed(make):
     assert namesake(first) == ''
     make('predictor')
     assert '/predictor: expected one' in in_time(lambda: namesake(first))
+
+
+@pytest.mark.parametrize('names', [
+    {'HOME': '', 'ROS_HOME': '', 'ROS_LOG_DIR': ''}, {'ROS_LOG_DIR': '/proc/nowhere'}])
+def test_a_command_without_a_folder_for_logs_ends_in_one_line(programs, names):
+    environment = {x: y for x, y in programs.environment().items() if names.get(x) != ''}
+    environment |= {x: y for x, y in names.items() if y}
+    done = subprocess.run([sys.executable, '-c', """
+from moss_perception.core.errors import ConfigError
+from moss_perception.ros.common.spinning import own_context
+try:
+    own_context()
+except ConfigError as error:
+    print(error)
+"""], env=environment, capture_output=True, text=True, timeout=60)
+    line, = done.stdout.splitlines()
+    assert 'log' in line and 'expected HOME, or ROS_LOG_DIR' in line and done.returncode == 0

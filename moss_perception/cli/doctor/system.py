@@ -16,7 +16,7 @@ from moss_perception.evaluation.outputs import values_of
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common.conversions import ERROR, OK
 from moss_perception.ros.common.sources import full_name, listed, namesakes, several
-from moss_perception.ros.common.spinning import serving, Spin, spin_for
+from moss_perception.ros.common.spinning import own_context, serving, Spin, spin_for
 from moss_perception.ros.common.subscriptions import (
     MatchedSubscription,
     message_class,
@@ -26,9 +26,7 @@ from moss_perception.ros.common.subscriptions import (
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.runtime.candidate_frames import CandidateFrames
 import rclpy
-from rclpy.context import Context
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import PointCloud2
 
 _NAME = 'moss_doctor'
@@ -56,8 +54,7 @@ def check_system(config: ModelConfig, topics: Mapping[str, str], seconds: float,
         predictor says so.
     :returns: the checks of the graph and, if there are images, of the streams.
     """
-    context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    context = own_context()
     node = rclpy.create_node(_NAME, context=context)
     try:
         with serving(node) as spin:

@@ -24,6 +24,7 @@ import rclpy
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -251,7 +252,31 @@ def _initialise(args: list[str] | None) -> None:
         remove_ros_args(args)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        raise ConfigError(without_place(error)) from error
+        raise _not_initialised(error) from error
+
+
+def own_context(args: list[str] | None = None, domain_id: int | None = None) -> Context:
+    """
+    Initialise a context for a node of a command, which handles signals itself.
+
+    :param args: arguments for ROS; ``None`` for none.
+    :param domain_id: ROS_DOMAIN_ID; ``None`` for that of the environment.
+    :raises ConfigError: if ROS cannot start, such as without a folder for log files.
+    """
+    context = Context()
+    try:
+        rclpy.init(args=args or [], context=context, domain_id=domain_id,
+                   signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        raise _not_initialised(error) from error
+    return context
+
+
+def _not_initialised(error: RuntimeError) -> ConfigError:
+    what = without_place(error)
+    if 'log' in what and 'director' in what:
+        what += ': expected HOME, or ROS_LOG_DIR with a folder that can be written'
+    return ConfigError(what)
 
 
 def _made(make: Callable[[], AnyNode]) -> AnyNode:

@@ -3,11 +3,10 @@
 import threading
 from typing import TypeVar
 
+from moss_perception.ros.common.spinning import own_context
 import rclpy
-from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 
 Self = TypeVar('Self', bound='ThreadedNode')
 
@@ -32,10 +31,7 @@ class ThreadedNode:
         raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
-        self._context = Context()
-        # Signals are the command's own business.
-        rclpy.init(args=self._args, context=self._context, domain_id=self._domain_id,
-                   signal_handler_options=SignalHandlerOptions.NO)
+        self._context = own_context(self._args, self._domain_id)
         self._node = rclpy.create_node(self._name, context=self._context)
         self._connect()
         self._executor = SingleThreadedExecutor(context=self._context)
