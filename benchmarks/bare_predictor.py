@@ -3,6 +3,7 @@
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.models.graph_model import RESULTS
 from moss_perception.models.layers.reading import ensemble_probability
+from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
 from streams import export, Graph, session
 import torch
@@ -32,9 +33,16 @@ class BareStep(nn.Module):
     def forward(self, image: Tensor, grasps: Tensor, *recent: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: scores, uncertainties and this sample's map."""
         network = self.network
-        fine, coarse = network.backbone(network.normalise(image))
+        config, normal = network.config, network.normalise(image)
+        first = network.backbone.first(normal)
+        fine, _, coarse = network.looked_over(normal, first, network.backbone.second(first))
         newest = F.relu(network.look(coarse.movedim(1, -1).flatten(0, -2)))
-        logits, _ = network.score(fine, [*recent, newest], grasps)
+        motion = None
+        if config.velocity_orders:
+            # The head looks for velocities, and nothing moves.
+            side = config.compared_size
+            motion = torch.zeros(1, 2 * config.velocity_orders, side, side)
+        logits, _ = network.score(fine, [*recent, newest], grasps, steady(network), motion)
         return *ensemble_probability(logits.squeeze(0)), newest
 
 
@@ -58,24 +66,40 @@ class WholeStep(nn.Module):
     def forward(self, image: Tensor, grasps: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Take one sample: all that :class:`GraspStep` gives, the state last."""
         orders = self.orders
-        found = self.inner(image, grasps, torch.tensor([orders]), state)
+        found = self.inner(image, grasps, torch.tensor([orders]), state,
+                           steady(self.inner.network))
         results, kept = found[:len(RESULTS)], found[len(RESULTS):]
         return *results, *kept[orders:-1], *kept[:orders], kept[-1]
 
 
-def samples(size: int, count: int = 8, grasps: int = GRASPS) -> tuple[Tensor, Tensor]:
-    """Draw images, uint8 ``(count, S, S, 3)``, and grasps, float32 ``(1, K, 5)``."""
+def steady(network: MossGraspNetwork) -> Tensor | None:
+    """Return the gaps of samples that all came in time; ``None`` without time inputs."""
+    config = network.config
+    if not config.time_inputs:
+        return None
+    return torch.full((1, config.window_frames - 1), 1 / config.frame_rate_hz)
+
+
+def samples(config: MossGraspConfig, count: int = 8,
+            grasps: int = GRASPS) -> tuple[Tensor, Tensor]:
+    """
+    Draw what a predictor of this configuration sees.
+
+    :returns: images, uint8 ``(count, S, S, 3)``, and grasps, float32 ``(1, K, 5)``, or 6 values
+        with time inputs.
+    """
     generator = torch.Generator().manual_seed(0)
+    size, values = config.image_size, config.grasp_values
     images = torch.randint(0, 256, (count, size, size, 3), generator=generator,
                            dtype=torch.uint8)
-    points = 1.6 * torch.rand(grasps, 5, generator=generator) - 0.8
-    points[:, 2:] = torch.tensor([0.6, 0.1, 0.05])
+    points = 1.6 * torch.rand(grasps, values, generator=generator) - 0.8
+    points[:, 2:] = torch.tensor([0.6, 0.1, 0.05, config.default_lead_time_s])[:values - 2]
     return images, points[None]
 
 
 def arguments_of(step: nn.Module) -> tuple[Tensor, ...]:
     """Return what a step takes: an image, :data:`GRASPS` grasps, and the first state."""
-    images, points = samples(network_of(step).config.image_size, 1)
+    images, points = samples(network_of(step).config, 1)
     return images[:1], points, *step.initial_state()
 
 
@@ -85,14 +109,19 @@ def network_of(step: nn.Module) -> MossGraspNetwork:
 
 
 def queues_of(step: nn.Module) -> list[int]:
-    """Return how a step's state is divided: a cache an order, and the head's maps."""
+    """
+    Return how a step's state is divided: a cache an order, and the head's maps.
+
+    A cache holds the maps at the lags; here each shifts as if the lags were those of neighbours,
+    which takes the same time.
+    """
     config = network_of(step).config
     orders, looks = getattr(step, 'orders', 0), len(config.temporal_taps) - 1
-    return [config.moss_window[0] - 1] * orders + [looks] * (looks > 0)
+    return [len(config.used_lags)] * orders + [looks] * (looks > 0)
 
 
 def stepper(step: nn.Module, threads: int) -> Graph:
     """Return what takes the next sample in ONNX Runtime."""
-    images, points = samples(network_of(step).config.image_size)
+    images, points = samples(network_of(step).config)
     opened = session(export(step, arguments_of(step)), threads)
     return Graph(opened, [list(images.split(1)), [points]], step.initial_state(), queues_of(step))

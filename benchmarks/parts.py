@@ -52,7 +52,7 @@ def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[
     arguments = arguments_of(step)
     model = export(step, arguments)
     made = name_parts(model)
-    images, points = samples(step.inner.network.config.image_size)
+    images, points = samples(step.inner.network.config)
     with tempfile.TemporaryDirectory() as folder:
         opened = session(model, threads, profile=str(Path(folder) / 'step'))
         run = Graph(opened, [list(images.split(1)), [points]], arguments[2:], queues_of(step))

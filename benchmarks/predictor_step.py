@@ -15,6 +15,7 @@ from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import Engine, load_engine
 import node_memory
+import numpy as np
 from overhead import operations
 from parts import profile
 from rates import matrix_rates
@@ -37,15 +38,19 @@ class EngineStream:
     """
 
     def __init__(self, engine: Engine, orders: int):
-        images, points = samples(engine.config.image_size)
+        config = engine.config
+        images, points = samples(config)
         self.engine, self.orders, self.count = engine, orders, 0
-        self.images, self.points = [x.numpy() for x in images], points[0].numpy()
-        self.state = engine.initial_state()
+        self.points, self.state = points[0].numpy(), engine.initial_state()
+        self.samples: list[dict[str, np.ndarray]] = [{'rgb': x.numpy()} for x in images]
+        if config.time_inputs:
+            interval = np.array([1 / config.frame_rate_hz], np.float32)
+            self.samples = [{**sample, 'interval': interval} for sample in self.samples]
 
     def __call__(self) -> None:
-        image = self.images[self.count % len(self.images)]
+        sample = self.samples[self.count % len(self.samples)]
         self.count += 1
-        _, self.state = self.engine.step({'rgb': image}, self.points, self.state, self.orders)
+        _, self.state = self.engine.step(sample, self.points, self.state, self.orders)
 
 
 def measure_engines(report: Report, path: str, threads: int, rounds: int) -> tuple[Times, int]:
@@ -92,7 +97,7 @@ def measure_window(report: Report, config: MossGraspConfig, threads: int, rounds
     config = dataclasses.replace(config, window_frames=WINDOW)
     torch.manual_seed(SEED)
     network = blocks.randomise(MossGraspNetwork(config))
-    images, points = samples(config.image_size, WINDOW)
+    images, points = samples(config, WINDOW)
     step = stepper(WholeStep(network, config.orders), threads)
     whole = Graph(session(export(Recompute(network), (images, points)), threads),
                   [[images], [points]])
@@ -118,7 +123,7 @@ def measure_rate(report: Report, config: MossGraspConfig, found: Times, threads:
     """Compare the operations a second of a step with matrix products, and profile it."""
     torch.manual_seed(SEED)
     step = WholeStep(blocks.randomise(MossGraspNetwork(config)), config.orders).eval()
-    images, points = samples(config.image_size, 1)
+    images, points = samples(config, 1)
     count = operations(lambda: step(images, points, *step.initial_state()))
     rates = matrix_rates(threads, 256 if quick else 1024, 2 if quick else 25)
     achieved = count / (found.median_ms / 1e3)

@@ -5,7 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from moss_perception.cli.common import add_checkpoint, in_words, print_json, training_seeds
+from moss_perception.cli.common import add_checkpoint, in_words, print_json
 from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import (
     add_camera_options,
@@ -15,7 +15,7 @@ from moss_perception.cli.topic_options import (
 )
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.models.manifest import read_header, verify
+from moss_perception.models.manifest import read_header, training_seeds, verify
 from tqdm import tqdm
 
 NOT_WRITTEN = 3
@@ -107,12 +107,12 @@ def _in_words(found: dict) -> str:
 
 
 def _log_unused_attempts(records: list, used: int, log: logging.Logger) -> None:
+    from moss_perception.evaluation.findings import causes
     attempts = [attempt for record in records for attempt in record.attempts]
     log.info('%d of %d attempts have a score at their decision', used, len(attempts))
-    default = sum(attempt.source == 'default' for attempt in attempts)
-    if default:
-        log.warning('the executed grasp of %d attempts was not among the candidates: the score '
-                    'of the default grasp point is used instead', default)
+    if elsewhere := [attempt for attempt in attempts if attempt.scored_elsewhere]:
+        log.warning('%d attempts are left out, because their executed grasps have no score: %s',
+                    len(elsewhere), causes(elsewhere))
     for record in records:
         for line in (*record.unmatched, *record.warnings, *record.notes):
             log.warning('%s: %s', record.path, line)

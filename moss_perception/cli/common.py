@@ -8,7 +8,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-from moss_perception.core.errors import CheckpointError, MossError
+from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
@@ -42,22 +42,8 @@ def add_sha256(parser, default: str | None = '') -> None:
                         help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
 
 
-def training_seeds(notes: dict[str, Any]) -> list[tuple[int, int]]:
-    """
-    Return the first and last seeds of the sets of scenes that a checkpoint was trained on.
-
-    :raises CheckpointError: if its notes do not name them.
-    """
-    if 'seeds' not in notes:
-        raise CheckpointError('the checkpoint does not name its training scenes: '
-                              "expected 'seeds' in its notes")
-    seeds = notes['seeds']
-    # Checkpoints of earlier versions name one pair.
-    return [(first, last) for first, last in (seeds if isinstance(seeds[0], list) else [seeds])]
-
-
 def in_words(seeds: list[tuple[int, int]]) -> str:
-    """Return what :func:`training_seeds` found as words of a message."""
+    """Return the pairs of :func:`moss_perception.models.manifest.training_seeds` as words."""
     return ' and '.join(f'{first} to {last}' for first, last in seeds)
 
 

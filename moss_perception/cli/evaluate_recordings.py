@@ -11,6 +11,7 @@ from typing import Any
 from moss_perception.cli.evaluate_results import conclude, prepare, print_results
 from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import choose, setup_of, topics_of
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, CheckpointError, ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, replay_all
@@ -18,6 +19,7 @@ from moss_perception.evaluation.input_topics import (
     check_names,
     named_topics,
     OUTCOMES,
+    take_setup,
     topics_of_recording,
 )
 from moss_perception.evaluation.matching import NOT_LISTED
@@ -73,13 +75,16 @@ def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
         raise ConfigError(f'--outcomes names {len(outcomes)} files for {len(bags)} recordings: '
                           'expected one for all, or one for each')
     named, setup = named_topics(arguments.topics), setup_of(arguments)
+    for_all = setup.values if setup else {}
     check_names(named, bags)
     found = []
     for (domain, bag), table in zip(bags, outcomes, strict=True):
         own = topics_of_recording(named, domain, bag)
         table = own.pop(OUTCOMES, None) or table
+        camera = for_all | take_setup(own)
         found.append(EvaluationInput(bag, domain, table or None, topics_of(arguments) | {
-            f'{key}_topic': topic for key, topic in own.items()}, setup))
+            f'{key}_topic': topic for key, topic in own.items()},
+            CameraSetup.of(**camera) if camera else None))
     check_tables([(x.path, x.outcomes, x.topics) for x in found], log)
     return found
 

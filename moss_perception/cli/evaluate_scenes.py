@@ -8,10 +8,10 @@ import os
 import sys
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, in_words, print_json, training_seeds
+from moss_perception.cli.common import cpu_name, in_words, print_json
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.models.manifest import read_header
+from moss_perception.models.manifest import read_header, training_seeds
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')

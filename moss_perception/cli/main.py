@@ -60,6 +60,10 @@ COMMANDS = {
          "moss evaluate my_bag/ --require 'auroc>=0.8'"),
         {1: 'an error',
          3: 'a requirement is not met'}),
+    'doctor': Command(
+        'doctor.command', 'check this installation, the running system, or a recording',
+        ('moss doctor', 'moss doctor my_bag/', 'moss doctor --json --strict'),
+        {3: 'something is wrong'}),
     'label': Command(
         'label', 'find the attempts of a recording, and check or write the table of their '
         'outcomes',

@@ -69,7 +69,7 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
     :param paths: paths of the recordings.
     :param threads: threads of torch; 0 leaves the number unchanged.
     :param options: further arguments of :func:`moss_perception.evaluation.replay.replay`.
-    :returns: the evidence of all attempts with a score, and the evaluated recordings.
+    :returns: the evidence of all attempts that are :func:`usable`, and the evaluated recordings.
     :raises BagError: if a recording can't be read.
     """
     records, hidden, outcomes = [], [], []
@@ -82,10 +82,15 @@ def collect(network: GraspReader, paths: Iterable[str | Path], threads: int = 0,
         finally:
             recorder.close()
         records.append(record)
-        scored = [x for x in record.attempts if np.isfinite(x.score)]
+        scored = [x for x in record.attempts if usable(x)]
         hidden += [recorder.of(attempt) for attempt in scored]
         outcomes += [float(attempt.success) for attempt in scored]
     stacked = torch.stack(hidden) if hidden else torch.zeros(
         0, *Readout.of(network).weight.shape, dtype=torch.float64)
     # Autograd does not accept inference tensors.
     return Evidence(stacked.clone(), torch.tensor(outcomes, dtype=torch.float64)), records
+
+
+def usable(attempt: AttemptRecord) -> bool:
+    """Tell whether the grasp that was executed has a score, from which something can be learnt."""
+    return bool(np.isfinite(attempt.score)) and not attempt.scored_elsewhere

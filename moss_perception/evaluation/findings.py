@@ -11,11 +11,12 @@ from moss_perception.core.frames import Camera, Candidates, Frame, stamp_to_ns, 
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
+from moss_perception.evaluation.clocks import ClockCheck
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
-from moss_perception.evaluation.stamps import StampCheck
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_frames import CandidateFrames
+from moss_perception.runtime.stamps import StampCheck
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
 _LAG_NS = 1_000_000_000
@@ -43,6 +44,8 @@ class Seen:
     :ivar candidates_ns: stamp of the newest candidates, nanoseconds.
     :ivar lead_times: what the reader should know of the lead times, each line once.
     :ivar stamps: compares the stamps of images and candidates.
+    :ivar clock: compares the clock of the stamps with the recorder's.
+    :ivar cameras: what is wrong with the clocks of other cameras, in words.
     """
 
     image_topic: str = ''
@@ -61,12 +64,15 @@ class Seen:
     unplaced: str = ''
     lead_times: list[str] = field(default_factory=list)
     stamps: StampCheck = field(default_factory=StampCheck)
+    clock: ClockCheck = field(default_factory=ClockCheck)
+    cameras: Sequence[str] = ()
     _calibration: tuple[Any, Camera | None, str] = field(
         default=(None, None, ''), init=False, repr=False)
 
     def image(self, frame: Frame, recorded_ns: int) -> None:
         """Record the properties of an image."""
         self.stamps.image(frame.stamp_ns)
+        self.clock.image(frame.stamp_ns, recorded_ns)
         self.frames[frame.frame_id] += 1
         if frame.stamp_ns > 0:
             self.first_ns = min(self.first_ns or frame.stamp_ns, frame.stamp_ns)
@@ -220,7 +226,7 @@ def warnings(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
         way = 'behind' if seen.lag_ns > 0 else 'ahead of'
         found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
                      "the recorder's clock: outcomes need stamps of the images' clock")
-    return (*found, *seen.stamps.lines())
+    return (*found, *seen.stamps.lines(), *seen.clock.lines(), *seen.cameras)
 
 
 def _apart(matcher: Matcher, seen: Seen) -> str:
@@ -254,7 +260,8 @@ def _of_inputs(seen: Seen) -> list[str]:
                      + ', '.join(f'{name!r} ({count})' for name, count in seen.frames.items()))
     if seen.candidates_topic is not None and not seen.candidates:
         found.append(f'no grasp candidates on {seen.candidates_topic or CANDIDATES_TOPIC}: if the '
-                     'executed grasp is unknown, the default grasp point is scored')
+                     'executed grasp is unknown, the default grasp point is scored; record the '
+                     'candidates or the executed grasps, or name their topics')
     elif seen.candidates_topic not in (None, CANDIDATES_TOPIC):
         found.append(f'the grasp candidates are read from {seen.candidates_topic}')
     if seen.calibrations:

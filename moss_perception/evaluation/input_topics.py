@@ -1,5 +1,5 @@
 """
-The topics of each recording, as text or in a YAML file.
+The topics and the camera of each recording, as text or in a YAML file.
 
 As text they are ``image:=/camera/color/image_raw,candidates:=/planner/grasps``. A YAML file names
 them for several recordings, each by its domain or its path::
@@ -9,6 +9,7 @@ them for several recordings, each by its domain or its path::
     real:
       image: /camera/color/image_raw
       executed: /planner/goal
+      candidates_transform: 0 0 1 1 0 0 0
       outcomes: real.csv
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import ConfigError
 import yaml
 
@@ -25,7 +27,10 @@ KEYS = ('image', 'camera_info', 'candidates', 'lead_times', 'outcome', 'executed
 OUTCOMES = 'outcomes'
 """Besides the topics, a recording may name its CSV file of outcomes."""
 
-_KNOWN = (*KEYS, OUTCOMES)
+SETUP = ('rectified', 'candidates_frame', 'candidates_transform')
+"""The values of :class:`moss_perception.core.cameras.CameraSetup`, for one recording."""
+
+_KNOWN = (*KEYS, *SETUP, OUTCOMES)
 _SUFFIXES = ('.yaml', '.yml')
 
 Names = dict[str, str]
@@ -37,7 +42,8 @@ def parse_topics(text: str, where: str) -> Names:
 
     :param text: such as ``image:=/camera/color/image_raw,candidates:=/planner/grasps``.
     :param where: what the text belongs to, for the errors.
-    :returns: topics by a key of :data:`KEYS`, and ``outcomes`` if it is named.
+    :returns: topics by a key of :data:`KEYS`, texts by a key of :data:`SETUP`, and ``outcomes``
+        if it is named.
     :raises ConfigError: if the text has another form, or a key is unknown or named twice.
     """
     found: Names = {}
@@ -78,14 +84,33 @@ def read_topics(path: Path) -> dict[str, Names]:
     return found
 
 
+def take_setup(names: Names) -> dict[str, str]:
+    """Remove what is said about the camera from the topics, and return it."""
+    return {key: names.pop(key) for key in SETUP if key in names}
+
+
 def _checked(values: Mapping[Any, Any], where: str) -> Names:
+    values = {key: _as_text(value) if key in SETUP else value for key, value in values.items()}
     for key, topic in values.items():
         if key not in _KNOWN:
             raise ConfigError(f'{where} has the key {key!r}: expected one of {", ".join(_KNOWN)}')
         if not (isinstance(topic, str) and topic.strip()):
             raise ConfigError(f'{where} has {key}: {topic!r}, expected '
-                              + ('a file' if key == OUTCOMES else 'a topic'))
-    return {str(key): topic.strip() for key, topic in values.items()}
+                              + ('a file' if key == OUTCOMES else 'a text' if key in SETUP
+                                 else 'a topic'))
+    names = {str(key): topic.strip() for key, topic in values.items()}
+    try:
+        CameraSetup.of(**take_setup(dict(names)))
+    except ConfigError as error:
+        raise ConfigError(f'{where} has {error}') from error
+    return names
+
+
+def _as_text(value: Any) -> Any:
+    """Write what YAML reads as a boolean or a list of numbers as text; leave other values."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ' '.join(map(str, value)) if isinstance(value, list) else value
 
 
 def is_file(text: str) -> bool:

@@ -11,8 +11,8 @@ from moss_perception.core.cameras import AUTO, CameraSetup, RAW
 from moss_perception.core.errors import BagError, ScoresError
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.scores import GraspScores, read_scores
+from moss_perception.data.bags.metadata import custom_data
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.storage import custom_data
 from moss_perception.data.bags.topics import header_of
 from moss_perception.evaluation.records import LIVE
 import numpy as np

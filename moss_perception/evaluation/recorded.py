@@ -18,6 +18,7 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.clocks import ClockCheck, other_cameras
 from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
@@ -154,11 +155,12 @@ def _read_inputs(path: Path, outputs: NodeOutputs, attempts_csv: Path | str | No
         doubtful = recording.damage or (
             images and len(received) < recording.topics[images].count)
         check.run(None if doubtful else [x for x in (images, grasps, camera) if x])
+        check.seen.cameras = other_cameras(recording, images)
         if not check.stamps:
             known = [x for x in received if x > 0]
             check.seen.first_ns, check.seen.last_ns = min(known, default=0), max(known, default=0)
         if outputs.run.simulated:
-            check.seen.lag_ns = None
+            check.seen.lag_ns, check.seen.clock = None, ClockCheck()
         return _Inputs(path, images, attempts, check, received,
                        (recording.end_ns - recording.start_ns) / 1e9, recording.lost_share,
                        recording.damage)
@@ -191,11 +193,10 @@ def _record(outputs: NodeOutputs, inputs: _Inputs, matcher: Matcher, verificatio
         refused=_counts(values, 'refused/'), missing=int(values.get('missing', 0)),
         resets=_counts(values, 'resets/'), doubtful=_counts(values, 'doubtful/'),
         elapsed_s=elapsed_s, decode_ms=np.zeros(0), inference_ms=np.zeros(0), attempts=attempts,
-        notes=(*filter(None, (inputs.damage,)),
-               *([] if verification.agrees else [verification.line]),
+        notes=(*([] if verification.agrees else [verification.line]),
                *_notes(outputs, not_received, frames),
                *findings.notes(matcher, check.seen, attempts)),
-        warnings=findings.warnings(matcher, check.seen),
+        warnings=(*filter(None, (inputs.damage,)), *findings.warnings(matcher, check.seen)),
         unmatched=findings.unmatched(matcher, check.seen), verified=verification.line,
         not_arrived=not_received, pace=run.pace, closed_loop=run.closed_loop,
         lost_share=inputs.lost_share,

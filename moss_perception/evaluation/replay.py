@@ -18,6 +18,7 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
+from moss_perception.evaluation.clocks import other_cameras
 from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import (
     DEFAULT,
@@ -102,7 +103,8 @@ def replay(path: Path | str, predictor: Predictor, *, domain: str = '',
                 executed_frames.place, camera_frame=recording.frame_of(image.name)))
         seen = findings.Seen(
             image_topic=image.name, placing=frames, candidates_topic=grasps_topic or '',
-            calibrations=None if camera_topic else recording.camera_info_topics(image.name))
+            calibrations=None if camera_topic else recording.camera_info_topics(image.name),
+            cameras=other_cameras(recording, image.name))
         run = _Run(predictor, attempts, seen, received, on_prediction, on_executed, part)
         topics = {image.name} | {x for x in (camera_topic, grasps_topic, times_topic) if x}
         started = time.perf_counter()
@@ -303,9 +305,9 @@ class _Run:
             decode_ms=np.array(self._decode_ms),
             inference_ms=np.array(self._inference_ms), attempts=attempts,
             unmatched=findings.unmatched(self._matcher, self._seen),
-            warnings=findings.warnings(self._matcher, self._seen),
-            notes=(*filter(None, (damage,)),
-                   *findings.notes(self._matcher, self._seen, attempts)),
+            warnings=(*filter(None, (damage,)),
+                      *findings.warnings(self._matcher, self._seen)),
+            notes=findings.notes(self._matcher, self._seen, attempts),
             lost_share=lost_share, not_arrived=self._not_received)
 
 

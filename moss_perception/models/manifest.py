@@ -189,3 +189,20 @@ def graphs_beside(path: Path) -> list[Path]:
     """List the files beside a checkpoint that are its graphs by their names."""
     names = path.parent.glob('*.onnx')
     return sorted(file for file in names if file == graph_path(path, file.stem.rpartition('.')[2]))
+
+
+def training_seeds(notes: dict) -> list[tuple[int, int]]:
+    """
+    Return the first and last seeds of the sets of scenes that a checkpoint was trained on.
+
+    :param notes: of :func:`read_header`.
+    :returns: empty if it was trained on recordings only.
+    :raises CheckpointError: if its notes do not name them.
+    """
+    if 'seeds' not in notes:
+        raise CheckpointError('the checkpoint does not name its training scenes: '
+                              "expected 'seeds' in its notes")
+    seeds = notes['seeds']
+    # Checkpoints of earlier versions name one pair.
+    return [(first, last) for first, last in (
+        [seeds] if seeds and not isinstance(seeds[0], list) else seeds)]

@@ -10,6 +10,7 @@ from moss_perception.core.scores import GraspScores, read_scores, reasons_in_wor
 from moss_perception.ros.common.conversions import row_to_pose
 from moss_perception.ros.common.parameters import Change, NodeParameters, setting
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.ros.common.subscriptions import MatchedSubscription, SILENCE_S
 from moss_perception.runtime.gate import (
     BELOW_THRESHOLD,
     Decision,
@@ -22,12 +23,13 @@ from moss_perception.runtime.gate import (
 )
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header, String
 
 _WATCH_PERIOD_S = 0.1
+_GRAPH_PERIOD_S = 0.5
 _THROTTLE_S = 5.0
 
 
@@ -58,6 +60,13 @@ class GateSettings:
     switch_margin: float = _setting(
         'switch_margin',
         'A selected candidate is replaced by one that scores higher by more than this.')
+    silence: float = setting(
+        SILENCE_S, 'Time in seconds for which published scores may be silent; then the node '
+        'subscribes to them anew; 0: never.', low=0.0, high=3600.0, change=Change.NEVER)
+    explore: float = _setting(
+        'explore', 'Probability that an attempt tries a candidate drawn from all with a score, '
+                   'whatever the scores: for recordings to train on. An attempt begins with the '
+                   'first scores after a list without candidates.')
 
     def __post_init__(self):
         """Reject combinations that the gate does not allow."""
@@ -66,7 +75,7 @@ class GateSettings:
     def config(self) -> GateConfig:
         """Return the configuration of the gate."""
         return GateConfig(self.min_score, self.max_uncertainty, self.hold_time, self.max_age,
-                          self.release_score, self.switch_margin)
+                          self.release_score, self.switch_margin, self.explore)
 
 
 class GraspGate(Node):
@@ -86,10 +95,11 @@ class GraspGate(Node):
         self._states = self.create_publisher(String, '~/state', latched)
         self._processed = self.create_publisher(Header, '~/processed', 100)
         # A best-effort subscription receives from every publisher.
-        self.create_subscription(
-            PointCloud2, 'grasp_scores', self._on_scores,
-            QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT))
+        self._scores = MatchedSubscription(
+            self, PointCloud2, self.resolve_topic_name('grasp_scores'), self._on_scores,
+            'best_effort', depth=10, silence_s=declared.values.silence)
         create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
+        create_steady_timer(self, _GRAPH_PERIOD_S, self._scores.check)
         self._publish_state(WAITING)
 
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:

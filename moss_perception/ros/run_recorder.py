@@ -16,6 +16,7 @@ from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
 from moss_perception.ros.common.parameters import one_of, read_settings, setting
+from moss_perception.ros.common.raw_subscriptions import RawSubscriptions
 from moss_perception.ros.common.spinning import (
     run_node,
     serving,
@@ -23,7 +24,7 @@ from moss_perception.ros.common.spinning import (
     spin_for,
     spin_until,
 )
-from moss_perception.ros.common.subscriptions import RawSubscriptions, type_name
+from moss_perception.ros.common.subscriptions import type_name
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from rclpy.node import Node
 from rclpy.qos import QoSProfile

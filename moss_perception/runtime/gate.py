@@ -18,7 +18,8 @@ MAX_MOVE_M = 0.05
 
 RANGES = {
     'min_score': (0.0, 1.0), 'max_uncertainty': (0.0, 0.5), 'hold_time_s': (0.0, 60.0),
-    'max_age_s': (0.01, 60.0), 'release_score': (0.0, 1.0), 'switch_margin': (0.0, 1.0)}
+    'max_age_s': (0.01, 60.0), 'release_score': (0.0, 1.0), 'switch_margin': (0.0, 1.0),
+    'explore': (0.0, 1.0)}
 """Lowest and highest values of the fields of :class:`GateConfig`."""
 
 
@@ -35,6 +36,9 @@ class GateConfig:
         [0, ``min_score``].
     :ivar switch_margin: and until another candidate, held as long, scores higher by more than
         this, in [0, 1].
+    :ivar explore: probability, in [0, 1], that an attempt tries a candidate that is drawn from
+        all with a score, whatever their scores. A model is trained best on such attempts. An
+        attempt begins with the first scores after a list without candidates.
     """
 
     min_score: float = 0.5
@@ -43,6 +47,7 @@ class GateConfig:
     max_age_s: float = 0.5
     release_score: float = 0.4
     switch_margin: float = 0.1
+    explore: float = 0.0
 
     def __post_init__(self):
         """
@@ -85,6 +90,8 @@ class Gate:
 
     def __init__(self, config: GateConfig):
         self.config = config
+        # The same attempts in the same order get the same draws.
+        self._draws = np.random.default_rng(0)
         self.reset()
 
     def reset(self) -> None:
@@ -93,6 +100,8 @@ class Gate:
         self._forget_candidates()
 
     def _forget_candidates(self) -> None:
+        self._begun_ns: int | None = None
+        self._explores = False
         self._positions = np.zeros((0, 3))
         self._since_ns: list[int | None] = []
         self._selected: int | None = None
@@ -118,6 +127,10 @@ class Gate:
             self._forget_candidates()
             return Decision(WAITING)
         self._follow(positions)
+        if self._begun_ns is None:
+            self._begin(stamp_ns)
+        if self._explores:
+            return self._explored(stamp_ns, scores)
         # Comparisons with NaN are false: a candidate without a score is never acceptable.
         certain = uncertainties <= self.config.max_uncertainty
         acceptable = certain & (scores >= self.config.min_score)
@@ -128,6 +141,24 @@ class Gate:
             return Decision(SELECTED, self._selected)
         best = _best(scores, acceptable)
         return Decision(BELOW_THRESHOLD) if best is None else Decision(CANDIDATE, best)
+
+    def _begin(self, stamp_ns: int) -> None:
+        """Begin an attempt, and draw whether it tries any candidate."""
+        self._begun_ns = stamp_ns
+        self._explores = bool(self._draws.random() < self.config.explore)
+
+    def _explored(self, stamp_ns: int, scores: np.ndarray) -> Decision:
+        """Draw one of the candidates after the hold time, and keep it while it is listed."""
+        assert self._begun_ns is not None  # since _begin
+        known = np.flatnonzero(np.isfinite(scores))
+        if self._selected is not None and self._selected in known:
+            return Decision(SELECTED, self._selected)
+        if not len(known):
+            return Decision(BELOW_THRESHOLD)
+        if stamp_ns - self._begun_ns < round(self.config.hold_time_s * 1e9):
+            return Decision(CANDIDATE, int(known[np.argmax(scores[known])]))
+        self._selected = int(self._draws.choice(known))
+        return Decision(SELECTED, self._selected)
 
     def watch(self, now_ns: int) -> Decision | None:
         """

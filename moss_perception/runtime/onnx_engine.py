@@ -60,7 +60,7 @@ class OnnxEngine(Engine):
         digest = verify(checkpoint, sha256)
         config, _ = read_header(checkpoint)
         loaded = cls(config, digest)
-        options, digests = _session_options(threads), read_manifest(checkpoint.parent)
+        options, digests = session_options(threads), read_manifest(checkpoint.parent)
         for graph in loaded._graphs:
             file = graph_path(checkpoint, graph.name)
             session = _open(file, _verified(file, checkpoint, digests), options, providers)
@@ -91,7 +91,8 @@ def _providers(device: str) -> list:
     return [(_PROVIDERS[kind], {'device_id': int(number or 0)}), _PROVIDERS['cpu']]
 
 
-def _session_options(threads: int) -> onnxruntime.SessionOptions:
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return how graphs are run: ``threads`` of one step, 0 for ONNX Runtime's default."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

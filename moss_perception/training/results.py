@@ -6,7 +6,7 @@ from pathlib import Path
 from moss_perception.data.schema import Sample
 from moss_perception.models.checkpoint import load_checkpoint, Network
 from moss_perception.models.layers.reading import ensemble_probability
-from moss_perception.models.manifest import read_header
+from moss_perception.models.manifest import read_header, training_seeds
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.trainer import predict
 import numpy as np
@@ -59,7 +59,8 @@ def label_numbers(samples: list[Sample]) -> np.ndarray:
 
 def count_seen(path: str, samples: list[Sample]) -> int:
     """Count the samples whose seeds a checkpoint says that it was trained on."""
-    seeds = read_header(path)[1].get('seeds', [])
+    notes = read_header(path)[1]
+    seeds = training_seeds(notes) if 'seeds' in notes else []
     return sum(any(first <= sample.seed <= last for first, last in seeds)
                for sample in samples if sample.seed is not None)
 

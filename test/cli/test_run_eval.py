@@ -143,7 +143,7 @@ def test_of_a_damaged_recording_the_report_says_what_is_missing_as_offline(
     assert FRAMES < found.frames == offline.frames < 2 * FRAMES and found.not_arrived == 0
     assert found.by_status == offline.by_status
     assert 0 < found.lost_share == offline.lost_share
-    assert 'are missing' in found.notes[0] and found.notes[0] == offline.notes[0]
+    assert 'are missing' in found.warnings[0] == offline.warnings[0]
     assert [x.score for x in found.attempts] == [x.score for x in offline.attempts]
     page = (tmp_path / 'out' / 'report' / 'report.html').read_text()
     assert f'{found.lost_share:.1%} are missing' in page

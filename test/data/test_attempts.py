@@ -8,8 +8,8 @@ import shutil
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags import attempts as attempts_module
 from moss_perception.data.bags.attempts import AttemptFolder, counts_of, groups_of
+from moss_perception.data.bags.metadata import custom_data
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.storage import custom_data
 import pytest
 
 TOPICS = (('/image', 'sensor_msgs/msg/Image'),

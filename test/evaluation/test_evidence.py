@@ -9,6 +9,7 @@ from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
+from robot_bag import Robot
 import torch
 
 START_NS, STEP_NS = 1_700_000_000_000_000_000, 100_000_000
@@ -53,3 +54,12 @@ def test_rows_are_those_of_the_executed_grasp_where_all_scores_are_equal(tmp_pat
     # Row 0 is the default grasp's.
     torch.testing.assert_close(evidence.hidden[0], rows[1 + EXECUTED])
     assert not any(torch.allclose(evidence.hidden[0], row) for row in rows[:1 + EXECUTED])
+
+
+def test_nothing_is_learnt_from_attempts_whose_executed_grasp_has_no_score(tmp_path):
+    # Nothing says where base_link is, so only the default grasp point is scored.
+    Robot(frame='base_link').write(tmp_path / 'bag')
+    evidence, (record,) = collect(network_without_a_say(), [tmp_path / 'bag'], threads=1,
+                                  attempts_csv=str(tmp_path / 'bag.csv'))
+    assert len(evidence) == 0 and len(record.attempts) == 3
+    assert all(x.scored_elsewhere and x.source == 'default' for x in record.attempts)

@@ -5,6 +5,7 @@ from moss_perception.evaluation.input_topics import (
     check_names,
     named_topics,
     parse_topics,
+    take_setup,
     topics_of_recording,
 )
 import pytest
@@ -26,7 +27,23 @@ def test_text_and_file_name_topics_by_domain_and_by_path(tmp_path):
         check_names({'real': {}}, [('sim', 'x')])
 
 
+def test_a_recording_says_what_its_messages_do_not_say_about_the_camera(tmp_path):
+    file = tmp_path / 'topics.yaml'
+    file.write_text('real:\n  image: /arm/color\n  rectified: true\n'
+                    '  candidates_frame: base_link\n'
+                    '  candidates_transform: [0, 0, 1, 1, 0, 0, 0]\n')
+    own = named_topics([str(file), 'sim=rectified:=false'])
+    assert take_setup(own['real']) == {
+        'rectified': 'true', 'candidates_frame': 'base_link',
+        'candidates_transform': '0 0 1 1 0 0 0'}
+    assert own['real'] == {'image': '/arm/color'} and take_setup(own['sim']) == {
+        'rectified': 'false'}
+
+
 @pytest.mark.parametrize(('text', 'line'), [
+    ('real=rectified:=perhaps', "real has rectified='perhaps' is not allowed: expected one of"),
+    ('real=candidates_frame:=base', 'expected the pose of this frame'),
+    ('real=candidates_transform:=0 0 1', 'is not allowed'),
     ('real', 'expected a YAML file, or NAME=KEY:=TOPIC'),
     ('image:=/x', 'expected a YAML file, or NAME=KEY:=TOPIC'),
     ('real=image', "--topics real has 'image': expected KEY:=TOPIC"),

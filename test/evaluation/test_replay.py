@@ -264,7 +264,7 @@ def test_of_a_cut_file_what_is_there_is_evaluated(record, predictor):
     file.write_bytes(file.read_bytes()[:len(file.read_bytes()) // 2])
     found = replay(bag, predictor)
     assert 5 < found.frames < FRAMES and 0.2 < found.lost_share < 0.9
-    assert any('damaged or cut off' in note for note in found.notes)
+    assert any('damaged or cut off' in line for line in found.warnings)
 
 
 def test_images_are_fetched_by_their_stamps(record):

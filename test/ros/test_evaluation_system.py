@@ -125,6 +125,19 @@ def test_both_recordings_may_have_names_of_their_own_in_one_file(tmp_path, bag):
     assert (found['--executed-topic'], found['--outcomes']) == (['/arm/goal'], [file])
 
 
+def test_a_robots_camera_is_its_own(tmp_path, bag):
+    run, evaluation, _ = runs_of(
+        tmp_path, sim_bag='none', real_bag=bag, real_domain='real',
+        real_topics='candidates_frame:=base_link,candidates_transform:=0 0 1 1 0 0 0,'
+                    'rectified:=true')
+    given = run['grasp_predictor'].parameters
+    assert (given['rectified'], given['candidates_frame'], given['candidates_transform']) == (
+        'true', 'base_link', '0 0 1 1 0 0 0')
+    found = words_of(evaluation['evaluate'])
+    assert found['--candidates-transform'] == ['0', '0', '1', '1', '0', '0', '0']
+    assert found['--candidates-frame'] == ['base_link'] and found['--rectified'] == ['true']
+
+
 def test_played_in_time_nothing_waits_and_the_latency_is_logged(tmp_path):
     sim, first, *_ = runs_of(tmp_path, lock_step='false', bag_rate='2', verify='false')
     assert sim['bag_player'].parameters['lock_step'] is False

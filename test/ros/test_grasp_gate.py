@@ -239,7 +239,7 @@ def test_scores_of_a_recording_are_stale_by_the_wall_clock_and_fresh_by_its_own(
 def test_parameters_are_described_checked_and_applied(peer, start):
     start(GATE)
     names = ['min_score', 'max_uncertainty', 'hold_time', 'max_age', 'release_score',
-             'switch_margin']
+             'switch_margin', 'explore']
     described = peer.call(DescribeParameters, 'grasp_gate/describe_parameters',
                           DescribeParameters.Request(names=names)).descriptors
     assert all(d.type == ParameterType.PARAMETER_DOUBLE and d.description

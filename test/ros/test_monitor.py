@@ -47,6 +47,19 @@ def say(monitor):
     return monitor.report(predictor, '/image', True, '', 0.5)
 
 
+def test_a_window_that_is_reset_and_never_scored_is_a_warning():
+    health = Health('/image', 0.1, 3, 16, True)
+    now = Counters(frames=110, scored=80, dropped=3, refused=Counter(step=1),
+                   resets=Counter(stamp_backwards=2, gap=1))
+    level, message = judge(health, BEFORE, now, 1.0)
+    assert level == WARN and 'reset 3 times (gap 1, stamp_backwards 2)' in message
+    now.scored = 81
+    assert judge(health, BEFORE, now, 1.0)[0] == OK
+    now = Counters(frames=110, scored=80, dropped=3, refused=Counter(step=1),
+                   resets=Counter(requested=1))
+    assert judge(health, BEFORE, now, 1.0)[0] == OK
+
+
 def test_doubtful_pictures_are_counted_by_their_look(monitor):
     predictor = SimpleNamespace(counters=Counters(doubtful=Counter(dark=3, depth=1)), fill=16,
                                 config=SimpleNamespace(window_frames=16))

@@ -136,7 +136,7 @@ def test_own_parameters_come_after_the_shipped_ones(tmp_path):
 
 @pytest.mark.parametrize('name, value, expected', [
     ('gate', 'maybe', 'one of true, false'),
-    ('image_transport', 'theora', "one of '', raw, compressed"),
+    ('image_transport', 'my theora', 'expected raw, compressed, or the name of a plugin'),
     ('log_level', 'loud', 'debug, info, warn, error, fatal'),
     ('use_sim_time', 'yes', 'auto, true, false'),
     ('image_topic', 'my image', 'topic name'),

@@ -160,7 +160,36 @@ def test_watch_reports_when_the_scores_stopped():
     assert see.gate.watch(START + 501 * MS) == Decision('stale')
 
 
+def test_a_gate_that_explores_tries_each_candidate_whatever_its_score_and_keeps_it():
+    see, tried = Stream(explore=1.0), []
+    for attempt in range(20):
+        at_ms = 5000 * attempt
+        assert see(at_ms, [0.9, 0.01]) == ('candidate', 0)
+        state, index = see(at_ms + 200, [0.9, 0.01])
+        assert state == 'selected'
+        assert see(at_ms + 300, [0.01, 0.9]) == ('selected', index)
+        assert see(at_ms + 400, []) == ('waiting', None)
+        tried.append(index)
+    assert set(tried) == {0, 1}
+    again = Stream(explore=1.0)
+    again(0, [0.9, 0.01])
+    assert again(200, [0.9, 0.01]) == ('selected', tried[0])
+
+
+def test_a_gate_explores_in_some_attempts_and_never_tries_what_has_no_score():
+    see, states = Stream(explore=0.5), []
+    for attempt in range(40):
+        see(5000 * attempt, [np.nan, 0.1])
+        states.append(see(5000 * attempt + 200, [np.nan, 0.1]))
+        see(5000 * attempt + 400, [])
+    assert set(states) == {('selected', 1), ('below threshold', None)}
+    assert 10 < states.count(('selected', 1)) < 30
+    none = Stream(explore=1.0)
+    assert none(0, [np.nan, np.nan])[0] == none(300, [np.nan, np.nan])[0] == 'below threshold'
+
+
 @pytest.mark.parametrize(('setting', 'value', 'expected'), [
+    ('explore', 1.5, 'explore=1.5 .* expected in \\[0, 1\\]'),
     ('min_score', 1.1, 'min_score=1.1 .* expected in \\[0, 1\\]'),
     ('max_uncertainty', 0.6, 'max_uncertainty=0.6 .* expected in \\[0, 0.5\\]'),
     ('hold_time_s', -1.0, 'hold_time_s=-1.0'),

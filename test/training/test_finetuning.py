@@ -12,6 +12,7 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.manifest import read_header
 from moss_perception.training.derive import same_layers, start_from
+from moss_perception.training.results import count_seen
 from moss_perception.training.settings import read_settings, Settings
 import numpy as np
 import pytest
@@ -70,6 +71,16 @@ def test_the_network_and_its_normalisation_are_the_checkpoints(initial, tuned):
     # A small learning rate, so that the network stays near.
     assert all(torch.allclose(old[name].float(), new[name].float(), atol=0.01)
                for name in moved if name.endswith('weight') and old[name].dim() > 1)
+
+
+@pytest.mark.parametrize(('seeds', 'expected'), [
+    ([100, 105], 2), ([[100, 101], [105, 106]], 2), ([], 0), (None, 0)])
+def test_scenes_that_a_checkpoint_has_seen_are_counted_as_each_version_names_them(
+        tmp_path, seeds, expected):
+    path = tmp_path / 'initial.safetensors'
+    save_checkpoint(path, build(replace(TINY)), {} if seeds is None else {'seeds': seeds})
+    samples = [*(scene(n) for n in (99, 101, 105, 107)), recorded(3)]
+    assert count_seen(str(path), samples) == expected
 
 
 def test_the_notes_say_what_was_mixed_and_held_out(tuned):

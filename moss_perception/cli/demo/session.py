@@ -104,6 +104,8 @@ def _show(options: argparse.Namespace) -> None:
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     with OutputFolder(options.out, 'cannot write to --out') as folder:
         source = _find_source(options, folder)
+        if source.damage:
+            print(f'WARNING: {source.shown}: {source.damage}', flush=True)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on the load of the machine.

@@ -32,6 +32,7 @@ class Source:
     :ivar start_ns: start of the recording, nanoseconds.
     :ivar camera: the calibration, or ``None`` if there is no usable one.
     :ivar attempts: attempts in order; empty without labels.
+    :ivar damage: what is missing from the recording; empty if nothing is known to be.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Source:
     start_ns: int
     camera: Camera | None
     attempts: list[Attempt]
+    damage: str = ''
 
 
 def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
@@ -55,7 +57,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
     :param shown: name to show; empty for its path.
     :raises BagError: if it can't be read, or has no such images.
     """
-    with Recording(path) as recording:
+    with Recording(path, salvage=True) as recording:
         topic = recording.image_topic(image_topic)
         camera_topic, camera = _find_camera(recording, topic.name.removesuffix(_COMPRESSED))
         wanted = (topic.name, camera_topic, CANDIDATES_TOPIC, OUTCOME_TOPIC)
@@ -64,7 +66,7 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
                 recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
-                if CANDIDATES_TOPIC in recording.topics else None))
+                if CANDIDATES_TOPIC in recording.topics else None), recording.damage)
 
 
 def record_video(path: Path, folder: Path) -> None:

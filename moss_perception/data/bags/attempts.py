@@ -19,8 +19,8 @@ from typing import Any
 from mcap.reader import make_reader
 from moss_perception.core.errors import BagError
 from moss_perception.core.files import replaced
+from moss_perception.data.bags.metadata import custom_data
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.storage import custom_data
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import Outcome
 import yaml

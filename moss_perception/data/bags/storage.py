@@ -1,33 +1,35 @@
 """The files of a rosbag2, sqlite3 or MCAP: topics and serialised messages, damaged or not."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 import functools
-import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.bags.salvage import rows_in, Salvage, salvage
-from moss_perception.data.bags.topics import offered, Topic
-from rosbags.interfaces import MessageDefinitionFormat, Qos, QosDurability, QosReliability
-from rosbags.rosbag2 import Reader
+from moss_perception.data.bags.indexed import Indexed
+from moss_perception.data.bags.metadata import files_of, Metadata, NAME
+from moss_perception.data.bags.salvage import Salvage, salvage
+from moss_perception.data.bags.topics import Row, Topic, topics_of
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
-import yaml
 
-SUFFIXES = ('.mcap', '.db3')
 _S = TypeVar('_S', bound='Storage')
+_CDR = 'cdr'
 
 
 class Storage:
     """
     A rosbag2, open while the context lasts; messages are read as they are asked for.
 
+    Intact files are read by their index, in the order of time. Where an index is missing or fails,
+    the file is read from front to back; what is missing then is the damage.
+
     :param path: folder of a rosbag2, or an ``.mcap`` or ``.db3`` file.
     :param salvage: read the intact part of a damaged or truncated recording; see ``damage``.
     :ivar path: as given.
     :ivar damage: description of the damage in one line; empty if none is known.
     :ivar lost_share: share of the messages that can't be read, in [0, 1], as far as known.
-    :raises BagError: if it is missing, not a rosbag2, damaged or incomplete.
+    :raises BagError: if it is missing, not a rosbag2, of ROS 1, damaged or incomplete.
     """
 
     def __init__(self, path: Path | str, salvage: bool = False):
@@ -35,97 +37,114 @@ class Storage:
         self.damage = ''
         self.lost_share = 0.0
         self._salvage = salvage
-        self._reader: Reader | None = None
-        self._pieces: Salvage | None = None
+        self._contents: Indexed | Salvage | None = None
         self._stores: dict[str, Any] = {}
 
     def __enter__(self: _S) -> _S:
-        # The files of a folder may be of use even if nothing of it can be opened.
-        target = None if self._salvage and self.path.is_dir() else _readable(self.path)
+        files = self._files()
+        metadata = self._metadata
         try:
-            self._reader = Reader(target or _readable(self.path))
-            self._reader.open()
-            if self._salvage:
-                self._require_rows()
-        except Exception as error:  # damaged bytes make a parser raise anything
-            self._reader = None
-            if not self._salvage:
-                raise BagError(_damaged(self.path, error)) from error
-            self._save_what_is_there(error)
+            if (self.path / NAME).exists():
+                metadata.require()
+            self._contents = Indexed(files, metadata.compression)
+            self._require_promised(metadata)
+        except Exception as error:  # noqa: BLE001, damaged bytes make a parser raise anything
+            self._read_all(error, files)
+        if files != [self.path] and (unlisted := metadata.unlisted):
+            names = ', '.join(x.name for x in unlisted)
+            self.damage = '; '.join(filter(None, (
+                self.damage, f'{names} is not read, because {NAME} does not list it: expected '
+                             'all files in it, try ros2 bag reindex')))
+        self._require_cdr()
         return self
 
     def __exit__(self, *_: object) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        contents, self._contents = self._contents, None
+        if contents is not None:
+            contents.close()
 
     @property
-    def _open(self) -> Reader:
-        assert self._reader is not None  # the context lasts, and nothing is salvaged
-        return self._reader
+    def _open(self) -> Indexed | Salvage:
+        assert self._contents is not None  # the context lasts
+        return self._contents
+
+    @property
+    def _metadata(self) -> Metadata:
+        return Metadata(self.path if self.path.is_dir() else self.path.parent)
+
+    def _files(self) -> list[Path]:
+        try:
+            return files_of(self.path)
+        except BagError:
+            # The files of a folder may be of use even if nothing says how they belong together.
+            if self._salvage and self.path.is_dir() and (files := self._metadata.files):
+                return files
+            raise
 
     @property
     def start_ns(self) -> int:
         """Time of the first message, nanoseconds."""
-        return self._pieces.start_ns if self._pieces else self._open.start_time
+        return self._open.start_ns
 
     @property
     def end_ns(self) -> int:
         """Time of the last message, nanoseconds."""
-        return self._pieces.end_ns if self._pieces else self._open.end_time - 1
+        return self._open.end_ns
 
     @property
     def message_count(self) -> int:
-        """Number of messages according to the metadata."""
-        return self._pieces.count if self._pieces else self._open.message_count
+        """Number of messages in the files."""
+        return self._open.counts.total()
 
     @property
     def topics(self) -> dict[str, Topic]:
         """The recorded topics by name, sorted."""
-        if self._pieces:
-            return {name: Topic(name, channel.msgtype, self._pieces.counts[name],
-                                *offered(channel.offers))
-                    for name, channel in sorted(self._pieces.channels.items())}
-        topics: dict[str, list] = {}
-        for connection in self._open.connections:
-            topics.setdefault(connection.topic, []).append(connection)
-        return {name: _topic(name, connections) for name, connections in sorted(topics.items())}
+        return topics_of(self._open.channels, self._open.counts)
 
-    def messages(
-        self, topics: Iterable[str] | None = None,
-    ) -> Iterator[tuple[str, str, int, bytes]]:
+    def messages(self, topics: Iterable[str] | None = None) -> Iterator[Row]:
         """
-        Iterate over the messages in the order of recording.
+        Iterate over the messages in the order of the time of recording.
 
         :param topics: names; None for all.
         :returns: topic, type, time of recording in nanoseconds and CDR bytes of each.
         :raises BagError: if the recording is damaged or has no such message.
         """
         wanted = None if topics is None else set(topics)
-        if self._pieces:
-            yield from self._pieces.messages(wanted)
-            return
-        connections = [x for x in self._open.connections if wanted is None or x.topic in wanted]
-        expected, found = sum(x.msgcount for x in connections), 0
-        stream = self._open.messages(connections) if connections else iter(())
+        expected = sum(count for name, count in self._open.counts.items()
+                       if wanted is None or name in wanted)
+        found, newest_ns, newest = 0, -1, Counter()
+        problem: Exception | None = None
         try:
-            for connection, stamp_ns, raw in stream:
+            for row in self._open.messages(wanted):
+                yield row
                 found += 1
-                yield connection.topic, connection.msgtype, stamp_ns, bytes(raw)
-        except Exception as error:  # damaged bytes make a parser raise anything
-            if not self._salvage:
-                raise BagError(_damaged(self.path, error)) from error
-            if found:
-                self._lose(found, expected, _line(error))
-            else:
-                yield from self._save_what_is_there(error).messages(wanted)
-            return
-        if not found:
+                if row[2] != newest_ns:
+                    newest_ns, newest = row[2], Counter()
+                newest[row[0]] += 1
+        except Exception as error:  # noqa: BLE001, damaged bytes make a parser raise anything
+            problem = error
+        if problem is None and found < expected:
+            problem = BagError(f'{found} messages found, the index promises {expected}')
+        if problem is not None:
+            yield from self._rest(problem, wanted, newest_ns, newest)
+        elif not found:
             names = 'any topic' if wanted is None else ', '.join(sorted(wanted)) or 'no topic'
             raise BagError(f'{self.path}: expected messages on {names}, found none')
-        if found != expected:
-            logging.getLogger(__name__).warning(
-                '%s: %d messages found, expected %d', self.path, found, expected)
+
+    def _rest(self, problem: Exception, wanted: Collection[str] | None, newest_ns: int,
+              newest: Counter) -> Iterator[Row]:
+        """Read what follows the messages that were read by the index, without it."""
+        if not isinstance(self._contents, Indexed):
+            raise problem
+        self._read_all(problem, self._files())
+        for row in self._open.messages(wanted):
+            # Those before have been given, and so has one of a topic for each that it counts.
+            if row[2] > newest_ns:
+                yield row
+            elif row[2] == newest_ns and newest[row[0]] > 0:
+                newest[row[0]] -= 1
+            elif row[2] == newest_ns:
+                yield row
 
     def deserialize(self, raw: bytes, msgtype: str) -> Any:
         """
@@ -145,7 +164,8 @@ class Storage:
     def _make_store(self, msgtype: str) -> Any:
         """Return a store with the type, from the recording's definition if it has one."""
         # One store per type, so that an invalid definition does not affect other types.
-        if definition := self._definition(msgtype):
+        definitions = (x.definition for x in self._open.channels if x.msgtype == msgtype)
+        if definition := next(filter(None, definitions), ''):
             try:
                 return _store_by(definition, msgtype)
             except Exception as error:  # the definition is the recording's
@@ -156,41 +176,49 @@ class Storage:
             raise BagError(f'{self.path}: no definition of {msgtype}, which Jazzy lacks as well')
         return store
 
-    def _definition(self, msgtype: str) -> str:
-        """Return the recording's own definition of a type; empty if it has none."""
-        if self._pieces:
-            known = (x.definition for x in self._pieces.channels.values() if x.msgtype == msgtype)
-            return next((text for form, text in known if form == 'ros2msg'), '')
-        known = (x.msgdef for x in self._open.connections if x.msgtype == msgtype)
-        return next((x.data for x in known if x.format == MessageDefinitionFormat.MSG), '')
+    def _require_promised(self, metadata: Metadata) -> None:
+        """Check that the files have as many messages as ``metadata.yaml`` says."""
+        promised = metadata.message_count if self.path.is_dir() else None
+        if promised is not None and self.message_count < promised:
+            raise BagError(f'it holds fewer messages than {NAME} promises')
 
-    def _require_rows(self) -> None:
-        """Check that a database has as many messages as ``metadata.yaml`` says."""
-        there = rows_in(_listed_files(self.path)) if self.path.is_dir() else None
-        if there is not None and there < self._open.message_count:
-            self._open.close()
-            raise BagError('it holds fewer messages than metadata.yaml promises')
+    def _require_cdr(self) -> None:
+        """Check that there are messages of ROS 2."""
+        known = {x.encoding for x in self._open.channels if self._open.counts[x.topic]}
+        if known and _CDR not in known:
+            self.__exit__()
+            kind = 'a recording of ROS 1' if 'ros1' in known else 'no recording of ROS 2'
+            raise BagError(f'{self.path}: {kind}, its messages are in '
+                           f'{", ".join(sorted(map(repr, known)))}: expected {_CDR!r}. Convert '
+                           'the original, such as by rosbags-convert --src FILE.bag --dst FOLDER')
 
-    def _save_what_is_there(self, error: Exception) -> Salvage:
+    def _read_all(self, error: Exception, files: list[Path]) -> None:
         """Switch to reading the files' records, and record how much is missing."""
-        folder = self.path if self.path.is_dir() else self.path.parent
-        files = _listed_files(folder) if folder == self.path else [self.path]
+        if self._contents is not None:
+            self._contents.close()
+            self._contents = None
         if not files:
             raise error
         try:
-            self._pieces = pieces = salvage(files)
+            pieces = salvage(files)
         except BagError as nothing:
             raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
                            f'{nothing}') from error
-        self._lose(pieces.count, _announced_count(folder),
-                   '; '.join(pieces.damage) or _line(error))
-        return pieces
+        there, promised = pieces.counts.total(), self._metadata.message_count
+        # Of one file among several, the promise says nothing.
+        promised = None if len(self._metadata.files) > len(files) else promised
+        known = promised is not None or not (self.path / NAME).exists()
+        if pieces.damage or not known or there < (promised or 0):
+            if not self._salvage:
+                raise BagError(_damaged(self.path, error)) from error
+            self._lose(there, promised, '; '.join(pieces.damage) or _line(error))
+        self._contents = pieces
 
-    def _lose(self, there: int, reported: int | None, why: str) -> None:
+    def _lose(self, there: int, promised: int | None, why: str) -> None:
         count = 'how many are missing is not known, since metadata.yaml does not say'
-        if reported is not None:
-            self.lost_share = max(self.lost_share, 1 - min(there / max(reported, 1), 1.0))
-            count = f'of {reported} messages {there} are there, {self.lost_share:.1%} are missing'
+        if promised is not None:
+            self.lost_share = max(self.lost_share, 1 - min(there / max(promised, 1), 1.0))
+            count = f'of {promised} messages {there} are there, {self.lost_share:.1%} are missing'
         self.damage = f'the recording is damaged or cut off ({why}): {count}'
 
 
@@ -207,70 +235,9 @@ def _jazzy() -> Any:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
-def _topic(name: str, connections: list) -> Topic:
-    offers: list[Qos] = [x for c in connections for x in c.ext.offered_qos_profiles]
-    return Topic(
-        name, connections[0].msgtype, sum(x.msgcount for x in connections),
-        all(x.reliability == QosReliability.RELIABLE for x in offers) if offers else None,
-        all(x.durability == QosDurability.TRANSIENT_LOCAL for x in offers) if offers else None)
-
-
 def _damaged(path: Path, error: Exception) -> str:
     return f'{path}: expected a complete rosbag2, this one is damaged or cut off: {_line(error)}'
 
 
 def _line(error: Exception) -> str:
     return ' '.join(str(error).split()) or type(error).__name__
-
-
-def _readable(path: Path) -> Path:
-    """
-    Return the path to open: the folder, or a file if there is no metadata.
-
-    :raises BagError: if it is not a recording.
-    """
-    if not path.exists():
-        raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
-    if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise BagError(f'{path}: no rosbag2, expected a folder, .mcap or .db3 file')
-        return path
-    if (path / 'metadata.yaml').exists():
-        return path
-    # A recorder that was killed leaves its file without metadata.
-    files = sorted(x for x in path.iterdir() if x.suffix in SUFFIXES)
-    if len(files) == 1:
-        return files[0]
-    if files:
-        raise BagError(
-            f'{path}: {len(files)} files but no metadata.yaml: expected it, try ros2 bag reindex')
-    raise BagError(f'{path}: no rosbag2, expected metadata.yaml and .mcap or .db3 files in it')
-
-
-def _announced_count(folder: Path) -> int | None:
-    """Return the number of messages according to ``metadata.yaml``; ``None`` if unknown."""
-    count = _metadata(folder).get('message_count')
-    return count if isinstance(count, int) else None
-
-
-def _listed_files(folder: Path) -> list[Path]:
-    """Return a recording's files, as listed in ``metadata.yaml`` or else as found."""
-    names = _metadata(folder).get('relative_file_paths')
-    if isinstance(names, list):
-        return [folder / Path(str(name)).name for name in names]
-    return sorted(x for x in folder.iterdir() if x.suffix in SUFFIXES)
-
-
-def custom_data(folder: Path) -> dict[str, str]:
-    """Return the ``custom_data`` of ``metadata.yaml``; empty if there is none."""
-    found = _metadata(folder).get('custom_data')
-    return {str(x): str(text) for x, text in found.items()} if isinstance(found, dict) else {}
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    """Return the values of ``metadata.yaml``; empty if it can't be read."""
-    try:
-        values = yaml.safe_load((folder / 'metadata.yaml').read_text())
-        return dict(values['rosbag2_bagfile_information'])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        return {}

@@ -1,5 +1,6 @@
 """The topics of a recording, and the headers of its serialised messages."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import struct
 from typing import Any
@@ -21,6 +22,29 @@ LEAD_TIMES_TOPIC, LEAD_TIMES_TYPE = '/grasp_lead_times', 'sensor_msgs/msg/PointC
 STAMP_END = 12
 
 
+Row = tuple[str, str, int, bytes]
+"""Topic, type, time of recording in nanoseconds and CDR bytes of a message."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """
+    A topic of one file, as its publishers of one kind offered it.
+
+    :ivar definition: text of the message definition; empty if unknown.
+    :ivar reliable: whether the recorded publishers were reliable; ``None`` if unknown.
+    :ivar transient_local: whether they were transient local; ``None`` if unknown.
+    :ivar encoding: of the messages: ``cdr`` in ROS 2.
+    """
+
+    topic: str
+    msgtype: str
+    definition: str = ''
+    reliable: bool | None = None
+    transient_local: bool | None = None
+    encoding: str = 'cdr'
+
+
 @dataclass(frozen=True)
 class Topic:
     """
@@ -36,6 +60,27 @@ class Topic:
     count: int
     reliable: bool | None = None
     transient_local: bool | None = None
+
+
+def topics_of(channels: Iterable[Channel], counts: Mapping[str, int]) -> dict[str, Topic]:
+    """
+    Join the channels of each topic.
+
+    :param channels: of all files.
+    :param counts: number of messages by topic.
+    :returns: by name, sorted.
+    """
+    found: dict[str, list[Channel]] = {}
+    for one in channels:
+        found.setdefault(one.topic, []).append(one)
+    return {name: Topic(name, same[0].msgtype, counts.get(name, 0),
+                        _all(x.reliable for x in same), _all(x.transient_local for x in same))
+            for name, same in sorted(found.items())}
+
+
+def _all(values: Iterable[bool | None]) -> bool | None:
+    known = [x for x in values if x is not None]
+    return all(known) if known else None
 
 
 def offered(text: str) -> tuple[bool | None, bool | None]:

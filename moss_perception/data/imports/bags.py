@@ -76,6 +76,7 @@ class Imported:
     :ivar left_out: attempt, reason and message of each that was left out.
     :ivar where: where stamps lie, in words, if no attempt has images.
     :ivar cameras: the calibrations in words.
+    :ivar damage: of the recording; empty if none is known.
     :ivar duration_s: of the recording.
     """
 
@@ -86,6 +87,7 @@ class Imported:
     left_out: list[tuple[int, str, str]] = field(default_factory=list)
     where: str = ''
     cameras: Counter = field(default_factory=Counter)
+    damage: str = ''
     duration_s: float = 0.0
 
 
@@ -120,6 +122,7 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
         samples = _Samples(recording, found, plans, one, done, settings, progress)
         for shard, group in groupby(samples, lambda pair: pair[0] // SHARD):
             write_samples(sample_path(folder, first_shard + shard), [x for _, x in group])
+        done.damage = recording.damage
     return done
 
 

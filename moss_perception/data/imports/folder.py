@@ -43,6 +43,7 @@ class Contents:
     :ivar groups: number of samples by group and value.
     :ivar cameras: number of samples by calibration.
     :ivar left_out: recording, attempt, reason and message of each attempt that was left out.
+    :ivar damage: what is missing from a recording, a line each.
     """
 
     samples: int = 0
@@ -51,6 +52,7 @@ class Contents:
     groups: dict[str, Counter] = field(default_factory=dict)
     cameras: Counter = field(default_factory=Counter)
     left_out: list[tuple[str, int, str, str]] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
 
     def add(self, success: bool, groups: Mapping[str, str], camera: str = '') -> None:
         """Count a sample."""
@@ -71,7 +73,7 @@ class Contents:
 
     def warnings(self) -> list[str]:
         """List what a training on these samples should know, a line each."""
-        found = []
+        found = list(self.damage)
         for reason, count in Counter(reason for _, _, reason, _ in self.left_out).items():
             bag, attempt, _, why = next(x for x in self.left_out if x[2] == reason)
             found.append(f'{count} of {self.attempts} attempts are left out ({reason}), such as '
@@ -196,6 +198,8 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
         for success, groups in zip(one.successes, one.groups, strict=True):
             contents.add(success, groups)
         contents.cameras += one.cameras
+        if one.damage and (line := f'{one.name}: {one.damage}') not in contents.damage:
+            contents.damage.append(line)
         contents.left_out += [(one.name, *why) for why in one.left_out]
     if shared:
         _forget_others(contents, done, len(inputs))

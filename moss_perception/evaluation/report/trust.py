@@ -71,7 +71,7 @@ def _damage(bag: BagRecord) -> list[str]:
     found = [note.rstrip('.') + '.' for note in bag.notes]
     if bag.repeats:
         found.append(f'{bag.repeats}.')
-    if bag.lost_share > 0 and not bag.notes:
+    if bag.lost_share > 0 and not bag.warnings:
         found.append(f'{100 * bag.lost_share:.1f} % of the recording could not be read.')
     found += [f'{outcome}.' for outcome in bag.unmatched]
     guessed = sum(attempt.decision_guessed for attempt in bag.attempts)

@@ -1,12 +1,11 @@
 """Subscriptions that follow topics, types and QoS in the graph, and report a mismatch."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 import importlib
 import time
 from typing import Any
 
-from moss_perception.data.bags.topics import IMAGE_TYPES
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -16,8 +15,9 @@ TRANSIENT, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATIL
 # Messages remembered to recognise duplicates, and the largest delay between two subscriptions.
 _REMEMBERED = 1000
 _LATE_NS = 1_000_000_000
-_RAW_DEPTH = 1000
-_SEARCH_S, _FOLLOW_S = 0.1, 0.5
+_LONGEST_SILENCE_S = 60.0
+SILENCE_S = 3.0
+"""Seconds after which a silent subscription is made anew, unless a parameter says otherwise."""
 
 
 def type_name(message_type: Any) -> str:
@@ -77,6 +77,10 @@ class MatchedSubscription:
     then messages of the new one wait; those that the old one has not received are passed on
     afterwards. Each message arrives once, in the order of publishing.
 
+    A reliable reader that was stopped for a second or two, such as by a suspended machine, may
+    hear nothing any more, although both sides show it as matched. So a subscription that has
+    publishers and hears nothing for ``silence_s`` is made anew, after twice as long the next time.
+
     :param node: an rclpy node.
     :param message_type: the message's class, with a header.
     :param topic: the resolved topic name.
@@ -85,11 +89,13 @@ class MatchedSubscription:
     :param depth: messages that wait in the middleware.
     :param latched: also request the last earlier message, if all publishers keep it.
     :param raw: whether the callback takes serialised messages, CDR bytes.
+    :param silence_s: see above, seconds; 0 for never.
+    :ivar silences: how often it was made anew because it heard nothing.
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
-                 raw: bool = False):
+                 raw: bool = False, silence_s: float = 0.0):
         self.topic = topic
         self.message_type = message_type
         self._node = node
@@ -98,6 +104,8 @@ class MatchedSubscription:
         self._depth = depth
         self._latched = latched
         self._raw = raw
+        self.silences = 0
+        self._silence = _Silence(silence_s)
         self._subscriptions: list[_Subscription] = []
         self._passed: dict[tuple[int, int], None] = {}
         self._handed_over_ns = 0
@@ -122,6 +130,7 @@ class MatchedSubscription:
         """
         self._drop_old()
         publishers = self.publishers()
+        silent = self._silence.is_over(bool(publishers))
         if not publishers:
             return False
         reliability, durability = self.qos.reliability, VOLATILE
@@ -130,8 +139,15 @@ class MatchedSubscription:
             reliability = RELIABLE if every else BEST_EFFORT
         if self._latched and all(p.qos_profile.durability == TRANSIENT for p in publishers):
             durability = TRANSIENT
-        if (reliability, durability) == (self.qos.reliability, self.qos.durability):
+        same = (reliability, durability) == (self.qos.reliability, self.qos.durability)
+        # A latched message comes once.
+        if same and not (silent and durability == VOLATILE):
             return False
+        if same:
+            self.silences += 1
+            self._node.get_logger().info(
+                f'{self.topic} has publishers, and nothing was heard for '
+                f'{self._silence.waited_s:.1f} s: subscribed anew', throttle_duration_sec=10.0)
         self.qos = self._profile(reliability, durability)
         self.renew()
         return True
@@ -191,6 +207,7 @@ class MatchedSubscription:
         self._node.destroy_subscription(member.subscription)
 
     def _receive(self, message: Any, info: Mapping[str, int], member: '_Subscription') -> None:
+        self._silence.heard()
         member.waiting.append((message, info['source_timestamp'],
                             info['publication_sequence_number']))
         first = self._subscriptions[0]
@@ -212,6 +229,36 @@ class MatchedSubscription:
             self._callback(message)
 
 
+class _Silence:
+    """
+    Tells when a topic with publishers was silent for too long.
+
+    :param silence_s: seconds; 0 for never. It doubles until something is heard.
+    :ivar waited_s: how long it was silent when it was over last, seconds.
+    """
+
+    def __init__(self, silence_s: float):
+        self._first_s = self._limit_s = silence_s
+        self._since_s: float | None = None
+        self.waited_s = 0.0
+
+    def heard(self) -> None:
+        """Start anew."""
+        self._since_s, self._limit_s = None, self._first_s
+
+    def is_over(self, published: bool) -> bool:
+        """Tell whether it was silent for too long; call it regularly."""
+        now_s = time.monotonic()
+        if not published or self._since_s is None:
+            self._since_s = now_s if published else None
+            return False
+        self.waited_s = now_s - self._since_s
+        if not self._first_s or self.waited_s < self._limit_s:
+            return False
+        self._since_s, self._limit_s = now_s, min(2 * self._limit_s, _LONGEST_SILENCE_S)
+        return True
+
+
 class _Subscription:
     """
     One of several subscriptions to the same topic.
@@ -231,70 +278,3 @@ class _Subscription:
     def publishers(self) -> int:
         """Number of matched publishers."""
         return self.subscription.get_publisher_count()
-
-
-class RawSubscriptions:
-    """
-    Subscriptions that follow topics, types and QoS in the graph; call :meth:`check` regularly.
-
-    :param node: an rclpy node.
-    :param sink: takes the topic, type and CDR bytes of each message.
-    :param reliability: of subscriptions whose QoS follows the publishers, see
-        :class:`MatchedSubscription`.
-    """
-
-    def __init__(self, node: Node, sink: Callable[[str, str, bytes], None], reliability: str):
-        self._node, self._sink, self._reliability = node, sink, reliability
-        self._followed: list[MatchedSubscription] = []
-        self._untyped: list[str] = []
-        self._images: Sequence[str] = ()
-        self._reader = ''
-        self._due_s = 0.0
-
-    @property
-    def has_images(self) -> bool:
-        """Whether images are subscribed to, where they are to be recorded."""
-        return not self._images
-
-    def follow(self, kind: Any, topic: str, latched: bool = False) -> MatchedSubscription:
-        """Subscribe with the QoS that the publishers offer; latched: to what they keep too."""
-        name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
-        self._followed.append(MatchedSubscription(
-            self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
-            self._reliability, _RAW_DEPTH, latched, raw=True))
-        return self._followed[-1]
-
-    def follow_when_there(self, topic: str) -> None:
-        """Subscribe to a topic, as latched, when its first publisher shows its type."""
-        self._untyped.append(self._node.resolve_topic_name(topic))
-
-    def follow_images(self, topics: Sequence[str], reader: str) -> None:
-        """
-        Subscribe to images as soon as another node has.
-
-        A camera that waits for a subscriber must not take the recorder for the predictor.
-
-        :param topics: resolved names of the possible image topics.
-        :param reader: full name of the other node.
-        """
-        self._images, self._reader = topics, reader
-
-    def check(self) -> None:
-        """Look at the graph, now and then; call it often, from the thread that spins."""
-        now_s = time.monotonic()
-        if now_s < self._due_s:
-            return
-        searching = bool(self._images or self._untyped)
-        self._due_s = now_s + (_SEARCH_S if searching else _FOLLOW_S)
-        for subscription in self._followed:
-            subscription.check()
-        for topic in list(self._untyped):
-            kinds = {x.topic_type for x in self._node.get_publishers_info_by_topic(topic)}
-            if len(kinds) == 1 and (kind := message_class(kinds.pop())) is not None:
-                self._untyped.remove(topic)
-                self.follow(kind, topic, latched=True)
-        if found := [(message_class(info.topic_type), topic) for topic in self._images
-                     for info in subscriptions_of(self._node, self._reader, topic)
-                     if info.topic_type in IMAGE_TYPES]:
-            self._images = ()
-            self.follow(*found[0])

@@ -17,6 +17,8 @@ import numpy as np
 FAILURE_SHOWN_S = 5.0
 # Without an image for so long, the results are stale.
 STALE_S = 2.0
+# Resets that somebody asked for.
+_WANTED = ('activated', 'enabled', 'requested')
 
 
 class Rolling:
@@ -100,7 +102,7 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
         return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
     if dropped:
         return WARN, f'overloaded: dropped {dropped} of {frames} frames'
-    if problem := health.problem or repeats(
+    if problem := health.problem or resets(before, now) or repeats(
             now.missing - before.missing,
             now.scored + now.stored - before.scored - before.stored):
         return WARN, problem
@@ -109,6 +111,17 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'
     return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'
+
+
+def resets(before: Counters, now: Counters) -> str:
+    """Say that the window was reset and nothing scored since; empty otherwise."""
+    counted = {reason: times for reason, times in (now.resets - before.resets).items()
+               if reason not in _WANTED}
+    if not counted or now.scored > before.scored:
+        return ''
+    reasons = ', '.join(f'{reason} {times}' for reason, times in sorted(counted.items()))
+    return (f'the window was reset {sum(counted.values())} times ({reasons}) and nothing was '
+            'scored: expected images of one camera, of one size, with increasing stamps')
 
 
 def unfamiliar(ood_score: float) -> str:

@@ -30,6 +30,7 @@ from moss_perception.runtime.frame_status import (
 )
 from moss_perception.runtime.lead_times import check_lead_time
 from moss_perception.runtime.predictor import Predictor
+from moss_perception.runtime.stamps import StampCheck
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
@@ -54,6 +55,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._stamps = StampCheck()
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
@@ -90,6 +92,7 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('activated')
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._stamps = StampCheck()
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
         self._inputs = Inputs(
@@ -148,6 +151,7 @@ class GraspPredictor(ManagedNode):
             self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         self._image_frame = frame.frame_id
+        self._stamps.image(frame.stamp_ns)
         admitted = predictor.admit(frame)
         lead_times.log_problems(predictor, self._log)
         self._log.resets(predictor.counters.resets)
@@ -171,6 +175,7 @@ class GraspPredictor(ManagedNode):
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
+        self._stamps.candidates(conversions.stamp_to_ns(message.header.stamp))
         if self._image_frame and not self.predictor.frames.is_given(
                 message.header.frame_id, self._image_frame):
             self._transforms.follow()
@@ -276,6 +281,8 @@ class GraspPredictor(ManagedNode):
             self.outputs.follow()
             for problem in self._inputs.check():
                 self._log.warn(problem, problem)
+            for problem in self._stamps.apart():
+                self._log.once('candidates apart', problem)
 
     def _on_diagnostics_timer(self) -> None:
         values: dict[str, Any] = {'state': self.state_label}
@@ -284,11 +291,13 @@ class GraspPredictor(ManagedNode):
             message = self.failure or self.state_label
         else:
             level, message, more = self._monitor.report(
-                self.predictor, self._inputs.image.topic, self._enabled, self._inputs.hint(),
+                self.predictor, self._inputs.image.topic, self._enabled,
+                self._inputs.hint() or next(iter(self._stamps.apart()), ''),
                 self.settings.score_threshold)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,
+                'resubscribed': self._inputs.silences,
                 'paused': 'no' if self._enabled else 'yes'}
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 

@@ -8,12 +8,13 @@ from moss_perception.core.cameras import AUTO, CameraSetup
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.image_messages import LIMITS
 from moss_perception.models.grasp_config import order_names
+from moss_perception.ros.common.image_transport import TRANSPORTS
 from moss_perception.ros.common.parameters import Change, matching, one_of, setting
+from moss_perception.ros.common.subscriptions import SILENCE_S
 from moss_perception.runtime.budget import level_name, parse_level
 from moss_perception.runtime.engine import ENGINES
 from moss_perception.runtime.predictor import MAX_GAP_S
 
-TRANSPORTS = ('raw', 'compressed')
 RELIABILITIES = ('match', 'best_effort', 'reliable')
 HIGHEST_ORDER = 4
 _LEVEL_NAME = re.compile(r'\s*[A-Za-z_][\w.-]*\s*')
@@ -49,8 +50,8 @@ class PredictorParameters:
         MAX_GAP_S, 'Longest gap between frames, in seconds; a longer one resets the window.',
         low=0.01, high=60.0, change=Change.UNCONFIGURED)
     image_transport: str = setting(
-        'raw', 'Subscribe to image (raw) or to image/compressed (compressed).',
-        allowed=one_of(*TRANSPORTS), change=Change.UNCONFIGURED)
+        'raw', 'Subscribe to image (raw), to image/compressed (compressed), or by the plugin of '
+        'this name, with image_transport_py.', allowed=TRANSPORTS, change=Change.UNCONFIGURED)
     qos_reliability: str = setting(
         'match', 'Reliability of the subscriptions; match: reliable if every publisher is.',
         allowed=one_of(*RELIABILITIES), change=Change.UNCONFIGURED)
@@ -62,6 +63,10 @@ class PredictorParameters:
     max_scans: int = setting(
         LIMITS.scans, 'Most scans of a progressive JPEG; one with more is refused before it is '
         'decoded.', low=1, high=10000, change=Change.UNCONFIGURED)
+    silence: float = setting(
+        SILENCE_S, 'Time in seconds for which a topic with publishers may be silent; then the '
+        'node subscribes to it anew; 0: never.', low=0.0, high=3600.0,
+        change=Change.UNCONFIGURED)
     publish_features: bool = setting(
         True, 'Publish the map of motion features while someone subscribes to it.',
         change=Change.UNCONFIGURED)

@@ -8,6 +8,8 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common import conversions
+from moss_perception.ros.common.image_transport import OWN, PluginSubscription
+from moss_perception.ros.common.sources import namesake, several
 from moss_perception.ros.common.subscriptions import MatchedSubscription, type_name
 from moss_perception.ros.predictor.markers import scores_to_markers
 from moss_perception.ros.predictor.overlay import Overlay
@@ -37,30 +39,35 @@ class Inputs:
     :param on_lead_times: called with each sensor_msgs/PointCloud2 of lead times.
     :param on_camera_info: called with each sensor_msgs/CameraInfo.
     :param on_image: called with each image, raw or compressed.
+    :raises ConfigError: if the images' transport can't be used.
     """
 
     def __init__(self, node: Node, chosen: PredictorParameters,
                  on_candidates: Callable[[Any], None], on_lead_times: Callable[[Any], None],
                  on_camera_info: Callable[[Any], None], on_image: Callable[[Any], None]):
         self._node = node
-        self._wanted = chosen.qos_reliability
+        self._wanted, self._silence_s = chosen.qos_reliability, chosen.silence
         self._raw_topic = node.resolve_topic_name('image')
         # Remapping image does not by itself move image/compressed.
         topic, kind = self._raw_topic, Image
         if chosen.image_transport == 'compressed':
             topic, kind = f'{self._raw_topic}/compressed', CompressedImage
+        transport, depth = chosen.image_transport, chosen.qos_depth
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
         self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
         self.lead_times = self._subscribe(PointCloud2, 'grasp_lead_times', on_lead_times)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
-        self.image = MatchedSubscription(
-            node, kind, topic, on_image, self._wanted, chosen.qos_depth)
+        self.image: MatchedSubscription | PluginSubscription = MatchedSubscription(
+            node, kind, topic, on_image, self._wanted, depth, silence_s=chosen.silence
+        ) if transport in OWN else (
+            PluginSubscription(node, self._raw_topic, transport, on_image, depth))
         self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
     def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:
         return MatchedSubscription(self._node, kind, self._node.resolve_topic_name(name), callback,
-                                   self._wanted, SMALL_DEPTH, latched=True)
+                                   self._wanted, SMALL_DEPTH, latched=True,
+                                   silence_s=self._silence_s)
 
     def check(self) -> list[str]:
         """
@@ -71,12 +78,26 @@ class Inputs:
         anew = [s.check() for s in self._every[:-1]]
         if not self.image.check() and any(anew):
             self.image.renew()
-        problems = [s.problem() for s in self._every]
+        problems = [*(s.problem() for s in self._every), *self.crowded()]
         return [problem for problem in problems if problem]
+
+    @property
+    def silences(self) -> int:
+        """How often a subscription was made anew because it heard nothing."""
+        return sum(s.silences for s in self._every)
+
+    def crowded(self) -> list[str]:
+        """Describe inputs with several publishers, and another node of this name."""
+        found = [namesake(self._node), *(
+            several(self._node, s.topic, effect) for s, effect in (
+                (self.image, 'a window mixes the images of all cameras'),
+                (self.camera_info, 'candidates are projected by the newest calibration'),
+                (self.candidates, 'the newest set replaces the one before')))]
+        return [x for x in found if x]
 
     def hint(self) -> str:
         """Say why no images arrive and where they may be; empty if nothing is wrong."""
-        if problem := self.image.problem():
+        if problem := self.image.problem() or next(iter(self.crowded()), ''):
             return problem
         if not self.image.publishers():
             compressed = f'{self._raw_topic}/compressed'

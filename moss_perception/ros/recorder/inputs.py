@@ -6,7 +6,8 @@ import time
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
-from moss_perception.ros.common.subscriptions import MatchedSubscription, RawSubscriptions
+from moss_perception.ros.common.raw_subscriptions import RawSubscriptions
+from moss_perception.ros.common.subscriptions import MatchedSubscription
 from moss_perception.ros.recorder.settings import RecorderSettings
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2

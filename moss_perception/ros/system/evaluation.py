@@ -20,6 +20,7 @@ from moss_perception.evaluation.input_topics import (
     OUTCOMES,
     parse_topics,
     read_topics,
+    SETUP,
 )
 from moss_perception.evaluation.thresholds import parse, score_threshold
 from moss_perception.ros.system.grasp import grasp_system
@@ -68,8 +69,9 @@ EVALUATION_ARGUMENTS = [
     Argument('real_outcomes', '', 'CSV file of outcomes (start, end, success) for real_bag; '
              'empty: use those in the recording'),
     Argument('sim_topics', '', 'topics of sim_bag, such as image:=/camera/color/image_raw,'
-             'candidates:=/planner/grasps,executed:=/planner/goal, or a YAML file with the topics '
-             'of sim_domain; empty: those of the interface'),
+             'candidates:=/planner/grasps,executed:=/planner/goal, and its camera, such as '
+             'candidates_transform:=0 0 1 1 0 0 0, or a YAML file with those of sim_domain; '
+             'empty: those of the interface'),
     Argument('real_topics', '', 'topics of real_bag, or a YAML file with those of real_domain, '
              'as for sim_topics'),
     Argument('lock_step', 'true', 'play recordings one image at a time, without losses; '
@@ -260,6 +262,7 @@ class _Run:
                 'sim': 'true', 'sim_attempts': given['attempts'], 'sim_domain': self._domain,
                 'sim_cell': given['sim_cell'], 'sim_seed': given['sim_seed']}
         values |= {f'{key}_topic': self._topics[key] for key in _PLAYED if key in self._topics}
+        values |= {key: self._topics[key] for key in SETUP if key in self._topics}
         rate = str(FASTEST) if self._lock_step else given['bag_rate']
         return values | {'bag': self._source, 'gate': 'false', 'lock_step': given['lock_step'],
                          'bag_rate': rate}
@@ -283,7 +286,10 @@ class _Run:
         if table := file_of(name, self._given[name] or self._topics.get(OUTCOMES, '')):
             words += ['--outcomes', table]
         for key, topic in self._topics.items():
-            if key not in ('image', OUTCOMES):
+            if key in SETUP:
+                # The transform's option takes seven words.
+                words += [f'--{key.replace("_", "-")}', *topic.split()]
+            elif key not in ('image', OUTCOMES):
                 words += [f'--{key.replace("_", "-")}-topic', f'/{topic.strip("/")}']
         return words
 

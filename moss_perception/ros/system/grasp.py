@@ -43,8 +43,8 @@ GRASP_ARGUMENTS = [
     Argument('image_topic', DEFAULT_IMAGE_TOPIC,
              'topic of the camera images, without /compressed'),
     Argument('image_transport', '',
-             'transport of the images; empty: as in the parameter files',
-             ('', 'raw', 'compressed')),
+             'transport of the images: raw, compressed, or a plugin that image_transport_py '
+             'loads; empty: as in the parameter files'),
     Argument('camera_info_topic', 'camera_info', 'topic of the camera calibration'),
     Argument('candidates_topic', 'grasp_candidates', 'topic of the grasp candidates'),
     Argument('lead_times_topic', 'grasp_lead_times', 'topic of their lead times'),
@@ -200,6 +200,12 @@ def _sim_cell(given: dict[str, str], simulated: bool, of_node: dict[str, Any]) -
 def _check_names(given: dict[str, str]) -> None:
     for name in ('image_topic', 'camera_info_topic', 'candidates_topic', 'lead_times_topic'):
         check_topic(name, given[name])
+    if not re.fullmatch(r'([A-Za-z]\w*)?', given['image_transport']):
+        raise not_allowed('image_transport', given['image_transport'],
+                          'expected raw, compressed, or the name of a plugin such as theora')
+    if given['sim'] == 'true' and given['image_transport'] not in ('', 'raw', 'compressed'):
+        raise not_allowed('image_transport', given['image_transport'],
+                          'expected raw or compressed with sim')
     if not _NAMESPACE.fullmatch(given['namespace']):
         raise not_allowed('namespace', given['namespace'],
                           'expected a namespace such as robot_1')

@@ -1,6 +1,6 @@
 """Find stamps that do not fit: candidates of another clock, and images that jump in time."""
 
-from array import array
+from collections import deque
 
 import numpy as np
 
@@ -9,11 +9,13 @@ _TOLERANCE_NS = 20_000_000
 # Candidates older than this belong to an image that the planner saw long ago, or another clock.
 _OLD_NS = 1_000_000_000
 _FEWEST = 3
+# A node runs for days.
+_NEWEST = 10_000
 
 
 class StampCheck:
     """
-    Compares the stamps of messages in the order of recording.
+    Compares the stamps of messages in the order of recording, or of reception.
 
     A set of candidates holds for images stamped at or after it. If it is stamped after the
     images that were recorded after it, these are scored with older candidates, or with none.
@@ -23,7 +25,7 @@ class StampCheck:
         self._newest_ns = 0
         self._waiting: list[int] = []
         # Stamp of candidates minus stamp of the next image, and of the image before.
-        self._ahead, self._behind = array('q'), array('q')
+        self._ahead, self._behind = deque(maxlen=_NEWEST), deque(maxlen=_NEWEST)
         self._images = self._back = self._furthest_ns = self._equal = 0
 
     def image(self, stamp_ns: int) -> None:
@@ -43,12 +45,13 @@ class StampCheck:
         """Take the stamp of the next candidates, nanoseconds."""
         if stamp_ns <= 0:
             return
-        self._waiting.append(stamp_ns)
+        if len(self._waiting) < _NEWEST:
+            self._waiting.append(stamp_ns)
         if self._newest_ns:
             self._behind.append(self._newest_ns - stamp_ns)
 
-    def lines(self) -> list[str]:
-        """Return what is wrong with the stamps, in words; empty if they fit."""
+    def apart(self) -> list[str]:
+        """Say if the stamps of candidates and images are of different clocks."""
         found = []
         if len(self._ahead) >= _FEWEST and (ahead := np.median(self._ahead)) > _TOLERANCE_NS:
             found.append(f'the candidates are stamped {ahead / 1e9:.3f} s ahead of the images '
@@ -59,6 +62,11 @@ class StampCheck:
             found.append(f'the candidates are stamped {behind / 1e9:.3f} s behind the images '
                          'that were recorded before them (median): expected stamps of the images '
                          'that the candidates were made from')
+        return found
+
+    def lines(self) -> list[str]:
+        """Return what is wrong with the stamps, in words; empty if they fit."""
+        found = self.apart()
         if self._back:
             found.append(f'{self._back} of {self._images} images are stamped before the image '
                          f'recorded before them, by up to {self._furthest_ns / 1e9:.3f} s; each '

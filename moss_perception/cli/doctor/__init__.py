@@ -1,0 +1,1 @@
+"""``moss doctor``: check an installation, a running system or a recording."""

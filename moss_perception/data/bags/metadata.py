@@ -1,0 +1,122 @@
+"""The files of a recording, and what its ``metadata.yaml`` says of them."""
+
+from pathlib import Path
+from typing import Any
+
+from moss_perception.core.errors import BagError
+import yaml
+
+SUFFIXES = ('.mcap', '.db3')
+NAME = 'metadata.yaml'
+_COMPRESSED = '.zstd'
+_MODES = ('', 'none', 'file', 'message')
+
+
+class Metadata:
+    """
+    The contents of a ``metadata.yaml``; a value that is missing or senseless is unknown.
+
+    :param folder: folder of the recording.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._values = _read(folder)
+
+    @property
+    def message_count(self) -> int | None:
+        """Number of messages; ``None`` if unknown."""
+        count = self._values.get('message_count')
+        return count if isinstance(count, int) else None
+
+    @property
+    def compression(self) -> str:
+        """
+        Return what is compressed by zstd: ``file``, ``message`` or nothing.
+
+        :raises BagError: for another compression.
+        """
+        mode = str(self._values.get('compression_mode') or '').lower()
+        form = self._values.get('compression_format') or ''
+        if mode not in _MODES or (mode not in ('', 'none') and form != 'zstd'):
+            raise BagError(f'compression {mode!r} by {form!r}, expected files or messages '
+                           'compressed by zstd')
+        return '' if mode == 'none' else mode
+
+    @property
+    def custom_data(self) -> dict[str, str]:
+        """The ``custom_data``; empty if there is none."""
+        found = self._values.get('custom_data')
+        return {str(x): str(y) for x, y in found.items()} if isinstance(found, dict) else {}
+
+    @property
+    def files(self) -> list[Path]:
+        """The listed files, or those in the folder if it lists none."""
+        names = self._values.get('relative_file_paths')
+        if isinstance(names, list):
+            return [self.folder / Path(str(name)).name for name in names]
+        return _there(self.folder)
+
+    @property
+    def unlisted(self) -> list[Path]:
+        """Files in the folder that the list leaves out, so that nobody reads them."""
+        listed = {x.name.removesuffix(_COMPRESSED) for x in self.files}
+        return [x for x in _there(self.folder) if x.name not in listed]
+
+    def require(self) -> None:
+        """
+        Check that it can be read.
+
+        :raises BagError: if not.
+        """
+        if not self._values:
+            raise BagError(f'{NAME} has no rosbag2_bagfile_information')
+
+
+def files_of(path: Path) -> list[Path]:
+    """
+    List the files of a recording.
+
+    :param path: folder, or one of the files.
+    :raises BagError: if it is not a recording.
+    """
+    if not path.exists():
+        raise BagError(f'{path}: no such recording, expected a rosbag2 folder, .mcap or .db3 file')
+    if path.is_file():
+        if path.suffix == '.bag':
+            raise BagError(f'{path}: a recording of ROS 1, expected ROS 2: convert it by '
+                           f'rosbags-convert --src {path.name} --dst {path.stem}')
+        if path.suffix not in SUFFIXES:
+            raise BagError(f'{path}: no rosbag2, expected a folder, .mcap or .db3 file')
+        return [path]
+    if not path.is_dir():
+        raise BagError(f'{path}: no rosbag2, expected a folder or a regular .mcap or .db3 file')
+    if (path / NAME).exists():
+        return Metadata(path).files
+    # A recorder that was killed leaves its file without metadata.
+    files = _there(path)
+    if len(files) == 1:
+        return files
+    if files:
+        raise BagError(
+            f'{path}: {len(files)} files but no {NAME}: expected it, try ros2 bag reindex')
+    raise BagError(f'{path}: no rosbag2, expected {NAME} and .mcap or .db3 files in it')
+
+
+def custom_data(folder: Path) -> dict[str, str]:
+    """Return the ``custom_data`` of ``metadata.yaml``; empty if there is none."""
+    return Metadata(folder).custom_data
+
+
+def _there(folder: Path) -> list[Path]:
+    return sorted(x for x in folder.iterdir() if x.suffix in SUFFIXES)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return the values of the file; empty if it can't be read."""
+    try:
+        values = yaml.safe_load((folder / NAME).read_text())
+        return dict(values['rosbag2_bagfile_information'])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError,
+            RecursionError):
+        return {}

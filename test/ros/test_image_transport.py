@@ -1,0 +1,113 @@
+"""
+Images by plugins of image_transport.
+
+image_transport_py is not on PyPI, so a stand-in with the interface of its README takes its place:
+these tests hold our side of it, not the library.
+"""
+
+import sys
+import threading
+import types
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.ros.common import image_transport
+from moss_perception.ros.common.image_transport import PluginSubscription, TRANSPORTS
+from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.topics import Inputs
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import Image
+
+
+class StandIn:
+    """Calls from a thread of its own, as the library does."""
+
+    made = []
+
+    def __init__(self, node_name, image_transport='', launch_params_filepath=''):
+        if not isinstance(node_name, str):
+            raise TypeError('incompatible constructor arguments')
+        if image_transport == 'missing':
+            raise RuntimeError('plugin image_transport/missing_sub is not installed')
+        self.name, self.transport, self.ended = node_name, image_transport, False
+        StandIn.made.append(self)
+
+    def subscribe(self, base_topic, queue_size, callback):
+        self.topic, self.depth, self.callback = base_topic, queue_size, callback
+        return self
+
+    def shutdown(self):
+        self.ended = True
+
+    def send(self, *images):
+        thread = threading.Thread(target=lambda: [self.callback(x) for x in images])
+        thread.start()
+        thread.join()
+
+
+class NewStandIn(StandIn):
+    """The interface since 2025: the node comes first."""
+
+    def __init__(self, node, node_name, image_transport='', launch_params_filepath=''):
+        self.node = node
+        super().__init__(node_name, image_transport)
+
+    def subscribe(self, node, base_topic, queue_size, callback):
+        return super().subscribe(base_topic, queue_size, callback)
+
+
+@pytest.fixture
+def node():
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('grasp_predictor', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    node.spin = lambda: executor.spin_once(timeout_sec=5)
+    yield node
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture(params=[StandIn, NewStandIn], ids=['2024', '2025'])
+def library(request, monkeypatch):
+    module = types.ModuleType('image_transport_py')
+    module.__spec__ = types.SimpleNamespace(name='image_transport_py')
+    module.ImageTransport = request.param
+    monkeypatch.setitem(sys.modules, 'image_transport_py', module)
+    StandIn.made.clear()
+    return StandIn.made
+
+
+def test_images_of_a_plugin_reach_the_predictor_in_the_executors_thread(node, library):
+    seen = []
+    ignored = [lambda _: None] * 3
+    inputs = Inputs(node, PredictorParameters(image_transport='theora', qos_depth=2), *ignored,
+                    lambda x: seen.append((x.width, threading.current_thread())))
+    one, = library
+    assert (one.topic, one.depth, one.transport) == ('/image', 2, 'theora')
+    assert one.name == 'grasp_predictor_images'
+    assert inputs.rows()[0][:2] == ('in', '/image/theora') and inputs.check() == []
+    one.send(*(Image(width=n) for n in (1, 2, 3)))
+    assert not seen
+    node.spin()
+    # Two wait at most, and the newest do.
+    assert seen == [(2, threading.main_thread()), (3, threading.main_thread())]
+    inputs.destroy()
+    assert one.ended
+
+
+def test_a_plugin_that_is_not_installed_is_named(node, library):
+    with pytest.raises(ConfigError, match=r"image_transport 'missing' can't be used: plugin "
+                       r'image_transport/missing_sub is not installed: expected one of raw, '):
+        PluginSubscription(node, '/image', 'missing', print, 5)
+    assert not library
+
+
+def test_without_the_library_only_the_transports_of_our_own_are_allowed(monkeypatch):
+    monkeypatch.setattr(image_transport, 'find_spec', lambda name: None)
+    assert [TRANSPORTS.accepts(x) for x in ('raw', 'compressed', 'theora', '')] == [
+        True, True, False, False]
+    assert 'image-transport-py' in TRANSPORTS.expected

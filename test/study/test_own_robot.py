@@ -1,0 +1,137 @@
+"""The curve of attempts of one's own robot, on a small scale, with the real nodes."""
+
+import json
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.data.bags.reader import Recording
+from moss_perception.data.scenes import load_scenes
+from moss_perception.simulation.cell_file import read_cell
+import programs
+import pytest
+
+from study.own_robot import plan as plans
+from study.own_robot.__main__ import build_parser, main, read_plan
+from study.own_robot.figures import plot, tables
+from study.own_robot.plan import estimate, Plan, Sizes, SMALL, Training
+from study.own_robot.stages import chosen_samples
+from study.table import blocks, fill
+
+STUDY = Path(__file__).resolve().parents[2] / 'study'
+CURVES = (plans.FINETUNED, plans.ADAPTED, plans.PRETRAINED_FINETUNED)
+NODES = ('attempt_recorder', 'grasp_gate', 'grasp_predictor', 'moss', 'sim_cell')
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_study_runs_on_a_small_scale_and_continues(
+        tmp_path, tiny_checkpoint, monkeypatch, capsys):
+    for name, value in programs.with_executables(tmp_path, *NODES).items():
+        monkeypatch.setenv(name, value)
+    out, page = tmp_path / 'study', tmp_path / 'page.md'
+    page.write_text('<!-- begin own_robot | curves -->\n<!-- end -->\n')
+    words = ['--out', str(out), '--small', '--initial', str(tiny_checkpoint), '--workers', '1',
+             '--threads', '1', '--curves', *CURVES]
+    assert main([*words, '--page', str(page), '--plot', str(tmp_path / 'curves.png')]) == 0
+    with Recording(out / 'attempts') as recording:
+        outcomes = recording.outcomes()
+        topics = {x.name for x in recording.topics.values()}
+    assert len(outcomes) == 11 and all(x.executed for x in outcomes)
+    # Recorded through the topics, with what the nodes published.
+    assert {'/image/compressed', '/selected_grasp', '/grasp_predictor/grasp_scores'} <= topics
+    assert len({x.candidate for x in outcomes}) > 2, 'the gate did not explore'
+    samples = load_scenes(out / 'samples')
+    assert all(x.labelled.sum() == 1 and x.lead_time_s > 1 for x in samples)
+    result = json.loads((out / 'own_robot.json').read_text())
+    points = {(x['curve'], x['attempts']): x for x in result['points']}
+    assert set(points) == {('shipped', 0), ('pretrained', 0), ('ceiling', 0), *(
+        (curve, 10) for curve in CURVES)}
+    assert all(0 <= x['success'][1] <= x['success'][0] <= x['success'][2] <= 1
+               for x in points.values())
+    assert set(result['seconds']) == {'record', 'import', 'scenes', 'train', 'adapt', 'evaluate'}
+    assert 'finetuned' in page.read_text() and (tmp_path / 'curves.png').stat().st_size > 5000
+    capsys.readouterr()
+    # What is lost is made again, and nothing else.
+    before = {x: x.stat().st_mtime_ns for x in out.rglob('*.safetensors')}
+    lost = out / 'scores' / 'finetuned_10_seed_0.npy'
+    lost.unlink()
+    assert main([*words, '--stages', 'evaluate', 'results']) == 0
+    assert lost.exists() and before == {
+        x: x.stat().st_mtime_ns for x in out.rglob('*.safetensors')}
+    again = json.loads((out / 'own_robot.json').read_text())
+    assert again['points'] == result['points']
+    printed = capsys.readouterr().out
+    assert main(['--results', str(out / 'own_robot.json')]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_the_robot_is_a_cell_that_its_owner_knows_but_for_friction_and_force(tmp_path):
+    plan = Plan(tmp_path)
+    plan.write_cells()
+    robot, own, table = (read_cell(str(path)) for path in (
+        plan.robot, plan.own, 'config/cells/oblique_table.yaml'))
+    assert robot.view == own.view == table.view and robot.surface == own.surface
+    assert robot.gripper.half_opening_m == own.gripper.half_opening_m
+    assert robot.gripper.half_opening_m != table.gripper.half_opening_m
+    assert robot.gripper.friction != own.gripper.friction
+    assert robot.gripper.force_n != own.gripper.force_n
+
+
+def test_more_attempts_include_the_fewer_of_the_same_seed():
+    samples = list(range(30))
+    few, more, other = (chosen_samples(samples, Training(plans.FINETUNED, *x))
+                        for x in ((10, 0), (20, 0), (10, 1)))
+    assert len(few) == 10 and set(few) < set(more) and few != other
+
+
+def test_trainings_begin_with_their_model_and_take_its_network(tmp_path):
+    plan = Plan(tmp_path, SMALL)
+    made = set()
+    for training in plan.trainings():
+        assert training.initial in ('', plans.SHIPPED) or training.initial in made
+        made.add(training.name)
+    assert len(made) == 2 + len(plan.curves)
+
+
+def test_the_estimate_grows_with_what_is_asked_for(tmp_path):
+    least, most, fast = (estimate(Plan(tmp_path, sizes, device=device)) for sizes, device in (
+        (SMALL, 'cpu'), (Sizes(), 'cpu'), (Sizes(), 'cuda')))
+    assert set(least) == {'record', 'import', 'scenes', 'train', 'adapt', 'evaluate'}
+    assert all(least[stage] < most[stage] for stage in least)
+    assert fast['train'] < most['train'] / 10
+
+
+def test_the_tables_say_how_far_the_goals_are_reached(tmp_path):
+    def point(curve, attempts, share):
+        return {'curve': curve, 'attempts': attempts, 'seeds': 1, 'success': [0.5, 0.4, 0.6],
+                'auroc': [0.8, None, None], 'share': share, 'successes': [0.5]}
+
+    result = {'scenes': 2, 'recorded': {'failed': 3}, 'seconds': {'train': 120.0, 'adapt': 6.0},
+              'baselines': {'true_motion': 0.75, 'random': None}, 'points': [
+                  point('shipped', 0, [0.0, 0.0, 0.0]), point('pretrained', 0, [0.2, 0.1, 0.3]),
+                  point('ceiling', 0, [1.0, 1.0, 1.0]), point('finetuned', 100, [0.4, 0.3, 0.5]),
+                  point('scratch', 100, [None, None, None])]}
+    found = tables(result)
+    assert '40.0 % (30.0 to 50.0)' in found['goals'] and '50 %' in found['goals']
+    assert '50.0 % (40.0 to 60.0)' in found['curves'] and 'true motion' in found['curves']
+    assert '2' in found['time'] and '0.1' in found['time'] and 'failed' in found['recording']
+    plot(result, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').exists()
+
+
+@pytest.mark.parametrize(('words', 'line'), [
+    (['--attempts', '5', '10'], '--attempts 5 10: expected ascending numbers from 10 on'),
+    (['--attempts', '50', '20'], 'expected ascending numbers'),
+    (['--seeds', '0'], '--seeds 0: expected 1 or more')])
+def test_numbers_that_cannot_work_are_refused(tmp_path, words, line):
+    with pytest.raises(ConfigError, match=line):
+        read_plan(build_parser().parse_args(['--out', str(tmp_path), *words]))
+
+
+def test_the_page_has_the_tables_of_the_stored_results():
+    stored, page = STUDY / 'results' / 'own_robot.json', STUDY / 'docs' / 'own_robot.md'
+    text = page.read_text(encoding='utf-8')
+    assert {what for _, what in blocks(text)} == {'curves', 'goals', 'recording', 'time'}
+    if not stored.exists():
+        pytest.skip('the study has not been run at its full size yet')
+    found = tables(json.loads(stored.read_text()))
+    assert text == fill(text, lambda name, what: found[what] if name == 'own_robot' else None)
