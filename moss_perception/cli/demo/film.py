@@ -21,7 +21,7 @@ FRAMES = 120
 """Most frames of the film; the predictor draws no more."""
 _LINES, _WEBP_SIDE, _WEBP_STEP = (28, 22), 320, 2
 _STRIP = sum(_LINES)
-_QUALITY, _WEBP_QUALITY = 90, 55
+_QUALITY, _WEBP_QUALITY = 90, 45
 _HELD, _FAILED, _DARK = (90, 210, 120), (245, 140, 80), (20, 26, 34)
 # Smaller differences are not visible in two digits.
 _BETTER = 0.01
