@@ -151,7 +151,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=export)
     parser.description = (parser.description or '') + (
         ' Writes one graph for each prefix of orders beside the checkpoint, compares each with '
-        'torch, and adds their digests to SHA256SUMS.')
+        'torch, and stores their digests in it, so that its own digest changes.')
     parser.add_argument('model', nargs='?', default='', metavar='FILE',
                         help='checkpoint (.safetensors; default: the shipped one)')
     add_sha256(parser)

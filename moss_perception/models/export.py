@@ -13,7 +13,14 @@ from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.base import InputSpec, model_type
 from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
-from moss_perception.models.manifest import GRAPH_FORMAT, graph_path, graphs_beside, replace_files
+from moss_perception.models.manifest import (
+    GRAPH_FORMAT,
+    graph_path,
+    graphs_beside,
+    is_sealed,
+    replace_files,
+    seal,
+)
 import numpy as np
 import torch
 from torch import nn
@@ -33,13 +40,14 @@ def export_graphs(path: str | Path, sha256: str = '',
     """
     Export a checkpoint's step, beside it.
 
-    The digests of the files are entered into SHA256SUMS. What was there before stays until every
-    file is finished.
+    The digests of the graphs are stored in the checkpoint, so that its own digest covers them and
+    changes; all digests are entered into SHA256SUMS. What was there before stays until every file
+    is finished.
 
     :param path: the checkpoint file.
     :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
     :param progress: is told the name of each file that is begun.
-    :returns: the files.
+    :returns: the files of the graphs.
     :raises CheckpointError: if the checkpoint can't be loaded, or a graph differs from torch, is
         too large or can't be written.
     :raises ConfigError: if the packages that export are missing, or the model is not exported.
@@ -52,11 +60,15 @@ def export_graphs(path: str | Path, sha256: str = '',
         with TemporaryDirectory(prefix='.export_', dir=path.parent) as folder:
             made = model.export(Path(folder), network, path.stem, progress)
             targets = {path.with_name(file.name): file for file in made}
-            replace_files(targets, set(graphs_beside(path)) - set(targets))
+            gone = set(graphs_beside(path)) - set(targets)
+            # Of the same graphs, the checkpoint stays as it is, and so does its digest.
+            if not is_sealed(path, made):
+                targets[path] = seal(path, made, Path(folder) / path.name)
+            replace_files(targets, gone)
     except OSError as error:
         raise CheckpointError(f"the graphs of {path} can't be written: {error.strerror or error}"
                               ) from error
-    return list(targets)
+    return [target for target in targets if target != path]
 
 
 def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
@@ -74,7 +86,7 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
             zip(model.graphs, model.steps(network), strict=True)):
         file = graph_path(folder / f'{name}.safetensors', graph.name)
         progress(file.name)
-        data = build_graph(graph, step, network.sha256)
+        data = build_graph(graph, step)
         if len(data) > SIZE_LIMIT:
             raise CheckpointError(f'graph {file.name} takes {len(data)} bytes: expected at most '
                                   f'{SIZE_LIMIT}')
@@ -84,13 +96,12 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
     return files
 
 
-def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
+def build_graph(graph: Graph, step: nn.Module) -> bytes:
     """
     Export one step.
 
     :param graph: what it takes and gives.
     :param step: the module that computes it.
-    :param sha256: the checkpoint's digest, noted in the graph.
     :returns: the ONNX model; the same bytes each time.
     """
     inputs, gaps = graph.inputs.values(), graph.gaps.values()
@@ -116,7 +127,7 @@ def build_graph(graph: Graph, step: nn.Module, sha256: str) -> bytes:
         part.ClearField('doc_string')
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    notes = {'format': GRAPH_FORMAT, 'checkpoint_sha256': sha256, **graph.notes}
+    notes = {'format': GRAPH_FORMAT, **graph.notes}
     for key, value in sorted(notes.items()):
         model.metadata_props.add(key=key, value=value)
     return model.SerializeToString(deterministic=True)

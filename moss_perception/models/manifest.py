@@ -11,6 +11,7 @@ from moss_perception.core.files import replaced
 from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
 from safetensors import safe_open, SafetensorError
+from safetensors.numpy import save_file
 
 FORMAT = 'moss_perception.grasp/3'
 # All models had one configuration, whose field `temporal` told them apart.
@@ -19,6 +20,8 @@ GRAPH_FORMAT = 'moss_perception.grasp_step/3'
 MANIFEST = 'SHA256SUMS'
 # Tensors of a checkpoint that are not weights: the statistics of its training distribution.
 OOD_PREFIX = 'novelty.'
+# Header of a checkpoint with the digests of its graphs, as JSON by file name.
+_GRAPHS = 'graphs'
 
 
 def file_sha256(path: Path) -> str:
@@ -145,8 +148,64 @@ def read_header(path: str | Path) -> tuple[ModelConfig, dict]:
                               f'expected {FORMAT!r}')
     try:
         return config_from_header(metadata), json.loads(metadata.get('notes', '{}'))
-    except (KeyError, ConfigError, TypeError, ValueError) as error:
+    except (KeyError, ConfigError, TypeError, ValueError, RecursionError) as error:
         raise misfit(path, error) from error
+
+
+def graph_digests(path: str | Path) -> dict[str, str] | None:
+    """
+    Read the digests of a checkpoint's graphs, which its own digest covers.
+
+    :param path: the checkpoint file.
+    :returns: digest by the name of the graph; ``None`` for a checkpoint from before they were
+        stored.
+    :raises CheckpointError: if they are damaged.
+    """
+    path = _existing(path)
+    with opened(path, 'np') as file:
+        text = (file.metadata() or {}).get(_GRAPHS)
+    if text is None:
+        return None
+    try:
+        digests = json.loads(text)
+        if not all(isinstance(x, str) and len(x) == 64 for x in digests.values()):
+            raise ValueError('a digest has not 64 digits')
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f'checkpoint {path} has no valid digests of its graphs: '
+                              f'{error}') from error
+    return digests
+
+
+def is_sealed(path: Path, graphs: Iterable[Path]) -> bool:
+    """Tell whether a checkpoint has the digests of these graphs."""
+    return graph_digests(path) == _digests(graphs)
+
+
+def _digests(graphs: Iterable[Path]) -> dict[str, str]:
+    return {graph_name(file): file_sha256(file) for file in graphs}
+
+
+def seal(path: Path, graphs: Iterable[Path], target: Path) -> Path:
+    """
+    Copy a checkpoint, and store the digests of its graphs in the copy.
+
+    :param path: the checkpoint file.
+    :param graphs: files of its graphs.
+    :param target: the copy.
+    :returns: the copy.
+    :raises CheckpointError: if the checkpoint can't be read.
+    """
+    with opened(path, 'np') as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+    metadata[_GRAPHS] = json.dumps(_digests(graphs), sort_keys=True)
+    save_file(tensors, target, metadata)
+    return target
+
+
+def graph_name(file: Path) -> str:
+    """Return the name of a graph, by which its file is named."""
+    return file.stem.rpartition('.')[2]
 
 
 def config_from_header(metadata: Mapping[str, str]) -> ModelConfig:

@@ -1,6 +1,7 @@
 """The engine that runs exported graphs on ONNX Runtime, without torch."""
 
 from collections.abc import Mapping, Sequence
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.graph_model import Graph, GraphModel
 from moss_perception.models.manifest import (
+    graph_digests,
     GRAPH_FORMAT,
+    graph_name,
     graph_path,
     MANIFEST,
     read_header,
@@ -17,8 +20,11 @@ from moss_perception.models.manifest import (
     verify,
 )
 from moss_perception.runtime.engine import Engine
+from moss_perception.runtime.graph_checks import check_graph
 import numpy as np
 import onnxruntime
+
+_LOG = logging.getLogger(__name__)
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 
@@ -60,11 +66,18 @@ class OnnxEngine(Engine):
         digest = verify(checkpoint, sha256)
         config, _ = read_header(checkpoint)
         loaded = cls(config, digest)
-        options, digests = session_options(threads), read_manifest(checkpoint.parent)
+        options, sealed = session_options(threads), graph_digests(checkpoint)
+        if sealed is None:
+            _LOG.warning('%s does not hold the digests of its graphs, so that only %s vouches for '
+                         'them: run moss export %s', checkpoint, MANIFEST, checkpoint)
         for graph in loaded._graphs:
             file = graph_path(checkpoint, graph.name)
-            session = _open(file, _verified(file, checkpoint, digests), options, providers)
-            _check_origin(file, session, graph, checkpoint, digest)
+            data = _verified(file, checkpoint, sealed)
+            check_graph(file, data)
+            session = _open(file, data, options, providers)
+            _check_notes(file, session, graph, checkpoint)
+            if sealed is None:
+                _check_origin(file, session, checkpoint, digest)
             loaded._sessions.append(session)
         return loaded
 
@@ -105,15 +118,17 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _verified(graph: Path, checkpoint: Path, digests: dict[str, str]) -> bytes:
-    """Read a graph and check that it is the one of the manifest."""
+def _verified(graph: Path, checkpoint: Path, sealed: dict[str, str] | None) -> bytes:
+    """Read a graph and check that it is the one of the checkpoint, or else of the manifest."""
     if not graph.is_file():
         raise CheckpointError(f'graph {graph} is not there: run moss export {checkpoint}, or set '
                               'engine to torch')
-    expected = digests.get(graph.name)
+    if sealed is None:
+        expected, home = read_manifest(graph.parent).get(graph.name), graph.parent / MANIFEST
+    else:
+        expected, home = sealed.get(graph_name(graph)), checkpoint
     if expected is None:
-        raise CheckpointError(f'graph {graph} has no known sha256: expected one in '
-                              f'{graph.parent / MANIFEST}')
+        raise CheckpointError(f'graph {graph} has no known sha256: expected one in {home}')
     return read_verified('graph', graph, expected)
 
 
@@ -127,21 +142,26 @@ def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,
                               f'{onnxruntime.__version__}: {reason}') from error
 
 
-def _check_origin(file: Path, session: onnxruntime.InferenceSession, graph: Graph,
-                  checkpoint: Path, digest: str) -> None:
-    """Check that a file is this graph, exported from this very checkpoint."""
+def _check_notes(file: Path, session: onnxruntime.InferenceSession, graph: Graph,
+                 checkpoint: Path) -> None:
+    """Check that a file is this graph."""
     notes = session.get_modelmeta().custom_metadata_map
     expected = {'format': GRAPH_FORMAT, **graph.notes}
     found = {name: notes.get(name) for name in expected}
     if found != expected:
         raise CheckpointError(f'graph {file} says {found}: expected {expected}; run moss export '
                               f'{checkpoint}')
-    origin = notes.get('checkpoint_sha256')
-    if origin != digest:
-        raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
-                              f'expected {digest}; run moss export {checkpoint}')
     names = [x.name for x in session.get_inputs()], [x.name for x in session.get_outputs()]
     if names != (list(graph.takes), list(graph.results)):
         raise CheckpointError(f'graph {file} has inputs {names[0]} and results {names[1]}: '
                               f'expected {list(graph.takes)} and '
                               f'{list(graph.results)}; run moss export {checkpoint}')
+
+
+def _check_origin(file: Path, session: onnxruntime.InferenceSession, checkpoint: Path,
+                  digest: str) -> None:
+    """Check that a graph from before digests were stored is of this very checkpoint."""
+    origin = session.get_modelmeta().custom_metadata_map.get('checkpoint_sha256')
+    if origin != digest:
+        raise CheckpointError(f'graph {file} was exported from a checkpoint of sha256 {origin}: '
+                              f'expected {digest}; run moss export {checkpoint}')

@@ -9,7 +9,7 @@ from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import load_checkpoint, Network, save_checkpoint
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.export import export_graphs
-from moss_perception.models.manifest import graphs_beside, replace_files
+from moss_perception.models.manifest import file_sha256, graphs_beside, replace_files
 from moss_perception.runtime.ood import TrainingDistribution
 from moss_perception.training.settings import MEASURED
 from torch import Tensor
@@ -127,6 +127,7 @@ def write_derived(out: Path, network: Network, notes: dict,
             digest = save_checkpoint(made, network, notes, distribution and distribution.tensors())
             if graphs:
                 export_graphs(made, digest)
+                digest = file_sha256(made)
             replace_files({out.with_name(file.name): file
                            for file in (made, *graphs_beside(made))})
     except OSError as error:

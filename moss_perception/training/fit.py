@@ -13,7 +13,7 @@ from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.export import export_graphs
-from moss_perception.models.manifest import read_header
+from moss_perception.models.manifest import file_sha256, read_header
 from moss_perception.runtime.torch_engine import TorchEngine
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.decoding import decode_clips
@@ -118,9 +118,9 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
     group = Group.join(plan.device)
     try:
         results = _train(replace(plan, settings=selection.settings), selection, sets, group)
+        if results and plan.deploy:
+            results = replace(results, digest=_export(plan.out, results.digest))
         digest = results.digest if results else ''
-        if digest and plan.deploy:
-            _export(plan.out, digest)
         if results and report is not None:
             report(results)
         group.wait()
@@ -264,8 +264,10 @@ def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:
     return ranges
 
 
-def _export(out: Path, digest: str) -> None:
+def _export(out: Path, digest: str) -> str:
+    """Export a checkpoint, and return its digest, which covers its graphs."""
     try:
         export_graphs(out, digest, lambda name: _LOG.info('exporting %s', name))
     except ConfigError as error:
         _LOG.warning('%s; for the engine onnxruntime, run: export %s', error, out)
+    return file_sha256(out)

@@ -37,7 +37,7 @@ def built(network, orders):
     """Export one of a network's graphs."""
     kind = model_type(network.config.model)
     return export.build_graph(kind.describe(network.config)[orders - 1],
-                              kind.steps(network)[orders - 1], getattr(network, 'sha256', ''))
+                              kind.steps(network)[orders - 1])
 
 
 def contents(folder):
@@ -50,12 +50,11 @@ def test_exporting_again_gives_the_same_bytes(tiny_checkpoint):
     assert again == graph_path(tiny_checkpoint, graph_name(1)).read_bytes()
 
 
-def test_a_graph_names_its_checkpoint_and_no_folder(tiny_checkpoint):
+def test_a_graph_names_its_orders_and_no_folder(tiny_checkpoint):
     for orders in (1, 2, 3):
         path = graph_path(tiny_checkpoint, graph_name(orders))
         model = onnx.load(path)
         assert {x.key: x.value for x in model.metadata_props} == {
-            'checkpoint_sha256': read_manifest(path.parent)[tiny_checkpoint.name],
             'format': 'moss_perception.grasp_step/3', 'orders': str(orders)}
         assert [x.name for x in model.graph.input] == ['image', 'grasps', 'used', *(
             f'cache_{n}_{k}' for n in (1, 2, 3)[:orders] for k in (1, 2, 3, 4)), 'recent_1']

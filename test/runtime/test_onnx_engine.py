@@ -8,11 +8,21 @@ import sys
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.graph_model import StreamState
-from moss_perception.models.manifest import file_sha256, graph_path, MANIFEST
+from moss_perception.models.manifest import (
+    file_sha256,
+    graph_path,
+    graphs_beside,
+    MANIFEST,
+    replace_files,
+    seal,
+)
 from moss_perception.models.moss_grasp.model import ActiveOrders, graph_name
 from moss_perception.runtime.engine import load_engine
 import numpy as np
+import onnx
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tiny import tiny_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +63,12 @@ def enter(path):
     manifest = path.parent / MANIFEST
     lines = [line for line in manifest.read_text().splitlines() if not line.endswith(path.name)]
     manifest.write_text('\n'.join([*lines, f'{file_sha256(path)}  {path.name}', '']))
+
+
+def reseal(path, graphs):
+    """Store the digests of these graphs in a checkpoint."""
+    seal(path, graphs, path.with_suffix('.sealed'))
+    replace_files({path: path.with_suffix('.sealed')})
 
 
 def test_it_is_the_default(engine, tiny_checkpoint):
@@ -165,16 +181,40 @@ def test_a_damaged_graph_is_refused_before_it_is_opened(copied, spoil):
 
 
 def test_a_graph_without_a_known_digest_is_refused(copied):
-    manifest = copied.parent / MANIFEST
-    manifest.write_text(''.join(
-        f'{line}\n' for line in manifest.read_text().splitlines() if 'orders_1.onnx' not in line))
+    reseal(copied, [x for x in graphs_beside(copied) if x.name != 'tiny.orders_1.onnx'])
     with pytest.raises(CheckpointError, match=r'orders_1.onnx has no known sha256'):
         load_engine(str(copied))
 
 
+def test_a_graph_that_was_replaced_together_with_the_sums_is_refused(copied):
+    digest = file_sha256(copied)
+    model = onnx.load(graph_path(copied, graph_name(3)))
+    model.producer_name = 'somebody else'
+    graph_path(copied, graph_name(3)).write_bytes(model.SerializeToString())
+    enter(graph_path(copied, graph_name(3)))
+    with pytest.raises(CheckpointError, match=r'orders_1_2_3.onnx has sha256 .*: expected'):
+        load_engine(str(copied), digest)
+
+
+def test_a_checkpoint_from_before_digests_loads_with_one_warning(copied, caplog):
+    with safe_open(copied, 'np') as file:
+        metadata, tensors = file.metadata(), {x: file.get_tensor(x) for x in file.keys()}  # noqa: SIM118
+    del metadata['graphs']
+    save_file(tensors, copied, metadata)
+    enter(copied)
+    for path in graphs_beside(copied):
+        model = onnx.load(path)
+        model.metadata_props.add(key='checkpoint_sha256', value=file_sha256(copied))
+        path.write_bytes(model.SerializeToString())
+        enter(path)
+    load_engine(str(copied))
+    line, = caplog.messages
+    assert 'does not hold the digests of its graphs' in line and 'run moss export' in line
+
+
 def test_a_file_that_is_no_graph_is_refused_in_one_line(copied):
     graph_path(copied, graph_name(1)).write_bytes(b'no graph\n' * 20)
-    enter(graph_path(copied, graph_name(1)))
+    reseal(copied, graphs_beside(copied))
     with pytest.raises(CheckpointError, match="can't be loaded by onnxruntime") as caught:
         load_engine(str(copied))
     assert '\n' not in str(caught.value)
@@ -188,7 +228,7 @@ def test_graphs_of_another_checkpoint_are_refused(copied):
 
 def test_a_graph_of_other_orders_is_refused(copied):
     shutil.copy(graph_path(copied, graph_name(1)), graph_path(copied, graph_name(2)))
-    enter(graph_path(copied, graph_name(2)))
+    reseal(copied, graphs_beside(copied))
     with pytest.raises(CheckpointError, match=r"'1'}: expected .*'2'}; run moss export"):
         load_engine(str(copied))
 
