@@ -188,10 +188,10 @@ def test_the_film_says_what_became_of_each_attempt(tmp_path):
     scores = {20: scores_at(20)}
     one = replace(attempt(0.3, scored_ns=20), start_ns=10, decision_ns=20, end_ns=30)
     captions = captions_of([5, 10, 25], [one], scores)
-    assert [x.text for x in captions] == [
-        'between attempts', 'attempt 7 (box, constant): choosing',
-        'attempt 7 (box, constant): held, score 0.30; best 0.50, but recorded before these scores '
-        'existed']
+    assert [(x.text, x.note) for x in captions] == [
+        ('between attempts', ''), ('attempt 7 (box, constant): choosing', ''),
+        ('attempt 7 (box, constant): held, score 0.30',
+         'the best was 0.50, but this was recorded before these scores existed')]
     assert captions_of([25], [replace(one, executed=False)], {})[0].text.endswith(
         'no grasp executed')
     film = Film()
@@ -200,6 +200,6 @@ def test_the_film_says_what_became_of_each_attempt(tmp_path):
         assert film.take(rgb_to_image(image, stamp, 'camera'))
     write_film(film, tmp_path / 'film.mp4', tmp_path / 'film.webp', [one], [scores_at(20)])
     video = cv2.VideoCapture(str(tmp_path / 'film.mp4'))
-    assert video.read()[1].shape == (90, 80, 3) and video.read()[0] and video.read()[0]
+    assert video.read()[1].shape == (110, 80, 3) and video.read()[0] and video.read()[0]
     with Image.open(tmp_path / 'film.webp') as shown:
         assert shown.n_frames == 2

@@ -55,7 +55,7 @@ def test_what_is_not_recorded_is_refused(factory, make_bag, recorded, name, tran
 
 def test_the_system_is_told_the_images_of_the_recording(factory, make_bag):
     bag = str(make_bag(images(factory, '/eye/jpeg*')))
-    predictor, gate, _, player = grasp_system({'bag': bag})
+    predictor, gate, _, player, _ = grasp_system({'bag': bag})
     assert predictor.parameters['image_transport'] == 'compressed'
     assert predictor.remappings == (
         ('image', '/eye/jpeg'), ('/eye/jpeg/compressed', '/eye/jpeg'))

@@ -17,7 +17,8 @@ def test_a_robots_topics_are_those_of_predictor_and_recorder(tmp_path):
         image_transport='compressed', object='cup', operator='ada', gripper_topic='/fingers',
         gripper_closed='0.02', namespace='arm')
     recorder, predictor = found['attempt_recorder'], found['grasp_predictor']
-    assert list(found) == ['attempt_recorder', 'grasp_predictor', 'lifecycle_starter']
+    assert list(found) == ['attempt_recorder', 'grasp_predictor', 'lifecycle_starter',
+                           'grasp_monitor']
     assert set(predictor.remappings) < set(recorder.remappings)
     assert ('selected_grasp', '/planner/executed') in recorder.remappings
     assert recorder.parameters == {

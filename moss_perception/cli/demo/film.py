@@ -19,8 +19,9 @@ import simplejpeg
 
 FRAMES = 120
 """Most frames of the film; the predictor draws no more."""
-_STRIP, _WEBP_SIDE, _WEBP_STEP = 30, 320, 2
-_QUALITY, _WEBP_QUALITY = 90, 55
+_LINES, _WEBP_SIDE, _WEBP_STEP = (28, 22), 320, 2
+_STRIP = sum(_LINES)
+_QUALITY, _WEBP_QUALITY = 90, 45
 _HELD, _FAILED, _DARK = (90, 210, 120), (245, 140, 80), (20, 26, 34)
 # Smaller differences are not visible in two digits.
 _BETTER = 0.01
@@ -30,13 +31,15 @@ _LONGEST_GAP_S = 0.5
 @dataclass(frozen=True)
 class Caption:
     """
-    A line above a frame.
+    Two lines above a frame.
 
-    :ivar colour: RGB.
+    :ivar colour: of the first line, RGB.
+    :ivar note: the second line; empty for none.
     """
 
     text: str
     colour: tuple[int, int, int] = WHITE
+    note: str = ''
 
 
 class Film:
@@ -72,11 +75,18 @@ class Film:
             if image.shape[:2] != (height, width):
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
             frame[_STRIP:] = image
-            wide = text_size(caption.text, _STRIP - 8)[0]
-            line = min(_STRIP - 8, int((_STRIP - 8) * 0.98 * width / max(1, wide)))
-            write(frame, caption.text, 0, (_STRIP - line) // 2, line, caption.colour, None)
+            _write(frame, caption.text, 0, _LINES[0], caption.colour)
+            _write(frame, caption.note, _LINES[0], _LINES[1], WHITE)
             made.append(frame)
         return made
+
+
+def _write(frame: np.ndarray, text: str, top: int, tall: int,
+           colour: tuple[int, int, int]) -> None:
+    """Write a line as large as fits."""
+    size = tall - 4
+    line = min(size, int(size * 0.98 * frame.shape[1] / max(1, text_size(text, size)[0])))
+    write(frame, text, 0, top + (tall - line) // 2, line, colour, None)
 
 
 def captions_of(stamps: Sequence[int], attempts: Sequence[AttemptRecord],
@@ -103,14 +113,14 @@ def captions_of(stamps: Sequence[int], attempts: Sequence[AttemptRecord],
 def _became(name: str, one: AttemptRecord, frame: FrameScores | None) -> Caption:
     if not one.executed:
         return Caption(f'{name}: no grasp executed')
-    text = f'{name}: {"held" if one.success else "failed"}'
+    text, note = f'{name}: {"held" if one.success else "failed"}', ''
     if math.isfinite(one.score):
         text += f', score {one.score:.2f}'
         best = np.nanmax(frame.scores.candidates['score'], initial=0.0) if frame else 0.0
         if best - one.score > _BETTER:
             # The recorded planner had other scores, or none.
-            text += f'; best {best:.2f}, but recorded before these scores existed'
-    return Caption(text, _HELD if one.success else _FAILED)
+            note = f'the best was {best:.2f}, but this was recorded before these scores existed'
+    return Caption(text, _HELD if one.success else _FAILED, note)
 
 
 def write_film(film: Film, mp4: Path, webp: Path, attempts: Sequence[AttemptRecord],

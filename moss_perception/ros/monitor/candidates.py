@@ -4,7 +4,7 @@ from typing import Any
 
 from moss_perception.core.frames import Camera, yaws_from_orientations
 from moss_perception.core.geometry import project
-from moss_perception.core.scores import GraspScores, positions_of, ScoreReason
+from moss_perception.core.scores import GraspScores, ScoreReason
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.ros.monitor.state import Shown, shown_row
 from moss_perception.ros.monitor.words import finite
@@ -61,7 +61,7 @@ def _fingers(scores: GraspScores, known: np.ndarray, camera: Camera | None,
 
 def _point(scores: GraspScores, camera: Camera | None) -> list[float] | None:
     """Return where the default grasp point is, in [0, 1] of the image."""
-    at = positions_of(scores.default[None]).astype(np.float64)
+    at = np.array([[scores.default[name] for name in 'xyz']], np.float64)
     if camera is None or not np.isfinite(at).all():
         return None
     (pixel,), _ = project(at, camera)

@@ -110,15 +110,13 @@ class SystemState:
             self.event('the predictor has started anew', 'state')
             self._history.clear()
             before = {}
-        for prefix, words in (('resets/', reset_in_words), ('refused/', refusal_in_words)):
-            earlier = counts(before, prefix)
-            for reason, count in counts(now, prefix).items():
-                more = count - earlier.get(reason, 0)
-                if more > 0 and prefix == 'resets/':
-                    self.event(words(reason) + (f' ({more} times)' if more > 1 else ''), 'reset')
-                elif more > 0:
-                    detail = now.get('last_refusal', '').partition(': ')[2]
-                    self.event(words(reason, more) + (f': {detail}' if detail else ''), 'refused')
+        for reason, more in _more('resets/', before, now):
+            times = f' ({more} times)' if more > 1 else ''
+            self.event(reset_in_words(reason) + times, 'reset')
+        detail = now.get('last_refusal', '').partition(': ')[2]
+        for reason, more in _more('refused/', before, now):
+            self.event(refusal_in_words(reason, more) + (f': {detail}' if detail else ''),
+                       'refused')
         is_out, was_out = (x.get('out_of_distribution') == 'yes' for x in (now, before))
         if is_out != was_out:
             self.event('the images are out of distribution: do not trust the scores' if is_out
@@ -269,6 +267,15 @@ class SystemState:
         return {name: clean(values.get(key, '')) for name, key in (
             ('model', 'model'), ('sha256', 'model_sha256'), ('engine', 'engine'),
             ('device', 'device'), ('threads', 'threads'))}
+
+
+def _more(prefix: str, before: Mapping[str, str],
+          now: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return the reasons whose counts have grown, and by how much."""
+    earlier = counts(before, prefix)
+    grown = {reason: count - earlier.get(reason, 0)
+             for reason, count in counts(now, prefix).items()}
+    return [(reason, more) for reason, more in grown.items() if more > 0]
 
 
 def shown_row(index: int, score: float, uncertainty: float, reason: str,

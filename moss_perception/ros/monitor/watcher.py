@@ -78,7 +78,7 @@ class SystemWatcher(ThreadedNode):
         node.create_subscription(DiagnosticArray, f'{self._space}/grasp_outcome',
                                  self._on_outcome, 100)
         node.create_subscription(String, f'{self._space}/grasp_gate/state',
-                                 lambda message: self.state.gate(message.data), LATCHED)
+                                 self._on_gate, LATCHED)
         create_steady_timer(node, _GRAPH_S, self._on_graph)
         self._on_graph()
 
@@ -127,6 +127,9 @@ class SystemWatcher(ThreadedNode):
         except ConfigError as error:
             self._camera = None
             self._once(str(error))
+
+    def _on_gate(self, message: String) -> None:
+        self.state.gate(message.data)
 
     def _on_selected(self, message: PoseStamped) -> None:
         self._selection = message
