@@ -159,7 +159,7 @@ def commands(*starts):
     for name, text in texts.items():
         for line in text.replace('\\\n', ' ').splitlines():
             if line.strip().startswith(starts):
-                yield name, line.strip().partition(' >')[0]
+                yield name, re.split(r' [>|] ', line.strip(), maxsplit=1)[0]
 
 
 def test_the_commands_of_the_pages_are_understood():
@@ -176,13 +176,17 @@ def test_the_commands_of_the_pages_are_understood():
 def test_the_commands_of_the_study_are_understood():
     found = list(commands('python -m study.'))
     assert {name for name, _ in found} == {
-        'results.md', 'results_before.md', 'variants.md', 'reproduce.sh'}
+        'results.md', 'results_before.md', 'variants.md', 'reproduce.sh', 'own_robot.md'}
     for page_name, line in found:
         _, _, module, *words = shlex.split(line, comments=True)
         if module == 'study.train':
             parser, words = build_parser('train'), ['train', *words]
         else:
-            parser = importlib.import_module(module).build_parser()
+            # A package is run by its __main__.
+            found_at = importlib.util.find_spec(module)
+            is_package = found_at is not None and found_at.submodule_search_locations
+            parser = importlib.import_module(
+                f'{module}.__main__' if is_package else module).build_parser()
         # An array of the script is one of its own options.
         options = {'${first[@]}': [], '${options[@]}': [], '${measured[@]}': ['--monitored', '60'],
                    '${validation[@]}': ['sim=a', 'shifted=b'], '${paired[@]}': ['sim=a'],

@@ -19,6 +19,7 @@ TYPES = {
     '/image/compressed': 'sensor_msgs/msg/CompressedImage',
     '/camera_info': 'sensor_msgs/msg/CameraInfo',
     '/grasp_candidates': 'geometry_msgs/msg/PoseArray',
+    '/grasp_lead_times': 'sensor_msgs/msg/PointCloud2',
     '/selected_grasp': 'geometry_msgs/msg/PoseStamped',
     '/grasp_outcome': 'diagnostic_msgs/msg/DiagnosticArray',
 }
@@ -46,6 +47,8 @@ def test_a_sample_holds_attempts_of_both_outcomes_on_the_topics_of_the_contract(
     assert counts['/image/compressed'] >= 16 * 20
     assert [x.attempt for x in outcomes] == sorted({x.attempt for x in outcomes})
     assert len(outcomes) == 20
+    # Of every set of candidates but the empty ones between attempts.
+    assert counts['/grasp_lead_times'] == counts['/grasp_candidates'] - 20
     assert {x.success for x in outcomes} == {True, False}
     for outcome in outcomes:
         assert outcome.start_ns < outcome.decision_ns < outcome.end_ns

@@ -99,8 +99,11 @@ class GraspGate(Node):
             self, PointCloud2, self.resolve_topic_name('grasp_scores'), self._on_scores,
             'best_effort', depth=10, silence_s=declared.values.silence)
         create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
-        create_steady_timer(self, _GRAPH_PERIOD_S, self._scores.check)
+        create_steady_timer(self, _GRAPH_PERIOD_S, self._on_graph_timer)
         self._publish_state(WAITING)
+
+    def _on_graph_timer(self) -> None:
+        self._scores.check()
 
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:
         self._gate.config = after.config()

@@ -128,8 +128,10 @@ def write_derived(out: Path, network: Network, notes: dict,
             if graphs:
                 export_graphs(made, digest)
                 digest = file_sha256(made)
-            replace_files({out.with_name(file.name): file
-                           for file in (made, *graphs_beside(made))})
+            targets = {out.with_name(file.name): file
+                       for file in (made, *graphs_beside(made))}
+            # Graphs of the checkpoint that was there before would be no one's.
+            replace_files(targets, set(graphs_beside(out)) - set(targets))
     except OSError as error:
         raise CheckpointError(f"{out} can't be written: {error.strerror or error}") from error
     return digest

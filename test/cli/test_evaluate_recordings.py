@@ -18,7 +18,7 @@ def test_recordings_by_several_workers_become_one_report(tiny_checkpoint, tmp_pa
                  '--record', str(tmp_path / 'record.json')]
     assert moss(['evaluate', *arguments, '--require', 'attempts>=20', 'auroc>1']) == 3
     out = capsys.readouterr().out
-    assert 'sim: 10 of 20 attempts succeeded' in out and 'odd: 9 of 20' in out
+    assert 'sim: 9 of 20 attempts succeeded' in out and 'odd: 10 of 20' in out
     assert out.count('SHORT') == 2 and out.count(' met') == 2
     made = {x.name for x in (tmp_path / 'report').iterdir()}
     assert made >= {'report.html', 'report.json', 'attempts.csv'}

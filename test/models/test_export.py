@@ -107,7 +107,7 @@ def test_a_checkpoint_that_gives_nan_is_not_exported(copied, ready, caplog):
 def test_an_interrupt_leaves_what_was_there(copied, monkeypatch):
     before = contents(copied.parent)
 
-    def interrupted(graph, step, digest):
+    def interrupted(graph, step):
         if graph.name == graph_name(2):
             raise KeyboardInterrupt
         return before[graph_path(copied, graph.name).name]

@@ -67,7 +67,10 @@ def test_a_derived_checkpoint_has_the_distribution_and_its_graphs_run(scenes, tm
     network = MossGraspNetwork(config).eval()
     features = np.random.default_rng(0).normal(size=(100, 2 * config.head_channels))
     distribution = fit_distribution(features, features)
+    # Of a checkpoint of three orders that was there before.
+    (tmp_path / 'mine.orders_1_2_3.onnx').write_bytes(b'old')
     digest = write_derived(out, network, {'lineage': ['one']}, distribution)
+    assert not (tmp_path / 'mine.orders_1_2_3.onnx').exists()
     assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
     assert load_checkpoint(out, digest).config == config
     np.testing.assert_array_equal(

@@ -58,10 +58,11 @@ def _read(recording: Recording, config: ModelConfig, topics: Mapping[str, str],
     frames = CandidateFrames(setup, RecordedTransforms(recording.path))
     streams = Streams(config, Seen(image_topic=image.name, placing=frames,
                                    candidates_topic=candidates or ''))
-    handlers: dict[str, Any] = {calibration: streams.camera, candidates: streams.candidates}
+    handlers: dict[str, Any] = {topic: take for topic, take in (
+        (calibration, streams.camera), (candidates, streams.candidates)) if topic}
     handlers |= dict.fromkeys((x for x in recording.topics if x.endswith(_SCORES)), streams.scores)
     every = max(1, image.count // _DECODED)
-    wanted = [x for x in (image.name, *handlers) if x and recording.topics[x].count]
+    wanted = [x for x in (image.name, *handlers) if recording.topics[x].count]
     for topic, kind, recorded_ns, raw in recording.messages(wanted):
         if topic == image.name:
             due = len(streams.stamps_ns) % every == 0

@@ -117,7 +117,7 @@ def _lists_all(storage: McapReader) -> bool:
     if storage.statistics is None or listed < storage.statistics.message_count:
         return False
     at = storage.data_start
-    with open(storage.path, 'rb') as file:  # noqa: PTH123, typed as more than a Path
+    with Path(str(storage.path)).open('rb') as file:
         while at < storage.data_end:
             file.seek(at)
             head = file.read(_HEAD.size)
