@@ -159,7 +159,7 @@ def commands(*starts):
     for name, text in texts.items():
         for line in text.replace('\\\n', ' ').splitlines():
             if line.strip().startswith(starts):
-                yield name, re.split(r' [>|] ', line.strip(), maxsplit=1)[0]
+                yield name, re.split(r' >| \| ', line.strip(), maxsplit=1)[0]
 
 
 def test_the_commands_of_the_pages_are_understood():
