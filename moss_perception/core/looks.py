@@ -19,9 +19,10 @@ _SIDE = 64
 # 8-bit values. A dark picture of a working camera has noise and some light.
 _DARK_PEAK, _DARK_SHARE, _DARK_MEAN = 24, 0.01, 6
 _CONSTANT_SPAN = 2
-# Where a depth camera sees nothing, the value is exactly 0, and few values lie just above it.
 # Views are compared at so many pixels a side; mean differences of 8-bit values, and their ratio.
 _VIEW_SIDE, _VIEW_APART, _VIEW_RATIO = 16, 8.0, 3.0
+_VIEWS, _VIEWS_APART = 20, 3
+# Where a depth camera sees nothing, the value is exactly 0, and few values lie just above it.
 _HOLES, _RIM, _RIM_SHARE = (0.03, 0.97), 12, 0.02
 
 
@@ -30,11 +31,13 @@ class Views:
     Notices pictures of two cameras on one topic, which show two views in turn.
 
     Things that move make a picture less like those before the longer ago they are. A picture that
-    is much more like the one before the last than like the last comes from another camera.
+    is much more like the one before the last than like the last comes from another camera, or
+    something flickered: the third such picture of twenty is the first that counts.
     """
 
     def __init__(self):
         self._before: deque[np.ndarray] = deque(maxlen=2)
+        self._lately: deque[bool] = deque(maxlen=_VIEWS)
 
     def alternate(self, pixels: np.ndarray) -> bool:
         """
@@ -48,7 +51,9 @@ class Views:
             self._before.clear()
         apart = [float(np.abs(view - one).mean()) for one in self._before]
         self._before.append(view)
-        return len(apart) == 2 and apart[1] > max(_VIEW_APART, _VIEW_RATIO * apart[0])
+        self._lately.append(
+            len(apart) == 2 and apart[1] > max(_VIEW_APART, _VIEW_RATIO * apart[0]))
+        return self._lately[-1] and sum(self._lately) >= _VIEWS_APART
 
 
 def doubt(pixels: np.ndarray) -> str:

@@ -85,6 +85,14 @@ def test_two_cameras_on_one_topic_are_noticed_even_if_some_images_are_lost():
     assert sum(views.alternate(x) for x in shown) > 8
 
 
+def test_a_flicker_is_not_a_second_camera():
+    views, lit = Views(), scene()
+    shown = [lit // 4 if n == 5 else lit for n in range(20)]
+    assert not any(map(views.alternate, shown))
+    # Light that flickers again and again is worth a look.
+    assert any(map(views.alternate, [lit // 4, lit] * 4))
+
+
 @pytest.mark.parametrize('speed', [0, 1, 5, 40])
 def test_one_camera_is_not_taken_for_two(speed):
     views = Views()
