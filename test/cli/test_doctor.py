@@ -5,13 +5,13 @@ import threading
 from types import SimpleNamespace
 
 from moss_perception.cli.doctor import installation
-from moss_perception.cli.doctor.checks import as_json, Check, Checks, ERROR, FINE, screen, WARNING
-from moss_perception.cli.doctor.streams import Streams
-from moss_perception.cli.doctor.system import check_system
 from moss_perception.cli.main import main
 from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.checks import as_json, Check, Checks, ERROR, FINE, screen, WARNING
 from moss_perception.evaluation.findings import Seen
+from moss_perception.evaluation.stream_checks import Streams
 from moss_perception.ros.common import conversions
+from moss_perception.ros.doctor import check_system
 import numpy as np
 import pytest
 import rclpy

@@ -214,7 +214,7 @@ def test_the_help_lists_descriptions_defaults_and_choices(capsys):
         moss(['run', 'grasp', '--help'])
     shown = capsys.readouterr().out
     assert 'image_topic: topic of the camera images' in shown
-    assert "default '', one of '', 'raw', 'compressed'" in shown
+    assert "default 'info', one of 'debug', 'info', 'warn', 'error', 'fatal'" in shown
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 0), (signal.SIGTERM, 0)])

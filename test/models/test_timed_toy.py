@@ -99,8 +99,8 @@ def test_the_command_takes_a_lead_time(checkpoint, recording, tmp_path, caplog):
         assert reason in caplog.text
 
 
-def test_the_shipped_checkpoint_takes_no_lead_time(recording, caplog):
-    assert evaluate(recording, '--lead-time', '0.5') == 1
+def test_a_checkpoint_without_time_inputs_takes_no_lead_time(recording, tiny_checkpoint, caplog):
+    assert evaluate(recording, '--lead-time', '0.5', '--model', str(tiny_checkpoint)) == 1
     assert 'has no time inputs, expected no lead time' in caplog.text
 
 

@@ -59,7 +59,9 @@ def test_each_latency_runs_three_ways(tmp_path, timed):
 
 
 def test_a_checkpoint_without_time_inputs_runs_one_way(tmp_path):
-    *runs, _ = runs_of(tmp_path, latencies='0,0.06,0.12')
+    path = tmp_path / 'plain.safetensors'
+    save_checkpoint(path, tiny_network())
+    *runs, _ = runs_of(tmp_path, latencies='0,0.06,0.12', model=str(path))
     assert len(runs) == 6
     assert not any(run['sim_cell'].parameters['lead_times'] for run in runs[::2])
 

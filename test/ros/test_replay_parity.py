@@ -31,7 +31,7 @@ def outputs(harness, peer, tmp_path, sample, ros_domain):
         words = [word for value in values for word in ('-p', value)]
         return harness.NodeProcess(tmp_path, name, ros_args=(*REMAPS, *words))
 
-    predictor = start('grasp_predictor', f'model_path:={model_path()}', 'budget:="1,2,3"',
+    predictor = start('grasp_predictor', f'model_path:={model_path()}', 'budget:="1,2"',
                       'image_transport:=compressed', 'threads:=1', 'qos_reliability:=reliable')
     started = [predictor]
     try:

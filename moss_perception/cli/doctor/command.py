@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 
 from moss_perception.cli.common import add_checkpoint, UsageError
-from moss_perception.cli.doctor.checks import as_json, Check, Checks, ERROR, FINE, screen
 from moss_perception.cli.topic_options import (
     add_camera_options,
     add_topic_options,
@@ -15,6 +14,7 @@ from moss_perception.cli.topic_options import (
     topics_of,
 )
 from moss_perception.core.resources import model_path
+from moss_perception.evaluation.checks import as_json, Check, Checks, ERROR, FINE, screen
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.manifest import read_header
 
@@ -55,8 +55,13 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     if arguments.seconds <= 0:
         raise UsageError(f'--seconds {arguments.seconds:g}: expected more than 0')
     # The checks say what is wrong, once.
-    logging.getLogger().setLevel(logging.ERROR)
-    checks = [one for area in _areas(arguments) for one in area]
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        checks = [one for area in _areas(arguments) for one in area]
+    finally:
+        root.setLevel(before)
     print(as_json(checks) if arguments.json else screen(checks))
     return PROBLEM if _is_problem(checks, arguments.strict) else 0
 
@@ -71,7 +76,7 @@ def _areas(arguments: argparse.Namespace) -> list[Checks]:
     # Without a folder for logs, rclpy ends with a traceback.
     broken = any(x.level == ERROR for x in found[0])
     if not arguments.offline and not broken and importlib.util.find_spec('rclpy') is not None:
-        from moss_perception.cli.doctor.system import check_system
+        from moss_perception.ros.doctor import check_system
         found += check_system(_config(arguments), topics, arguments.seconds, setup)
     return found
 

@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 
-from moss_perception.cli.doctor.checks import Checks
 from moss_perception.core.errors import MossError
 from moss_perception.core.resources import executable, model_path
+from moss_perception.evaluation.checks import Checks
 
 _PACKAGES = ('moss_perception', 'numpy', 'opencv-python-headless', 'opencv-python', 'onnxruntime',
              'rosbags', 'mcap', 'rclpy')
@@ -73,10 +73,9 @@ def _check_ros(checks: Checks) -> None:
                     'source the setup.bash of ROS 2, or run scripts/setup.sh')
         return
     try:
-        import rclpy  # noqa: F401
-        from rclpy.utilities import get_rmw_implementation_identifier
+        from moss_perception.ros.common.middleware import middleware
         checks.fine(f'ROS {os.environ.get("ROS_DISTRO", "of unknown distribution")}, '
-                    f'middleware {get_rmw_implementation_identifier()}')
+                    f'middleware {middleware()}')
     except Exception as error:  # noqa: BLE001, a broken installation raises anything
         checks.fail(f'rclpy cannot be imported: {error}',
                     'source the setup.bash of the same distribution for which it was built')

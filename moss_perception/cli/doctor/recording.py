@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moss_perception.cli.doctor.checks import Checks
-from moss_perception.cli.doctor.streams import Streams
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of
 from moss_perception.data.bags.transforms import RecordedTransforms
+from moss_perception.evaluation.checks import Checks
 from moss_perception.evaluation.findings import Seen
+from moss_perception.evaluation.stream_checks import Streams
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_frames import CandidateFrames
 

@@ -95,32 +95,37 @@ def _described(channel: records.Channel, schemas: Mapping[int, records.Schema]) 
 def _records_and_chunks(stream: BinaryIO,
                         problems: list[str]) -> Iterator[tuple[int, bytes]]:
     """Yield opcode and bytes of each record, those in chunks included."""
-    for kind, body in _records(stream):
+    for kind, body, begin in _records(stream):
         if kind != Opcode.CHUNK:
             yield kind, body
             continue
-        begin = stream.tell() - len(body)
         inner, problem = _open_chunk(body)
         try:
             # A chunk that holds a footer is damaged, but the file need not end there.
-            yield from (record for record in _records(inner) if record[0] != Opcode.FOOTER)
+            yield from ((inside, one) for inside, one, _ in _records(inner)
+                        if inside != Opcode.FOOTER)
         except CutError as error:
             problem = problem or str(error)
         if problem:
             problems.append(f'{problem}, at byte {begin}')
 
 
-def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """Yield opcode, bytes and place of each record, but not of one that ends in damage."""
+    before: tuple[int, bytes, int] | None = None
     while head := stream.read(9):
-        if len(head) < 9:
-            raise CutError('is cut off within a record')
-        kind, size = struct.unpack('<BQ', head)
+        kind, size = struct.unpack('<BQ', head) if len(head) == 9 else (0, 0)
         if size > _LARGEST:
+            # What spoiled this head may have spoiled the end of the record before.
             raise CutError(f'is damaged at byte {stream.tell() - 9}: a record of {size} bytes')
-        body = stream.read(size)
-        if len(body) < size and kind != Opcode.CHUNK:
+        if before is not None:
+            yield before
+        begin, body = stream.tell(), stream.read(size)
+        if len(head) < 9 or (len(body) < size and kind != Opcode.CHUNK):
             raise CutError('is cut off within a record')
-        yield kind, body
+        before = kind, body, begin
+    if before is not None:
+        yield before
 
 
 def _open_chunk(body: bytes) -> tuple[BinaryIO, str]:

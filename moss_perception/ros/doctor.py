@@ -5,14 +5,14 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from moss_perception.cli.doctor.checks import Checks
-from moss_perception.cli.doctor.streams import Streams
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.data.bags.topics import CAMERA_TYPE, CANDIDATES_TYPE, IMAGE_TYPES
 from moss_perception.data.outcomes import outcome_of
+from moss_perception.evaluation.checks import Checks
 from moss_perception.evaluation.findings import Seen
 from moss_perception.evaluation.outputs import values_of
+from moss_perception.evaluation.stream_checks import Streams
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common.conversions import ERROR, OK
 from moss_perception.ros.common.sources import full_name, listed, namesakes, several

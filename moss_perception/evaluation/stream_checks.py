@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from moss_perception.cli.doctor.checks import Checks
 from moss_perception.core.errors import FrameError, ScoresError
 from moss_perception.core.frames import Frame
 from moss_perception.core.geometry import project
@@ -12,6 +11,7 @@ from moss_perception.core.images import decode
 from moss_perception.core.looks import doubt, LOOKS
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words, ScoreReason
 from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.checks import Checks
 from moss_perception.evaluation.findings import Seen
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_book import CandidateBook
