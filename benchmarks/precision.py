@@ -16,7 +16,7 @@ from moss_perception.evaluation.intervals import mean_interval
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.scene_scores import chosen_success, score_scenes
 from moss_perception.models.manifest import graph_path
-from moss_perception.runtime.onnx_engine import OnnxEngine, session_options
+from moss_perception.runtime.onnx_engine import OnnxEngine
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.simulation.attempt import Latencies
 from moss_perception.simulation.generate import generate
@@ -32,6 +32,7 @@ from onnxruntime.quantization import (
     QuantType,
 )
 from predictor_step import EngineStream
+from streams import session
 from timing import ratio, take_turns
 
 # Scenes that nothing else uses: first those on which the ranges of 8 bits are measured.
@@ -124,12 +125,6 @@ def figures(predictor: Predictor, sets: Mapping[str, list[Sample]],
     return row
 
 
-def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Load a graph as the engine does."""
-    return onnxruntime.InferenceSession(graph, session_options(threads),
-                                        providers=['CPUExecutionProvider'])
-
-
 def main() -> None:
     """Measure."""
     arguments = parse_arguments(__doc__, ('--scenes', {
@@ -150,7 +145,7 @@ def main() -> None:
     sets = {domain: scenes(domain, count, seed) for domain, seed in SEEDS.items()}
     streams, rows, exact = {}, {}, {}
     for name, data in graphs.items():
-        engine.replacement = _session(data, threads)
+        engine.replacement = session(data, threads)
         rows[name] = figures(predictor, sets, exact)
         timed = Replaced.load(str(path), threads=threads)
         timed.replacement = engine.replacement

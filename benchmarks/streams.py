@@ -9,6 +9,7 @@ import warnings
 
 import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.moss import MOSS
+from moss_perception.runtime.onnx_engine import session_options
 import numpy as np
 import onnx
 import onnxruntime
@@ -83,23 +84,19 @@ def export(module: nn.Module, arguments: tuple) -> onnx.ModelProto:
         return torch.onnx.export(module, arguments, dynamo=True).model_proto
 
 
-def session(model: onnx.ModelProto, threads: int,
+def session(model: onnx.ModelProto | bytes, threads: int,
             profile: str = '') -> onnxruntime.InferenceSession:
     """
     Open a graph on the CPU as the predictor's engine does: its threads spin only while it runs.
 
     :param profile: beginning of the file that a profile is written to; empty for none.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry('session.intra_op.allow_spinning', '1')
-    options.add_session_config_entry('session.force_spinning_stop', '1')
-    options.log_severity_level = 3
+    options = session_options(threads)
     if profile:
         options.enable_profiling = True
         options.profile_file_prefix = profile
-    return onnxruntime.InferenceSession(model.SerializeToString(), options,
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    return onnxruntime.InferenceSession(data, options,
                                         providers=['CPUExecutionProvider'])
 
 
