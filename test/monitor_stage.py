@@ -16,6 +16,7 @@ from moss_perception.ros.common.conversions import (
 )
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_harness import wait_for
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 import simplejpeg
 from std_msgs.msg import String
@@ -91,6 +92,7 @@ class Stage:
         peer.node.create_service(SetBool, '/grasp_predictor/enable', self._on_enable)
         # No frame of another stage has these stamps.
         self.stamp_ns, self.paused = time.time_ns(), 'no'
+        self.outcomes_are_heard = False
 
     def _on_reset(self, _, response):
         self.calls.append('reset')
@@ -145,6 +147,11 @@ class Stage:
 
     def attempt(self, number, success=True, **changes):
         """Publish the outcome of an attempt that was decided at the newest frame."""
+        if not self.outcomes_are_heard:
+            wait_for(self.outcomes.get_subscription_count, 30, 'who hears the outcomes')
+            # The view may know of this publisher a moment later, and hears nothing until then.
+            time.sleep(0.3)
+            self.outcomes_are_heard = True
         named = {'object': 'mug', 'motion': 'constant', **changes}
         self.outcomes.publish(outcome_to_array('held' if success else 'lost', Outcome(
             number, self.stamp_ns, self.stamp_ns, self.stamp_ns + 500_000_000, success, 'real',
