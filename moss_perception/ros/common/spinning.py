@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import ConfigError, MossError
+from moss_perception.core.text import one_line
 import rclpy
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock
@@ -235,9 +236,9 @@ def run_node(name: str, make: Callable[[], AnyNode], work: Callable[[AnyNode], N
             return interrupted
         except MossError as error:
             if node is None:
-                print(f'{name}: {error}', file=sys.stderr)
+                print(f'{name}: {one_line(error)}', file=sys.stderr)
             else:
-                node.get_logger().error(str(error))
+                node.get_logger().error(one_line(error))
             return 1
         finally:
             if node is not None:

@@ -9,6 +9,7 @@ from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
+from moss_perception.core.text import one_line
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
@@ -171,7 +172,8 @@ class GraspPredictor(ManagedNode):
         except ConfigError as error:
             self.predictor.set_camera(None)
             if not self._camera_refused:
-                self.get_logger().warning(f'{error}; only the default grasp point is scored')
+                self.get_logger().warning(
+                    one_line(f'{error}; only the default grasp point is scored'))
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
