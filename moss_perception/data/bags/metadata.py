@@ -1,6 +1,8 @@
 """The files of a recording, and what its ``metadata.yaml`` says of them."""
 
+import functools
 from pathlib import Path
+import re
 from typing import Any
 
 from moss_perception.core.errors import BagError
@@ -12,7 +14,8 @@ NAME = 'metadata.yaml'
 _COMPRESSED = '.zstd'
 _MODES = ('', 'none', 'file', 'message')
 # Bytes; each file and topic of a recording takes some hundreds.
-_LARGEST = 1 << 24
+_LARGEST = 1 << 22
+_BRACKETS, _DEEPEST = re.compile(r'[\[\]{}]'), 100
 _MOST = 2**63 - 1
 
 
@@ -132,13 +135,34 @@ def _read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     try:
         # A pipe or a device may never end.
-        if not path.is_file() or path.stat().st_size > _LARGEST:
+        if not path.is_file():
             return {}
-        values = yaml.load(path.read_text(), _Loader)
+        about = path.stat()
+        return _parsed(path, about.st_size, about.st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: Path, size: int, _: int) -> dict[str, Any]:
+    try:
+        text = path.read_text() if size <= _LARGEST else ''
+        if _depth(text) > _DEEPEST:
+            return {}
+        values = yaml.load(text, _Loader)
         return dict(values['rosbag2_bagfile_information'])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError,
             RecursionError, OverflowError, AttributeError):
         return {}
+
+
+def _depth(text: str) -> int:
+    """Return how deep lists and mappings in brackets nest; each level makes all others slower."""
+    deepest = depth = 0
+    for bracket in _BRACKETS.findall(text):
+        depth = max(depth + (1 if bracket in '[{' else -1), 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _Loader(yaml.SafeLoader):
