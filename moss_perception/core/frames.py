@@ -273,7 +273,7 @@ def to_frame(message: Any) -> Frame:
     return Frame(stamp_to_ns(message.header.stamp), message.header.frame_id, message)
 
 
-def to_candidates(message: Any, most: int = MOST_CANDIDATES) -> Candidates:
+def to_candidates(message: Any, most: int | None = None) -> Candidates:
     """
     Read grasp candidates.
 
@@ -281,10 +281,10 @@ def to_candidates(message: Any, most: int = MOST_CANDIDATES) -> Candidates:
 
     :param message: with the fields of geometry_msgs/PoseArray: poses in the camera's optical
         frame, x the direction in which the gripper closes.
-    :param most: how many poses may be in it.
+    :param most: how many poses may be in it; ``None`` for any number.
     :raises CandidateError: if the stamp is 0, or there are too many poses.
     """
-    if len(message.poses) > most:
+    if most is not None and len(message.poses) > most:
         raise CandidateError(f'{len(message.poses)} candidates came at once: expected at most '
                              f'{most}, the parameter max_candidates')
     positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
