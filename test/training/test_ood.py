@@ -36,7 +36,7 @@ class Eyes:
 
     def step(self, observation, grasps, state, budget):
         colours = observation['rgb'].reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
-        return SimpleNamespace(maps=(colours,), motion_features=colours), state
+        return SimpleNamespace(appearance=colours.ravel(), motion_features=colours), state
 
 
 @pytest.fixture(scope='module')

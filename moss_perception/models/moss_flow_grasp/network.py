@@ -50,7 +50,7 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         """
         temporal, config = self.network.temporal, self.network.config
         before = config.window_frames - 1
-        fine, clip = self.see(image)
+        fine, clip, looks = self.see(image)
         streams = temporal.stream.encode(flow, self.valid).split(1)
         window = torch.stack([*state[:before], streams[-1]], dim=1)
         motion = temporal.moss.motion(window, last=config.head_receptive_field,
@@ -62,5 +62,5 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         context = temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1)
         scores = self.scores(fine, context, grasps, gaps)
         health = (maps[:, -1].sum() + clip.sum() + sum(one.sum() for one in streams)) * 0
-        return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
+        return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), looks, health,
                 maps[0, -1].flatten(0, 1), clip, *streams)
