@@ -7,6 +7,7 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words
+from moss_perception.core.text import one_line
 from moss_perception.ros.common.conversions import row_to_pose
 from moss_perception.ros.common.parameters import Change, NodeParameters, setting
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
@@ -112,7 +113,7 @@ class GraspGate(Node):
         try:
             scores = GraspScores.of(read_scores(message))
         except ScoresError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
+            self.get_logger().warning(one_line(error), throttle_duration_sec=_THROTTLE_S)
             return
         rows = scores.candidates
         now_ns = self.get_clock().now().nanoseconds

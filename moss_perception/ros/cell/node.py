@@ -12,6 +12,7 @@ from typing import Any, TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
+from moss_perception.core.text import one_line
 from moss_perception.ros.cell.lock_step import LockStep
 from moss_perception.ros.cell.topics import CellTopics
 from moss_perception.ros.common.conversions import (
@@ -218,7 +219,7 @@ class SimCell(Node):
 
     def _refuse(self, reason: str, message: str) -> None:
         self.refused[reason] += 1
-        self.get_logger().warning(message, throttle_duration_sec=_THROTTLE_S)
+        self.get_logger().warning(one_line(message), throttle_duration_sec=_THROTTLE_S)
 
     def _on_beat(self) -> None:
         progress, pace = self.live.progress, self.live.pace

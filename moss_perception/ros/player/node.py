@@ -8,6 +8,7 @@ import time
 from typing import TextIO
 
 from moss_perception.core.errors import BagError, ConfigError, MossError
+from moss_perception.core.text import one_line
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
 from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
@@ -108,8 +109,8 @@ class BagPlayer:
     def _advertise(self, topic: Topic) -> None:
         found = message_class(topic.type)
         if found is None:
-            self._log.warning(
-                f'{topic.name} is not played: its type {topic.type} is not installed')
+            self._log.warning(one_line(
+                f'{topic.name} is not played: its type {topic.type} is not installed'))
             return
         self._publishers[topic.name] = self._node.create_publisher(
             found, topic.name, profile_of(topic, self._settings))
@@ -165,7 +166,8 @@ class BagPlayer:
         damage = self._recording.damage
         if damage and damage != self._logged_damage:
             self._logged_damage = damage
-            self._log.warning(f'{self._settings.bag}: {damage}; the readable part is played')
+            self._log.warning(
+                one_line(f'{self._settings.bag}: {damage}; the readable part is played'))
 
     def _keep_time(self, start_s: float, first_ns: int, stamp_ns: int) -> None:
         """Wait until a message is due, counted from the start so that delays do not add up."""

@@ -11,6 +11,7 @@ from typing import Any
 from moss_perception.core.frames import Camera
 from moss_perception.core.looks import LOOKS
 from moss_perception.core.scores import Prediction
+from moss_perception.core.text import one_line
 from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
 from rclpy.node import Node
 
@@ -66,12 +67,12 @@ class StreamLog:
     def warn(self, kind: str, text: str) -> None:
         """Log a warning, unless one of this kind was logged a moment ago."""
         if self._warnings.line(kind):
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(one_line(text))
 
     def once(self, kind: str, text: str) -> None:
         """Log a warning, unless one of this kind was logged since the node was configured."""
         if self._once.line(kind):
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(one_line(text))
 
     def calibration(self, camera: Camera | None, prediction: Prediction) -> None:
         """Warn if candidates have no score because camera_info does not match the image."""

@@ -9,6 +9,7 @@ from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
+from moss_perception.core.text import one_line
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
@@ -55,6 +56,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
@@ -92,6 +94,7 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('activated')
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
@@ -171,7 +174,8 @@ class GraspPredictor(ManagedNode):
         except ConfigError as error:
             self.predictor.set_camera(None)
             if not self._camera_refused:
-                self.get_logger().warning(f'{error}; only the default grasp point is scored')
+                self.get_logger().warning(
+                    one_line(f'{error}; only the default grasp point is scored'))
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
@@ -180,13 +184,15 @@ class GraspPredictor(ManagedNode):
                 message.header.frame_id, self._image_frame):
             self._transforms.follow()
         try:
-            candidates = conversions.to_candidates(message)
+            candidates = conversions.to_candidates(message, self.settings.max_candidates)
         except CandidateError as error:
             # The planner replaced the set before, so that one is not scored any longer.
             self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
-            self._log.warn('candidates', f'refused: {error}')
+            self._refusal = f'candidates are refused: {error}'
+            self._log.warn('candidates', self._refusal)
             return
+        self._refusal = ''
         if problem := candidates.problem():
             self._log.warn('candidates', problem)
         self.predictor.set_candidates(candidates)
@@ -292,7 +298,8 @@ class GraspPredictor(ManagedNode):
         else:
             level, message, more = self._monitor.report(
                 self.predictor, self._inputs.image.topic, self._enabled,
-                self._inputs.hint() or next(iter(self._stamps.apart()), ''),
+                self._inputs.hint() or self._refusal or next(
+                    iter(self._stamps.apart()), ''),
                 self.settings.score_threshold)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {

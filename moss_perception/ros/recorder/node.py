@@ -9,6 +9,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.data.bags.attempts import AttemptFolder, AttemptWriter
 from moss_perception.data.bags.run_up import Received
 from moss_perception.data.bags.topics import header_of
@@ -233,9 +234,9 @@ class AttemptRecorder(Node):
     def _say(self, line: str, problem: bool = False) -> None:
         # rclpy wants each level on a line of its own.
         if problem:
-            self.get_logger().warning(line)
+            self.get_logger().warning(one_line(line))
         else:
-            self.get_logger().info(line)
+            self.get_logger().info(one_line(line))
         self._said.add(line)
         self._events.publish(String(data=line))
 
