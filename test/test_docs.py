@@ -13,7 +13,8 @@ from study.table import blocks, fill, tables
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 STUDY = DOCS.parent / 'study'
-FENCED = re.compile(r'^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+# Recipes for other libraries are run by scripts/hosts.sh.
+FENCED = re.compile(r'(?<!-->\n)^```python\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
 
 def examples(name):
@@ -51,6 +52,16 @@ def test_the_example_with_a_model_of_transformers():
     found = [example for example in examples('moss.md') if needs(example[0], 'transformers')]
     assert len(found) == 1
     run('moss.md', found)
+
+
+def test_the_first_example_with_moss_of_the_readme_runs_and_does_what_it_says():
+    text = (DOCS.parent / 'README.md').read_text(encoding='utf-8')
+    code = next(found[1] for found in FENCED.finditer(text) if 'attach' in found[1])
+    names: dict = {}
+    exec(code, names)
+    torch = names['torch']
+    torch.testing.assert_close(torch.cat(names['steps']), names['maps'], atol=1e-5, rtol=1e-5)
+    assert hasattr(names['backbone'][1], 'moss')
 
 
 def test_pages_point_to_files_that_exist():

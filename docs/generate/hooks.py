@@ -19,6 +19,7 @@ for folder in (str(ROOT), str(Path(__file__).parent)):
 import cell_file  # noqa: E402
 import commands  # noqa: E402
 import domains  # noqa: E402
+import hosts  # noqa: E402
 import latencies  # noqa: E402
 import parameters  # noqa: E402
 import topics  # noqa: E402
@@ -31,6 +32,7 @@ GENERATORS = {
     'domains': domains.markdown,
     'cell_file': cell_file.markdown,
     'latencies': latencies.markdown,
+    'hosts': hosts.markdown,
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.
