@@ -14,6 +14,7 @@ from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
 
+PAUSED = 'paused by ~/enable'
 FAILURE_SHOWN_S = 5.0
 # Without an image for so long, the results are stale.
 STALE_S = 2.0
@@ -93,7 +94,7 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
     if health.failure:
         return ERROR, f'internal error: {health.failure}'
     if not health.enabled:
-        return OK, 'paused by ~/enable'
+        return OK, PAUSED
     if health.since_frame_s is None:
         return WARN, f'no frames yet on {health.topic}: {health.problem or "nothing publishes it"}'
     if health.since_frame_s > STALE_S:

@@ -15,8 +15,9 @@ from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.ros.predictor import lead_times
 from moss_perception.ros.predictor.log import StreamLog
-from moss_perception.ros.predictor.monitor import configuration, Monitor
+from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.score_service import ScoreService
 from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
@@ -64,6 +65,7 @@ class GraspPredictor(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
+        self._score_service = ScoreService(self)
         create_steady_timer(self, 1.0, self._on_diagnostics_timer)
         create_steady_timer(self, 0.5, self._on_graph_timer)
 
@@ -99,10 +101,12 @@ class GraspPredictor(ManagedNode):
             self, self.settings, guarded(self._on_candidates), guarded(self._on_lead_times),
             guarded(self._on_camera_info), guarded(self._on_image))
         rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
+        self._score_service.refuse('' if self._enabled else PAUSED)
         self.get_logger().info(f'active\n{lay_out(rows)}')
 
     def deactivate(self) -> None:
         """Unsubscribe; samples that are still waiting are skipped."""
+        self._score_service.refuse('the node is not active: expected active')
         if self._inputs is not None:
             self._inputs.destroy()
             self._inputs = None
@@ -210,6 +214,8 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('enabled')
             self._log.resets(self.predictor.counters.resets)
         self._enabled = request.data
+        if self._inputs is not None:
+            self._score_service.refuse('' if self._enabled else PAUSED)
         response.success = True
         response.message = 'enabled' if request.data else 'paused: images are skipped'
         return response
@@ -257,6 +263,7 @@ class GraspPredictor(ManagedNode):
             lead_times.log_clamped(self.predictor, prediction, self._log)
             self.outputs.publish(prediction, self.settings.score_threshold,
                                  self._monitor.out_score is not None, self.predictor.camera)
+            self._score_service.scored(prediction)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
@@ -299,6 +306,7 @@ class GraspPredictor(ManagedNode):
                 'topic': image.topic, 'reliability': image.reliability,
                 'resubscribed': self._inputs.silences,
                 'paused': 'no' if self._enabled else 'yes'}
+        self._score_service.expire(message)
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 
