@@ -1,6 +1,5 @@
 """The node grasp_predictor: camera in, motion features and grasp scores out."""
 
-import sys
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -12,7 +11,7 @@ from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
-from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.predictor import lead_times
 from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
@@ -22,6 +21,7 @@ from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
 from moss_perception.runtime.candidate_frames import CandidateFrames
+from moss_perception.runtime.engine import load_engine, Loader
 from moss_perception.runtime.frame_status import (
     FrameResult,
     FrameStatus,
@@ -43,11 +43,13 @@ class GraspPredictor(ManagedNode):
     The executor thread admits images and passes samples to a worker thread, which steps the
     network and publishes.
 
+    :param loader: loads the engine; see :class:`moss_perception.runtime.engine.EngineStore`.
     :raises ConfigError: if a parameter given at the start is not allowed.
     """
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, loader: Loader = load_engine, **kwargs: Any):
         super().__init__('grasp_predictor', **kwargs)
+        self._loader = loader
         self._predictor: Predictor | None = None
         self._outputs: Outputs | None = None
         self._worker: Worker | None = None
@@ -76,7 +78,7 @@ class GraspPredictor(ManagedNode):
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap, chosen.lead_time_s,
-            ImageLimits(chosen.max_megapixels, chosen.max_scans))
+            ImageLimits(chosen.max_megapixels, chosen.max_scans), self._loader)
         self._predictor.frames = CandidateFrames(chosen.setup, self._transforms)
         self._apply_budget()
         self._monitor = Monitor()
@@ -310,15 +312,3 @@ class GraspPredictor(ManagedNode):
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 
-def main(args: list[str] | None = None) -> int:
-    """
-    Run the node until it is interrupted.
-
-    :param args: command line with ROS arguments; ``None`` takes the process's own.
-    :returns: exit status: 0, or 1 if a parameter given at the start is not allowed.
-    """
-    return run_node('grasp_predictor', GraspPredictor, args=args)
-
-
-if __name__ == '__main__':
-    sys.exit(main())
