@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words
 from moss_perception.ros.common.conversions import row_to_pose
@@ -112,7 +113,8 @@ class GraspGate(Node):
         try:
             scores = GraspScores.of(read_scores(message))
         except ScoresError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
+            self.get_logger().warning(coded('scores_unreadable', str(error)),
+                                      throttle_duration_sec=_THROTTLE_S)
             return
         rows = scores.candidates
         now_ns = self.get_clock().now().nanoseconds
@@ -135,13 +137,13 @@ class GraspGate(Node):
                 'nothing to select from: the scores have no candidates (the default grasp point '
                 'is not a candidate)', throttle_duration_sec=_THROTTLE_S)
         elif decision.state == STALE:
-            self.get_logger().warning(
-                f'scores are {age_s:.3f} s old, expected at most max_age='
+            self.get_logger().warning(coded(
+                'scores_old', f'scores are {age_s:.3f} s old, expected at most max_age='
                 f"{self._gate.config.max_age_s} s by this node's clock (a recording needs "
-                'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
+                'use_sim_time and /clock)'), throttle_duration_sec=_THROTTLE_S)
         elif decision.state == BELOW_THRESHOLD and rows['reason'].all():
-            self.get_logger().warning(
-                f'no candidate has a score: {reasons_in_words(rows["reason"])}',
+            self.get_logger().warning(coded(
+                'none_scored', f'no candidate has a score: {reasons_in_words(rows["reason"])}'),
                 throttle_duration_sec=_THROTTLE_S)
 
     def _on_watch(self) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
@@ -120,8 +121,9 @@ class GraspPredictor(ManagedNode):
         for sample in waiting if self.context.ok() else ():
             self._report(self.predictor.drop(sample))
         if not ended:
-            self.get_logger().error(
-                'the engine is still busy with a sample: expected it to finish within 30 s')
+            self.get_logger().error(coded(
+                'engine_busy', 'the engine is still busy with a sample: expected it to finish '
+                'within 30 s'))
 
     def free(self) -> None:
         """Release the engine and the publishers."""
@@ -177,7 +179,8 @@ class GraspPredictor(ManagedNode):
         except ConfigError as error:
             self.predictor.set_camera(None)
             if not self._camera_refused:
-                self.get_logger().warning(f'{error}; only the default grasp point is scored')
+                self.get_logger().warning(coded(
+                    'no_calibration', f'{error}; only the default grasp point is scored'))
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
@@ -191,10 +194,10 @@ class GraspPredictor(ManagedNode):
             # The planner replaced the set before, so that one is not scored any longer.
             self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
-            self._log.warn('candidates', f'refused: {error}')
+            self._log.warn('candidates_refused', f'refused: {error}')
             return
         if problem := candidates.problem():
-            self._log.warn('candidates', problem)
+            self._log.warn('not_a_number', problem)
         self.predictor.set_candidates(candidates)
         lead_times.log_problems(self.predictor, self._log)
 
@@ -279,7 +282,7 @@ class GraspPredictor(ManagedNode):
 
     def _report(self, result: FrameResult) -> None:
         if result.status is FrameStatus.REFUSED:
-            self._monitor.last_refusal = f'{result.reason}: {result.detail}'
+            self._monitor.last_refusal = coded(result.reason, f'{result.reason}: {result.detail}')
             self._log.warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
         self.outputs.processed(result.stamp_ns, result.status)
 
@@ -289,9 +292,9 @@ class GraspPredictor(ManagedNode):
         if self._inputs is not None:
             self.outputs.follow()
             for problem in self._inputs.check():
-                self._log.warn(problem, problem)
+                self._log.warn('not_received', problem, kind=problem)
             for problem in self._stamps.apart():
-                self._log.once('candidates apart', problem)
+                self._log.once('clocks_apart', problem)
 
     def _on_diagnostics_timer(self) -> None:
         values: dict[str, Any] = {'state': self.state_label}
@@ -301,7 +304,8 @@ class GraspPredictor(ManagedNode):
         else:
             level, message, more = self._monitor.report(
                 self.predictor, self._inputs.image.topic, self._enabled,
-                self._inputs.hint() or next(iter(self._stamps.apart()), ''),
+                self._inputs.hint() or coded(
+                    'clocks_apart', next(iter(self._stamps.apart()), '')),
                 self.settings.score_threshold)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
+from moss_perception.core.codes import coded
 from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
 from moss_perception.models.config import ModelConfig
@@ -78,7 +79,7 @@ class Inputs:
         anew = [s.check() for s in self._every[:-1]]
         if not self.image.check() and any(anew):
             self.image.renew()
-        problems = [*(s.problem() for s in self._every), *self.crowded()]
+        problems = [*(coded('not_received', s.problem()) for s in self._every), *self.crowded()]
         return [problem for problem in problems if problem]
 
     @property
@@ -88,8 +89,8 @@ class Inputs:
 
     def crowded(self) -> list[str]:
         """Describe inputs with several publishers, and another node of this name."""
-        found = [namesake(self._node), *(
-            several(self._node, s.topic, effect) for s, effect in (
+        found = [coded('same_name', namesake(self._node)), *(
+            coded('several_sources', several(self._node, s.topic, effect)) for s, effect in (
                 (self.image, 'a window mixes the images of all cameras'),
                 (self.camera_info, 'candidates are projected by the newest calibration'),
                 (self.candidates, 'the newest set replaces the one before')))]
@@ -97,7 +98,8 @@ class Inputs:
 
     def hint(self) -> str:
         """Say why no images arrive and where they may be; empty if nothing is wrong."""
-        if problem := self.image.problem() or next(iter(self.crowded()), ''):
+        if problem := coded('not_received', self.image.problem()) or next(
+                iter(self.crowded()), ''):
             return problem
         if not self.image.publishers():
             compressed = f'{self._raw_topic}/compressed'
