@@ -90,7 +90,7 @@ class GraspGate(Node):
         super().__init__('grasp_gate')
         declared = NodeParameters(self, GateSettings, apply=self._on_change)
         self._gate = Gate(declared.values.config())
-        self._state = ''
+        self._state, self._heard = '', False
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
         self._states = self.create_publisher(String, '~/state', latched)
@@ -98,7 +98,8 @@ class GraspGate(Node):
         # A best-effort subscription receives from every publisher.
         self._scores = MatchedSubscription(
             self, PointCloud2, self.resolve_topic_name('grasp_scores'), self._on_scores,
-            'best_effort', depth=10, silence_s=declared.values.silence)
+            'best_effort', depth=10, silence_s=declared.values.silence,
+            expected=self._had_scores)
         create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
         create_steady_timer(self, _GRAPH_PERIOD_S, self._on_graph_timer)
         self._publish_state(WAITING)
@@ -106,10 +107,16 @@ class GraspGate(Node):
     def _on_graph_timer(self) -> None:
         self._scores.check()
 
+    def _had_scores(self) -> bool:
+        """Tell once that scores have stopped; without images there are none for long."""
+        heard, self._heard = self._heard, False
+        return heard
+
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:
         self._gate.config = after.config()
 
     def _on_scores(self, message: PointCloud2) -> None:
+        self._heard = True
         try:
             scores = GraspScores.of(read_scores(message))
         except ScoresError as error:

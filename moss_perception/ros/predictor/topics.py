@@ -1,6 +1,8 @@
 """The subscriptions and publishers of grasp_predictor."""
 
 from collections.abc import Callable
+import math
+import time
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
@@ -25,6 +27,8 @@ from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import MarkerArray
 
 SMALL_DEPTH = 10
+# Images that came within this time flow, seconds.
+_FLOW_S = 1.0
 # Deep, because lock-step replay stops if it misses one. Transient local, because a recorder that
 # counts them may subscribe, or be discovered, after the first image.
 PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -48,6 +52,7 @@ class Inputs:
                  on_camera_info: Callable[[Any], None], on_image: Callable[[Any], None]):
         self._node = node
         self._wanted, self._silence_s = chosen.qos_reliability, chosen.silence
+        self._on_image, self._image_s = on_image, -math.inf
         self._raw_topic = node.resolve_topic_name('image')
         # Remapping image does not by itself move image/compressed.
         topic, kind = self._raw_topic, Image
@@ -56,19 +61,28 @@ class Inputs:
         transport, depth = chosen.image_transport, chosen.qos_depth
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
-        self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
+        self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates,
+                                          self._images_flow)
         self.lead_times = self._subscribe(PointCloud2, 'grasp_lead_times', on_lead_times)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
         self.image: MatchedSubscription | PluginSubscription = MatchedSubscription(
-            node, kind, topic, on_image, self._wanted, depth, silence_s=chosen.silence
-        ) if transport in OWN else (
-            PluginSubscription(node, self._raw_topic, transport, on_image, depth))
+            node, kind, topic, self._receive, self._wanted, depth, silence_s=chosen.silence,
+            expected=lambda: True) if transport in OWN else (
+            PluginSubscription(node, self._raw_topic, transport, self._receive, depth))
         self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
-    def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:
+    def _subscribe(self, kind: Any, name: str, callback: Callable,
+                   expected: Callable[[], bool] = lambda: False) -> MatchedSubscription:
         return MatchedSubscription(self._node, kind, self._node.resolve_topic_name(name), callback,
                                    self._wanted, SMALL_DEPTH, latched=True,
-                                   silence_s=self._silence_s)
+                                   silence_s=self._silence_s, expected=expected)
+
+    def _receive(self, message: Any) -> None:
+        self._image_s = time.monotonic()
+        self._on_image(message)
+
+    def _images_flow(self) -> bool:
+        return time.monotonic() - self._image_s < _FLOW_S
 
     def check(self) -> list[str]:
         """
