@@ -104,10 +104,12 @@ def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
 
 
 def make_node(process: Process):
-    """Return a ``Node`` or ``LifecycleNode``, or an ``ExecuteProcess`` for a command."""
-    if process.plain:
+    """Return a ``Node``, a ``LifecycleNode``, or an ``ExecuteProcess`` for several or none."""
+    if process.plain or process.namespaces:
+        # A node action would set one namespace for all nodes of the process.
         return ExecuteProcess(
-            cmd=[str(executable(process.executable)), *process.arguments], name=process.name,
+            cmd=[str(executable(process.executable)), *process.command_arguments()],
+            name=process.name,
             output='screen', additional_env={'PYTHONUNBUFFERED': '1'})
     kind = LifecycleNode if process.lifecycle else Node
     return kind(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from moss_perception.cli.main import build_parser
+from moss_perception.core.codes import CODES
 from moss_perception.simulation.spreads import SPREADS
 import pytest
 
@@ -147,6 +148,17 @@ def test_troubleshooting_describes_every_reason():
                  for word in re.findall(r'`(\w+)`', line)}
     missing = sorted(reasons() - described)
     assert not missing, f'docs/troubleshooting.md does not describe {missing}'
+
+
+def test_every_reason_has_a_code_and_every_code_a_row_that_leads_to_a_section():
+    assert not sorted(reasons() - {'scored'} - set(CODES)), 'core/codes.py lacks them'
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
+    codes = generator('codes')
+    assert text == codes.fill(text), 'run python docs/generate/codes.py'
+    headings = {codes.anchor(found) for found in re.findall(r'^#+ (.+)$', text, re.MULTILINE)}
+    for code in CODES.values():
+        assert f'<a id="{str(code).lower()}"></a>{code}' in text
+        assert codes.anchor(code.section) in headings, code.section
 
 
 def commands(*starts):

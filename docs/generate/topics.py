@@ -38,6 +38,8 @@ REMARKS = {
         '/diagnostics': (OUT, 'once a second: rates, latencies, counts by reason, OOD score'),
         '~/reset': (SERVICE, 'forgets the window'),
         '~/enable': (SERVICE, 'pauses or resumes scoring'),
+        '~/score': (SERVICE, 'answers with the scores of the newest candidates: see [Ask by a '
+                             'service](../planner.md#ask-by-a-service)'),
     },
     'grasp_gate': {
         'grasp_scores': (IN, '`~/grasp_scores` of the predictor'),

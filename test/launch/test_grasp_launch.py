@@ -53,6 +53,19 @@ def test_a_live_system_is_made_of_three_nodes_and_a_watcher(launch_file):
     assert isinstance(nodes[0], LifecycleNode)
 
 
+def test_predictors_of_one_process_get_no_common_namespace(launch_file):
+    context = LaunchContext()
+    values = {'robots': 'left,right', 'one_process': 'true', 'console': 'false'}
+    for argument in GRASP_ARGUMENTS:
+        context.launch_configurations[argument.name] = values.get(argument.name, argument.default)
+    actions = launch_file.make_system(context)
+    together, = (x for x in actions if type(x) is ExecuteProcess)
+    words = [word[0].text for word in together.cmd]
+    assert words[1:4] == ['--namespaces', '/left', '/right']
+    assert not any('__ns' in word for word in words)
+    assert len([x for x in actions if isinstance(x, Node)]) == 4
+
+
 def test_the_player_starts_after_the_starter(launch_file, make_bag, factory):
     bag = str(make_bag([factory.image(1)]))
     names = [node.node_executable for node in nodes_of(launch_file, {'bag': bag})]

@@ -33,6 +33,7 @@ from moss_perception.ros.system.processes import (
     WATCHER,
     whole_number,
 )
+from moss_perception.ros.system.robots import join_systems, ROBOT_ARGUMENTS, robots_of
 
 _COMPRESSED = '/compressed'
 _SETUP = ('rectified', 'candidates_frame', 'candidates_transform')
@@ -57,6 +58,7 @@ GRASP_ARGUMENTS = [
     PARAMS_FILE,
     MODEL,
     Argument('namespace', '', 'namespace of the nodes and their relative topics'),
+    *ROBOT_ARGUMENTS,
     Argument('use_sim_time', 'auto', 'use the time of /clock; auto: true with bag or sim',
              ('auto', *BOOLEAN)),
     Argument('bag', '', 'recording (rosbag2) to play; empty: use a live camera'),
@@ -96,6 +98,8 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     :raises BagError: if the recording can't be read, or holds no such images.
     """
     given = check_values(GRASP_ARGUMENTS, values)
+    if robots := robots_of(given):
+        return join_systems([grasp_system(one) for one in robots], given['one_process'] == 'true')
     _check_names(given)
     _check_paths(given)
     parse_transform(given['candidates_transform'])

@@ -52,7 +52,7 @@ class Supervisor:
             find: Callable[[str], Path] = executable, patience_s: float = 5.0):
         self._waiting = list(processes)
         # Look them up before any process starts: a missing one must not leave others running.
-        self._paths = {process.name: find(process.executable) for process in processes}
+        self._paths = {process.label: find(process.executable) for process in processes}
         self._show = show
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **(environment or {})}
         self._patience_s = patience_s
@@ -111,7 +111,7 @@ class Supervisor:
             alive = [running for running in self._running.values() if running.popen.poll() is None]
             if number == signal.SIGKILL:
                 for running in alive:
-                    self._show('run', f'{running.process.name} did not end in time: killing it')
+                    self._show('run', f'{running.process.label} did not end in time: killing it')
             for running in alive:
                 _send(running.popen, number)
             deadline = time.monotonic() + self._patience_s
@@ -127,14 +127,14 @@ class Supervisor:
         for process in [x for x in self._waiting if x.starts_with == role]:
             self._waiting.remove(process)
             popen = subprocess.Popen(
-                [str(self._paths[process.name]), *process.command_arguments()],
+                [str(self._paths[process.label]), *process.command_arguments()],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 env=self._environment, text=True, errors='replace', start_new_session=True)
             reader = threading.Thread(
-                target=self._read, args=(process.name, popen), daemon=True)
-            self._running[process.name] = _Running(process, popen, reader)
+                target=self._read, args=(process.label, popen), daemon=True)
+            self._running[process.label] = _Running(process, popen, reader)
             reader.start()
-            threading.Thread(target=self._await, args=(process.name, popen), daemon=True).start()
+            threading.Thread(target=self._await, args=(process.label, popen), daemon=True).start()
 
     def _read(self, name: str, popen: subprocess.Popen) -> None:
         assert popen.stdout is not None  # it is a pipe
