@@ -21,6 +21,7 @@ import commands  # noqa: E402
 import domains  # noqa: E402
 import latencies  # noqa: E402
 import parameters  # noqa: E402
+import reliability  # noqa: E402
 import topics  # noqa: E402
 
 GENERATORS = {
@@ -31,6 +32,7 @@ GENERATORS = {
     'domains': domains.markdown,
     'cell_file': cell_file.markdown,
     'latencies': latencies.markdown,
+    **{f'reliability_{part}': reliability.markdown(part) for part in reliability.WRITERS},
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.

@@ -14,12 +14,14 @@ from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.ros.predictor import lead_times
+from moss_perception.ros.predictor.heartbeat import health, Heartbeat
 from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
+from moss_perception.ros.system.restarts import restarts
 from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.frame_status import (
     FrameResult,
@@ -62,6 +64,8 @@ class GraspPredictor(ManagedNode):
             validate=self._check_model, apply=self._on_change,
             renamed={'orders': 'budget'})
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._heartbeat = Heartbeat(
+            self, lambda: health(self.state_label, self._worker)[0])
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
         create_steady_timer(self, 1.0, self._on_diagnostics_timer)
@@ -285,7 +289,8 @@ class GraspPredictor(ManagedNode):
                 self._log.once('candidates apart', problem)
 
     def _on_diagnostics_timer(self) -> None:
-        values: dict[str, Any] = {'state': self.state_label}
+        state, stuck = health(self.state_label, self._worker)
+        values: dict[str, Any] = {'state': state, **restarts()}
         if self._inputs is None:
             level = conversions.ERROR if self.failure else conversions.STALE
             message = self.failure or self.state_label
@@ -294,6 +299,8 @@ class GraspPredictor(ManagedNode):
                 self.predictor, self._inputs.image.topic, self._enabled,
                 self._inputs.hint() or next(iter(self._stamps.apart()), ''),
                 self.settings.score_threshold)
+            if stuck:
+                level, message = conversions.ERROR, stuck
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,

@@ -62,6 +62,8 @@ class Process:
     :ivar log_level: level of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
     :ivar early: whether a job starts with the services, so that it misses none of their messages.
+    :ivar respawn: whether a service that ends is started again, and the lifecycle nodes are then
+        activated again.
     :ivar plain: whether it is a command and not a node, so that it takes no ROS arguments.
     """
 
@@ -76,6 +78,7 @@ class Process:
     log_level: str = 'info'
     lifecycle: bool = False
     early: bool = False
+    respawn: bool = False
     plain: bool = False
 
     @property
