@@ -69,6 +69,7 @@ setup(
     extras_require={
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'eval': ['scikit-learn>=1.7'],
+        'fleet': ['fsspec>=2024.2', 'ray>=2.40'],
         'foxglove': ['foxglove-sdk>=0.20'],
         'lerobot': ['av>=15', 'pyarrow>=21'],
         'monitor': ['rich>=13', 'starlette>=0.46', 'uvicorn>=0.35', 'websockets>=13'],

@@ -110,6 +110,17 @@ def camera_run(frames: int, *, period_ns: int = 20_000_000, topic: str = '/image
     return entries
 
 
+def attempt_run(fill: int = 9, pose: bool = False, success: str = 'true') -> list[Entry]:
+    """Return three seconds of images and one attempt, without candidates, perhaps with a pose."""
+    entries = [image(START_NS + n * 10**8, side=40, fill=fill * n % 256) for n in range(30)]
+    if pose:
+        entries.append(selected(START_NS + 26 * 10**8, (0.0, 0.0, 0.5), (0.0, 0.0, 0.0, 1.0)))
+    second = START_NS // 10**9
+    return [*entries, outcome(
+        START_NS + 28 * 10**8, attempt='1', success=success, start=f'{second}.2',
+        decision=f'{second + 2}.6', end=f'{second + 2}.8')]
+
+
 def qos(reliability: str = 'RELIABLE', durability: str = 'VOLATILE', depth: int = 10) -> Qos:
     return Qos(
         QosHistory.KEEP_LAST, depth, QosReliability[reliability], QosDurability[durability],

@@ -10,6 +10,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
+from moss_perception.core.parallel import EXECUTORS, PROCESSES
 from moss_perception.core.text import one_line
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
@@ -41,6 +42,13 @@ def add_sha256(parser, default: str | None = '') -> None:
     """Add the option for the digest of the checkpoint."""
     parser.add_argument('--sha256', default=default, metavar='HEX',
                         help='SHA-256 of the checkpoint (default: the one in SHA256SUMS)')
+
+
+def add_executor(parser) -> None:
+    """Add the option for what runs the workers."""
+    parser.add_argument('--executor', choices=EXECUTORS,
+                        help='what runs the workers: processes of this machine, or the Ray '
+                             f'cluster of RAY_ADDRESS (default: {PROCESSES})')
 
 
 def in_words(seeds: list[tuple[int, int]]) -> str:

@@ -7,7 +7,8 @@ import logging
 import os
 from pathlib import Path
 
-from moss_perception.cli.common import UsageError, write_bytes
+from moss_perception.cli.common import add_executor, UsageError, write_bytes
+from moss_perception.core.parallel import is_shared, PROCESSES
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
 from tqdm import tqdm
@@ -32,6 +33,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
                             help=help_text if default is None else
                             f'{help_text} (default: %(default)s)')
+    add_executor(parser)
+    parser.set_defaults(executor=PROCESSES)
     parser.add_argument('--cell', default='full', metavar='NAME',
                         help='cell of the scenes: belt, full, or the path of a cell file, such '
                              'as config/cells/oblique_table.yaml (default: %(default)s)')
@@ -97,11 +100,13 @@ def _write_recording(arguments, source, log: logging.Logger) -> dict[str, int]:
     from moss_perception.data.bags.writer import RecordingWriter
     from moss_perception.simulation.recording import record
     from moss_perception.simulation.renderer import Renderer
-    # With several workers, each creates its own renderer.
-    with closing(Renderer()) if arguments.workers == 1 else nullcontext() as renderer, \
+    # Workers create their own renderers.
+    shared = is_shared(arguments.workers, arguments.executor)
+    with nullcontext() if shared else closing(Renderer()) as renderer, \
             RecordingWriter(arguments.bag) as writer:
         done = record(writer, renderer, arguments.attempts, arguments.seed, source,
-                      arguments.rate, workers=arguments.workers)
+                      arguments.rate, workers=arguments.workers,
+                      executor=arguments.executor)
     log.info('%d attempts in %s, %d of them successful', done.attempts, arguments.bag,
              done.successes)
     return done.skipped
@@ -117,7 +122,8 @@ def _write_shards(arguments, source, log: logging.Logger) -> dict[str, int]:
         latencies = Latencies(draws=arguments.latency_draws)
     scenes = _SCENES if arguments.scenes is None else arguments.scenes
     made = generate(arguments.out, scenes, arguments.seed, arguments.workers, source,
-                    latencies=latencies, candidates=arguments.candidates)
+                    latencies=latencies, candidates=arguments.candidates,
+                    executor=arguments.executor)
     log.info('%d scenes in %s; %d simulated now, %.2f per second', made.scenes, arguments.out,
              made.played, made.scenes_per_s)
     return made.skipped

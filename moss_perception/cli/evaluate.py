@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from moss_perception.cli.common import add_sha256, UsageError
+from moss_perception.cli.common import add_executor, add_sha256, UsageError
 from moss_perception.cli.topic_options import (
     add_camera_options,
     add_topic_options,
@@ -11,27 +11,33 @@ from moss_perception.cli.topic_options import (
     CAMERA_OPTIONS,
     TOPICS,
 )
+from moss_perception.core.parallel import PROCESSES
+from moss_perception.data.remote import DEFAULT_SIZE
 from moss_perception.runtime.engine import ENGINES
 
-REPLAY, RECORDED, RECORDS, SCENES, FRESH = (
-    'recordings', '--scores recorded', '--records', '--scenes', '--fresh')
+REPLAY, RECORDED, RECORDS, MERGE, SCENES, FRESH = (
+    'recordings', '--scores recorded', '--records', '--merge', '--scenes', '--fresh')
 _REPORT = ('report', 'require', 'reference', 'threshold', 'success_definition')
 _BAGS = (*_REPORT, *TOPICS, *CAMERA_OPTIONS, 'topics', 'bags', 'domain', 'outcomes', 'record',
          'scores', 'model', 'sha256', 'check')
+_FLEET = ('store', 'shard', 'executor', 'cache_size')
 _SCENES = ('model', 'sha256', 'engine', 'threads', 'baseline', 'require', 'out')
 _ALLOWED = {
-    REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time'),
+    REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time', *_FLEET),
     RECORDED: (*_BAGS, 'scores_topic', 'verify', 'conditions'),
     RECORDS: (*_REPORT, 'records', 'latencies'),
+    MERGE: (*_REPORT, 'merge', 'model', 'sha256', 'record'),
     SCENES: (*_SCENES, 'scenes'),
-    FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers'),
+    FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers',
+            'executor'),
 }
 """Options allowed for each kind of input, by the names under which argparse stores them."""
 
 # None and an empty list mean that an option was not given: every other value counts.
 _DEFAULTS: dict[str, Any] = {
     'scores': 'replay', 'engine': ENGINES[0], 'threads': 0, 'workers': 0, 'sha256': '',
-    'cell': 'full', 'split': '', 'motion': '', 'seed': 5_000_000}
+    'cell': 'full', 'split': '', 'motion': '', 'seed': 5_000_000,
+    'executor': PROCESSES, 'cache_size': DEFAULT_SIZE}
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         ' The inputs are recordings (rosbag2) with outcomes, or scenes from moss record that the '
         'checkpoint was not trained on.')
     _add_bags(parser.add_argument_group('recordings'))
+    _add_fleet(parser.add_argument_group(
+        'a fleet of recordings', 'such as moss evaluate --store out/store bags/*/ --shard 1/4 on '
+        'each of four machines, then moss evaluate --merge out/store --report out/fleet'))
     _add_scenes(parser.add_argument_group('scenes'))
     both = parser.add_argument_group('recordings and scenes')
     both.add_argument('--model', nargs='+', action='extend', default=[], metavar='FILE',
@@ -110,6 +119,22 @@ def _add_bags(group) -> None:
                        help='only check that the recordings can be evaluated')
 
 
+def _add_fleet(group) -> None:
+    group.add_argument('--store', metavar='DIR',
+                       help='keep a record of each recording and checkpoint in this folder, and '
+                            'do not evaluate again what has one')
+    group.add_argument('--shard', metavar='K/N',
+                       help='with --store: evaluate only the K-th of N shares of the recordings')
+    group.add_argument('--merge', nargs='+', action='extend', default=[], metavar='DIR',
+                       help='report the newest run of each checkpoint in these stores, from all '
+                            'its shards, instead of evaluating recordings; --model chooses and '
+                            'orders the checkpoints')
+    add_executor(group)
+    group.add_argument('--cache-size', metavar='SIZE',
+                       help='room for copies of recordings at addresses such as s3://bucket/bag '
+                            f'(default: {DEFAULT_SIZE})')
+
+
 def _add_scenes(group) -> None:
     source = group.add_mutually_exclusive_group()
     source.add_argument('--scenes', metavar='DIR',
@@ -140,14 +165,17 @@ def check(arguments: argparse.Namespace) -> None:
     of_bags = bool(arguments.bags or arguments.named_bags)
     kinds = [kind for kind, meant in (
         (RECORDED if arguments.scores == 'recorded' else REPLAY, of_bags),
-        (RECORDS, 'records' in given), (SCENES, 'scenes' in given), (FRESH, 'fresh' in given),
+        (RECORDS, 'records' in given), (MERGE, 'merge' in given), (SCENES, 'scenes' in given),
+        (FRESH, 'fresh' in given),
     ) if meant]
     if len(kinds) != 1:
-        raise UsageError('expected recordings, or --records, or --scenes, or --fresh')
+        raise UsageError('expected recordings, or --records, or --merge, or --scenes, or --fresh')
     kind, = kinds
     if wrong := sorted(given - set(_ALLOWED[kind])):
         named = ', '.join(f'--{name.replace("_", "-")}' for name in wrong)
         raise UsageError(f'{named}: not allowed with {kind}')
+    if 'shard' in given:
+        _check_shard(given)
     if kind in (SCENES, FRESH) and max(len(arguments.model), len(arguments.domain)) > 1:
         raise UsageError('scenes take one --model and one --domain')
     if of_bags and len(arguments.domain) > len(arguments.named_bags):
@@ -155,6 +183,14 @@ def check(arguments: argparse.Namespace) -> None:
     for name, value in _DEFAULTS.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+
+
+def _check_shard(given: set[str]) -> None:
+    if 'store' not in given:
+        raise UsageError('--shard: expected --store, too')
+    if wrong := sorted(given & {'report', 'require', 'record'}):
+        raise UsageError(f'--{wrong[0]}: not allowed with --shard: expected it with --merge, '
+                         'which reports all shards')
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -167,6 +203,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.records:
         from moss_perception.cli.evaluate_results import evaluate_records
         return evaluate_records(arguments)
+    if arguments.merge:
+        from moss_perception.cli.evaluate_results import evaluate_merged
+        return evaluate_merged(arguments)
     if arguments.bags or arguments.named_bags:
         from moss_perception.cli.evaluate_recordings import evaluate_recordings
         return evaluate_recordings(arguments)

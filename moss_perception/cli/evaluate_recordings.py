@@ -1,7 +1,7 @@
 """``moss evaluate BAG…``: evaluate recordings by a replay, or by their recorded scores."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 import json
 import logging
@@ -12,9 +12,10 @@ from moss_perception.cli.evaluate_results import conclude, prepare, print_result
 from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import choose, setup_of, topics_of
 from moss_perception.core.cameras import CameraSetup
-from moss_perception.core.errors import BagError, CheckpointError, ConfigError
+from moss_perception.core.errors import BagError, CheckpointError, ConfigError, MossError
 from moss_perception.core.resources import model_path
-from moss_perception.evaluation.batch import EvaluationInput, replay_all
+from moss_perception.data.remote import Cache, cache_folder, is_address, local, parse_size
+from moss_perception.evaluation.batch import EvaluationInput, replay_all, Work
 from moss_perception.evaluation.input_topics import (
     check_names,
     named_topics,
@@ -31,6 +32,9 @@ from moss_perception.evaluation.records import (
     Evaluation,
     write_evaluation,
 )
+from moss_perception.evaluation.runs import evaluations_of, Shard, without_shared, write_run
+from moss_perception.evaluation.store import Store
+from moss_perception.evaluation.stored import replay_stored
 from moss_perception.evaluation.verification import Verification
 from moss_perception.evaluation.verification import verify as verify_scores
 from moss_perception.models.manifest import read_header, verify
@@ -51,14 +55,20 @@ def evaluate_recordings(arguments: argparse.Namespace) -> int:
     if arguments.check:
         _models(arguments)
         for one in _recordings(arguments):
-            _check(one)
+            with local(one.path, _cache(arguments)) as path:
+                _check(replace(one, path=path))
         return 0
-    if arguments.scores == 'recorded':
-        evaluations = _evaluate_recorded(arguments, _recordings(arguments))
+    recordings = _recordings(arguments)
+    if arguments.store:
+        evaluations = _replay_stored(arguments, recordings)
+        if not evaluations:
+            print(f'--shard {arguments.shard}: no recordings')
+            return 0
     else:
-        evaluations = _replay(arguments)
-    if len(arguments.outcomes) == 1:
-        evaluations = [replace(x, bags=_with_shared_outcomes(x.bags)) for x in evaluations]
+        evaluations = (_evaluate_recorded(arguments, recordings)
+                       if arguments.scores == 'recorded' else _replay(arguments, recordings))
+        tables = [one.outcomes or '' for one in recordings]
+        evaluations = [replace(x, bags=without_shared(x.bags, tables)) for x in evaluations]
     print_results(evaluations, arguments.reference)
     if arguments.record:
         write_evaluation(Path(arguments.record), evaluations[0])
@@ -90,9 +100,10 @@ def _recordings(arguments: argparse.Namespace) -> list[EvaluationInput]:
 
 
 def domain_of(text: str) -> tuple[str, str]:
-    """Split ``DOMAIN:BAG``, unless a file or folder has the whole text as its name."""
+    """Split ``DOMAIN:BAG``, unless the whole text is an address or an existing path."""
     domain, colon, bag = text.partition(':')
-    split = colon and bag and '/' not in domain and not Path(text).exists()
+    whole = is_address(text) or '/' in domain or Path(text).exists()
+    split = colon and bag and not whole
     return (domain, bag) if split else ('', text)
 
 
@@ -132,26 +143,57 @@ def _check(one: EvaluationInput) -> None:
                        '/grasp_outcome, or a CSV file of them')
 
 
-def _replay(arguments: argparse.Namespace) -> list[Evaluation]:
-    """Score the recorded images with each checkpoint."""
+def _work(arguments: argparse.Namespace, models: Iterable[Path]) -> Work:
     if arguments.threads < 0 or arguments.workers < 0:
         raise ConfigError(f'--threads {arguments.threads} and --workers {arguments.workers}: '
                           'expected numbers of at least 0')
-    models = _models(arguments)
     for path in models:
         check_lead_time(read_header(path)[0], arguments.lead_time)
-    return replay_all(
-        [replace(one, topics=choose(one.path, dict(one.topics)))
-         for one in _recordings(arguments)], list(models),
+    return Work(
         sha256=arguments.sha256, engine=arguments.engine, threads=arguments.threads,
-        workers=arguments.workers or 1, lead_time_s=arguments.lead_time)
+        workers=arguments.workers or 1, executor=arguments.executor,
+        lead_time_s=arguments.lead_time,
+        cache=_cache(arguments))
 
 
-def _with_shared_outcomes(records: Sequence[BagRecord]) -> tuple[BagRecord, ...]:
-    """Keep outcomes of a shared table as unmatched only if no recording has matched them."""
-    met = {x.attempt for record in records for x in record.attempts}
-    return tuple(replace(record, unmatched=tuple(
-        one for one in record.unmatched if one.attempt not in met)) for record in records)
+def _cache(arguments: argparse.Namespace) -> Cache:
+    return Cache(cache_folder() / 'recordings', parse_size(arguments.cache_size))
+
+
+def _choose(one: EvaluationInput) -> EvaluationInput:
+    """Choose the topics of a recording, unless it is at an address and not here."""
+    return one if is_address(one.path) else replace(
+        one, topics=choose(one.path, dict(one.topics)))
+
+
+def _try_to_choose(one: EvaluationInput) -> EvaluationInput:
+    try:
+        return _choose(one)
+    except MossError:
+        # Its evaluation says why, and the others have their turn.
+        return one
+
+
+def _replay(arguments: argparse.Namespace,
+            recordings: Sequence[EvaluationInput]) -> list[Evaluation]:
+    """Score the recorded images with each checkpoint."""
+    models = _models(arguments)
+    work = _work(arguments, models)
+    return replay_all([_choose(one) for one in recordings], list(models), work)
+
+
+def _replay_stored(arguments: argparse.Namespace,
+                   recordings: Sequence[EvaluationInput]) -> list[Evaluation]:
+    """Score the recordings of a shard that have no record in the store yet."""
+    models, shard = _models(arguments), Shard.parse(arguments.shard or '1/1')
+    if len(set(models.values())) < len(models):
+        raise ConfigError('--model names copies of one checkpoint: expected different ones with '
+                          '--store')
+    work, store = _work(arguments, models), Store(arguments.store)
+    mine = [_try_to_choose(one) for one in shard.of(recordings)]
+    stored = replay_stored(mine, list(models), work, store)
+    write_run(store, recordings, shard, stored, list(models.values()), work)
+    return evaluations_of(stored)
 
 
 def _evaluate_recorded(arguments: argparse.Namespace,
@@ -160,6 +202,9 @@ def _evaluate_recorded(arguments: argparse.Namespace,
     models = {digest: path for path, digest in _models(arguments).items()}
     found, conditions = [], _conditions(arguments.conditions)
     for one in recordings:
+        if is_address(one.path):
+            raise ConfigError(f'{one.path}: --scores recorded reads paths: expected a copy on '
+                              'this machine')
         outputs = read_outputs(one.path, arguments.scores_topic)
         path, sha256 = _checkpoint(one.path, outputs, models, bool(arguments.model))
         verification = _verify(one, outputs, path) if arguments.verify else None

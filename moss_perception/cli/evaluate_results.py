@@ -29,7 +29,6 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     from moss_perception.evaluation.records import by_checkpoint, read_evaluation
-    from moss_perception.evaluation.report.recordings import name_of
     requirements = prepare(arguments)
     paths = [Path(name).expanduser().absolute() for name in arguments.records]
     if len(set(paths)) < len(paths):
@@ -37,14 +36,42 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     evaluations = by_checkpoint(read_evaluation(path) for path in paths)
     if arguments.latencies:
         _write_latencies(Path(arguments.latencies), evaluations)
-    print_results(evaluations, arguments.reference)
+    _print_all(evaluations, arguments.reference)
+    return conclude(evaluations, arguments, requirements)
+
+
+def evaluate_merged(arguments: argparse.Namespace) -> int:
+    """
+    Combine the shards of the newest run of each checkpoint, and report them.
+
+    :param arguments: arguments of the command ``evaluate``.
+    :returns: exit status: 0, or 3 if a requirement is not met.
+    :raises MossError: if something can't be read, used or written.
+    """
+    from moss_perception.core.resources import model_path
+    from moss_perception.evaluation.records import write_evaluation
+    from moss_perception.evaluation.runs import merge_runs
+    from moss_perception.models.manifest import verify
+    requirements = prepare(arguments)
+    evaluations = merge_runs(
+        [Path(name).expanduser() for name in arguments.merge],
+        [verify(model_path(x), arguments.sha256) for x in arguments.model])
+    _print_all(evaluations, arguments.reference)
+    if arguments.record:
+        write_evaluation(Path(arguments.record), evaluations[0])
+    return conclude(evaluations, arguments, requirements)
+
+
+def _print_all(evaluations: Sequence[Evaluation], reference: str | None) -> None:
+    """Print the results of checkpoints that may have been evaluated on different recordings."""
+    from moss_perception.evaluation.report.recordings import name_of
+    print_results(evaluations, reference)
     first, *others = [sorted({name_of(bag) for bag in one.bags}) for one in evaluations]
     for evaluation, domains in zip(evaluations[1:], others, strict=True):
         if domains != first:
             log.warning('%s (%s) has the domains %s, the first checkpoint has %s: only domains of '
                         'all checkpoints are ranked', evaluation.model, evaluation.sha256[:12],
                         ', '.join(domains), ', '.join(first))
-    return conclude(evaluations, arguments, requirements)
 
 
 def _write_latencies(path: Path, evaluations: Sequence[Evaluation]) -> None:
@@ -70,7 +97,8 @@ def prepare(arguments: argparse.Namespace) -> list[Requirement]:
     if requirements or arguments.report:
         from moss_perception.evaluation.report import require
         require()
-    for name in filter(None, (arguments.report, arguments.record, arguments.latencies)):
+    for name in filter(None, (arguments.report, arguments.record, arguments.latencies,
+                              arguments.store)):
         folder = Path(name).absolute().parent
         while not folder.exists():
             folder = folder.parent

@@ -86,7 +86,7 @@ def _scenes(arguments: argparse.Namespace) -> list:
     with TemporaryDirectory() as folder:
         made = generate(folder, arguments.fresh, arguments.seed,
                         arguments.workers or os.cpu_count() or 1, source,
-                        latencies=Latencies())
+                        latencies=Latencies(), executor=arguments.executor)
         for reason, count in sorted(made.skipped.items()):
             log.warning('%d scenes were left out: %s', count, reason)
         return list(read_shards(folder))

@@ -46,7 +46,7 @@ def import_recordings(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     with tqdm(unit='attempt', leave=False, disable=None) as bar:
         contents = import_bags(inputs_of(arguments), arguments.out, find_attempts, settings,
-                               arguments.workers, bar.update)
+                               arguments.workers, bar.update, arguments.executor)
     log_contents(contents, arguments.out, time.perf_counter() - began)
     return 0
 

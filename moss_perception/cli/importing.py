@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from moss_perception.cli.common import UsageError
+from moss_perception.cli.common import add_executor, UsageError
 from moss_perception.cli.topic_options import add_camera_options, add_topic_options
+from moss_perception.core.parallel import PROCESSES
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                            help="time of the decision since the episode's first frame, in seconds")
     parser.add_argument('--workers', type=int, default=1, metavar='N',
                         help='number of processes (default: %(default)s)')
+    add_executor(parser)
+    parser.set_defaults(executor=PROCESSES)
 
 
 def import_data(arguments: argparse.Namespace) -> int:

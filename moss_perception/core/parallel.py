@@ -10,11 +10,19 @@ import signal
 import threading
 from typing import Any
 
-from moss_perception.core.errors import WorkerError
+from moss_perception.core.errors import ConfigError, WorkerError
 
+PROCESSES, RAY = 'processes', 'ray'
+EXECUTORS = PROCESSES, RAY
+"""What runs the workers: processes of this machine, or a Ray cluster."""
 # A worker that dies over the same item so often does not die by chance.
 MAX_DEATHS = 3
 _LOG = logging.getLogger(__name__)
+
+
+def is_shared(workers: int, executor: str) -> bool:
+    """Tell whether other processes do the work, and not this one."""
+    return workers > 1 or executor != PROCESSES
 
 
 def _follow_parent() -> None:
@@ -30,7 +38,8 @@ def _follow_parent() -> None:
 
 
 def in_order(work: Callable[[Any], Any], items: Iterable[Any], workers: int,
-             name: Callable[[Any], str] = str) -> Generator[Any, None, None]:
+             name: Callable[[Any], str] = str,
+             executor: str = PROCESSES) -> Generator[Any, None, None]:
     """
     Yield ``work(item)`` of each item, in the order of the items.
 
@@ -40,8 +49,17 @@ def in_order(work: Callable[[Any], Any], items: Iterable[Any], workers: int,
     :param items: can be pickled too.
     :param workers: processes, at least 1.
     :param name: what to call an item in messages.
+    :param executor: one of :data:`EXECUTORS`.
     :raises WorkerError: if workers die over and over, and nothing comes of it.
+    :raises ConfigError: if there is no such executor, or its package is not installed.
     """
+    if executor == RAY:
+        from moss_perception.core.ray_pool import in_order_on_ray
+        yield from in_order_on_ray(work, items, workers, name)
+        return
+    if executor != PROCESSES:
+        raise ConfigError(f'executor={executor!r} is not allowed: expected one of '
+                          f'{", ".join(EXECUTORS)}')
     left, deaths = list(items), 0
     while left:
         count = len(left)

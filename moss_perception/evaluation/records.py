@@ -233,13 +233,27 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
     :raises MossError: if it can't be written.
     """
+    write_json(path, to_values(evaluation))
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """
+    Write JSON with arrays, as a whole or not at all, without rounding numbers.
+
+    :raises MossError: if it can't be written.
+    """
     # Python's JSON writes and reads NaN.
-    text = json.dumps({'format': FORMAT, **asdict(evaluation)}, default=np.ndarray.tolist)
+    text = json.dumps(values, default=np.ndarray.tolist)
     try:
         with replaced(path) as partial:
             partial.write_text(text)
     except OSError as error:
         raise MossError(f"{path} can't be written: {error.strerror}") from error
+
+
+def to_values(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the contents of a file of an evaluation."""
+    return {'format': FORMAT, **asdict(evaluation)}
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -249,17 +263,25 @@ def read_evaluation(path: Path) -> Evaluation:
     :raises MossError: if the file is missing or has different contents.
     """
     try:
-        values = json.loads(path.read_text())
-        if (found := values.pop('format', None)) != FORMAT:
-            raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
-        # Older files have the highest order only, and 1 also for models without orders.
-        orders = values.pop('orders', 0)
-        level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
-        texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
-        return Evaluation(**{'model_type': '', 'budget_level': level} | values | texts | {
-            'bags': tuple(_bag(bag) for bag in values['bags'])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return from_values(json.loads(path.read_text()))
+    except (OSError, *MALFORMED) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
+
+
+MALFORMED = ValueError, KeyError, TypeError, AttributeError
+"""What :func:`from_values` raises for other values than those of :func:`to_values`."""
+
+
+def from_values(values: dict[str, Any]) -> Evaluation:
+    """Return the evaluation of :func:`to_values`; see :data:`MALFORMED`."""
+    if (found := values.pop('format', None)) != FORMAT:
+        raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
+    # Older files have the highest order only, and 1 also for models without orders.
+    orders = values.pop('orders', 0)
+    level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
+    texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
+    return Evaluation(**{'model_type': '', 'budget_level': level} | values | texts | {
+        'bags': tuple(_bag(bag) for bag in values['bags'])})
 
 
 def _bag(written: dict[str, Any]) -> BagRecord:

@@ -9,7 +9,7 @@ import time
 from typing import Optional, Union
 
 from moss_perception.core.errors import ConfigError, SceneError, SimulationError, WorkerError
-from moss_perception.core.parallel import in_order, MAX_DEATHS
+from moss_perception.core.parallel import in_order, MAX_DEATHS, PROCESSES
 from moss_perception.data.scenes import (
     count_reasons,
     DATASET,
@@ -51,7 +51,7 @@ class Generated:
 
 def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Source = BELT_SIM,
              progress: bool = True, latencies: Optional[Latencies] = None,
-             candidates: int = 0) -> Generated:
+             candidates: int = 0, executor: str = PROCESSES) -> Generated:
     """
     Play scenes ``seed`` to ``seed + scenes - 1`` and write shards of 50; keep existing shards.
 
@@ -67,6 +67,7 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     :param latencies: further latencies at which each candidate is executed, and ``None`` to keep
         no lead times.
     :param candidates: number of candidates of each scene; 0 for the cell's number.
+    :param executor: one of :data:`moss_perception.core.parallel.EXECUTORS`.
     :raises ConfigError: if an argument is out of range, or the folder holds different scenes.
     :raises SimulationError: if scenes cannot be played or stored.
     """
@@ -82,7 +83,7 @@ def generate(folder, scenes: int, seed: int = 0, workers: int = 1, source: Sourc
     todo = sum(len(shard) for shard in missing)
     started = time.monotonic()
     with tqdm(total=scenes, initial=scenes - todo, unit='scene', disable=not progress) as bar:
-        run.play(missing, workers, bar)
+        run.play(missing, workers, bar, executor)
     seconds = time.monotonic() - started
     return run.finish(todo, seconds, workers)
 
@@ -139,12 +140,12 @@ class _Run:
             _LOG.warning('%s; its scenes are played again', error)
             return False
 
-    def play(self, missing: list, workers: int, bar: tqdm):
+    def play(self, missing: list, workers: int, bar: tqdm, executor: str):
         """Play shards in order, and write each as soon as it is complete."""
         seeds = [seed for shard in missing for seed in shard]
         play_one = partial(_play, source=self._source, latencies=self._latencies,
                            candidates=self._candidates)
-        with closing(in_order(play_one, seeds, workers, 'scene {}'.format)) as coming:
+        with closing(in_order(play_one, seeds, workers, 'scene {}'.format, executor)) as coming:
             for shard in missing:
                 played = []
                 try:

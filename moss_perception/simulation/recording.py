@@ -10,7 +10,7 @@ import math
 from typing import Any, Optional, TYPE_CHECKING, Union
 
 from moss_perception.core.errors import ConfigError, SceneError
-from moss_perception.core.parallel import in_order
+from moss_perception.core.parallel import in_order, is_shared, PROCESSES
 from moss_perception.simulation.attempt import candidates, sample_offsets
 from moss_perception.simulation.cell import WorkCell
 from moss_perception.simulation.cells import TICK_NS, TICK_S
@@ -69,19 +69,20 @@ class _Played:
 
 def record(sink: 'RecordingWriter', renderer: Optional[Renderer], attempts: int, seed: int,
            source: Source = BELT_SIM, rate_hz: float = FRAME_RATE_HZ, progress: bool = True,
-           workers: int = 1) -> Recorded:
+           workers: int = 1, executor: str = PROCESSES) -> Recorded:
     """
     Play the scenes ``seed`` to ``seed + attempts - 1`` into a recording.
 
     The recording does not depend on the number of workers.
 
     :param sink: receives the messages in the order of their stamps.
-    :param renderer: used if there is one worker, which is this process; others create their own.
+    :param renderer: used if this process does the work; others create their own.
     :param attempts: number of attempts, at least 1.
     :param seed: seed of the first scene, at least 0.
     :param source: what scenes are drawn from.
     :param rate_hz: frame rate, 10 to 100 Hz.
     :param workers: number of processes, at least 1.
+    :param executor: one of :data:`moss_perception.core.parallel.EXECUTORS`.
     :raises ConfigError: if an argument is out of range.
     """
     for name, value in (('attempts', attempts), ('workers', workers)):
@@ -94,7 +95,7 @@ def record(sink: 'RecordingWriter', renderer: Optional[Renderer], attempts: int,
     items = [(index, bool(success_wanted)) for index, success_wanted in enumerate(requested)]
     start_ns, done = CLOCK_START_NS, Recorded()
     play = partial(_play, seed=seed, source=source, rate_hz=rate_hz)
-    with closing(_in_order(play, items, renderer, workers)) as coming:
+    with closing(_in_order(play, items, renderer, workers, executor)) as coming:
         for played in tqdm(coming, total=attempts, unit='attempt', disable=not progress):
             if isinstance(played, SceneError):
                 _LOG.warning('left out: %s', played)
@@ -108,13 +109,14 @@ def record(sink: 'RecordingWriter', renderer: Optional[Renderer], attempts: int,
 
 
 def _in_order(play: Callable[..., Union[_Played, SceneError]], items: list[tuple[int, bool]],
-              renderer: Optional[Renderer],
-              workers: int) -> Generator[Union[_Played, SceneError], None, None]:
+              renderer: Optional[Renderer], workers: int,
+              executor: str) -> Generator[Union[_Played, SceneError], None, None]:
     """Play attempts here or in several processes, and yield them in order."""
-    if workers == 1:
+    if not is_shared(workers, executor):
         yield from (play(item, renderer=renderer) for item in items)
         return
-    with closing(in_order(play, items, workers, lambda item: f'attempt {item[0] + 1}')) as coming:
+    with closing(in_order(play, items, workers, lambda item: f'attempt {item[0] + 1}',
+                          executor)) as coming:
         yield from coming
 
 

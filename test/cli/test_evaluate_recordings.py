@@ -49,23 +49,10 @@ def test_outcomes_of_another_clock_are_no_error_but_no_attempts_either(
     assert moss(['evaluate', *arguments, '--require', 'attempts>=1']) == 3
 
 
-def made_up_run(factory, pose):
-    """Return three seconds of images and one attempt, in which no candidates were recorded."""
-    entries = [factory.image(factory.START_NS + n * 10**8, side=40, fill=9 * n)
-               for n in range(30)]
-    if pose:
-        entries.append(factory.selected(factory.START_NS + 26 * 10**8, (0.0, 0.0, 0.5),
-                                        (0.0, 0.0, 0.0, 1.0)))
-    second = factory.START_NS // 10**9
-    return [*entries, factory.outcome(
-        factory.START_NS + 28 * 10**8, attempt='1', success='true', start=f'{second}.2',
-        decision=f'{second + 2}.6', end=f'{second + 2}.8')]
-
-
 @pytest.mark.parametrize(('pose', 'status', 'share'), [(True, 3, '0'), (False, 0, '1')])
 def test_a_score_away_from_the_known_executed_grasp_is_told_and_falls_short(
         factory, make_bag, tiny_checkpoint, tmp_path, capsys, pose, status, share):
-    bag = make_bag(made_up_run(factory, pose))
+    bag = make_bag(factory.attempt_run(pose=pose))
     arguments = [str(bag), '--model', str(tiny_checkpoint), '--require', 'scored_share>=0.95']
     assert moss(['evaluate', *arguments]) == status
     out = capsys.readouterr().out

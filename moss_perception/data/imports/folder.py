@@ -12,7 +12,7 @@ from typing import Any
 
 from moss_perception.core.errors import BagError, DataError
 from moss_perception.core.files import OutputFolder
-from moss_perception.core.parallel import in_order
+from moss_perception.core.parallel import in_order, is_shared, PROCESSES
 from moss_perception.data.imports.bags import (
     BagInput,
     FindAttempts,
@@ -102,7 +102,7 @@ class Contents:
 
 def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
                 settings: ImportSettings, workers: int = 1,
-                progress: Callable[[int], Any] = int) -> Contents:
+                progress: Callable[[int], Any] = int, executor: str = PROCESSES) -> Contents:
     """
     Write a folder of samples from recordings, as a whole or not at all.
 
@@ -111,6 +111,7 @@ def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
     :param find: reads the attempts of a recording.
     :param workers: number of processes; the result does not depend on it.
     :param progress: called with the number of attempts that are done, each time.
+    :param executor: one of :data:`moss_perception.core.parallel.EXECUTORS`.
     :raises MossError: if a recording can't be used, none of the attempts can, or the folder
         can't be written.
     """
@@ -118,7 +119,8 @@ def import_bags(inputs: Sequence[BagInput], out: Path, find: FindAttempts,
     with OutputFolder(out, 'could not write') as output:
         folder = output.result('shard').parent
         # closing: after an error, the workers end before the folder is removed.
-        with closing(_work(inputs, folder, find, settings, workers, progress)) as coming:
+        with closing(_work(inputs, folder, find, settings, workers, progress,
+                           executor)) as coming:
             done = list(coming)
         contents = _contents(inputs, done)
         save_dataset(folder, contents.values())
@@ -165,17 +167,19 @@ def require_new(out: Path) -> None:
 
 def _work(inputs: Sequence[BagInput], folder: Path, find: FindAttempts,
           settings: ImportSettings, workers: int,
-          progress: Callable[[int], Any]) -> Generator[Imported, None, None]:
+          progress: Callable[[int], Any],
+          executor: str) -> Generator[Imported, None, None]:
     """Import each recording; if there are more workers than recordings, they share them."""
     parts = math.ceil(workers / len(inputs))
     tasks = [(replace(one, part=part, parts=parts), _MOST_SHARDS * n)
              for n, one in enumerate(inputs) for part in range(parts)]
-    if workers == 1:
+    if not is_shared(workers, executor):
         for one, first_shard in tasks:
             yield import_bag(one, first_shard, folder, find, settings, progress)
         return
     work = partial(_import_part, folder=folder, find=find, settings=settings)
-    with closing(in_order(work, tasks, workers, lambda task: task[0].name)) as results:
+    with closing(in_order(work, tasks, workers, lambda task: task[0].name,
+                          executor)) as results:
         for done in results:
             progress(len(done.successes) + len(done.left_out))
             yield done
