@@ -182,8 +182,8 @@ def conclude(evaluations: list[Evaluation], arguments: argparse.Namespace,
     elif requirements:
         from moss_perception.evaluation.report.files import figures_of
         from moss_perception.evaluation.report.summary import summarise
-        verdict = check(requirements, figures_of(summarise(evaluations[0], reference, threshold)),
-                        reference)
+        verdict = check(requirements, figures_of(
+            [summarise(one, reference, threshold) for one in evaluations]), reference)
     else:
         return 0
     if verdict.rows:

@@ -18,7 +18,7 @@ _FORM = re.compile(r'\s*([a-z0-9_]+)\s*(?:@\s*([^\s<>=]+))?\s*(>=|<=|>|<)\s*(\S+
 _GAPS = tuple(f'{name}_gap' for name in ('auroc', 'auprc', 'accuracy', 'balanced_accuracy',
                                          'success', 'brier', 'ece'))
 WITH_INTERVAL = ('auroc', 'auprc', 'accuracy', 'balanced_accuracy', 'success', 'passed_success',
-                 'brier', 'ece', 'error_auroc', 'ood_auroc', *_GAPS)
+                 'brier', 'ece', 'error_auroc', 'ood_auroc', 'auroc_gain', *_GAPS)
 PLAIN = ('attempts', 'scored_attempts', 'scored_share', 'executed_share', 'default_share',
          'lost_share', 'missing_share',
          'inference_p50_ms', 'inference_p95_ms', 'decode_p50_ms', 'decode_p95_ms',

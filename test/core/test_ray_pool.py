@@ -25,6 +25,8 @@ def cluster():
     # The workers of all nodes import what the tests run.
     os.environ['PYTHONPATH'] = os.pathsep.join(
         [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+    # On a busy machine a node takes more than the usual half minute to start.
+    os.environ['RAY_raylet_start_wait_time_s'] = '120'  # noqa: SIM112, Ray's own name
     size = 100 * 2**20
     made = Cluster(initialize_head=True, head_node_args={
         'num_cpus': 2, 'object_store_memory': size, 'include_dashboard': False})

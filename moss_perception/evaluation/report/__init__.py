@@ -55,7 +55,7 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
     if not 0 <= threshold <= 1:
         raise ConfigError(f'threshold={threshold!r} is not allowed: expected one in [0, 1]')
     summaries = [summarise(one, reference_domain, threshold) for one in evaluations]
-    verdict = check(needs, files.figures_of(summaries[0]), reference_domain)
+    verdict = check(needs, files.figures_of(summaries), reference_domain)
     written = f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC'
     files.publish(folder, {
         'report.html': render(summaries, verdict, written, images, success_definition),

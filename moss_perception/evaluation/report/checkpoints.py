@@ -69,6 +69,25 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
     return percentile_interval(after - before, drawn[1] - drawn[0])
 
 
+def least_gain(first: Domain, others: Sequence[Summary]) -> Interval:
+    """
+    Compare the AUROC of the first checkpoint with the one that it gains the least on.
+
+    :param others: the other checkpoints.
+    :returns: the first minus that other, with a paired interval; undefined if any difference is.
+    """
+    found = []
+    for summary in others:
+        other = domain_of(summary, first.name)
+        found.append(difference(other, first) if other else Interval(
+            why=f'{summary.evaluation.model} was not evaluated on this domain'))
+    undefined = [one for one in found if not one.defined]
+    if undefined or not found:
+        return undefined[0] if undefined else Interval(
+            why='there is no other checkpoint to compare with')
+    return min(found, key=lambda one: one.low)
+
+
 def task_success(one: Domain) -> Interval:
     """Return the success rate; attempts without an executed grasp count as failures."""
     return wilson(one.counts.held, one.counts.attempts + one.pool.not_executed)

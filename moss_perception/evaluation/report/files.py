@@ -17,6 +17,7 @@ from moss_perception.evaluation.report.checkpoints import (
     difference,
     domain_of,
     is_closed_loop,
+    least_gain,
     rankings,
     success_less_first,
     task_success,
@@ -35,14 +36,20 @@ COLUMNS = ('model', 'sha256', 'domain', 'recording', 'attempt', 'start_s', 'deci
            'predicted', 'correct', 'scored_s', 'motion', 'object')
 
 
-def figures_of(summary: Summary) -> dict[str, dict[str, tuple[float, str]]]:
-    """Return all metrics by domain and name, each with the reason if it is undefined."""
-    return {one.name: _figures(one) for one in summary.domains}
+def figures_of(summaries: Sequence[Summary]) -> dict[str, dict[str, tuple[float, str]]]:
+    """
+    Return all metrics of the first checkpoint, each with the reason if it is undefined.
+
+    :param summaries: of all checkpoints, for the difference to the others.
+    :returns: by domain and name.
+    """
+    first, *others = summaries
+    return {one.name: _figures(one, least_gain(one, others)) for one in first.domains}
 
 
-def _figures(one: Domain) -> dict[str, tuple[float, str]]:
+def _figures(one: Domain, gain: Interval) -> dict[str, tuple[float, str]]:
     nothing = Interval(why='there is no reference domain to compare with')
-    intervals = dict(one.measures)
+    intervals = dict(one.measures) | {'auroc_gain': gain}
     for name in GAPS:
         intervals[f'{name}_gap'] = one.gaps.get(name, nothing)
     intervals['ood_auroc'] = one.ood.auroc if one.ood else Interval(
