@@ -280,8 +280,9 @@ def from_values(values: dict[str, Any]) -> Evaluation:
     orders = values.pop('orders', 0)
     level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
     texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
-    return Evaluation(**{'model_type': '', 'budget_level': level} | values | texts | {
-        'bags': tuple(_bag(bag) for bag in values['bags'])})
+    fields: dict[str, Any] = {'model_type': '', 'budget_level': level} | values | texts
+    fields['bags'] = tuple(_bag(bag) for bag in values['bags'])
+    return Evaluation(**fields)
 
 
 def _bag(written: dict[str, Any]) -> BagRecord:
@@ -303,11 +304,12 @@ def _values(written: dict[str, Any]) -> dict[str, Any]:
 
 def by_checkpoint(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     """Merge the evaluations of each checkpoint, in the order of its first one."""
-    found: dict[str, Evaluation] = {}
+    first: dict[str, Evaluation] = {}
+    bags: dict[str, list[BagRecord]] = {}
     for one in evaluations:
-        first = found.setdefault(one.sha256, replace(one, bags=()))
-        found[one.sha256] = replace(first, bags=(*first.bags, *one.bags))
-    return list(found.values())
+        first.setdefault(one.sha256, one)
+        bags.setdefault(one.sha256, []).extend(one.bags)
+    return [replace(one, bags=tuple(bags[sha256])) for sha256, one in first.items()]
 
 
 def plain(value: Any) -> Any:

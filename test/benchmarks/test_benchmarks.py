@@ -11,7 +11,8 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 KEYS = {'benchmark', 'date', 'quick', 'machine', 'seeds', 'targets', 'tables', 'curves'}
 TARGETS = {'moss_step': 10, 'stream_length': 4, 'predictor_step': 4, 'overhead': 5, 'low_rank': 0,
-           'replay': 2, 'displacement_step': 1, 'floor': 0, 'precision': 0}
+           'replay': 2, 'displacement_step': 1, 'floor': 0, 'precision': 0,
+           'fleet': 0}
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess:
