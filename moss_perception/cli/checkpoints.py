@@ -192,15 +192,14 @@ def _features(engine, scenes) -> dict:
     from moss_perception.training.ood import step_window
     import numpy as np
     channels = getattr(engine.config, 'channels', ())
-    parts = dict(zip(('colours', 'stride 2', 'stride 4', 'stride 8'),
-                     np.cumsum([0, 6, *(2 * n for n in channels)]), strict=False))
-    ends = [*parts.values()][1:]
+    bounds = np.cumsum([0, 6, *(2 * n for n in channels)])
+    parts = ('colours', 'stride 2', 'stride 4', 'stride 8')
     found: dict[str, list] = {}
     for scene in scenes:
         looks, motion = step_window(engine, scene)
         positions = motion.reshape(-1, motion.shape[-1])
-        each = {name: looks[begin:end]
-                for (name, begin), end in zip(parts.items(), ends, strict=False)}
+        each = {name: looks[begin:end] for name, begin, end in zip(
+            parts, bounds, bounds[1:], strict=False)} if channels else {}
         each |= {'all of them': looks, 'MOSS map, mean and spread':
                  np.concatenate([positions.mean(axis=0), positions.std(axis=0)])}
         for name, values in each.items():

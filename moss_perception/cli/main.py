@@ -65,6 +65,9 @@ COMMANDS = {
         'doctor.command', 'check this installation, the running system, or a recording',
         ('moss doctor', 'moss doctor my_bag/', 'moss doctor --json --strict'),
         {3: 'something is wrong'}),
+    'look': Command(
+        'look', 'draw what MOSS sees at a point of a recording or a video, order by order',
+        ('moss look my_bag/', 'moss look my_clip.mp4 --at 3.5 --point 160 90 --out look.png')),
     'label': Command(
         'label', 'find the attempts of a recording, and check or write the table of their '
         'outcomes',

@@ -11,8 +11,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import ConfigError, MossError
-from moss_perception.core.text import one_line
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
@@ -189,8 +189,8 @@ class RunRecorder(Node):
                 outcome_of(status)
                 self.outcomes += 1
             except ValueError as error:
-                self.get_logger().warning(
-                    one_line(f'{status.name!r} is no outcome: {error}'))
+                self.get_logger().warning(coded(
+                    'no_outcome', f'{status.name!r} is no outcome: {error}'))
 
     def _connect(self, spin: Spin) -> None:
         """Subscribe, to outcomes last: sim_cell and bag_player wait for this subscription."""

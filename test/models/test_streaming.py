@@ -18,7 +18,7 @@ import pytest
 from tiny import tiny_config, tiny_network
 import torch
 
-MODELS = ['moss_grasp', 'recurrent_grasp', 'flow_grasp', 'moss_flow_grasp']
+MODELS = ['moss_grasp', 'recurrent_grasp', 'flow_grasp', 'moss_flow_grasp', 'tsm_grasp']
 DISPLACEMENT = {'readout': 'displacement', 'moss_window': (5, 5, 5), 'lags': (1, 2, 4),
                 'map_stride': 4, 'patch': 3, 'norm': 'layer'}
 FINE = {'readout': 'displacement', 'moss_window': (4, 7, 7), 'map_stride': 2, 'patch': 5,
@@ -37,6 +37,7 @@ SIZES = [
     ('moss_grasp', {**FINE, 'compares': 'pixels', 'projection_channels': 0, 'orders': 2}),
     ('moss_grasp', {**DISPLACEMENT, 'compares': 'both', 'orders': 1}),
     ('recurrent_grasp', {}), ('recurrent_grasp', {'map_stride': 4, 'window_frames': 18}),
+    ('tsm_grasp', {}), ('tsm_grasp', {'map_stride': 4, 'tap_frames': 2, 'window_frames': 20}),
     ('flow_grasp', {}), ('flow_grasp', {'stacked_flows': 4}), ('flow_grasp', {'stacked_flows': 1}),
     ('flow_grasp', {'stacked_flows': 5, 'window_frames': 20, 'map_stride': 4}),
     ('moss_flow_grasp', {}), ('moss_flow_grasp', {'orders': 3, 'moss_window': (4, 3, 3)}),

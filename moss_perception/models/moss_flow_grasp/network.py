@@ -2,31 +2,41 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.motion import FlowStream, moss_times, MossClip
+from moss_perception.models.layers.motion import FlowStream, make_moss, moss_times
 from moss_perception.models.layers.reading import StreamStep
-from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.layers.temporal import ClipNetwork, Temporal
 from moss_perception.models.moss_flow_grasp.model import MossFlowGraspConfig
 import torch
-from torch import Tensor
+from torch import nn, Tensor
+import torch.nn.functional as F
 
 
-class MossFlow(MossClip):
+class MossFlow(Temporal):
     """
     A stream of optical flow, as in :class:`TwoStream`, whose maps MOSS compares.
 
     MOSS is blind to appearance then; the head sees the features and the flow's maps as well.
     """
 
+    config: MossFlowGraspConfig
     needs_images = True
 
     def __init__(self, config: MossFlowGraspConfig, channels: int):
         super().__init__(config, channels)
+        self.moss = make_moss(config, channels)
+        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
         self.stream = FlowStream(config, channels)
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         flow = self.stream(images, gaps)
-        return self.joined(clip + flow, flow, used, gaps)
+        motion = self.moss.motion(flow, used, self.config.head_receptive_field,
+                                  moss_times(self.config.displaces, gaps))
+        return self.mapped((clip + flow)[:, -motion.shape[1]:], motion)
+
+    def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
+        return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
 
 
 class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):

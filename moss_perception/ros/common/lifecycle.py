@@ -8,8 +8,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import MossError
-from moss_perception.core.text import one_line
 from moss_perception.ros.common.sources import namesakes
 from moss_perception.ros.common.spinning import (
     run_node,
@@ -126,11 +126,12 @@ class ManagedNode(LifecycleNode):
             action()
             return then(state) if then else TransitionCallbackReturn.SUCCESS
         except MossError as error:
-            self.failure = one_line(f'{label} failed: {error}')
+            self.failure = coded('transition_failed', f'{label} failed: {error}')
             self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # noqa: BLE001, rclpy would swallow it
-            self.failure = one_line(f'{label} failed: {type(error).__name__}: {error}')
+            self.failure = coded('transition_failed',
+                                 f'{label} failed: {type(error).__name__}: {error}')
             self.get_logger().error(f'{label} failed:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
 

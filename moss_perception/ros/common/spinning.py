@@ -137,16 +137,17 @@ def without_place(error: Exception) -> str:
 
 
 @contextmanager
-def serving(node: Node) -> Iterator[Spin]:
+def serving(node: Node, *others: Node) -> Iterator[Spin]:
     """
-    Serve a node's callbacks.
+    Serve the callbacks of a node, and of others of its context.
 
     :returns: a function that waits for one callback and runs it. Its argument is the longest
         wait in seconds; it never waits longer than 0.2 s. It raises ``KeyboardInterrupt`` after
         SIGINT or SIGTERM.
     """
     executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
+    for one in (node, *others):
+        executor.add_node(one)
 
     def spin_once(timeout_s: float) -> None:
         executor.spin_once(timeout_sec=min(max(timeout_s, 0.0), _WAIT_S))
@@ -191,9 +192,9 @@ def spin_for(spin: Spin, seconds: float) -> None:
     spin_until(spin, lambda: False, seconds)
 
 
-def spin(node: Node) -> None:
-    """Serve a node's callbacks until it is interrupted."""
-    with serving(node) as spin_once:
+def spin(node: Node, *others: Node) -> None:
+    """Serve the callbacks of nodes of one context until they are interrupted."""
+    with serving(node, *others) as spin_once:
         while node.context.ok():
             spin_once(_WAIT_S)
 
