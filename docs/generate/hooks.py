@@ -19,8 +19,10 @@ for folder in (str(ROOT), str(Path(__file__).parent)):
 import cell_file  # noqa: E402
 import commands  # noqa: E402
 import domains  # noqa: E402
+import hosts  # noqa: E402
 import latencies  # noqa: E402
 import parameters  # noqa: E402
+import reliability  # noqa: E402
 import topics  # noqa: E402
 
 GENERATORS = {
@@ -31,6 +33,8 @@ GENERATORS = {
     'domains': domains.markdown,
     'cell_file': cell_file.markdown,
     'latencies': latencies.markdown,
+    'hosts': hosts.markdown,
+    **{f'reliability_{part}': reliability.markdown(part) for part in reliability.WRITERS},
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.

@@ -64,6 +64,9 @@ COMMANDS = {
         'doctor.command', 'check this installation, the running system, or a recording',
         ('moss doctor', 'moss doctor my_bag/', 'moss doctor --json --strict'),
         {3: 'something is wrong'}),
+    'look': Command(
+        'look', 'draw what MOSS sees at a point of a recording or a video, order by order',
+        ('moss look my_bag/', 'moss look my_clip.mp4 --at 3.5 --point 160 90 --out look.png')),
     'label': Command(
         'label', 'find the attempts of a recording, and check or write the table of their '
         'outcomes',
@@ -163,10 +166,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status, see the subcommand's help.
     :raises SystemExit: with 0 after the help, with 2 after wrong arguments.
     """
+    return run(parse(argv))
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; see :func:`main`."""
     words = sys.argv[1:] if argv is None else argv
     if '_ARGCOMPLETE' in os.environ:
         _complete()
-    arguments = build_parser(*words[:1]).parse_args(words)
+    return build_parser(*words[:1]).parse_args(words)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand that was chosen; see :func:`main`."""
     set_up_logging()
     return run_command(_run, arguments, logging.getLogger(arguments.command))
 

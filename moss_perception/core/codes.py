@@ -7,6 +7,9 @@ them. New ones take a free number of their group.
 
 from dataclasses import dataclass
 import re
+from typing import Any
+
+from moss_perception.core.text import one_line
 
 _CODE = re.compile(r'\[MOSS\d{3}\]$')
 
@@ -112,11 +115,14 @@ CODES = {
 """By the reason or the kind of the warning."""
 
 
-def coded(key: str, text: str) -> str:
+def coded(key: str, text: Any) -> str:
     """
-    Append the code of a warning, unless the text ends with one.
+    Append the code of a warning to its text, in one line, unless the text ends with one.
 
     :param key: one of :data:`CODES`.
+    :param text: what to say, which may contain texts of somebody else: see
+        :func:`moss_perception.core.text.one_line`.
     :returns: such as ``overloaded: dropped 4 of 20 frames [MOSS008]``.
     """
-    return text if not text or _CODE.search(text) else f'{text} [{CODES[key]}]'
+    line = one_line(text)
+    return line if not line or _CODE.search(line) else f'{line} [{CODES[key]}]'

@@ -120,7 +120,7 @@ class GraspGate(Node):
         try:
             scores = GraspScores.of(read_scores(message))
         except ScoresError as error:
-            self.get_logger().warning(coded('scores_unreadable', str(error)),
+            self.get_logger().warning(coded('scores_unreadable', error),
                                       throttle_duration_sec=_THROTTLE_S)
             return
         rows = scores.candidates

@@ -88,7 +88,7 @@ class Observer(ThreadedNode):
         try:
             self.scores.append(frame_scores(message, received_ns))
         except ScoresError as error:
-            self._node.get_logger().warning(coded('scores_unreadable', str(error)))
+            self._node.get_logger().warning(coded('scores_unreadable', error))
 
     def _on_processed(self, header: Header) -> None:
         self.statuses.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))

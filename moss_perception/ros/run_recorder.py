@@ -128,7 +128,12 @@ class RunRecorder(Node):
         of, interrupted = self.settings, None
         path = Path(of.out)
         if of.overwrite and path.is_dir():
-            shutil.rmtree(path)
+            try:
+                # Not through a symbolic link, which shutil refuses.
+                shutil.rmtree(path)
+            except OSError as error:
+                raise ConfigError(f'parameter out={of.out!r} is not allowed: {error}, expected '
+                                  'the folder of an older recording') from error
         notes = RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
                          of.simulated, complete=of.outputs)
         with RecordingWriter(path, topics=(), notes={RUN: notes.text()}) as self._writer:

@@ -111,7 +111,7 @@ def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: s
     if engine not in ENGINES:
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
     loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
-    loaded.distribution = read_distribution(path, loaded.config.context_channels)
+    loaded.distribution = read_distribution(path, loaded.config.appearance_values)
     loaded.lowest_level = loaded.config.lowest_level(read_header(path)[1])
     loaded.measure()
     return loaded

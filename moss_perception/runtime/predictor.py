@@ -310,8 +310,8 @@ class Predictor:
 
     def _ood_score(self, result: Scores) -> float:
         known = self.engine.distribution
-        # The lowest level is always computed, so the score means the same at every level.
-        return float('nan') if known is None else known.of_map(result.maps[0])
+        return float('nan') if known is None else float(known.of_features(
+            result.appearance[None])[0])
 
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> float:
         """

@@ -119,6 +119,32 @@ def test_the_end_of_a_watcher_changes_nothing(launch_file, status):
                ('job', JOB, 'import time; time.sleep(1)')) == 0
 
 
+def test_a_service_that_respawns_is_started_again(launch_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch_file, 'DELAY_S', 0.1)
+    count = tmp_path / 'count'
+    count.write_text('')
+
+    def make(process, more=None):
+        codes = {
+            # The third life is the last: it ends the launch through the job.
+            'server': 'import os, time\n'
+                      f'open({str(count)!r}, "a").write(os.environ.get("MOSS_RESTARTS", "0"))\n'
+                      f'time.sleep(60 * (os.path.getsize({str(count)!r}) == 3))',
+            'starter': f'open({str(count)!r} + ".starts", "a").write("s")',
+            'job': 'import os, time\n'
+                   f'while os.path.getsize({str(count)!r}) < 3 or '
+                   f'os.path.getsize({str(count)!r} + ".starts") < 3: time.sleep(0.05)'}
+        return ExecuteProcess(cmd=[sys.executable, '-c', codes[process.name]], name=process.name,
+                              additional_env=more or {})
+    monkeypatch.setattr(launch_file, 'make_node', make)
+    service = LaunchService(argv=[])
+    service.include_launch_description(LaunchDescription(launch_file.actions_of([
+        Process('server', 'server', SERVICE, lifecycle=True, respawn=True),
+        Process('starter', 'starter', STARTER), Process('job', 'job', JOB)])))
+    assert service.run() == 0
+    assert count.read_text() == '012'
+
+
 def test_jobs_follow_the_starter(launch_file, tmp_path):
     flag = str(tmp_path / 'ready')
     assert run(launch_file,

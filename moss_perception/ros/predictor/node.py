@@ -14,6 +14,7 @@ from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.predictor import lead_times
+from moss_perception.ros.predictor.heartbeat import health, Heartbeat
 from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
 from moss_perception.ros.predictor.parameters import PredictorParameters
@@ -21,6 +22,7 @@ from moss_perception.ros.predictor.score_service import ScoreService
 from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
+from moss_perception.ros.system.restarts import restarts
 from moss_perception.runtime.candidate_frames import CandidateFrames
 from moss_perception.runtime.engine import load_engine, Loader
 from moss_perception.runtime.frame_status import (
@@ -59,6 +61,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
@@ -66,6 +69,8 @@ class GraspPredictor(ManagedNode):
             validate=self._check_model, apply=self._on_change,
             renamed={'orders': 'budget'})
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._heartbeat = Heartbeat(
+            self, lambda: health(self.state_label, self._worker)[0])
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self._score_service = ScoreService(self)
@@ -97,6 +102,7 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('activated')
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
@@ -189,13 +195,15 @@ class GraspPredictor(ManagedNode):
                 message.header.frame_id, self._image_frame):
             self._transforms.follow()
         try:
-            candidates = conversions.to_candidates(message)
+            candidates = conversions.to_candidates(message, self.settings.max_candidates)
         except CandidateError as error:
             # The planner replaced the set before, so that one is not scored any longer.
             self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
-            self._log.warn('candidates_refused', f'refused: {error}')
+            self._refusal = coded('candidates_refused', f'candidates are refused: {error}')
+            self._log.warn('candidates_refused', self._refusal)
             return
+        self._refusal = ''
         if problem := candidates.problem():
             self._log.warn('not_a_number', problem)
         self.predictor.set_candidates(candidates)
@@ -297,16 +305,19 @@ class GraspPredictor(ManagedNode):
                 self._log.once('clocks_apart', problem)
 
     def _on_diagnostics_timer(self) -> None:
-        values: dict[str, Any] = {'state': self.state_label}
+        state, stuck = health(self.state_label, self._worker)
+        values: dict[str, Any] = {'state': state, **restarts()}
         if self._inputs is None:
             level = conversions.ERROR if self.failure else conversions.STALE
             message = self.failure or self.state_label
         else:
             level, message, more = self._monitor.report(
                 self.predictor, self._inputs.image.topic, self._enabled,
-                self._inputs.hint() or coded(
+                self._inputs.hint() or self._refusal or coded(
                     'clocks_apart', next(iter(self._stamps.apart()), '')),
                 self.settings.score_threshold)
+            if stuck:
+                level, message = conversions.ERROR, stuck
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.data.bags.attempts import AttemptFolder, AttemptWriter
 from moss_perception.data.bags.run_up import Received
 from moss_perception.data.bags.topics import header_of
@@ -240,7 +241,7 @@ class AttemptRecorder(Node):
         if key:
             self.get_logger().warning(coded(key, line))
         else:
-            self.get_logger().info(line)
+            self.get_logger().info(one_line(line))
         self._said.add(line)
         self._events.publish(String(data=line))
 

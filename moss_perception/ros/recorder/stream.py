@@ -63,11 +63,11 @@ class Stream:
         self._lags.append(now_ns - stamp_ns)
 
     def candidates(self, message: Any) -> None:
-        """Take a geometry_msgs/PoseArray; one without a stamp is left out."""
+        """Take a geometry_msgs/PoseArray; one without a stamp retires those before."""
         try:
             self._candidates.append(to_candidates(message))
         except CandidateError:
-            return
+            self._candidates.clear()
 
     def executed(self, message: Any, received_ns: int) -> None:
         """Take the grasp that is executed, a geometry_msgs/PoseStamped."""
@@ -75,7 +75,8 @@ class Stream:
         place, turn = message.pose.position, message.pose.orientation
         position = np.array([place.x, place.y, place.z])
         yaw, = yaws_from_orientations(np.array([[turn.x, turn.y, turn.z, turn.w]]))
-        listed = max((x for x in self._candidates if x.stamp_ns <= stamp_ns),
+        # Of equal stamps, the last received.
+        listed = max((x for x in reversed(self._candidates) if x.stamp_ns <= stamp_ns),
                      key=lambda x: x.stamp_ns, default=None)
         index = None
         if listed is not None and listed.frame_id == message.header.frame_id:

@@ -84,6 +84,8 @@ GRASP_ARGUMENTS = [
     Argument('foxglove', 'false', 'serve Foxglove, see moss monitor --foxglove', BOOLEAN),
     Argument('rviz', 'false', 'start RViz with the layout of this package', BOOLEAN),
     Argument('autostart', 'true', 'configure and activate the predictor', BOOLEAN),
+    Argument('respawn', 'false', 'start predictor and gate again if they end, and activate the '
+             'predictor again', BOOLEAN),
     LOG_LEVEL,
 ]
 
@@ -120,11 +122,13 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     common: dict[str, Any] = {'namespace': f'/{namespace}' if namespace else '',
                               'log_level': given['log_level']}
     of_node = {**common, 'parameter_files': _parameter_files(given)}
-    processes = [_predictor(given, recorded, simulated, of_node)]
+    respawn = given['respawn'] == 'true'
+    processes = [_predictor(given, recorded, simulated, {**of_node, 'respawn': respawn})]
     if given['gate'] == 'true':
         processes.append(Process(
             'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
-            remappings=(('grasp_scores', 'grasp_predictor/grasp_scores'),), **of_node))
+            remappings=(('grasp_scores', 'grasp_predictor/grasp_scores'),), respawn=respawn,
+            **of_node))
     if given['autostart'] == 'true':
         processes.append(Process(
             'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),

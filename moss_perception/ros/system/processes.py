@@ -64,6 +64,8 @@ class Process:
     :ivar early: whether a job starts with the services, so that it misses none of their messages.
     :ivar namespaces: absolute namespaces of several nodes of this name in one process, in place of
         ``namespace``.
+    :ivar respawn: whether a service that ends is started again, and the lifecycle nodes are then
+        activated again.
     :ivar plain: whether it is a command and not a node, so that it takes no ROS arguments.
     """
 
@@ -79,6 +81,7 @@ class Process:
     lifecycle: bool = False
     early: bool = False
     namespaces: tuple[str, ...] = ()
+    respawn: bool = False
     plain: bool = False
 
     @property

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Run the recipe of docs/moss.md for a video library, in an environment made for it:
+#   scripts/hosts.sh NAME... | --all | --list [--folder DIR] [--torch-index URL]
+# The environments (about 1 GB each) lie in --folder, or MOSS_HOSTS, or a folder for temporary files; never in this repository.
+# The versions that worked go into docs/results/hosts.json, which the page's table is made from.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+folder=${MOSS_HOSTS:-${TMPDIR:-/tmp}/moss_hosts}
+names=() words=()
+while (($#)); do
+  case $1 in
+    --folder)
+      [[ $# -ge 2 && -n $2 ]] || moss_fail '--folder needs a folder outside of the repository'
+      folder=$2
+      shift
+      ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+moss_options "${words[@]}"
+mapfile -t known < <(python3 "$moss_root/scripts/hosts.py" --list)
+for word in "${moss_args[@]}"; do
+  case $word in
+    --list) printf '%s\n' "${known[@]}"; exit 0 ;;
+    --all) names=("${known[@]}") ;;
+    *)
+      [[ " ${known[*]} " == *" $word "* ]] || moss_fail "unknown library '$word': expected --all or one of ${known[*]}"
+      names+=("$word")
+      ;;
+  esac
+done
+((${#names[@]})) || moss_fail "nothing to run: expected scripts/hosts.sh NAME, with one of ${known[*]}, or --all"
+folder=$(realpath -m "$folder")
+[[ $folder/ != "$moss_root"/* ]] || moss_fail "--folder $folder lies in the repository: expected one outside of $moss_root"
+moss_python=''
+moss_choose_bare_python
+failed=()
+for name in "${names[@]}"; do
+  venv=$folder/$name list=$moss_requirements/hosts/$name.txt
+  mkdir -p "$venv"
+  stamp=$(cat "$list" "$moss_requirements/torch.txt" | sha256sum | cut -d ' ' -f 1)
+  if [[ ! -e $venv/stamp || $(<"$venv/stamp") != "$stamp" ]]; then
+    moss_say "$name: installing $(grep -v '^#' "$list" | tr '\n' ' ')into $venv"
+    "$moss_python" -m venv --clear "$venv"
+    if [[ -n ${MOSS_TORCH_INDEX:-} ]]; then
+      "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --index-url "$MOSS_TORCH_INDEX" \
+        -r "$moss_requirements/torch.txt"
+    fi
+    if ! "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$moss_requirements/torch.txt" -r "$list" \
+        >"$venv/pip.log" 2>&1; then
+      moss_say "$name: pip could not install its packages: $(grep -E '^ERROR' "$venv/pip.log" | tail -n 1); see $venv/pip.log"
+      failed+=("$name")
+      continue
+    fi
+    printf '%s\n' "$stamp" >"$venv/stamp"
+  fi
+  PYTHONPATH=$moss_root "$venv/bin/python" -W ignore "$moss_root/scripts/hosts.py" "$name" || failed+=("$name")
+done
+((${#failed[@]} == 0)) || moss_fail "these recipes do not work: ${failed[*]}"
