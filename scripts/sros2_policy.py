@@ -20,6 +20,7 @@ _SERVED = tuple(f'~/{name}' for name in (
 _LIFECYCLE = tuple(f'~/{name}' for name in (
     'change_state', 'get_state', 'get_available_states', 'get_available_transitions',
     'get_transition_graph'))
+_EVENTS = ('~/transition_event',)
 _MANAGED = ('grasp_predictor',)
 _TRANSFORMS = ('/tf', '/tf_static')
 
@@ -34,7 +35,7 @@ def interface(node: str) -> dict[str, list[str]]:
              for direction in (IN, OUT, SERVICE)}
     managed = node in _MANAGED
     return {
-        'publish': sorted({*named[OUT], *_PUBLISHED, *(['~/transition_event'] if managed else [])}),
+        'publish': sorted({*named[OUT], *_PUBLISHED, *(_EVENTS if managed else ())}),
         'subscribe': sorted({*named[IN], *_SUBSCRIBED, *(_TRANSFORMS if managed else ())}),
         'reply': sorted({*named[SERVICE], *_SERVED, *(_LIFECYCLE if managed else ())})}
 
@@ -42,8 +43,8 @@ def interface(node: str) -> dict[str, list[str]]:
 def policy() -> str:
     """Write the policy: one enclave for each node, in the root namespace."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>',
-             '<!-- Made by python scripts/sros2_policy.py; bag_player and run_recorder, which need '
-             'any topic, are not for a robot. -->',
+             '<!-- Made by python scripts/sros2_policy.py; bag_player and run_recorder, which '
+             'need any topic, are not for a robot. -->',
              '<policy version="0.2.0">', '  <enclaves>']
     for node in REMARKS:
         if node not in ('bag_player', 'run_recorder', 'sim_cell'):

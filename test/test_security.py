@@ -51,7 +51,7 @@ def problems_of_call(name, words, node):
 
 
 def is_safe(loader):
-    """Tell whether a loader of YAML makes no objects; a class of the package must be based on one."""
+    """Tell whether a loader of YAML makes no objects; one of the package is based on such."""
     name = '' if loader is None else ast.unparse(loader).split('.')[-1]
     if name in SAFE_LOADERS:
         return True
