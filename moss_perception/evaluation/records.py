@@ -249,6 +249,8 @@ def read_evaluation(path: Path) -> Evaluation:
     :raises MossError: if the file is missing or has different contents.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError('it is a folder, a pipe or a device')
         values = json.loads(path.read_text())
         if (found := values.pop('format', None)) != FORMAT:
             raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
@@ -258,7 +260,7 @@ def read_evaluation(path: Path) -> Evaluation:
         texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
         return Evaluation(**{'model_type': '', 'budget_level': level} | values | texts | {
             'bags': tuple(_bag(bag) for bag in values['bags'])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
 

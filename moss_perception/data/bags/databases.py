@@ -48,10 +48,11 @@ def merged_log(file: Path) -> Path:
 
 @functools.lru_cache(maxsize=4)
 def _merged(file: Path, logs: tuple[Path, ...], _: tuple) -> Path:
-    folder = TemporaryDirectory(prefix='moss_')
-    atexit.register(folder.cleanup)
-    copy = Path(folder.name) / file.name
     try:
+        # Without any folder for temporary files, this fails.
+        folder = TemporaryDirectory(prefix='moss_')
+        atexit.register(folder.cleanup)
+        copy = Path(folder.name) / file.name
         for one in logs:
             _require_own(one)
         for one in (file, *logs):

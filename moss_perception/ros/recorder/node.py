@@ -152,6 +152,8 @@ class AttemptRecorder(Node):
             raise RefusedError(f'{problem}: expected images to record')
         text = self._attempts.start()
         self._inputs.begin()
+        for line in (*self._inputs.crowded(), *self._stream.stamps.apart()):
+            self._once(line)
         return text
 
     def _next(self) -> str:
@@ -243,7 +245,7 @@ class AttemptRecorder(Node):
         else:
             self.get_logger().info(one_line(line))
         self._said.add(line)
-        self._events.publish(String(data=line))
+        self._events.publish(String(data=one_line(line)))
 
     def _publish_state(self) -> None:
         state = IDLE if self._attempts.current is None else RECORDING
