@@ -317,7 +317,7 @@ class GraspPredictor(ManagedNode):
                     'clocks_apart', next(iter(self._stamps.apart()), '')),
                 self.settings.score_threshold)
             if stuck:
-                level, message = conversions.ERROR, stuck
+                level, message = conversions.ERROR, coded('engine_busy', stuck)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,
