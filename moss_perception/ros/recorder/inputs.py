@@ -104,13 +104,18 @@ class Inputs:
                 found.append(f'{topic} is silent for {silent_s:.1f} s: {self._reason(topic)}')
         return found
 
-    def crowded(self) -> list[str]:
-        """Describe inputs with several publishers, and another node of this name."""
-        return [x for x in (namesake(self._node), *(
-            several(self._node, topic, effect) for topic, effect in (
+    def crowded(self) -> list[tuple[str, str]]:
+        """
+        Describe inputs with several publishers, and another node of this name.
+
+        :returns: key of :data:`moss_perception.core.codes.CODES`, and the line.
+        """
+        found = [('same_name', namesake(self._node)), *(
+            ('several_sources', several(self._node, topic, effect)) for topic, effect in (
                 (self.images, 'the attempts mix the images of all cameras'),
                 (self.camera_info, 'images get the newest calibration'),
-                (self.candidates, 'the newest set replaces the one before')))) if x]
+                (self.candidates, 'the newest set replaces the one before')))]
+        return [(key, line) for key, line in found if line]
 
     def no_images(self) -> str:
         """Say that no image has come yet, and why; empty if one has."""

@@ -152,8 +152,9 @@ class AttemptRecorder(Node):
             raise RefusedError(f'{problem}: expected images to record')
         text = self._attempts.start()
         self._inputs.begin()
-        for line in (*self._inputs.crowded(), *self._stream.stamps.apart()):
-            self._once(line)
+        for key, line in (*self._inputs.crowded(), *(
+                ('clocks_apart', x) for x in self._stream.stamps.apart())):
+            self._once(line, key)
         return text
 
     def _next(self) -> str:
