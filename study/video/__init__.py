@@ -1,0 +1,1 @@
+"""MOSS on real video: arrow of time, speed of playback, and verb."""

@@ -1,0 +1,150 @@
+"""Compare variants on a folder of clips: ``python -m study.video``."""
+
+import argparse
+from collections.abc import Sequence
+import hashlib
+from itertools import product
+import json
+import logging
+from pathlib import Path
+import sys
+from typing import Any
+
+from moss_perception.cli.common import (
+    cpu_name,
+    read_text,
+    run_command,
+    set_up_logging,
+    status_line,
+    write_text,
+)
+from moss_perception.core.errors import ConfigError
+from moss_perception.evaluation.intervals import require
+from moss_perception.training.pace import Pace
+import torch
+
+from study.video.clips import Clip, load_clips, read_table
+from study.video.models import ClipClassifier, COMPARED, INITIAL
+from study.video.results import BLIND, FORMAT, summarise, table
+from study.video.tasks import folds_of, frames_needed, Task, TASKS
+from study.video.training import ask, Budget, most_frequent, questions, train
+
+log = logging.getLogger('video')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog='python -m study.video',
+        description='Train variants of the study to tell the arrow of time, the speed of playback '
+                    'and the verb of real clips, and compare them by grouped cross-validation on '
+                    'an equal budget. What is trained is not trained again: start the same '
+                    'command to continue.',
+        epilog='Example: python -m study.video my_clips/ --table my_clips/clips.tsv --out '
+               'runs/video. ' + status_line())
+    parser.add_argument('folder', type=Path, metavar='FOLDER', help='folder of the clips')
+    parser.add_argument('--table', type=Path, required=True, metavar='FILE',
+                        help='table with a row for each clip: columns clip and group, for verb '
+                             'also verb; a column split is checked for groups on both sides')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR',
+                        help='folder of small frames, answers and results.json')
+    parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS),
+                        metavar='TASK', help=f'of {", ".join(TASKS)} (default: all)')
+    parser.add_argument('--variants', nargs='+', default=list(COMPARED), metavar='NAME',
+                        help='files of study/variants (default: %(default)s)')
+    budget = Budget()
+    for name, default, meaning in (
+            ('seeds', 5, 'trainings of each variant and fold'),
+            ('folds', 5, 'parts of the groups, each tested once'),
+            ('clips', budget.clips, 'clips that each training sees')):
+        parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
+                            help=f'number of {meaning} (default: %(default)s)')
+    parser.add_argument('--initial', default=str(INITIAL), metavar='FILE',
+                        help='checkpoint whose backbone all start from; empty for random weights '
+                             "(default: the study's)")
+    parser.add_argument('--device', default='cpu', help='of torch (default: %(default)s)')
+    return parser
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """
+    Train what is not trained yet, and write and print the comparison.
+
+    :raises ConfigError: if an option, the table or the clips can't be used.
+    """
+    require()
+    for name in ('seeds', 'clips'):
+        if getattr(arguments, name) < 1:
+            raise ConfigError(f'--{name} {getattr(arguments, name)} is not allowed: expected 1 or '
+                              'more')
+    torch.device(arguments.device)
+    size = {ClipClassifier(name, 2, arguments.initial).size for name in arguments.variants}
+    if len(size) > 1:
+        raise ConfigError(f'the variants see images of {sorted(size)} pixels: expected one size')
+    clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
+                                arguments.out / 'frames', size.pop(),
+                                frames_needed(arguments.tasks))
+    tasks = [TASKS[name](clips) for name in arguments.tasks]
+    log.info('%d clips of %d groups; %d left out', len(clips),
+             len({clip.group for clip in clips}), sum(map(len, skipped.values())))
+    result = {
+        'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
+        'left_out': {why: len(names) for why, names in sorted(skipped.items())},
+        'folds': arguments.folds, 'clips_seen': arguments.clips, 'cpu': cpu_name(),
+        'device': arguments.device, 'torch': torch.__version__,
+        'tasks': run(arguments, clips, tasks)}
+    write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
+    print(table(result))
+    return 0
+
+
+def run(arguments: argparse.Namespace, clips: Sequence[Clip],
+        tasks: Sequence[Task]) -> dict[str, Any]:
+    """Answer all tasks by all variants, seeds and folds; return the summaries by task."""
+    budget = Budget(arguments.clips, device=arguments.device)
+    folds = folds_of(clips, arguments.folds)
+    # Whose answers can be used again: those to the very same questions.
+    data = hashlib.sha256(repr([[(clip.name, clip.group, clip.verb) for clip in clips],
+                                arguments.folds, budget, arguments.initial]).encode())
+    kept = arguments.out / 'answers' / data.hexdigest()[:12]
+
+    def path_of(task: str, variant: str, seed: int, fold: int) -> Path:
+        return kept / f'{task}_{variant}_seed_{seed}_fold_{fold}.json'
+
+    pace = Pace(sum(not path_of(*one).exists() for one in product(
+        arguments.tasks, arguments.variants, range(arguments.seeds), range(len(folds)))))
+    found = {}
+    for task in tasks:
+        shares = [questions(task, fold) for fold in folds]
+        asked = [item for _, test in shares for item in test]
+        answers: dict[str, list[list[int]]] = {BLIND: [[
+            most_frequent(task, known) for known, test in shares for _ in test]]}
+        # All variants of a seed before the next, so that what is there can be compared early.
+        for seed in range(arguments.seeds):
+            for variant in arguments.variants:
+                mine: list[int] = []
+                for number, (known, test) in enumerate(shares):
+                    path = path_of(task.name, variant, seed, number)
+                    if not path.exists():
+                        model = train(variant, task, clips, known, seed, budget,
+                                      arguments.initial)
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        write_text(path, json.dumps(ask(model, clips, test, budget)))
+                        pace.count(1)
+                        log.info('%s, %s, seed %d, fold %d; %s', task.name, variant, seed, number,
+                                 pace.left() or 'that was the last')
+                    mine += json.loads(read_text(path))
+                answers.setdefault(variant, []).append(mine)
+        found[task.name] = summarise(answers, [item.label for item in asked],
+                                     [clips[item.clip].group for item in asked], task.classes)
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see :func:`build_parser`."""
+    set_up_logging()
+    return run_command(compare, build_parser().parse_args(argv), log)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

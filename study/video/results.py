@@ -1,0 +1,101 @@
+"""The results of clips: accuracy with intervals by group, and paired comparisons."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moss_perception.core.tables import markdown
+from moss_perception.evaluation.intervals import mean_interval, paired_test
+import numpy as np
+
+from study.video.models import BACKBONE
+
+FORMAT = 'moss_perception.video/1'
+BLIND = 'most_frequent'
+"""The baseline that answers without the video."""
+
+
+def by_group(right: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """
+    Sum up by group what is right, scaled so that the mean over groups is the accuracy.
+
+    :param right: bool, shape ``(S, N)``: of each training and question.
+    :param groups: of each question, shape ``(N,)``.
+    :returns: shape ``(S, G)``.
+    """
+    _, which = np.unique(groups, return_inverse=True)
+    count = which.max() + 1
+    sums = np.stack([np.bincount(which, one, minlength=count) for one in right.astype(float)])
+    return sums * count / right.shape[1]
+
+
+def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int],
+              groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    """
+    Summarise the answers to one task.
+
+    :param runs: by variant, for each seed the answers to all questions, as indices of classes.
+    :param labels: the true answers.
+    :param groups: of the questions' clips.
+    :returns: ``variants``, with accuracy, its 95 % interval over groups and its range over seeds,
+        and recall by class; and ``pairs``, each variant against the backbone and against flow on
+        the same questions and the seeds that both have.
+    """
+    truth, named = np.array(labels), np.array(groups)
+    right = {name: np.array(answers) == truth for name, answers in runs.items()}
+    values = {name: by_group(one, named) for name, one in right.items()}
+    variants = {}
+    for name, one in right.items():
+        mean = mean_interval(values[name].mean(axis=0))
+        each = one.mean(axis=1)
+        variants[name] = {
+            'accuracy': mean.value, 'low': _number(mean.low), 'high': _number(mean.high),
+            'seeds': len(one), 'least': float(each.min()), 'most': float(each.max()),
+            'recall': {classes[n]: float(one[:, truth == n].mean()) for n in np.unique(truth)}}
+    pairs = []
+    for theirs in (BACKBONE, 'flow'):
+        for ours in runs:
+            if theirs not in runs or ours in (theirs, BLIND):
+                continue
+            seeds = min(len(values[ours]), len(values[theirs]))
+            test = paired_test(values[ours][:seeds], values[theirs][:seeds])
+            pairs.append({'ours': ours, 'theirs': theirs, 'seeds': seeds,
+                          **{key: _number(value) for key, value in test.items()}})
+    return {'questions': len(labels), 'groups': len(set(groups)), 'classes': list(classes),
+            'variants': variants, 'pairs': pairs}
+
+
+def _number(value: float) -> float | None:
+    """Return a number that JSON has."""
+    return float(value) if np.isfinite(value) else None
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Write a table for each task, in Markdown: accuracy, and the gain over backbone and flow."""
+    parts = []
+    for task, found in result['tasks'].items():
+        gains = {(pair['ours'], pair['theirs']): pair for pair in found['pairs']}
+        rows = [[name, _percent(one, 'accuracy'), str(one['seeds']),
+                 _gain(gains.get((name, BACKBONE))), _gain(gains.get((name, 'flow')))]
+                for name, one in sorted(found['variants'].items(),
+                                        key=lambda item: -item[1]['accuracy'])]
+        parts.append(f'{task}: {found["questions"]} questions about clips of {found["groups"]} '
+                     f'groups; {", ".join(found["classes"])}\n\n' + markdown(
+                         ['variant', 'accuracy, % [95 %, by group]', 'seeds',
+                          f'over {BACKBONE}, points', 'over flow, points'], rows))
+    return '\n\n'.join(parts)
+
+
+def _percent(one: Mapping[str, Any], key: str) -> str:
+    text = f'{100 * one[key]:.1f}'
+    if one['low'] is None:
+        return text
+    return f'{text} [{100 * one["low"]:.1f}, {100 * one["high"]:.1f}]'
+
+
+def _gain(pair: Mapping[str, Any] | None) -> str:
+    if pair is None:
+        return ''
+    text = f'{100 * pair["difference"]:+.1f}'
+    if pair['low'] is None:
+        return text
+    return f'{text} [{100 * pair["low"]:+.1f}, {100 * pair["high"]:+.1f}], p = {pair["p"]:.3f}'

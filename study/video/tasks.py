@@ -1,0 +1,129 @@
+"""Tasks on clips: the arrow of time, the speed of playback, and the verb."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moss_perception.core.errors import ConfigError
+import numpy as np
+
+from study.video.clips import Clip
+
+# Frames of a clip that a network sees.
+LENGTH = 16
+SPEEDS = (1, 2, 4)
+# Frames from one sample to the next of the arrow of time: 10 Hz of 30.
+_ARROW_STEP = 3
+LEFT_OUT = 'Other'
+
+
+@dataclass(frozen=True)
+class Item:
+    """
+    One question: which frames of a clip, and the answer.
+
+    :ivar clip: index of the clip.
+    :ivar label: index in the task's :attr:`Task.classes`.
+    :ivar step: frames from one sample to the next; negative backwards, 0 for all of the clip.
+    """
+
+    clip: int
+    label: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    A classification of clips.
+
+    :ivar classes: names of the answers.
+    :ivar items: of all clips that it applies to.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+def arrow(clips: Sequence[Clip]) -> Task:
+    """Tell whether a clip is played forwards; each clip in both directions."""
+    return Task('arrow', ('forwards', 'backwards'), tuple(
+        Item(n, label, sign * _ARROW_STEP) for n in range(len(clips))
+        for label, sign in enumerate((1, -1))))
+
+
+def speed(clips: Sequence[Clip]) -> Task:
+    """Tell how fast a clip is played, from as many frames; each clip at all speeds."""
+    return Task('speed', tuple(f'{factor}x' for factor in SPEEDS), tuple(
+        Item(n, label, factor) for n in range(len(clips))
+        for label, factor in enumerate(SPEEDS)))
+
+
+def verb(clips: Sequence[Clip]) -> Task:
+    """
+    Tell what is done, from samples of the whole clip.
+
+    :raises ConfigError: if the clips do not name two verbs or more.
+    """
+    names = tuple(sorted({clip.verb for clip in clips} - {'', LEFT_OUT}))
+    if len(names) < 2:
+        raise ConfigError(f'the task verb needs a column verb with two verbs or more: the clips '
+                          f'have {list(names)}; or leave it out with --tasks')
+    return Task('verb', names, tuple(
+        Item(n, names.index(clip.verb), 0) for n, clip in enumerate(clips) if clip.verb in names))
+
+
+TASKS = {'arrow': arrow, 'speed': speed, 'verb': verb}
+
+
+def frames_needed(tasks: Sequence[str]) -> int:
+    """Return how many frames a clip needs for all of these tasks."""
+    longest = {'arrow': _ARROW_STEP, 'speed': SPEEDS[-1], 'verb': 1}
+    return max((LENGTH - 1) * longest[task] + 1 for task in tasks)
+
+
+def sample(frames: np.ndarray, item: Item, rng: np.random.Generator | None = None) -> np.ndarray:
+    """
+    Take the frames of a question.
+
+    :param frames: of its clip, shape ``(T, S, S, 3)``.
+    :param rng: draws where it begins, and whether it is mirrored; ``None`` for the middle.
+    :returns: shape ``(LENGTH, S, S, 3)``.
+    """
+    count = len(frames)
+    if not item.step:
+        edges = np.linspace(0, count, LENGTH + 1)
+        share = rng.random(LENGTH) if rng else np.full(LENGTH, 0.5)
+        places = (edges[:-1] + share * np.diff(edges)).astype(int).clip(0, count - 1)
+    else:
+        span = (LENGTH - 1) * abs(item.step)
+        begin = int(rng.integers(count - span)) if rng else (count - 1 - span) // 2
+        places = begin + np.arange(0, span + 1, abs(item.step))
+        places = places[::-1] if item.step < 0 else places
+    found = np.asarray(frames[places])
+    return found[:, :, ::-1] if rng is not None and rng.random() < 0.5 else found
+
+
+def folds_of(clips: Sequence[Clip], count: int, seed: int = 0) -> list[np.ndarray]:
+    """
+    Share the groups out, so that no group is in training and test at once.
+
+    The largest groups come first, each into the fold with fewest clips.
+
+    :returns: for each fold the indices of its test clips.
+    :raises ConfigError: if there are fewer groups than folds.
+    """
+    groups = np.array([clip.group for clip in clips])
+    names, sizes = np.unique(groups, return_counts=True)
+    if len(names) < count or count < 2:
+        raise ConfigError(f'--folds {count} is not allowed with {len(names)} groups: expected 2 '
+                          f'to {len(names)}')
+    rng = np.random.default_rng(seed)
+    order = np.lexsort([rng.random(len(names)), -sizes])
+    shares: list[list[str]] = [[] for _ in range(count)]
+    totals = np.zeros(count)
+    for index in order:
+        least = int(totals.argmin())
+        shares[least].append(str(names[index]))
+        totals[least] += sizes[index]
+    return [np.flatnonzero(np.isin(groups, share)) for share in shares]

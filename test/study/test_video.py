@@ -1,0 +1,202 @@
+"""The study on clips: bad clips and tables, questions, folds, and the command on a tiny folder."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+from moss_perception.core.errors import ConfigError
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('scipy')
+from study.video import clips as reading
+from study.video.__main__ import main
+from study.video.clips import Clip, load_clips, read_table
+from study.video.models import BACKBONE, ClipClassifier, COMPARED
+from study.video.results import BLIND, by_group, summarise, table
+from study.video.tasks import arrow, folds_of, frames_needed, Item, sample, speed, verb
+from study.video.training import Budget, questions, train
+
+_spec = importlib.util.spec_from_file_location(
+    'clip_factory', Path(__file__).parents[1] / 'clip_factory.py')
+factory = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(factory)
+
+FRAMES = frames_needed(['arrow', 'speed', 'verb'])
+
+
+def write_table(folder, rows, head='clip\tgroup\tverb'):
+    path = folder / 'clips.tsv'
+    path.write_text('\n'.join([head, *('\t'.join(row) for row in rows)]) + '\n')
+    return path
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Make six good clips of three groups, and one of each kind of bad one."""
+    folder, rows = tmp_path_factory.mktemp('clips'), []
+    for n in range(6):
+        factory.write_clip(folder / f'{n}.avi', FRAMES + n, 30.0)
+        rows.append((f'{n}.avi', f'lab_{n % 3}', ('Pick', 'Put')[n % 2]))
+    factory.write_clip(folder / 'small.avi', FRAMES, 30.0, (32, 32))
+    factory.write_clip(folder / 'slow.avi', FRAMES, 10.0)
+    factory.write_clip(folder / 'short.avi', 20, 30.0)
+    (folder / 'text.avi').write_text('no video')
+    factory.cut(factory.write_clip(folder / 'cut.avi', FRAMES, 30.0), 0.5)
+    for name in ('small', 'slow', 'short', 'text', 'cut', 'gone'):
+        rows.append((f'{name}.avi', 'lab_0', 'Put'))
+    write_table(folder, rows)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def loaded(folder, tmp_path_factory):
+    return load_clips(folder, read_table(folder / 'clips.tsv'),
+                      tmp_path_factory.mktemp('cache'), 64, FRAMES)
+
+
+def test_bad_clips_are_left_out_and_counted_by_reason(loaded):
+    used, skipped = loaded
+    assert [clip.name for clip in used] == [f'{n}.avi' for n in range(6)]
+    assert skipped == {
+        'no such file': ['gone.avi'], 'does not decode': ['text.avi', 'cut.avi'],
+        'of another size than 64 x 48': ['small.avi'],
+        'of another rate than 30 Hz': ['slow.avi'], 'shorter than 61 frames': ['short.avi']}
+    assert used[2].frames.shape == (FRAMES + 2, 64, 64, 3) and used[2].frames.dtype == np.uint8
+
+
+def test_what_was_decoded_is_not_decoded_again(folder, tmp_path, monkeypatch):
+    rows = read_table(folder / 'clips.tsv')[:2]
+    first, _ = load_clips(folder, rows, tmp_path, 64, FRAMES)
+    monkeypatch.setattr(reading, 'read_frames', lambda *_, **__: pytest.fail('decoded again'))
+    second, _ = load_clips(folder, rows, tmp_path, 64, FRAMES)
+    assert np.array_equal(first[1].frames, second[1].frames)
+
+
+@pytest.mark.parametrize(('head', 'rows', 'message'), [
+    ('clip\tverb', [('a.mp4', 'Put')], "has 0 columns 'group': expected one; its columns are"),
+    ('clip\tgroup', [('a.mp4', '')], 'line 2: no clip or no group'),
+    ('clip\tgroup', [('a.mp4', 'x'), ('a.mp4', 'x')], '1 clips twice, such as a.mp4'),
+    ('clip\tgroup\tsplit', [('a.mp4', 'x', 'train'), ('b.mp4', 'x', 'val')],
+     "splits 1 groups, such as x, which is in 'train' and 'val'")])
+def test_a_table_that_can_not_be_used_is_refused(head, rows, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        read_table(write_table(tmp_path, rows, head))
+
+
+def test_a_missing_table_and_a_folder_without_clips_are_named(tmp_path):
+    with pytest.raises(ConfigError, match='gone.tsv'):
+        read_table(tmp_path / 'gone.tsv')
+    with pytest.raises(ConfigError, match='no clip can be used: 1 no such file'):
+        load_clips(tmp_path, [Clip('a.mp4', 'x')], tmp_path / 'cache', 64, 16)
+
+
+def test_the_arrow_plays_the_same_frames_forwards_and_backwards(loaded):
+    frames = loaded[0][0].frames
+    forwards, backwards = (sample(frames, item) for item in arrow(loaded[0]).items[:2])
+    assert np.array_equal(forwards, backwards[::-1]) and len(forwards) == 16
+
+
+def test_all_speeds_have_as_many_frames(loaded):
+    task = speed(loaded[0])
+    seen = [sample(loaded[0][0].frames, item)[:, 32, 32, 0].astype(int) for item in task.items[:3]]
+    steps = [np.median(np.abs(np.diff(one))) for one in seen]
+    # The shade of the made-up clips rises by 8 a frame.
+    assert [len(one) for one in seen] == [16] * 3
+    assert steps == pytest.approx([8, 16, 32], abs=3)
+
+
+def test_a_verb_is_asked_of_the_whole_clip_and_other_is_left_out(loaded):
+    others = [*loaded[0], Clip('x', 'g', 'Other'), Clip('y', 'g')]
+    task = verb(others)
+    assert task.classes == ('Pick', 'Put') and len(task.items) == 6
+    shades = sample(loaded[0][0].frames, task.items[0])[:, 32, 32, 0]
+    assert len(shades) == 16 and len(np.unique(shades)) > 5
+    with pytest.raises(ConfigError, match='needs a column verb with two verbs'):
+        verb([Clip('x', 'g', 'Put')])
+
+
+def test_no_group_is_in_training_and_test_at_once():
+    clips = [Clip(f'{n}', f'g{n % 7}') for n in range(60)]
+    folds = folds_of(clips, 3)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
+    task = arrow(clips)
+    for fold in folds:
+        known, test = ({clips[item.clip].group for item in part} for part in questions(task, fold))
+        assert known and test and not known & test
+    assert max(map(len, folds)) - min(map(len, folds)) < 10
+    with pytest.raises(ConfigError, match='--folds 8 is not allowed with 7 groups'):
+        folds_of(clips, 8)
+
+
+def test_the_mean_over_groups_is_the_accuracy():
+    right = np.random.default_rng(0).random((3, 50)) < 0.6
+    groups = np.random.default_rng(1).choice(list('abcd'), 50, p=[0.7, 0.1, 0.1, 0.1])
+    assert by_group(right, groups).mean(axis=1) == pytest.approx(right.mean(axis=1))
+
+
+def test_variants_are_compared_on_the_same_questions():
+    rng = np.random.default_rng(0)
+    labels, groups = rng.integers(0, 2, 200), [f'g{n % 20}' for n in range(200)]
+    noisy = [np.where(rng.random(200) < 0.3, 1 - labels, labels).tolist() for _ in range(2)]
+    found = summarise({BLIND: [[0] * 200], BACKBONE: [[1] * 200] * 2, 'moss_12': noisy},
+                      labels.tolist(), groups, ('no', 'yes'))
+    assert found['variants']['moss_12']['accuracy'] == pytest.approx(0.7, abs=0.06)
+    assert found['variants'][BACKBONE]['recall'] == {'no': 0.0, 'yes': 1.0}
+    pair, = found['pairs']
+    assert (pair['ours'], pair['theirs'], pair['seeds']) == ('moss_12', BACKBONE, 2)
+    assert 0.1 < pair['low'] < pair['difference'] < pair['high'] and pair['p'] < 0.01
+    text = table({'tasks': {'arrow': found}})
+    assert text.index('| moss_12') < text.index(f'| {BACKBONE}') and 'p = 0.00' in text
+
+
+@pytest.mark.parametrize('variant', COMPARED)
+def test_every_variant_answers_and_learns_from_clips(variant):
+    torch.manual_seed(0)
+    model = ClipClassifier(variant, 3)
+    images = torch.randint(0, 255, (2, 16, 64, 64, 3), dtype=torch.uint8)
+    logits = model(images)
+    assert logits.shape == (2, 3)
+    logits.square().sum().backward()
+    layers = {name.split('.')[1] for name, one in model.named_parameters() if one.grad is not None}
+    assert 'backbone' in layers and ('temporal' in layers or 'moss' in layers)
+
+
+def test_a_variant_that_does_not_exist_or_needs_times_is_refused():
+    with pytest.raises(ConfigError, match="'nothing' is no variant: expected one of"):
+        ClipClassifier('nothing', 2)
+    with pytest.raises(ConfigError, match='needs the times of the frames'):
+        ClipClassifier('displacement_12_time', 2)
+
+
+def test_equal_seeds_train_equal_networks(loaded):
+    items = [Item(n, n % 2, 3) for n in range(4)]
+    task = arrow(loaded[0])
+    one, other = (train('pooling', task, loaded[0], items, 7, Budget(8, 4)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(),
+                                                 strict=True))
+
+
+def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp_path, capsys,
+                                                                     monkeypatch):
+    words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path), '--folds',
+             '3', '--seeds', '1', '--clips', '8', '--variants', 'pooling', 'displacement_12']
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    for task in ('arrow: 12 questions', 'speed: 18 questions', 'verb: 6 questions'):
+        assert task in said
+    result = json.loads((tmp_path / 'results.json').read_text())
+    assert result['left_out']['does not decode'] == 2 and result['clips'] == 6
+    assert result['tasks']['arrow']['variants'][BLIND]['accuracy'] == 0.5
+    monkeypatch.setattr('study.video.__main__.train', lambda *_: pytest.fail('trained again'))
+    assert main(words) == 0 and capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['--seeds', '0'], '--seeds 0 is not allowed'), (['--folds', '9'], 'with 3 groups'),
+    (['--variants', 'nothing'], 'is no variant')])
+def test_an_option_that_does_not_fit_is_named(folder, words, message, tmp_path, caplog):
+    assert main([str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path),
+                 *words]) == 1
+    assert message in caplog.text
