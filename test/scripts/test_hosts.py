@@ -1,5 +1,6 @@
 """The recipes for other libraries, and the script that runs them."""
 
+from contextlib import nullcontext
 import importlib.util
 import json
 from pathlib import Path
@@ -44,7 +45,9 @@ def test_a_recipe_is_python_and_uses_the_block(name):
     ('onnx', 'onnxscript'), ('pytorchvideo', 'pytorchvideo.models.resnet'), ('timm', 'timm'),
     ('transformers', 'transformers')])
 def test_a_recipe_whose_packages_are_here_runs(name, package):
-    with genuine.torchvision_placeholders():
+    # transformers asks for the version of a torchvision that it finds.
+    without = nullcontext() if name == 'transformers' else genuine.torchvision_placeholders()
+    with without:
         pytest.importorskip(package)
         exec(hosts.recipes()[name], {})
 

@@ -33,7 +33,8 @@ def draw(samples: Samples, look: Look, answers: Answers, title: str) -> bytes:
     heights = (frame_in + (_CELL_IN + 0.25) * orders + 0.6, 2.6)
     figure = Figure(figsize=(_WIDTH_IN, sum(heights) + 0.3), layout='constrained')
     figure.suptitle(title, fontsize=11, fontweight='bold', parse_math=False)
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=heights, hspace=0.02))
+    parts: Any = figure.subfigures(2, 1, height_ratios=heights, hspace=0.02)
+    above, below = parts
     panels = above.subplots(orders + 1, columns, height_ratios=[frame_in] + [_CELL_IN] * orders)
     shown: Any = None
     for column, age in enumerate(look.ages):
