@@ -88,7 +88,7 @@ setup(
             'bag_player = moss_perception.ros.entry_points:bag_player',
             'grasp_gate = moss_perception.ros.entry_points:grasp_gate',
             'grasp_predictor = moss_perception.ros.entry_points:grasp_predictor',
-            'moss = moss_perception.cli.main:main',
+            'moss = moss_perception.cli.entry_point:moss',
             'run_recorder = moss_perception.ros.entry_points:run_recorder',
             'sim_cell = moss_perception.ros.entry_points:sim_cell',
         ],

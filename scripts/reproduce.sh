@@ -2,7 +2,7 @@
 # Make scenes, train model variants on them, and compare them: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
 # With --small: three variants, one of them told the lead times, one seed, 500 scenes: about twelve minutes on two quiet cores.
-# Without --small: all variants and experiments, three seeds each, 8,000 scenes: more than a day on two cores.
+# Without --small: all variants, three seeds each, 8,000 scenes: more than a day on two cores.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # If you stop it and start it again, it continues.
 set -euo pipefail
@@ -42,7 +42,7 @@ moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 # Each size has its own folder, since their results must not be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  deciding=(tsm displacement_12 displacement_12_time) others=() experiments=()
+  deciding=(tsm displacement_12 displacement_12_time) others=()
   seeds=(0)
   train_scenes=250 test_scenes=100 validation_scenes=60 factor_scenes=100
   first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
@@ -50,11 +50,9 @@ if ((small)); then
 else
   folder=runs/reproduce
   # First the variants that decide the claim.
-  deciding=(displacement_12_time flow_time displacement_1_time displacement_123_time moss_12_time tsm_time recurrent_time
-    both_12_time moss_flow_time flow_read_time)
-  others=(displacement_1 displacement_12 displacement_123 both_12 moss_flow flow moss_1 moss_12 moss_123 recurrent tsm
-    last_frame pooling moss_23 moss_prefixes moss_centred)
-  experiments=(moss_123_short moss_123_light moss_12_fine moss_12_flow moss_12_long recurrent_long moss_123_long)
+  deciding=(displacement_12_time flow_read_time moss_12_time displacement_1_time displacement_123_time)
+  others=(both_12_time flow_time moss_flow_time recurrent_time tsm_time displacement_1 displacement_12 displacement_123 both_12 flow
+    moss_12 moss_flow recurrent tsm last_frame)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   # Of each domain.
   train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
@@ -124,7 +122,6 @@ train_variants() {
   local seed variant run config
   for variant in "$@"; do
     config=study/variants/$variant.yaml
-    [[ -e $config ]] || config=study/experiments/$variant.yaml
     for seed in "${seeds[@]}"; do
       run=$folder/variants/${variant}_seed_$seed
       [[ -e $run/$variant.safetensors ]] && continue
@@ -137,7 +134,6 @@ train_variants() {
 
 train_variants "${deciding[@]}"
 train_variants "${others[@]}"
-train_variants "${experiments[@]}"
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 
 python -m study.compare --runs "$folder/variants" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \

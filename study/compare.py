@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
                              'the results file')
     parser.add_argument('--reference', default='',
                         help='variant that is compared with all others (default: the variant of '
-                             'the role moss, else moss_123, else the last)')
+                             'the role moss, else the last)')
     parser.add_argument('--limit', type=int, metavar='N',
                         help='use at most N scenes of each set (default: all)')
     parser.add_argument('--monitored', type=int, default=300, metavar='N',

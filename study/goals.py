@@ -118,8 +118,7 @@ class Early:
 Goal = AtLeast | Above | Loss | Early
 # Variants of one kind with orders {1}, {1, 2} and {1, 2, 3}.
 _ORDERS = (('displacement_1_time', 'displacement_12_time', 'displacement_123_time'),
-           ('displacement_1', 'displacement_12', 'displacement_123'),
-           ('moss_1', 'moss_12', 'moss_123'))
+           ('displacement_1', 'displacement_12', 'displacement_123'))
 _SETS = ('sim', 'shifted', 'held_out')
 GOALS: tuple[Goal, ...] = (
     AtLeast('best', 'sim', 82.0), AtLeast('best', 'shifted', 62.0),

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.models import MossCentredConfig
 from study.motion_probe import clips
 
 # Cosines at most this much below the strongest count as equally similar.
@@ -67,7 +66,7 @@ def require_similarities(config: GraspConfig) -> None:
 
     :raises ConfigError: if it does not; the message names the setting.
     """
-    if not isinstance(config, MossConfig) or isinstance(config, MossCentredConfig):
+    if not isinstance(config, MossConfig):
         raise ConfigError(f'model {config.model!r} has no similarities with earlier samples: '
                           'expected one with a causal MOSS, such as moss_grasp')
     if config.displaces or config.lags:

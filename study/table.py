@@ -49,7 +49,7 @@ def tables(result: dict[str, Any], reference: str = '',
 
     :param result: a stored comparison.
     :param reference: the variant that the others are tested against; empty for that of the role
-        ``moss``, or for ``moss_123``, or for the last.
+        ``moss``, or for the last.
     :param roles: variants that the goals compare, by role, see :func:`study.goals.cast`.
     :returns: by name: ``success``, ``validation``, ``KIND differences`` for each kind of motion,
         ``cost``, ``goals``, ``factors``, ``beyond true motion``, for each set ``NAME``,
@@ -60,8 +60,7 @@ def tables(result: dict[str, Any], reference: str = '',
     require_comparison(result)
     variants = list(result['variants'])
     parts = cast(result, roles)
-    usual = 'moss_123' if 'moss_123' in variants else variants[-1]
-    reference = reference or parts.get('moss', usual)
+    reference = reference or parts.get('moss', variants[-1])
     if reference not in variants:
         raise ConfigError(f'there is no variant {reference!r}: expected one of {variants}')
     found = {'success': _success(result), 'cost': _costs(result),

@@ -27,9 +27,9 @@ def command(name: str) -> list[str]:
 
 def start(name: str) -> str:
     """Return the Python code that starts an executable."""
-    module, function = ('cli.main', 'main') if name == 'moss' else ('ros.entry_points', name)
-    return (f'import sys; from moss_perception.{module} import {function}; '
-            f'sys.exit({function}())')
+    module = 'cli.entry_point' if name == 'moss' else 'ros.entry_points'
+    return (f'import sys; from moss_perception.{module} import {name}; '
+            f'sys.exit({name}())')
 
 
 def environment(*first: Path, **more: str) -> dict[str, str]:

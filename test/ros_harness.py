@@ -23,7 +23,7 @@ from std_msgs.msg import Float32, Header
 
 # What a transition leads to where it succeeds.
 GOALS = {'configure': 'inactive', 'activate': 'active', 'deactivate': 'inactive',
-         'cleanup': 'unconfigured', 'shutdown': 'finalized'}
+         'cleanup': 'unconfigured', 'inactive_shutdown': 'finalized'}
 
 
 class UnansweredError(AssertionError):

@@ -83,18 +83,10 @@ def test_pages_name_modules_that_exist():
                 f'{page.name} names {name}')
 
 
-# Of older results, which have no validation sets, the page names the reference.
-REFERENCES = {'variants': 'moss_12', 'long': 'moss_12_long', 'flow': 'moss_12_flow'}
-
-
-@pytest.mark.parametrize('name', [*REFERENCES, 'object_motion'])
+@pytest.mark.parametrize('name', ['object_motion'])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(name):
-    path = STUDY / 'results' / f'{name}.json'
-    pages = [page.read_text(encoding='utf-8') for page in (STUDY / 'docs').glob('results*.md')]
-    asked = {what for page in pages for result, what in blocks(page) if result == name}
-    assert asked
-    result = json.loads(path.read_text())
-    stored = ({'velocities': velocities(result)} if name == 'object_motion' else
-              tables(result, REFERENCES[name]))
-    for page in pages:
-        assert page == fill(page, lambda result, what: stored[what] if result == name else None)
+    page = (STUDY / 'docs' / 'results.md').read_text(encoding='utf-8')
+    assert name in {result for result, _ in blocks(page)}
+    result = json.loads((STUDY / 'results' / f'{name}.json').read_text())
+    stored = {'velocities': velocities(result)} if name == 'object_motion' else tables(result)
+    assert page == fill(page, lambda result, what: stored[what] if result == name else None)

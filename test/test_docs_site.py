@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from moss_perception.cli.main import build_parser
+from moss_perception.core.codes import CODES
 from moss_perception.simulation.spreads import SPREADS
 import pytest
 
@@ -149,6 +150,17 @@ def test_troubleshooting_describes_every_reason():
     assert not missing, f'docs/troubleshooting.md does not describe {missing}'
 
 
+def test_every_reason_has_a_code_and_every_code_a_row_that_leads_to_a_section():
+    assert not sorted(reasons() - {'scored'} - set(CODES)), 'core/codes.py lacks them'
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
+    codes = generator('codes')
+    assert text == codes.fill(text), 'run python docs/generate/codes.py'
+    headings = {codes.anchor(found) for found in re.findall(r'^#+ (.+)$', text, re.MULTILINE)}
+    for code in CODES.values():
+        assert f'<a id="{str(code).lower()}"></a>{code}' in text
+        assert codes.anchor(code.section) in headings, code.section
+
+
 def commands(*starts):
     """Collect the commands of the pages and of scripts/reproduce.sh that start in these ways."""
     pages = [*ROOT.glob('*.md'), *ROOT.glob('samples/*.md'), *(ROOT / 'docs').rglob('*.md'),
@@ -176,7 +188,7 @@ def test_the_commands_of_the_pages_are_understood():
 def test_the_commands_of_the_study_are_understood():
     found = list(commands('python -m study.'))
     assert {name for name, _ in found} == {
-        'results.md', 'results_before.md', 'variants.md', 'reproduce.sh', 'own_robot.md'}
+        'results.md', 'variants.md', 'reproduce.sh', 'own_robot.md'}
     for page_name, line in found:
         _, _, module, *words = shlex.split(line, comments=True)
         if module == 'study.train':

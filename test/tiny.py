@@ -12,7 +12,7 @@ TINY = {'image_size': 32, 'channels': (4, 4, 8), 'head_channels': 4, 'ensemble':
         'temperature': 10.0}
 MOSS = {'moss_window': (5, 3, 3), 'moss_channels': 4, 'projection_channels': 4}
 OWN = {'moss_grasp': MOSS, 'recurrent_grasp': {'temporal_channels': 8},
-       'flow_grasp': {'temporal_channels': 8},
+       'flow_grasp': {'temporal_channels': 8}, 'tsm_grasp': {'temporal_channels': 8},
        'moss_flow_grasp': {**MOSS, 'orders': 2, 'temporal_channels': 8}}
 """What a model has besides, by its type."""
 

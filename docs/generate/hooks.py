@@ -22,6 +22,7 @@ import domains  # noqa: E402
 import hosts  # noqa: E402
 import latencies  # noqa: E402
 import parameters  # noqa: E402
+import reliability  # noqa: E402
 import topics  # noqa: E402
 
 GENERATORS = {
@@ -33,6 +34,7 @@ GENERATORS = {
     'cell_file': cell_file.markdown,
     'latencies': latencies.markdown,
     'hosts': hosts.markdown,
+    **{f'reliability_{part}': reliability.markdown(part) for part in reliability.WRITERS},
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)
 # Sphinx roles in docstrings; mkdocstrings shows them as they are.

@@ -35,9 +35,14 @@ REMARKS = {
                                'no score depends on it'),
         '~/processed': (OUT, "each image's stamp; `frame_id` is its status: `scored`, `stored`, "
                              '`skipped` or `refused`'),
+        '~/heartbeat': (OUT, 'five times a second, with a deadline of 1 s; `frame_id` is the '
+                             'state of the lifecycle, or `stuck`: see [Notice that it has '
+                             'stopped](../planner.md#notice-that-it-has-stopped)'),
         '/diagnostics': (OUT, 'once a second: rates, latencies, counts by reason, OOD score'),
         '~/reset': (SERVICE, 'forgets the window'),
         '~/enable': (SERVICE, 'pauses or resumes scoring'),
+        '~/score': (SERVICE, 'answers with the scores of the newest candidates: see [Ask by a '
+                             'service](../planner.md#ask-by-a-service)'),
     },
     'grasp_gate': {
         'grasp_scores': (IN, '`~/grasp_scores` of the predictor'),

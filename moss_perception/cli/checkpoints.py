@@ -87,7 +87,7 @@ def adapt(arguments: argparse.Namespace) -> int:
         'from': network.sha256, 'by': 'adapt', 'refitted': refitted,
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
                  for record in records], 'cross_validation': found}]
-    distribution = read_distribution(path, network.config.context_channels)
+    distribution = read_distribution(path, network.config.appearance_values)
     digest = write_derived(out, made, notes, distribution, arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
@@ -188,30 +188,23 @@ def measure_ood(arguments: argparse.Namespace) -> int:
 
 
 def _features(engine, scenes) -> dict:
-    """Compute several features of scenes: of the head's map, the MOSS map and the pixels."""
-    from moss_perception.runtime.ood import describe
+    """Compute several features of scenes: what frames look like, by part, and their motion."""
     from moss_perception.training.ood import step_window
     import numpy as np
+    channels = getattr(engine.config, 'channels', ())
+    bounds = np.cumsum([0, 6, *(2 * n for n in channels)])
+    parts = ('colours', 'stride 2', 'stride 4', 'stride 8')
     found: dict[str, list] = {}
     for scene in scenes:
-        maps, motion = step_window(engine, scene)
-        head, moss = describe(maps[-1]), describe(motion)
-        each = {"head's map, mean": head[:len(head) // 2], "head's map, mean and spread": head,
-                "order 1 of the head's map, mean and spread": describe(maps[0]),
-                "head's map, quarters": _quarters(maps[-1]),
-                'MOSS map, mean': moss[:len(moss) // 2], 'MOSS map, mean and spread': moss,
-                'both maps, mean and spread': np.concatenate([head, moss]),
-                'pixels, mean and spread': describe(scene.newest(1)[0])}
+        looks, motion = step_window(engine, scene)
+        positions = motion.reshape(-1, motion.shape[-1])
+        each = {name: looks[begin:end] for name, begin, end in zip(
+            parts, bounds, bounds[1:], strict=False)} if channels else {}
+        each |= {'all of them': looks, 'MOSS map, mean and spread':
+                 np.concatenate([positions.mean(axis=0), positions.std(axis=0)])}
         for name, values in each.items():
             found.setdefault(name, []).append(values)
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def _quarters(context):
-    """Average each channel over each quarter of the map."""
-    height, width, channels = context.shape
-    rows = context[:height // 2 * 2, :width // 2 * 2]
-    return rows.reshape(2, height // 2, 2, width // 2, channels).mean(axis=(1, 3)).ravel()
+    return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
 def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
+from moss_perception.core.text import one_line
 
 STATUSES = {0: 'done', 1: 'an error', 2: 'wrong arguments', 130: 'interrupted'}
 """Meaning of the exit statuses of all commands."""
@@ -60,8 +61,18 @@ def print_json(result: Any, path: str | None) -> None:
 
 
 def set_up_logging() -> None:
-    """Log to stderr, with the command's name before each line."""
-    logging.basicConfig(level=logging.INFO, format='%(name)s: %(message)s')
+    """Log to stderr, with the command's name before each line; messages are made harmless."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine('%(name)s: %(message)s'))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _OneLine(logging.Formatter):
+    """Messages may hold names out of recordings; a traceback is our own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's name
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 def run_command(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace,
@@ -87,6 +98,8 @@ def read_text(path: Path) -> str:
 
     :raises MossError: if it can't be read.
     """
+    if path.exists() and not path.is_file():
+        raise MossError(f"{path} can't be read: expected a regular file")
     try:
         return path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:

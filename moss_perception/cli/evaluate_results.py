@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moss_perception.cli.common import cpu_name, write_bytes
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.thresholds import check, parse, Requirement, score_threshold
 
@@ -85,20 +86,20 @@ def print_results(evaluations: Sequence[Evaluation], reference: str | None) -> N
     from moss_perception.evaluation.report.warnings import warnings
     pools = [pool(one, reference or DEFAULT_REFERENCE) for one in evaluations]
     for line in dict.fromkeys(line for domains in pools for line in warnings(domains)):
-        print(f'WARNING: {line}')
+        print(f'WARNING: {one_line(line)}')
     for evaluation, domains in zip(evaluations, pools, strict=True):
         print(', '.join(filter(None, (
             evaluation.model, f'sha256 {evaluation.sha256[:12]}', evaluation.engine,
             evaluation.network))))
         for record in evaluation.bags:
-            print(f'  {record.path}: {_describe(record)}')
+            print(f'  {one_line(record.path)}: {one_line(_describe(record))}')
             if record.closed_loop:
                 print(f'    {_closed_loop(record)}')
             for line in (*record.unmatched, *record.notes, *filter(None, [record.repeats])):
-                print(f'    note: {line}')
+                print(f'    note: {one_line(line)}')
         for number, domain in enumerate(domains):
             # The same groups and random draws as in the report give the same interval.
-            print(f'  {domain.name}: {_describe_domain(domain, seed=number)}')
+            print(f'  {one_line(domain.name)}: {_describe_domain(domain, seed=number)}')
 
 
 def _describe(record: BagRecord) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.tables import lay_out
+from moss_perception.core.text import one_line
 
 if TYPE_CHECKING:
     from moss_perception.data.bags.reader import Recording
@@ -85,7 +86,7 @@ def describe(bag: LookedAt, shown: str) -> None:
     """Print the clock and the attempts of a recording."""
     from moss_perception.data.labels.clock import in_words
     first, last = int(bag.stamps[0]), int(bag.stamps[-1])
-    print(f'{shown}: {len(bag.stamps)} images on {bag.images.topic}\n'
+    print(f'{one_line(shown)}: {len(bag.stamps)} images on {one_line(bag.images.topic)}\n'
           f'  first stamp  {in_words(first)}\n'
           f'  last stamp   {in_words(last)}, {(last - first) / 1e9:.3f} s later')
     if bag.clock.lag_ns:
@@ -93,8 +94,8 @@ def describe(bag: LookedAt, shown: str) -> None:
         print(f"  the stamps are {abs(bag.clock.lag_ns) / 1e9:.3f} s {way} the recorder's clock")
     if bag.found is None:
         return
-    print(f'{len(bag.found.spans)} attempts found {bag.found.how}; seconds from the start of the '
-          'recording:')
+    print(f'{len(bag.found.spans)} attempts found {one_line(bag.found.how)}; '
+          'seconds from the start of the recording:')
     rows = [[n, *(f'{(x - bag.clock.zero_ns) / 1e9:.3f}' for x in (
         span.start_ns, span.decision_ns, span.end_ns))]
         for n, span in enumerate(bag.found.spans[:_SHOWN], start=1)]

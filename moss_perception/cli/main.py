@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+import io
 import logging
 import os
 import sys
@@ -166,10 +167,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status, see the subcommand's help.
     :raises SystemExit: with 0 after the help, with 2 after wrong arguments.
     """
+    return run(parse(argv))
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; see :func:`main`."""
     words = sys.argv[1:] if argv is None else argv
     if '_ARGCOMPLETE' in os.environ:
         _complete()
-    arguments = build_parser(*words[:1]).parse_args(words)
+    return build_parser(*words[:1]).parse_args(words)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the subcommand that was chosen; see :func:`main`."""
+    # A terminal may not know all characters of a name, or an ellipsis.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='replace')
     set_up_logging()
     return run_command(_run, arguments, logging.getLogger(arguments.command))
 

@@ -6,6 +6,7 @@ import sys
 
 from moss_perception.core.cameras import CameraSetup, RECTIFICATIONS
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.evaluation.input_topics import KEYS
 
 # By the argument of evaluation.replay: the contents of the topic, and the default.
@@ -124,7 +125,7 @@ def _ask(bag: str, name: str, found: list[str]) -> str:
     what, _ = _OPTIONS[name]
     print(f'{bag} has several topics of {what}:', file=sys.stderr)
     for number, topic in enumerate(found, start=1):
-        print(f'  {number}  {topic}', file=sys.stderr)
+        print(f'  {number}  {one_line(topic)}', file=sys.stderr)
     while True:
         print(f'Which one, 1 to {len(found)}? ', end='', file=sys.stderr, flush=True)
         answer = sys.stdin.readline()

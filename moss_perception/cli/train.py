@@ -29,7 +29,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
                              'an epoch draws each of their samples, such as mine=3 sim=0.1 '
                              '(default: 1)')
     parser.add_argument('--config', metavar='FILE',
-                        help='YAML file of a model variant, such as study/variants/moss_123.yaml; '
+                        help='YAML file of a model variant, such as study/variants/moss_12.yaml; '
                              'options given here take precedence (default with --initial: '
                              'config/finetune.yaml)')
     parser.add_argument('--out', metavar='FILE',

@@ -17,6 +17,7 @@ from moss_perception.client.scored import ScoredGrasps
 from moss_perception.client.waiting import Inbox
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.frames import check_lead_times
+from moss_perception.core.text import one_line
 from moss_perception.ros.common.conversions import lead_times_to_cloud, to_candidates
 from moss_perception.ros.common.spinning import create_steady_timer
 import numpy as np
@@ -223,7 +224,7 @@ class GraspScorer:
             scores = ScoredGrasps.of(message, self._node.get_clock().now().nanoseconds)
         except (ScoresError, ValueError) as error:
             self.refused[str(error)] += 1
-            self._node.get_logger().warning(f'scores refused: {error}',
+            self._node.get_logger().warning(one_line(f'scores refused: {error}'),
                                             throttle_duration_sec=_THROTTLE_S)
             return
         with self._lock:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+import errno
 import os
 from pathlib import Path
 
 from moss_perception.core.errors import MossError
+
+# Characters of a name that its temporary name keeps: file systems take 255 bytes.
+_LONGEST = 50
 
 
 @contextmanager
@@ -14,14 +18,19 @@ def replaced(path: Path) -> Iterator[Path]:
     Write a file as a whole or not at all.
 
     Yields a temporary path in the same folder, which is created if missing. The file written
-    there takes the place of ``path`` at the end, and is deleted after an error.
+    there takes the place of ``path`` at the end, and is deleted after an error. A symbolic link
+    at ``path`` is replaced, and the file that it leads to stays.
 
-    :raises OSError: if the folder can't be created, or the file can't take its place.
+    :raises OSError: if the folder can't be created, the file can't take its place, or ``path`` is
+        a device, pipe or folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the process, so that two processes can write the same file: the last one wins. The dot
-    # and the suffix keep it out of patterns such as 'scenes_*.npz'.
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    if path.exists() and not (path.is_file() or path.is_symlink()):
+        raise FileExistsError(errno.EEXIST, 'it is no regular file: expected a file or none')
+    # A random name, since others may put a link at a name that they can predict, and since two
+    # processes can write the same file: the last one wins. The dot and the suffix keep it out of
+    # patterns such as 'scenes_*.npz'.
+    temporary = path.with_name(f'.{path.name[:_LONGEST]}.{os.urandom(8).hex()}.partial')
     try:
         yield temporary
         temporary.replace(path)

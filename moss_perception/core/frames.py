@@ -17,6 +17,9 @@ DISTORTION_COEFFICIENTS = {
     'equidistant': (4,)}
 """Numbers of coefficients that OpenCV's projection takes, by CameraInfo's distortion model."""
 
+MOST_CANDIDATES = 1000
+"""Most poses of a PoseArray. Each costs time at every image, and a planner has some dozens."""
+
 # What drivers call these models, too.
 _OTHER_NAMES = {'fisheye': 'equidistant'}
 
@@ -270,7 +273,7 @@ def to_frame(message: Any) -> Frame:
     return Frame(stamp_to_ns(message.header.stamp), message.header.frame_id, message)
 
 
-def to_candidates(message: Any) -> Candidates:
+def to_candidates(message: Any, most: int | None = None) -> Candidates:
     """
     Read grasp candidates.
 
@@ -278,8 +281,12 @@ def to_candidates(message: Any) -> Candidates:
 
     :param message: with the fields of geometry_msgs/PoseArray: poses in the camera's optical
         frame, x the direction in which the gripper closes.
-    :raises CandidateError: if the stamp is 0.
+    :param most: how many poses may be in it; ``None`` for any number.
+    :raises CandidateError: if the stamp is 0, or there are too many poses.
     """
+    if most is not None and len(message.poses) > most:
+        raise CandidateError(f'{len(message.poses)} candidates came at once: expected at most '
+                             f'{most}, the parameter max_candidates')
     positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
     orientations = [(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w)
                     for p in message.poses]

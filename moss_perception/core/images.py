@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 from moss_perception.core import jpeg, png
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import FrameError, MossError
 from moss_perception.core.image_messages import (
     bytes_of,
@@ -130,7 +131,8 @@ def _cv_bridge() -> Any:
         return CvBridge()
     except Exception as error:  # noqa: BLE001  a broken binary may raise anything
         logging.getLogger(__name__).warning(
-            'cv_bridge is installed but unusable (%s): decoding goes through rosbags-image',
+            coded('cv_bridge', 'cv_bridge is installed but unusable (%s): decoding goes through '
+                  'rosbags-image'),
             ' '.join(str(error).split()) or type(error).__name__)
         return None
 

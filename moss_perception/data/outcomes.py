@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
+from moss_perception.core.text import clean
+
 NONE_SELECTED = 'none selected'
 """Message of an outcome where the work cell waited in vain for a selected grasp."""
 
@@ -93,7 +95,7 @@ def _outcome(values: dict[str, str]) -> Outcome:
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
         _read_flag('success', values['success']),
-        values.get('domain', ''), values.get('motion', ''), values.get('object', ''),
+        *(clean(values.get(name, '')) for name in ('domain', 'motion', 'object')),
         values.get('decision_guessed') == 'true',
         _read_flag('executed', values.get('executed', 'true')),
         _whole('candidate', values['candidate']) if values.get('candidate') else None,

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 import json
 from typing import Any
 
+from moss_perception.core.text import one_line
+
 FORMAT = 'moss_perception.doctor/1'
 FINE, WARNING, ERROR = 'ok', 'warning', 'error'
 LEVELS = (FINE, WARNING, ERROR)
@@ -61,11 +63,6 @@ class Checks:
             self.warn(problem, remedy)
         else:
             self.fine(fine)
-
-
-def one_line(text: str) -> str:
-    """Return text without line ends and control characters, which names may contain."""
-    return ''.join(x if x.isprintable() else ' ' for x in ' '.join(text.split()))
 
 
 def screen(checks: Sequence[Check]) -> str:

@@ -7,16 +7,23 @@ from typing import Any
 
 from moss_perception.core.cameras import to_camera
 from moss_perception.core.errors import CandidateError, ConfigError, FrameUnknownError
-from moss_perception.core.frames import Camera, Candidates, Frame, stamp_to_ns, to_candidates
+from moss_perception.core.frames import (
+    Camera,
+    Candidates,
+    Frame,
+    MOST_CANDIDATES,
+    stamp_to_ns,
+    to_candidates,
+)
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
+from moss_perception.core.stamps import StampCheck
+from moss_perception.data.bags.clocks import ClockCheck
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
-from moss_perception.evaluation.clocks import ClockCheck
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_frames import CandidateFrames
-from moss_perception.runtime.stamps import StampCheck
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
 _LAG_NS = 1_000_000_000
@@ -95,7 +102,7 @@ class Seen:
         self.candidates_frame = message.header.frame_id
         self.candidates_ns = stamp_to_ns(message.header.stamp)
         try:
-            candidates = to_candidates(message)
+            candidates = to_candidates(message, MOST_CANDIDATES)
         except CandidateError as error:
             self.refuse('candidates', str(error))
             return None

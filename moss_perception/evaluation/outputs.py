@@ -67,8 +67,12 @@ class RunNotes:
         :raises BagError: if it can't be read.
         """
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
+            notes = cls(**json.loads(text))
+            if wrong := [name for name, value in asdict(notes).items()
+                         if type(value) is not type(getattr(cls, name))]:
+                raise TypeError(f'{wrong[0]} has another type')
+            return notes
+        except (ValueError, TypeError, RecursionError) as error:
             raise BagError(f"the notes of run_recorder can't be read: {error}") from error
 
 

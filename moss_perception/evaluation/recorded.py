@@ -9,8 +9,9 @@ from pathlib import Path
 import time
 
 from moss_perception.core.cameras import CameraSetup
-from moss_perception.core.errors import MossError
+from moss_perception.core.errors import BagError, MossError
 from moss_perception.core.scores import ScoreReason
+from moss_perception.data.bags.clocks import ClockCheck, other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.data.bags.transforms import RecordedTransforms
@@ -18,7 +19,6 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.clocks import ClockCheck, other_cameras
 from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics
@@ -216,12 +216,20 @@ def _latency_ms(outputs: NodeOutputs) -> np.ndarray:
 
 
 def read_timing(path: Path | str) -> dict[int, int]:
-    """Read the publication time of each image by stamp from a timing log; empty without one."""
+    """
+    Read the publication time of each image by stamp from a timing log; empty without one.
+
+    :raises BagError: if it is another file, which a recording may name.
+    """
     if not Path(path).is_file():
         return {}
-    with Path(path).open(newline='') as file:
-        return {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
-                for row in csv.DictReader(file)}
+    try:
+        with Path(path).open(newline='') as file:
+            return {int(row['stamp_ns']): int(row['publish_monotonic_ns'])
+                    for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise BagError(f'{path} is no timing log of the player: expected the columns stamp_ns and '
+                       'publish_monotonic_ns') from error
 
 
 def _notes(outputs: NodeOutputs, not_received: int, frames: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import replaced
+from moss_perception.core.text import clean, one_line
 from moss_perception.runtime.frame_status import FrameStatus, repeats
 import numpy as np
 
@@ -76,6 +77,10 @@ class AttemptRecord:
     expected: bool = False
     why: str = ''
     fingers: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self):
+        for name in ('motion', 'object', 'why'):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
 
     @property
     def scored_executed(self) -> bool:
@@ -179,6 +184,12 @@ class BagRecord:
     warnings: tuple[str, ...] = ()
     doubtful: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self):
+        # They name topics and frames, as a recording or somebody else's file of records has them.
+        object.__setattr__(self, 'domain', clean(self.domain))
+        for name in ('warnings', 'notes'):
+            object.__setattr__(self, name, tuple(map(one_line, getattr(self, name))))
+
     @property
     def repeats(self) -> str:
         """See :func:`moss_perception.runtime.frame_status.repeats`."""
@@ -238,15 +249,18 @@ def read_evaluation(path: Path) -> Evaluation:
     :raises MossError: if the file is missing or has different contents.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError('it is a folder, a pipe or a device')
         values = json.loads(path.read_text())
         if (found := values.pop('format', None)) != FORMAT:
             raise ValueError(f'its format is {found!r}, expected {FORMAT!r}')
         # Older files have the highest order only, and 1 also for models without orders.
         orders = values.pop('orders', 0)
         level = ','.join(map(str, range(1, orders + 1))) if orders > 1 else ''
-        return Evaluation(**{'model_type': '', 'budget_level': level} | values | {
+        texts = {name: clean(value) for name, value in values.items() if isinstance(value, str)}
+        return Evaluation(**{'model_type': '', 'budget_level': level} | values | texts | {
             'bags': tuple(_bag(bag) for bag in values['bags'])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
 

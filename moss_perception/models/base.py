@@ -55,8 +55,8 @@ class Scores:
     :ivar scores: float32, shape ``(K,)``, probabilities in [0, 1].
     :ivar uncertainties: float32, shape ``(K,)``, standard deviation over the ensemble.
     :ivar motion_features: float32, shape ``(h, w, D)``.
-    :ivar maps: float32, shape ``(h, w, R)`` each: the map that the head reads at this sample, for
-        each level that was computed, the cheapest first. The OOD score is measured on the first.
+    :ivar appearance: float32, shape ``(F,)``: what this sample looks like, whatever the level. The
+        OOD score is measured on it.
     :ivar level: the budget's level that the scores are of.
     :ivar state_finite: whether what the sample added to the state is neither NaN nor infinite.
     """
@@ -64,7 +64,7 @@ class Scores:
     scores: np.ndarray
     uncertainties: np.ndarray
     motion_features: np.ndarray
-    maps: tuple[np.ndarray, ...] = ()
+    appearance: np.ndarray
     level: int = 1
     state_finite: bool = True
 

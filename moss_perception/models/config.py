@@ -115,8 +115,8 @@ class ModelConfig:
         return 1
 
     @property
-    def context_channels(self) -> int:
-        """Channels of the map on which the OOD score is measured; 0 if there is none."""
+    def appearance_values(self) -> int:
+        """How many numbers say what a sample looks like, for the OOD score; 0 for none."""
         return 0
 
     @property

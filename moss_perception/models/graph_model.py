@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 N = TypeVar('N', bound='nn.Module')
 
-RESULTS = ('scores', 'uncertainties', 'motion_features', 'health')
+RESULTS = ('scores', 'uncertainties', 'motion_features', 'appearance', 'health')
 """
 What every graph gives first: scores and uncertainties, shape ``(K,)``; motion features,
-``(h * w, D)``; and a scalar that is not finite if anything it keeps is not.
+``(h * w, D)``; what the sample looks like, ``(F,)``, with ``F`` =
+:attr:`moss_perception.models.config.ModelConfig.appearance_values`; and a scalar that is not
+finite if anything it keeps is not.
 """
 
 _NO_GRASP = np.array([[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)
@@ -98,8 +100,7 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
     A model whose step is one graph, or one of several for the budget's levels.
 
     Nothing of the state is ever copied: what a graph gave is handed to later ones as it is.
-    Kept results whose names begin with ``map`` are :attr:`Scores.maps`. The configuration has a
-    ``map_size``, the height and width of the maps.
+    The configuration has a ``map_size``, the height and width of the motion features.
     """
 
     def __init__(self, config: C, runner: Runner | None = None):
@@ -219,13 +220,11 @@ class GraphModel(StreamingModel[C], Generic[C, N]):
                              f'(K, {self.config.grasp_values}), as time_inputs='
                              f'{self.config.time_inputs}')
         results = runner.run(number, {**feeds, 'grasps': points[None]})
-        scores, uncertainties, motion, health = map(to_numpy, results[:len(RESULTS)])
+        scores, uncertainties, motion, appearance, health = map(to_numpy, results[:len(RESULTS)])
         kept = dict(zip(self.graphs[number].keeps, results[len(RESULTS):], strict=True))
-        side = (self._map_size,) * 2
-        maps = tuple(to_numpy(value).reshape(*side, -1) for name, value in kept.items()
-                     if name.startswith('map'))
-        return Scores(scores[:count], uncertainties[:count], motion.reshape(*side, -1), maps,
-                      number + 1, bool(np.isfinite(health))), kept
+        motion = motion.reshape(self._map_size, self._map_size, -1)
+        return Scores(scores[:count], uncertainties[:count], motion, appearance, number + 1,
+                      bool(np.isfinite(health))), kept
 
     def advanced(self, state: StreamState, observation: Mapping[str, np.ndarray],
                  kept: Mapping[str, Any], extra: Any, clock: Clock) -> StreamState:

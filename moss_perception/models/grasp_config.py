@@ -36,9 +36,9 @@ class GraspConfig(ModelConfig):
                 f'frames back, so expected at least {self.map_reach + 1}')
 
     @property
-    def context_channels(self) -> int:
-        """Channels of the map on which the OOD score is measured."""
-        return self.head_channels
+    def appearance_values(self) -> int:
+        """Mean and standard deviation of each colour, and of each channel of the backbone."""
+        return 2 * (3 + sum(self.channels))
 
     @property
     def map_channels(self) -> int:

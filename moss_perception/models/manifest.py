@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 FORMAT = 'moss_perception.grasp/3'
 # All models had one configuration, whose field `temporal` told them apart.
 _FORMAT_2 = 'moss_perception.grasp/2'
-GRAPH_FORMAT = 'moss_perception.grasp_step/3'
+GRAPH_FORMAT = 'moss_perception.grasp_step/4'
 MANIFEST = 'SHA256SUMS'
 # Tensors of a checkpoint that are not weights: the statistics of its training distribution.
 OOD_PREFIX = 'novelty.'

@@ -29,8 +29,8 @@ def grasp_gate() -> int:
 
 
 def grasp_predictor() -> int:
-    """Run :mod:`moss_perception.ros.predictor.node`."""
-    return _run('predictor.node')
+    """Run :mod:`moss_perception.ros.predictor.main`."""
+    return _run('predictor.main')
 
 
 def run_recorder() -> int:

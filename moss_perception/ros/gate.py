@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words
 from moss_perception.ros.common.conversions import row_to_pose
@@ -89,7 +90,7 @@ class GraspGate(Node):
         super().__init__('grasp_gate')
         declared = NodeParameters(self, GateSettings, apply=self._on_change)
         self._gate = Gate(declared.values.config())
-        self._state = ''
+        self._state, self._heard = '', False
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._selected = self.create_publisher(PoseStamped, 'selected_grasp', 10)
         self._states = self.create_publisher(String, '~/state', latched)
@@ -97,7 +98,8 @@ class GraspGate(Node):
         # A best-effort subscription receives from every publisher.
         self._scores = MatchedSubscription(
             self, PointCloud2, self.resolve_topic_name('grasp_scores'), self._on_scores,
-            'best_effort', depth=10, silence_s=declared.values.silence)
+            'best_effort', depth=10, silence_s=declared.values.silence,
+            expected=self._had_scores)
         create_steady_timer(self, _WATCH_PERIOD_S, self._on_watch)
         create_steady_timer(self, _GRAPH_PERIOD_S, self._on_graph_timer)
         self._publish_state(WAITING)
@@ -105,14 +107,21 @@ class GraspGate(Node):
     def _on_graph_timer(self) -> None:
         self._scores.check()
 
+    def _had_scores(self) -> bool:
+        """Tell once that scores have stopped; without images there are none for long."""
+        heard, self._heard = self._heard, False
+        return heard
+
     def _on_change(self, _: GateSettings, after: GateSettings) -> None:
         self._gate.config = after.config()
 
     def _on_scores(self, message: PointCloud2) -> None:
+        self._heard = True
         try:
             scores = GraspScores.of(read_scores(message))
         except ScoresError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=_THROTTLE_S)
+            self.get_logger().warning(coded('scores_unreadable', error),
+                                      throttle_duration_sec=_THROTTLE_S)
             return
         rows = scores.candidates
         now_ns = self.get_clock().now().nanoseconds
@@ -135,13 +144,13 @@ class GraspGate(Node):
                 'nothing to select from: the scores have no candidates (the default grasp point '
                 'is not a candidate)', throttle_duration_sec=_THROTTLE_S)
         elif decision.state == STALE:
-            self.get_logger().warning(
-                f'scores are {age_s:.3f} s old, expected at most max_age='
+            self.get_logger().warning(coded(
+                'scores_old', f'scores are {age_s:.3f} s old, expected at most max_age='
                 f"{self._gate.config.max_age_s} s by this node's clock (a recording needs "
-                'use_sim_time and /clock)', throttle_duration_sec=_THROTTLE_S)
+                'use_sim_time and /clock)'), throttle_duration_sec=_THROTTLE_S)
         elif decision.state == BELOW_THRESHOLD and rows['reason'].all():
-            self.get_logger().warning(
-                f'no candidate has a score: {reasons_in_words(rows["reason"])}',
+            self.get_logger().warning(coded(
+                'none_scored', f'no candidate has a score: {reasons_in_words(rows["reason"])}'),
                 throttle_duration_sec=_THROTTLE_S)
 
     def _on_watch(self) -> None:

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import ScoresError
 from moss_perception.evaluation.outputs import (
     frame_scores,
@@ -87,7 +88,7 @@ class Observer(ThreadedNode):
         try:
             self.scores.append(frame_scores(message, received_ns))
         except ScoresError as error:
-            self._node.get_logger().warning(str(error))
+            self._node.get_logger().warning(coded('scores_unreadable', error))
 
     def _on_processed(self, header: Header) -> None:
         self.statuses.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))

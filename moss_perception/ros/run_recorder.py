@@ -11,6 +11,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
@@ -127,7 +128,12 @@ class RunRecorder(Node):
         of, interrupted = self.settings, None
         path = Path(of.out)
         if of.overwrite and path.is_dir():
-            shutil.rmtree(path)
+            try:
+                # Not through a symbolic link, which shutil refuses.
+                shutil.rmtree(path)
+            except OSError as error:
+                raise ConfigError(f'parameter out={of.out!r} is not allowed: {error}, expected '
+                                  'the folder of an older recording') from error
         notes = RunNotes(of.pace, of.closed_loop, of.played, of.timing_log, self._clock_offset_ns,
                          of.simulated, complete=of.outputs)
         with RecordingWriter(path, topics=(), notes={RUN: notes.text()}) as self._writer:
@@ -183,7 +189,8 @@ class RunRecorder(Node):
                 outcome_of(status)
                 self.outcomes += 1
             except ValueError as error:
-                self.get_logger().warning(f'{status.name!r} is no outcome: {error}')
+                self.get_logger().warning(coded(
+                    'no_outcome', f'{status.name!r} is no outcome: {error}'))
 
     def _connect(self, spin: Spin) -> None:
         """Subscribe, to outcomes last: sim_cell and bag_player wait for this subscription."""

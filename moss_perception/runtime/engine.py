@@ -1,14 +1,17 @@
 """A model that is ready to run: bound to what computes it, with its measured costs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+import threading
 import time
 from typing import Any
+from weakref import WeakValueDictionary
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import model_type, Scores
 from moss_perception.models.config import ModelConfig
-from moss_perception.models.manifest import read_header
+from moss_perception.models.manifest import read_header, verify
 from moss_perception.runtime.ood import read_distribution, TrainingDistribution
 import numpy as np
 
@@ -108,10 +111,39 @@ def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: s
     if engine not in ENGINES:
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
     loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
-    loaded.distribution = read_distribution(path, loaded.config.context_channels)
+    loaded.distribution = read_distribution(path, loaded.config.appearance_values)
     loaded.lowest_level = loaded.config.lowest_level(read_header(path)[1])
     loaded.measure()
     return loaded
+
+
+class EngineStore:
+    """
+    Loads each checkpoint once for all predictors of a process.
+
+    An engine keeps nothing of a stream, so that several streams can be stepped on it at the same
+    time. It is freed with the last predictor that uses it.
+    """
+
+    def __init__(self):
+        self._engines: WeakValueDictionary[tuple, Engine] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def load(self, path: str, sha256: str = '', engine: str = ENGINES[0], device: str = 'cpu',
+             threads: int = 0) -> Engine:
+        """Return the engine of a checkpoint; see :func:`load_engine`."""
+        # By its digest: the file may have been replaced since it was loaded.
+        digest = verify(Path(path).expanduser(), sha256)
+        key = (str(path), digest, engine, device, threads)
+        with self._lock:
+            loaded = self._engines.get(key)
+            if loaded is None:
+                loaded = self._engines[key] = load_engine(path, sha256, engine, device, threads)
+            return loaded
+
+
+Loader = Callable[[str, str, str, str, int], Engine]
+"""A function such as :func:`load_engine`."""
 
 
 def _engine_class(name: str) -> type[Engine]:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.graph_model import Graph, GraphModel
@@ -68,8 +69,9 @@ class OnnxEngine(Engine):
         loaded = cls(config, digest)
         options, sealed = session_options(threads), graph_digests(checkpoint)
         if sealed is None:
-            _LOG.warning('%s does not hold the digests of its graphs, so that only %s vouches for '
-                         'them: run moss export %s', checkpoint, MANIFEST, checkpoint)
+            _LOG.warning(coded('unsealed_graphs', (
+                '%s does not hold the digests of its graphs, so that only %s vouches for them: '
+                'run moss export %s')), checkpoint, MANIFEST, checkpoint)
         for graph in loaded._graphs:
             file = graph_path(checkpoint, graph.name)
             data = _verified(file, checkpoint, sealed)

@@ -55,46 +55,32 @@ class TrainingDistribution:
         if not all(np.isfinite(x).all() for x in self.tensors().values()) or self.limit[0] <= 0:
             raise ShapeError('training distribution: expected finite numbers, and a limit above 0')
 
-    def of_map(self, context: np.ndarray) -> float:
-        """
-        Measure one sample.
-
-        :param context: float32, shape ``(h, w, R)``: the head's map at the lowest level.
-        :returns: the OOD score; above 1 for one in twenty held-out samples of the training.
-        """
-        return float(self.of_features(describe(context)[None])[0])
-
     def of_features(self, features: np.ndarray) -> np.ndarray:
-        """Measure features, shape ``(n, F)``: float64, shape ``(n,)``."""
+        """
+        Measure samples.
+
+        :param features: what they look like, shape ``(n, F)``, see
+            :attr:`moss_perception.models.base.Scores.appearance`.
+        :returns: OOD scores, float64, shape ``(n,)``; above 1 for one in twenty held-out samples
+            of the training.
+        """
         return _distances(features, self.mean, self.factor) / float(self.limit[0])
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what a checkpoint keeps, by name."""
         return {OOD_PREFIX + name: getattr(self, name) for name in ('mean', 'factor', 'limit')}
 
-    def check(self, channels: int) -> None:
+    def check(self, values: int) -> None:
         """
         Check that the distribution fits a network.
 
-        :param channels: channels of the head's maps.
+        :param values: :attr:`moss_perception.models.config.ModelConfig.appearance_values`.
         :raises ShapeError: if the number of features differs.
         """
-        if self.mean.shape != (2 * channels,):
-            raise ShapeError(f'training distribution: expected mean ({2 * channels},), got '
-                             f'{self.mean.shape}')
-
-
-def describe(context: np.ndarray) -> np.ndarray:
-    """
-    Summarise a map by the mean and standard deviation of each channel over the positions.
-
-    :param context: shape ``(h, w, R)``.
-    :returns: float64, shape ``(2 * R,)``.
-    """
-    positions = context.reshape(-1, context.shape[-1]).astype(np.float64)
-    mean = positions.mean(axis=0)
-    positions -= mean
-    return np.concatenate([mean, np.sqrt(np.square(positions, out=positions).mean(axis=0))])
+        if self.mean.shape != (values,):
+            raise ShapeError(f'its training distribution is of {self.mean.size} features, and '
+                             f'this version measures {values}: expected a distribution that moss '
+                             'ood fit has fitted anew')
 
 
 def fit_distribution(features: np.ndarray, held_out: np.ndarray) -> TrainingDistribution:
@@ -175,27 +161,30 @@ def inflate_uncertainty(uncertainty: np.ndarray, ood_score: float) -> np.ndarray
     return np.minimum(np.hypot(uncertainty, added), 0.5).astype(np.asarray(uncertainty).dtype)
 
 
-def read_distribution(path: str | Path, channels: int) -> TrainingDistribution | None:
+def read_distribution(path: str | Path, values: int) -> TrainingDistribution | None:
     """
     Read a checkpoint's training distribution.
 
     :param path: the checkpoint file, which has been verified.
-    :param channels: of the head's maps.
+    :param values: :attr:`moss_perception.models.config.ModelConfig.appearance_values`.
     :returns: ``None`` if the checkpoint keeps none.
     :raises CheckpointError: if it can't be read, or does not fit the network.
     """
     try:
         with safe_open(Path(path).expanduser(), framework='np') as file:
             names = [name for name in list(file.keys()) if name.startswith(OOD_PREFIX)]
-            values = {name.removeprefix(OOD_PREFIX): file.get_tensor(name) for name in names}
-        if not values:
+            tensors = {name.removeprefix(OOD_PREFIX): file.get_tensor(name) for name in names}
+        if not tensors:
             return None
-        distribution = TrainingDistribution(**values)
-        distribution.check(channels)
-        return distribution
+        distribution = TrainingDistribution(**tensors)
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CheckpointError(f'checkpoint {path}: its training distribution is damaged: '
                               f'{" ".join(str(error).split())}') from error
+    try:
+        distribution.check(values)
+    except ShapeError as error:
+        raise CheckpointError(f'checkpoint {path}: {error}') from error
+    return distribution
 
 
 class ShiftWatch:

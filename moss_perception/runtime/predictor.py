@@ -15,7 +15,7 @@ from moss_perception.models.base import Scores
 from moss_perception.runtime.budget import Budget
 from moss_perception.runtime.candidate_book import CandidateBook
 from moss_perception.runtime.candidate_frames import CandidateFrames
-from moss_perception.runtime.engine import Engine, ENGINES, load_engine
+from moss_perception.runtime.engine import Engine, ENGINES, load_engine, Loader
 from moss_perception.runtime.frame_status import (
     Counters,
     FrameResult,
@@ -88,10 +88,15 @@ class Predictor:
     @classmethod
     def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
              device: str = 'cpu', threads: int = 0, max_gap_s: float = MAX_GAP_S,
-             lead_time_s: float | None = None, limits: ImageLimits = LIMITS) -> 'Predictor':
-        """Load a checkpoint and build its predictor; see :func:`load_engine` for the errors."""
-        return cls(load_engine(path, sha256, engine, device, threads), max_gap_s, lead_time_s,
-                   limits)
+             lead_time_s: float | None = None, limits: ImageLimits = LIMITS,
+             loader: Loader = load_engine) -> 'Predictor':
+        """
+        Load a checkpoint and build its predictor; see :func:`load_engine` for the errors.
+
+        :param loader: that of an :class:`moss_perception.runtime.engine.EngineStore` shares the
+            engine with other predictors.
+        """
+        return cls(loader(path, sha256, engine, device, threads), max_gap_s, lead_time_s, limits)
 
     @property
     def fill(self) -> int:
@@ -305,8 +310,8 @@ class Predictor:
 
     def _ood_score(self, result: Scores) -> float:
         known = self.engine.distribution
-        # The lowest level is always computed, so the score means the same at every level.
-        return float('nan') if known is None else known.of_map(result.maps[0])
+        return float('nan') if known is None else float(known.of_features(
+            result.appearance[None])[0])
 
     def _follow(self, sample: Sample, size: tuple[int, ...]) -> float:
         """

@@ -123,7 +123,7 @@ def write_derived(out: Path, network: Network, notes: dict,
         with TemporaryDirectory(prefix='.new_', dir=out.parent) as folder:
             made = Path(folder) / out.name
             if distribution is not None:
-                distribution.check(network.config.context_channels)
+                distribution.check(network.config.appearance_values)
             digest = save_checkpoint(made, network, notes, distribution and distribution.tensors())
             if graphs:
                 export_graphs(made, digest)

@@ -230,7 +230,7 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
                                   initial.temperature if initial and alike else 1.0)
     network.config = replace(network.config, temperature=temperature)
     statistics = None
-    if plan.deploy and network.config.context_channels:
+    if plan.deploy and network.config.appearance_values:
         try:
             engine = TorchEngine(network, trainer.device)
             statistics = learn_distribution(engine, used, held.samples,

@@ -1,6 +1,6 @@
 """Fit the distribution of the training scenes, which a checkpoint holds to detect OOD images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.geometry import letterbox
@@ -9,7 +9,6 @@ from moss_perception.models.graph_model import no_grasp
 from moss_perception.runtime.engine import Engine
 from moss_perception.runtime.ood import (
     cross_fit_distribution,
-    describe,
     FEWEST,
     fit_distribution,
     TrainingDistribution,
@@ -21,14 +20,14 @@ _MOST_SCENES = 800
 _MOST_HELD_OUT = 200
 
 
-def step_window(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np.ndarray]:
+def step_window(engine: Engine, scene: Sample) -> tuple[np.ndarray, np.ndarray]:
     """
     Step the last window of a scene, as the predictor does.
 
     :param engine: of the checkpoint.
     :param scene: with at least a window of frames.
-    :returns: of the last frame, the head's map at each of the budget's levels, float32, shape
-        ``(h, w, R)``; and the motion features, shape ``(h, w, D)``.
+    :returns: of the last frame, what it looks like, float32, shape ``(F,)``; and the motion
+        features, shape ``(h, w, D)``.
     """
     config, state, result = engine.config, engine.initial_state(), None
     for observation in scene.observations(config.window_frames, config.frame_rate_hz):
@@ -38,16 +37,17 @@ def step_window(engine: Engine, scene: Sample) -> tuple[Sequence[np.ndarray], np
         result, state = engine.step(engine.model.observation(fitted, interval_s),
                                     no_grasp(config), state, len(config.levels))
     assert result is not None  # a window has frames
-    return result.maps, result.motion_features
+    return result.appearance, result.motion_features
 
 
 def describe_scenes(engine: Engine, scenes: Iterable[Sample]) -> np.ndarray:
     """
-    Compute the OOD features of scenes.
+    Compute what the last frames of scenes look like.
 
-    :returns: float64, shape ``(n, F)``, see :func:`moss_perception.runtime.ood.describe`.
+    :returns: float64, shape ``(n, F)``, see
+        :attr:`moss_perception.models.base.Scores.appearance`.
     """
-    return np.array([describe(step_window(engine, scene)[0][0]) for scene in scenes])
+    return np.array([step_window(engine, scene)[0] for scene in scenes], np.float64)
 
 
 def spread_out(scenes: list, most: int) -> list:

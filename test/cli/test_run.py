@@ -5,6 +5,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 from moss_perception.cli.main import main as moss
@@ -27,11 +28,11 @@ class System:
         self.processes = []
         self.lines = []
 
-    def add(self, name, role, code, early=False):
+    def add(self, name, role, code, **options):
         path = self.folder / name
         path.write_text(f'#!{sys.executable}\n{code}\n')
         path.chmod(0o755)
-        self.processes.append(Process(name, name, role, early=early))
+        self.processes.append(Process(name, name, role, **options))
         return self
 
     def supervisor(self, **settings):
@@ -77,6 +78,47 @@ def test_a_service_that_ends_by_itself_is_a_failure(system, status):
     assert system.supervisor().start().wait(timeout_s=30) == 1
     assert ('run', f'error: server ended early with status {status}'
             ) in system.lines
+
+
+LIVES = """import os, time
+print('life', os.environ.get('MOSS_RESTARTS'), os.environ.get('MOSS_RESTART_REASON'), flush=True)
+time.sleep(60 * (os.environ.get('MOSS_RESTARTS') == '{lives}'))
+raise SystemExit(3)"""
+
+
+def test_a_service_that_respawns_is_started_again_and_activated(system, monkeypatch):
+    monkeypatch.setattr('moss_perception.ros.system.supervisor.DELAY_S', 0.05)
+    system.add('server', SERVICE, LIVES.format(lives=2), respawn=True, lifecycle=True).add(
+        'starter', STARTER, 'print("activated", flush=True)')
+    running = system.supervisor().start()
+    ended = []
+    waiting = threading.Thread(target=lambda: ended.append(running.wait()))
+    waiting.start()
+    wait_for(lambda: ('server', 'life 2 status 3') in system.lines)
+    begun = system.lines.index(('server', 'life 2 status 3'))
+    wait_for(lambda: ('starter', 'activated') in system.lines[begun - 1:])
+    running.interrupt()
+    waiting.join(30)
+    assert ended == [0]
+    assert [line for name, line in system.lines if name == 'server'] == [
+        'life None None', 'life 1 status 3', 'life 2 status 3']
+    assert ('run', 'server has ended with status 3; starting it again') in system.lines
+
+
+def test_a_service_that_ends_again_and_again_fails_the_system(system, monkeypatch):
+    monkeypatch.setattr('moss_perception.ros.system.supervisor.DELAY_S', 0.01)
+    system.add('server', SERVICE, 'raise SystemExit(3)', respawn=True)
+    assert system.supervisor().start().wait(timeout_s=30) == 1
+    assert ('run', 'server has ended 6 times in a row') in system.lines
+    assert system.lines[-1] == ('run', 'error: server ended early with status 3')
+
+
+def test_an_interrupt_between_two_lives_ends_the_system(system, monkeypatch):
+    monkeypatch.setattr('moss_perception.ros.system.supervisor.DELAY_S', 60.0)
+    system.add('server', SERVICE, 'raise SystemExit(3)', respawn=True)
+    running = system.supervisor().start()
+    threading.Timer(0.5, running.interrupt).start()
+    assert running.wait(timeout_s=30) == 0
 
 
 def test_jobs_wait_for_the_starter(system):

@@ -36,6 +36,38 @@ def test_what_was_not_written_replaces_nothing(tmp_path):
     assert path.read_text() == 'old'
 
 
+def test_a_link_at_the_temporary_name_is_not_followed(tmp_path):
+    victim, path = tmp_path / 'victim', tmp_path / 'out' / 'result.json'
+    victim.write_text('kept')
+    with replaced(path) as partial:
+        names = {partial.name}
+        partial.write_text('first')
+    (path.parent / names.pop()).symlink_to(victim)
+    (path.parent / f'.{path.name}.{os.getpid()}.partial').symlink_to(victim)
+    with replaced(path) as partial:
+        assert not partial.is_symlink()
+        partial.write_text('second')
+    assert (path.read_text(), victim.read_text()) == ('second', 'kept')
+
+
+def test_a_link_at_the_path_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / 'victim').write_text('kept')
+    path = tmp_path / 'result.json'
+    path.symlink_to(tmp_path / 'victim')
+    with replaced(path) as partial:
+        partial.write_text('new')
+    assert not path.is_symlink() and path.read_text() == 'new'
+    assert (tmp_path / 'victim').read_text() == 'kept'
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    path = tmp_path / 'result.json'
+    os.mkfifo(path)
+    with pytest.raises(FileExistsError, match='no regular file'), replaced(path) as partial:
+        partial.write_text('new')
+    assert path.is_fifo() and list(tmp_path.iterdir()) == [path]
+
+
 def output_folder(path):
     return OutputFolder(path, 'cannot write to --out')
 

@@ -1,6 +1,7 @@
 """The report as a whole: what it holds, that it needs nothing else, and bad input."""
 
 import csv
+from dataclasses import replace
 import errno
 from html.parser import HTMLParser
 import io
@@ -102,6 +103,24 @@ def test_the_page_has_each_section_once_and_its_links_lead_there(both):
     assert {link[1:] for link in page.links if link.startswith('#')} == set(page.ids)
     assert set(page.ids) == {'counted', 'quality', 'factors', 'calibration', 'scores', 'early',
                              'ood', 'checkpoints', 'strips', 'attempts', 'recordings'}
+
+
+HOSTILE = '=belt $\\frac{x$ <b>\x1b]0;x\x07\n\u202e' + 'x' * 10**6
+
+
+def test_names_that_are_commands_do_no_harm(made_up, tmp_path):
+    bag = made_up.make_bag(HOSTILE, 12, seed=3, path='x', warnings=(HOSTILE,), notes=(HOSTILE,))
+    bag = replace(bag, attempts=tuple(replace(x, motion=HOSTILE, object=HOSTILE)
+                                      for x in bag.attempts))
+    write_report([made_up.make_evaluation(made_up.make_bag('sim', 12), bag)], tmp_path)
+    _, values, rows = read(tmp_path)
+    source = (tmp_path / 'report.html').read_text()
+    assert '$' in source and '<b>' not in source and len(source) < 10**6
+    assert not set(source) & {'\x1b', '\x07', '\u202e'}
+    hostile = [x for x in rows if 'belt' in x['domain']]
+    assert len(hostile) == 12 and not any(
+        value.startswith('=') for row in hostile for value in row.values())
+    assert all(len(x) < 10**5 for x in values['warnings'])
 
 
 def test_names_from_outside_are_escaped(both):

@@ -53,6 +53,19 @@ def test_a_live_system_is_made_of_three_nodes_and_a_watcher(launch_file):
     assert isinstance(nodes[0], LifecycleNode)
 
 
+def test_predictors_of_one_process_get_no_common_namespace(launch_file):
+    context = LaunchContext()
+    values = {'robots': 'left,right', 'one_process': 'true', 'console': 'false'}
+    for argument in GRASP_ARGUMENTS:
+        context.launch_configurations[argument.name] = values.get(argument.name, argument.default)
+    actions = launch_file.make_system(context)
+    together, = (x for x in actions if type(x) is ExecuteProcess)
+    words = [word[0].text for word in together.cmd]
+    assert words[1:4] == ['--namespaces', '/left', '/right']
+    assert not any('__ns' in word for word in words)
+    assert len([x for x in actions if isinstance(x, Node)]) == 4
+
+
 def test_the_player_starts_after_the_starter(launch_file, make_bag, factory):
     bag = str(make_bag([factory.image(1)]))
     names = [node.node_executable for node in nodes_of(launch_file, {'bag': bag})]
@@ -104,6 +117,32 @@ def test_a_service_that_ends_well_by_itself_fails_the_launch(launch_file):
 def test_the_end_of_a_watcher_changes_nothing(launch_file, status):
     assert run(launch_file, ('monitor', WATCHER, f'raise SystemExit({status})'),
                ('job', JOB, 'import time; time.sleep(1)')) == 0
+
+
+def test_a_service_that_respawns_is_started_again(launch_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch_file, 'DELAY_S', 0.1)
+    count = tmp_path / 'count'
+    count.write_text('')
+
+    def make(process, more=None):
+        codes = {
+            # The third life is the last: it ends the launch through the job.
+            'server': 'import os, time\n'
+                      f'open({str(count)!r}, "a").write(os.environ.get("MOSS_RESTARTS", "0"))\n'
+                      f'time.sleep(60 * (os.path.getsize({str(count)!r}) == 3))',
+            'starter': f'open({str(count)!r} + ".starts", "a").write("s")',
+            'job': 'import os, time\n'
+                   f'while os.path.getsize({str(count)!r}) < 3 or '
+                   f'os.path.getsize({str(count)!r} + ".starts") < 3: time.sleep(0.05)'}
+        return ExecuteProcess(cmd=[sys.executable, '-c', codes[process.name]], name=process.name,
+                              additional_env=more or {})
+    monkeypatch.setattr(launch_file, 'make_node', make)
+    service = LaunchService(argv=[])
+    service.include_launch_description(LaunchDescription(launch_file.actions_of([
+        Process('server', 'server', SERVICE, lifecycle=True, respawn=True),
+        Process('starter', 'starter', STARTER), Process('job', 'job', JOB)])))
+    assert service.run() == 0
+    assert count.read_text() == '012'
 
 
 def test_jobs_follow_the_starter(launch_file, tmp_path):

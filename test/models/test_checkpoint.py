@@ -1,6 +1,7 @@
 """Checkpoints: what was written comes back, anything else is refused by name."""
 
 import json
+import resource
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.checkpoint import file_sha256, load_checkpoint, save_checkpoint
@@ -8,6 +9,7 @@ from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.predictor import Predictor
+import numpy as np
 import pytest
 from safetensors.torch import save_file
 from tiny import tiny_network
@@ -69,6 +71,32 @@ def test_without_a_known_digest_it_is_refused(saved):
 def test_another_digest_is_refused(saved):
     with pytest.raises(CheckpointError, match=f'{file_sha256(saved)}: expected {"0" * 64}'):
         load_checkpoint(saved, '0' * 64)
+
+
+def test_one_flipped_bit_anywhere_is_refused(saved):
+    data = saved.read_bytes()
+    for place in np.random.default_rng(4).integers(0, 8 * len(data), 40):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        saved.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match='has sha256 .*: expected'):
+            load_checkpoint(saved)
+    saved.write_bytes(data)
+    load_checkpoint(saved)
+
+
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(saved):
+    before = {x.name: x.read_bytes() for x in saved.parent.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As a full disk: the system refuses to write a byte more; Python ignores its signal.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(Exception, match='File too large'):
+            save_checkpoint(saved, tiny_network(ensemble=3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {x.name: x.read_bytes() for x in saved.parent.iterdir()} == before
+    load_checkpoint(saved)
 
 
 def test_a_truncated_file_is_refused(saved):

@@ -55,11 +55,11 @@ def test_a_graph_names_its_orders_and_no_folder(tiny_checkpoint):
         path = graph_path(tiny_checkpoint, graph_name(orders))
         model = onnx.load(path)
         assert {x.key: x.value for x in model.metadata_props} == {
-            'format': 'moss_perception.grasp_step/3', 'orders': str(orders)}
+            'format': 'moss_perception.grasp_step/4', 'orders': str(orders)}
         assert [x.name for x in model.graph.input] == ['image', 'grasps', 'used', *(
             f'cache_{n}_{k}' for n in (1, 2, 3)[:orders] for k in (1, 2, 3, 4)), 'recent_1']
         assert [x.name for x in model.graph.output] == [
-            'scores', 'uncertainties', 'motion_features', 'health',
+            'scores', 'uncertainties', 'motion_features', 'appearance', 'health',
             *(f'newest_{n + 1}' for n in range(orders)), *(f'map_{n + 1}' for n in range(orders))]
         data = path.read_bytes()
         assert b'.py' not in data and str(tiny_checkpoint.parent).encode() not in data

@@ -18,7 +18,7 @@ import pytest
 from tiny import tiny_config, tiny_network
 import torch
 
-MODELS = ['moss_grasp', 'recurrent_grasp', 'flow_grasp', 'moss_flow_grasp']
+MODELS = ['moss_grasp', 'recurrent_grasp', 'flow_grasp', 'moss_flow_grasp', 'tsm_grasp']
 DISPLACEMENT = {'readout': 'displacement', 'moss_window': (5, 5, 5), 'lags': (1, 2, 4),
                 'map_stride': 4, 'patch': 3, 'norm': 'layer'}
 FINE = {'readout': 'displacement', 'moss_window': (4, 7, 7), 'map_stride': 2, 'patch': 5,
@@ -37,6 +37,7 @@ SIZES = [
     ('moss_grasp', {**FINE, 'compares': 'pixels', 'projection_channels': 0, 'orders': 2}),
     ('moss_grasp', {**DISPLACEMENT, 'compares': 'both', 'orders': 1}),
     ('recurrent_grasp', {}), ('recurrent_grasp', {'map_stride': 4, 'window_frames': 18}),
+    ('tsm_grasp', {}), ('tsm_grasp', {'map_stride': 4, 'tap_frames': 2, 'window_frames': 20}),
     ('flow_grasp', {}), ('flow_grasp', {'stacked_flows': 4}), ('flow_grasp', {'stacked_flows': 1}),
     ('flow_grasp', {'stacked_flows': 5, 'window_frames': 20, 'map_stride': 4}),
     ('moss_flow_grasp', {}), ('moss_flow_grasp', {'orders': 3, 'moss_window': (4, 3, 3)}),
@@ -277,8 +278,8 @@ def test_an_exported_model_gives_what_torch_gives(exported):
     # Rounding decides between maxima that are nearly equal, and seldom otherwise in a stream.
     most = np.median if config.decides else np.max
     assert (most(differences, axis=0) < 1e-4).all() and np.max(differences) < 0.05
-    side = config.map_size
-    assert found.maps[0].shape == expected.maps[0].shape == (side, side, 4)
+    assert found.appearance.shape == expected.appearance.shape == (config.appearance_values,)
+    assert np.allclose(found.appearance, expected.appearance, atol=1e-4)
     assert found.finite and len(engines[0].costs) == len(config.levels)
 
 

@@ -25,8 +25,8 @@ class TimedConfig(ModelConfig):
         return 1
 
     @property
-    def context_channels(self) -> int:
-        """Channels of the map on which the OOD score is measured."""
+    def appearance_values(self) -> int:
+        """Brightness."""
         return 1
 
 
@@ -60,7 +60,7 @@ class TimedStep(nn.Module):
         seen = torch.cat([bright, interval, state[0]])[None]
         members = torch.sigmoid(self.network.logits(seen, grasps))[0]
         spread = members.std(dim=-1, correction=0)
-        return (members.mean(dim=-1), spread, bright[None], bright.sum() * 0, bright[None] * 1,
+        return (members.mean(dim=-1), spread, bright[None], bright * 2, bright.sum() * 0,
                 interval * 1)
 
 
@@ -80,7 +80,7 @@ class TimedToy(GraphModel):
         """Describe its graph."""
         inputs = {**image_inputs(config), 'interval': InputSpec((1,))}
         return (Graph('timed', inputs, {'before': Tap('interval', 1, (1,))},
-                      ('map', 'interval')),)
+                      ('interval',)),)
 
     @classmethod
     def steps(cls, network):

@@ -25,9 +25,9 @@ class ToyConfig(ModelConfig):
         return self.image_size // 8
 
     @property
-    def context_channels(self) -> int:
-        """Channels of the map on which the OOD score is measured."""
-        return self.width
+    def appearance_values(self) -> int:
+        """Mean and largest value of each channel of its map."""
+        return 2 * self.width
 
 
 class ToyNetwork(nn.Module):
@@ -70,7 +70,8 @@ class ToyStep(nn.Module):
         newest = self.network.maps(image)[0]
         members = torch.sigmoid(self.network.logits(state[0][None], newest[None], grasps))[0]
         spread = (members - members.mean(dim=-1, keepdim=True)).square().mean(dim=-1).sqrt()
-        return members.mean(dim=-1), spread, newest * 1, newest.sum() * 0, newest
+        looks = torch.cat([newest.mean(dim=0), newest.amax(dim=0)])
+        return members.mean(dim=-1), spread, newest * 1, looks, newest.sum() * 0, newest
 
 
 @register('toy')

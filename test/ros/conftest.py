@@ -18,6 +18,24 @@ def harness(ros_domain, programs):
     return sys.modules['ros_harness']
 
 
+@pytest.fixture
+def node(ros_domain):
+    """Return a node of the test's process; its ``spin`` serves one callback, or waits a moment."""
+    # Not above: some tests of this folder run without ROS.
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    made = rclpy.create_node('tested', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(made)
+    made.spin = lambda timeout_s=0.02: executor.spin_once(timeout_s)
+    yield made
+    executor.shutdown()
+    made.destroy_node()
+    rclpy.shutdown(context=context)
+
+
 @pytest.fixture(scope='module')
 def peer(harness):
     """Return a node of the test's own."""

@@ -19,6 +19,15 @@ class Stage(LifecycleNode):
         return Result.FAILURE if sys.argv[1] == 'refuse' else Result.SUCCESS
 
 rclpy.init()
+if sys.argv[1] == 'twin':
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+    node = rclpy.create_node('another')
+    said = DiagnosticArray(status=[DiagnosticStatus(
+        name='arm/stage', values=[KeyValue(key='state', value='unconfigured')])])
+    publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+    node.create_timer(0.2, lambda: publisher.publish(said))
+    print('up', flush=True)
+    rclpy.spin(node)
 node = Stage('stage', namespace='/arm')
 if sys.argv[1] == 'forget':
     service, answered = node._service_get_state, []
@@ -80,6 +89,15 @@ def test_a_node_becomes_active_and_an_active_one_is_left_so(stage, run):
     assert 'configure done' in output
     assert 'activate done' in output
     assert run('stage') == (0, '')
+
+
+def test_a_system_that_is_started_twice_fails_in_one_line(stage, run):
+    stage('agree')
+    assert run('stage')[0] == 0
+    stage('twin')
+    status, output = run('stage')
+    assert status == 1 and 'several nodes have the name /arm/stage: expected one' in output
+    assert len(output.splitlines()) == 1
 
 
 def test_a_node_whose_first_answer_is_lost_is_asked_again(stage, run):

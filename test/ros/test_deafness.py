@@ -8,8 +8,6 @@ import time
 
 from moss_perception.ros.common.subscriptions import MatchedSubscription
 import pytest
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -24,20 +22,6 @@ made = MatchedSubscription(node, Image, '/image', lambda message: print(
 node.create_timer(0.1, made.check)
 rclpy.spin(node)
 """
-
-
-@pytest.fixture
-def node():
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    made = rclpy.create_node('camera', context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(made)
-    made.spin = lambda: executor.spin_once(0.02)
-    yield made
-    executor.shutdown()
-    made.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 def until(node, done, publish, timeout_s=60.0):
@@ -100,3 +84,15 @@ def test_it_is_not_made_anew_without_publishers_or_if_a_parameter_says_so(
     # QoS may change it, silence does not.
     assert made.silences == 0
     made.destroy()
+
+
+@pytest.mark.parametrize('expected, level', [(True, 'INFO'), (False, '')])
+def test_silence_is_logged_where_messages_are_due(node, expected, level, capfd):
+    node.create_publisher(Image, '/image', 5)
+    made = MatchedSubscription(node, Image, '/image', print, silence_s=0.1,
+                               expected=lambda: expected)
+    until(node, lambda: made.silences, made.check)
+    made.destroy()
+    logged = capfd.readouterr().err
+    assert ('subscribed anew' in logged) == expected and level in logged
+

@@ -1,6 +1,8 @@
 """Each example executes a grasp of the simulated cell, over DDS, in a process of its own."""
 
 from contextlib import ExitStack
+import importlib.util
+import os
 from pathlib import Path
 
 from geometry_msgs.msg import PoseArray
@@ -88,6 +90,24 @@ def test_the_state_machine_executes_what_the_gate_selects(system):
     output = run(system, 'gate_state_machine')
     assert 'searching -> executing: the gate has selected a grasp' in output, gate.output()
     assert 'executing -> finished' in output
+
+
+def test_the_pick_by_moveit_executes_the_grasp_of_the_lowest_cost(system, monkeypatch):
+    stub = str(EXAMPLES.parent / 'test' / 'moveit_stub')
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([stub, os.environ.get('PYTHONPATH', '')]))
+    output = run(system, 'moveit_pick', '-p', 'item:=part')
+    assert ('stages: current, open hand, reach, approach, grasp pose, allow contact, close hand, '
+            'hold, lift') in output
+    assert 'attempt 1: cost 0.' in output
+
+
+def test_without_moveit_the_pick_says_what_it_needs(harness, tmp_path):
+    if importlib.util.find_spec('moveit') is not None:
+        pytest.skip('MoveIt is there')
+    example = harness.NodeProcess(tmp_path, str(EXAMPLES / 'moveit_pick.py'))
+    assert example.wait(60) == 1
+    line, = example.output().splitlines()
+    assert "No module named 'moveit'" in line and 'expected MoveIt 2' in line
 
 
 def test_the_guide_shows_the_very_planner_that_is_tested():

@@ -20,7 +20,7 @@ TIMED = """
 import sys
 import time
 from moss_perception.runtime.onnx_engine import OnnxEngine
-from moss_perception.ros.predictor.node import main
+from moss_perception.ros.predictor.main import main
 
 step, now = OnnxEngine.step, [0.0]
 
@@ -38,7 +38,7 @@ NOT_FINITE = """
 from dataclasses import replace
 import sys
 from moss_perception.runtime.onnx_engine import OnnxEngine
-from moss_perception.ros.predictor.node import main
+from moss_perception.ros.predictor.main import main
 import numpy as np
 
 step = OnnxEngine.step
@@ -58,7 +58,7 @@ sys.exit(main())
 WITHOUT_TORCH = """
 import sys
 sys.modules['torch'] = None
-from moss_perception.ros.predictor.node import main
+from moss_perception.ros.predictor.main import main
 sys.exit(main())
 """
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(120)
 FAULTY = """
 import sys
 from moss_perception.runtime.onnx_engine import OnnxEngine
-from moss_perception.ros.predictor.node import main
+from moss_perception.ros.predictor.main import main
 
 step, steps = OnnxEngine.step, []
 

@@ -86,6 +86,31 @@ def test_candidates_and_calibrations_that_are_none_are_refused(stream):
     assert stream.send(image(1)) == 'stored'
 
 
+def test_too_many_candidates_are_refused_with_the_reason_and_the_scores_go_on(stream):
+    stream.connect(image(0))
+    poses = stream.publisher(PoseArray, '/grasp_candidates')
+    many = PoseArray(header=image(1).header, poses=[Pose()] * 1001)
+
+    index = iter(range(1, 300))
+
+    def refused(status, _) -> bool:
+        poses.publish(many)
+        stream.send(image(next(index)))
+        return ('1001 candidates came at once: expected at most 1000, the parameter '
+                'max_candidates' in status.message)
+    stream.status(refused)
+    assert [stream.send(image(next(index))) for _ in range(18)][-1] == 'scored'
+    stream.wait_for(lambda: stream.scores, 10, 'scores')
+    assert stream.scores[-1].width == 1
+
+    def few_are_scored() -> bool:
+        poses.publish(PoseArray(header=image(number := next(index)).header, poses=[Pose()]))
+        stream.send(image(number))
+        return stream.scores[-1].width == 2
+    stream.wait_for(few_are_scored, 20, 'scores of candidates')
+    stream.status(lambda status, _: '1001 candidates' not in status.message)
+
+
 def test_a_calibration_of_another_size_is_said_and_not_used(stream):
     stream.connect(image(0))
     infos = stream.publisher(CameraInfo, '/camera_info')

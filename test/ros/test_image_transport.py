@@ -15,8 +15,6 @@ from moss_perception.ros.common.image_transport import PluginSubscription, TRANS
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.topics import Inputs
 import pytest
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 
@@ -57,20 +55,6 @@ class NewStandIn(StandIn):
         return super().subscribe(base_topic, queue_size, callback)
 
 
-@pytest.fixture
-def node():
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('grasp_predictor', context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    node.spin = lambda: executor.spin_once(timeout_sec=5)
-    yield node
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-
-
 @pytest.fixture(params=[StandIn, NewStandIn], ids=['2024', '2025'])
 def library(request, monkeypatch):
     module = types.ModuleType('image_transport_py')
@@ -88,13 +72,13 @@ def test_images_of_a_plugin_reach_the_predictor_in_the_executors_thread(node, li
                     lambda x: seen.append((x.width, threading.current_thread())))
     one, = library
     assert (one.topic, one.depth, one.transport) == ('/image', 2, 'theora')
-    assert one.name == 'grasp_predictor_images'
+    assert one.name == 'tested_images'
     assert inputs.rows()[0][:2] == ('in', '/image/theora')
     # The graph may still know the node of the test before.
     assert not [x for x in inputs.check() if 'several nodes have the name' not in x]
     one.send(*(Image(width=n) for n in (1, 2, 3)))
     assert not seen
-    node.spin()
+    node.spin(5)
     # Two wait at most, and the newest do.
     assert seen == [(2, threading.main_thread()), (3, threading.main_thread())]
     inputs.destroy()

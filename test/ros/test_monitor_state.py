@@ -2,11 +2,11 @@
 
 import json
 
+from moss_perception.core.text import clean
 from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.monitor.lines import line_of, LineLog
 from moss_perception.ros.monitor.state import HISTORY_S, Shown, shown_row, SystemState
 from moss_perception.ros.monitor.terminal import print_screen, sparkline
-from moss_perception.ros.monitor.words import clean
 import numpy as np
 import pytest
 

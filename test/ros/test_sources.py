@@ -65,4 +65,5 @@ except ConfigError as error:
     print(error)
 """], env=environment, capture_output=True, text=True, timeout=60)
     line, = done.stdout.splitlines()
+    assert not done.stderr
     assert 'log' in line and 'expected HOME, or ROS_LOG_DIR' in line and done.returncode == 0

@@ -11,13 +11,17 @@ NODES = ('moss', 'attempt_recorder', 'bag_player', 'grasp_gate', 'grasp_predicto
 OWN = {'moss': ('activate', 'nobody')}
 
 
-def test_ctrl_c_is_handled_before_the_executables_import_anything_else(tmp_path):
+@pytest.mark.parametrize('waits, then', [
+    ('pathlib', 'import moss_perception.ros.entry_points'),
+    ('argparse', 'from moss_perception.cli.entry_point import moss; moss()'),
+    ('yaml', 'sys.argv[1:] = ["doctor", "--help"]; '
+     'from moss_perception.cli.entry_point import moss; moss()')])
+def test_ctrl_c_is_handled_before_the_executables_import_anything_else(tmp_path, waits, then):
     # The first module that is not built into Python waits for the signal.
-    (tmp_path / 'pathlib.py').write_text(
+    (tmp_path / f'{waits}.py').write_text(
         'import time\nprint("importing", flush=True)\ntime.sleep(60)\n')
-    program = ('import sys; sys.modules.pop("pathlib", None); '
-               f'sys.path.insert(0, {str(tmp_path)!r}); '
-               'import moss_perception.ros.entry_points')
+    program = (f'import sys; sys.modules.pop("{waits}", None); '
+               f'sys.path.insert(0, {str(tmp_path)!r}); {then}')
     process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == 'importing\n'

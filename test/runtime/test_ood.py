@@ -4,10 +4,10 @@ from frames import CAMERA, candidates, frame, push_all, WINDOW
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.graph_model import no_grasp
+from moss_perception.models.layers.reading import appearance
 from moss_perception.models.manifest import replace_files
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import (
-    describe,
     fit_distribution,
     fit_normal,
     inflate_uncertainty,
@@ -21,6 +21,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import tiny_engine, tiny_network
 import torch
+
+WIDTH = tiny_network().config.appearance_values
 
 
 def correlated(count, seed=0, width=8):
@@ -36,11 +38,11 @@ def known(width=8, mean=0.0, limit=1.0):
         np.full(width, mean, np.float32), np.eye(width, dtype=np.float32), np.float32([limit]))
 
 
-def test_a_map_is_described_by_the_mean_and_spread_of_each_channel():
-    context = np.zeros((2, 2, 2), np.float32)
-    context[..., 0] = [[1, 3], [1, 3]]
-    context[..., 1] = 5
-    assert describe(context).tolist() == [2, 5, 1, 0]
+def test_a_frame_looks_like_the_mean_and_spread_of_each_channel():
+    maps = torch.zeros(1, 2, 2, 2)
+    maps[0, 0] = torch.tensor([[1, 3], [1, 3]])
+    maps[0, 1] = 5
+    assert appearance(maps, maps[:, 1:]).tolist() == [2, 5, 1, 0, 5, 0]
 
 
 def test_a_distance_by_hand():
@@ -120,21 +122,29 @@ def test_uncertainties_widen_beyond_one_only_and_stay_in_their_range():
 def knowing(tmp_path_factory):
     """Write the tiny checkpoint with a distribution in it."""
     path = tmp_path_factory.mktemp('knowing') / 'tiny.safetensors'
-    save_checkpoint(path, tiny_network(), {'made': 'by a test'}, known().tensors())
+    save_checkpoint(path, tiny_network(), {'made': 'by a test'}, known(WIDTH).tensors())
     return path
 
 
 def test_a_checkpoint_keeps_it_beside_its_weights(knowing):
-    found = read_distribution(knowing, channels=4)
+    found = read_distribution(knowing, WIDTH)
     assert all(np.array_equal(x, y) for x, y in zip(
-        found.tensors().values(), known().tensors().values(), strict=True))
+        found.tensors().values(), known(WIDTH).tensors().values(), strict=True))
     weights = load_checkpoint(knowing).state_dict()
     assert all(torch.equal(weights[name], x) for name, x in tiny_network().state_dict().items())
 
 
 def test_one_of_another_network_is_not_written(tmp_path):
-    with pytest.raises(ShapeError, match=r'expected mean \(8,\), got \(6,\)'):
-        known(6).check(4)
+    with pytest.raises(ShapeError, match='of 6 features, and this version measures 8: expected'):
+        known(6).check(8)
+
+
+def test_one_from_before_the_features_changed_names_the_remedy(tmp_path):
+    path = tmp_path / 'old.safetensors'
+    save_checkpoint(path, tiny_network(), {'made': 'by a test'}, known(8).tensors())
+    with pytest.raises(CheckpointError, match=f'old.safetensors: .* of 8 features.* {WIDTH}: .*'
+                                              'moss ood fit'):
+        load_engine(str(path), engine='torch', threads=1)
 
 
 @pytest.mark.parametrize('spoil', [
@@ -166,7 +176,7 @@ def test_a_checkpoint_without_a_distribution_gives_no_ood_score(engine):
     assert all(np.isnan(prediction.ood_score) for prediction in scored(engine))
 
 
-def test_a_prediction_has_the_ood_score_of_the_newest_map_and_is_less_certain_for_it(knowing):
+def test_a_prediction_has_the_ood_score_of_its_newest_frame_and_is_less_certain_for_it(knowing):
     engine = load_engine(str(knowing), engine='torch', threads=1)
     narrow = load_engine(str(knowing), engine='torch', threads=1)
     narrow.distribution = None
@@ -178,7 +188,7 @@ def test_a_prediction_has_the_ood_score_of_the_newest_map_and_is_less_certain_fo
         assert found.uncertainty > without.uncertainty
 
 
-def test_both_engines_give_the_same_maps(engine):
+def test_both_engines_see_the_same_appearance_at_any_level(engine):
     reference, generator = tiny_engine(), np.random.default_rng(0)
     state, other = engine.initial_state(), reference.initial_state()
     for level in (3, 2, 3):
@@ -186,10 +196,8 @@ def test_both_engines_give_the_same_maps(engine):
         result, state = engine.step(observation, no_grasp(engine.config), state, level)
         expected, other = reference.step(
             observation, no_grasp(engine.config), other, level)
-        assert len(result.maps) == level
-        for ours, theirs in zip(result.maps, expected.maps, strict=True):
-            # Caches are divided by a contrast, which raises float32's rounding.
-            assert np.allclose(ours, theirs, atol=1e-3)
+        assert result.appearance.shape == (WIDTH,)
+        assert np.allclose(result.appearance, expected.appearance, atol=1e-5)
 
 
 # ---- the watch

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ('bash', 'cat', 'cut', 'dirname', 'du', 'env', 'find', 'flock', 'grep', 'id', 'mkdir',
          'mktemp', 'rm', 'sed', 'sh', 'sha256sum', 'tail', 'touch', 'tr', 'uniq')
+TESTED = {'demo.txt', 'torch.txt', 'test.txt', 'docs.txt', 'bare.txt', 'jazzy.txt'}
 FIT = '[ "$1" = -c ] || { echo Python 3.12.3; exit; }'
 
 
@@ -88,6 +89,36 @@ def test_a_distribution_before_jazzy(machine):
     assert not (machine / 'root' / '.venv').exists()
 
 
+@pytest.mark.parametrize(('variables', 'words'), [
+    ({'MOSS_ROS': 'humble'}, "MOSS_ROS is 'humble': expected jazzy or kilted"),
+    ({'MOSS_ROS': '../demo'}, "MOSS_ROS is '../demo': expected jazzy or kilted"),
+    ({'MOSS_ROS': 'kilted', 'ROS_DISTRO': 'jazzy'}, 'MOSS_ROS is kilted, but jazzy is sourced')])
+def test_a_distribution_that_cannot_be_chosen(machine, variables, words):
+    assert_one_line(set_up(machine, **variables), words)
+    assert not (machine / 'root' / '.venv').exists()
+
+
+def test_kilted_is_installed_where_it_is_chosen(machine):
+    put(machine, 'python', 'exit 0')
+    script = f"""
+. {machine}/root/scripts/lib.sh
+moss_venv={machine}; moss_running={machine}/running; moss_log={machine}/log
+moss_pip() {{ echo "pip $*"; }}
+moss_write_prefix() {{ :; }}
+moss_install demo
+moss_kind 3.11
+"""
+    done = subprocess.run(
+        [shutil.which('bash'), '-euo', 'pipefail', '-c', script], timeout=60, text=True,
+        env={'PATH': str(machine / 'bin'), 'MOSS_ROS': 'kilted'}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    call = next(line for line in done.stdout.splitlines() if line.startswith('pip '))
+    assert 'requirements/kilted.txt' in call and '-c' in call.split()
+    assert call.endswith('kilted-constraints.txt') and 'jazzy' not in call
+    # An environment of the other distribution is not kept.
+    assert done.stdout.splitlines()[-1] == 'bare-kilted 3.11'
+
+
 def test_an_unknown_argument(machine):
     assert_one_line(set_up(machine, 'everything'), "unknown argument 'everything'", 'demo, test')
     assert_one_line(set_up(machine, '--torch-index'), '--torch-index needs the address')
@@ -102,12 +133,10 @@ def test_no_network(machine):
 
 
 @pytest.mark.parametrize(('words', 'lists'), [
-    (['demo'], [{'demo.txt', 'bare.txt'}]),
-    (['demo', '--torch-index', 'file:///wheels'], [{'demo.txt', 'bare.txt'}]),
-    (['test'], [{'demo.txt', 'torch.txt', 'test.txt', 'docs.txt', 'bare.txt'}, {'hosts.txt'}]),
-    (['test', '--torch-index', 'file:///wheels'], [
-        {'torch.txt'}, {'demo.txt', 'torch.txt', 'test.txt', 'docs.txt', 'bare.txt'},
-        {'hosts.txt'}])])
+    (['demo'], [{'demo.txt', 'bare.txt', 'jazzy.txt'}]),
+    (['demo', '--torch-index', 'file:///wheels'], [{'demo.txt', 'bare.txt', 'jazzy.txt'}]),
+    (['test'], [TESTED, {'hosts.txt'}]),
+    (['test', '--torch-index', 'file:///wheels'], [{'torch.txt'}, TESTED, {'hosts.txt'}])])
 def test_only_the_tests_install_torch(machine, words, lists):
     put(machine, 'python', 'exit 0')
     script = f"""

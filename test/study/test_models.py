@@ -14,12 +14,10 @@ from tiny import as_model
 import torch
 
 import study.models  # noqa: F401, registers the variants
-from study.models import shift
 
 TINY = MossGraspConfig(image_size=32, channels=(8, 8, 8), moss_window=(3, 3, 3), moss_channels=4,
                        projection_channels=4, head_channels=8, ensemble=2)
-VARIANTS = ['last', 'pool', 'tsm', 'recurrent', 'flow', 'moss_clip', 'moss_upper', 'moss_centred',
-            'moss_flow']
+VARIANTS = ['last', 'tsm', 'recurrent', 'flow', 'moss', 'moss_flow']
 
 
 def config(variant, **changes):
@@ -61,7 +59,7 @@ def test_a_variant_scores_every_grasp_and_learns(temporal, stride):
     (logits.sum() + located.sum()).backward()
     # The block's own way back into a host is not used by the head.
     silent = [name for name, p in made.named_parameters()
-              if (p.grad is None or not p.grad.abs().sum()) and '.moss.out.' not in name]
+              if (p.grad is None or not p.grad.abs().sum()) and 'moss.out.' not in name]
     assert not silent
 
 
@@ -75,33 +73,12 @@ def test_only_the_last_frame_is_blind_to_the_past(temporal):
 
 
 @pytest.mark.parametrize('temporal', VARIANTS)
-def test_the_order_of_frames_matters_to_all_but_pooling(temporal):
+def test_the_order_of_frames_matters_to_all_but_the_last_frame(temporal):
     made, images = network(temporal), clip()
     turned = torch.cat([images[:, :-1].flip(1), images[:, -1:]], dim=1)
     gap = (scores(made, images) - scores(made, turned)).abs().max()
     # Sums in another order differ by rounding, about 1e-7 of logits this small.
-    assert (gap < 1e-6) == (temporal in ('last', 'pool'))
-
-
-def test_moss_for_clips_is_the_shipped_one():
-    shipped, other = network('moss'), network('moss_clip')
-    names = {'look': 'temporal.look', 'over_time': 'temporal.over_time', 'moss': 'temporal.moss'}
-    weights = {}
-    for name, value in shipped.state_dict().items():
-        head, _, rest = name.partition('.')
-        if head != 'shares':
-            weights[f'{names.get(head, head)}.{rest}'] = value
-    weights['temporal.share.weight'] = torch.cat([x.weight for x in shipped.shares], dim=1)
-    other.load_state_dict(weights)
-    for used in (1, 2, 3):
-        torch.testing.assert_close(scores(other, clip(), used), scores(shipped, clip(), used),
-                                   rtol=1e-4, atol=1e-4)
-
-
-def test_upper_orders_do_not_see_the_first():
-    made = network('moss_upper')
-    assert made.temporal.moss.orders == (2, 3)
-    assert made.temporal.share.in_features == 2 * TINY.moss_channels
+    assert (gap < 1e-6) == (temporal == 'last')
 
 
 @torch.no_grad()
@@ -116,22 +93,13 @@ def test_moss_on_flow_compares_the_flow_alone():
     assert not torch.equal(one, temporal.maps(features[0], clip(1)))
 
 
-def test_centred_windows_end_with_the_clip():
-    made = network('moss_centred')
-    assert made.temporal.delay == 3 and made.temporal.taps == (-12, -9, -6, -3, 0)
-    with torch.no_grad():
-        before = made.encode(clip())[1]
-        made.temporal.share.weight.zero_()
-        after = made.encode(clip())[1]
-    assert torch.equal(before[:, -3:], after[:, -3:])
-    assert not torch.equal(before[:, -4], after[:, -4])
-
-
+@torch.no_grad()
 def test_the_shift_takes_an_eighth_from_the_frame_before():
-    x = torch.arange(3.0).view(1, 3, 1, 1, 1).expand(1, 3, 16, 1, 1)
-    found = shift(x)[0, :, :, 0, 0]
-    assert found[:, :2].tolist() == [[0, 0], [0, 0], [1, 1]]
-    assert torch.equal(found[:, 2:], x[0, :, 2:, 0, 0])
+    made = network('tsm')
+    x = torch.arange(1.0, 4.0).view(1, 3, 1, 1, 1).expand(1, 3, 8, 4, 4)
+    found = made.temporal.mixed(x)[0, :, :, 0, 0]
+    assert found[:, :1].tolist() == [[0], [1], [2]]
+    assert torch.equal(found[:, 1:], x[0, :, 1:, 0, 0])
 
 
 def test_flow_points_where_the_picture_goes():
@@ -146,15 +114,15 @@ def test_flow_points_where_the_picture_goes():
 
 
 def test_a_checkpoint_of_a_variant_loads_and_cannot_be_stepped(tmp_path):
-    made = network('tsm')
-    save_checkpoint(tmp_path / 'tsm.safetensors', made)
-    loaded = load_checkpoint(tmp_path / 'tsm.safetensors')
+    made = network('last')
+    save_checkpoint(tmp_path / 'last.safetensors', made)
+    loaded = load_checkpoint(tmp_path / 'last.safetensors')
     assert isinstance(loaded, ClipNetwork)
     assert torch.equal(scores(loaded, clip()), scores(made, clip()))
-    with pytest.raises(ConfigError, match="'tsm_grasp' sees whole clips only and cannot run on"):
-        TorchEngine.load(tmp_path / 'tsm.safetensors')
-    with pytest.raises(ConfigError, match="'tsm_grasp' is not exported: expected the engine"):
-        export_graphs(tmp_path / 'tsm.safetensors')
+    with pytest.raises(ConfigError, match="'last_grasp' sees whole clips only and cannot run on"):
+        TorchEngine.load(tmp_path / 'last.safetensors')
+    with pytest.raises(ConfigError, match="'last_grasp' is not exported: expected the engine"):
+        export_graphs(tmp_path / 'last.safetensors')
 
 
 def test_the_study_adds_its_variants_to_the_models():
@@ -172,8 +140,7 @@ def test_the_shipped_kind_keeps_its_weights_names():
     ('tsm', {'temporal_channels': 4}, 'temporal_channels=4 is not allowed: expected 8 or more'),
     ('recurrent', {'temporal_channels': 4}, 'temporal_channels=4 is not allowed'),
     ('flow', {'stacked_flows': 16}, 'stacked_flows=16 is not allowed: expected 1 to'),
-    ('moss_upper', {'orders': 1}, 'orders=1 is not allowed: expected 2 or more'),
-    ('moss_centred', {'moss_window': (4, 3, 3)}, 'expected an odd first size')])
+    ('tsm', {'tap_frames': 0}, 'tap_frames=0 is not allowed: expected 1 or more')])
 def test_a_wrong_choice_is_refused(variant, changes, message):
     with pytest.raises(ConfigError, match=message):
         config(variant, **changes)

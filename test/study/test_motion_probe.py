@@ -67,7 +67,7 @@ def test_the_displacement_is_that_of_the_track():
 
 
 def test_the_network_is_left_as_it_was():
-    for one in (network(), network(temporal='tsm'), network(temporal='moss_upper')):
+    for one in (network(), network(temporal='tsm'), network(temporal='recurrent')):
         data = GraspClips([scene(0)], one.config)
         images, grasps = (x[None] for x in data[0][:2])
         one.eval()

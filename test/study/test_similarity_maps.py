@@ -87,7 +87,7 @@ def test_neighbours_outside_the_map_are_no_numbers():
     assert known[..., :3, 2:].all() and known.sum() == 2 * 3 * 9
 
 
-@pytest.mark.parametrize('temporal', ['moss', 'moss_clip', 'moss_upper', 'moss_flow'])
+@pytest.mark.parametrize('temporal', ['moss', 'moss_flow'])
 def test_the_network_is_left_as_it_was(temporal):
     one = network(temporal=temporal).eval()
     (images, grasps), *_ = next(clips(one.config, [scene(0)]))
@@ -98,7 +98,7 @@ def test_the_network_is_left_as_it_was(temporal):
 
 
 def test_networks_without_such_similarities_are_refused():
-    for temporal in ('tsm', 'last', 'moss_centred'):
+    for temporal in ('tsm', 'last'):
         with pytest.raises(ConfigError, match=f"'{temporal}_grasp' has no similarities"):
             read_similarities(network(temporal=temporal), [scene(0)])
     with pytest.raises(ConfigError, match='compares no earlier sample'):

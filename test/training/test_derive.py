@@ -65,7 +65,7 @@ def test_a_derived_checkpoint_has_the_distribution_and_its_graphs_run(scenes, tm
     torch.manual_seed(0)
     config, out = replace(TINY, orders=1), tmp_path / 'mine.safetensors'
     network = MossGraspNetwork(config).eval()
-    features = np.random.default_rng(0).normal(size=(100, 2 * config.head_channels))
+    features = np.random.default_rng(0).normal(size=(100, config.appearance_values))
     distribution = fit_distribution(features, features)
     # Of a checkpoint of three orders that was there before.
     (tmp_path / 'mine.orders_1_2_3.onnx').write_bytes(b'old')
@@ -74,8 +74,8 @@ def test_a_derived_checkpoint_has_the_distribution_and_its_graphs_run(scenes, tm
     assert set(read_manifest(tmp_path)) == {'mine.safetensors', 'mine.orders_1.onnx'}
     assert load_checkpoint(out, digest).config == config
     np.testing.assert_array_equal(
-        read_distribution(out, config.head_channels).factor, distribution.factor)
-    # The same map by either engine, up to rounding.
+        read_distribution(out, config.appearance_values).factor, distribution.factor)
+    # The same by either engine, up to rounding.
     by_graph, by_torch = (describe_scenes(engine, scenes[5:6]) for engine in (
         load_engine(str(out)), TorchEngine(network)))
     np.testing.assert_allclose(by_graph, by_torch, atol=1e-4)

@@ -18,7 +18,7 @@ from tiny import as_model
 import torch
 
 
-@pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent', 'moss_upper', 'moss_centred'])
+@pytest.mark.parametrize('temporal', ['moss', 'tsm', 'recurrent'])
 def test_cached_features_train_as_the_images_do(scenes, tmp_path, temporal):
     config = as_model(TINY, f'{temporal}_grasp')
     losses, folder = [], tmp_path / 'maps'

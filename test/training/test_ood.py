@@ -1,10 +1,16 @@
 """The distribution of the training scenes is fitted, and its limit set on held-out ones."""
 
+import json
 from types import SimpleNamespace
 
 import cv2
+from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
+from moss_perception.data.shards import write_shard
+from moss_perception.models.base import build
+from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.export import export_graphs
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.training.holding_out import split
 from moss_perception.training.ood import describe_scenes, learn_distribution
@@ -36,7 +42,7 @@ class Eyes:
 
     def step(self, observation, grasps, state, budget):
         colours = observation['rgb'].reshape(4, 8, 4, 8, 3).mean(axis=(1, 3)) / 255
-        return SimpleNamespace(maps=(colours,), motion_features=colours), state
+        return SimpleNamespace(appearance=colours.ravel(), motion_features=colours), state
 
 
 @pytest.fixture(scope='module')
@@ -67,3 +73,21 @@ def test_few_held_out_scenes_are_replaced_by_cross_validation():
     usual, strange = (found.of_features(describe_scenes(Eyes(), scenes)) for scenes in (
         [scene(1000 + n) for n in range(40)], [scene(2000 + n, 200, 40) for n in range(10)]))
     assert np.mean(usual > 1) < 0.4 and strange.min() > 1
+
+
+def test_the_command_measures_each_part_of_what_a_frame_looks_like(tmp_path, capsys):
+    model = tmp_path / 'tiny.safetensors'
+    save_checkpoint(model, build(TINY).eval(), {'seeds': [0, 99]})
+    export_graphs(model)
+    for name, first, level in (('fit', 0, 60), ('usual', 200, 60), ('strange', 300, 200)):
+        (tmp_path / name).mkdir()
+        write_shard(tmp_path / name / 'scenes_00000000.npz',
+                    [scene(first + n, level) for n in range(60 if name == 'fit' else 10)], MATRIX)
+    assert moss(['ood', 'measure', '--model', str(model), '--scenes', str(tmp_path / 'fit'),
+                 '--in-distribution', str(tmp_path / 'usual'), '--shifted',
+                 str(tmp_path / 'strange'), '--out', str(tmp_path / 'out.json')]) == 0
+    rows = json.loads((tmp_path / 'out.json').read_text())['rows']
+    assert {row['feature']: row['width'] for row in rows} == {
+        'colours': 6, 'stride 2': 8, 'stride 4': 8, 'stride 8': 16, 'all of them': 38,
+        'MOSS map, mean and spread': 8}
+    assert min(row['found'] for row in rows if row['feature'] == 'colours') == 1

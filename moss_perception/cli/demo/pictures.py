@@ -23,6 +23,8 @@ import numpy as np
 HELD, DROPPED, LINE, DEFAULT = '#2a9d4a', '#d1342f', '#1f4e8c', '#7a7f87'
 _MAP = matplotlib.colormaps['RdYlGn']
 _TILES, _COLUMNS = 12, 4
+# A dollar sign in a name begins no formula.
+_PLAIN = matplotlib.rc_context({'text.parse_math': False})
 # A longer time without scores is a gap, and no line is drawn across it.
 _GAP_S = 0.6
 _CAPTION = 'dots: grasp points, from red for a low score to green for a high one; bar: '
@@ -43,6 +45,7 @@ class Tile:
     attempt: AttemptRecord | None = None
 
 
+@_PLAIN
 def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
                 attempts: Sequence[AttemptRecord], warning: str = '') -> None:
     """
@@ -69,6 +72,7 @@ def plot_scores(path: Path, source: Source, frames: Sequence[FrameScores],
     figure.savefig(path, dpi=110, format='png')
 
 
+@_PLAIN
 def draw_contact_sheet(path: Path, source: Source, frames: Sequence[FrameScores],
                        attempts: Sequence[AttemptRecord],
                        default_point: tuple[float, float], warning: str = '') -> None:

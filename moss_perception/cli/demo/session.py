@@ -13,6 +13,7 @@ from moss_perception.cli.common import add_checkpoint, UsageError
 from moss_perception.core.errors import MossError
 from moss_perception.core.files import OutputFolder
 from moss_perception.core.resources import model_path, share_directory
+from moss_perception.core.text import one_line
 from moss_perception.models.manifest import read_header
 from moss_perception.ros.monitor.access import Access, PORT
 from tqdm import tqdm
@@ -105,21 +106,24 @@ def _show(options: argparse.Namespace) -> None:
     with OutputFolder(options.out, 'cannot write to --out') as folder:
         source = _find_source(options, folder)
         if source.damage:
-            print(f'WARNING: {source.shown}: {source.damage}', flush=True)
+            print(f'WARNING: {one_line(source.shown)}: {one_line(source.damage)}', flush=True)
+        for doubt in source.doubts:
+            print(f'WARNING: {one_line(source.shown)}: {one_line(doubt)}', flush=True)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on the load of the machine.
         budget = '' if options.rate else model.levels[-1]
         settings = RunSettings(options.rate, options.model, options.sha256, options.stall,
                                domain, budget, options.watch)
-        print(f'playing {source.shown}: {source.frames} frames of {source.image_topic}, '
+        print(f'playing {one_line(source.shown)}: {source.frames} frames of '
+              f'{one_line(source.image_topic)}, '
               f'{len(source.attempts)} attempts, {settings.pace}; starting the nodes', flush=True)
         if options.watch:
             print(f'watch it on {Access().url(PORT)}', flush=True)
         log = Log((lambda line: tqdm.write(line, file=sys.stdout)) if options.verbose else None)
         summary = _play(source, settings, log, folder)
         for warning in log.warnings()[:_WARNINGS]:
-            print(f'warning of {warning}')
+            print(f'warning of {one_line(warning)}')
         print_summary(summary, folder.publish())
 
 

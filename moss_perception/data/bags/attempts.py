@@ -166,7 +166,7 @@ def groups_of(path: Path | str) -> dict[int, dict[str, str]]:
     text = custom_data(Path(path)).get(GROUPS, '{}')
     try:
         return {int(number): dict(labels) for number, labels in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BagError(f"{path}: the group labels can't be read: {error}") from error
 
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.databases import channels_of, read_database
+from moss_perception.data.bags.indexed import unpacked
 from moss_perception.data.bags.mcap_records import CutError, read_mcap
 from moss_perception.data.bags.topics import Channel, Row
 
@@ -25,6 +26,7 @@ class Salvage:
     :ivar start_ns: time of the first message, nanoseconds.
     :ivar end_ns: time of the last message, nanoseconds.
     :ivar damage: description of each file's damage.
+    :ivar compressed: whether each message is compressed by zstd.
     """
 
     files: dict[Path, bool] = field(default_factory=dict)
@@ -33,12 +35,14 @@ class Salvage:
     start_ns: int = 2**63 - 1
     end_ns: int = 0
     damage: list[str] = field(default_factory=list)
+    compressed: bool = False
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Row]:
         """Yield topic, type, time of recording in nanoseconds and CDR bytes, in time's order."""
         streams = [_intact(file, topics) if in_order else _sorted(_intact(file, topics))
                    for file, in_order in self.files.items()]
-        yield from heapq.merge(*streams, key=operator.itemgetter(2))
+        for topic, kind, stamp_ns, raw in heapq.merge(*streams, key=operator.itemgetter(2)):
+            yield topic, kind, stamp_ns, unpacked(raw) if self.compressed else raw
 
     def close(self) -> None:
         """Do nothing: a file is open only while it is read."""

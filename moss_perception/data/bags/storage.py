@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 import functools
 from pathlib import Path
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import BagError
+from moss_perception.data.bags.definitions import check_definition
 from moss_perception.data.bags.indexed import Indexed
 from moss_perception.data.bags.metadata import files_of, Metadata, NAME
 from moss_perception.data.bags.salvage import Salvage, salvage
@@ -77,7 +79,9 @@ class Storage:
             return files_of(self.path)
         except BagError:
             # The files of a folder may be of use even if nothing says how they belong together.
-            if self._salvage and self.path.is_dir() and (files := self._metadata.files):
+            files = self._metadata.files if self._salvage and self.path.is_dir() else []
+            # A pipe or a device may never end.
+            if files := [x for x in files if x.is_file() or not x.exists()]:
                 return files
             raise
 
@@ -135,7 +139,7 @@ class Storage:
               newest: Counter) -> Iterator[Row]:
         """Read what follows the messages that were read by the index, without it."""
         if not isinstance(self._contents, Indexed):
-            raise problem
+            raise BagError(_damaged(self.path, problem)) from problem
         self._read_all(problem, self._files())
         for row in self._open.messages(wanted):
             # Those before have been given, and so has one of a topic for each that it counts.
@@ -167,6 +171,7 @@ class Storage:
         definitions = (x.definition for x in self._open.channels if x.msgtype == msgtype)
         if definition := next(filter(None, definitions), ''):
             try:
+                check_definition(definition, msgtype)
                 return _store_by(definition, msgtype)
             except Exception as error:  # the definition is the recording's
                 raise BagError(
@@ -212,6 +217,8 @@ class Storage:
             if not self._salvage:
                 raise BagError(_damaged(self.path, error)) from error
             self._lose(there, promised, '; '.join(pieces.damage) or _line(error))
+        with suppress(BagError):
+            pieces.compressed = self._metadata.compression == 'message'
         self._contents = pieces
 
     def _lose(self, there: int, promised: int | None, why: str) -> None:

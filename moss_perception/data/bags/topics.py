@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+import functools
+import re
 import struct
-from typing import Any
 
 from moss_perception.core.errors import BagError
-import yaml
 
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_TYPE = 'sensor_msgs/msg/CameraInfo'
@@ -18,6 +18,9 @@ TRANSFORMS_TYPE = 'tf2_msgs/msg/TFMessage'
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
 EXECUTED_TOPIC = '/selected_grasp'
 LEAD_TIMES_TOPIC, LEAD_TIMES_TYPE = '/grasp_lead_times', 'sensor_msgs/msg/PointCloud2'
+# Values in a recorded list of QoS profiles.
+_RELIABILITY, _DURABILITY = (re.compile(rf'\b{x}[\'"]?\s*:\s*[\'"]?(\w+)') for x in (
+    'reliability', 'durability'))
 # End of the stamp at the beginning of a std_msgs/Header, in bytes.
 STAMP_END = 12
 
@@ -83,6 +86,7 @@ def _all(values: Iterable[bool | None]) -> bool | None:
     return all(known) if known else None
 
 
+@functools.lru_cache(maxsize=256)
 def offered(text: str) -> tuple[bool | None, bool | None]:
     """
     Parse the QoS of a topic's recorded publishers.
@@ -91,13 +95,10 @@ def offered(text: str) -> tuple[bool | None, bool | None]:
     :returns: whether all were reliable, and whether all were transient local; each ``None`` if
         unknown.
     """
-    try:
-        profiles: list[dict[str, Any]] = yaml.safe_load(text) or []
-        reliable = [x['reliability'] in ('reliable', 1) for x in profiles]
-        latched = [x['durability'] in ('transient_local', 1) for x in profiles]
-    except (yaml.YAMLError, TypeError, KeyError):
-        return None, None
-    return (all(reliable), all(latched)) if profiles else (None, None)
+    # Not by a parser of YAML: a recording may come from a stranger, and have many topics.
+    reliable = [x in ('reliable', '1') for x in _RELIABILITY.findall(text)]
+    latched = [x in ('transient_local', '1') for x in _DURABILITY.findall(text)]
+    return (all(reliable), all(latched)) if reliable and latched else (None, None)
 
 
 def stamp_of(raw: bytes) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.errors import BagError
+from moss_perception.core.text import clean
 
 _XLSX = ('.xlsx', '.xlsm')
 _OTHER = ('.xls', '.ods', '.numbers')
@@ -82,8 +83,7 @@ def _with_heading(path: Path, lines: list[tuple[int, list[str]]],
     # '# start, end' begins with a comment's sign, while '#' alone names a column of numbers.
     heading = [heading[0].lstrip('# ') or heading[0], *heading[1:]]
     # A heading may have line ends, and goes into messages of one line.
-    heading = [' '.join(''.join(x if x.isprintable() else ' ' for x in one).split())
-               for one in heading]
+    heading = [' '.join(clean(one).split()) for one in heading]
     while heading and not heading[-1]:
         heading.pop()
     return Sheet(path, heading, [x for x in rest if not x[1][0].startswith('#')])

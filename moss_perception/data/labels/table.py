@@ -8,6 +8,7 @@ from pathlib import Path
 import re
 
 from moss_perception.core.errors import BagError
+from moss_perception.core.text import clean, uncell
 from moss_perception.data.labels.cells import (
     Moment,
     read_flag,
@@ -189,7 +190,8 @@ def _row(line: int, cells: Sequence[str], names: Sequence[str], headings: Sequen
         read_whole('candidate', given['candidate']) if 'candidate' in given else None,
         _lead_time(headings[names.index('lead_time')], given['lead_time'])
         if 'lead_time' in given else None,
-        {name: given[name] for name in ('motion', 'object', 'domain', 'bag') if name in given},
+        {name: clean(uncell(given[name])) for name in ('motion', 'object', 'domain', 'bag')
+         if name in given},
         {x: cell for x, name, cell in zip(headings, names, padded, strict=False)
          if not name and x and cell})
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import csv
 import io
 
+from moss_perception.core.text import cell
 from moss_perception.data.labels.attempts import Found
 from moss_perception.data.outcomes import ns_to_seconds, Outcome
 
@@ -40,5 +41,5 @@ def _cell(outcome: Outcome, name: str) -> str:
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerows([columns, *rows])
+    writer.writerows([columns, *(map(cell, row) for row in rows)])
     return text.getvalue()

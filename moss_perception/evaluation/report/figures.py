@@ -21,14 +21,16 @@ DOMAINS = ('#1d4f91', '#d9822b', '#6b3fa0', '#0f8b8d', '#a03a5c', '#6d7b1e', '#4
 PAGE = {'ink': INK, 'muted': MUTED, 'line': LINE, 'paper': PAPER, 'held': HELD, 'failed': FAILED,
         'accent': DOMAINS[0], 'warn': WARN}
 
-# Text stays text: it is small, can be found, and is drawn with the reader's own fonts. A fixed
-# salt and no date give the same bytes for the same values.
-_RC: Any = {'svg.fonttype': 'none', 'svg.hashsalt': 'moss_perception', 'font.size': 10,
-       'font.family': 'sans-serif', 'text.color': INK, 'axes.edgecolor': MUTED,
-       'axes.labelcolor': INK, 'xtick.color': MUTED, 'ytick.color': MUTED, 'axes.titlesize': 11,
-       'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.spines.top': False,
-       'axes.spines.right': False, 'axes.grid': True, 'grid.color': LINE, 'grid.linewidth': 0.7,
-       'axes.axisbelow': True, 'legend.frameon': False, 'legend.fontsize': 9}
+# A dollar sign in a name begins no formula. Text stays text: it is small, can be found, and is
+# drawn with the reader's own fonts. A fixed salt and no date give the same bytes for the same
+# values.
+_RC: Any = {'text.parse_math': False, 'svg.fonttype': 'none',
+       'svg.hashsalt': 'moss_perception', 'font.size': 10, 'font.family': 'sans-serif',
+       'text.color': INK, 'axes.edgecolor': MUTED, 'axes.labelcolor': INK, 'xtick.color': MUTED,
+       'ytick.color': MUTED, 'axes.titlesize': 11, 'axes.titleweight': 'bold',
+       'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False,
+       'axes.grid': True, 'grid.color': LINE, 'grid.linewidth': 0.7, 'axes.axisbelow': True,
+       'legend.frameon': False, 'legend.fontsize': 9}
 _WIDTH = 4.6
 _MANY = 100
 _BINS = np.linspace(0, 1, 21)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moss_perception.core.files import OutputFolder
+from moss_perception.core.text import cell
 from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
 from moss_perception.evaluation.report.checkpoints import (
@@ -123,7 +124,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
             scaled = iter(one.calibration['after'].scores if 'after' in one.calibration else ())
             for bag in one.pool.bags:
                 for attempt in bag.attempts:
-                    lines.writerow(_row(summary, bag, attempt, scaled))
+                    lines.writerow(map(cell, _row(summary, bag, attempt, scaled)))
     return written.getvalue()
 
 

@@ -51,7 +51,7 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         :returns: the results; this frame's map with all flows; and its maps with fewer.
         """
         temporal, side = self.network.temporal, self.network.config.map_size
-        fine, clip = self.see(image)
+        fine, clip, looks = self.see(image)
         streams = temporal.stream.encode(flow, self.valid)
         # One frame, as many times as there are maps of it.
         made = Spatial.maps(temporal, (clip + streams)[:, None], image)
@@ -62,4 +62,4 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
             if self.network.config.velocity_orders else None
         scores = self.scores(fine, context, grasps, gaps, read)
         motion = streams[0].movedim(0, -1).flatten(0, 1)
-        return *scores, motion, made.sum() * 0, *maps
+        return *scores, motion, looks, made.sum() * 0, *maps

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from moss_perception.models.grasp_config import MossConfig, TemporalConfig
 from moss_perception.models.layers.flow_field import FlowField, grey, SHORTEST_GAP, UNIT_PIXELS
-from moss_perception.models.layers.temporal import Temporal
 from moss_perception.models.layers.timing import sample_times
 from moss_perception.moss import MOSS
 import numpy as np
@@ -13,9 +12,9 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 
-def make_moss(config: MossConfig, channels: int, lowest: int = 1, causal: bool = True) -> MOSS:
+def make_moss(config: MossConfig, channels: int) -> MOSS:
     """Make the block that a configuration describes, on maps of so many channels."""
-    return MOSS(channels, tuple(range(lowest, config.orders + 1)), config.moss_window, causal,
+    return MOSS(channels, tuple(range(1, config.orders + 1)), config.moss_window,
                 channels=config.moss_channels, projection=config.projection_channels,
                 hidden=config.moss_channels // 2, learning=config.learning, fusion='concat',
                 readout=config.readout, lags=config.lags or None, norm=config.norm or None,
@@ -56,60 +55,6 @@ class Velocities(nn.Module):
             found += [(one[..., axis] * shares).sum(-1) * self.unit for axis in (0, 1)]
         found += [torch.zeros_like(found[0])] * (2 * self.orders - len(found))
         return torch.stack(found, 1)
-
-
-class MossClip(Temporal):
-    """
-    MOSS on the maps of a clip.
-
-    :param lowest: fuse orders from this one to the configuration's highest; lower ones are
-        computed, since the higher build on them, and not seen.
-    :param causal: look back only; else the window is centred, as its authors have it, and ends
-        where the clip does: the newest frames have no motion yet.
-    """
-
-    def __init__(self, config: MossConfig, channels: int, lowest: int = 1, causal: bool = True):
-        self.causal, self.displaces = causal, config.displaces
-        self.length = config.moss_window[0]
-        self.delay = 0 if causal else config.orders * (config.moss_window[0] // 2)
-        super().__init__(config, channels)
-        self.moss = make_moss(config, channels, lowest, causal)
-        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
-
-    @property
-    def taps(self) -> tuple[int, ...]:
-        """As the head does; if centred, at the last frames whose windows are full, and now."""
-        if self.causal:
-            return super().taps
-        # Frames from the first full window to the last.
-        first = self.delay + 1 - self.config.window_frames
-        full = range(-self.delay, first - 1, -self.length)
-        return tuple(sorted({*full, 0}))
-
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
-             gaps: Tensor | None = None) -> Tensor:
-        return self.joined(clip, clip, used, gaps)
-
-    def joined(self, clip: Tensor, compared: Tensor, used: int | None,
-               gaps: Tensor | None) -> Tensor:
-        """
-        Join features with what MOSS finds, as :meth:`maps`.
-
-        :param compared: the maps that MOSS compares, shape ``(B, T, C, H, W)``.
-        """
-        times = moss_times(self.displaces, gaps)
-        if self.causal:
-            motion = self.moss.motion(compared, used, self.config.head_receptive_field, times)
-            clip = clip[:, -motion.shape[1]:]
-        else:
-            motion = self.moss.motion(compared, used, times=times)
-            there = torch.arange(clip.shape[1], device=clip.device)
-            motion = motion * (there < clip.shape[1] - self.delay).view(-1, 1, 1, 1)
-        return self.mapped(clip, motion)
-
-    def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
-        """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
-        return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
 
 
 def moss_times(displaces: bool, gaps: Tensor | None) -> Tensor | None:

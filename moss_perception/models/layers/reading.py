@@ -192,6 +192,21 @@ def ensemble_probability(logits: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (probabilities - mean[..., None]).square().mean(dim=-1).sqrt()
 
 
+def appearance(*maps: Tensor) -> Tensor:
+    """
+    Say what a frame looks like, without where: means and spreads of the channels of its maps.
+
+    :param maps: of one frame, shape ``(1, C, H, W)`` each.
+    :returns: shape ``(2 * sum of C,)``: of each map its means, then its standard deviations.
+    """
+    found = []
+    for one in maps:
+        positions = one.flatten(2)[0]
+        mean = positions.mean(dim=-1, keepdim=True)
+        found += [mean[:, 0], (positions - mean).square().mean(dim=-1).sqrt()]
+    return torch.cat(found)
+
+
 N = TypeVar('N', bound=GraspReader)
 
 
@@ -211,10 +226,13 @@ class StreamStep(nn.Module, Generic[N]):
         super().__init__()
         self.network = network
 
-    def see(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the frame's fine map, and the map that the network looks over."""
-        fine, deep = self.network.backbone(self.network.normalise(image))
-        return fine, self.network.merged(fine, deep)
+    def see(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the frame's fine map, the map that the network looks over, and appearance."""
+        normal, backbone = self.network.normalise(image), self.network.backbone
+        first = backbone.first(normal)
+        fine = backbone.second(first)
+        deep = backbone.late(fine)
+        return fine, self.network.merged(fine, deep), appearance(normal, first, fine, deep)
 
     def scores(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None,
                motion: Tensor | None = None) -> tuple[Tensor, Tensor]:

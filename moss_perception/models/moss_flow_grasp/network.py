@@ -2,31 +2,41 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.layers.motion import FlowStream, moss_times, MossClip
+from moss_perception.models.layers.motion import FlowStream, make_moss, moss_times
 from moss_perception.models.layers.reading import StreamStep
-from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.layers.temporal import ClipNetwork, Temporal
 from moss_perception.models.moss_flow_grasp.model import MossFlowGraspConfig
 import torch
-from torch import Tensor
+from torch import nn, Tensor
+import torch.nn.functional as F
 
 
-class MossFlow(MossClip):
+class MossFlow(Temporal):
     """
     A stream of optical flow, as in :class:`TwoStream`, whose maps MOSS compares.
 
     MOSS is blind to appearance then; the head sees the features and the flow's maps as well.
     """
 
+    config: MossFlowGraspConfig
     needs_images = True
 
     def __init__(self, config: MossFlowGraspConfig, channels: int):
         super().__init__(config, channels)
+        self.moss = make_moss(config, channels)
+        self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
         self.stream = FlowStream(config, channels)
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         flow = self.stream(images, gaps)
-        return self.joined(clip + flow, flow, used, gaps)
+        motion = self.moss.motion(flow, used, self.config.head_receptive_field,
+                                  moss_times(self.config.displaces, gaps))
+        return self.mapped((clip + flow)[:, -motion.shape[1]:], motion)
+
+    def mapped(self, features: Tensor, motion: Tensor) -> Tensor:
+        """Make maps ``(B, T, H, W, R)`` of features and MOSS's encodings, channels third."""
+        return F.relu(self.look(features.movedim(2, -1)) + self.share(motion.movedim(2, -1)))
 
 
 class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
@@ -50,7 +60,7 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         """
         temporal, config = self.network.temporal, self.network.config
         before = config.window_frames - 1
-        fine, clip = self.see(image)
+        fine, clip, looks = self.see(image)
         streams = temporal.stream.encode(flow, self.valid).split(1)
         window = torch.stack([*state[:before], streams[-1]], dim=1)
         motion = temporal.moss.motion(window, last=config.head_receptive_field,
@@ -62,5 +72,5 @@ class MossFlowStep(StreamStep[ClipNetwork[MossFlowGraspConfig, MossFlow]]):
         context = temporal.over_time(torch.cat(maps.unbind(1), dim=-1)).movedim(-1, 1)
         scores = self.scores(fine, context, grasps, gaps)
         health = (maps[:, -1].sum() + clip.sum() + sum(one.sum() for one in streams)) * 0
-        return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), health,
+        return (*scores, motion[0, -1].movedim(0, -1).flatten(0, 1), looks, health,
                 maps[0, -1].flatten(0, 1), clip, *streams)

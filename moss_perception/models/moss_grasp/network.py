@@ -5,6 +5,7 @@ from typing import cast
 
 from moss_perception.models.layers.motion import make_moss, moss_times, Velocities
 from moss_perception.models.layers.reading import (
+    appearance,
     ensemble_probability,
     GraspReader,
     StreamStep,
@@ -54,8 +55,9 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
             flat = self.backbone.second(first)
         else:
             normal, first, flat = None, None, self.fine_maps(images).flatten(0, 1)
+        compared, coarse = self.looked_over(normal, first, flat, self.backbone.late(flat))
         fine, compared, coarse = (x.unflatten(0, images.shape[:2])
-                                  for x in self.looked_over(normal, first, flat))
+                                  for x in (flat, compared, coarse))
         span = self.config.head_receptive_field
         motion, values = self.moss.motion_and_values(compared, used, span,
                                                      moss_times(self.config.displaces, gaps))
@@ -69,27 +71,27 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         found = None if self.velocities is None else self.velocities(values)
         return self.score(fine[:, -1], taps, grasps, gaps, found)
 
-    def looked_over(self, normal: Tensor | None, first: Tensor | None,
-                    fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def looked_over(self, normal: Tensor | None, first: Tensor | None, fine: Tensor,
+                    deep: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Run the backbone's last stage.
+        Choose among the backbone's maps.
 
         :param normal: what the backbone sees, shape ``(N, 3, S, S)``; ``None`` as ``first``.
         :param first: of stride 2; ``None`` unless the network :attr:`needs_images`.
         :param fine: of stride 4, shape ``(N, C, H, W)``.
-        :returns: the fine maps, those that MOSS compares, and those whose features the head sees.
+        :param deep: of stride 8, shape ``(N, C', H / 2, W / 2)``.
+        :returns: the maps that MOSS compares, and those whose features the head sees.
         """
-        deep = self.backbone.late(fine)
         coarse, stride = self.merged(fine, deep), self.config.map_stride
         if not self.compares_stage:
-            return fine, coarse, coarse
+            return coarse, coarse
         compared, kind = {2: first, 4: fine, 8: deep}[stride], self.config.compares
         if kind != 'features':
             assert normal is not None  # as above
             averaged = F.avg_pool2d(normal, stride)
             compared = averaged if kind == 'pixels' else torch.cat([compared, averaged], dim=1)
         assert compared is not None  # as above
-        return fine, compared, coarse
+        return compared, coarse
 
     def pooled(self, motion: Tensor) -> Tensor:
         """Average what MOSS finds, shape ``(N, D, H, W)``, to the head's maps."""
@@ -175,8 +177,9 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         network, config = self.network, self.network.config
         normal = network.normalise(image)
         first = network.backbone.first(normal)
-        fine, compared, coarse = network.looked_over(
-            normal, first, network.backbone.second(first))
+        fine = network.backbone.second(first)
+        deep = network.backbone.late(fine)
+        compared, coarse = network.looked_over(normal, first, fine, deep)
         times = moss_times(config.displaces, gaps)
         encodings, values, caches = network.moss.encode_values_step(
             compared, self._caches(state), self.orders,
@@ -193,7 +196,8 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
         newest = [cache[-1] for cache in caches[:self.orders] if len(cache)]
         health = sum((part.sum() for part in newest), torch.stack(maps).sum())
-        return scores, uncertainties, motion, health * 0, *newest, *maps
+        return (scores, uncertainties, motion, appearance(normal, first, fine, deep), health * 0,
+                *newest, *maps)
 
     def _velocities(self, values: list[Tensor], used: Tensor) -> Tensor | None:
         """Return what the displacements of the orders that count say to the head."""

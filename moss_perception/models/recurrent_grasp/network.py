@@ -64,11 +64,11 @@ class RecurrentStep(StreamStep[ClipNetwork[RecurrentGraspConfig, Recurrent]]):
         :returns: the results, and this frame's map.
         """
         temporal, side = self.network.temporal, self.network.config.map_size
-        fine, clip = self.see(image)
+        fine, clip, looks = self.see(image)
         seen = temporal.seen(clip).flatten(0, -2)
         hidden = seen.new_zeros(1, temporal.kept, side, side)
         for frame in (*state, seen):
             hidden = temporal.advance(frame.view(1, side, side, -1).movedim(-1, 1), hidden)
         context = temporal.over_time(hidden.movedim(1, -1)).movedim(-1, 1)
         scores = self.scores(fine, context, grasps, gaps)
-        return *scores, hidden.movedim(1, -1).flatten(0, -2), seen.sum() * 0, seen
+        return *scores, hidden.movedim(1, -1).flatten(0, -2), looks, seen.sum() * 0, seen

@@ -11,6 +11,7 @@ from typing import Any, TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError, MossError, SimulationError
 from moss_perception.ros.cell.lock_step import LockStep
 from moss_perception.ros.cell.topics import CellTopics
@@ -193,7 +194,7 @@ class SimCell(Node):
                 if expected or self._lock_step is not None:
                     raise MossError(f'{problem}: expected every node of wait_for_nodes, and in '
                                     'lock step an active predictor and a gate')
-                self.get_logger().warning(f'{problem}: starting anyway')
+                self.get_logger().warning(coded('starts_anyway', f'{problem}: starting anyway'))
                 return
             time.sleep(_POLL_S)
         time.sleep(_SETTLE_S)
@@ -218,7 +219,7 @@ class SimCell(Node):
 
     def _refuse(self, reason: str, message: str) -> None:
         self.refused[reason] += 1
-        self.get_logger().warning(message, throttle_duration_sec=_THROTTLE_S)
+        self.get_logger().warning(coded(reason, message), throttle_duration_sec=_THROTTLE_S)
 
     def _on_beat(self) -> None:
         progress, pace = self.live.progress, self.live.pace
@@ -227,9 +228,10 @@ class SimCell(Node):
         if pace.behind_s > _BEHIND_S:
             level = WARN
             message = f'{pace.behind_s:.1f} s behind real time'
-            self.get_logger().warning(
-                f'{message}: set a lower rate, or real_time:=false',
+            self.get_logger().warning(coded(
+                'behind_real_time', f'{message}: set a lower rate, or real_time:=false'),
                 throttle_duration_sec=_THROTTLE_S)
+            message = coded('behind_real_time', message)
         values: dict[str, Any] = {
             'attempt': progress.attempt, 'phase': progress.phase, 'frames': progress.frames,
             **{name: progress.results[name] for name in ('succeeded', 'failed', 'none_selected')},

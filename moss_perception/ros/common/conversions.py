@@ -15,6 +15,7 @@ from moss_perception.core.frames import (
 )
 from moss_perception.core.lead_times import LEAD_TIME_DTYPE, to_lead_times
 from moss_perception.core.scores import Prediction, rows_of
+from moss_perception.core.text import clean, one_line
 from moss_perception.data.outcomes import Outcome, values_of
 import numpy as np
 from rclpy.node import Node
@@ -108,7 +109,7 @@ def rgb_to_image(image: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
 def status(name: str, level: bytes, message: str, values: dict[str, Any],
            hardware_id: str = '') -> DiagnosticStatus:
     """
-    Build a status message.
+    Build a status message; names out of other people's messages are made harmless.
 
     :param name: name of the node.
     :param level: ``OK``, ``WARN``, ``ERROR`` or ``STALE``.
@@ -116,10 +117,11 @@ def status(name: str, level: bytes, message: str, values: dict[str, Any],
     :param values: numbers and words by key; floats are written with three decimals.
     :param hardware_id: the hardware or simulator.
     """
-    pairs = [KeyValue(key=key, value=f'{value:.3f}' if isinstance(value, float) else str(value))
-             for key, value in values.items()]
+    pairs = [KeyValue(key=clean(key), value=f'{value:.3f}' if isinstance(value, float)
+                      else one_line(value)) for key, value in values.items()]
     return DiagnosticStatus(
-        name=name, level=level, message=message, hardware_id=hardware_id, values=pairs)
+        name=name, level=level, message=one_line(message), hardware_id=hardware_id,
+        values=pairs)
 
 
 def outcome_to_array(message: str, outcome: Outcome, frame_id: str,

@@ -5,9 +5,12 @@ import time
 import traceback
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import MossError
+from moss_perception.ros.common.sources import namesakes
 from moss_perception.ros.common.spinning import (
     run_node,
     serving,
@@ -22,6 +25,10 @@ _ASK_AGAIN_S = 3.0
 # A node that is not in a transition answers within this time.
 _SOON_S = 1.0
 _POLL_S = 0.05
+# A node of the system that is being started comes up, and says its state, within this time.
+_TWIN_S, _ACTIVE = 5.0, 'active'
+_TWINS = ('several nodes have the name {}: expected one; if the system was started twice, stop '
+          'one, or start it in another namespace')
 # By state: the transition to request, its name, and the state that it leads to.
 _STEPS = {
     State.PRIMARY_STATE_UNCONFIGURED: (
@@ -119,11 +126,12 @@ class ManagedNode(LifecycleNode):
             action()
             return then(state) if then else TransitionCallbackReturn.SUCCESS
         except MossError as error:
-            self.failure = f'{label} failed: {error}'
+            self.failure = coded('transition_failed', f'{label} failed: {error}')
             self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # noqa: BLE001, rclpy would swallow it
-            self.failure = f'{label} failed: {type(error).__name__}: {error}'
+            self.failure = coded('transition_failed',
+                                 f'{label} failed: {type(error).__name__}: {error}')
             self.get_logger().error(f'{label} failed:\n{traceback.format_exc()}')
             return TransitionCallbackReturn.ERROR
 
@@ -158,6 +166,7 @@ class Autostart:
         self._node, self._spin = node, spin
         self._target = target
         self._timeout_s = timeout_s
+        self._name = node.resolve_service_name(f'{target}/get_state').removesuffix('/get_state')
         self._get = node.create_client(GetState, f'{target}/get_state')
         self._change = node.create_client(ChangeState, f'{target}/change_state')
 
@@ -176,6 +185,8 @@ class Autostart:
         while True:
             state = self._state()
             if state.id == State.PRIMARY_STATE_ACTIVE:
+                if not done:
+                    self._require_alone()
                 return
             if state.id not in _STEPS or state.id in done:
                 raise TransitionError(f'{self._target} is {state.label}: expected it to become '
@@ -186,10 +197,30 @@ class Autostart:
     def _step(self, transition: int, label: str, goal: int) -> None:
         began = time.monotonic()
         if not self._change_state(transition, label, goal):
-            raise TransitionError(
-                f'{self._target} could not {label}: its own log gives the reason')
+            twins = self._name in namesakes(self._node)
+            raise TransitionError(f'{self._target} could not {label}: ' + (
+                _TWINS.format(self._name) if twins else 'its own log gives the reason'))
         self._node.get_logger().info(
             f'{self._target}: {label} done in {time.monotonic() - began:.1f} s')
+
+    def _require_alone(self) -> None:
+        """
+        Check that a node that was active at once is not that of a system started before.
+
+        A second node of this name would stay unconfigured for ever, since requests reach the
+        first. The graph shows killed nodes for a while, so a second one has to say something.
+        """
+        states: set[str] = set()
+
+        def take(message: DiagnosticArray) -> None:
+            for status in message.status:
+                if status.name == self._name.lstrip('/'):
+                    states.update(x.value for x in status.values if x.key == 'state')
+        subscription = self._node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
+        spin_until(self._spin, lambda: bool(states - {_ACTIVE}), _TWIN_S, _POLL_S)
+        self._node.destroy_subscription(subscription)
+        if states - {_ACTIVE}:
+            raise TransitionError(_TWINS.format(self._name))
 
     def _state(self) -> State:
         """Request the state, repeatedly: an answer before the node has discovered us is lost."""

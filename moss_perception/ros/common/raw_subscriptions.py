@@ -47,7 +47,7 @@ class RawSubscriptions:
         self._followed.append(MatchedSubscription(
             self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
             self._reliability, _DEPTH, latched, raw=True,
-            silence_s=SILENCE_S))
+            silence_s=SILENCE_S, expected=lambda: name in IMAGE_TYPES))
         return self._followed[-1]
 
     def follow_when_there(self, topic: str) -> None:

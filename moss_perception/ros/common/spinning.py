@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import ConfigError, MossError
+from moss_perception.core.text import one_line
 import rclpy
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock
@@ -33,6 +34,9 @@ from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args, try_shutdown
 
+# Where log files go, by the first that is set.
+_LOG_FOLDERS = ('ROS_LOG_DIR', 'ROS_HOME', 'HOME')
+_EXPECTED_LOG_FOLDER = 'expected HOME, or ROS_LOG_DIR with a folder that can be written'
 # A signal that arrives during a wait in the middleware is handled when the wait ends.
 _WAIT_S = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -133,16 +137,17 @@ def without_place(error: Exception) -> str:
 
 
 @contextmanager
-def serving(node: Node) -> Iterator[Spin]:
+def serving(node: Node, *others: Node) -> Iterator[Spin]:
     """
-    Serve a node's callbacks.
+    Serve the callbacks of a node, and of others of its context.
 
     :returns: a function that waits for one callback and runs it. Its argument is the longest
         wait in seconds; it never waits longer than 0.2 s. It raises ``KeyboardInterrupt`` after
         SIGINT or SIGTERM.
     """
     executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
+    for one in (node, *others):
+        executor.add_node(one)
 
     def spin_once(timeout_s: float) -> None:
         executor.spin_once(timeout_sec=min(max(timeout_s, 0.0), _WAIT_S))
@@ -187,9 +192,9 @@ def spin_for(spin: Spin, seconds: float) -> None:
     spin_until(spin, lambda: False, seconds)
 
 
-def spin(node: Node) -> None:
-    """Serve a node's callbacks until it is interrupted."""
-    with serving(node) as spin_once:
+def spin(node: Node, *others: Node) -> None:
+    """Serve the callbacks of nodes of one context until they are interrupted."""
+    with serving(node, *others) as spin_once:
         while node.context.ok():
             spin_once(_WAIT_S)
 
@@ -235,9 +240,9 @@ def run_node(name: str, make: Callable[[], AnyNode], work: Callable[[AnyNode], N
             return interrupted
         except MossError as error:
             if node is None:
-                print(f'{name}: {error}', file=sys.stderr)
+                print(f'{name}: {one_line(error)}', file=sys.stderr)
             else:
-                node.get_logger().error(str(error))
+                node.get_logger().error(one_line(error))
             return 1
         finally:
             if node is not None:
@@ -246,7 +251,14 @@ def run_node(name: str, make: Callable[[], AnyNode], work: Callable[[AnyNode], N
     return 0
 
 
+def _require_log_folder() -> None:
+    # Without any of them the middleware writes a dozen lines before its error.
+    if not any(map(os.environ.get, _LOG_FOLDERS)):
+        raise ConfigError(f'there is no folder for log files: {_EXPECTED_LOG_FOLDER}')
+
+
 def _initialise(args: list[str] | None) -> None:
+    _require_log_folder()
     try:
         # This reads the parameter files too. Unlike init, it logs nothing if one is damaged.
         remove_ros_args(args)
@@ -263,6 +275,7 @@ def own_context(args: list[str] | None = None, domain_id: int | None = None) -> 
     :param domain_id: ROS_DOMAIN_ID; ``None`` for that of the environment.
     :raises ConfigError: if ROS cannot start, such as without a folder for log files.
     """
+    _require_log_folder()
     context = Context()
     try:
         rclpy.init(args=args or [], context=context, domain_id=domain_id,
@@ -275,7 +288,7 @@ def own_context(args: list[str] | None = None, domain_id: int | None = None) -> 
 def _not_initialised(error: RuntimeError) -> ConfigError:
     what = without_place(error)
     if 'log' in what and 'director' in what:
-        what += ': expected HOME, or ROS_LOG_DIR with a folder that can be written'
+        what += f': {_EXPECTED_LOG_FOLDER}'
     return ConfigError(what)
 
 

@@ -90,12 +90,15 @@ class MatchedSubscription:
     :param latched: also request the last earlier message, if all publishers keep it.
     :param raw: whether the callback takes serialised messages, CDR bytes.
     :param silence_s: see above, seconds; 0 for never.
+    :param expected: whether messages are due now, so that silence is worth a line in the log; on
+        other topics, such as outcomes, it is usual and logged at the level debug.
     :ivar silences: how often it was made anew because it heard nothing.
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
-                 raw: bool = False, silence_s: float = 0.0):
+                 raw: bool = False, silence_s: float = 0.0,
+                 expected: Callable[[], bool] = lambda: False):
         self.topic = topic
         self.message_type = message_type
         self._node = node
@@ -106,6 +109,7 @@ class MatchedSubscription:
         self._raw = raw
         self.silences = 0
         self._silence = _Silence(silence_s)
+        self._expected = expected
         self._subscriptions: list[_Subscription] = []
         self._passed: dict[tuple[int, int], None] = {}
         self._handed_over_ns = 0
@@ -145,12 +149,19 @@ class MatchedSubscription:
             return False
         if same:
             self.silences += 1
-            self._node.get_logger().info(
-                f'{self.topic} has publishers, and nothing was heard for '
-                f'{self._silence.waited_s:.1f} s: subscribed anew', throttle_duration_sec=10.0)
+            self._log_silence()
         self.qos = self._profile(reliability, durability)
         self.renew()
         return True
+
+    def _log_silence(self) -> None:
+        text = (f'{self.topic} has publishers, and nothing was heard for '
+                f'{self._silence.waited_s:.1f} s: subscribed anew')
+        # rclpy wants each level on a line of its own.
+        if self._expected():
+            self._node.get_logger().info(text, throttle_duration_sec=10.0)
+        else:
+            self._node.get_logger().debug(text)
 
     def renew(self) -> None:
         """Create a new subscription; the executor then serves it after all others."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from moss_perception.core.text import clean
 from moss_perception.ros.monitor.state import SystemState
-from moss_perception.ros.monitor.words import clean
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String

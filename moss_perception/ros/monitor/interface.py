@@ -27,7 +27,8 @@ LATCHED = ('grasp_gate/state', 'attempt_recorder/state', '/tf_static')
 
 TRIGGER, SET_BOOL = 'std_srvs/srv/Trigger', 'std_srvs/srv/SetBool'
 SERVICES = {
-    'grasp_predictor/reset': TRIGGER, 'grasp_predictor/enable': SET_BOOL,
+    'grasp_predictor/reset': TRIGGER, 'grasp_predictor/score': TRIGGER,
+    'grasp_predictor/enable': SET_BOOL,
     **{f'attempt_recorder/{name}': TRIGGER for name in ('start', 'succeed', 'fail', 'discard')}}
 """Types by name."""
 

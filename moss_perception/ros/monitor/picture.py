@@ -10,7 +10,7 @@ from moss_perception.core.errors import FrameError
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.image_messages import bytes_of, check
 from moss_perception.core.images import decode_for
-from moss_perception.ros.monitor.words import clean
+from moss_perception.core.text import clean
 from moss_perception.ros.predictor.overlay import motion_energy
 import numpy as np
 from sensor_msgs.msg import Image

@@ -12,9 +12,9 @@ import threading
 import time
 from typing import Any
 
+from moss_perception.core.text import clean
 from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.monitor.words import (
-    clean,
     counts,
     finite,
     LEVELS,

@@ -9,6 +9,7 @@ from geometry_msgs.msg import PoseStamped
 from moss_perception.core.cameras import AUTO, to_camera
 from moss_perception.core.errors import ConfigError, ScoresError
 from moss_perception.core.frames import Camera
+from moss_perception.core.text import one_line
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import frame_scores, values_of
 from moss_perception.ros.common.spinning import create_steady_timer
@@ -86,9 +87,9 @@ class SystemWatcher(ThreadedNode):
         """Log a line through the node; any thread may call it."""
         # rclpy wants each level on a line of its own.
         if warn:
-            self._node.get_logger().warning(line)
+            self._node.get_logger().warning(one_line(line))
         else:
-            self._node.get_logger().info(line)
+            self._node.get_logger().info(one_line(line))
 
     # ---- messages
 

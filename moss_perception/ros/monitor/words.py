@@ -1,10 +1,10 @@
-"""Words for operators: reasons of the predictor, and texts of others made harmless."""
+"""Words for operators: reasons of the predictor, and numbers of diagnostics."""
 
 from collections.abc import Mapping
 import math
-from typing import Any
 
-LONGEST = 200
+from moss_perception.core.text import clean
+
 _RESETS = {
     'gap': 'no frame for longer than max_gap', 'stamp_backwards': 'a stamp went backwards',
     'frame_id': 'images of another frame came', 'resolution': 'images of another size came',
@@ -18,19 +18,6 @@ _REFUSALS = {
     'internal_error': 'after an unexpected exception'}
 LEVELS = ('ok', 'warn', 'error', 'stale')
 """Names of the levels of diagnostic_msgs/DiagnosticStatus, by their numbers."""
-
-
-def clean(text: Any, longest: int = LONGEST) -> str:
-    """
-    Make a text of somebody else safe to show.
-
-    Names in messages may hold escape sequences for a terminal, or characters that turn the
-    direction of writing: these become a question mark. HTML is the page's own business.
-
-    :param longest: most characters; a longer text ends with an ellipsis.
-    """
-    shown = ''.join(x if x.isprintable() else ' ' if x in '\n\t' else '?' for x in str(text))
-    return shown if len(shown) <= longest else shown[:longest - 1] + '…'
 
 
 def reset_in_words(reason: str) -> str:

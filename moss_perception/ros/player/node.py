@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TextIO
 
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
@@ -108,8 +109,9 @@ class BagPlayer:
     def _advertise(self, topic: Topic) -> None:
         found = message_class(topic.type)
         if found is None:
-            self._log.warning(
-                f'{topic.name} is not played: its type {topic.type} is not installed')
+            self._log.warning(coded(
+                'type_missing',
+                f'{topic.name} is not played: its type {topic.type} is not installed'))
             return
         self._publishers[topic.name] = self._node.create_publisher(
             found, topic.name, profile_of(topic, self._settings))
@@ -122,7 +124,7 @@ class BagPlayer:
         if missing and (settings.lock_step or not settings.play_without_subscribers):
             raise MossError(f'{problem}: {expected}')
         if missing:
-            self._log.warning(f'{problem}: playing anyway')
+            self._log.warning(coded('plays_anyway', f'{problem}: playing anyway'))
         elif settings.lock_step or settings.wait_for_nodes:
             spin_for(self._spin, SETTLE_S)
 
@@ -165,7 +167,9 @@ class BagPlayer:
         damage = self._recording.damage
         if damage and damage != self._logged_damage:
             self._logged_damage = damage
-            self._log.warning(f'{self._settings.bag}: {damage}; the readable part is played')
+            self._log.warning(coded(
+                'damaged_recording',
+                f'{self._settings.bag}: {damage}; the readable part is played'))
 
     def _keep_time(self, start_s: float, first_ns: int, stamp_ns: int) -> None:
         """Wait until a message is due, counted from the start so that delays do not add up."""
@@ -201,7 +205,8 @@ class BagPlayer:
         self._publish(topic, raw)
         if is_first and not self._wait_for_report(raw, timeout_s / 2):
             # The predictor may have discovered our endpoints only after the image was sent.
-            self._log.warning('no report of the first image yet: the image is sent again')
+            self._log.warning(coded(
+                'sent_again', 'no report of the first image yet: the image is sent again'))
             self._publishers[topic].publish(raw)
             timeout_s /= 2
         if not self._wait_for_report(raw, timeout_s):
@@ -223,7 +228,7 @@ class BagPlayer:
                 message = f'messages on {topic} were not acknowledged within {timeout_s:g} s'
                 if self._settings.lock_step:
                     raise MossError(message)
-                self._log.warning(message)
+                self._log.warning(coded('not_acknowledged', message))
         self._unacked = 0
 
     def _on_processed(self, header: Header) -> None:
@@ -252,9 +257,10 @@ def main(args: list[str] | None = None) -> int:
 def _play(node: Node, profile: str) -> None:
     settings = read_settings(node, PlayerSettings)
     if settings.lock_step and profile:
-        node.get_logger().warning(
+        node.get_logger().warning(coded(
+            'own_dds_profile',
             f'{profile} is set: lock step waits up to 3 s per image for acknowledgements, '
-            'unless that profile sets a short heartbeat period')
+            'unless that profile sets a short heartbeat period'))
     with ExitStack() as stack:
         with interruptible():
             recording = stack.enter_context(Recording(settings.bag, salvage=True))

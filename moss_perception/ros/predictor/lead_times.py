@@ -37,24 +37,24 @@ def log_problems(predictor: Predictor, stream_log: StreamLog) -> None:
 
 def _warn(problem: str, stream_log: StreamLog) -> None:
     # What was expected tells the kinds of problems apart.
-    stream_log.warn(f'lead times: {problem.rpartition(": ")[2]}',
-                    f'lead times refused: {problem}; the lead time of the stream is used')
+    stream_log.warn('lead_times_refused', f'lead times refused: {problem}; the lead time of the '
+                    'stream is used', kind=f'lead times: {problem.rpartition(": ")[2]}')
 
 
 def log_stream(predictor: Predictor, stream_log: StreamLog) -> None:
     """Log it if the checkpoint was not trained for the lead time of the stream."""
     if _is_clamped(predictor):
         asked = predictor.stream_lead_time_s
-        stream_log.once(f'lead_time {asked}', (
+        stream_log.once('lead_times_clamped', (
             f'lead_time {asked:g} s is clamped to {predictor.lead_time_s:g} s: expected '
-            f'{_trained(predictor)}'))
+            f'{_trained(predictor)}'), kind=f'lead_time {asked}')
 
 
 def log_clamped(predictor: Predictor, prediction: Prediction, stream_log: StreamLog) -> None:
     """Log it once if the checkpoint was not trained for the lead times of candidates."""
     # If it is that of the stream, this was logged at the configuration.
     if prediction.clamped_lead_times and not _is_clamped(predictor):
-        stream_log.once('clamped_lead_times', (
+        stream_log.once('lead_times_clamped', (
             f'{prediction.clamped_lead_times} lead times of candidates are clamped: expected '
             f'{_trained(predictor)}; the diagnostics count further ones'))
 

@@ -8,10 +8,12 @@ import time
 import traceback
 from typing import Any
 
+from moss_perception.core.codes import coded
 from moss_perception.core.frames import Camera
 from moss_perception.core.looks import LOOKS
 from moss_perception.core.scores import Prediction
 from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
+from moss_perception.runtime.frame_status import INTERNAL_ERROR
 from rclpy.node import Node
 
 
@@ -63,26 +65,31 @@ class StreamLog:
         self._seen_resets: Counter = Counter()
         self._out = False
 
-    def warn(self, kind: str, text: str) -> None:
-        """Log a warning, unless one of this kind was logged a moment ago."""
-        if self._warnings.line(kind):
-            self._node.get_logger().warning(text)
+    def warn(self, key: str, text: str, kind: str = '') -> None:
+        """
+        Log a warning, unless one of this kind was logged a moment ago.
 
-    def once(self, kind: str, text: str) -> None:
+        :param key: of :data:`moss_perception.core.codes.CODES`.
+        :param kind: which warnings are alike; all of this key by default.
+        """
+        if self._warnings.line(kind or key):
+            self._node.get_logger().warning(coded(key, text))
+
+    def once(self, key: str, text: str, kind: str = '') -> None:
         """Log a warning, unless one of this kind was logged since the node was configured."""
-        if self._once.line(kind):
-            self._node.get_logger().warning(text)
+        if self._once.line(kind or key):
+            self._node.get_logger().warning(coded(key, text))
 
     def calibration(self, camera: Camera | None, prediction: Prediction) -> None:
         """Warn if candidates have no score because camera_info does not match the image."""
         size = prediction.size[::-1]
         if camera is None and len(prediction.points):
-            self.warn('camera_info', 'candidates are not scored: expected a calibration on '
+            self.warn('no_calibration', 'candidates are not scored: expected a calibration on '
                       f'{self._node.resolve_topic_name("camera_info")}')
         elif camera is not None and camera.at_size(*size) is None:
             reduced = '' if camera.image_size == (camera.width, camera.height) else (
                 ' ({} x {} by its binning and region of interest)'.format(*camera.image_size))
-            self.warn('camera_info', f'camera_info is of {camera.width} x {camera.height} '
+            self.warn('no_calibration', f'camera_info is of {camera.width} x {camera.height} '
                       f'pixels{reduced}: expected those of the images, {size[0]} x {size[1]}')
 
     def shift(self, ood_score: float | None) -> None:
@@ -95,7 +102,7 @@ class StreamLog:
             return
         self._out = ood_score is not None
         if ood_score is not None:
-            self.warn('out of distribution', unfamiliar(ood_score))
+            self.warn('out_of_distribution', unfamiliar(ood_score))
         elif self._node.context.ok():
             self._node.get_logger().info('the images are in distribution again')
 
@@ -106,13 +113,13 @@ class StreamLog:
         :param counted: all such pictures of the predictor so far, by look.
         """
         for look in counted.copy():
-            self.once(f'look {look}', f'a picture is {LOOKS[look]}; it is scored, and '
+            self.once(look, f'a picture is {LOOKS[look]}; it is scored, and '
                       f'doubtful/{look} in the diagnostics counts all of them')
 
     def frames(self, problem: str) -> None:
         """Warn if it is not known where candidates are in the frame of the images."""
         if problem:
-            self.warn('candidates_frame', problem)
+            self.warn('frame_unknown', problem)
 
     def resets(self, counted: Counter) -> None:
         """
@@ -124,7 +131,7 @@ class StreamLog:
             now = Counter(counted)
             for reason, times in (now - self._seen_resets).items():
                 if line := self._resets.line(reason, times):
-                    self._node.get_logger().info(f'window reset: {line}')
+                    self._node.get_logger().info(coded(reason, f'window reset: {line}'))
             self._seen_resets = now
 
     def failure(self, where: str, error: Exception) -> None:
@@ -134,7 +141,8 @@ class StreamLog:
         self._monitor.failure(error)
         if self._warnings.line(f'failure {type(error).__name__}'):
             trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-            self._node.get_logger().error(f'internal error while {where}:\n{trace}')
+            self._node.get_logger().error(coded(INTERNAL_ERROR, (
+                f'internal error while {where}:\n{trace.rstrip()}')))
 
     def guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
         """Log an unexpected exception in a callback instead of ending the node."""

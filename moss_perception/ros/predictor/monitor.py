@@ -6,14 +6,16 @@ import math
 import time
 from typing import Any
 
+from moss_perception.core.codes import coded
 from moss_perception.core.scores import Prediction, ScoreReason
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.runtime.frame_status import repeats
+from moss_perception.runtime.frame_status import INTERNAL_ERROR, repeats
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
 
+PAUSED = 'paused by ~/enable'
 FAILURE_SHOWN_S = 5.0
 # Without an image for so long, the results are stale.
 STALE_S = 2.0
@@ -91,23 +93,25 @@ def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> 
     frames, dropped = now.frames - before.frames, now.dropped - before.dropped
     refused = sum((now.refused - before.refused).values())
     if health.failure:
-        return ERROR, f'internal error: {health.failure}'
+        return ERROR, coded(INTERNAL_ERROR, f'internal error: {health.failure}')
     if not health.enabled:
-        return OK, 'paused by ~/enable'
+        return OK, PAUSED
     if health.since_frame_s is None:
-        return WARN, f'no frames yet on {health.topic}: {health.problem or "nothing publishes it"}'
+        return WARN, coded('no_frames', f'no frames yet on {health.topic}: '
+                           f'{health.problem or "nothing publishes it"}')
     if health.since_frame_s > STALE_S:
-        return STALE, f'no frame on {health.topic} for {health.since_frame_s:.1f} s'
+        return STALE, coded(
+            'camera_stopped', f'no frame on {health.topic} for {health.since_frame_s:.1f} s')
     if refused:
         return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
     if dropped:
-        return WARN, f'overloaded: dropped {dropped} of {frames} frames'
-    if problem := health.problem or resets(before, now) or repeats(
+        return WARN, coded('overloaded', f'overloaded: dropped {dropped} of {frames} frames')
+    if problem := health.problem or coded('nothing_scored', resets(before, now)) or repeats(
             now.missing - before.missing,
             now.scored + now.stored - before.scored - before.stored):
-        return WARN, problem
+        return WARN, coded('repeated_samples', problem)
     if health.ood_score is not None:
-        return WARN, unfamiliar(health.ood_score)
+        return WARN, coded('out_of_distribution', unfamiliar(health.ood_score))
     if health.fill < health.window:
         return OK, f'window filling: {health.fill} of {health.window} samples'
     return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'

@@ -1,26 +1,31 @@
 """The node grasp_predictor: camera in, motion features and grasp scores out."""
 
-import sys
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
+from moss_perception.core.stamps import StampCheck
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
-from moss_perception.ros.common.spinning import create_steady_timer, run_node
+from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.predictor import lead_times
+from moss_perception.ros.predictor.heartbeat import health, Heartbeat
 from moss_perception.ros.predictor.log import StreamLog
-from moss_perception.ros.predictor.monitor import configuration, Monitor
+from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
 from moss_perception.ros.predictor.parameters import PredictorParameters
+from moss_perception.ros.predictor.score_service import ScoreService
 from moss_perception.ros.predictor.topics import Inputs, Outputs
 from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.ros.predictor.worker import Worker
+from moss_perception.ros.system.restarts import restarts
 from moss_perception.runtime.candidate_frames import CandidateFrames
+from moss_perception.runtime.engine import load_engine, Loader
 from moss_perception.runtime.frame_status import (
     FrameResult,
     FrameStatus,
@@ -30,7 +35,6 @@ from moss_perception.runtime.frame_status import (
 )
 from moss_perception.runtime.lead_times import check_lead_time
 from moss_perception.runtime.predictor import Predictor
-from moss_perception.runtime.stamps import StampCheck
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
@@ -42,11 +46,13 @@ class GraspPredictor(ManagedNode):
     The executor thread admits images and passes samples to a worker thread, which steps the
     network and publishes.
 
+    :param loader: loads the engine; see :class:`moss_perception.runtime.engine.EngineStore`.
     :raises ConfigError: if a parameter given at the start is not allowed.
     """
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, loader: Loader = load_engine, **kwargs: Any):
         super().__init__('grasp_predictor', **kwargs)
+        self._loader = loader
         self._predictor: Predictor | None = None
         self._outputs: Outputs | None = None
         self._worker: Worker | None = None
@@ -55,6 +61,7 @@ class GraspPredictor(ManagedNode):
         self._monitor = Monitor()
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
@@ -62,8 +69,11 @@ class GraspPredictor(ManagedNode):
             validate=self._check_model, apply=self._on_change,
             renamed={'orders': 'budget'})
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._heartbeat = Heartbeat(
+            self, lambda: health(self.state_label, self._worker)[0])
         self.create_service(Trigger, '~/reset', self._on_reset)
         self.create_service(SetBool, '~/enable', self._on_enable)
+        self._score_service = ScoreService(self)
         create_steady_timer(self, 1.0, self._on_diagnostics_timer)
         create_steady_timer(self, 0.5, self._on_graph_timer)
 
@@ -74,7 +84,7 @@ class GraspPredictor(ManagedNode):
         self._predictor = Predictor.load(
             str(path), chosen.model_sha256, chosen.engine, chosen.device, chosen.threads,
             chosen.max_gap, chosen.lead_time_s,
-            ImageLimits(chosen.max_megapixels, chosen.max_scans))
+            ImageLimits(chosen.max_megapixels, chosen.max_scans), self._loader)
         self._predictor.frames = CandidateFrames(chosen.setup, self._transforms)
         self._apply_budget()
         self._monitor = Monitor()
@@ -92,6 +102,7 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('activated')
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
+        self._refusal = ''
         self._stamps = StampCheck()
         self._worker = Worker(self._advance, self._on_worker_failure)
         guarded = self._log.guarded
@@ -99,10 +110,12 @@ class GraspPredictor(ManagedNode):
             self, self.settings, guarded(self._on_candidates), guarded(self._on_lead_times),
             guarded(self._on_camera_info), guarded(self._on_image))
         rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
+        self._score_service.refuse('' if self._enabled else PAUSED)
         self.get_logger().info(f'active\n{lay_out(rows)}')
 
     def deactivate(self) -> None:
         """Unsubscribe; samples that are still waiting are skipped."""
+        self._score_service.refuse('the node is not active: expected active')
         if self._inputs is not None:
             self._inputs.destroy()
             self._inputs = None
@@ -114,8 +127,9 @@ class GraspPredictor(ManagedNode):
         for sample in waiting if self.context.ok() else ():
             self._report(self.predictor.drop(sample))
         if not ended:
-            self.get_logger().error(
-                'the engine is still busy with a sample: expected it to finish within 30 s')
+            self.get_logger().error(coded(
+                'engine_busy', 'the engine is still busy with a sample: expected it to finish '
+                'within 30 s'))
 
     def free(self) -> None:
         """Release the engine and the publishers."""
@@ -171,7 +185,8 @@ class GraspPredictor(ManagedNode):
         except ConfigError as error:
             self.predictor.set_camera(None)
             if not self._camera_refused:
-                self.get_logger().warning(f'{error}; only the default grasp point is scored')
+                self.get_logger().warning(coded(
+                    'no_calibration', f'{error}; only the default grasp point is scored'))
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
@@ -180,15 +195,17 @@ class GraspPredictor(ManagedNode):
                 message.header.frame_id, self._image_frame):
             self._transforms.follow()
         try:
-            candidates = conversions.to_candidates(message)
+            candidates = conversions.to_candidates(message, self.settings.max_candidates)
         except CandidateError as error:
             # The planner replaced the set before, so that one is not scored any longer.
             self.predictor.forget_candidates()
             self._monitor.candidates_refused += 1
-            self._log.warn('candidates', f'refused: {error}')
+            self._refusal = coded('candidates_refused', f'candidates are refused: {error}')
+            self._log.warn('candidates_refused', self._refusal)
             return
+        self._refusal = ''
         if problem := candidates.problem():
-            self._log.warn('candidates', problem)
+            self._log.warn('not_a_number', problem)
         self.predictor.set_candidates(candidates)
         lead_times.log_problems(self.predictor, self._log)
 
@@ -210,6 +227,8 @@ class GraspPredictor(ManagedNode):
             self.predictor.reset('enabled')
             self._log.resets(self.predictor.counters.resets)
         self._enabled = request.data
+        if self._inputs is not None:
+            self._score_service.refuse('' if self._enabled else PAUSED)
         response.success = True
         response.message = 'enabled' if request.data else 'paused: images are skipped'
         return response
@@ -257,6 +276,7 @@ class GraspPredictor(ManagedNode):
             lead_times.log_clamped(self.predictor, prediction, self._log)
             self.outputs.publish(prediction, self.settings.score_threshold,
                                  self._monitor.out_score is not None, self.predictor.camera)
+            self._score_service.scored(prediction)
         self._report(result if due else FrameResult(FrameStatus.STORED, result.stamp_ns))
 
     def _on_worker_failure(self, sample: Sample, error: Exception) -> None:
@@ -270,7 +290,7 @@ class GraspPredictor(ManagedNode):
 
     def _report(self, result: FrameResult) -> None:
         if result.status is FrameStatus.REFUSED:
-            self._monitor.last_refusal = f'{result.reason}: {result.detail}'
+            self._monitor.last_refusal = coded(result.reason, f'{result.reason}: {result.detail}')
             self._log.warn(result.reason, f'refused a frame: {result.reason}: {result.detail}')
         self.outputs.processed(result.stamp_ns, result.status)
 
@@ -280,37 +300,30 @@ class GraspPredictor(ManagedNode):
         if self._inputs is not None:
             self.outputs.follow()
             for problem in self._inputs.check():
-                self._log.warn(problem, problem)
+                self._log.warn('not_received', problem, kind=problem)
             for problem in self._stamps.apart():
-                self._log.once('candidates apart', problem)
+                self._log.once('clocks_apart', problem)
 
     def _on_diagnostics_timer(self) -> None:
-        values: dict[str, Any] = {'state': self.state_label}
+        state, stuck = health(self.state_label, self._worker)
+        values: dict[str, Any] = {'state': state, **restarts()}
         if self._inputs is None:
             level = conversions.ERROR if self.failure else conversions.STALE
             message = self.failure or self.state_label
         else:
             level, message, more = self._monitor.report(
                 self.predictor, self._inputs.image.topic, self._enabled,
-                self._inputs.hint() or next(iter(self._stamps.apart()), ''),
+                self._inputs.hint() or self._refusal or coded(
+                    'clocks_apart', next(iter(self._stamps.apart()), '')),
                 self.settings.score_threshold)
+            if stuck:
+                level, message = conversions.ERROR, stuck
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,
                 'resubscribed': self._inputs.silences,
                 'paused': 'no' if self._enabled else 'yes'}
+        self._score_service.expire(message)
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))
 
 
-def main(args: list[str] | None = None) -> int:
-    """
-    Run the node until it is interrupted.
-
-    :param args: command line with ROS arguments; ``None`` takes the process's own.
-    :returns: exit status: 0, or 1 if a parameter given at the start is not allowed.
-    """
-    return run_node('grasp_predictor', GraspPredictor, args=args)
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -6,6 +6,7 @@ import re
 
 from moss_perception.core.cameras import AUTO, CameraSetup
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.frames import MOST_CANDIDATES
 from moss_perception.core.image_messages import LIMITS
 from moss_perception.models.grasp_config import order_names
 from moss_perception.ros.common.image_transport import TRANSPORTS
@@ -63,6 +64,9 @@ class PredictorParameters:
     max_scans: int = setting(
         LIMITS.scans, 'Most scans of a progressive JPEG; one with more is refused before it is '
         'decoded.', low=1, high=10000, change=Change.UNCONFIGURED)
+    max_candidates: int = setting(
+        MOST_CANDIDATES, 'Most poses of a PoseArray; one with more is refused, and no older one '
+        'is scored in its place.', low=1, high=100_000, change=Change.UNCONFIGURED)
     silence: float = setting(
         SILENCE_S, 'Time in seconds for which a topic with publishers may be silent; then the '
         'node subscribes to it anew; 0: never.', low=0.0, high=3600.0,

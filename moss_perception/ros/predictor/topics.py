@@ -1,9 +1,12 @@
 """The subscriptions and publishers of grasp_predictor."""
 
 from collections.abc import Callable
+import math
+import time
 from typing import Any
 
 from geometry_msgs.msg import PoseArray
+from moss_perception.core.codes import coded
 from moss_perception.core.frames import Camera
 from moss_perception.core.scores import Prediction
 from moss_perception.models.config import ModelConfig
@@ -24,6 +27,8 @@ from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import MarkerArray
 
 SMALL_DEPTH = 10
+# Images that came within this time flow, seconds.
+_FLOW_S = 1.0
 # Deep, because lock-step replay stops if it misses one. Transient local, because a recorder that
 # counts them may subscribe, or be discovered, after the first image.
 PROCESSED_QOS = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -47,6 +52,7 @@ class Inputs:
                  on_camera_info: Callable[[Any], None], on_image: Callable[[Any], None]):
         self._node = node
         self._wanted, self._silence_s = chosen.qos_reliability, chosen.silence
+        self._on_image, self._image_s = on_image, -math.inf
         self._raw_topic = node.resolve_topic_name('image')
         # Remapping image does not by itself move image/compressed.
         topic, kind = self._raw_topic, Image
@@ -55,19 +61,28 @@ class Inputs:
         transport, depth = chosen.image_transport, chosen.qos_depth
         # The executor serves subscriptions in the order of their creation. Candidates and
         # calibration must arrive before the image that they belong to.
-        self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates)
+        self.candidates = self._subscribe(PoseArray, 'grasp_candidates', on_candidates,
+                                          self._images_flow)
         self.lead_times = self._subscribe(PointCloud2, 'grasp_lead_times', on_lead_times)
         self.camera_info = self._subscribe(CameraInfo, 'camera_info', on_camera_info)
         self.image: MatchedSubscription | PluginSubscription = MatchedSubscription(
-            node, kind, topic, on_image, self._wanted, depth, silence_s=chosen.silence
-        ) if transport in OWN else (
-            PluginSubscription(node, self._raw_topic, transport, on_image, depth))
+            node, kind, topic, self._receive, self._wanted, depth, silence_s=chosen.silence,
+            expected=lambda: True) if transport in OWN else (
+            PluginSubscription(node, self._raw_topic, transport, self._receive, depth))
         self._every = (self.candidates, self.lead_times, self.camera_info, self.image)
 
-    def _subscribe(self, kind: Any, name: str, callback: Callable) -> MatchedSubscription:
+    def _subscribe(self, kind: Any, name: str, callback: Callable,
+                   expected: Callable[[], bool] = lambda: False) -> MatchedSubscription:
         return MatchedSubscription(self._node, kind, self._node.resolve_topic_name(name), callback,
                                    self._wanted, SMALL_DEPTH, latched=True,
-                                   silence_s=self._silence_s)
+                                   silence_s=self._silence_s, expected=expected)
+
+    def _receive(self, message: Any) -> None:
+        self._image_s = time.monotonic()
+        self._on_image(message)
+
+    def _images_flow(self) -> bool:
+        return time.monotonic() - self._image_s < _FLOW_S
 
     def check(self) -> list[str]:
         """
@@ -78,7 +93,7 @@ class Inputs:
         anew = [s.check() for s in self._every[:-1]]
         if not self.image.check() and any(anew):
             self.image.renew()
-        problems = [*(s.problem() for s in self._every), *self.crowded()]
+        problems = [*(coded('not_received', s.problem()) for s in self._every), *self.crowded()]
         return [problem for problem in problems if problem]
 
     @property
@@ -88,8 +103,8 @@ class Inputs:
 
     def crowded(self) -> list[str]:
         """Describe inputs with several publishers, and another node of this name."""
-        found = [namesake(self._node), *(
-            several(self._node, s.topic, effect) for s, effect in (
+        found = [coded('same_name', namesake(self._node)), *(
+            coded('several_sources', several(self._node, s.topic, effect)) for s, effect in (
                 (self.image, 'a window mixes the images of all cameras'),
                 (self.camera_info, 'candidates are projected by the newest calibration'),
                 (self.candidates, 'the newest set replaces the one before')))]
@@ -97,7 +112,8 @@ class Inputs:
 
     def hint(self) -> str:
         """Say why no images arrive and where they may be; empty if nothing is wrong."""
-        if problem := self.image.problem() or next(iter(self.crowded()), ''):
+        if problem := coded('not_received', self.image.problem()) or next(
+                iter(self.crowded()), ''):
             return problem
         if not self.image.publishers():
             compressed = f'{self._raw_topic}/compressed'

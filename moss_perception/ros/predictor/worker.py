@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 import threading
+import time
 from typing import Generic, TypeVar
 
 T = TypeVar('T')
@@ -23,6 +24,7 @@ class Worker(Generic[T]):
         self._waiting: deque[T] = deque()
         self._changed = threading.Condition()
         self._stopped = False
+        self._began_s: float | None = None
         self._thread = threading.Thread(target=self._run, name='predictor', daemon=True)
         self._thread.start()
 
@@ -38,6 +40,12 @@ class Worker(Generic[T]):
             self._waiting.append(item)
             self._changed.notify()
             return self._waiting.popleft() if len(self._waiting) > self._capacity else None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds since the item in work was begun; 0 while it waits."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def stop(self, timeout_s: float = 30.0) -> tuple[list[T], bool]:
         """
@@ -61,7 +69,10 @@ class Worker(Generic[T]):
                 if self._stopped:
                     return
                 item = self._waiting.popleft()
+            self._began_s = time.monotonic()
             try:
                 self._handle(item)
             except Exception as error:  # noqa: BLE001, the worker goes on
                 self._on_failure(item, error)
+            finally:
+                self._began_s = None

@@ -8,7 +8,9 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
+from moss_perception.core.codes import coded
 from moss_perception.core.errors import BagError, ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.data.bags.attempts import AttemptFolder, AttemptWriter
 from moss_perception.data.bags.run_up import Received
 from moss_perception.data.bags.topics import header_of
@@ -81,8 +83,9 @@ class AttemptRecorder(Node):
             self._write_outcome)
         self._connect()
         if folder.unfinished:
-            self.get_logger().warning(
-                f'removed {folder.unfinished} attempts that an earlier recorder left unfinished')
+            self.get_logger().warning(coded(
+                'unfinished', f'removed {folder.unfinished} attempts that an earlier recorder '
+                'left unfinished'))
         self.get_logger().info(f'ready to record attempts: {attempts.summary()}')
         try:
             while not of.attempts or len(folder.outcomes) + self._missed < goal:
@@ -137,7 +140,7 @@ class AttemptRecorder(Node):
                                    f'{", ".join(self._commands)}, {STATUS}')
             text = self._commands[name]()
         except (BagError, RefusedError) as error:
-            self._say(str(error), problem=True)
+            self._say(str(error), 'attempt_refused')
             return False, str(error)
         finally:
             self._publish_state()
@@ -149,6 +152,8 @@ class AttemptRecorder(Node):
             raise RefusedError(f'{problem}: expected images to record')
         text = self._attempts.start()
         self._inputs.begin()
+        for line in (*self._inputs.crowded(), *self._stream.stamps.apart()):
+            self._once(line)
         return text
 
     def _next(self) -> str:
@@ -161,7 +166,8 @@ class AttemptRecorder(Node):
 
     def _receive(self, topic: str, kind: str, raw: bytes) -> None:
         if not is_known(kind):
-            self._once(f'{topic} is a {kind} and is not recorded: expected a type of ROS 2 Jazzy')
+            self._once(f'{topic} is a {kind} and is not recorded: expected a type of ROS 2 Jazzy',
+                       'not_recorded')
             return
         inputs, stream, now_ns = self._inputs, self._stream, self._now_ns()
         image_ns = 0
@@ -169,10 +175,11 @@ class AttemptRecorder(Node):
             try:
                 image_ns, frame_id = header_of(raw)
             except BagError as error:
-                self._once(f'{topic}: {error}')
+                self._once(f'{topic}: {error}', 'not_recorded')
                 return
             if image_ns <= 0:
-                self._once(f'{topic} has images without a stamp: expected stamps above 0')
+                self._once(f'{topic} has images without a stamp: expected stamps above 0',
+                           'zero_stamp')
                 return
             stream.image(image_ns, frame_id, self._ros_ns())
             self._images += 1
@@ -191,17 +198,17 @@ class AttemptRecorder(Node):
         try:
             self._gripper.take(kind, raw, self._ros_ns())
         except ConfigError as error:
-            self._once(str(error))
+            self._once(str(error), 'not_recorded')
 
     def _on_outcome(self, message: DiagnosticArray) -> None:
         for status in message.status:
             try:
                 self._say(self._attempts.report(outcome_of(status), status.message))
             except ValueError as error:
-                self._say(f'{status.name!r} is no outcome: {error}', problem=True)
+                self._say(f'{status.name!r} is no outcome: {error}', 'no_outcome')
             except (BagError, RefusedError) as error:
                 self._missed += 1
-                self._say(str(error), problem=True)
+                self._say(str(error), 'attempt_refused')
 
     def _write_outcome(self, writer: AttemptWriter, message: str, outcome: Outcome) -> None:
         array = outcome_to_array(message, outcome, self._stream.frame_id, 'attempt_recorder')
@@ -217,27 +224,28 @@ class AttemptRecorder(Node):
         since_s = (current.received_ns - self._clock_offset_ns) / 1e9
         decided = self._stream.decision(current.received_ns) is not None
         for line in self._inputs.silent(self._declared.values.silence, since_s, decided):
-            self._say(line, problem=True)
+            self._say(line, 'silent_input')
         if self._attempts.cut_short:
             self._once('the messages of run_up need more memory than run_up_mib: the time before '
-                       'the start is shorter')
+                       'the start is shorter', 'short_run_up')
 
     def _note_loss(self) -> None:
         if self._attempts.lost and self._attempts.current is None:
-            self._once(self._attempts.lost)
+            self._once(self._attempts.lost, 'attempt_lost')
 
-    def _once(self, line: str) -> None:
+    def _once(self, line: str, key: str) -> None:
         if line not in self._said:
-            self._say(line, problem=True)
+            self._say(line, key)
 
-    def _say(self, line: str, problem: bool = False) -> None:
+    def _say(self, line: str, key: str = '') -> None:
+        """Log and publish a line; a problem has a key of ``core.codes.CODES``."""
         # rclpy wants each level on a line of its own.
-        if problem:
-            self.get_logger().warning(line)
+        if key:
+            self.get_logger().warning(coded(key, line))
         else:
-            self.get_logger().info(line)
+            self.get_logger().info(one_line(line))
         self._said.add(line)
-        self._events.publish(String(data=line))
+        self._events.publish(String(data=one_line(line)))
 
     def _publish_state(self) -> None:
         state = IDLE if self._attempts.current is None else RECORDING

@@ -12,6 +12,7 @@ from moss_perception.core.frames import (
     yaws_from_orientations,
 )
 from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.stamps import StampCheck
 from moss_perception.data.closings import Closings
 import numpy as np
 
@@ -44,11 +45,13 @@ class Stream:
     :ivar image_ns: header stamp of the newest image, nanoseconds; 0 before the first.
     :ivar frame_id: its frame.
     :ivar measures: whether anything says when the fingers close.
+    :ivar stamps: compares the stamps of images and candidates.
     """
 
     def __init__(self, closings: Closings):
         self.image_ns, self.frame_id = 0, ''
         self.closings, self.measures = closings, False
+        self.stamps = StampCheck()
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._candidates: deque[Candidates] = deque(maxlen=_KEPT)
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
@@ -60,14 +63,16 @@ class Stream:
         :param now_ns: time of the node's clock, nanoseconds.
         """
         self.image_ns, self.frame_id = stamp_ns, frame_id
+        self.stamps.image(stamp_ns)
         self._lags.append(now_ns - stamp_ns)
 
     def candidates(self, message: Any) -> None:
-        """Take a geometry_msgs/PoseArray; one without a stamp is left out."""
+        """Take a geometry_msgs/PoseArray; one without a stamp retires those before."""
+        self.stamps.candidates(stamp_to_ns(message.header.stamp))
         try:
             self._candidates.append(to_candidates(message))
         except CandidateError:
-            return
+            self._candidates.clear()
 
     def executed(self, message: Any, received_ns: int) -> None:
         """Take the grasp that is executed, a geometry_msgs/PoseStamped."""
@@ -75,7 +80,8 @@ class Stream:
         place, turn = message.pose.position, message.pose.orientation
         position = np.array([place.x, place.y, place.z])
         yaw, = yaws_from_orientations(np.array([[turn.x, turn.y, turn.z, turn.w]]))
-        listed = max((x for x in self._candidates if x.stamp_ns <= stamp_ns),
+        # Of equal stamps, the last received.
+        listed = max((x for x in reversed(self._candidates) if x.stamp_ns <= stamp_ns),
                      key=lambda x: x.stamp_ns, default=None)
         index = None
         if listed is not None and listed.frame_id == message.header.frame_id:

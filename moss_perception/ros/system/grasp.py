@@ -33,6 +33,7 @@ from moss_perception.ros.system.processes import (
     WATCHER,
     whole_number,
 )
+from moss_perception.ros.system.robots import join_systems, ROBOT_ARGUMENTS, robots_of
 
 _COMPRESSED = '/compressed'
 _SETUP = ('rectified', 'candidates_frame', 'candidates_transform')
@@ -57,6 +58,7 @@ GRASP_ARGUMENTS = [
     PARAMS_FILE,
     MODEL,
     Argument('namespace', '', 'namespace of the nodes and their relative topics'),
+    *ROBOT_ARGUMENTS,
     Argument('use_sim_time', 'auto', 'use the time of /clock; auto: true with bag or sim',
              ('auto', *BOOLEAN)),
     Argument('bag', '', 'recording (rosbag2) to play; empty: use a live camera'),
@@ -82,6 +84,8 @@ GRASP_ARGUMENTS = [
     Argument('foxglove', 'false', 'serve Foxglove, see moss monitor --foxglove', BOOLEAN),
     Argument('rviz', 'false', 'start RViz with the layout of this package', BOOLEAN),
     Argument('autostart', 'true', 'configure and activate the predictor', BOOLEAN),
+    Argument('respawn', 'false', 'start predictor and gate again if they end, and activate the '
+             'predictor again', BOOLEAN),
     LOG_LEVEL,
 ]
 
@@ -96,6 +100,8 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     :raises BagError: if the recording can't be read, or holds no such images.
     """
     given = check_values(GRASP_ARGUMENTS, values)
+    if robots := robots_of(given):
+        return join_systems([grasp_system(one) for one in robots], given['one_process'] == 'true')
     _check_names(given)
     _check_paths(given)
     parse_transform(given['candidates_transform'])
@@ -116,11 +122,13 @@ def grasp_system(values: dict[str, str]) -> list[Process]:
     common: dict[str, Any] = {'namespace': f'/{namespace}' if namespace else '',
                               'log_level': given['log_level']}
     of_node = {**common, 'parameter_files': _parameter_files(given)}
-    processes = [_predictor(given, recorded, simulated, of_node)]
+    respawn = given['respawn'] == 'true'
+    processes = [_predictor(given, recorded, simulated, {**of_node, 'respawn': respawn})]
     if given['gate'] == 'true':
         processes.append(Process(
             'grasp_gate', 'grasp_gate', parameters={'use_sim_time': simulated},
-            remappings=(('grasp_scores', 'grasp_predictor/grasp_scores'),), **of_node))
+            remappings=(('grasp_scores', 'grasp_predictor/grasp_scores'),), respawn=respawn,
+            **of_node))
     if given['autostart'] == 'true':
         processes.append(Process(
             'moss', 'lifecycle_starter', STARTER, arguments=('activate', 'grasp_predictor'),

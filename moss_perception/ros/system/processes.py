@@ -62,6 +62,10 @@ class Process:
     :ivar log_level: level of the process's loggers.
     :ivar lifecycle: whether it is a lifecycle node.
     :ivar early: whether a job starts with the services, so that it misses none of their messages.
+    :ivar namespaces: absolute namespaces of several nodes of this name in one process, in place of
+        ``namespace``.
+    :ivar respawn: whether a service that ends is started again, and the lifecycle nodes are then
+        activated again.
     :ivar plain: whether it is a command and not a node, so that it takes no ROS arguments.
     """
 
@@ -76,7 +80,14 @@ class Process:
     log_level: str = 'info'
     lifecycle: bool = False
     early: bool = False
+    namespaces: tuple[str, ...] = ()
+    respawn: bool = False
     plain: bool = False
+
+    @property
+    def label(self) -> str:
+        """The node's name, unique in a system: with its namespace, if it has one."""
+        return f'{self.namespace}/{self.name}'.strip('/')
 
     @property
     def starts_with(self) -> str:
@@ -87,7 +98,8 @@ class Process:
         """Return ``arguments``, and for a node ``--ros-args`` and the arguments for ROS."""
         if self.plain:
             return list(self.arguments)
-        words = [*self.arguments, '--ros-args', '-r', f'__node:={self.name}']
+        several = ['--namespaces', *self.namespaces] if self.namespaces else []
+        words = [*self.arguments, *several, '--ros-args', '-r', f'__node:={self.name}']
         if self.namespace:
             words += ['-r', f'__ns:={self.namespace}']
         for source, target in self.remappings:

@@ -21,10 +21,12 @@ from moss_perception.ros.system.processes import (
     SERVICE,
     whole_number,
 )
+from moss_perception.ros.system.robots import ROBOT_ARGUMENTS
 
 # A recording has its attempts already.
 _OF_BAGS = ('bag', 'bag_rate', 'lock_step')
-_FROM_GRASP = [x for x in GRASP_ARGUMENTS if x.name not in (*_OF_BAGS, 'gate')]
+_FROM_GRASP = [x for x in GRASP_ARGUMENTS if x.name not in (
+    *_OF_BAGS, 'gate', *(argument.name for argument in ROBOT_ARGUMENTS))]
 _LABELS = ('object', 'day', 'operator')
 
 RECORD_ARGUMENTS = [

@@ -1,8 +1,8 @@
 """Run the processes of a system, and end them together; works without ROS."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import os
 from pathlib import Path
 import queue
@@ -14,8 +14,7 @@ import time
 
 from moss_perception.core.resources import executable
 from moss_perception.ros.system.processes import JOB, Process, SERVICE, STARTER, WATCHER
-
-_INTERRUPTED = ''
+from moss_perception.ros.system.restarts import DELAY_S, restarted, Restarts
 
 
 def print_line(name: str, line: str) -> None:
@@ -29,6 +28,7 @@ class _Running:
     process: Process
     popen: subprocess.Popen
     reader: threading.Thread
+    began_s: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
@@ -38,6 +38,7 @@ class Supervisor:
     Services, early jobs, watchers and starters start at once; jobs start when every starter has
     succeeded.
     The system ends when its jobs have ended, when a service or starter fails, or on an interrupt.
+    A service with ``respawn`` is started again if it ends, and the starters after it.
 
     :param processes: as :func:`moss_perception.ros.system.grasp.grasp_system` returns them.
     :param show: takes each line of output, with the process's name; from other threads.
@@ -52,13 +53,15 @@ class Supervisor:
             find: Callable[[str], Path] = executable, patience_s: float = 5.0):
         self._waiting = list(processes)
         # Look them up before any process starts: a missing one must not leave others running.
-        self._paths = {process.name: find(process.executable) for process in processes}
+        self._paths = {process.label: find(process.executable) for process in processes}
         self._show = show
         self._environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **(environment or {})}
         self._patience_s = patience_s
+        self._starters = [x for x in self._waiting if x.role == STARTER]
         self._running: dict[str, _Running] = {}
+        self._restarts: dict[str, Restarts] = {}
         # A SimpleQueue, because a signal handler puts into it.
-        self._ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[tuple[_Running | None, int]] = queue.SimpleQueue()
         self._status: int | None = None
         self._verdict = ''
         self._stopping = threading.Event()
@@ -78,7 +81,7 @@ class Supervisor:
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         """Let :meth:`wait` end the system because of a signal; signal handlers may call it."""
-        self._ends.put((_INTERRUPTED, int(number)))
+        self._ends.put((None, int(number)))
 
     def wait(self, timeout_s: float | None = None) -> int | None:
         """
@@ -93,10 +96,10 @@ class Supervisor:
         while self._status is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
-                name, code = self._ends.get(timeout=left)
+                running, code = self._ends.get(timeout=left)
             except queue.Empty:
                 return None
-            self._status = self._judge(name, code)
+            self._status = self._judge(running, code)
         self.stop()
         if self._verdict:
             # Printed last, so that it is not lost among the last lines of the processes.
@@ -111,7 +114,7 @@ class Supervisor:
             alive = [running for running in self._running.values() if running.popen.poll() is None]
             if number == signal.SIGKILL:
                 for running in alive:
-                    self._show('run', f'{running.process.name} did not end in time: killing it')
+                    self._show('run', f'{running.process.label} did not end in time: killing it')
             for running in alive:
                 _send(running.popen, number)
             deadline = time.monotonic() + self._patience_s
@@ -126,15 +129,18 @@ class Supervisor:
     def _start_role(self, role: str) -> None:
         for process in [x for x in self._waiting if x.starts_with == role]:
             self._waiting.remove(process)
-            popen = subprocess.Popen(
-                [str(self._paths[process.name]), *process.command_arguments()],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=self._environment, text=True, errors='replace', start_new_session=True)
-            reader = threading.Thread(
-                target=self._read, args=(process.name, popen), daemon=True)
-            self._running[process.name] = _Running(process, popen, reader)
-            reader.start()
-            threading.Thread(target=self._await, args=(process.name, popen), daemon=True).start()
+            self._start(process)
+
+    def _start(self, process: Process, more: Mapping[str, str] | None = None) -> None:
+        popen = subprocess.Popen(
+            [str(self._paths[process.label]), *process.command_arguments()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**self._environment, **(more or {})}, text=True, errors='replace',
+            start_new_session=True)
+        reader = threading.Thread(target=self._read, args=(process.label, popen), daemon=True)
+        running = self._running[process.label] = _Running(process, popen, reader)
+        reader.start()
+        threading.Thread(target=self._await, args=(running,), daemon=True).start()
 
     def _read(self, name: str, popen: subprocess.Popen) -> None:
         assert popen.stdout is not None  # it is a pipe
@@ -142,23 +148,27 @@ class Supervisor:
         for line in _without_interrupts(lines, self._stopping.is_set):
             self._show(name, line)
 
-    def _await(self, name: str, popen: subprocess.Popen) -> None:
-        self._ends.put((name, popen.wait()))
+    def _await(self, running: _Running) -> None:
+        self._ends.put((running, running.popen.wait()))
 
     def _alive(self, role: str) -> bool:
         return any(running.process.role == role and running.popen.poll() is None
                    for running in self._running.values())
 
-    def _judge(self, name: str, code: int) -> int | None:
-        """Decide what the end of a process, or an interruption, means for the system."""
-        if name == _INTERRUPTED:
+    def _judge(self, running: _Running | None, code: int) -> int | None:
+        """Decide what the end of a process, or an interruption (``None``), means."""
+        if running is None:
             return 128 + code if self._has_jobs() else 0
-        role = self._running[name].process.role
-        self._running[name].reader.join(timeout=1.0)
+        name, role = running.process.label, running.process.role
+        if self._running[name] is not running:
+            return None
+        running.reader.join(timeout=1.0)
         ended = f'status {code}' if code >= 0 else f'signal {signal.Signals(-code).name}'
         if role == WATCHER:
             if not self._stopping.is_set():
                 self._show('run', f'{name} has ended with {ended}; the system goes on')
+            return None
+        if role == SERVICE and running.process.respawn and self._respawn(running, ended):
             return None
         if role == SERVICE:
             self._verdict = f'error: {name} ended early with {ended}'
@@ -170,6 +180,36 @@ class Supervisor:
             self._start_role(JOB)
             return None
         return None if role == STARTER or self._has_jobs() else 0
+
+    def _respawn(self, running: _Running, ended: str) -> bool:
+        """Start a service again; return whether it was worth another attempt."""
+        process = running.process
+        restarts = self._restarts.setdefault(process.label, Restarts())
+        if not restarts.again(running.began_s):
+            self._show('run', f'{process.label} has ended {restarts.in_a_row} times in a row')
+            return False
+        self._show('run', f'{process.label} has ended with {ended}; starting it again')
+        _send(running.popen, signal.SIGKILL)  # what it left behind in its group
+        if self._interrupted_within(DELAY_S):
+            return True
+        self._start(process, restarted(restarts.count, ended))
+        for starter in self._starters if process.lifecycle else ():
+            # One that still waits for the process before would wait for it in vain.
+            self._running[starter.label].popen.kill()
+            self._start(starter)
+        return True
+
+    def _interrupted_within(self, seconds: float) -> bool:
+        """Wait, unless there is an interrupt; it stays in the queue."""
+        ends, deadline = [], time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                ends.append(self._ends.get(timeout=left_s))
+                if ends[-1][0] is None:
+                    break
+        for end in ends:
+            self._ends.put(end)
+        return any(running is None for running, _ in ends)
 
     def _has_jobs(self) -> bool:
         return self._alive(JOB) or any(process.role == JOB for process in self._waiting)

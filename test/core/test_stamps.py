@@ -1,0 +1,45 @@
+"""Stamps of another clock, and images that jump in time, are found and told with their offset."""
+
+from moss_perception.core.stamps import StampCheck
+
+S = 10**9
+
+
+def told(images, candidates=(), lag=0.0):
+    """Take images at 10 Hz, and candidates recorded with each, stamped ``lag`` s off."""
+    check = StampCheck()
+    for stamp in images:
+        if stamp in candidates:
+            check.candidates(round((stamp + lag) * S))
+        check.image(round(stamp * S))
+    return check.lines()
+
+
+STAMPS = [10 + n / 10 for n in range(40)]
+
+
+def test_candidates_of_the_images_and_late_ones_are_right():
+    assert told(STAMPS, STAMPS) == []
+    assert told(STAMPS, STAMPS[::3], -0.3) == []
+    assert told(STAMPS) == []
+
+
+def test_candidates_ahead_of_the_images_are_told_with_the_offset():
+    (line,) = told(STAMPS, STAMPS, 0.2)
+    assert 'stamped 0.200 s ahead of the images' in line
+    (line,) = told(STAMPS, STAMPS[::4], 10.0)
+    assert 'stamped 10.000 s ahead' in line
+
+
+def test_candidates_of_an_older_clock_are_told():
+    (line,) = told(STAMPS, STAMPS, -5.0)
+    # Measured from the image before.
+    assert 'stamped 4.900 s behind the images' in line
+
+
+def test_images_that_jump_and_images_of_equal_stamps_are_counted():
+    jumping = [x + 3 * (n % 20 == 10) for n, x in enumerate(STAMPS)]
+    (line,) = told(jumping)
+    assert line.startswith('2 of 40 images are stamped before') and 'up to 2.900 s' in line
+    (line,) = told(sorted([*STAMPS, *STAMPS[:5]]))
+    assert line.startswith('5 of 45 images have the stamp')

@@ -1,0 +1,1 @@
+"""A stub of the Python bindings of MoveIt Task Constructor."""

@@ -1,0 +1,40 @@
+"""Which set of candidates the recorder takes an executed grasp to be of."""
+
+from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+from moss_perception.data.closings import Closings
+from moss_perception.ros.common.conversions import header
+from moss_perception.ros.recorder.stream import Stream
+
+GRASP = Pose(position=Point(x=0.1, y=0.0, z=0.5), orientation=Quaternion(w=1.0))
+OTHER = Pose(position=Point(x=-0.2, y=0.1, z=0.7), orientation=Quaternion(w=1.0))
+
+
+def candidate(*sets):
+    """Return which candidate an executed grasp is, after sets of a stamp and poses."""
+    stream = Stream(Closings(0.0))
+    for stamp_ns, poses in sets:
+        stream.candidates(PoseArray(header=header(stamp_ns, 'camera'), poses=poses))
+    stream.executed(PoseStamped(header=header(10, 'camera'), pose=GRASP), 10)
+    return stream.decision(0).candidate
+
+
+def test_it_is_of_the_newest_set():
+    assert candidate((1, [GRASP]), (2, [OTHER, GRASP])) == 1
+    assert candidate((2, [OTHER, GRASP]), (1, [GRASP])) == 1
+
+
+def test_of_equal_stamps_the_newest_is_the_last_received():
+    assert candidate((5, [GRASP]), (5, [OTHER, GRASP])) == 1
+
+
+def test_a_refused_set_retires_the_one_that_it_replaces():
+    assert candidate((5, [GRASP]), (0, [OTHER])) is None
+
+
+def test_candidates_of_another_clock_are_noticed():
+    stream = Stream(Closings(0.0))
+    for n in range(1, 5):
+        stream.candidates(PoseArray(header=header(n * 10**9 + 5 * 10**8, 'camera')))
+        stream.image(n * 10**9, 'camera', n * 10**9)
+    line, = stream.stamps.apart()
+    assert 'stamped 0.500 s ahead of the images' in line
