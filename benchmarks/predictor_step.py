@@ -8,6 +8,7 @@ from bare_predictor import GRASPS, samples, stepper, WholeStep
 import blocks
 from checkout import ROOT
 from harness import parse_arguments, Report
+from live_nodes import NodeError
 from moss_perception.core.resources import model_path
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
@@ -144,7 +145,7 @@ def measure_memory(report: Report, model: str, seconds: float) -> None:
     """Measure the resident memory of the real node."""
     try:
         found = node_memory.measure(model, SAMPLE, seconds)
-    except (ImportError, node_memory.NodeError) as error:
+    except (ImportError, NodeError) as error:
         print(f'node not measured: {error}')
         report.target('resident memory of the node', None, 'at most', 350, 'MiB',
                       str(error).splitlines()[0])

@@ -106,7 +106,7 @@ def make_respawn_handler(process: Process, starters: list[Process], give_up):
             again += [RegisterEventHandler(OnProcessExit(
                 target_action=action, on_exit=make_exit_handler(starter, {STARTER: 1}, []))),
                 action]
-        return [LogInfo(msg=f'{process.name} has ended with {ended}; starting it again'),
+        return [LogInfo(msg=f'{process.label} has ended with {ended}; starting it again'),
                 TimerAction(period=DELAY_S, actions=again)]
     return on_exit
 
@@ -123,17 +123,17 @@ def make_exit_handler(process: Process, remaining: dict[str, int], jobs: list):
         if context.is_shutdown:
             return None
         if process.role == WATCHER:
-            return LogInfo(msg=f'{process.name} has ended with status {event.returncode}; the '
+            return LogInfo(msg=f'{process.label} has ended with status {event.returncode}; the '
                            'system goes on')
         if process.role == SERVICE or event.returncode != 0:
-            raise SystemFailedError(f'{process.name} ended with status {event.returncode}')
+            raise SystemFailedError(f'{process.label} ended with status {event.returncode}')
         remaining[process.role] -= 1
         if remaining[process.role]:
             return None
         if process.role == STARTER:
             return jobs
-        return [LogInfo(msg=f'{process.name} has ended well'),
-                EmitEvent(event=Shutdown(reason=f'{process.name} has ended'))]
+        return [LogInfo(msg=f'{process.label} has ended well'),
+                EmitEvent(event=Shutdown(reason=f'{process.label} has ended'))]
     return on_exit
 
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 import platform
 import re
+import subprocess
 import sys
 import time
 
@@ -45,8 +46,12 @@ def main(words: list[str]) -> int:
               file=sys.stderr)
         return 2
     name, began = words[0], time.monotonic()
-    # What fails shows its traceback, with lines of this page.
-    exec(compile('\n' * _line(name) + known[name], str(PAGE), 'exec'), {'__name__': '__main__'})
+    # In a process of its own; what fails shows its traceback, with the lines of this page.
+    done = subprocess.run([sys.executable, '-'], input='\n' * _line(name) + known[name],
+                          text=True, check=False)
+    if done.returncode:
+        print(f'{name}: the recipe failed; its lines are those of {PAGE}', file=sys.stderr)
+        return 1
     tried = {**versions(name), 'date': time.strftime('%Y-%m-%d')}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = tried

@@ -45,12 +45,24 @@ for name in "${names[@]}"; do
     moss_say "$name: installing $(grep -v '^#' "$list" | tr '\n' ' ')into $venv"
     "$moss_python" -m venv --clear "$venv"
     if [[ -n ${MOSS_TORCH_INDEX:-} ]]; then
-      "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --index-url "$MOSS_TORCH_INDEX" \
-        -r "$moss_requirements/torch.txt"
+      # Of one index, since torchvision has to be built for the very build of torch.
+      { cat "$moss_requirements/torch.txt"; grep '^torchvision==' "$list" || true; } >"$venv/torch.txt"
+      if ! "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-compile --no-deps \
+          --index-url "$MOSS_TORCH_INDEX" -r "$venv/torch.txt" >"$venv/pip.log" 2>&1; then
+        moss_say "$name: pip could not install torch from $MOSS_TORCH_INDEX; see $venv/pip.log"
+        failed+=("$name")
+        continue
+      fi
     fi
-    if ! "$venv/bin/python" -m pip install -q --disable-pip-version-check -r "$moss_requirements/torch.txt" -r "$list" \
+    if ! "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-compile -r "$moss_requirements/torch.txt" -r "$list" \
         >"$venv/pip.log" 2>&1; then
       moss_say "$name: pip could not install its packages: $(grep -E '^ERROR' "$venv/pip.log" | tail -n 1); see $venv/pip.log"
+      failed+=("$name")
+      continue
+    fi
+    if grep -q '^torchvision==' "$list" && ! "$venv/bin/python" -c 'import torchvision' 2>"$venv/torchvision.log"; then
+      moss_say "$name: torchvision is not built for $("$venv/bin/python" -c 'import torch; print("torch", torch.__version__)'):" \
+        "expected --torch-index with the index that torch came from; see $venv/torchvision.log"
       failed+=("$name")
       continue
     fi

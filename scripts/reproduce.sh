@@ -52,7 +52,7 @@ else
   # First the variants that decide the claim.
   deciding=(displacement_12_time flow_read_time moss_12_time displacement_1_time displacement_123_time)
   others=(both_12_time flow_time moss_flow_time recurrent_time tsm_time displacement_1 displacement_12 displacement_123 both_12 flow
-    moss_12 moss_flow recurrent tsm last_frame)
+    moss_12 moss_flow recurrent tsm last_frame pooling)
   mapfile -t seeds < <(seq 0 $((seed_count - 1)))
   # Of each domain.
   train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()

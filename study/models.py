@@ -4,11 +4,9 @@ from typing import Any, ClassVar
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import register, StreamingModel
-from moss_perception.models.grasp_config import (
-    GraspConfig,
-    TemporalConfig,
-)
+from moss_perception.models.grasp_config import GraspConfig, TemporalConfig
 from moss_perception.models.layers.temporal import ClipNetwork, Spatial, Temporal
+from torch import Tensor
 
 
 class ClipModel(StreamingModel):
@@ -55,3 +53,25 @@ class LastFrameGrasp(ClipModel):
 
     Config = LastFrameConfig
     temporal = LastFrame
+
+
+class PoolingConfig(TemporalConfig):
+    """Of :class:`PoolingGrasp`."""
+
+
+class Pooling(Spatial):
+    """Sees every frame by itself, and takes the mean over time."""
+
+    taps = (0,)
+
+    def context(self, maps: Tensor) -> Tensor:
+        """Average before the mixing, so that the order of the frames is lost."""
+        return self.over_time(maps.mean(dim=1)).movedim(-1, 1)
+
+
+@register('pool_grasp')
+class PoolingGrasp(ClipModel):
+    """See :class:`Pooling`."""
+
+    Config = PoolingConfig
+    temporal = Pooling

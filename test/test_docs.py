@@ -83,7 +83,7 @@ def test_pages_name_modules_that_exist():
                 f'{page.name} names {name}')
 
 
-@pytest.mark.parametrize('name', ['object_motion'])
+@pytest.mark.parametrize('name', ['models', 'object_motion'])
 def test_the_tables_of_the_results_are_those_of_the_stored_ones(name):
     page = (STUDY / 'docs' / 'results.md').read_text(encoding='utf-8')
     assert name in {result for result, _ in blocks(page)}

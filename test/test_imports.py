@@ -24,8 +24,7 @@ ALLOWED = {
 }
 ROS_PACKAGES = {'rclpy', 'cv_bridge', 'ament_index_python', 'launch', 'launch_ros', 'std_srvs',
                 'builtin_interfaces', 'rosidl_runtime_py'}
-ROSBAGS_HOMES = {'data/bags/indexed.py', 'data/bags/storage.py', 'data/bags/writer.py',
-                 'core/images.py'}
+ROSBAGS_HOMES = {'data/bags/storage.py', 'data/bags/writer.py', 'core/images.py'}
 
 
 def imported_modules(path: Path) -> set[str]:

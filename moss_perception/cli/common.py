@@ -106,6 +106,8 @@ def read_text(path: Path) -> str:
 
     :raises MossError: if it can't be read.
     """
+    if path.exists() and not path.is_file():
+        raise MossError(f"{path} can't be read: expected a regular file")
     try:
         return path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+import io
 import logging
 import os
 import sys
@@ -179,6 +180,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the subcommand that was chosen; see :func:`main`."""
+    # A terminal may not know all characters of a name, or an ellipsis.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='replace')
     set_up_logging()
     return run_command(_run, arguments, logging.getLogger(arguments.command))
 

@@ -89,13 +89,14 @@ def outcome_of(status: Any) -> Outcome:
 
 
 def _outcome(values: dict[str, str]) -> Outcome:
+    domain, motion, name = (clean(values.get(key, '')) for key in ('domain', 'motion', 'object'))
     return Outcome(
         _whole('attempt', values['attempt']),
         seconds_to_ns(values['start']),
         seconds_to_ns(values['decision']),
         seconds_to_ns(values['end']),
         _read_flag('success', values['success']),
-        *(clean(values.get(name, '')) for name in ('domain', 'motion', 'object')),
+        domain, motion, name,
         values.get('decision_guessed') == 'true',
         _read_flag('executed', values.get('executed', 'true')),
         _whole('candidate', values['candidate']) if values.get('candidate') else None,

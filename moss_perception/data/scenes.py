@@ -180,7 +180,7 @@ def _load(path: Path) -> dict:
         values = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SimulationError(f'{path} is damaged: {error}') from error
     if not isinstance(values, dict):
         raise SimulationError(f'{path} is damaged: expected a JSON object')

@@ -16,14 +16,14 @@ from moss_perception.core.frames import (
     to_candidates,
 )
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
+from moss_perception.core.stamps import StampCheck
+from moss_perception.data.bags.clocks import ClockCheck
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC, header_of, STAMP_END
-from moss_perception.evaluation.clocks import ClockCheck
 from moss_perception.evaluation.matching import Matcher
 from moss_perception.evaluation.records import AttemptRecord, UnmatchedOutcome
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_frames import CandidateFrames
-from moss_perception.runtime.stamps import StampCheck
 
 # Longer than a camera's exposure, its driver and a recorder's queue can explain.
 _LAG_NS = 1_000_000_000

@@ -11,6 +11,7 @@ import time
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, MossError
 from moss_perception.core.scores import ScoreReason
+from moss_perception.data.bags.clocks import ClockCheck, other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import CANDIDATES_TOPIC
 from moss_perception.data.bags.transforms import RecordedTransforms
@@ -18,7 +19,6 @@ from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.clocks import ClockCheck, other_cameras
 from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import Matcher, take_recorded
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs, summarise_diagnostics

@@ -263,12 +263,14 @@ def read_evaluation(path: Path) -> Evaluation:
     :raises MossError: if the file is missing or has different contents.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError('it is a folder, a pipe or a device')
         return from_values(json.loads(path.read_text()))
     except (OSError, *MALFORMED) as error:
         raise MossError(f'{path} is not a readable evaluation record: {error}') from error
 
 
-MALFORMED = ValueError, KeyError, TypeError, AttributeError
+MALFORMED = ValueError, KeyError, TypeError, AttributeError, RecursionError
 """What :func:`from_values` raises for other values than those of :func:`to_values`."""
 
 

@@ -12,13 +12,13 @@ from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.frames import Candidates, Frame
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import Prediction
+from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.data.labels.matching import outcomes_of
 from moss_perception.data.outcomes import domains_of
 from moss_perception.evaluation import findings
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
-from moss_perception.evaluation.clocks import other_cameras
 from moss_perception.evaluation.grasp_drawing import finger_points
 from moss_perception.evaluation.matching import (
     DEFAULT,

@@ -89,6 +89,8 @@ class Store:
         """
         path = self.path(key)
         try:
+            if path.exists() and not path.is_file():
+                raise ValueError('it is a folder, a pipe or a device')
             written = json.loads(path.read_text())
             task, record = (written[name] for name in ('task', 'record'))
             if (found := written['format']) != FORMAT:

@@ -42,7 +42,7 @@ def read_cell(path: str) -> Cell:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise ConfigError(f"cell file {path} can't be read: {reason}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f'cell file {path} is no YAML: {" ".join(str(error).split())}') \
             from error
     try:

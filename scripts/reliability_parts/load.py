@@ -82,7 +82,10 @@ def _hop(stream: Stream, at: Any, variables: dict[str, str], seconds: float) -> 
                       reliability=stream.reliability, depth=stream.depth,
                       executor=stream.executor).wait_for('ready')
     published = _camera(stream, at, variables, seconds)
-    return between(published, program.stop() or {})
+    received = program.stop()
+    if received is None:
+        raise RuntimeError('the bare subscription did not end after SIGINT, and was killed')
+    return between(published, received)
 
 
 def _scores(stream: Stream, model: str, at: Any, variables: dict[str, str],
@@ -97,6 +100,8 @@ def _scores(stream: Stream, model: str, at: Any, variables: dict[str, str],
     finally:
         counters = node.stop()
         heard = listener.stop() or {'scored': {}, 'statuses': {}}
+    if counters is None:
+        raise RuntimeError('the predictor did not end after SIGINT, and was killed')
     return {'scores': between(published, heard['scored']), 'node': counters,
             'statuses': heard['statuses']}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import cv2
 from moss_perception.core.errors import BagError, ClipError, ConfigError
@@ -118,10 +119,11 @@ def load_clips(folder: Path, clips: Sequence[Clip], cache: Path, size: int,
             skipped.setdefault('no such file' if missing else 'does not decode', []).append(
                 clip.name)
             log.debug('%s', error)
-    usual = _most([clip.size for clip in found]), _most([round(clip.rate_hz) for clip in found])
+    size_of_most = _most([clip.size for clip in found])
+    rate_of_most = _most([round(clip.rate_hz) for clip in found])
     used = []
     for clip in found:
-        why = _unfit(clip, *usual, least)
+        why = _unfit(clip, size_of_most, rate_of_most, least)
         if why:
             skipped.setdefault(why, []).append(clip.name)
         else:
@@ -135,7 +137,7 @@ def load_clips(folder: Path, clips: Sequence[Clip], cache: Path, size: int,
     return used, skipped
 
 
-def _most(values: list):
+def _most(values: list) -> Any:
     return Counter(values).most_common(1)[0][0] if values else None
 
 
@@ -174,6 +176,7 @@ def _decode(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int], float]:
     for frame in read_frames(path, side=_DECODED_SIDE):
         if len(frames) < MAX_FRAMES:
             image = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None  # it was encoded just now
             frames.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1])
         times.append(frame.time_ns)
         filmed = frame.filmed

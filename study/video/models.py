@@ -1,6 +1,7 @@
 """The study's variants as classifiers of clips: their layers over time, and another head."""
 
 from pathlib import Path
+from typing import Any
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import build
@@ -15,8 +16,8 @@ VARIANTS = Path(__file__).resolve().parents[1] / 'variants'
 INITIAL = VARIANTS.parent / 'results/backbone_64/backbone.safetensors'
 BACKBONE = 'pooling'
 """The backbone alone: it sees every frame by itself, and takes the mean over time."""
-COMPARED = (BACKBONE, 'moss_1', 'moss_12', 'moss_123', 'displacement_1', 'displacement_12',
-            'displacement_123', 'both_12', 'tsm', 'recurrent', 'flow')
+COMPARED = (BACKBONE, 'moss_12', 'displacement_1', 'displacement_12', 'displacement_123',
+            'both_12', 'tsm', 'recurrent', 'flow')
 
 
 class ClipClassifier(nn.Module):
@@ -39,7 +40,7 @@ class ClipClassifier(nn.Module):
         if not path.is_file():
             raise ConfigError(f'{variant!r} is no variant: expected one of '
                               f'{sorted(one.stem for one in VARIANTS.glob("*.yaml"))}')
-        config = read_settings(path).config()
+        config: Any = read_settings(path).config()
         if config.to_dict().get('time_inputs'):
             raise ConfigError(f'{variant!r} needs the times of the frames, and a lead time of a '
                               'grasp: expected a variant without _time')
@@ -49,7 +50,7 @@ class ClipClassifier(nn.Module):
         # What reads grasps is not used, and has no weights to train.
         for name in ('head', 'lateral', 'smooth'):
             getattr(self.network, name).requires_grad_(False)
-        self.network.read = self._answer
+        self.network.__dict__['read'] = self._answer
         self.answer = nn.Linear(2 * config.head_channels + config.channels[1], classes)
 
     @property

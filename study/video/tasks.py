@@ -124,6 +124,6 @@ def folds_of(clips: Sequence[Clip], count: int, seed: int = 0) -> list[np.ndarra
     totals = np.zeros(count)
     for index in order:
         least = int(totals.argmin())
-        shares[least].append(names[index])
+        shares[least].append(str(names[index]))
         totals[least] += sizes[index]
     return [np.flatnonzero(np.isin(groups, share)) for share in shares]

@@ -144,6 +144,20 @@ def test_a_recording_without_calibration_or_labels_is_played_all_the_same(make_b
     assert ('image', '/eye/image_raw') in processes['grasp_predictor'].remappings
 
 
+def test_stamps_that_reset_the_window_are_said_before_anything_is_played(make_bag, factory):
+    entries = []
+    for n in range(12):
+        at = factory.START_NS + n * 10**8
+        one = factory.image(at + 3 * 10**9 * (n % 5 == 2))
+        entries += [replace(one, stamp_ns=at),
+                    replace(factory.candidates(at + 2 * 10**8, '/grasp_candidates'),
+                            stamp_ns=at - 10)]
+    doubts = ' '.join(open_source(make_bag(entries)).doubts)
+    assert '2 of 12 images are stamped before the image recorded before them' in doubts
+    assert 'the candidates are stamped 0.200 s ahead of the images' in doubts
+    assert open_source(make_bag(factory.camera_run(5), 'good')).doubts == ()
+
+
 def test_compressed_images_of_any_name_reach_the_predictor(make_bag, factory):
     _, jpeg = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))
     source = open_source(make_bag([factory.compressed(

@@ -4,10 +4,12 @@ from functools import partial
 import json
 import re
 
+import cv2
 from moss_perception.cli.main import main
 from moss_perception.data.scenes import load_scenes
 import numpy as np
 import pytest
+from rewritten import rewrite
 from robot_bag import EXECUTED, Robot, START_NS, TIMES_S
 
 
@@ -202,6 +204,24 @@ def test_what_a_training_would_suffer_from_is_said(run, robot, tmp_path):
             'focal length 70.0, plumb_bob (1); each sample keeps its own; if only one is') in said
     assert "1 of 2 values of the group 'object' have one attempt: box" in said
     assert len(load_scenes(tmp_path / 'out')) == 3
+
+
+def test_doubtful_stamps_and_pictures_are_said_as_in_an_evaluation(run, robot, tmp_path):
+    robot('source')
+    black = cv2.imencode('.jpg', np.zeros((48, 64, 3), np.uint8))[1].ravel()
+
+    def change(topic, kind, ns, message):
+        if kind.endswith('PoseArray'):
+            total = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec + 2 * 10**8
+            message.header.stamp = type(message.header.stamp)(*divmod(total, 10**9))
+        if kind.endswith('CompressedImage'):
+            message.data = black
+        yield topic, kind, ns, message
+    rewrite(tmp_path / 'source', tmp_path / 'bag', change)
+    (tmp_path / 'source.csv').rename(tmp_path / 'bag.csv')
+    said = run('bag')
+    assert 's ahead of the images that were recorded after them' in said
+    assert 'images are almost black' in said
 
 
 def test_each_sample_has_the_calibration_of_its_images(run, robot, tmp_path):

@@ -99,6 +99,13 @@ def test_wrong_arguments_are_status_2_and_named_under_the_usage(words, message, 
     assert said.startswith('usage: moss') and message in said
 
 
+def test_a_terminal_that_lacks_a_character_is_no_error(programs):
+    done = subprocess.run(
+        [*programs.command('moss'), 'doctor', '/nowhere/Grüße\u2026.mcap'], capture_output=True,
+        env=programs.environment(PYTHONIOENCODING='ascii', PYTHONUTF8='0'), timeout=120)
+    assert done.returncode == 1 and b'Traceback' not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize(('name', 'words'), [
     ('rclpy', 'moss topics needs the package rclpy, which is not installed: expected ROS 2'),
     ('mujoco', "expected the extra 'sim'"), ('rclpy.node', 'expected ROS 2')])

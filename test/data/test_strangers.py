@@ -7,8 +7,8 @@ import struct
 
 import lz4.frame
 from moss_perception.core.errors import BagError
+from moss_perception.data.bags import indexed, mcap_records
 from moss_perception.data.bags.definitions import check_definition
-from moss_perception.data.bags.indexed import unpacked
 from moss_perception.data.bags.metadata import Metadata
 from moss_perception.data.bags.reader import Recording
 import mutations
@@ -82,35 +82,46 @@ def bomb(path, compression, grown, indexed, says=None, chunks=1):
 
 @pytest.mark.parametrize('indexed', [True, False])
 @pytest.mark.parametrize('compression', ['zstd', 'lz4'])
-def test_a_small_chunk_is_read_as_far_as_it_is_allowed_to_grow(tmp_path, compression, indexed):
+def test_a_small_chunk_is_read_as_far_as_it_is_allowed_to_grow(
+        tmp_path, monkeypatch, compression, indexed):
     small = bomb(tmp_path / 'small.mcap', compression, 2**20, indexed)
     with Recording(small) as recording:
         (_, _, _, raw), = recording.messages()
     assert raw == bytes(2**20)
-    large = bomb(tmp_path / 'large.mcap', compression, 300 * 2**20, indexed)
-    assert large.stat().st_size < 3 * 2**20
+    monkeypatch.setattr(mcap_records, '_LARGEST_CHUNK', 2**22)
+    large = bomb(tmp_path / 'large.mcap', compression, 50 * 2**20, indexed)
+    assert large.stat().st_size < 2**20
 
     def read():
-        assert 'expected at most 268435456' in refusal(large)
-    assert grown_mb(read) < 64
+        assert 'expected at most 4194304' in refusal(large)
+    assert grown_mb(read) < 32
 
 
 @pytest.mark.parametrize('indexed', [True, False])
 @pytest.mark.parametrize('compression', ['zstd', 'lz4'])
 def test_a_chunk_that_says_a_smaller_size_grows_no_further(tmp_path, compression, indexed):
-    path = bomb(tmp_path / 'liar.mcap', compression, 100 * 2**20, indexed, says=4096)
+    path = bomb(tmp_path / 'liar.mcap', compression, 50 * 2**20, indexed, says=4096)
     assert grown_mb(lambda: refusal(path)) < 32
 
 
-def test_many_chunks_that_grow_are_refused_before_they_fill_the_memory(tmp_path):
-    path = bomb(tmp_path / 'many.mcap', 'zstd', 200 * 2**20, True, chunks=30)
-    assert 'grows to more than' in refusal(path, salvage=False)
+@pytest.mark.parametrize('indexed', [True, False])
+def test_many_chunks_that_grow_are_refused_before_they_fill_the_memory(
+        tmp_path, monkeypatch, indexed):
+    monkeypatch.setattr(mcap_records, '_GROWS_TO', 2**22)
+    path = bomb(tmp_path / 'many.mcap', 'zstd', 2**21, indexed, chunks=30)
+    if indexed:
+        assert 'grows to more than' in refusal(path, salvage=False)
+    else:
+        with Recording(path, salvage=True) as recording:
+            assert 'grows to more than' in recording.damage
+            assert len(list(recording.messages())) < 30
 
 
-def test_a_compressed_message_is_bounded():
-    assert unpacked(ZstdCompressor().compress(b'abc')) == b'abc'
-    with pytest.raises(BagError, match='more than 268435456 bytes'):
-        unpacked(ZstdCompressor().compress(bytes(2**28 + 1)))
+def test_a_compressed_message_is_bounded(monkeypatch):
+    monkeypatch.setattr(indexed, '_LARGEST_MESSAGE', 1000)
+    assert indexed.unpacked(ZstdCompressor().compress(bytes(1000))) == bytes(1000)
+    with pytest.raises(BagError, match='more than 1000 bytes'):
+        indexed.unpacked(ZstdCompressor().compress(bytes(1001)))
 
 
 def test_a_record_that_says_it_is_larger_than_the_file_takes_no_memory(tmp_path):
@@ -241,6 +252,13 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, name):
         refusal(tmp_path / 'bag')
     (tmp_path / 'zero.mcap').symlink_to('/dev/zero')
     assert 'regular' in refusal(tmp_path / 'zero.mcap')
+
+
+def test_without_a_folder_for_temporary_files_a_log_is_named(factory, make_bag, monkeypatch):
+    file = next(make_bag(factory.camera_run(5), storage='sqlite3').glob('*.db3'))
+    file.with_name(file.name + '-wal').write_bytes(b'x' * 64)
+    monkeypatch.setattr('tempfile.tempdir', '/nowhere')
+    assert 'can not be merged into a copy of the database' in refusal(file)
 
 
 LAUGHS = 'a0: &a0 [x, x]\n' + ''.join(

@@ -29,3 +29,12 @@ def test_of_equal_stamps_the_newest_is_the_last_received():
 
 def test_a_refused_set_retires_the_one_that_it_replaces():
     assert candidate((5, [GRASP]), (0, [OTHER])) is None
+
+
+def test_candidates_of_another_clock_are_noticed():
+    stream = Stream(Closings(0.0))
+    for n in range(1, 5):
+        stream.candidates(PoseArray(header=header(n * 10**9 + 5 * 10**8, 'camera')))
+        stream.image(n * 10**9, 'camera', n * 10**9)
+    line, = stream.stamps.apart()
+    assert 'stamped 0.500 s ahead of the images' in line

@@ -107,6 +107,8 @@ def _show(options: argparse.Namespace) -> None:
         source = _find_source(options, folder)
         if source.damage:
             print(f'WARNING: {one_line(source.shown)}: {one_line(source.damage)}', flush=True)
+        for doubt in source.doubts:
+            print(f'WARNING: {one_line(source.shown)}: {one_line(doubt)}', flush=True)
         model, _ = read_header(model_path(options.model))
         domain = choose_domain() if options.domain_id is None else options.domain_id
         # In lock step the scores must not depend on the load of the machine.

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moss_perception.core.cameras import to_camera
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.frames import Camera
+from moss_perception.core.stamps import StampCheck
+from moss_perception.data.bags.clocks import ClockCheck, other_cameras
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.bags.topics import LEAD_TIMES_TOPIC, stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.frames import read_frames
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
@@ -33,6 +36,7 @@ class Source:
     :ivar camera: the calibration, or ``None`` if there is no usable one.
     :ivar attempts: attempts in order; empty without labels.
     :ivar damage: what is missing from the recording; empty if nothing is known to be.
+    :ivar doubts: what is wrong with its stamps, in words, as an evaluation says it.
     """
 
     path: Path
@@ -46,6 +50,7 @@ class Source:
     camera: Camera | None
     attempts: list[Attempt]
     damage: str = ''
+    doubts: tuple[str, ...] = ()
 
 
 def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> Source:
@@ -60,13 +65,32 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
     with Recording(path, salvage=True) as recording:
         topic = recording.image_topic(image_topic)
         camera_topic, camera = _find_camera(recording, topic.name.removesuffix(_COMPRESSED))
-        wanted = (topic.name, camera_topic, CANDIDATES_TOPIC, OUTCOME_TOPIC)
+        wanted = (topic.name, camera_topic, CANDIDATES_TOPIC, LEAD_TIMES_TOPIC, OUTCOME_TOPIC)
+        doubts = _doubts(recording, topic.name)
         return Source(
             path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
                 recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
-                if CANDIDATES_TOPIC in recording.topics else None), recording.damage)
+                if CANDIDATES_TOPIC in recording.topics else None), recording.damage, doubts)
+
+
+def _doubts(recording: Recording, images: str) -> tuple[str, ...]:
+    """Compare the stamps of images with those of candidates, and with the recorder's clock."""
+    stamps, clock = StampCheck(), ClockCheck()
+    for topic, _, recorded_ns, raw in recording.messages(
+            [x for x in (images, CANDIDATES_TOPIC) if x in recording.topics]):
+        try:
+            stamp_ns = stamp_of(raw)
+        except BagError:
+            # The predictor refuses it.
+            continue
+        if topic == images:
+            stamps.image(stamp_ns)
+            clock.image(stamp_ns, recorded_ns)
+        else:
+            stamps.candidates(stamp_ns)
+    return (*stamps.lines(), *clock.lines(), *other_cameras(recording, images))
 
 
 def record_video(path: Path, folder: Path) -> None:

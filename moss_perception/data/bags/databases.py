@@ -23,6 +23,8 @@ _SEVERAL = b'\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'
 _TABLES = ('topics', 'messages', 'message_definitions', 'schema')
 # In what SQLite calls hidden: columns that are generated.
 _COMPUTED = (2, 3)
+# SQLITE_LIMIT_LENGTH, which the module has since Python 3.11.
+_LIMIT_LENGTH = 0
 # Most steps of SQLite's virtual machine; a message takes about 30, and some more to sort.
 _STEPS, _STEPS_A_BYTE, _STEPS_AT_ONCE = 10**7, 20, 100_000
 
@@ -48,10 +50,11 @@ def merged_log(file: Path) -> Path:
 
 @functools.lru_cache(maxsize=4)
 def _merged(file: Path, logs: tuple[Path, ...], _: tuple) -> Path:
-    folder = TemporaryDirectory(prefix='moss_')
-    atexit.register(folder.cleanup)
-    copy = Path(folder.name) / file.name
     try:
+        # Without any folder for temporary files, this fails.
+        folder = TemporaryDirectory(prefix='moss_')
+        atexit.register(folder.cleanup)
+        copy = Path(folder.name) / file.name
         for one in logs:
             _require_own(one)
         for one in (file, *logs):
@@ -173,9 +176,9 @@ def _database(file: Path, damaged: bool = False) -> Iterator[sqlite3.Connection]
         # A few pages can refer to one another for billions of rows. Every row takes its place.
         most = (_STEPS + _STEPS_A_BYTE * size) // _STEPS_AT_ONCE
         database.set_progress_handler(lambda: int(next(steps) > most), _STEPS_AT_ONCE)
-        if hasattr(database, 'setlimit'):
+        if set_limit := getattr(database, 'setlimit', None):
             # Since Python 3.11. No value is longer than the file.
-            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(size, _STEPS_AT_ONCE))
+            set_limit(_LIMIT_LENGTH, max(size, _STEPS_AT_ONCE))
         if damaged:
             database.execute('PRAGMA writable_schema=ON')
         _require_tables(database)

@@ -146,7 +146,7 @@ def _read(folder: Path) -> dict[str, Any]:
 @functools.lru_cache(maxsize=8)
 def _parsed(path: Path, size: int, _: int) -> dict[str, Any]:
     try:
-        text = path.read_text() if size <= _LARGEST else ''
+        text = path.read_text(encoding='utf-8') if size <= _LARGEST else ''
         if _depth(text) > _DEEPEST:
             return {}
         values = yaml.load(text, _Loader)

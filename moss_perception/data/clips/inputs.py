@@ -187,7 +187,7 @@ def read_calibration(path: Path) -> Camera:
         matrix = np.array(values['camera_matrix']['data'], np.float64).reshape(3, 3)
         distortion = np.array(values['distortion_coefficients']['data'], np.float64).ravel()
         model = values['distortion_model']
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
         raise BagError(f"calibration {path} can't be read: {reason}") from error
     except (KeyError, TypeError, ValueError) as error:

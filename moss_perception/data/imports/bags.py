@@ -12,6 +12,8 @@ from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError, FrameError
 from moss_perception.core.image_messages import check
 from moss_perception.core.images import decode, decode_for
+from moss_perception.core.looks import ALTERNATING, doubt, Views
+from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.imports.samples import (
     AttemptError,
@@ -31,6 +33,8 @@ SHARD = 25
 """Attempts for which a shard has samples."""
 # Of images that no one has compressed yet.
 _QUALITY = 95
+# Side of the pictures that are looked at, pixels: a large JPEG is decoded with about as many.
+_LOOKED_AT = 16
 
 FindAttempts = Callable[[Recording, 'BagInput'], tuple[Sequence[Execution], Place]]
 """
@@ -78,6 +82,9 @@ class Imported:
     :ivar cameras: the calibrations in words.
     :ivar damage: of the recording; empty if none is known.
     :ivar duration_s: of the recording.
+    :ivar doubts: what is wrong with its stamps, in words.
+    :ivar doubtful: number of images that may show nothing, by
+        :data:`moss_perception.core.looks.LOOKS`.
     """
 
     name: str
@@ -89,6 +96,8 @@ class Imported:
     cameras: Counter = field(default_factory=Counter)
     damage: str = ''
     duration_s: float = 0.0
+    doubts: list[str] = field(default_factory=list)
+    doubtful: Counter = field(default_factory=Counter)
 
 
 def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts,
@@ -109,6 +118,9 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
         found = survey(recording, one.topics, place, one.setup.rectified)
         done = Imported(one.name, 0 if one.part else len(attempts),
                         duration_s=(recording.end_ns - recording.start_ns) / 1e9)
+        if not one.part:
+            done.doubts = [*found.stamps.lines(), *found.clock.lines(),
+                           *other_cameras(recording, found.image_topic)]
         plans = {}
         for n, attempt in enumerate(attempts):
             if n // SHARD % one.parts == one.part:
@@ -158,13 +170,17 @@ class _Samples:
     progress: Callable[[int], Any]
 
     def __iter__(self) -> Iterator[tuple[int, Sample]]:
-        left = list(self.plans)
+        left, views = list(self.plans), Views()
         wanted = {index for x in self.plans.values() for index in (*x.before, *x.after)}
         topic, images = self.found.image_topic, {}
         messages = self.recording.messages([topic]) if left else ()
         for index, (_, kind, _, raw) in enumerate(messages):
             if index in wanted:
-                images[index] = _image(self.recording.deserialize(raw, kind))
+                jpeg, size, problem, pixels = _image(self.recording.deserialize(raw, kind))
+                images[index] = jpeg, size, problem
+                if pixels is not None and (look := doubt(pixels) or (
+                        ALTERNATING if views.alternate(pixels) else '')):
+                    self.done.doubtful[look] += 1
             while left and index >= max(self.plans[left[0]].before + self.plans[left[0]].after):
                 n = left.pop(0)
                 if sample := self._sample(self.plans[n], images):
@@ -197,22 +213,23 @@ class _Samples:
         return replace(sample, domain=self.bag.domain or sample.domain or 'real')
 
 
-def _image(message: Any) -> tuple[bytes, tuple[int, int], str]:
+def _image(message: Any) -> tuple[bytes, tuple[int, int], str, np.ndarray | None]:
     """
     Compress an image, or keep its bytes if they are a JPEG already.
 
     :param message: with the fields of sensor_msgs/Image or CompressedImage.
-    :returns: the JPEG; its width and height, pixels; and why it is refused, or nothing.
+    :returns: the JPEG; its width and height, pixels; why it is refused, or nothing; and the
+        picture, RGB, maybe reduced.
     """
     try:
         checked = check(message)
         # A mosaic, or the other order of channels, is told only by the message's format.
         if checked.is_jpeg and not checked.bayer and 'compressed rgb' not in message.format:
-            decode_for(checked, 1)
-            return bytes(message.data), (checked.width, checked.height), ''
+            return (bytes(message.data), (checked.width, checked.height), '',
+                    decode_for(checked, _LOOKED_AT)[0])
         image = decode(checked)
         _, data = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
                                [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-        return data.tobytes(), (image.shape[1], image.shape[0]), ''
+        return data.tobytes(), (image.shape[1], image.shape[0]), '', image
     except FrameError as error:
-        return b'', (0, 0), str(error)
+        return b'', (0, 0), str(error), None

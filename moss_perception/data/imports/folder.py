@@ -12,6 +12,7 @@ from typing import Any
 
 from moss_perception.core.errors import BagError, DataError
 from moss_perception.core.files import OutputFolder
+from moss_perception.core.looks import LOOKS
 from moss_perception.core.parallel import in_order, is_shared, PROCESSES
 from moss_perception.data.imports.bags import (
     BagInput,
@@ -43,7 +44,9 @@ class Contents:
     :ivar groups: number of samples by group and value.
     :ivar cameras: number of samples by calibration.
     :ivar left_out: recording, attempt, reason and message of each attempt that was left out.
-    :ivar damage: what is missing from a recording, a line each.
+    :ivar damage: what is missing from a recording or wrong with its stamps, a line each.
+    :ivar doubtful: number of images that may show nothing, by
+        :data:`moss_perception.core.looks.LOOKS`.
     """
 
     samples: int = 0
@@ -53,6 +56,7 @@ class Contents:
     cameras: Counter = field(default_factory=Counter)
     left_out: list[tuple[str, int, str, str]] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
+    doubtful: Counter = field(default_factory=Counter)
 
     def add(self, success: bool, groups: Mapping[str, str], camera: str = '') -> None:
         """Count a sample."""
@@ -73,7 +77,8 @@ class Contents:
 
     def warnings(self) -> list[str]:
         """List what a training on these samples should know, a line each."""
-        found = list(self.damage)
+        found = list(self.damage) + [f'{count} images are {LOOKS[look]}'
+                                     for look, count in sorted(self.doubtful.items())]
         for reason, count in Counter(reason for _, _, reason, _ in self.left_out).items():
             bag, attempt, _, why = next(x for x in self.left_out if x[2] == reason)
             found.append(f'{count} of {self.attempts} attempts are left out ({reason}), such as '
@@ -202,8 +207,10 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
         for success, groups in zip(one.successes, one.groups, strict=True):
             contents.add(success, groups)
         contents.cameras += one.cameras
-        if one.damage and (line := f'{one.name}: {one.damage}') not in contents.damage:
-            contents.damage.append(line)
+        for line in (*filter(None, [one.damage]), *one.doubts):
+            if (line := f'{one.name}: {line}') not in contents.damage:
+                contents.damage.append(line)
+        contents.doubtful += one.doubtful
         contents.left_out += [(one.name, *why) for why in one.left_out]
     if shared:
         _forget_others(contents, done, len(inputs))

@@ -8,6 +8,8 @@ from moss_perception.core.cameras import AUTO, to_camera
 from moss_perception.core.errors import BagError, CandidateError, ConfigError
 from moss_perception.core.frames import Camera, Candidates, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
+from moss_perception.core.stamps import StampCheck
+from moss_perception.data.bags.clocks import ClockCheck
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of, STAMP_END, stamp_of
 import numpy as np
@@ -25,6 +27,8 @@ class Survey:
     :ivar stamps_ns: header stamps of the images in the order of recording, int64, shape ``(N,)``.
     :ivar frame_ids: their frames, ``N`` names.
     :ivar cameras: the calibrations, each once; empty if there are none.
+    :ivar stamps: compares the stamps of images and candidates.
+    :ivar clock: compares the clock of the stamps with the recorder's.
     :ivar camera_ids: index of each image's calibration, int, shape ``(N,)``: the newest one that
         is not newer than the image, or the first one.
     """
@@ -34,6 +38,8 @@ class Survey:
     frame_ids: list[str] = field(default_factory=list)
     cameras: list[Camera] = field(default_factory=list)
     camera_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    stamps: StampCheck = field(default_factory=StampCheck)
+    clock: ClockCheck = field(default_factory=ClockCheck)
     _recording: Recording | None = None
     _place: Place = lambda one: one
     _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
@@ -69,7 +75,10 @@ class Survey:
             return None
         assert self._recording is not None  # survey() sets it
         times = to_lead_times(self._recording.deserialize(raw, kind))
-        return times if times.frame_id == candidates.frame_id else None
+        # Those of another set can have its stamp; an evaluation does not use them either.
+        of_them = (times.frame_id, len(times.values)) == (
+            candidates.frame_id, len(candidates.positions))
+        return times if of_them else None
 
     def where(self, stamps_ns: np.ndarray) -> str:
         """
@@ -111,9 +120,11 @@ def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambd
     calibrations: list[tuple[int, int]] = []
     newest, stamps = b'', []
     names = [x for x in (images, camera_topic, grasps_topic, times_topic) if x]
-    for topic, kind, _, raw in recording.messages(names):
+    for topic, kind, recorded_ns, raw in recording.messages(names):
         if topic == images:
             stamp_ns, frame_id = header_of(raw)
+            found.stamps.image(stamp_ns)
+            found.clock.image(stamp_ns, recorded_ns)
             stamps.append(stamp_ns)
             found.frame_ids.append(frame_id)
         elif topic == camera_topic:
@@ -125,6 +136,7 @@ def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambd
                     found.cameras.append(camera)
                 calibrations.append((stamp_of(raw), found.cameras.index(camera)))
         elif topic == grasps_topic:
+            found.stamps.candidates(stamp_of(raw))
             found._grasps.append((stamp_of(raw), kind, raw))
         else:
             found._lead_times[stamp_of(raw)] = kind, raw

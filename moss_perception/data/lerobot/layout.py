@@ -146,7 +146,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text(encoding='utf-8'))
         version = str(info['codebase_version'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = getattr(error, 'strerror', None) or repr(error)
         raise DataError(f"{folder} is no LeRobotDataset: {INFO} can't be read ({why}); expected "
                         f'a folder with meta/, data/ and videos/ of version {VERSION}') from error

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.look.frames import Samples
 from moss_perception.moss import MOSS
-from moss_perception.moss.readout import Frame
+from moss_perception.moss.readout import Frame, Readout
 import numpy as np
 import torch
 from torch import Tensor
@@ -98,7 +99,8 @@ def look(samples: Samples, point: Sequence[float] | None = None) -> Look:
         column, row = (inside / shown_px).astype(int)
         cell = min(int(row), height - 1), min(int(column), width - 1)
     ages = (*LAGS[::-1], 0)
-    compared = block.extraction[0].keep(Frame(maps[0].movedim(1, -1)))
+    first = cast(Readout, block.extraction[0])
+    compared = first.keep(Frame(maps[0].movedim(1, -1)))
     seen = [np.stack([_patches(compared[-1], compared[-1 - age], cell) for age in ages])]
     for order in values[:-1]:
         # Motions at all lags, channels last.

@@ -1,6 +1,7 @@
 """The picture of a look inside MOSS."""
 
 import io
+from typing import Any
 
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.look.frames import Samples
@@ -32,8 +33,10 @@ def draw(samples: Samples, look: Look, answers: Answers, title: str) -> bytes:
     heights = (frame_in + (_CELL_IN + 0.25) * orders + 0.6, 2.6)
     figure = Figure(figsize=(_WIDTH_IN, sum(heights) + 0.3), layout='constrained')
     figure.suptitle(title, fontsize=11, fontweight='bold', parse_math=False)
-    above, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.02)
+    parts: Any = figure.subfigures(2, 1, height_ratios=heights, hspace=0.02)
+    above, below = parts
     panels = above.subplots(orders + 1, columns, height_ratios=[frame_in] + [_CELL_IN] * orders)
+    shown: Any = None
     for column, age in enumerate(look.ages):
         ago = samples.times_s[-1] - samples.times_s[-1 - age]
         panels[0, column].set_title(f'{_MINUS}{ago:.2f} s' if age else

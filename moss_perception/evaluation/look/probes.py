@@ -71,7 +71,7 @@ def probe(count: int = 24, seed: int = 0) -> Answers:
     age = np.arange(_BACK, -1, -1.0)
     path = velocity[:, None] * -age + acceleration[:, None] * age ** 2 / 2
     steady = _read(path, rng, 1)[:, :, -1]
-    period = np.exp(rng.uniform(*np.log(_PERIOD), count))
+    period = np.exp(rng.uniform(np.log(_PERIOD[0]), np.log(_PERIOD[1]), count))
     amplitude, phase = rng.uniform(*_AMPLITUDE, count), rng.uniform(0, 2 * np.pi, count)
     age = np.arange(_BACK + _READ)
     path = amplitude[:, None] * np.sin(2 * np.pi * age / period[:, None] + phase[:, None])

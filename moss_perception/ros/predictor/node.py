@@ -8,6 +8,7 @@ from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
 from moss_perception.core.resources import model_path
+from moss_perception.core.stamps import StampCheck
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
@@ -34,7 +35,6 @@ from moss_perception.runtime.frame_status import (
 )
 from moss_perception.runtime.lead_times import check_lead_time
 from moss_perception.runtime.predictor import Predictor
-from moss_perception.runtime.stamps import StampCheck
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_srvs.srv import SetBool, Trigger
 
@@ -317,7 +317,7 @@ class GraspPredictor(ManagedNode):
                     'clocks_apart', next(iter(self._stamps.apart()), '')),
                 self.settings.score_threshold)
             if stuck:
-                level, message = conversions.ERROR, stuck
+                level, message = conversions.ERROR, coded('engine_busy', stuck)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,

@@ -4,8 +4,10 @@ import json
 import math
 import threading
 import time
+from typing import Any
 
 from moss_perception.core.scores import Prediction, rows_of, ScoreReason
+import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
@@ -33,7 +35,7 @@ def as_text(prediction: Prediction) -> str:
         'grasps': grasps, 'default': default})
 
 
-def _entry(row) -> dict[str, object]:
+def _entry(row: np.void) -> dict[str, Any]:
     numbers = {name: float(row[name]) for name in ('score', 'uncertainty', 'lead_time')}
     return {'candidate': int(row['candidate']), **{
         name: round(value, 4) if math.isfinite(value) else None
@@ -57,7 +59,9 @@ class ScoreService:
         self.refusal = 'the node is unconfigured: expected active'
         """Why a call is refused at once; empty while frames are scored."""
         # A call that waits holds its callback group, in which no image would be received.
-        node.create_service(Trigger, '~/score', self._on_call,
+        # rclpy awaits a coroutine, but its annotations do not know that.
+        on_call: Any = self._on_call
+        node.create_service(Trigger, '~/score', on_call,
                             callback_group=ReentrantCallbackGroup())
 
     async def _on_call(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -68,7 +72,8 @@ class ScoreService:
             future.add_done_callback(lambda _: None)
             with self._lock:
                 self._waiting.append((future, time.monotonic() + ANSWER_S))
-            response.success, response.message = await future
+            answer: Any = await future
+            response.success, response.message = answer
         return response
 
     def scored(self, prediction: Prediction) -> None:

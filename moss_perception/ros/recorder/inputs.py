@@ -7,6 +7,7 @@ import time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.ros.common.raw_subscriptions import RawSubscriptions
+from moss_perception.ros.common.sources import namesake, several
 from moss_perception.ros.common.subscriptions import MatchedSubscription
 from moss_perception.ros.recorder.settings import RecorderSettings
 from rclpy.node import Node
@@ -102,6 +103,19 @@ class Inputs:
                 watched.reported = True
                 found.append(f'{topic} is silent for {silent_s:.1f} s: {self._reason(topic)}')
         return found
+
+    def crowded(self) -> list[tuple[str, str]]:
+        """
+        Describe inputs with several publishers, and another node of this name.
+
+        :returns: key of :data:`moss_perception.core.codes.CODES`, and the line.
+        """
+        found = [('same_name', namesake(self._node)), *(
+            ('several_sources', several(self._node, topic, effect)) for topic, effect in (
+                (self.images, 'the attempts mix the images of all cameras'),
+                (self.camera_info, 'images get the newest calibration'),
+                (self.candidates, 'the newest set replaces the one before')))]
+        return [(key, line) for key, line in found if line]
 
     def no_images(self) -> str:
         """Say that no image has come yet, and why; empty if one has."""

@@ -152,6 +152,9 @@ class AttemptRecorder(Node):
             raise RefusedError(f'{problem}: expected images to record')
         text = self._attempts.start()
         self._inputs.begin()
+        for key, line in (*self._inputs.crowded(), *(
+                ('clocks_apart', x) for x in self._stream.stamps.apart())):
+            self._once(line, key)
         return text
 
     def _next(self) -> str:
@@ -243,7 +246,7 @@ class AttemptRecorder(Node):
         else:
             self.get_logger().info(one_line(line))
         self._said.add(line)
-        self._events.publish(String(data=line))
+        self._events.publish(String(data=one_line(line)))
 
     def _publish_state(self) -> None:
         state = IDLE if self._attempts.current is None else RECORDING

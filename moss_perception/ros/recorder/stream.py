@@ -12,6 +12,7 @@ from moss_perception.core.frames import (
     yaws_from_orientations,
 )
 from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.stamps import StampCheck
 from moss_perception.data.closings import Closings
 import numpy as np
 
@@ -44,11 +45,13 @@ class Stream:
     :ivar image_ns: header stamp of the newest image, nanoseconds; 0 before the first.
     :ivar frame_id: its frame.
     :ivar measures: whether anything says when the fingers close.
+    :ivar stamps: compares the stamps of images and candidates.
     """
 
     def __init__(self, closings: Closings):
         self.image_ns, self.frame_id = 0, ''
         self.closings, self.measures = closings, False
+        self.stamps = StampCheck()
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._candidates: deque[Candidates] = deque(maxlen=_KEPT)
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
@@ -60,10 +63,12 @@ class Stream:
         :param now_ns: time of the node's clock, nanoseconds.
         """
         self.image_ns, self.frame_id = stamp_ns, frame_id
+        self.stamps.image(stamp_ns)
         self._lags.append(now_ns - stamp_ns)
 
     def candidates(self, message: Any) -> None:
         """Take a geometry_msgs/PoseArray; one without a stamp retires those before."""
+        self.stamps.candidates(stamp_to_ns(message.header.stamp))
         try:
             self._candidates.append(to_candidates(message))
         except CandidateError:

@@ -75,7 +75,7 @@ def join_systems(systems: list[list[Process]], one_process: bool) -> list[Proces
     if one_process:
         predictors = [process for process in every if process.name == _PREDICTOR]
         spaces = tuple(process.namespace for process in predictors)
-        together = replace(predictors[0], namespace='', namespaces=spaces, lifecycle=False)
+        together = replace(predictors[0], namespace='', namespaces=spaces)
         every = [together, *(process for process in every if process.name != _PREDICTOR)]
     roles = (SERVICE, STARTER, JOB, WATCHER)
     return sorted(every, key=lambda process: roles.index(process.role))

@@ -3,8 +3,8 @@
 import re
 
 from bag_factory import image, START_NS, write_bag
+from moss_perception.data.bags.clocks import ClockCheck, other_cameras
 from moss_perception.data.bags.reader import Recording
-from moss_perception.evaluation.clocks import ClockCheck, other_cameras
 import numpy as np
 import pytest
 

@@ -1,6 +1,6 @@
 """Stamps of another clock, and images that jump in time, are found and told with their offset."""
 
-from moss_perception.runtime.stamps import StampCheck
+from moss_perception.core.stamps import StampCheck
 
 S = 10**9
 
