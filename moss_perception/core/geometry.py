@@ -197,7 +197,8 @@ def _polynomial(coefficients: Sequence[float] | np.ndarray) -> 'Polynomial':
 
 def _first_root(coefficients: np.ndarray) -> float:
     """Return the smallest positive real root of a polynomial, infinity if there is none."""
-    roots = np.asarray(_polynomial(coefficients).trim().roots(), np.complex128)
+    # No camera sees so far that smaller ones matter, and their quotients would be infinite.
+    roots = np.asarray(_polynomial(coefficients).trim(1e-12).roots(), np.complex128)
     real = roots.real[(np.abs(roots.imag) <= 1e-9 * np.abs(roots)) & (roots.real > 0)]
     return float(real.min(initial=np.inf))
 

@@ -1,16 +1,16 @@
 """Properties of the pure parts, on values that Hypothesis generates."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from moss_perception.core.errors import BagError, ConfigError, FrameError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import letterbox, project, unproject
 from moss_perception.core.scores import ScoreReason
+from moss_perception.core.stamps import StampCheck
 from moss_perception.core.transforms import parse_transform
 from moss_perception.data.labels.matching import read_attempts
 from moss_perception.data.outcomes import ns_to_seconds, seconds_to_ns
 from moss_perception.runtime.sampling import Sampler
-from moss_perception.runtime.stamps import StampCheck
 import numpy as np
 import pytest
 
@@ -48,6 +48,8 @@ def test_what_is_projected_is_found_again(camera, across, down, depth):
 
 @quick
 @given(cameras(), st.lists(st.tuples(reals, reals, reals), min_size=1, max_size=8))
+@example(Camera(32, 32, np.array([[32.0, 0, 16], [0, 32, 16], [0, 0, 1]]),
+                np.array([0, 0, 0, 5e-324]), 'equidistant'), [(0.0, 0.0, 1.0)])
 def test_any_point_has_a_pixel_in_the_image_or_a_reason(camera, points):
     pixels, reasons = project(np.array(points, float), camera)
     seen = reasons == ScoreReason.SCORED
