@@ -11,7 +11,8 @@ from harness import parse_arguments, Report
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.batch import EvaluationInput, Work
 from moss_perception.evaluation.digests import digest, recording_digest
-from moss_perception.evaluation.records import by_checkpoint, Evaluation
+from moss_perception.evaluation.record_files import by_checkpoint
+from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.report.summary import summarise
 from moss_perception.evaluation.store import Store
 from moss_perception.evaluation.stored import replay_stored

@@ -14,7 +14,7 @@ from moss_perception.cli.common import (
     write_text,
 )
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.evaluation.records import plain
+from moss_perception.evaluation.record_files import plain
 
 from study.comparison import merge
 from study.goals import ROLES

@@ -25,13 +25,9 @@ from moss_perception.evaluation.input_topics import (
 )
 from moss_perception.evaluation.matching import NOT_LISTED
 from moss_perception.evaluation.outputs import NodeOutputs, read_outputs
+from moss_perception.evaluation.record_files import by_checkpoint, write_evaluation
 from moss_perception.evaluation.recorded import evaluate_recorded
-from moss_perception.evaluation.records import (
-    BagRecord,
-    by_checkpoint,
-    Evaluation,
-    write_evaluation,
-)
+from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.runs import evaluations_of, Shard, without_shared, write_run
 from moss_perception.evaluation.store import Store
 from moss_perception.evaluation.stored import replay_stored

@@ -28,7 +28,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
     :returns: exit status: 0, or 3 if a requirement is not met.
     :raises MossError: if something can't be read, used or written.
     """
-    from moss_perception.evaluation.records import by_checkpoint, read_evaluation
+    from moss_perception.evaluation.record_files import by_checkpoint, read_evaluation
     requirements = prepare(arguments)
     paths = [Path(name).expanduser().absolute() for name in arguments.records]
     if len(set(paths)) < len(paths):
@@ -49,7 +49,7 @@ def evaluate_merged(arguments: argparse.Namespace) -> int:
     :raises MossError: if something can't be read, used or written.
     """
     from moss_perception.core.resources import model_path
-    from moss_perception.evaluation.records import write_evaluation
+    from moss_perception.evaluation.record_files import write_evaluation
     from moss_perception.evaluation.runs import merge_runs
     from moss_perception.models.manifest import verify
     requirements = prepare(arguments)
@@ -76,7 +76,7 @@ def _print_all(evaluations: Sequence[Evaluation], reference: str | None) -> None
 
 def _write_latencies(path: Path, evaluations: Sequence[Evaluation]) -> None:
     from moss_perception.evaluation.latencies import summarise, table
-    from moss_perception.evaluation.records import plain
+    from moss_perception.evaluation.record_files import plain
     summary = summarise(evaluations)
     machine = {'cpu': cpu_name(), 'cores': os.cpu_count(), 'niceness': os.nice(0)}
     write_bytes(path, json.dumps(plain(summary | {'machine': machine}), indent=1).encode())

@@ -17,14 +17,8 @@ from typing import Any, TypeVar
 from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.evaluation.batch import EvaluationInput, Work
 from moss_perception.evaluation.digests import code_digest, digest
-from moss_perception.evaluation.records import (
-    BagRecord,
-    by_checkpoint,
-    Evaluation,
-    MALFORMED,
-    plain,
-    write_json,
-)
+from moss_perception.evaluation.record_files import by_checkpoint, MALFORMED, plain, write_json
+from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.evaluation.store import Store
 from moss_perception.evaluation.stored import Stored
 

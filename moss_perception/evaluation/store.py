@@ -14,14 +14,8 @@ from typing import Any
 from moss_perception.core.errors import MossError
 from moss_perception.data.remote import is_address
 from moss_perception.evaluation.digests import digest
-from moss_perception.evaluation.records import (
-    BagRecord,
-    Evaluation,
-    from_values,
-    MALFORMED,
-    to_values,
-    write_json,
-)
+from moss_perception.evaluation.record_files import from_values, MALFORMED, to_values, write_json
+from moss_perception.evaluation.records import BagRecord, Evaluation
 
 FORMAT = 'moss_perception.store/1'
 _LOG = logging.getLogger(__name__)

@@ -26,7 +26,8 @@ from moss_perception.evaluation.digests import (
     recording_digest,
     table_digest,
 )
-from moss_perception.evaluation.records import Evaluation, plain
+from moss_perception.evaluation.record_files import plain
+from moss_perception.evaluation.records import Evaluation
 from moss_perception.evaluation.store import Store
 from moss_perception.models.manifest import verify
 

@@ -3,12 +3,8 @@
 import json
 
 from moss_perception.cli.main import main as moss
-from moss_perception.evaluation.records import (
-    AttemptRecord,
-    BagRecord,
-    Evaluation,
-    write_evaluation,
-)
+from moss_perception.evaluation.record_files import write_evaluation
+from moss_perception.evaluation.records import AttemptRecord, BagRecord, Evaluation
 import numpy as np
 import pytest
 

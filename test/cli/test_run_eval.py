@@ -16,7 +16,7 @@ from moss_perception.data.bags.topics import stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.pictures import recorded_images, stamps_shown
-from moss_perception.evaluation.records import read_evaluation
+from moss_perception.evaluation.record_files import read_evaluation
 from moss_perception.evaluation.replay import replay
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.ros.system.evaluation import evaluation_runs

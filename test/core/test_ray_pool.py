@@ -11,7 +11,7 @@ import time
 from moss_perception.cli.main import main as moss
 from moss_perception.core.errors import ConfigError, WorkerError
 from moss_perception.core.parallel import in_order, RAY
-from moss_perception.evaluation.records import to_values
+from moss_perception.evaluation.record_files import to_values
 from moss_perception.evaluation.runs import merge_runs
 import pytest
 

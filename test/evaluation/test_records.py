@@ -4,14 +4,16 @@ from dataclasses import replace
 import json
 
 from moss_perception.core.errors import MossError
+from moss_perception.evaluation.record_files import (
+    by_checkpoint,
+    read_evaluation,
+    write_evaluation,
+)
 from moss_perception.evaluation.records import (
     AttemptRecord,
     BagRecord,
-    by_checkpoint,
     Evaluation,
-    read_evaluation,
     UnmatchedOutcome,
-    write_evaluation,
 )
 from moss_perception.evaluation.report import write_report
 import numpy as np

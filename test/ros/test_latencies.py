@@ -5,7 +5,8 @@ from pathlib import Path
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import GRIP_S
-from moss_perception.evaluation.records import BagRecord, Evaluation, write_evaluation
+from moss_perception.evaluation.record_files import write_evaluation
+from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.ros.system.evaluation import evaluation_runs
 import numpy as np

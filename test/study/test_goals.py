@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation.records import plain
+from moss_perception.evaluation.record_files import plain
 import numpy as np
 import pytest
 from study_runs import attempts, COST, run

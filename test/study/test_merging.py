@@ -4,7 +4,7 @@ import json
 import math
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation.records import plain
+from moss_perception.evaluation.record_files import plain
 import pytest
 
 from study import compare as command

@@ -4,7 +4,7 @@ from copy import deepcopy
 import json
 
 import cv2
-from moss_perception.evaluation.records import plain
+from moss_perception.evaluation.record_files import plain
 import pytest
 from spots import later_scene
 from study_runs import attempts

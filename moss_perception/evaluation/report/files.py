@@ -12,7 +12,8 @@ from typing import Any
 from moss_perception.core.files import OutputFolder
 from moss_perception.core.text import cell
 from moss_perception.evaluation.intervals import Interval
-from moss_perception.evaluation.records import AttemptRecord, BagRecord, plain
+from moss_perception.evaluation.record_files import plain
+from moss_perception.evaluation.records import AttemptRecord, BagRecord
 from moss_perception.evaluation.report.checkpoints import (
     difference,
     domain_of,

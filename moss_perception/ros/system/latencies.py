@@ -9,7 +9,7 @@ from typing import Any
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.latencies import DEFAULT, STREAM, TOLD
-from moss_perception.evaluation.records import read_evaluation
+from moss_perception.evaluation.record_files import read_evaluation
 from moss_perception.models.manifest import read_header, verify
 from moss_perception.ros.system.processes import not_allowed, whole_number
 from moss_perception.runtime.lead_times import stream_lead_time
