@@ -35,7 +35,8 @@ class BareStep(nn.Module):
         network = self.network
         config, normal = network.config, network.normalise(image)
         first = network.backbone.first(normal)
-        fine, _, coarse = network.looked_over(normal, first, network.backbone.second(first))
+        fine = network.backbone.second(first)
+        _, coarse = network.looked_over(normal, first, fine, network.backbone.late(fine))
         newest = F.relu(network.look(coarse.movedim(1, -1).flatten(0, -2)))
         motion = None
         if config.velocity_orders:

@@ -140,10 +140,10 @@ def test_the_topics_of_a_sample_are_found(environment, tmp_path):
 
 @pytest.mark.parametrize(('words', 'message'), [
     (('moss', 'demo', '--out', 'out'), '_msgs, which is not installed: expected ROS 2'),
-    (('moss', 'activate', 'node'), 'moss activate needs the package lifecycle_msgs'),
+    (('moss', 'activate', 'node'), 'moss activate needs the package diagnostic_msgs'),
     (('moss', 'record', '--bag', 'bag', '--attempts', '1'), 'the Python package mujoco'),
     (('moss', 'evaluate', 'SAMPLE', '--report', 'out'), 'matplotlib'),
-    (('grasp_predictor',), 'grasp_predictor needs the package diagnostic_msgs')])
+    (('grasp_predictor',), 'grasp_predictor needs the package rclpy')])
 def test_what_is_left_out_says_what_it_needs_in_one_line(environment, tmp_path, words, message):
     sample = environment / 'share' / 'moss_perception' / 'samples' / 'sim_20'
     program, *words = [str(sample) if x == 'SAMPLE' else x for x in words]

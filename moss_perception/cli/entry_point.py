@@ -17,4 +17,5 @@ def moss() -> int:
     try:
         return run(arguments)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # Its status is decided: a second Ctrl-C, which means the same, must not change it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

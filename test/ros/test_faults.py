@@ -15,7 +15,6 @@ from moss_perception.ros.system.supervisor import Supervisor
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
 pytestmark = pytest.mark.timeout(120)
@@ -189,58 +188,6 @@ def test_a_signal_leaves_no_process_and_no_shared_memory(own_node, state, number
     assert not Path(f'/proc/{process.pid}').exists()
 
 
-@pytest.fixture
-def inside(tiny_checkpoint):
-    """Return a function that makes a node in this process, with its planner."""
-    from node_bench import Bench
-    made = []
-
-    def make(**parameters):
-        made.append(Bench(tiny_checkpoint, **parameters))
-        return made[-1]
-    yield make
-    for bench in made:
-        bench.close()
-
-
-def test_a_clock_that_pauses_stops_neither_scores_nor_diagnostics(inside):
-    bench = inside(use_sim_time=True)
-    bench.activate()
-    clock = bench.peer.create_publisher(Clock, '/clock', 10)
-    bench.spin_until(clock.get_subscription_count)
-    clock.publish(Clock(clock=conversions.ns_to_stamp(START)))
-    bench.propose(0)
-    scores = [bench.send(k) for k in range(WINDOW + 4)]
-    assert [x is None for x in scores] == [True] * (WINDOW - 1) + [False] * 5
-    assert bench.values()['state'] == 'active'
-    # It goes on, and back as a recording that loops.
-    for now_ns in (3 * START, START):
-        clock.publish(Clock(clock=conversions.ns_to_stamp(now_ns)))
-    assert bench.send(WINDOW + 4) is not None
-    assert bench.values()['failures'] == '0'
-
-
-def test_many_configurations_leave_no_threads_and_no_files(inside):
-    bench = inside()
-
-    def cycle():
-        bench.activate()
-        assert bench.node.trigger_deactivate().name == 'SUCCESS'
-        assert bench.node.trigger_cleanup().name == 'SUCCESS'
-
-    def held():
-        return threading.active_count(), len(list(Path('/proc/self/fd').iterdir()))
-    for _ in range(2):
-        cycle()
-    before = held()
-    for _ in range(10):
-        cycle()
-    assert held() <= before
-    bench.activate()
-    bench.propose(0)
-    assert [bench.send(k) for k in range(WINDOW)][-1] is not None
-
-
 def test_a_killed_predictor_is_started_again_and_scores(
         programs, peer, harness, tmp_path, tiny_checkpoint):
     environment = programs.with_executables(tmp_path, 'grasp_predictor', 'moss')
@@ -264,11 +211,12 @@ def test_a_killed_predictor_is_started_again_and_scores(
     try:
         harness.wait_for(lambda: values().get('state') == 'active', 60, lines)
         assert 'restarts' not in values()
-        supervisor._running['grasp_predictor'].popen.kill()
+        supervisor._running['again/grasp_predictor'].popen.kill()
         harness.wait_for(lambda: values().get('restarts') == '1'
                          and values()['state'] == 'active', 60, lines)
         assert values()['restart_reason'] == 'signal SIGKILL'
-        assert '[run] grasp_predictor has ended with signal SIGKILL; starting it again' in lines
+        assert ('[run] again/grasp_predictor has ended with signal SIGKILL; starting it again'
+                in lines)
     finally:
         supervisor.interrupt()
         waiting.join(30)

@@ -1,6 +1,7 @@
 """Messages that can't be used are counted by reason, and the node lives on."""
 
 import array
+import itertools
 
 from geometry_msgs.msg import Pose, PoseArray
 from moss_perception.ros.common import conversions
@@ -91,7 +92,7 @@ def test_too_many_candidates_are_refused_with_the_reason_and_the_scores_go_on(st
     poses = stream.publisher(PoseArray, '/grasp_candidates')
     many = PoseArray(header=image(1).header, poses=[Pose()] * 1001)
 
-    index = iter(range(1, 300))
+    index = itertools.count(1)
 
     def refused(status, _) -> bool:
         poses.publish(many)
@@ -114,7 +115,7 @@ def test_too_many_candidates_are_refused_with_the_reason_and_the_scores_go_on(st
 def test_a_calibration_of_another_size_is_said_and_not_used(stream):
     stream.connect(image(0))
     infos = stream.publisher(CameraInfo, '/camera_info')
-    index = iter(range(1, 300))
+    index = itertools.count(1)
 
     def warned() -> bool:
         infos.publish(CameraInfo(width=640, height=480, k=[500.0, 0.0, 320.0, 0.0, 500.0, 240.0,

@@ -148,7 +148,7 @@ class SystemWatcher(ThreadedNode):
         heard = _topics_of(self._node.get_subscriber_names_and_types_by_node, name)
         gate = _topics_of(self._node.get_publisher_names_and_types_by_node,
                           f'{self._space}/grasp_gate')
-        image = next((x for x in heard.items() if x[1] in _IMAGES), ('', ''))
+        image = self._image() or next((x for x in heard.items() if x[1] in _IMAGES), ('', ''))
         selected = next((topic for topic, kind in gate.items()
                          if kind == 'geometry_msgs/msg/PoseStamped'),
                         f'{self._space}/selected_grasp')
@@ -163,6 +163,13 @@ class SystemWatcher(ThreadedNode):
         self.state.wait_for(self._missing())
         # Silence is a change that no message tells of.
         self.changed.set()
+
+    def _image(self) -> tuple[str, str] | None:
+        """Return topic and type of the images that the predictor says it takes, if known."""
+        topic = self.state.values().get('topic', '')
+        kinds = dict(self._node.get_topic_names_and_types()).get(topic, [])
+        kind = next((x for x in kinds if x in _IMAGES), '')
+        return (topic, kind) if kind else None
 
     def _follow(self, what: str, topic: str, kind: str) -> None:
         if topic or what in ('image', 'features'):
