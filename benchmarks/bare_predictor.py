@@ -34,9 +34,8 @@ class BareStep(nn.Module):
         """Take one sample: scores, uncertainties and this sample's map."""
         network = self.network
         config, normal = network.config, network.normalise(image)
-        first = network.backbone.first(normal)
-        fine = network.backbone.second(first)
-        _, coarse = network.looked_over(normal, first, fine, network.backbone.late(fine))
+        first, fine, deep = network.backbone.all_stages(normal)
+        _, coarse = network.looked_over(normal, first, fine, deep)
         newest = F.relu(network.look(coarse.movedim(1, -1).flatten(0, -2)))
         motion = None
         if config.velocity_orders:

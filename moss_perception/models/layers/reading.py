@@ -55,8 +55,14 @@ class Backbone(nn.Module):
         :param images: float tensor, normalised RGB, shape ``(N, 3, S, S)``.
         :returns: features at stride 4 and at stride 8.
         """
-        fine = self.early(images)
-        return fine, self.late(fine)
+        _, fine, deep = self.all_stages(images)
+        return fine, deep
+
+    def all_stages(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the features at strides 2, 4 and 8."""
+        first = self.first(images)
+        fine = self.second(first)
+        return first, fine, self.late(fine)
 
     def early(self, images: Tensor) -> Tensor:
         """Compute the features at stride 4."""
@@ -228,10 +234,8 @@ class StreamStep(nn.Module, Generic[N]):
 
     def see(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the frame's fine map, the map that the network looks over, and appearance."""
-        normal, backbone = self.network.normalise(image), self.network.backbone
-        first = backbone.first(normal)
-        fine = backbone.second(first)
-        deep = backbone.late(fine)
+        normal = self.network.normalise(image)
+        first, fine, deep = self.network.backbone.all_stages(normal)
         return fine, self.network.merged(fine, deep), appearance(normal, first, fine, deep)
 
     def scores(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None,

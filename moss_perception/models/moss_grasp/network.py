@@ -176,9 +176,7 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         """
         network, config = self.network, self.network.config
         normal = network.normalise(image)
-        first = network.backbone.first(normal)
-        fine = network.backbone.second(first)
-        deep = network.backbone.late(fine)
+        first, fine, deep = network.backbone.all_stages(normal)
         compared, coarse = network.looked_over(normal, first, fine, deep)
         times = moss_times(config.displaces, gaps)
         encodings, values, caches = network.moss.encode_values_step(
