@@ -8,55 +8,17 @@ import time
 
 from moss_perception.core.errors import ConfigError, WorkerError
 from moss_perception.core.parallel import in_order
+from pool_work import die, die_once, refuse, slow_first
 import pytest
-
-
-def slow_first(number):
-    time.sleep(0.2 * (number == 0))
-    return number, os.getpid()
-
-
-def die_once(item):
-    marks, number = item
-    mark = Path(marks) / str(number)
-    if number == 2 and not mark.exists():
-        mark.touch()
-        os._exit(9)
-    return number
-
-
-def die(item):
-    os._exit(9)
-
-
-def refuse(item):
-    raise ConfigError(f'{item} is not allowed: expected another')
-
-
-# What the processes run has to be importable there, and tests are no modules.
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    import types
-    folder = str(Path(__file__).parent)
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([folder, os.environ.get('PYTHONPATH', '')]))
-    module = types.ModuleType('test_parallel')
-    for work in (slow_first, die_once, die, refuse):
-        monkeypatch.setattr(work, '__module__', 'test_parallel')
-        setattr(module, work.__name__, work)
-    monkeypatch.setitem(sys.modules, 'test_parallel', module)
-
-
-def note_and_wait(marks):
-    (Path(marks) / str(os.getpid())).touch()
-    time.sleep(60)
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     words = ('import sys; from moss_perception.core.parallel import in_order; '
-             'import test_parallel; '
-             'list(in_order(test_parallel.note_and_wait, [sys.argv[1]] * 2, 2))')
-    parent = subprocess.Popen([sys.executable, '-c', words, str(tmp_path)])
+             'import pool_work; '
+             'list(in_order(pool_work.note_and_wait, [sys.argv[1]] * 2, 2))')
+    # The folder of the tests is one that this process can import from.
+    parent = subprocess.Popen([sys.executable, '-c', words, str(tmp_path)], env={
+        **os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
     try:
         assert until(lambda: len(list(tmp_path.iterdir())) == 2, 60)
         workers = [int(path.name) for path in tmp_path.iterdir()]

@@ -13,6 +13,8 @@ from moss_perception.core.errors import ConfigError, WorkerError
 from moss_perception.core.parallel import in_order, RAY
 from moss_perception.evaluation.record_files import to_values
 from moss_perception.evaluation.runs import merge_runs
+import pool_work
+from pool_work import die, die_once, refuse, say_node, slow_first
 import pytest
 
 
@@ -24,7 +26,7 @@ def cluster():
     from ray.cluster_utils import Cluster
     # The workers of all nodes import what the tests run.
     os.environ['PYTHONPATH'] = os.pathsep.join(
-        [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])
+        [str(Path(pool_work.__file__).parent), os.environ.get('PYTHONPATH', '')])
     # On a busy machine a node takes more than the usual half minute to start.
     os.environ['RAY_raylet_start_wait_time_s'] = '120'  # noqa: SIM112, Ray's own name
     size = 100 * 2**20
@@ -36,50 +38,6 @@ def cluster():
     yield made
     ray.shutdown()
     made.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    import types
-    module = types.ModuleType('test_ray_pool')
-    for work in (slow_first, die_once, die, refuse, say_node):
-        monkeypatch.setattr(work, '__module__', 'test_ray_pool')
-        setattr(module, work.__name__, work)
-    monkeypatch.setitem(sys.modules, 'test_ray_pool', module)
-
-
-def slow_first(number):
-    time.sleep(0.2 * (number == 0))
-    return number, os.getpid()
-
-
-def die_once(item):
-    marks, number = item
-    mark = Path(marks) / str(number)
-    if number == 2 and not mark.exists():
-        mark.touch()
-        os._exit(9)
-    return number
-
-
-def die(item):
-    os._exit(9)
-
-
-def refuse(item):
-    raise ConfigError(f'{item} is not allowed: expected another')
-
-
-def say_node(item):
-    """Say on which node this runs, and stay there until the test has seen it."""
-    import ray
-    folder, number = item
-    node = ray.get_runtime_context().get_node_id()
-    (Path(folder) / f'{number}_{node}').touch()
-    deadline = time.monotonic() + 30
-    while not (Path(folder) / 'go').exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return number
 
 
 @pytest.mark.parametrize('workers', [1, 2, 8])
