@@ -98,25 +98,30 @@ def test_a_distribution_that_cannot_be_chosen(machine, variables, words):
     assert not (machine / 'root' / '.venv').exists()
 
 
-def test_kilted_is_installed_where_it_is_chosen(machine):
+def install(machine, last, *words, **variables):
+    """Run the installation with a pip that says what it would install; return what is printed."""
     put(machine, 'python', 'exit 0')
     script = f"""
 . {machine}/root/scripts/lib.sh
 moss_venv={machine}; moss_running={machine}/running; moss_log={machine}/log
 moss_pip() {{ echo "pip $*"; }}
 moss_write_prefix() {{ :; }}
-moss_install demo
-moss_kind 3.11
+{last}
 """
-    done = subprocess.run(
-        [shutil.which('bash'), '-euo', 'pipefail', '-c', script], timeout=60, text=True,
-        env={'PATH': str(machine / 'bin'), 'MOSS_ROS': 'kilted'}, capture_output=True)
+    done = subprocess.run([shutil.which('bash'), '-euo', 'pipefail', '-c', script, '-', *words],
+                          env={'PATH': str(machine / 'bin'), **variables}, timeout=60,
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    call = next(line for line in done.stdout.splitlines() if line.startswith('pip '))
+    return done.stdout.splitlines()
+
+
+def test_kilted_is_installed_where_it_is_chosen(machine):
+    lines = install(machine, 'moss_install demo; moss_kind 3.11', MOSS_ROS='kilted')
+    call = next(line for line in lines if line.startswith('pip '))
     assert 'requirements/kilted.txt' in call and '-c' in call.split()
     assert call.endswith('kilted-constraints.txt') and 'jazzy' not in call
     # An environment of the other distribution is not kept.
-    assert done.stdout.splitlines()[-1] == 'bare-kilted 3.11'
+    assert lines[-1] == 'bare-kilted 3.11'
 
 
 def test_an_unknown_argument(machine):
@@ -138,20 +143,8 @@ def test_no_network(machine):
     (['test'], [TESTED, {'hosts.txt'}]),
     (['test', '--torch-index', 'file:///wheels'], [{'torch.txt'}, TESTED, {'hosts.txt'}])])
 def test_only_the_tests_install_torch(machine, words, lists):
-    put(machine, 'python', 'exit 0')
-    script = f"""
-. {machine}/root/scripts/lib.sh
-moss_venv={machine}; moss_running={machine}/running; moss_log={machine}/log
-moss_pip() {{ echo "pip $*"; }}
-moss_write_prefix() {{ :; }}
-moss_options "$@"
-moss_install "${{moss_args[0]}}"
-"""
-    done = subprocess.run([shutil.which('bash'), '-euo', 'pipefail', '-c', script, '-', *words],
-                          env={'PATH': str(machine / 'bin')}, timeout=60, capture_output=True,
-                          text=True)
-    assert done.returncode == 0, done.stderr
-    calls = [line for line in done.stdout.splitlines() if line.startswith('pip ')]
+    lines = install(machine, 'moss_options "$@"; moss_install "${moss_args[0]}"', *words)
+    calls = [line for line in lines if line.startswith('pip ')]
     installed = [{Path(part.split()[0]).name for part in call.split(' -r ')[1:]} for call in calls]
     assert installed == lists
     assert [('file:///wheels' in call) for call in calls] == [
