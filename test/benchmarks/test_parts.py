@@ -81,8 +81,8 @@ def test_candidates_take_turns_and_the_slower_one_is_told(monkeypatch):
 def test_the_peak_holds_memory_that_is_given_back():
     import timing
     peak = timing.peak_bytes(lambda: np.ones(32_000_000).sum())
-    # 256 MB; the process may give back some megabytes of its own meanwhile, or take some.
-    assert 240e6 < peak < 300e6
+    # 256 MB; a process that ran many tests before may give back tens of megabytes meanwhile.
+    assert 200e6 < peak < 320e6
 
 
 def test_the_probe_shows_the_displacement_that_it_asks_for():

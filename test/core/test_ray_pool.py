@@ -4,6 +4,7 @@ from dataclasses import replace
 import json
 import os
 from pathlib import Path
+import signal
 import sys
 import threading
 import time
@@ -24,20 +25,24 @@ def cluster():
     pytest.importorskip('ray', reason='Ray is not installed: it runs the work of a cluster')
     import ray
     from ray.cluster_utils import Cluster
-    # The workers of all nodes import what the tests run.
-    os.environ['PYTHONPATH'] = os.pathsep.join(
-        [str(Path(pool_work.__file__).parent), os.environ.get('PYTHONPATH', '')])
-    # On a busy machine a node takes more than the usual half minute to start.
-    os.environ['RAY_raylet_start_wait_time_s'] = '120'  # noqa: SIM112, Ray's own name
-    size = 100 * 2**20
-    made = Cluster(initialize_head=True, head_node_args={
-        'num_cpus': 2, 'object_store_memory': size, 'include_dashboard': False})
-    made.size = size
-    made.second = made.add_node(num_cpus=2, object_store_memory=size)
-    ray.init(address=made.address, log_to_driver=False)
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        # The workers of all nodes import what the tests run.
+        patch.setenv('PYTHONPATH', os.pathsep.join(
+            [str(Path(pool_work.__file__).parent), os.environ.get('PYTHONPATH', '')]))
+        # On a busy machine a node takes more than the usual half minute to start.
+        patch.setenv('RAY_raylet_start_wait_time_s', '120')
+        size = 100 * 2**20
+        made = Cluster(initialize_head=True, head_node_args={
+            'num_cpus': 2, 'object_store_memory': size, 'include_dashboard': False})
+        made.size = size
+        made.second = made.add_node(num_cpus=2, object_store_memory=size)
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+    # Ray takes the signal for itself, and keeps it.
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.mark.parametrize('workers', [1, 2, 8])
