@@ -1,7 +1,7 @@
 """Compare variants on a folder of clips: ``python -m study.video``."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import hashlib
 from itertools import product
 import json
@@ -18,16 +18,16 @@ from moss_perception.cli.common import (
     status_line,
     write_text,
 )
-from moss_perception.core.errors import ConfigError
-from moss_perception.evaluation.intervals import require
 from moss_perception.training.pace import Pace
 import torch
 
 from study.video.clips import Clip, load_clips, read_table
-from study.video.models import ClipClassifier, COMPARED, INITIAL
+from study.video.fitting import Budget
+from study.video.models import common_size
+from study.video.options import add_budget, budget_of
 from study.video.results import BLIND, FORMAT, summarise, table
-from study.video.tasks import folds_of, frames_needed, Task, TASKS
-from study.video.training import ask, Budget, most_frequent, questions, train
+from study.video.tasks import folds_of, frames_needed, Item, Task, TASKS
+from study.video.training import ask, most_frequent, questions, train
 
 log = logging.getLogger('video')
 
@@ -50,19 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
                         help='folder of small frames, answers and results.json')
     parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS),
                         metavar='TASK', help=f'of {", ".join(TASKS)} (default: all)')
-    parser.add_argument('--variants', nargs='+', default=list(COMPARED), metavar='NAME',
-                        help='files of study/variants (default: %(default)s)')
-    budget = Budget()
-    for name, default, meaning in (
-            ('seeds', 5, 'trainings of each variant and fold'),
-            ('folds', 5, 'parts of the groups, each tested once'),
-            ('clips', budget.clips, 'clips that each training sees')):
-        parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
-                            help=f'number of {meaning} (default: %(default)s)')
-    parser.add_argument('--initial', default=str(INITIAL), metavar='FILE',
-                        help='checkpoint whose backbone all start from; empty for random weights '
-                             "(default: the study's)")
-    parser.add_argument('--device', default='cpu', help='of torch (default: %(default)s)')
+    parser.add_argument('--folds', type=int, default=5, metavar='N',
+                        help='number of parts of the groups, each tested once '
+                             '(default: %(default)s)')
+    add_budget(parser, seeds=5)
     return parser
 
 
@@ -72,17 +63,10 @@ def compare(arguments: argparse.Namespace) -> int:
 
     :raises ConfigError: if an option, the table or the clips can't be used.
     """
-    require()
-    for name in ('seeds', 'clips'):
-        if getattr(arguments, name) < 1:
-            raise ConfigError(f'--{name} {getattr(arguments, name)} is not allowed: expected 1 or '
-                              'more')
-    torch.device(arguments.device)
-    size = {ClipClassifier(name, 2, arguments.initial).size for name in arguments.variants}
-    if len(size) > 1:
-        raise ConfigError(f'the variants see images of {sorted(size)} pixels: expected one size')
+    budget = budget_of(arguments)
+    size = common_size(arguments.variants)
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
-                                arguments.out / 'frames', size.pop(),
+                                arguments.out / 'frames', size,
                                 frames_needed(arguments.tasks))
     tasks = [TASKS[name](clips) for name in arguments.tasks]
     log.info('%d clips of %d groups; %d left out', len(clips),
@@ -91,17 +75,18 @@ def compare(arguments: argparse.Namespace) -> int:
         'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
         'left_out': {why: len(names) for why, names in sorted(skipped.items())},
         'folds': arguments.folds, 'clips_seen': arguments.clips, 'cpu': cpu_name(),
-        'device': arguments.device, 'torch': torch.__version__,
-        'tasks': run(arguments, clips, tasks)}
-    write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
+        'device': arguments.device, 'torch': torch.__version__}
+    # After each seed, so that what is there can be read early.
+    for found in run(arguments, budget, clips, tasks):
+        result['tasks'] = found
+        write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
     print(table(result))
     return 0
 
 
-def run(arguments: argparse.Namespace, clips: Sequence[Clip],
-        tasks: Sequence[Task]) -> dict[str, Any]:
-    """Answer all tasks by all variants, seeds and folds; return the summaries by task."""
-    budget = Budget(arguments.clips, device=arguments.device)
+def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
+        tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+    """Answer all tasks by all variants and folds; yield the summaries by task of each seed."""
     folds = folds_of(clips, arguments.folds)
     # Whose answers can be used again: those to the very same questions.
     data = hashlib.sha256(repr([[(clip.name, clip.group, clip.verb) for clip in clips],
@@ -113,31 +98,34 @@ def run(arguments: argparse.Namespace, clips: Sequence[Clip],
 
     pace = Pace(sum(not path_of(*one).exists() for one in product(
         arguments.tasks, arguments.variants, range(arguments.seeds), range(len(folds)))))
-    found = {}
-    for task in tasks:
-        shares = [questions(task, fold) for fold in folds]
-        asked = [item for _, test in shares for item in test]
-        answers: dict[str, list[list[int]]] = {BLIND: [[
-            most_frequent(task, known) for known, test in shares for _ in test]]}
-        # All variants of a seed before the next, so that what is there can be compared early.
-        for seed in range(arguments.seeds):
-            for variant in arguments.variants:
-                mine: list[int] = []
-                for number, (known, test) in enumerate(shares):
-                    path = path_of(task.name, variant, seed, number)
-                    if not path.exists():
-                        model = train(variant, task, clips, known, seed, budget,
-                                      arguments.initial)
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        write_text(path, json.dumps(ask(model, clips, test, budget)))
-                        pace.count(1)
-                        log.info('%s, %s, seed %d, fold %d; %s', task.name, variant, seed, number,
-                                 pace.left() or 'that was the last')
-                    mine += json.loads(read_text(path))
-                answers.setdefault(variant, []).append(mine)
-        found[task.name] = summarise(answers, [item.label for item in asked],
-                                     [clips[item.clip].group for item in asked], task.classes)
-    return found
+    shares = {task.name: [questions(task, fold) for fold in folds] for task in tasks}
+    answers: dict[str, dict[str, list[list[int]]]] = {task.name: {BLIND: [[
+        most_frequent(task, known) for known, test in shares[task.name] for _ in test]]}
+        for task in tasks}
+    for seed in range(arguments.seeds):
+        for task, variant in product(tasks, arguments.variants):
+            mine: list[int] = []
+            for number, (known, test) in enumerate(shares[task.name]):
+                path = path_of(task.name, variant, seed, number)
+                if not path.exists():
+                    model = train(variant, task, clips, known, seed, budget, arguments.initial,
+                                  path.with_suffix('.safetensors'))
+                    write_text(path, json.dumps(ask(model, clips, test, budget)))
+                    pace.count(1)
+                    log.info('%s, %s, seed %d, fold %d; %s', task.name, variant, seed, number,
+                             pace.left() or 'that was the last')
+                mine += json.loads(read_text(path))
+            answers[task.name].setdefault(variant, []).append(mine)
+        yield {task.name: _summary(task, answers[task.name], shares[task.name], clips)
+               for task in tasks}
+
+
+def _summary(task: Task, answers: dict[str, list[list[int]]],
+             shares: Sequence[tuple[Sequence[Item], Sequence[Item]]],
+             clips: Sequence[Clip]) -> dict[str, Any]:
+    asked = [item for _, test in shares for item in test]
+    return summarise(answers, [item.label for item in asked],
+                     [clips[item.clip].group for item in asked], task.classes)
 
 
 def main(argv: list[str] | None = None) -> int:

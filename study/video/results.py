@@ -29,13 +29,15 @@ def by_group(right: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int],
-              groups: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+              groups: Sequence[str], classes: Sequence[str],
+              repeats: int = 9999) -> dict[str, Any]:
     """
     Summarise the answers to one task.
 
     :param runs: by variant, for each seed the answers to all questions, as indices of classes.
     :param labels: the true answers.
     :param groups: of the questions' clips.
+    :param repeats: draws of each paired comparison.
     :returns: ``variants``, with accuracy, its 95 % interval over groups and its range over seeds,
         and recall by class; and ``pairs``, each variant against the backbone and against flow on
         the same questions and the seeds that both have.
@@ -57,7 +59,7 @@ def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int]
             if theirs not in runs or ours in (theirs, BLIND):
                 continue
             seeds = min(len(values[ours]), len(values[theirs]))
-            test = paired_test(values[ours][:seeds], values[theirs][:seeds])
+            test = paired_test(values[ours][:seeds], values[theirs][:seeds], repeats=repeats)
             pairs.append({'ours': ours, 'theirs': theirs, 'seeds': seeds,
                           **{key: _number(value) for key, value in test.items()}})
     return {'questions': len(labels), 'groups': len(set(groups)), 'classes': list(classes),
@@ -74,8 +76,8 @@ def table(result: Mapping[str, Any]) -> str:
     parts = []
     for task, found in result['tasks'].items():
         gains = {(pair['ours'], pair['theirs']): pair for pair in found['pairs']}
-        rows = [[name, _percent(one, 'accuracy'), str(one['seeds']),
-                 _gain(gains.get((name, BACKBONE))), _gain(gains.get((name, 'flow')))]
+        rows = [[name, percent(one), str(one['seeds']),
+                 gain(gains.get((name, BACKBONE))), gain(gains.get((name, 'flow')))]
                 for name, one in sorted(found['variants'].items(),
                                         key=lambda item: -item[1]['accuracy'])]
         parts.append(f'{task}: {found["questions"]} questions about clips of {found["groups"]} '
@@ -85,14 +87,16 @@ def table(result: Mapping[str, Any]) -> str:
     return '\n\n'.join(parts)
 
 
-def _percent(one: Mapping[str, Any], key: str) -> str:
-    text = f'{100 * one[key]:.1f}'
+def percent(one: Mapping[str, Any]) -> str:
+    """Write an accuracy with its interval."""
+    text = f'{100 * one["accuracy"]:.1f}'
     if one['low'] is None:
         return text
     return f'{text} [{100 * one["low"]:.1f}, {100 * one["high"]:.1f}]'
 
 
-def _gain(pair: Mapping[str, Any] | None) -> str:
+def gain(pair: Mapping[str, Any] | None) -> str:
+    """Write a paired difference with its interval and p; empty for none."""
     if pair is None:
         return ''
     text = f'{100 * pair["difference"]:+.1f}'

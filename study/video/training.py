@@ -1,36 +1,18 @@
-"""Train a classifier of clips on some groups, and ask it about the others, on an equal budget."""
+"""Train a classifier of clips on some groups, and ask it about the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-import logging
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 import torch.nn.functional as F
 
 from study.video.clips import Clip
+from study.video.fitting import batches, Budget, fit
 from study.video.models import ClipClassifier
 from study.video.tasks import Item, sample, Task
-
-log = logging.getLogger('video')
-
-
-@dataclass(frozen=True)
-class Budget:
-    """
-    What every variant is given alike.
-
-    :ivar clips: clips that a training sees.
-    :ivar batch: clips a step.
-    :ivar learning_rate: highest; it rises over the first tenth, and falls as a cosine.
-    :ivar device: of torch.
-    """
-
-    clips: int = 6000
-    batch: int = 8
-    learning_rate: float = 0.003
-    device: str = 'cpu'
 
 
 def questions(task: Task, test: np.ndarray) -> tuple[list[Item], list[Item]]:
@@ -41,35 +23,27 @@ def questions(task: Task, test: np.ndarray) -> tuple[list[Item], list[Item]]:
 
 
 def train(variant: str, task: Task, clips: Sequence[Clip], items: Sequence[Item], seed: int,
-          budget: Budget, initial: str = '') -> ClipClassifier:
+          budget: Budget, initial: str = '', state: Path | None = None) -> ClipClassifier:
     """
     Train a classifier.
 
     :param items: to train on.
+    :param state: see :func:`study.video.fitting.fit`.
     :returns: in evaluation mode.
     """
     torch.manual_seed(seed)
-    model = ClipClassifier(variant, len(task.classes), initial).to(budget.device).train()
-    steps = max(1, budget.clips // budget.batch)
-    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad],
-                                  budget.learning_rate, weight_decay=0.01)
-    warm = max(1, steps // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: min(
-        (n + 1) / warm, 0.5 + 0.5 * np.cos(np.pi * max(0, n - warm) / max(1, steps - warm))))
-    rng, order = np.random.default_rng(seed), np.zeros(0, int)
-    for _ in range(steps):
-        while len(order) < budget.batch:
-            order = np.concatenate([order, rng.permutation(len(items))])
-        chosen, order = [items[n] for n in order[:budget.batch]], order[budget.batch:]
+    model = ClipClassifier(variant, len(task.classes), initial).to(budget.device)
+    drawn = batches(len(items), budget.batch, seed)
+
+    def loss_of(step: int) -> Tensor:
+        rng = np.random.default_rng((seed, 1, step))
+        chosen = [items[n] for n in drawn(step)]
         images = np.stack([sample(_frames(clips, item), item, rng) for item in chosen])
         labels = torch.tensor([item.label for item in chosen], device=budget.device)
-        loss = F.cross_entropy(model(_tensor(images, budget)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-    return model.eval()
+        return F.cross_entropy(model(_tensor(images, budget)), labels)
+
+    fit(model, loss_of, budget, state)
+    return model
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from moss_perception.core.errors import ConfigError
+from moss_perception.core.errors import CheckpointError, ConfigError
 import numpy as np
 import pytest
 import torch
@@ -13,10 +13,11 @@ pytest.importorskip('scipy')
 from study.video import clips as reading
 from study.video.__main__ import main
 from study.video.clips import Clip, load_clips, read_table
+from study.video.fitting import batches, Budget, fit
 from study.video.models import BACKBONE, ClipClassifier, COMPARED
 from study.video.results import BLIND, by_group, summarise, table
 from study.video.tasks import arrow, folds_of, frames_needed, Item, sample, speed, verb
-from study.video.training import Budget, questions, train
+from study.video.training import questions, train
 
 _spec = importlib.util.spec_from_file_location(
     'clip_factory', Path(__file__).parents[1] / 'clip_factory.py')
@@ -176,6 +177,45 @@ def test_equal_seeds_train_equal_networks(loaded):
     one, other = (train('pooling', task, loaded[0], items, 7, Budget(8, 4)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(),
                                                  strict=True))
+
+
+def test_a_training_that_was_stopped_continues_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr('study.video.fitting._KEPT_S', 0.0)
+    drawn, state = batches(10, 4, 3), tmp_path / 'state.safetensors'
+    values = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    stop_at = [99]
+
+    def trained():
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 1)
+
+        def loss_of(step):
+            if step == stop_at[0]:
+                raise KeyboardInterrupt
+            return (network(values[drawn(step)]) - 1).square().mean()
+
+        fit(network, loss_of, Budget(40, 4), state)
+        return network.weight
+
+    whole = trained()
+    assert not state.exists()
+    stop_at[0] = 6
+    with pytest.raises(KeyboardInterrupt):
+        trained()
+    stop_at[0] = 99
+    with pytest.raises(CheckpointError, match='belongs to another training'):
+        fit(torch.nn.Linear(3, 1), lambda _: pytest.fail('trained'), Budget(44, 4), state)
+    assert torch.equal(trained(), whole) and not state.exists()
+    state.write_bytes(b'cut off')
+    with pytest.raises(CheckpointError, match='is damaged'):
+        trained()
+
+
+def test_every_item_is_seen_before_any_is_seen_again():
+    drawn = batches(10, 4, 3)
+    seen = np.concatenate([drawn(step) for step in range(5)])
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert not np.array_equal(seen[:10], seen[10:])
 
 
 def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp_path, capsys,

@@ -1,0 +1,1 @@
+"""Questions in words about motion in scenes, with and without MOSS."""

@@ -1,0 +1,230 @@
+"""Questions about scenes, whose answers follow from the truth, as often one as the other."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from study.questions.scenes import BEFORE, Filmed
+from study.questions.wording import ANSWERS, COUNTS, KINDS, YES_NO
+from study.video.tasks import LENGTH
+
+# Speeds, m/s: below the first it stands, above the second it moves.
+_STANDS, _MOVES = 0.005, 0.02
+# Changes of speed in half a second, m/s: less than the first is none, more than the second one.
+_STEADY, _CHANGED, _CHANGE_STEPS = 0.005, 0.02, 5
+# Differences of two speeds, m/s, above which one is faster.
+_FASTER = 0.03
+# Clips that end so many images before the decision, at most.
+_EARLIER = BEFORE - LENGTH
+# Images since the decision, when the gripper is under way.
+_UNDER_WAY = 6
+_DOUBLE = 2
+
+
+class Footage(Protocol):
+    """Something that was filmed."""
+
+    @property
+    def group(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def frames(self, places: Sequence[int], size: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Item:
+    """
+    A question about a clip.
+
+    :ivar kind: a key of :data:`study.questions.wording.KINDS`.
+    :ivar answer: the true one.
+    :ivar parts: what is shown: indices of footage, and of its images, one part after the other.
+    :ivar mirrored: whether left and right are exchanged, of the images and of the answer.
+    """
+
+    kind: str
+    answer: str
+    parts: tuple[tuple[int, tuple[int, ...]], ...]
+    mirrored: bool = False
+
+    def mirror(self) -> 'Item':
+        """Exchange left and right."""
+        other = {'left': 'right', 'right': 'left'}
+        return replace(self, answer=other.get(self.answer, self.answer),
+                       mirrored=not self.mirrored)
+
+    def images(self, footage: Sequence[Footage], size: int) -> np.ndarray:
+        """Return what is shown: uint8, RGB, shape ``(LENGTH, S, S, 3)``."""
+        shown = np.concatenate([footage[n].frames(places, size) for n, places in self.parts])
+        return shown[:, :, ::-1] if self.mirrored else shown
+
+    @property
+    def label(self) -> int:
+        """The answer's index in :data:`study.questions.wording.ANSWERS`."""
+        return ANSWERS.index(self.answer)
+
+
+def items_of(scenes: Sequence[Filmed]) -> list[Item]:
+    """Ask everything that has a clear answer, in the order of the scenes."""
+    found: list[Item] = []
+    for n, scene in enumerate(scenes):
+        for begin in range(_EARLIER + 1):
+            forwards = tuple(range(begin, begin + LENGTH))
+            seen = scene.velocity[begin:begin + LENGTH]
+            # Played backwards, all velocities are the other way round.
+            for places, played in ((forwards, seen), (forwards[::-1], -seen[::-1])):
+                found += [Item(kind, answer, ((n, places),))
+                          for kind, answer in answers_about(played)]
+        found += _about_the_grasp(n, scene)
+    return found + list(_about_two(scenes))
+
+
+def answers_about(velocity: np.ndarray) -> Iterator[tuple[str, str]]:
+    """
+    Yield kinds of questions and true answers, leaving out what is neither one nor the other.
+
+    :param velocity: of the object in the images of a clip, in the order in which they are shown,
+        m/s to the right.
+    """
+    now, speeds = velocity[-1], np.abs(velocity)
+    if speeds[-1] > _MOVES:
+        yield 'moves', 'yes'
+        yield 'direction', 'right' if now > 0 else 'left'
+    elif speeds[-1] < _STANDS:
+        yield 'moves', 'no'
+    if not np.isfinite(velocity).all():
+        return
+    change = speeds[-1] - speeds[-1 - _CHANGE_STEPS]
+    for kind, gained in (('speeds_up', change), ('slows_down', -change)):
+        if gained > _CHANGED:
+            yield kind, 'yes'
+        elif gained < _STEADY:
+            yield kind, 'no'
+    yield 'turns', COUNTS[0 if (turns := turns_of(velocity)) == 0 else 1 if turns < 3 else 2]
+    stops = stops_of(velocity)
+    if not turns and stops < 3:
+        yield 'stops', COUNTS[min(stops, 1)]
+
+
+def turns_of(velocity: np.ndarray) -> int:
+    """Count how often an object turns round."""
+    signs = np.sign(velocity[np.abs(velocity) > _STANDS])
+    return int((np.diff(signs) != 0).sum())
+
+
+def stops_of(velocity: np.ndarray) -> int:
+    """Count how often an object comes to rest after it moved."""
+    count, moving = 0, False
+    for speed in np.abs(velocity):
+        if speed > _MOVES:
+            moving = True
+        elif speed < _STANDS and moving:
+            count, moving = count + 1, False
+    return count
+
+
+def _about_the_grasp(n: int, scene: Filmed) -> Iterator[Item]:
+    last = len(scene)
+    for end in range(BEFORE + _UNDER_WAY, last + 1):
+        places = tuple(range(end - LENGTH, end))
+        held = scene.held[end - 1]
+        if held is not None:
+            yield Item('held', YES_NO[0 if held else 1], ((n, places),))
+        yield from about_time(n, places, end)
+
+
+def about_time(n: int, places: tuple[int, ...], end: int) -> Iterator[Item]:
+    """
+    Ask about direction and speed of time.
+
+    :param n: index of the footage.
+    :param places: images at normal speed.
+    :param end: image before which both speeds end.
+    """
+    yield Item('arrow', 'forwards', ((n, places),))
+    yield Item('arrow', 'backwards', ((n, places[::-1]),))
+    step = places[1] - places[0]
+    double = tuple(range(end - 1 - (LENGTH - 1) * step * _DOUBLE, end, step * _DOUBLE))
+    # More end at normal speed, so that the end alone does not tell.
+    yield Item('speed', 'normal', ((n, places),))
+    if double[0] >= 0:
+        yield Item('speed', 'double', ((n, double),))
+
+
+def _about_two(scenes: Sequence[Filmed]) -> Iterator[Item]:
+    """Show two scenes of a group, one after the other, in both orders."""
+    groups: dict[str, list[int]] = {}
+    for n, scene in enumerate(scenes):
+        groups.setdefault(scene.group, []).append(n)
+    half = LENGTH // 2
+    places = tuple(range(BEFORE - half, BEFORE))
+    for two in groups.values():
+        if len(two) < 2:
+            continue
+        speeds = [np.abs(scenes[n].velocity[-half:]).mean() for n in two]
+        if abs(speeds[1] - speeds[0]) > _FASTER:  # never of an unknown speed
+            for order in ((0, 1), (1, 0)):
+                faster = speeds[order[1]] > speeds[order[0]]
+                yield Item('faster', 'second' if faster else 'first',
+                           tuple((two[part], places) for part in order))
+
+
+class Draw:
+    """
+    Draws items so that every kind, and every answer to it, comes as often.
+
+    :param items: to draw from.
+    """
+
+    def __init__(self, items: Sequence[Item]):
+        self.items = items
+        self.shares: dict[str, dict[str, list[int]]] = {}
+        for number, item in enumerate(items):
+            self.shares.setdefault(item.kind, {}).setdefault(item.answer, []).append(number)
+
+    def __call__(self, rng: np.random.Generator) -> Item:
+        kinds = list(self.shares.values())
+        answers = list(kinds[rng.integers(len(kinds))].values())
+        places = answers[rng.integers(len(answers))]
+        item = self.items[places[rng.integers(len(places))]]
+        return item.mirror() if rng.random() < 0.5 else item
+
+
+def balanced(items: Sequence[Item], group_of: Callable[[Item], str], most: int,
+             seed: int = 0) -> list[Item]:
+    """
+    Choose a test of as many questions for each answer to a kind.
+
+    Each group is asked once for each answer, before any is asked again.
+
+    :param items: to choose from.
+    :param group_of: returns the group of an item.
+    :param most: highest number of questions of a kind.
+    :returns: items, half of them mirrored; kinds of which an answer is missing are left out.
+    """
+    rng = np.random.default_rng(seed)
+    shares: dict[tuple[str, str], list[Item]] = {}
+    for number in rng.permutation(len(items)):
+        item = items[number].mirror() if rng.random() < 0.5 else items[number]
+        shares.setdefault((item.kind, item.answer), []).append(item)
+    chosen = []
+    for kind, described in KINDS.items():
+        lists = [_spread(shares.get((kind, answer), []), group_of) for answer in described.answers]
+        count = min(most // len(lists), *map(len, lists))
+        chosen += [item for one in lists for item in one[:count]]
+    return chosen
+
+
+def _spread(items: Sequence[Item], group_of: Callable[[Item], str]) -> list[Item]:
+    """Sort items so that each group comes once, then each again."""
+    seen: Counter = Counter()
+    rounds = []
+    for item in items:
+        group = group_of(item)
+        rounds.append(seen[group])
+        seen[group] += 1
+    return [items[n] for n in np.argsort(rounds, kind='stable')]

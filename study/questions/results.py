@@ -1,0 +1,136 @@
+"""The results of questions: accuracy by kind of question and phrasing, and as tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from moss_perception.core.tables import markdown
+
+from study.questions.asking import Footage, Item
+from study.questions.training import most_frequent, PHRASINGS
+from study.questions.wording import ANSWERS, KINDS
+from study.video.models import BACKBONE, orders_of
+from study.video.results import BLIND, gain, percent, summarise
+
+FORMAT = 'moss_perception.questions/1'
+MOTION = ('velocity', 'acceleration', 'recurrence')
+"""What questions about motion are about."""
+# Draws of each paired comparison of a kind; that of all questions has more.
+_REPEATS = 999
+
+# By variant, for each seed the answers by phrasing.
+Answers = Mapping[str, Sequence[Mapping[str, Sequence[int]]]]
+
+
+def summarise_set(items: Sequence[Item], footage: Sequence[Footage],
+                  answers: Answers) -> dict[str, dict[str, Any]]:
+    """
+    Summarise the answers to the questions of a set.
+
+    :returns: by phrasing and by kind of question what
+        :func:`study.video.results.summarise` returns; besides the kinds, ``all`` and ``motion``,
+        and for held-out phrasings what they are about.
+    """
+    return {phrasing: {
+        name: _subset([n for n, item in enumerate(items) if item.kind in kinds], items, footage,
+                      {variant: [one[phrasing] for one in seeds]
+                       for variant, seeds in answers.items()},
+                      9999 if name in ('all', 'motion') else _REPEATS)
+        for name, kinds in _subsets({item.kind for item in items}, phrasing == 'held_out').items()}
+        for phrasing in PHRASINGS}
+
+
+def _subsets(asked: set[str], closely: bool) -> dict[str, list[str]]:
+    kinds = [kind for kind in KINDS if kind in asked]
+    found = {'all': kinds, 'motion': [kind for kind in kinds if KINDS[kind].about in MOTION]}
+    if closely:
+        found |= {about: [kind for kind in kinds if KINDS[kind].about == about]
+                  for about in MOTION}
+        found |= {kind: [kind] for kind in kinds}
+    return {name: some for name, some in found.items() if some}
+
+
+def _subset(chosen: Sequence[int], items: Sequence[Item], footage: Sequence[Footage],
+            answers: Mapping[str, Sequence[Sequence[int]]], repeats: int) -> dict[str, Any]:
+    runs = {BLIND: [[most_frequent(items[n]) for n in chosen]],
+            **{variant: [[one[n] for n in chosen] for one in seeds]
+               for variant, seeds in answers.items()}}
+    return summarise(runs, [items[n].label for n in chosen],
+                     [footage[items[n].parts[0][0]].group for n in chosen], ANSWERS, repeats)
+
+
+def tables(result: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Write a stored result as Markdown.
+
+    :returns: by name: ``answers``, accuracy on questions about motion; ``kinds``, by kind of
+        question; ``phrasings``; and ``video``, answers about real clips, if there are any.
+    """
+    sets = {name: one for name, one in result['sets'].items() if 'motion' in one['held_out']}
+    found = {'answers': _answers(sets), 'kinds': _kinds(sets), 'phrasings': _phrasings(sets)}
+    if 'video' in result['sets']:
+        found['video'] = _video(result['sets']['video'])
+    return found
+
+
+def _answers(sets: Mapping[str, Any]) -> str:
+    parts = []
+    for name, one in sets.items():
+        found = one['held_out']['motion']
+        gains = _gains(found)
+        rows = [[variant, _orders(variant), percent(values), str(values['seeds']),
+                 gain(gains.get((variant, BACKBONE))), gain(gains.get((variant, 'flow')))]
+                for variant, values in _sorted(found)]
+        parts.append(
+            f'{name}: {found["questions"]} questions about motion, in held-out phrasings, on '
+            f'{one["scenes"]} scenes of {", ".join(one["families"])}.\n\n' + markdown(
+                ['variant', 'orders', 'accuracy, % [95 %, by scene]', 'seeds',
+                 f'over {BACKBONE}, points', 'over flow, points'], rows))
+    return '\n\n'.join(parts)
+
+
+def _kinds(sets: Mapping[str, Any]) -> str:
+    parts = []
+    for name, one in sets.items():
+        found = one['held_out']
+        variants = [variant for variant, _ in _sorted(found['motion'])]
+        rows = [[kind, KINDS[kind].about if kind in KINDS else '', str(found[kind]['questions']),
+                 *(f'{100 * found[kind]["variants"][variant]["accuracy"]:.1f}'
+                   for variant in variants)]
+                for kind in found if kind != 'all']
+        parts.append(f'{name}: accuracy in %, by what is asked.\n\n' + markdown(
+            ['asked', 'about', 'questions', *variants], rows))
+    return '\n\n'.join(parts)
+
+
+def _phrasings(sets: Mapping[str, Any]) -> str:
+    rows = [[name, variant, *(percent(one[phrasing]['motion']['variants'][variant])
+                              for phrasing in PHRASINGS)]
+            for name, one in sets.items() for variant, _ in _sorted(one['held_out']['motion'])]
+    return ('Accuracy in % on questions about motion [95 %, by scene].\n\n'
+            + markdown(['set', 'variant', 'held-out phrasings', 'known phrasings'], rows))
+
+
+def _video(one: Mapping[str, Any]) -> str:
+    kinds = [kind for kind in one['held_out'] if kind in KINDS]
+    first = one['held_out'][kinds[0]]
+    gains = {kind: _gains(one['held_out'][kind]) for kind in kinds}
+    rows = [[variant, _orders(variant), *(text for kind in kinds for text in (
+        percent(one['held_out'][kind]['variants'][variant]),
+        gain(gains[kind].get((variant, BACKBONE)))))] for variant, _ in _sorted(first)]
+    counts = ', '.join(f'{one["held_out"][kind]["questions"]} of {kind}' for kind in kinds)
+    return (f'{one["scenes"]} real clips of {first["groups"]} groups; questions: {counts}. '
+            'Accuracy in % [95 %, by group]; no real clip was trained on.\n\n' + markdown(
+                ['variant', 'orders', *(head for kind in kinds for head in (
+                    kind, f'{kind}, over {BACKBONE}, points'))], rows))
+
+
+def _sorted(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(found['variants'].items(), key=lambda item: -item[1]['accuracy'])
+
+
+def _gains(found: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    return {(pair['ours'], pair['theirs']): pair for pair in found['pairs']}
+
+
+def _orders(variant: str) -> str:
+    return ', '.join(map(str, orders_of(variant))) or '-'

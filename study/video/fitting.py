@@ -1,0 +1,134 @@
+"""Fit a network on an equal budget; a training that was stopped continues where it was."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+import time
+
+from moss_perception.core.errors import CheckpointError
+from moss_perception.core.files import replaced
+import numpy as np
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+from torch import nn, Tensor
+
+# Between two states on disk.
+_KEPT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """
+    What every variant is given alike.
+
+    :ivar clips: clips that a training sees.
+    :ivar batch: clips a step.
+    :ivar learning_rate: highest; it rises over the first tenth, and falls as a cosine.
+    :ivar device: of torch.
+    """
+
+    clips: int = 6000
+    batch: int = 8
+    learning_rate: float = 0.003
+    device: str = 'cpu'
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of a training."""
+        return max(1, self.clips // self.batch)
+
+
+def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
+        state: Path | None = None) -> None:
+    """
+    Train a network in place, and leave it in evaluation mode.
+
+    :param network: with its first weights.
+    :param loss_of: returns the loss of a step by its number; equal numbers give equal clips, so
+        that a training continues as if it had not been stopped.
+    :param state: a file that holds the training as far as it is, about every half minute; it is
+        deleted at the end. ``None`` for none.
+    :raises CheckpointError: if the state belongs to another training, or is damaged.
+    """
+    network.train()
+    optimizer = torch.optim.AdamW([one for one in network.parameters() if one.requires_grad],
+                                  budget.learning_rate, weight_decay=0.01)
+    first = _restore(state, network, optimizer, budget) if state and state.exists() else 0
+    kept = time.monotonic()
+    for step in range(first, budget.steps):
+        for group in optimizer.param_groups:
+            group['lr'] = budget.learning_rate * _rate(step, budget.steps)
+        loss = loss_of(step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        if state and time.monotonic() - kept > _KEPT_S:
+            _keep(state, network, optimizer, budget, step + 1)
+            kept = time.monotonic()
+    network.eval()
+    if state:
+        state.unlink(missing_ok=True)
+
+
+def batches(count: int, size: int, seed: int) -> Callable[[int], np.ndarray]:
+    """
+    Draw what each step sees, each item once before any is seen again.
+
+    :param count: number of items.
+    :param size: items a step.
+    :returns: a function from the number of a step to indices of items, shape ``(size,)``.
+    """
+    def drawn(step: int) -> np.ndarray:
+        places = np.arange(step * size, (step + 1) * size)
+        orders = {number: np.random.default_rng((seed, int(number))).permutation(count)
+                  for number in np.unique(places // count)}
+        return np.array([orders[place // count][place % count] for place in places])
+
+    return drawn
+
+
+def _rate(step: int, steps: int) -> float:
+    warm = max(1, steps // 10)
+    fall = 0.5 + 0.5 * np.cos(np.pi * max(0, step - warm) / max(1, steps - warm))
+    return float(min((step + 1) / warm, fall))
+
+
+def _keep(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, budget: Budget,
+          step: int) -> None:
+    tensors = dict(_named(network, optimizer))
+    with replaced(path) as partial:
+        save_file({name: one.detach().contiguous().clone() for name, one in tensors.items()},
+                  partial, {'step': str(step), 'budget': repr(budget)})
+
+
+def _named(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    yield from ((f'network.{name}', one) for name, one in network.state_dict().items())
+    for number, values in optimizer.state_dict()['state'].items():
+        yield from ((f'optimizer.{number}.{name}', one) for name, one in values.items())
+
+
+def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
+             budget: Budget) -> int:
+    """Continue from a state; return the number of the next step."""
+    try:
+        with safe_open(path, framework='pt') as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'{path} is damaged: {error}; delete it to train anew') from error
+    own = {name.removeprefix('network.'): one for name, one in tensors.items()
+           if name.startswith('network.')}
+    if about.get('budget') != repr(budget) or own.keys() != network.state_dict().keys():
+        raise CheckpointError(f'{path} belongs to another training: expected {budget}; delete it '
+                              'to train anew')
+    network.load_state_dict(own)
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, one in tensors.items():
+        if name.startswith('optimizer.'):
+            _, number, key = name.split('.')
+            values.setdefault(int(number), {})[key] = one
+    optimizer.load_state_dict({'state': values,
+                               'param_groups': optimizer.state_dict()['param_groups']})
+    return int(about['step'])

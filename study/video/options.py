@@ -1,0 +1,47 @@
+"""Options that the commands on clips and on questions have in common."""
+
+import argparse
+
+from moss_perception.core.errors import ConfigError
+from moss_perception.evaluation.intervals import require
+import torch
+
+from study.video.fitting import Budget
+from study.video.models import COMPARED, INITIAL
+
+
+def add_budget(parser: argparse.ArgumentParser, seeds: int) -> None:
+    """Add which variants are trained, how often and on how much."""
+    parser.add_argument('--variants', nargs='+', default=list(COMPARED), metavar='NAME',
+                        help='files of study/variants (default: %(default)s)')
+    for name, default, meaning in (
+            ('seeds', seeds, 'trainings of each variant, and fold if there are any'),
+            ('clips', Budget().clips, 'clips that each training sees')):
+        parser.add_argument(f'--{name}', type=int, default=default, metavar='N',
+                            help=f'number of {meaning} (default: %(default)s)')
+    parser.add_argument('--initial', default=str(INITIAL), metavar='FILE',
+                        help='checkpoint whose backbone all start from; empty for random weights '
+                             "(default: the study's)")
+    parser.add_argument('--device', default='cpu', help='of torch (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=0, metavar='N',
+                        help='number of threads; 0: torch chooses (default: %(default)s)')
+
+
+def budget_of(arguments: argparse.Namespace) -> Budget:
+    """
+    Check these options, and set the number of threads.
+
+    :raises ConfigError: naming the option that is out of range.
+    """
+    require()
+    for name, least in (('seeds', 1), ('clips', 1), ('threads', 0)):
+        if getattr(arguments, name) < least:
+            raise ConfigError(f'--{name} {getattr(arguments, name)} is not allowed: expected '
+                              f'{least} or more')
+    try:
+        torch.empty(1, device=arguments.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f'--device {arguments.device} is not allowed: {error}') from error
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    return Budget(arguments.clips, device=arguments.device)
