@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
 # Make scenes, train model variants on them, and compare them: scripts/reproduce.sh --small [--torch-index URL]
 #   scripts/reproduce.sh [--seeds N] [--device DEVICE] [--jobs N]
+#   scripts/reproduce.sh --video [--small] [--clips FOLDER]
 # With --small: three variants, one of them told the lead times, one seed, 500 scenes: about twelve minutes on two quiet cores.
 # Without --small: all variants, three seeds each, 8,000 scenes: more than a day on two cores.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
+# With --video: clips of FOLDER and its clips.tsv, and questions about scenes (study/docs/video.md) instead. With --small: clips of
+# made-up things if there is no FOLDER, three variants, one seed, 270 scenes: under 15 minutes on two quiet cores.
 # If you stop it and start it again, it continues.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-small=0 seed_count=3 device=cpu jobs_at_once=
+small=0 video=0 clips= seed_count=3 device=cpu jobs_at_once=
 words=()
 while (($#)); do
   case $1 in
     --small) small=1 ;;
-    --seeds | --device | --jobs)
+    --video) video=1 ;;
+    --seeds | --device | --jobs | --clips)
       (($# > 1)) || moss_fail "$1 has no value: expected $1 VALUE"
       case $1 in
         --seeds) seed_count=$2 ;; --device) device=$2 ;; --jobs) jobs_at_once=$2 ;;
+        --clips) clips=$2 ;;
       esac
       shift
       ;;
@@ -27,9 +32,13 @@ done
 for number in "$seed_count" "${jobs_at_once:-1}"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || moss_fail "--seeds or --jobs '$number' is not allowed: expected 1 or more"
 done
+((video)) || [[ -z $clips ]] || moss_fail '--clips belongs to --video: expected scripts/reproduce.sh --video --clips FOLDER'
+((!video || small)) || [[ -n $clips ]] || moss_fail '--video without --small needs your clips: expected --clips FOLDER'
+[[ -z $clips || -e $clips/clips.tsv ]] || moss_fail "$clips has no clips.tsv: expected the table that study/docs/video.md describes"
+clips=${clips:+$(realpath "$clips")}
 moss_options "${words[@]}"
 ((${#moss_args[@]} == 0)) ||
-  moss_fail "unknown argument '${moss_args[0]}': expected scripts/reproduce.sh [--small] [--seeds N] [--device DEVICE] [--jobs N] [--torch-index URL]"
+  moss_fail "unknown argument '${moss_args[0]}': expected scripts/reproduce.sh [--small] [--video [--clips FOLDER]] [--seeds N] [--device DEVICE] [--jobs N] [--torch-index URL]"
 moss_setup test
 moss_build
 cd "$moss_root"
@@ -68,6 +77,61 @@ make_scenes() {
     --workers "$workers" "${@:5}"
 }
 
+# wait_for_place: wait until another job may start.
+wait_for_place() {
+  while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
+}
+# If one training fails, the script ends and stops the others.
+jobs=()
+trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
+failed() { moss_fail "a training failed: see its log in $folder"; }
+
+compare_on_video() {
+  local variants=(pooling displacement_12 flow moss_12 displacement_1 displacement_123 both_12 tsm recurrent) variant
+  local shared=(--threads 1 --device "$device") counts=(4000 600)
+  folder=runs/reproduce/video
+  on_clips=(--seeds "$seed_count" "${shared[@]}") on_questions=(--seeds "$seed_count" "${shared[@]}")
+  if ((small)); then
+    folder=runs/reproduce_small/video counts=(150 60)
+    variants=("${variants[@]:0:3}")
+    on_clips=(--seeds 1 --folds 2 --clips 320 "${shared[@]}") on_questions=(--seeds 1 --clips 800 --questions 40 "${shared[@]}")
+  fi
+  mkdir -p "$folder"
+  if [[ -z $clips ]]; then
+    clips=$folder/made_up
+    python -m study.video.made_up --out "$clips" --clips 60
+  fi
+  make_scenes train_sim "${counts[0]}" 0 sim
+  make_scenes sim "${counts[1]}" 1000000 sim
+  make_scenes held_out "${counts[1]}" 1200000 sim --split held_out
+  # Each process trains one variant, with a log; all keep their answers in the same folder.
+  for variant in "${variants[@]}"; do
+    wait_for_place
+    printf '[reproduce] training %s: %s\n' "$variant" "$folder/$variant.log"
+    python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "$variant" "${on_clips[@]}" \
+      >>"$folder/$variant.log" 2>&1 &
+    jobs+=($!)
+    wait_for_place
+    python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
+      --video "$clips" --table "$clips/clips.tsv" --variants "$variant" "${on_questions[@]}" >>"$folder/$variant.log" 2>&1 &
+    jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do wait "$job" || failed; done
+  # All answers are there: these commands only compare them.
+  python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "${variants[@]}" "${on_clips[@]}"
+  python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
+    --video "$clips" --table "$clips/clips.tsv" --variants "${variants[@]}" "${on_questions[@]}"
+  cp study/docs/video.md "$folder/video.md"
+  python -m study.video.page --video "$folder/clips/results.json" --questions "$folder/questions/results.json" \
+    --page "$folder/video.md" --out "$folder/images"
+  printf '[reproduce] the tables and pictures are in %s\n' "$folder/video.md"
+}
+
+if ((video)); then
+  compare_on_video
+  exit
+fi
+
 # Each candidate of a scene is also executed at other latencies, so that variants with time inputs learn and tell what these change.
 draws=3
 ((small)) && draws=1
@@ -100,11 +164,6 @@ start_training() {
     >>"$2/train.log" 2>&1 &
 }
 
-# If one training fails, the script ends and stops the others.
-jobs=()
-trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
-failed() { moss_fail "a training failed: see its log in $folder"; }
-
 # All variants start from the same backbone. That of the stored results is in the repository, so that variants trained later
 # start alike. This script made it from the scenes above; to train it again, move study/results/backbone_64 away.
 initial=$folder/backbone/backbone.safetensors
@@ -125,7 +184,7 @@ train_variants() {
     for seed in "${seeds[@]}"; do
       run=$folder/variants/${variant}_seed_$seed
       [[ -e $run/$variant.safetensors ]] && continue
-      while (($(jobs -rp | wc -l) >= jobs_at_once)); do wait -n || failed; done
+      wait_for_place
       start_training "$variant" "$run" "$config" "$seed" --initial "$initial" "${options[@]}"
       jobs+=($!)
     done

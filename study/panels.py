@@ -1,10 +1,12 @@
-"""The four pictures of the study, readable at the width of a page and without colour vision."""
+"""The pictures of the study, readable at the width of a page and without colour vision."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+import numpy as np
 
 from study.goals import AtLeast, GOALS
 from study.lead_times import BIN_ENDS_S, success_by_latency
@@ -224,3 +226,34 @@ def draw_latency(result: dict[str, Any], sets: list[str], timed: str) -> Figure:
 def _middle_ms(label: str) -> float:
     low, high = label.removesuffix(' ms').split(' to ')
     return (float(low) + float(high)) / 2
+
+
+def draw_accuracies(panels: Mapping[str, Mapping[str, Any]], alone: str, blind: str) -> Figure:
+    """
+    Draw accuracies with their intervals, one panel beside the other, a variant a row.
+
+    :param panels: by title, for each variant ``accuracy``, ``low`` and ``high``, shares.
+    :param alone: the variant that the others are compared with: a line through all rows.
+    :param blind: the baseline that does not see the video: a dotted line.
+    """
+    variants = sorted({name for one in panels.values() for name in one} - {blind},
+                      key=lambda name: np.mean([one[name]['accuracy'] for one in panels.values()
+                                                if name in one]))
+    figure, axes = _figure(1.3 + 0.3 * len(variants), len(panels), sharey=True)
+    for (title, found), axis in zip(panels.items(), axes, strict=True):
+        for row, name in enumerate(variants):
+            if name not in found:
+                continue
+            one, (_, colour, marker) = found[name], _kind(name)
+            if one['low'] is not None:
+                axis.plot([100 * one['low'], 100 * one['high']], [row, row], color=colour)
+            axis.plot(100 * one['accuracy'], row, marker, color=colour)
+        for name, line in ((alone, '--'), (blind, ':')):
+            if name in found:
+                axis.axvline(100 * found[name]['accuracy'], color=GREY, linestyle=line, lw=1)
+        axis.set_title(title, fontsize=10)
+        axis.set_yticks(range(len(variants)), variants)
+    figure.supxlabel('accuracy, %', fontsize=10)
+    _legend(figure, [*(_mark(*kind) for kind in dict.fromkeys(map(_kind, reversed(variants)))),
+                     _mark(alone, GREY, '', line='--'), _mark(blind, GREY, '', line=':')], 3)
+    return figure

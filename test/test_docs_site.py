@@ -201,6 +201,8 @@ def test_the_commands_of_the_study_are_understood():
                 f'{module}.__main__' if is_package else module).build_parser()
         # An array of the script is one of its own options.
         options = {'${first[@]}': [], '${options[@]}': [], '${measured[@]}': ['--monitored', '60'],
+                   '${variants[@]}': ['pooling'], '${on_clips[@]}': ['--folds', '2'],
+                   '${on_questions[@]}': ['--questions', '40'],
                    '${validation[@]}': ['sim=a', 'shifted=b'], '${paired[@]}': ['sim=a'],
                    '${@:5}': ['--cache', 'maps', '--epochs', '3', '--initial', 'x']}
         words = [one for word in words for one in options.get(

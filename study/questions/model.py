@@ -68,7 +68,7 @@ class Answerer(nn.Module):
         asked = self.joint(text)
         if self.clip is None:
             return self.answer(F.relu(asked))
-        fine, context = self.clip(images)
+        fine, context = self.clip.maps(images)
         positions = context.flatten(2)
         weights = (self.where(text) @ positions / positions.shape[1] ** 0.5).softmax(-1)
         found = weights @ positions.transpose(1, 2)

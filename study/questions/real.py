@@ -57,7 +57,7 @@ def load_real(folder: Path, table: Path, cache: Path,
     """
     clips, skipped = load_clips(folder, read_table(table), cache, size, LENGTH)
     left_out = {why: len(names) for why, names in skipped.items()}
-    used = [RealClip(clip) for clip in clips if len(clip.frames) >= _span(clip, 2)]
+    used = [one for one in map(RealClip, clips) if len(one) >= _span(one.clip, 2)]
     if len(used) < len(clips):
         left_out[TOO_SHORT] = len(clips) - len(used)
         log.warning('%d clips are left out: %s', left_out[TOO_SHORT], TOO_SHORT)

@@ -25,7 +25,7 @@ from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
 from study.video.options import add_budget, budget_of
-from study.video.results import BLIND, FORMAT, summarise, table
+from study.video.results import BLIND, FORMAT, summarise, tables
 from study.video.tasks import folds_of, frames_needed, Item, Task, TASKS
 from study.video.training import ask, most_frequent, questions, train
 
@@ -80,7 +80,7 @@ def compare(arguments: argparse.Namespace) -> int:
     for found in run(arguments, budget, clips, tasks):
         result['tasks'] = found
         write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
-    print(table(result))
+    print('\n\n'.join(tables(result).values()))
     return 0
 
 
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
         most_frequent(task, known) for known, test in shares[task.name] for _ in test]]}
         for task in tasks}
     for seed in range(arguments.seeds):
-        for task, variant in product(tasks, arguments.variants):
+        for task, variant in ((task, one) for task in tasks for one in arguments.variants):
             mine: list[int] = []
             for number, (known, test) in enumerate(shares[task.name]):
                 path = path_of(task.name, variant, seed, number)

@@ -85,9 +85,9 @@ class ClipReader(nn.Module):
         """Channels of the newest fine map and of the context."""
         return self.network.config.channels[1], self.network.config.head_channels
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Read a clip.
+        Read clips.
 
         :param images: uint8, RGB, shape ``(B, T, S, S, 3)``.
         :returns: the newest fine map and the context, ``(B, C, H, W)`` each.
@@ -114,10 +114,10 @@ class ClipClassifier(ClipReader):
         """
         Answer.
 
-        :param images: as of :meth:`ClipReader.forward`.
+        :param images: as for :meth:`maps`.
         :returns: logits, shape ``(B, classes)``.
         """
-        return self.answer(summary(*super().forward(images)))
+        return self.answer(summary(*self.maps(images)))
 
 
 def summary(fine: Tensor, context: Tensor) -> Tensor:

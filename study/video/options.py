@@ -4,6 +4,8 @@ import argparse
 
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.intervals import require
+from moss_perception.runtime.torch_engine import usable_device
+from moss_perception.training.processes import keep_freed_memory
 import torch
 
 from study.video.fitting import Budget
@@ -29,19 +31,17 @@ def add_budget(parser: argparse.ArgumentParser, seeds: int) -> None:
 
 def budget_of(arguments: argparse.Namespace) -> Budget:
     """
-    Check these options, and set the number of threads.
+    Check these options, and set up the process for training.
 
-    :raises ConfigError: naming the option that is out of range.
+    :raises ConfigError: naming the option that is out of range, or the device.
     """
     require()
     for name, least in (('seeds', 1), ('clips', 1), ('threads', 0)):
         if getattr(arguments, name) < least:
             raise ConfigError(f'--{name} {getattr(arguments, name)} is not allowed: expected '
                               f'{least} or more')
-    try:
-        torch.empty(1, device=arguments.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f'--device {arguments.device} is not allowed: {error}') from error
+    usable_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     return Budget(arguments.clips, device=arguments.device)

@@ -7,7 +7,7 @@ from moss_perception.core.tables import markdown
 from moss_perception.evaluation.intervals import mean_interval, paired_test
 import numpy as np
 
-from study.video.models import BACKBONE
+from study.video.models import BACKBONE, orders_of
 
 FORMAT = 'moss_perception.video/1'
 BLIND = 'most_frequent'
@@ -71,20 +71,22 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def table(result: Mapping[str, Any]) -> str:
+def tables(result: Mapping[str, Any]) -> dict[str, str]:
     """Write a table for each task, in Markdown: accuracy, and the gain over backbone and flow."""
-    parts = []
-    for task, found in result['tasks'].items():
-        gains = {(pair['ours'], pair['theirs']): pair for pair in found['pairs']}
-        rows = [[name, percent(one), str(one['seeds']),
-                 gain(gains.get((name, BACKBONE))), gain(gains.get((name, 'flow')))]
-                for name, one in sorted(found['variants'].items(),
-                                        key=lambda item: -item[1]['accuracy'])]
-        parts.append(f'{task}: {found["questions"]} questions about clips of {found["groups"]} '
-                     f'groups; {", ".join(found["classes"])}\n\n' + markdown(
-                         ['variant', 'accuracy, % [95 %, by group]', 'seeds',
-                          f'over {BACKBONE}, points', 'over flow, points'], rows))
-    return '\n\n'.join(parts)
+    found = {}
+    for task, one in result['tasks'].items():
+        gains = {(pair['ours'], pair['theirs']): pair for pair in one['pairs']}
+        rows = [[name, ', '.join(map(str, orders_of(name))) or '-', percent(values),
+                 str(values['seeds']), gain(gains.get((name, BACKBONE))),
+                 gain(gains.get((name, 'flow')))]
+                for name, values in sorted(one['variants'].items(),
+                                           key=lambda item: -item[1]['accuracy'])]
+        found[task] = (
+            f'{task}: {one["questions"]} questions about clips of {one["groups"]} groups; '
+            f'{", ".join(one["classes"])}\n\n' + markdown(
+                ['variant', 'orders', 'accuracy, % [95 %, by group]', 'seeds',
+                 f'over {BACKBONE}, points', 'over flow, points'], rows))
+    return found
 
 
 def percent(one: Mapping[str, Any]) -> str:

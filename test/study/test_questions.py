@@ -291,7 +291,7 @@ def test_the_command_compares_continues_and_asks_about_real_clips(data, video, t
     (['--seeds', '0'], '--seeds 0 is not allowed'), (['--limit', '1'], '--limit 1 is not allowed'),
     (['--video', 'clips'], '--video and --table belong together'),
     (['--threads', '-1'], '--threads -1 is not allowed'),
-    (['--variants', 'nothing'], 'is no variant'), (['--device', 'toaster'], '--device toaster')])
+    (['--variants', 'nothing'], 'is no variant'), (['--device', 'toaster'], "'toaster' can't be")])
 def test_an_option_that_does_not_fit_is_named(data, tmp_path, caplog, more, message):
     assert main([*words_for(data, tmp_path), *more]) == 1
     assert message in caplog.text

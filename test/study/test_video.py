@@ -15,7 +15,7 @@ from study.video.__main__ import main
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
 from study.video.models import BACKBONE, ClipClassifier, COMPARED
-from study.video.results import BLIND, by_group, summarise, table
+from study.video.results import BLIND, by_group, summarise, tables
 from study.video.tasks import arrow, folds_of, frames_needed, Item, sample, speed, verb
 from study.video.training import questions, train
 
@@ -148,7 +148,7 @@ def test_variants_are_compared_on_the_same_questions():
     pair, = found['pairs']
     assert (pair['ours'], pair['theirs'], pair['seeds']) == ('moss_12', BACKBONE, 2)
     assert 0.1 < pair['low'] < pair['difference'] < pair['high'] and pair['p'] < 0.01
-    text = table({'tasks': {'arrow': found}})
+    text = tables({'tasks': {'arrow': found}})['arrow']
     assert text.index('| moss_12') < text.index(f'| {BACKBONE}') and 'p = 0.00' in text
 
 
