@@ -34,7 +34,8 @@ def pytest_report_header() -> str:
     return _load('programs').report()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    _load('failures').pytest_configure(config)
     # A shell starts what runs in its background with interrupts ignored, which is inherited.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
