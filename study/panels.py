@@ -252,8 +252,8 @@ def draw_accuracies(panels: Mapping[str, Mapping[str, Any]], alone: str, blind: 
             if name in found:
                 axis.axvline(100 * found[name]['accuracy'], color=GREY, linestyle=line, lw=1)
         axis.set_title(title, fontsize=10)
+        axis.set_xlabel('accuracy, %')
         axis.set_yticks(range(len(variants)), variants)
-    figure.supxlabel('accuracy, %', fontsize=10)
     _legend(figure, [*(_mark(*kind) for kind in dict.fromkeys(map(_kind, reversed(variants)))),
                      _mark(alone, GREY, '', line='--'), _mark(blind, GREY, '', line=':')], 3)
     return figure

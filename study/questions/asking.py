@@ -22,6 +22,8 @@ _EARLIER = BEFORE - LENGTH
 # Images since the decision, when the gripper is under way.
 _UNDER_WAY = 6
 _DOUBLE = 2
+# Draws that tell how often each answer comes.
+_WEIGHED = 5000
 
 
 class Footage(Protocol):
@@ -175,23 +177,36 @@ def _about_two(scenes: Sequence[Filmed]) -> Iterator[Item]:
 
 class Draw:
     """
-    Draws items so that every kind, and every answer to it, comes as often.
+    Draws clips, and with each all questions about it that have a clear answer.
+
+    Kinds, and the answers to each, lead to a clip as often one as the other. What else is asked
+    about it comes as it comes, so each question has a weight.
 
     :param items: to draw from.
+    :ivar weights: by kind and answer; all answers to a kind weigh as much, and so do all kinds.
     """
 
     def __init__(self, items: Sequence[Item]):
         self.items = items
         self.shares: dict[str, dict[str, list[int]]] = {}
+        self._together: dict[tuple, list[int]] = {}
         for number, item in enumerate(items):
             self.shares.setdefault(item.kind, {}).setdefault(item.answer, []).append(number)
+            self._together.setdefault(item.parts, []).append(number)
+        rng = np.random.default_rng(0)
+        counts = Counter((item.kind, item.answer) for _ in range(_WEIGHED) for item in self(rng))
+        self.weights = {(kind, answer): _WEIGHED / (counts[kind, answer] * len(answers))
+                        for kind, answers in self.shares.items() for answer in answers}
 
-    def __call__(self, rng: np.random.Generator) -> Item:
+    def __call__(self, rng: np.random.Generator) -> list[Item]:
+        """Return questions about one clip."""
         kinds = list(self.shares.values())
         answers = list(kinds[rng.integers(len(kinds))].values())
         places = answers[rng.integers(len(answers))]
-        item = self.items[places[rng.integers(len(places))]]
-        return item.mirror() if rng.random() < 0.5 else item
+        chosen = self.items[places[rng.integers(len(places))]]
+        mirrored = rng.random() < 0.5
+        return [self.items[n].mirror() if mirrored else self.items[n]
+                for n in self._together[chosen.parts]]
 
 
 def balanced(items: Sequence[Item], group_of: Callable[[Item], str], most: int,

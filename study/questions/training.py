@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from study.questions.asking import Draw, Footage, Item
 from study.questions.model import Answerer
-from study.questions.wording import ANSWERS, KINDS, numbers_of, UNKNOWN
+from study.questions.wording import ANSWERS, KINDS, LONGEST, numbers_of, UNKNOWN
 from study.video.fitting import Budget, fit
 
 # Share of words that a training does not get to see, so that it knows what to do without.
@@ -46,13 +46,14 @@ def train(variant: str, scenes: Sequence[Footage], draw: Draw, size: int, seed: 
 
     def loss_of(step: int) -> Tensor:
         rng = np.random.default_rng((seed, step))
-        items = [draw(rng) for _ in range(budget.batch)]
-        words = np.array([_asked(item, rng) for item in items])
-        words[(rng.random(words.shape) < _MISSED) & (words > 0)] = UNKNOWN
-        labels = torch.tensor([item.label for item in items], device=budget.device)
-        logits = model(_images(items, scenes, size if model.clip else 0, budget),
-                       torch.from_numpy(words)[:, None].to(budget.device))
-        return F.cross_entropy(logits[:, 0], labels)
+        clips = [draw(rng) for _ in range(budget.batch)]
+        words, labels, weights = asked_of(clips, draw, rng)
+        images = _images([items[0] for items in clips], scenes, size if model.clip else 0, budget)
+        logits = model(images, words.to(budget.device))
+        losses = F.cross_entropy(logits.movedim(-1, 1), labels.to(budget.device),
+                                 reduction='none')
+        weights = weights.to(budget.device)
+        return (losses * weights).sum() / weights.sum()
 
     fit(model, loss_of, budget, path.with_name(f'{path.stem}_state.safetensors'))
     with replaced(path) as partial:
@@ -60,9 +61,25 @@ def train(variant: str, scenes: Sequence[Footage], draw: Draw, size: int, seed: 
     return model
 
 
-def _asked(item: Item, rng: np.random.Generator) -> list[int]:
-    known = KINDS[item.kind].phrasings(False)
-    return numbers_of(known[rng.integers(len(known))])
+def asked_of(clips: Sequence[Sequence[Item]], draw: Draw,
+             rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """
+    Put the questions about some clips into known phrasings.
+
+    :param clips: the questions about each.
+    :returns: words, int64 ``(B, Q, L)``, of which some are missed; labels, int64 ``(B, Q)``; and
+        weights, float32 ``(B, Q)``, 0 where a clip has fewer questions than others.
+    """
+    most = max(map(len, clips))
+    words = np.zeros((len(clips), most, LONGEST), np.int64)
+    labels, weights = np.zeros((len(clips), most), np.int64), np.zeros((len(clips), most))
+    for n, items in enumerate(clips):
+        for k, item in enumerate(items):
+            known = KINDS[item.kind].phrasings(False)
+            words[n, k] = numbers_of(known[rng.integers(len(known))])
+            labels[n, k], weights[n, k] = item.label, draw.weights[item.kind, item.answer]
+    words[(rng.random(words.shape) < _MISSED) & (words > 0)] = UNKNOWN
+    return torch.from_numpy(words), torch.from_numpy(labels), torch.from_numpy(weights).float()
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 import time
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 
+log = logging.getLogger('video')
 # Between two states on disk.
 _KEPT_S = 30.0
 
@@ -55,7 +57,7 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
     optimizer = torch.optim.AdamW([one for one in network.parameters() if one.requires_grad],
                                   budget.learning_rate, weight_decay=0.01)
     first = _restore(state, network, optimizer, budget) if state and state.exists() else 0
-    kept = time.monotonic()
+    kept, losses = time.monotonic(), []
     for step in range(first, budget.steps):
         for group in optimizer.param_groups:
             group['lr'] = budget.learning_rate * _rate(step, budget.steps)
@@ -64,9 +66,12 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        losses.append(loss.detach())
         if state and time.monotonic() - kept > _KEPT_S:
             _keep(state, network, optimizer, budget, step + 1)
-            kept = time.monotonic()
+            log.info('%d of %d steps; loss %.3f', step + 1, budget.steps,
+                     float(torch.stack(losses).mean()))
+            kept, losses = time.monotonic(), []
     network.eval()
     if state:
         state.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from study.questions.scenes import (
     SHORT,
     UnfitSceneError,
 )
-from study.questions.training import ask, train
+from study.questions.training import ask, asked_of, train
 from study.questions.wording import ANSWERS, KINDS, LONGEST, numbers_of, UNKNOWN, words_of
 from study.video.fitting import Budget
 from study.video.models import INITIAL
@@ -169,11 +169,28 @@ def test_every_answer_to_a_kind_is_asked_as_often(known):
     assert {item.kind for item in chosen} >= {'direction', 'moves', 'faster', 'speeds_up', 'held',
                                               'arrow', 'speed'}
     assert 0.2 < np.mean([item.mirrored for item in chosen]) < 0.8
-    rng, draw = np.random.default_rng(0), Draw(items)
-    drawn = [draw(rng) for _ in range(600)]
-    for kind in ('held', 'faster', 'direction'):
-        answers = [item.label for item in drawn if item.kind == kind]
-        assert 0.3 < np.mean(np.array(answers) == answers[0]) < 0.7
+
+
+def test_all_that_is_asked_about_a_clip_is_asked_at_once_and_every_answer_weighs_as_much(known):
+    rng, draw = np.random.default_rng(1), Draw(items_of(known.scenes))
+    drawn = [draw(rng) for _ in range(2000)]
+    weights: dict = {}
+    for items in drawn:
+        assert len({(item.parts, item.mirrored) for item in items}) == 1
+        assert len({item.kind for item in items}) == len(items)
+        for item in items:
+            weights.setdefault(item.kind, {}).setdefault(item.answer, []).append(
+                draw.weights[item.kind, item.answer])
+    assert max(map(len, drawn)) >= 5
+    for kind, answers in weights.items():
+        sums = [sum(one) for one in answers.values()]
+        assert max(sums) < 1.5 * min(sums), (kind, sums)
+    words, labels, balance = asked_of(drawn[:50], draw, rng)
+    assert words.shape[:2] == labels.shape == balance.shape
+    for row, items in zip(range(50), drawn, strict=False):
+        assert labels[row, :len(items)].tolist() == [item.label for item in items]
+        assert (balance[row, :len(items)] > 0).all() and not balance[row, len(items):].any()
+    assert 0.05 < (words == UNKNOWN).sum() / (words > 0).sum() < 0.15
 
 
 def test_what_is_shown_is_what_the_question_is_about(known):
