@@ -110,7 +110,7 @@ def _write(path: Path, images: Iterator[np.ndarray]) -> None:
     # OpenCV knows the format by the name's end.
     with replaced(path) as partial:
         named = partial.with_suffix('.avi')
-        video = cv2.VideoWriter(str(named), cv2.VideoWriter_fourcc(*'MJPG'), RATE_HZ, (SIDE, SIDE))
+        video = cv2.VideoWriter(str(named), cv2.VideoWriter.fourcc(*'MJPG'), RATE_HZ, (SIDE, SIDE))
         for image in images:
             video.write(image)
         video.release()

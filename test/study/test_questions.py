@@ -1,20 +1,16 @@
-"""Questions about motion: their truth, balance and wording, bad scenes, and the command."""
+"""Questions about motion: their truth, their balance, and scenes that can't be asked about."""
 
 from dataclasses import replace
-import importlib.util
-import json
-from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError
-from moss_perception.data.schema import Attempt, Sample
 from moss_perception.data.shards import write_shard
 from moss_perception.simulation.scene import Source
+from moving_scenes import MATRIX, scene, write_sets
 import numpy as np
 import pytest
 import torch
 
 pytest.importorskip('scipy')
-from study.questions.__main__ import main
 from study.questions.asking import answers_about, balanced, Draw, Item, items_of
 from study.questions.model import Answerer, TEXT_ONLY
 from study.questions.scenes import (
@@ -35,45 +31,10 @@ from study.questions.wording import ANSWERS, KINDS, LONGEST, numbers_of, UNKNOWN
 from study.video.fitting import Budget
 from study.video.models import INITIAL
 
-_spec = importlib.util.spec_from_file_location(
-    'clip_factory', Path(__file__).parents[1] / 'clip_factory.py')
-factory = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(factory)
-
-PHASES = ('approach',) * 3 + ('descend',) * 2 + ('close',) * 3 + ('lift',) * 4 + ('shake',) * 5
-MATRIX = np.array([[100.0, 0, 31.5], [0, 100, 31.5], [0, 0, 1]])
-
-
-def scene(seed, split='', **changes):
-    """Make a scene with the true motion of its seed, and grey images that tell their number."""
-    spec = Source('full', 'sim', split).sample(seed)
-    offsets = np.array([[0, 0, 0, 0], [0.01, 0, 0, 0], [0, 0.01, 0, 0], [0, 0, 0.01, 0]])
-    velocity = spec.motion.velocity(1.9) + spec.rolling
-    success = seed % 2 == 0
-    lost = np.where(np.arange(17) < 10, 0.1, -0.1)
-    jpegs = tuple(factory.cv2.imencode('.jpg', np.full((64, 64, 3), 6 * n, np.uint8))[1].tobytes()
-                  for n in range(37))
-    one = Sample(
-        seed=seed, jpegs=jpegs[:20], labels=np.array([success] * 4), motion=spec.motion.name,
-        candidates=(offsets + [0, 0, 0.6, 0]).astype(np.float32), offsets=offsets, matrix=MATRIX,
-        track=np.array([[0, 0, 0.6]] * 2, np.float32), speed=spec.motion.velocity(1.9),
-        velocity=velocity, acceleration=0.0, cell='full', domain='sim', split=split,
-        family=spec.object.shape, shape=spec.object.shape,
-        attempt=Attempt(0, success, jpegs[20:], np.arange(20, 37) * 10**8, PHASES,
-                        np.where(success, np.nan, lost).astype(np.float32),
-                        np.zeros((17, 3), np.float32)))
-    return replace(one, **changes)
-
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Write scenes of training, of a test, and of held-out families."""
-    folder = tmp_path_factory.mktemp('scenes')
-    for name, seeds, split in (('train', range(40), ''), ('test', range(100, 140), ''),
-                               ('held_out', range(200, 240), 'held_out')):
-        write_shard(folder / name / f'scenes_{seeds[0]:08d}.npz',
-                    [scene(seed, split) for seed in seeds], MATRIX)
-    return folder
+    return write_sets(tmp_path_factory.mktemp('scenes'))
 
 
 @pytest.fixture(scope='module')
@@ -265,59 +226,3 @@ def test_a_trained_network_is_kept_and_a_damaged_one_is_named(known, tmp_path):
     path.write_bytes(b'cut off')
     with pytest.raises(CheckpointError, match='is damaged'):
         train(*arguments)
-
-
-@pytest.fixture(scope='module')
-def video(tmp_path_factory):
-    """Make three real clips, one of them too short, and one that does not decode."""
-    folder = tmp_path_factory.mktemp('video')
-    for n, frames in enumerate((95, 100, 60)):
-        factory.write_clip(folder / f'{n}.avi', frames, 30.0)
-    (folder / 'text.avi').write_text('no video')
-    (folder / 'clips.tsv').write_text('clip\tgroup\n' + ''.join(
-        f'{name}.avi\tlab_{name}\n' for name in (0, 1, 2, 'text')))
-    return folder
-
-
-def words_for(data, out, *more):
-    return ['--scenes', str(data / 'train'), '--test', str(data / 'test'), str(data / 'held_out'),
-            '--out', str(out), '--seeds', '1', '--clips', '8', '--questions', '3', '--variants',
-            'pooling', 'moss_12', *more]
-
-
-def test_the_command_compares_continues_and_asks_about_real_clips(data, video, tmp_path, capsys,
-                                                                  monkeypatch):
-    words = words_for(data, tmp_path, '--video', str(video), '--table', str(video / 'clips.tsv'))
-    assert main(words) == 0
-    said = capsys.readouterr().out
-    for text in ('test: ', 'held_out: ', 'in held-out phrasings', 'speeds_up', '2 real clips of 2',
-                 '4 of arrow, 4 of speed'):
-        assert text in said
-    result = json.loads((tmp_path / 'results.json').read_text())
-    assert result['sets']['video']['left_out'] == {
-        'does not decode': 1, 'too short to be played at double speed': 1}
-    assert set(result['sets']['held_out']['families']) <= {'mug', 't_shape'}
-    found = result['sets']['test']['held_out']['all']
-    assert set(found['variants']) == {'most_frequent', 'pooling', 'moss_12', TEXT_ONLY}
-    assert any((pair['ours'], pair['theirs']) == ('moss_12', 'pooling') for pair in found['pairs'])
-    monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained again'))
-    assert main(words) == 0 and capsys.readouterr().out == said
-
-
-@pytest.mark.parametrize(('more', 'message'), [
-    (['--seeds', '0'], '--seeds 0 is not allowed'), (['--limit', '1'], '--limit 1 is not allowed'),
-    (['--video', 'clips'], '--video and --table belong together'),
-    (['--threads', '-1'], '--threads -1 is not allowed'),
-    (['--variants', 'nothing'], 'is no variant'), (['--device', 'toaster'], "'toaster' can't be")])
-def test_an_option_that_does_not_fit_is_named(data, tmp_path, caplog, more, message):
-    assert main([*words_for(data, tmp_path), *more]) == 1
-    assert message in caplog.text
-
-
-def test_folders_that_hold_the_same_scenes_or_none_are_named(data, tmp_path, caplog):
-    leaking = words_for(data, tmp_path)
-    leaking[3] = str(data / 'train')
-    assert main(leaking) == 1 and 'scenes of' in caplog.text and 'in training too' in caplog.text
-    caplog.clear()
-    assert main([*words_for(data, tmp_path), '--scenes', str(tmp_path / 'gone')]) == 1
-    assert 'gone' in caplog.text

@@ -1,0 +1,72 @@
+"""python -m study.questions on tiny sets of scenes and clips."""
+
+import json
+
+import clip_factory as factory
+from moving_scenes import write_sets
+import pytest
+
+pytest.importorskip('scipy')
+from study.questions.__main__ import main
+from study.questions.model import TEXT_ONLY
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_sets(tmp_path_factory.mktemp('scenes'))
+
+
+@pytest.fixture(scope='module')
+def video(tmp_path_factory):
+    """Make three real clips, one of them too short, and one that does not decode."""
+    folder = tmp_path_factory.mktemp('video')
+    for n, frames in enumerate((95, 100, 60)):
+        factory.write_clip(folder / f'{n}.avi', frames, 30.0)
+    (folder / 'text.avi').write_text('no video')
+    (folder / 'clips.tsv').write_text('clip\tgroup\n' + ''.join(
+        f'{name}.avi\tlab_{name}\n' for name in (0, 1, 2, 'text')))
+    return folder
+
+
+def words_for(data, out, *more):
+    return ['--scenes', str(data / 'train'), '--test', str(data / 'test'), str(data / 'held_out'),
+            '--out', str(out), '--seeds', '1', '--clips', '8', '--questions', '3', '--variants',
+            'pooling', 'moss_12', *more]
+
+
+def test_the_command_compares_continues_and_asks_about_real_clips(data, video, tmp_path, capsys,
+                                                                  monkeypatch):
+    words = words_for(data, tmp_path, '--video', str(video), '--table', str(video / 'clips.tsv'))
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    for text in ('test: ', 'held_out: ', 'in held-out phrasings', 'speeds_up', '2 real clips of 2',
+                 '4 of arrow, 4 of speed'):
+        assert text in said
+    result = json.loads((tmp_path / 'results.json').read_text())
+    assert result['sets']['video']['left_out'] == {
+        'does not decode': 1, 'too short to be played at double speed': 1}
+    assert set(result['sets']['held_out']['families']) <= {'mug', 't_shape'}
+    found = result['sets']['test']['held_out']['all']
+    assert set(found['variants']) == {'most_frequent', 'pooling', 'moss_12', TEXT_ONLY}
+    assert any((pair['ours'], pair['theirs']) == ('moss_12', 'pooling') for pair in found['pairs'])
+    monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained again'))
+    assert main(words) == 0 and capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(('more', 'message'), [
+    (['--seeds', '0'], '--seeds 0 is not allowed'), (['--limit', '1'], '--limit 1 is not allowed'),
+    (['--video', 'clips'], '--video and --table belong together'),
+    (['--threads', '-1'], '--threads -1 is not allowed'),
+    (['--variants', 'nothing'], 'is no variant'), (['--device', 'toaster'], "'toaster' can't be")])
+def test_an_option_that_does_not_fit_is_named(data, tmp_path, caplog, more, message):
+    assert main([*words_for(data, tmp_path), *more]) == 1
+    assert message in caplog.text
+
+
+def test_folders_that_hold_the_same_scenes_or_none_are_named(data, tmp_path, caplog):
+    leaking = words_for(data, tmp_path)
+    leaking[3] = str(data / 'train')
+    assert main(leaking) == 1 and 'scenes of' in caplog.text and 'in training too' in caplog.text
+    caplog.clear()
+    assert main([*words_for(data, tmp_path), '--scenes', str(tmp_path / 'gone')]) == 1
+    assert 'gone' in caplog.text
