@@ -53,6 +53,9 @@ class Answerer(nn.Module):
         self.clip = None if variant == TEXT_ONLY else ClipReader(variant, initial)
         if self.clip is not None:
             fine, context = self.clip.channels
+            # What the maps say differs little from clip to clip.
+            self.normal = nn.BatchNorm1d(2 * context + fine)
+            self.normal_places = nn.BatchNorm2d(context)
             self.where = nn.Linear(_TEXT, context)
             self.seen = nn.Linear(3 * context + fine, _JOINT)
 
@@ -69,9 +72,9 @@ class Answerer(nn.Module):
         if self.clip is None:
             return self.answer(F.relu(asked))
         fine, context = self.clip.maps(images)
-        positions = context.flatten(2)
+        positions = self.normal_places(context).flatten(2)
         weights = (self.where(text) @ positions / positions.shape[1] ** 0.5).softmax(-1)
         found = weights @ positions.transpose(1, 2)
-        whole = summary(fine, context)[:, None].expand(-1, words.shape[1], -1)
+        whole = self.normal(summary(fine, context))[:, None].expand(-1, words.shape[1], -1)
         seen = F.relu(self.seen(torch.cat([found, whole], -1)))
         return self.answer(seen * (1 + asked))

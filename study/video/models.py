@@ -100,7 +100,7 @@ class ClipClassifier(ClipReader):
     A network of the study, whose head answers one question about the clip.
 
     The context's mean and maximum over its positions, and the mean of the newest fine map, go to
-    one linear layer.
+    one linear layer. They differ little from clip to clip, so they are normalised over the batch.
 
     :param classes: number of answers.
     """
@@ -108,6 +108,7 @@ class ClipClassifier(ClipReader):
     def __init__(self, variant: str, classes: int, initial: str | Path = INITIAL):
         super().__init__(variant, initial)
         fine, context = self.channels
+        self.normal = nn.BatchNorm1d(2 * context + fine)
         self.answer = nn.Linear(2 * context + fine, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class ClipClassifier(ClipReader):
         :param images: as for :meth:`maps`.
         :returns: logits, shape ``(B, classes)``.
         """
-        return self.answer(summary(*self.maps(images)))
+        return self.answer(self.normal(summary(*self.maps(images))))
 
 
 def summary(fine: Tensor, context: Tensor) -> Tensor:
