@@ -118,3 +118,19 @@ def test_images_stay_the_last_that_are_served(context, harness):
     harness.wait_for(alone, 10, 'the end of those of before')
     inputs.destroy()
     assert '/image' not in order()
+
+
+def test_a_node_that_was_never_configured_is_destroyed_without_releasing_anything(context):
+    """From Kilted on, a context also destroys nodes whose own constructor failed."""
+    node = Fragile.__new__(Fragile)
+    # As far as the constructor came.
+    ManagedNode.__init__(node, 'fragile', context=context)
+    node.destroy_node()
+    assert not hasattr(node, 'calls')
+
+
+def test_a_node_that_was_configured_releases_what_it_has(context):
+    node = Fragile(context)
+    node.trigger_configure()
+    node.destroy_node()
+    assert node.calls == ['configure', 'free']
