@@ -28,11 +28,11 @@ def at(bag, date, path=''):
 
 @pytest.fixture
 def fleet(made_up):
-    """Give a function that evaluates two recordings of each month with a checkpoint."""
-    def evaluate(skill=1.6, model='one.safetensors', offset=0.0):
+    """Give a function that evaluates five recordings of each month with a checkpoint."""
+    def evaluate(skill=1.6, model='one.safetensors'):
         return made_up.make_evaluation(*(
-            at(made_up.make_bag('real', 30, seed, skill=skill, offset=offset), date, f'bag_{seed}')
-            for seed, date in enumerate((OCTOBER, '2026-10-02', NOVEMBER, '2026-11-20'))),
+            at(made_up.make_bag('real', 12, seed, skill=skill), date, f'bag_{seed}')
+            for seed, date in enumerate((*['2026-10-02'] * 4, OCTOBER, *[NOVEMBER] * 5))),
             model=model)
     return evaluate
 
@@ -45,8 +45,8 @@ def test_each_month_has_its_recordings_attempts_and_successes(fleet):
     evaluation = fleet()
     found, = measured(evaluation)
     assert [(x.month, x.recordings, x.attempts) for x in found] == [
-        ('2026-10', 2, 60), ('2026-11', 2, 60)]
-    for month, bags in zip(found, (evaluation.bags[:2], evaluation.bags[2:]), strict=True):
+        ('2026-10', 5, 60), ('2026-11', 5, 60)]
+    for month, bags in zip(found, (evaluation.bags[:5], evaluation.bags[5:]), strict=True):
         held = [x.success for bag in bags for x in bag.attempts]
         passed = [x.success for bag in bags for x in bag.attempts if x.score >= 0.5]
         assert month.success.value == pytest.approx(np.mean(held))
@@ -58,19 +58,19 @@ def test_each_month_has_its_recordings_attempts_and_successes(fleet):
 
 def test_attempts_of_a_recording_are_drawn_together():
     # Each recording succeeds throughout or never: as many values as recordings, not as attempts.
-    labels = np.repeat([True, False, True, False], 50)
-    together = over_time.share_by_recording(labels, np.repeat(np.arange(4), 50))
-    mixed = over_time.share_by_recording(labels, np.tile(np.arange(4), 50))
+    labels = np.repeat([True, False, True, False, True, False], 50)
+    together = over_time.share_by_recording(labels, np.repeat(np.arange(6), 50))
+    mixed = over_time.share_by_recording(labels, np.tile(np.arange(6), 50))
     assert together.value == mixed.value == 0.5
     assert together.high - together.low > 3 * (mixed.high - mixed.low)
 
 
-def test_a_month_of_one_recording_has_no_interval(made_up):
+def test_a_month_of_few_recordings_has_no_interval(made_up):
     found, = measured(made_up.make_evaluation(
         at(made_up.make_bag('real', 30), OCTOBER), at(made_up.make_bag('real', 30, 1), NOVEMBER)))
     for interval in (found[0].success, found[0].passed_success, found[0].auroc):
         assert interval.defined and np.isnan(interval.low)
-        assert interval.why == 'an interval needs at least two recordings'
+        assert interval.why == 'an interval needs at least 5 recordings'
 
 
 def test_another_checkpoint_is_compared_month_by_month_on_the_same_attempts(fleet):

@@ -8,6 +8,7 @@ from moss_perception.evaluation.comparison import Agreement, compare_rankings
 from moss_perception.evaluation.intervals import (
     difference_of_shares,
     draw,
+    few_recordings,
     Interval,
     percentile_interval,
     REPEATS,
@@ -78,8 +79,8 @@ def pool_difference(first: Pool, other: Pool, count: int | None = None, *,
     before, after = (value_of(auroc, one) for one in samples)
     # Both use the same draws of episodes, so that the difference is paired.
     drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
-    if count is not None and count < 2:
-        return Interval(after - before, why='an interval needs at least two recordings')
+    if count is not None and (why := few_recordings(count)):
+        return Interval(after - before, why=why)
     return percentile_interval(after - before, drawn[1] - drawn[0], count=count)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from moss_perception.evaluation.intervals import (
     draw,
+    few_recordings,
     hull,
     Interval,
     measure_interval,
@@ -24,7 +25,6 @@ import numpy as np
 
 NO_DATE = 'no date'
 """Month of stamps that count from the start of a machine or of a simulation."""
-_FEW = 'an interval needs at least two recordings'
 # Of a real clock; nobody recorded for this package before.
 _FIRST_YEAR = 2000
 
@@ -113,8 +113,8 @@ def _measure(month: str, pool: Pool, threshold: float) -> Month:
     sample = pool.scored
     passed = sample.scores >= threshold
     auroc = measure_interval('auroc', sample)
-    if auroc.defined and len(pool.bags) < 2:
-        auroc = Interval(auroc.value, why=_FEW)
+    if auroc.defined and (why := few_recordings(len(pool.bags))):
+        auroc = Interval(auroc.value, why=why)
     return Month(pool.name, month, len(pool.bags), len(pool.attempts),
                  share_by_recording(pool.labels, pool.episodes), int(passed.sum()),
                  share_by_recording(sample.labels[passed], sample.episodes[passed]), auroc)
@@ -129,8 +129,8 @@ def share_by_recording(labels: np.ndarray, recordings: np.ndarray) -> Interval:
     """
     alone = wilson(int(labels.sum()), len(labels))
     count = len(np.unique(recordings))
-    if not alone.defined or count < 2:
-        return Interval(alone.value, why=alone.why or _FEW)
+    if why := alone.why or few_recordings(count):
+        return Interval(alone.value, why=why)
     drawn = draw(Scored(np.zeros(len(labels)), labels, recordings), {'share': _share})['share']
     # Recordings without a failure would leave no width.
     return hull(percentile_interval(alone.value, drawn, count=count), alone.low, alone.high)
