@@ -16,6 +16,7 @@ from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import in_view, read_shards
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.intervals import require
+from moss_perception.evaluation.look.picture import draw_map, OUTSIDE, QUERY
 from moss_perception.models.checkpoint import load_checkpoint
 import numpy as np
 
@@ -31,13 +32,12 @@ from study.similarity_maps import (
 )
 
 log = logging.getLogger('draw_similarities')
-_QUERY, _PATH = '#f2c230', '#35d07f'
+_PATH = '#35d07f'
 # Dark with a light rim, visible on any colour.
 _RIM = [withStroke(linewidth=3, foreground='white')]
 _RING = {'marker': 'o', 'markersize': 8, 'markerfacecolor': 'none', 'color': '#111111',
          'markeredgewidth': 1.3, 'linestyle': '', 'path_effects': _RIM}
 _DOT = {**_RING, 'markersize': 2.6, 'markerfacecolor': '#111111'}
-_OUTSIDE = '#c9ced6'
 _RC = {'font.size': 9, 'axes.titlesize': 8.5, 'xtick.labelsize': 7, 'ytick.labelsize': 7,
        'hatch.linewidth': 0.5}
 _CELL_INCHES = 1.55
@@ -191,7 +191,7 @@ def _draw_scene(panels: np.ndarray, one: Similarities):
         panels[0, column].set_title(f'{_MINUS}{lag} {unit} ({ago})' if lag else 'newest (0 s)')
         for order, axes in enumerate(panels[1:, column], start=1):
             values = one.values[order - 1, column]
-            shown = _draw_map(axes, values, edge=column == 0)
+            shown = _draw_marked(axes, values, edge=column == 0)
             most = f'max {np.nanmax(values):.2f}'.replace('-', _MINUS)
             axes.set_title(f'{_MINUS}{lag} ({ago}): {most}' if lag else f'0 (0 s): {most}')
             if column == 0:
@@ -206,7 +206,7 @@ def _draw_frame(axes, one: Similarities, column: int) -> None:
     for half, style in (((0, 0), '-'), (np.array(one.values.shape[2:]) // 2, ':')):
         corner = np.array([left - half[1], row - half[0]]) * side - 0.5
         axes.add_patch(Rectangle(corner, (2 * half[1] + 1) * side, (2 * half[0] + 1) * side,
-                                 fill=False, edgecolor=_QUERY, linestyle=style, linewidth=1.4))
+                                 fill=False, edgecolor=QUERY, linestyle=style, linewidth=1.4))
     down, right = strongest(one.values[0, column])
     middle = (np.array([left + right, row + down]) + 0.5) * side - 0.5
     if column < len(one.images) - 1:
@@ -217,29 +217,23 @@ def _draw_frame(axes, one: Similarities, column: int) -> None:
         axes.plot(*one.position, 'o', color=_PATH, markersize=4)
 
 
-def _draw_map(axes, values: np.ndarray, edge: bool):
-    """Draw one map; the leftmost of a row has labels in cells."""
-    height, width = (size // 2 for size in values.shape)
-    axes.set_facecolor(_OUTSIDE)
-    shown = axes.imshow(values, cmap='RdBu_r', vmin=-1, vmax=1, interpolation='nearest', extent=(
-        -width - 0.5, width + 0.5, height + 0.5, -height - 0.5))
-    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor=_QUERY, linewidth=1.6))
-    down, right = strongest(values)
+def _draw_marked(axes, values: np.ndarray, edge: bool):
+    """Draw one map, with its strongest neighbour and the centre of the most similar."""
+    shown = draw_map(axes, values, edge)
+    right, down = strongest(values)
     axes.plot(right, down, **_RING)
     axes.plot(*centre(values)[::-1], **_DOT)
-    axes.set(xticks=[-width, 0, width], yticks=[-height, 0, height])
-    axes.tick_params(length=2, pad=1.5, labelleft=edge)
     return shown
 
 
 def _handles() -> list:
-    return [Patch(fill=False, edgecolor=_QUERY, linewidth=1.6, label="the object's cell"),
-            Patch(fill=False, edgecolor=_QUERY, linestyle=':', linewidth=1.4, label='its window'),
+    return [Patch(fill=False, edgecolor=QUERY, linewidth=1.6, label="the object's cell"),
+            Patch(fill=False, edgecolor=QUERY, linestyle=':', linewidth=1.4, label='its window'),
             Line2D([], [], **_RING, label='strongest neighbour (frames: order 1)'),
             Line2D([], [], **_DOT, label='centre of the most similar'),
             Line2D([], [], color=_PATH, marker='o', markersize=4,
                    label="object's centre and path until the fingers close"),
-            Patch(facecolor=_OUTSIDE, label='outside the map')]
+            Patch(facecolor=OUTSIDE, label='outside the map')]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,8 @@ def pytest_report_header() -> str:
     return _load('programs').report()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    _load('failures').pytest_configure(config)
     # A shell starts what runs in its background with interrupts ignored, which is inherited.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -58,6 +59,24 @@ def ros_domain() -> int:
     os.environ['ROS_DOMAIN_ID'] = str((base + worker) % 102)
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     return int(os.environ['ROS_DOMAIN_ID'])
+
+
+@pytest.fixture(scope='module', autouse=True)
+def nothing_left(ros_domain):
+    """
+    Let no node of a module stay in the domain.
+
+    With discovery on this machine only, Fast DDS looks for 32 participants: what starts beside
+    them is found by nobody, and says nothing.
+    """
+    leftovers = _load('leftovers')
+    leftovers.mark()
+    yield
+    assert not leftovers.collected(), 'nodes of this process were not destroyed'
+    left = leftovers.nodes()
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert not left
 
 
 @pytest.fixture(scope='session')

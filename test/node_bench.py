@@ -28,8 +28,12 @@ class Bench:
                   'qos_reliability': 'reliable', **parameters}
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = GraspPredictor(context=self.context, parameter_overrides=[
-            Parameter(name, value=value) for name, value in values.items()])
+        try:
+            self.node = GraspPredictor(context=self.context, parameter_overrides=[
+                Parameter(name, value=value) for name, value in values.items()])
+        except BaseException:
+            rclpy.shutdown(context=self.context)
+            raise
         self.peer = rclpy.create_node('planner', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         for one in (self.node, self.peer):

@@ -1,7 +1,5 @@
 """The predictor: frames in stamp order go in, grasp scores come out once the window is full."""
 
-from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 import time
 
@@ -33,6 +31,7 @@ from moss_perception.runtime.lead_times import (
 from moss_perception.runtime.ood import inflate_uncertainty
 from moss_perception.runtime.sampling import check, fit, Sampler
 from moss_perception.runtime.watched import add_watched
+from moss_perception.runtime.window import Window
 import numpy as np
 
 __all__ = ['Counters', 'FrameResult', 'FrameStatus', 'Predictor', 'Sample']
@@ -80,10 +79,8 @@ class Predictor:
         self._placed = PlacedGrasps(config), PlacedGrasps(config)
         self._views = Views()
         self._budget = Budget(config.levels, engine.costs, engine.lowest_level)
-        self._no_grasps = np.zeros((0, config.grasp_values), np.float32)
+        self._window = Window(engine, self._sampler.period_ns, self.max_gap_ns, self.counters)
         self.set_lead_time(lead_time_s)
-        self._epoch = 0
-        self._restart()
 
     @classmethod
     def load(cls, path: str, sha256: str = '', engine: str = ENGINES[0],
@@ -101,7 +98,7 @@ class Predictor:
     @property
     def fill(self) -> int:
         """How many samples of the window are there, 0 to ``window_frames``."""
-        return len(self._repeated)
+        return self._window.fill
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -111,7 +108,7 @@ class Predictor:
     @property
     def level(self) -> int:
         """The level of the newest sample's scores, counted from 1; the target before the first."""
-        return self._level or self.target_level
+        return self._window.level or self.target_level
 
     @property
     def target_level(self) -> int:
@@ -271,20 +268,21 @@ class Predictor:
         grasps = add_watched(points, watched, executing is not None
                              and executing.lead_times is not None)
         try:
-            interval_s = self._follow(sample, fitted.size)
+            level = self.target_level
+            interval_s = self._window.join(sample, fitted.size, level)
             stepping = time.perf_counter()
-            result = self._step(self.engine.model.observation(fitted.square, interval_s),
-                                grasps.encoded)
+            result = self._window.step(
+                self.engine.model.observation(fitted.square, interval_s), grasps.encoded, level)
         except FrameError as error:
-            self._restart(error.reason)
+            self._window.restart(error.reason)
             return self.counters.refuse(frame, error)
         except Exception:
             # A window that was stepped in part must not be scored.
-            self._restart(INTERNAL_ERROR)
+            self._window.restart(INTERNAL_ERROR)
             raise
         inference_s = time.perf_counter() - stepping
         self._budget.update(inference_s)
-        if self.fill < self.config.window_frames:
+        if not self._window.is_full:
             self.counters.stored += 1
             return FrameResult(FrameStatus.STORED, frame.stamp_ns)
         self.counters.scored += 1
@@ -301,7 +299,7 @@ class Predictor:
             uncertainties=points.spread(uncertainties[:listed]),
             reasons=points.reasons,
             motion_features=result.motion_features, size=fitted.size, source=fitted.source,
-            missing_in_window=sum(self._repeated), decode_s=decode_s,
+            missing_in_window=self._window.missing, decode_s=decode_s,
             inference_s=inference_s, ood_score=ood_score, watched=None if watched is None else
             grasps.spread(result.scores, uncertainties),
             lead_times=None if points.lead_times is None else points.lead_times[1:],
@@ -312,50 +310,6 @@ class Predictor:
         known = self.engine.distribution
         return float('nan') if known is None else float(known.of_features(
             result.appearance[None])[0])
-
-    def _follow(self, sample: Sample, size: tuple[int, ...]) -> float:
-        """
-        Join this sample to the one before: repeat what is missing, or start a new window.
-
-        :returns: seconds since the sample before, which may be a repeated one; 0 at the first.
-        """
-        stamp_ns, interval_ns = sample.frame.stamp_ns, 0
-        if sample.epoch != self._epoch:
-            self._epoch = sample.epoch
-            self._restart()
-        elif self.fill and size != self._size:
-            self._restart('resolution')
-        elif self.fill and stamp_ns - self._stamp_ns > self.max_gap_ns:
-            self._restart('gap')
-        if self.fill:
-            missing = sample.index - self._index - 1
-            self.counters.missing += missing
-            # Further back than the window nothing matters.
-            for _ in range(min(missing, self.config.window_frames)):
-                self._step(None, self._no_grasps)
-            # Each missing sample has taken a period, so that all intervals add up to the true
-            # time. The sampler keeps what is left above 0: a sample is at most three quarters of
-            # a period late, and at most a quarter early.
-            interval_ns = stamp_ns - self._stamp_ns - missing * self._sampler.period_ns
-        self._index, self._stamp_ns, self._size = sample.index, stamp_ns, size
-        return interval_ns / 1e9
-
-    def _restart(self, reason: str = '') -> None:
-        if reason:
-            self.counters.resets[reason] += 1
-        self._state = self.engine.initial_state()
-        self._level = 0
-        self._repeated: deque[bool] = deque(maxlen=self.config.window_frames)
-
-    def _step(self, observation: Mapping[str, np.ndarray] | None,
-              grasps: np.ndarray) -> Scores:
-        result, state = self.engine.step(observation, grasps, self._state, self.target_level)
-        if not result.finite:
-            raise FrameError('not_finite', 'the network gave NaN or infinite numbers: expected '
-                             'finite ones; the window starts anew')
-        self._state, self._level = state, result.level
-        self._repeated.append(observation is None)
-        return result
 
 
 def _check_inputs(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """``moss doctor``: each problem is found, with what to do about it, and tells in the status."""
 
 import json
+import socket
 import threading
 from types import SimpleNamespace
 
@@ -126,6 +127,22 @@ def test_domains_whose_ports_clash_are_named(monkeypatch, text, level):
     checks = Checks('installation')
     installation._check_domain(checks)
     assert checks.found[0].level == level
+
+
+@pytest.mark.parametrize('place, reach, level', [
+    (31, 'LOCALHOST', FINE), (32, 'LOCALHOST', WARNING), (32, 'SUBNET', FINE)])
+def test_participants_that_nobody_finds_are_named(monkeypatch, place, reach, level):
+    monkeypatch.setenv('ROS_DOMAIN_ID', '99')
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', reach)
+    # As a participant binds it; the ports of its own messages lie between.
+    with socket.socket(type=socket.SOCK_DGRAM) as heard, socket.socket(
+            type=socket.SOCK_DGRAM) as own:
+        heard.bind(('127.0.0.1', 7400 + 250 * 99 + 10 + 2 * place))
+        own.bind(('127.0.0.1', 7400 + 250 * 99 + 11 + 2 * place))
+        checks = Checks('installation')
+        installation._check_domain(checks)
+    found, = (x for x in checks.found if 'participants of domain 99' in x.what)
+    assert found.level == level and found.what.startswith('1 participants')
 
 
 def test_names_from_recordings_do_not_control_the_terminal():

@@ -41,7 +41,7 @@ def served(watcher, access):
 
 @pytest.fixture(scope='module')
 def watcher(ros_domain):
-    with SystemWatcher(args=['--ros-args', '--log-level', 'error']) as watcher:
+    with SystemWatcher() as watcher:
         yield watcher
 
 

@@ -1,5 +1,6 @@
 """Cameras and candidates of any frame in the node: by parameter, by tf, and what it says."""
 
+import gc
 import sys
 import threading
 from types import ModuleType
@@ -40,6 +41,8 @@ def start(ros_domain, checkpoint):
     yield begin
     for bench in started:
         bench.close()
+    # A node that was refused stays in its domain as long as the error knows it.
+    gc.collect()
 
 
 def filled(bench):

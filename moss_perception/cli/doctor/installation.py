@@ -20,6 +20,9 @@ _IMPORTED = ('numpy', 'cv2', 'onnxruntime', 'rosbags', 'simplejpeg')
 _PYTHONS = ((3, 10), (3, 13))
 # ROS 2 takes these ports of a domain; see its design article on domain ids.
 _BASE_PORT, _PER_DOMAIN, _DOMAINS = 7400, 250, 232
+# Of each domain's ports, those where a participant hears of others: two apart, from the eleventh.
+# With discovery on one machine, rmw_fastrtps tells Fast DDS to look at the first so many.
+_FIRST_PARTICIPANT, _PER_PARTICIPANT, _LOCAL_PARTICIPANTS = 10, 2, 32
 _SHM, _SHM_MIB = Path('/dev/shm'), 64
 # Iron has no such module, nor has Humble.
 _SINCE_JAZZY = 'rclpy.clock_type'
@@ -108,6 +111,27 @@ def _check_domain(checks: Checks) -> None:
     reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     checks.decide(f'ROS_AUTOMATIC_DISCOVERY_RANGE is {reach!r}' if reach not in _RANGES else '',
                   f'discovery range {reach}', f'set it to one of {", ".join(_RANGES)}')
+    places = _participants(first)
+    far = reach == 'LOCALHOST' and max(places, default=0) >= _LOCAL_PARTICIPANTS
+    checks.decide(
+        f'{len(places)} participants of domain {text} on this machine: with '
+        f'ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST nobody finds those after the first '
+        f'{_LOCAL_PARTICIPANTS}' if far else '',
+        f'{len(places)} participants of domain {text} on this machine',
+        'end what is no longer needed, use another ROS_DOMAIN_ID for a part, or set '
+        'ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET')
+
+
+def _participants(first_port: int) -> set[int]:
+    """Return the places of DDS participants among a domain's ports, of any process."""
+    try:
+        rows = Path('/proc/net/udp').read_text().splitlines()[1:]
+    except OSError:
+        return set()
+    ports = {int(row.split()[1].rpartition(':')[2], 16) - first_port - _FIRST_PARTICIPANT
+             for row in rows}
+    return {x // _PER_PARTICIPANT for x in ports
+            if x in range(0, _PER_DOMAIN - _FIRST_PARTICIPANT, _PER_PARTICIPANT)}
 
 
 def _ephemeral_ports() -> tuple[int, int]:

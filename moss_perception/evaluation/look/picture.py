@@ -16,7 +16,7 @@ _ORDERS = ('where it moves', 'how that changes', 'how that recurs')
 _UNITS = {'velocity': 'cells / frame', 'acceleration': 'cells / frame²', 'period': 'frames'}
 # Okabe and Ito's colours; shapes say the same.
 _COLOURS, _MARKERS = ('#0072B2', '#D55E00', '#009E73'), ('o', 's', '^')
-_QUERY, _OUTSIDE = '#f2c230', '#c9ced6'
+QUERY, OUTSIDE = '#f2c230', '#c9ced6'
 _WIDTH_IN, _CELL_IN, _DPI = 8.0, 1.5, 100
 _MINUS = '\N{MINUS SIGN}'
 
@@ -43,7 +43,7 @@ def draw(samples: Samples, look: Look, answers: Answers, title: str) -> bytes:
                                     f'newest, at {samples.times_s[-1]:.2f} s', fontsize=9)
         _draw_frame(panels[0, column], samples, look, column)
         for order, axes in enumerate(panels[1:, column]):
-            shown = _draw_map(axes, look.maps[order, column], column == 0)
+            shown = draw_map(axes, look.maps[order, column], column == 0)
             axes.set_xlabel(_read(look, order, age), fontsize=8, labelpad=2)
             if column == 0:
                 axes.set_ylabel(f'order {order + 1}\n{_ORDERS[order]}', fontsize=9)
@@ -72,24 +72,32 @@ def _draw_frame(axes, samples: Samples, look: Look, column: int) -> None:
     middle = (np.array(look.cell[::-1]) + 0.5) * side - 0.5
     reach = (look.maps.shape[-1] // 2 + 0.5) * side
     axes.add_patch(Rectangle(middle - reach, 2 * reach, 2 * reach, fill=False, linestyle=':',
-                             edgecolor=_QUERY, linewidth=1.2))
+                             edgecolor=QUERY, linewidth=1.2))
     if age:
         # Where it was.
         there = middle - look.displacements[0, LAGS.index(age)] * side
-        axes.plot(*np.stack([there, middle], 1), color=_QUERY, linewidth=1.5)
-        axes.plot(*there, 'o', markersize=5, color=_QUERY, markeredgecolor='black')
+        axes.plot(*np.stack([there, middle], 1), color=QUERY, linewidth=1.5)
+        axes.plot(*there, 'o', markersize=5, color=QUERY, markeredgecolor='black')
     else:
-        axes.plot(*middle, 's', markersize=6, markerfacecolor='none', color=_QUERY,
+        axes.plot(*middle, 's', markersize=6, markerfacecolor='none', color=QUERY,
                   markeredgewidth=1.6)
     axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
 
 
-def _draw_map(axes, values: np.ndarray, edge: bool):
+def draw_map(axes: Any, values: np.ndarray, edge: bool) -> Any:
+    """
+    Draw the similarities of one position to those around it, which it is in the middle of.
+
+    :param axes: matplotlib's axes.
+    :param values: shape (height, width), both odd, in [-1, 1]; NaN outside the frame.
+    :param edge: label the axis at the left, in cells.
+    :returns: matplotlib's image, for a colour bar.
+    """
     down, right = (size // 2 for size in values.shape)
-    axes.set_facecolor(_OUTSIDE)
+    axes.set_facecolor(OUTSIDE)
     shown = axes.imshow(values, cmap='RdBu_r', vmin=-1, vmax=1, interpolation='nearest', extent=(
         -right - 0.5, right + 0.5, down + 0.5, -down - 0.5))
-    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor=_QUERY, linewidth=1.4))
+    axes.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor=QUERY, linewidth=1.4))
     axes.set(xticks=[-right, 0, right], yticks=[-down, 0, down])
     axes.tick_params(length=2, pad=1.5, labelsize=7, labelleft=edge)
     return shown
