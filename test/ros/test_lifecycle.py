@@ -71,15 +71,16 @@ def test_a_failed_activation_is_undone(context):
     assert node.calls[-2:] == ['activate', 'deactivate']
 
 
-@pytest.mark.parametrize(('error', 'state'), [
-    (ConfigError('not now'), 'inactive'), (ZeroDivisionError('by zero'), 'unconfigured')])
-def test_a_failed_activation_disables_the_publishers(context, error, state):
-    node = Fragile(context, 'activate', error)
+@pytest.mark.parametrize(('kind', 'state'), [
+    (ConfigError, 'inactive'), (ZeroDivisionError, 'unconfigured')])
+def test_a_failed_activation_disables_the_publishers(context, kind, state):
+    # An error of the module's own would keep the node by its traceback.
+    node = Fragile(context, 'activate', kind('not now'))
     publisher = node.create_lifecycle_publisher(PoseArray, 'poses', 1)
     node.trigger_configure()
     node.trigger_activate()
     assert (node.state_label, publisher.is_activated) == (state, False)
-    assert str(error) in node.failure
+    assert 'not now' in node.failure
 
 
 def test_a_failed_activation_that_cannot_be_undone_keeps_its_reason(context):
