@@ -55,9 +55,9 @@ moss_choose_ros_python() {
     if "$name" -c 'import rclpy' >/dev/null 2>&1; then
       moss_python_fits "$name" || moss_fail "ROS_DISTRO is $ROS_DISTRO, and its $name is" \
         "$("$name" --version 2>&1); expected Python 3.10 to 3.13"
-      # What the nodes import came with Jazzy.
-      "$name" -c 'import rclpy.event_handler' >/dev/null 2>&1 ||
-        moss_fail "ROS_DISTRO is $ROS_DISTRO, whose rclpy is too old (it has no rclpy.event_handler):" \
+      # What the nodes import came with Jazzy; Iron has the rest of it, too.
+      "$name" -c 'import rclpy.clock_type' >/dev/null 2>&1 ||
+        moss_fail "ROS_DISTRO is $ROS_DISTRO, whose rclpy is too old (it has no rclpy.clock_type):" \
           'expected jazzy, kilted or rolling'
       moss_python=$name
       return

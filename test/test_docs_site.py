@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'moss_perception'
 # Calls that name a reason by their first argument.
-NAMED_BY = {'FrameError', 'SceneError', 'Refusal', '_refuse', '_restart'}
+NAMED_BY = {'FrameError', 'SceneError', 'Refusal', '_refuse', 'restart'}
 ROOMS = ('core', 'runtime', 'ros', 'simulation')
 
 needs_mkdocs = pytest.mark.skipif(

@@ -121,5 +121,43 @@ def faults(figures):
     return parts
 
 
+def coverage(figures):
+    """Write coverage-guided fuzzing: each target, and what was found."""
+    rows, parts = [], []
+    for name, found in figures['targets'].items():
+        counts, slowest = found['counts'], found['slowest_s']
+        rows.append([name, str(sum(counts.values())), _show(counts.get('read', 0)),
+                     _show(counts.get('refused in one line', 0)), str(found['edges']),
+                     str(found['corpus']), _show(max(slowest.values(), default=None)),
+                     str(len(found['faults']))])
+        if found['faults']:
+            parts += [f'**{name.capitalize()}**', _faults(found['faults'])]
+    return [table(['target', 'inputs', 'read', 'refused in one line', 'branches covered',
+                   'inputs kept', 'slowest (s)', 'faults'], rows),
+            f'{_show(figures["seconds_each"])} s for each target.', *parts]
+
+
+def conformance(figures):
+    """Write the conformance recordings, and what differs."""
+    rows = [[name, *(str(found.get(key, 0)) for key in (
+        'files', 'by_index', 'front_to_back', 'differ'))]
+        for name, found in figures['kinds'].items()]
+    differences = [f'- {code(x)}' for x in figures['differences']]
+    if more := figures['more_differences']:
+        differences.append(f'- and {more} more')
+    return [
+        table(['recordings', 'number', 'read by their index', 'from front to back', 'differ'],
+              rows),
+        f'{figures["rebuilt"]} of {figures["recordings"]} were made from the JSON and had the '
+        'SHA-256 of their pointers.',
+        _reasons('why not by the index', figures['not_by_index']),
+        _reasons('what the commands say, which read ROS 2 alone', figures['commands']),
+        '\n'.join(['Differences:', '', *differences]) if differences else 'Differences: none.']
+
+
+def _reasons(what, counts):
+    return table([what, 'recordings'], [[code(x), str(count)] for x, count in counts.items()])
+
+
 WRITERS = {'messages': messages, 'dds': dds, 'files': files, 'frames': frames, 'node': node,
-           'load': load, 'faults': faults}
+           'load': load, 'faults': faults, 'coverage': coverage, 'conformance': conformance}

@@ -26,7 +26,7 @@ _ALLOWED = {
     REPLAY: (*_BAGS, 'engine', 'threads', 'workers', 'lead_time', *_FLEET),
     RECORDED: (*_BAGS, 'scores_topic', 'verify', 'conditions'),
     RECORDS: (*_REPORT, 'records', 'latencies'),
-    MERGE: (*_REPORT, 'merge', 'model', 'sha256', 'record'),
+    MERGE: (*_REPORT, 'merge', 'all_runs', 'model', 'sha256', 'record'),
     SCENES: (*_SCENES, 'scenes'),
     FRESH: (*_SCENES, 'fresh', 'cell', 'domain', 'split', 'motion', 'seed', 'workers',
             'executor'),
@@ -129,6 +129,9 @@ def _add_fleet(group) -> None:
                        help='report the newest run of each checkpoint in these stores, from all '
                             'its shards, instead of evaluating recordings; --model chooses and '
                             'orders the checkpoints')
+    group.add_argument('--all-runs', action='store_true',
+                       help='with --merge: report all runs of each checkpoint together, such as '
+                            'one of each month; a recording counts as its newest run has it')
     add_executor(group)
     group.add_argument('--cache-size', metavar='SIZE',
                        help='room for copies of recordings at addresses such as s3://bucket/bag '

@@ -42,7 +42,7 @@ def evaluate_records(arguments: argparse.Namespace) -> int:
 
 def evaluate_merged(arguments: argparse.Namespace) -> int:
     """
-    Combine the shards of the newest run of each checkpoint, and report them.
+    Combine the shards of the newest run of each checkpoint, or of all, and report them.
 
     :param arguments: arguments of the command ``evaluate``.
     :returns: exit status: 0, or 3 if a requirement is not met.
@@ -55,7 +55,7 @@ def evaluate_merged(arguments: argparse.Namespace) -> int:
     requirements = prepare(arguments)
     evaluations = merge_runs(
         [Path(name).expanduser() for name in arguments.merge],
-        [verify(model_path(x), arguments.sha256) for x in arguments.model])
+        [verify(model_path(x), arguments.sha256) for x in arguments.model], arguments.all_runs)
     _print_all(evaluations, arguments.reference)
     if arguments.record:
         write_evaluation(Path(arguments.record), evaluations[0])

@@ -1,5 +1,6 @@
 """What is installed: the package's own files, its executables, and other packages."""
 
+import importlib.util
 import os
 from pathlib import Path
 import sysconfig
@@ -11,6 +12,9 @@ SHIPPED_MODEL = 'grasp_moss.safetensors'
 _NAME = 'moss_perception'
 _HERE = Path(__file__).resolve()
 _ROS = 'ROS 2; source its setup.bash, or run scripts/setup.sh'
+OLD_RCLPY = ('the rclpy of this machine is older than that of ROS 2 Jazzy, it has no {}: expected '
+             'Jazzy, Kilted or newer')
+"""What an old rclpy lacks, such as Humble's, is filled in."""
 _EXTRA = "the extra '{}'; pip install {}, or run scripts/setup.sh"
 _BRINGS = {
     'builtin_interfaces': _ROS,
@@ -101,5 +105,7 @@ def missing(program: str, error: ModuleNotFoundError) -> MossError:
     brings = _BRINGS.get(top, _ROS if top.endswith('_msgs') else None)
     if brings is None:
         raise error
+    if top == 'rclpy' != error.name and importlib.util.find_spec(top) is not None:
+        return MossError(f'{program}: {OLD_RCLPY.format(error.name)}')
     return MossError(
         f'{program} needs the package {top}, which is not installed: expected {brings}')

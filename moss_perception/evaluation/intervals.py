@@ -26,6 +26,8 @@ import numpy as np
 
 REPEATS = 2000
 LEVEL = 0.95
+# Draws of fewer differ too little, and their interval would be too narrow.
+_LEAST_RECORDINGS = 5
 # Largest number of values in an array of draws, to limit memory.
 _BLOCK = 1_000_000
 
@@ -184,6 +186,12 @@ def measure_of(name: str, threshold: float) -> Measure:
 def hull(found: Interval, low: float, high: float) -> Interval:
     """Widen an interval, so that it includes other bounds too; bounds that are NaN do not."""
     return Interval(found.value, float(np.fmin(found.low, low)), float(np.fmax(found.high, high)))
+
+
+def few_recordings(count: int) -> str:
+    """Return why recordings can't be drawn for an interval; empty if they are enough."""
+    return '' if count >= _LEAST_RECORDINGS else (
+        f'an interval needs at least {_LEAST_RECORDINGS} recordings')
 
 
 def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) -> Interval:

@@ -127,11 +127,14 @@ def write_run(store: Store, recordings: Sequence[EvaluationInput], shard: Shard,
                {'format': FORMAT, 'sha256': digest(values), 'run': values})
 
 
-def merge_runs(folders: Sequence[Path], checkpoints: Collection[str] = ()) -> list[Evaluation]:
+def merge_runs(folders: Sequence[Path], checkpoints: Collection[str] = (),
+               every: bool = False) -> list[Evaluation]:
     """
     Combine the records of the newest run of each checkpoint, from all shards.
 
     :param folders: stores.
+    :param every: combine all runs of each checkpoint. Each recording counts once, as the newest
+        run has it, and they come in the order of time.
     :param checkpoints: digests of the checkpoints to report, in this order; empty for all, those
         of the newest run first.
     :raises MossError: if a shard or a record is missing or damaged, or a checkpoint has no run.
@@ -146,18 +149,48 @@ def merge_runs(folders: Sequence[Path], checkpoints: Collection[str] = ()) -> li
                         'moss evaluate --store')
     newest = sorted(fleets.values(), key=lambda runs: max(x.finished for _, x in runs),
                     reverse=True)
-    found: dict[str, Evaluation] = {}
-    for runs in newest:
-        for one in _merge(runs):
-            if one.sha256 in found:
-                _LOG.info('an older run of %s over %d recordings is not reported', one.model,
-                          len(one.bags))
-            elif not checkpoints or one.sha256 in checkpoints:
-                found[one.sha256] = one
+    found = _by_checkpoint(newest, checkpoints, every)
     if missing := [x for x in checkpoints if x not in found]:
         raise MossError(f'no run of the checkpoint {", ".join(x[:12] for x in missing)} in '
                         f'{", ".join(map(str, folders))}: expected one of moss evaluate --store')
     return [found[x] for x in checkpoints] if checkpoints else list(found.values())
+
+
+def _by_checkpoint(newest: Sequence[Sequence[tuple[Store, Run]]], checkpoints: Collection[str],
+                   every: bool) -> dict[str, Evaluation]:
+    """Combine the shards of each fleet, from the newest on; see :func:`merge_runs`."""
+    found: dict[str, Evaluation] = {}
+    for runs in newest:
+        for one in _merge(runs):
+            if one.sha256 in found and every:
+                found[one.sha256] = _with_older(found[one.sha256], one)
+            elif one.sha256 in found:
+                _LOG.info('an older run of %s over %d recordings is not reported', one.model,
+                          len(one.bags))
+            elif not checkpoints or one.sha256 in checkpoints:
+                found[one.sha256] = one
+    if every:
+        _warn_of_other_code(newest)
+        found = {name: replace(one, bags=tuple(sorted(one.bags, key=_begin)))
+                 for name, one in found.items()}
+    return found
+
+
+def _with_older(newer: Evaluation, older: Evaluation) -> Evaluation:
+    there = {bag.path for bag in newer.bags}
+    return replace(newer, bags=newer.bags + tuple(x for x in older.bags if x.path not in there))
+
+
+def _begin(bag: BagRecord) -> tuple[int, str]:
+    return min((x.start_ns for x in bag.attempts), default=0), bag.path
+
+
+def _warn_of_other_code(fleets: Sequence[Sequence[tuple[Store, Run]]]) -> None:
+    codes = [runs[0][1].code for runs in fleets]
+    if others := sum(code != codes[0] for code in codes):
+        _LOG.warning('%d of %d runs were evaluated by other code than the newest one: evaluate '
+                     'their recordings again, if a step over time may come from that', others,
+                     len(codes))
 
 
 def _read_runs(store: Store) -> Iterable[Run]:

@@ -17,8 +17,8 @@ MODEL = ROOT / 'models' / 'grasp_moss.safetensors'
 HANG_S = 10.0
 """A trial that takes longer is ended with its process, and counted as a hang."""
 _POLL_S = 0.05
-_MOST_DEATHS = 20
-_SHOWN = 5
+MOST_DEATHS = 20
+SHOWN = 5
 
 
 class Trials(Protocol):
@@ -52,7 +52,7 @@ class Found:
     def fault(self, kind: str, description: str) -> None:
         """Count a fault, and keep the first ones."""
         self.counts[kind] += 1
-        if len(self.faults) < _SHOWN:
+        if len(self.faults) < SHOWN:
             self.faults.append(f'{kind}: {description}')
 
     def figures(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def try_all(make: Callable[..., Trials], arguments: tuple, count: int,
     """
     found, first, deaths = Found(), 0, 0
     context = multiprocessing.get_context('spawn')
-    while first < count and deaths < _MOST_DEATHS:
+    while first < count and deaths < MOST_DEATHS:
         at, queue = context.Value('q', -1), context.SimpleQueue()
         process = context.Process(target=_try, args=(make, arguments, first, count, at, queue))
         process.start()

@@ -9,6 +9,7 @@ from moss_perception.cli.demo.film import captions_of, Film, write_film
 from moss_perception.cli.demo.nodes import describe_run, Log, RunSettings
 from moss_perception.cli.demo.pictures import choose_tiles, plot_scores
 from moss_perception.cli.demo.results import (
+    Progress,
     summarise_auroc,
     summarise_latency,
     table_row,
@@ -17,7 +18,9 @@ from moss_perception.cli.demo.results import (
 from moss_perception.cli.demo.source import open_source, record_video
 from moss_perception.core.errors import BagError
 from moss_perception.core.scores import GraspScores
-from moss_perception.evaluation.outputs import FrameScores
+from moss_perception.data.outcomes import Outcome
+from moss_perception.evaluation.matching import Attempt
+from moss_perception.evaluation.outputs import FrameScores, NodeOutputs
 from moss_perception.evaluation.pictures import read_images
 from moss_perception.evaluation.records import AttemptRecord
 from moss_perception.ros.common.conversions import rgb_to_image
@@ -217,3 +220,29 @@ def test_the_film_says_what_became_of_each_attempt(tmp_path):
     assert video.read()[1].shape == (110, 80, 3) and video.read()[0] and video.read()[0]
     with Image.open(tmp_path / 'film.webp') as shown:
         assert shown.n_frames == 2
+
+
+def test_an_attempt_is_shown_once_the_scores_are_there_that_the_predictor_has_said(capsys):
+    one = Attempt(Outcome(3, 10, 20, 30, True, '', 'constant', 'box'), None)
+    observer = SimpleNamespace(statuses=[], scores=[])
+
+    def progress():
+        return Progress(SimpleNamespace(attempts=[one], frames=4), observer)
+
+    def shown(bar):
+        bar.tick()
+        observer.outputs = NodeOutputs(observer.scores, observer.statuses)
+        return '0.50' in capsys.readouterr().out
+    observer.outputs = NodeOutputs([], [])
+    bar = progress()
+    observer.statuses += [(10, 'stored'), (20, 'scored'), (30, 'stored')]
+    assert not shown(bar)
+    observer.scores.append(scores_at(20))
+    observer.outputs = NodeOutputs(observer.scores, observer.statuses)
+    assert shown(bar)
+    # The other way round: the score is there before the word that it is.
+    observer.statuses.clear()
+    bar = progress()
+    assert not shown(bar)
+    observer.statuses += [(20, 'scored'), (30, 'stored')]
+    assert shown(bar)

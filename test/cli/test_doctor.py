@@ -107,6 +107,17 @@ def test_a_folder_for_logs_is_needed(monkeypatch, names, levels):
     assert {x.level for x in logs} - {FINE} == levels
 
 
+def test_an_rclpy_older_than_that_of_jazzy_is_named(monkeypatch):
+    find = installation.importlib.util.find_spec
+    monkeypatch.setattr(installation.importlib.util, 'find_spec',
+                        lambda name: None if name == 'rclpy.clock_type' else find(name))
+    checks = Checks('installation')
+    installation._check_ros(checks)
+    found, = checks.found
+    assert found.level == ERROR and 'Jazzy, Kilted or newer' in found.what
+    assert found.remedy == 'source the setup.bash of ROS 2 Jazzy, Kilted or newer'
+
+
 @pytest.mark.parametrize('text, level', [('7', FINE), ('abc', ERROR), ('300', ERROR),
                                          ('150', WARNING)])
 def test_domains_whose_ports_clash_are_named(monkeypatch, text, level):

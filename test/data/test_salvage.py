@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from mcap.writer import Writer as McapWriter
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import offered
@@ -114,6 +115,18 @@ def test_a_missing_file_of_several_is_a_loss(factory, make_bag):
 def test_a_whole_recording_is_not_called_damaged(factory, make_bag, storage):
     messages, lost, damage = read(make_bag(entries_of(factory), storage=storage))
     assert (len(messages), lost, damage) == (2 * COUNT + 1, 0.0, '')
+
+
+def test_a_whole_file_without_messages_and_index_is_not_called_damaged(tmp_path):
+    """As of a recorder that received nothing, by a writer that adds no statistics."""
+    file = tmp_path / 'recording.mcap'
+    writer = McapWriter(str(file), use_chunking=False, use_statistics=False)
+    writer.start()
+    writer.finish()
+    with Recording(file) as recording:
+        assert recording.message_count == 0 and not recording.damage
+        with pytest.raises(BagError, match='expected messages on any topic, found none'):
+            list(recording.messages())
 
 
 @pytest.mark.parametrize('storage', STORAGES)

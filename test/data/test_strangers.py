@@ -13,6 +13,7 @@ from moss_perception.data.bags.metadata import Metadata
 from moss_perception.data.bags.reader import Recording
 import mutations
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 from zstandard import ZstdCompressor
 
@@ -293,3 +294,42 @@ def test_a_list_of_offers_is_read_without_a_parser_that_nests(factory, make_bag)
     with Recording(file) as recording:
         assert len(list(recording.messages())) == 5
         assert recording.topics['/image'].reliable is None
+
+
+def test_a_chunk_that_says_it_is_longer_than_any_file_is_damage(tmp_path):
+    """Found by scripts/reliability.py coverage."""
+    # Python can't even ask for so many bytes.
+    chunk = struct.pack('<QQQI', START, START, 2**62, 0) + text('') + struct.pack('<Q', 2**64 - 1)
+    (tmp_path / 'recording.mcap').write_bytes(MAGIC + record(6, chunk) + MAGIC)
+    assert 'cut off within a chunk' in refusal(tmp_path / 'recording.mcap')
+
+
+@pytest.mark.parametrize(('old', 'new', 'words'), [
+    ('uint32 height', 'uint32 heigxt', "'height' of sensor_msgs/msg/Image: no such field"),
+    ('uint32 height', 'string height', "'height' of sensor_msgs/msg/Image: another type"),
+    ('string frame_id', 'string framexid', "'frame_id' of std_msgs/msg/Header: no such field")])
+def test_an_image_that_its_recording_defines_without_a_field_is_refused(
+        factory, tmp_path, old, new, words):
+    """Found by scripts/reliability.py coverage."""
+    image = factory.image(factory.START_NS)
+    definition, digest = factory.STORE.generate_msgdef(image.type, ros_version=2)
+    path = tmp_path / 'bag'
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topic = writer.add_connection(image.topic, image.type, rihs01=digest,
+                                      msgdef=definition.replace(old, new))
+        writer.write(topic, image.stamp_ns, image.raw)
+    with Recording(path) as recording:
+        with pytest.raises(BagError, match='bad definition of sensor_msgs/msg/Image: ') as info:
+            recording.deserialize(image.raw, image.type)
+    assert words in str(info.value)
+
+
+def test_what_a_damaged_database_says_stays_in_one_line(factory, make_bag):
+    """Found by scripts/reliability.py coverage: SQLite quotes its own table's definition."""
+    path = make_bag([factory.text(factory.START_NS, 'a note')], storage='sqlite3')
+    file = next(path.glob('*.db3'))
+    data = file.read_bytes()
+    # No UTF-8 any more, so that SQLite quotes all of the table's definition.
+    assert b'serialization_format' in data
+    file.write_bytes(data.replace(b'serialization_format', b'serialization_form\x1b\xff', 1))
+    assert '\x1b' not in refusal(file)

@@ -251,3 +251,19 @@ def test_a_size_has_a_unit(text, size):
 def test_a_size_that_is_none_is_refused(text):
     with pytest.raises(ConfigError, match='expected a size such as 20G'):
         parse_size(text)
+
+
+def test_all_runs_of_a_checkpoint_are_reported_together(fleet, tmp_path, caplog, monkeypatch):
+    october, november = tmp_path / 'october', tmp_path / 'november'
+    fleet('--store', october, bags=fleet.bags[:2])
+    # One of them is evaluated again, with the newest.
+    for name in ('stored', 'batch', 'runs'):
+        monkeypatch.setattr(f'moss_perception.evaluation.{name}.code_digest', lambda: 'other')
+    fleet('--store', november, bags=fleet.bags[1:])
+    assert '1 of 2 attempts succeeded' in fleet('--merge', october, november, bags=[])
+    assert 'by other code' not in caplog.text
+    out = fleet('--merge', october, november, '--all-runs', '--report', tmp_path / 'r', bags=[])
+    assert '2 of 3 attempts succeeded' in out
+    assert '1 of 2 runs were evaluated by other code than the newest one' in caplog.text
+    found = json.loads((tmp_path / 'r' / 'report.json').read_text())['checkpoints'][0]
+    assert len(found['recordings']) == 3 == found['months'][0]['recordings']

@@ -15,7 +15,26 @@ def no_profile(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_each_version_finds_a_profile_with_its_own_tag():
+@pytest.fixture
+def prefix(monkeypatch, tmp_path):
+    """Give the only folder in which libraries of ROS are looked for."""
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'/nowhere:{tmp_path}')
+    monkeypatch.setattr('sys.prefix', '/nowhere')
+    (tmp_path / 'lib').mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(('library', 'name', 'other'), [
+    ('libfastrtps.so', FAST_DDS_2, FAST_DDS_3), ('libfastdds.so', FAST_DDS_3, FAST_DDS_2)])
+def test_only_the_variable_of_the_installed_version_is_set(prefix, library, name, other):
+    """Fast DDS 3, as in Kilted, also reads the other one, and complains."""
+    (prefix / 'lib' / library).touch()
+    with quick_acknowledgement():
+        assert name in os.environ and other not in os.environ
+    assert name not in os.environ
+
+
+def test_each_version_finds_a_profile_with_its_own_tag(prefix):
     with quick_acknowledgement():
         for name, tag in ((FAST_DDS_2, 'heartbeatPeriod'), (FAST_DDS_3, 'heartbeat_period')):
             period, = ElementTree.parse(os.environ[name]).findall('.//{*}times/*')

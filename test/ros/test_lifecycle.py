@@ -71,15 +71,16 @@ def test_a_failed_activation_is_undone(context):
     assert node.calls[-2:] == ['activate', 'deactivate']
 
 
-@pytest.mark.parametrize(('error', 'state'), [
-    (ConfigError('not now'), 'inactive'), (ZeroDivisionError('by zero'), 'unconfigured')])
-def test_a_failed_activation_disables_the_publishers(context, error, state):
-    node = Fragile(context, 'activate', error)
+@pytest.mark.parametrize(('kind', 'state'), [
+    (ConfigError, 'inactive'), (ZeroDivisionError, 'unconfigured')])
+def test_a_failed_activation_disables_the_publishers(context, kind, state):
+    # An error of the module's own would keep the node by its traceback.
+    node = Fragile(context, 'activate', kind('not now'))
     publisher = node.create_lifecycle_publisher(PoseArray, 'poses', 1)
     node.trigger_configure()
     node.trigger_activate()
     assert (node.state_label, publisher.is_activated) == (state, False)
-    assert str(error) in node.failure
+    assert 'not now' in node.failure
 
 
 def test_a_failed_activation_that_cannot_be_undone_keeps_its_reason(context):
@@ -118,3 +119,19 @@ def test_images_stay_the_last_that_are_served(context, harness):
     harness.wait_for(alone, 10, 'the end of those of before')
     inputs.destroy()
     assert '/image' not in order()
+
+
+def test_a_node_that_was_never_configured_is_destroyed_without_releasing_anything(context):
+    """From Kilted on, a context also destroys nodes whose own constructor failed."""
+    node = Fragile.__new__(Fragile)
+    # As far as the constructor came.
+    ManagedNode.__init__(node, 'fragile', context=context)
+    node.destroy_node()
+    assert not hasattr(node, 'calls')
+
+
+def test_a_node_that_was_configured_releases_what_it_has(context):
+    node = Fragile(context)
+    node.trigger_configure()
+    node.destroy_node()
+    assert node.calls == ['configure', 'free']

@@ -49,6 +49,7 @@ def test_the_parts_are_listed_and_an_unknown_one_is_refused():
     script = [sys.executable, str(ROOT / 'scripts' / 'reliability.py')]
     listed = subprocess.run([*script, '--list'], capture_output=True, text=True, timeout=60)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == [
-        'messages', 'dds', 'files', 'frames', 'node', 'load', 'faults']
+        'messages', 'dds', 'files', 'frames', 'node', 'load', 'faults', 'coverage',
+        'conformance']
     done = subprocess.run([*script, 'all'], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and 'unknown part all: expected messages' in done.stderr

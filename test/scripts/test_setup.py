@@ -81,12 +81,23 @@ def test_a_distribution_without_rclpy(machine):
 
 def test_a_distribution_before_jazzy(machine):
     # The test's machine may have a ROS of its own in /usr/bin.
-    put(machine, 'python3', 'case "$2" in *event_handler*) exit 1;; esac')
+    put(machine, 'python3', 'case "$2" in *clock_type*) exit 1;; esac')
     script = machine / 'root' / 'scripts' / 'lib.sh'
     script.write_text(script.read_text().replace('/usr/bin/python3', 'python3'))
     done = set_up(machine, ROS_DISTRO='humble')
     assert_one_line(done, 'ROS_DISTRO is humble', 'expected jazzy, kilted or rolling')
     assert not (machine / 'root' / '.venv').exists()
+
+
+def test_a_distribution_of_a_newer_python(machine):
+    """As Lyrical on Ubuntu 26.04."""
+    put(machine, 'python3', """case "$2" in *version_info*) exit 1;; esac
+    if [ "$1" = --version ]; then echo Python 3.14.2; fi""")
+    script = machine / 'root' / 'scripts' / 'lib.sh'
+    script.write_text(script.read_text().replace('/usr/bin/python3', 'python3'))
+    done = set_up(machine, ROS_DISTRO='lyrical')
+    assert_one_line(done, 'ROS_DISTRO is lyrical, and its python3 is Python 3.14.2; expected '
+                    'Python 3.10 to 3.13')
 
 
 @pytest.mark.parametrize(('variables', 'words'), [

@@ -162,7 +162,10 @@ class Progress:
         self._shown = 0
         self._waiting = list(source.attempts)
         self._source, self._observer = source, observer
-        self._tenth = self._seen = 0
+        self._tenth = self._seen = self._heard = 0
+        # The two topics come in no order: stamps of which one has said that they are scored.
+        self._said, self._scored = set[int](), set[int]()
+        self._newest = 0
         self._bar = tqdm(total=source.frames, unit='frame', file=sys.stderr, dynamic_ncols=True,
                          disable=not sys.stderr.isatty(), leave=False)
 
@@ -180,8 +183,13 @@ class Progress:
         if self._bar.disable and tenth > self._tenth:
             self._tenth = tenth
             self.write(f'{self._seen} of {self._source.frames} frames')
-        newest = max((stamp for stamp, _ in news), default=0)
-        while self._waiting and newest >= self._waiting[0].outcome.end_ns:
+        self._said |= {stamp for stamp, kind in news if kind == FrameStatus.SCORED.value}
+        scores = self._observer.scores
+        later, self._heard = scores[self._heard:], len(scores)
+        self._scored |= {one.stamp_ns for one in later}
+        self._newest = max((stamp for stamp, _ in news), default=self._newest)
+        awaited = min(self._said - self._scored, default=math.inf)
+        while self._waiting and self._newest >= self._waiting[0].outcome.end_ns < awaited:
             self._show_attempt()
 
     def finish(self) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from moss_perception.core.errors import MossError
-from moss_perception.core.resources import executable, model_path
+from moss_perception.core.resources import executable, model_path, OLD_RCLPY
 from moss_perception.evaluation.checks import Checks
 
 _PACKAGES = ('moss_perception', 'numpy', 'opencv-python-headless', 'opencv-python', 'onnxruntime',
@@ -24,6 +24,8 @@ _BASE_PORT, _PER_DOMAIN, _DOMAINS = 7400, 250, 232
 # With discovery on one machine, rmw_fastrtps tells Fast DDS to look at the first so many.
 _FIRST_PARTICIPANT, _PER_PARTICIPANT, _LOCAL_PARTICIPANTS = 10, 2, 32
 _SHM, _SHM_MIB = Path('/dev/shm'), 64
+# Iron has no such module, nor has Humble.
+_SINCE_JAZZY = 'rclpy.clock_type'
 _RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
 _RENDER = 'from moss_perception.simulation.renderer import open_context; open_context()'
 _RENDER_S = 60.0
@@ -76,6 +78,10 @@ def _check_ros(checks: Checks) -> None:
                     'source the setup.bash of ROS 2, or run scripts/setup.sh')
         return
     try:
+        if importlib.util.find_spec(_SINCE_JAZZY) is None:
+            checks.fail(OLD_RCLPY.format(_SINCE_JAZZY),
+                        'source the setup.bash of ROS 2 Jazzy, Kilted or newer')
+            return
         from moss_perception.ros.common.middleware import middleware
         checks.fine(f'ROS {os.environ.get("ROS_DISTRO", "of unknown distribution")}, '
                     f'middleware {middleware()}')

@@ -12,6 +12,7 @@ import sqlite3
 from tempfile import TemporaryDirectory
 
 from moss_perception.core.errors import BagError
+from moss_perception.core.text import clean
 from moss_perception.data.bags.mcap_records import CutError
 from moss_perception.data.bags.topics import Channel, offered, Row
 
@@ -213,7 +214,8 @@ def _raw(value: object) -> bytes:
 def _damage(error: Exception) -> CutError:
     if 'interrupted' in str(error):
         return CutError('takes more steps to read than its size explains')
-    return CutError(f'is damaged or cut off: {error}')
+    # SQLite quotes what it does not understand.
+    return CutError(f'is damaged or cut off: {clean(error)}')
 
 
 def _channels(database: sqlite3.Connection) -> dict[int, Channel]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 import re
+from typing import Any
 
 from moss_perception.core.errors import BagError
 
@@ -48,6 +49,35 @@ def check_definition(text: str, msgtype: str) -> None:
         if named:
             types[_short(named[1])] = _parsed(part[named.end():])
     _count(_short(msgtype), types, {}, ())
+
+
+def check_fields(store: Any, standard: Any, msgtype: str) -> None:
+    """
+    Check that a type has the fields that the distributions give it, and so have those in it.
+
+    :param store: of rosbags, with the type as the recording defines it; more fields are allowed.
+    :param standard: of rosbags, with the types of a distribution; others are not compared.
+    :raises BagError: if a field is missing or of another type.
+    """
+    left, seen = [msgtype], set()
+    while left:
+        name = left.pop()
+        if name in seen or name not in store.fielddefs or name not in standard.fielddefs:
+            continue
+        seen.add(name)
+        own = dict(store.fielddefs[name][1])
+        for field_name, kind in standard.fielddefs[name][1]:
+            if own.get(field_name) != kind:
+                what = 'another type' if field_name in own else 'no such field'
+                raise BagError(f'{field_name!r} of {name}: {what}, expected it as in ROS 2')
+            left += _names(kind)
+
+
+def _names(kind: tuple) -> list[str]:
+    """Name the message type of a field, or of the values in its array; none for a basic type."""
+    while isinstance(kind[1], tuple) and isinstance(kind[1][0], tuple):
+        kind = kind[1][0]
+    return [kind[1]] if isinstance(kind[1], str) else []
 
 
 def _parsed(text: str) -> _Type:

@@ -33,7 +33,8 @@ _GROWS_TO, _GROWS_BY = 1 << 32, 100
 _PIECE = 1 << 16
 # Bytes of a chunk before its data, without the name of its compression.
 _CHUNK_HEAD = 40
-NONSENSE = (McapError, struct.error, UnicodeDecodeError, KeyError, ValueError)
+NONSENSE = (
+    McapError, struct.error, UnicodeDecodeError, KeyError, ValueError, OverflowError, MemoryError)
 """Exceptions of the parsers for invalid bytes, some from the standard library."""
 
 

@@ -53,7 +53,7 @@ def salvage(files: Collection[Path]) -> Salvage:
     Look through files, and note what they still give.
 
     :param files: ``.mcap`` or ``.db3``, in order; some may be missing.
-    :raises BagError: if no message can be read.
+    :raises BagError: if no message can be read, and not because whole files have none.
     """
     found, known = Salvage(), dict.fromkeys(channels_of(files))
     for file in files:
@@ -70,7 +70,7 @@ def salvage(files: Collection[Path]) -> Salvage:
             found.damage.append(f'{file.name} {error}')
         if found.counts.total() > before:
             found.files[file] = in_order
-    if not found.files:
+    if not found.files and (found.damage or not files):
         raise BagError('; '.join(found.damage) or 'no file of it is there')
     found.channels = list(known)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import BagError
-from moss_perception.data.bags.definitions import check_definition
+from moss_perception.data.bags.definitions import check_definition, check_fields
 from moss_perception.data.bags.indexed import Indexed
 from moss_perception.data.bags.metadata import files_of, Metadata, NAME
 from moss_perception.data.bags.salvage import Salvage, salvage
@@ -172,7 +172,9 @@ class Storage:
         if definition := next(filter(None, definitions), ''):
             try:
                 check_definition(definition, msgtype)
-                return _store_by(definition, msgtype)
+                store = _store_by(definition, msgtype)
+                check_fields(store, _jazzy(), msgtype)
+                return store
             except Exception as error:  # the definition is the recording's
                 raise BagError(
                     f'{self.path}: bad definition of {msgtype}: {_line(error)}') from error

@@ -46,7 +46,7 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
     """
     require()
     # These modules import the packages that require() checks.
-    from moss_perception.evaluation.report import files
+    from moss_perception.evaluation.report import files, over_time
     from moss_perception.evaluation.report.page import render
     from moss_perception.evaluation.report.summary import summarise
     needs = [parse(one) if isinstance(one, str) else one for one in requirements]
@@ -56,9 +56,10 @@ def write_report(evaluations: Sequence[Evaluation], folder: Path, *, reference_d
         raise ConfigError(f'threshold={threshold!r} is not allowed: expected one in [0, 1]')
     summaries = [summarise(one, reference_domain, threshold) for one in evaluations]
     verdict = check(needs, files.figures_of(summaries), reference_domain)
+    months = over_time.measure(summaries)
     written = f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC'
     files.publish(folder, {
-        'report.html': render(summaries, verdict, written, images, success_definition),
-        'report.json': files.as_json(summaries, verdict, written),
+        'report.html': render(summaries, months, verdict, written, images, success_definition),
+        'report.json': files.as_json(summaries, months, verdict, written),
         'attempts.csv': files.as_csv(summaries)})
     return verdict

@@ -8,6 +8,7 @@ from moss_perception.evaluation.comparison import Agreement, compare_rankings
 from moss_perception.evaluation.intervals import (
     difference_of_shares,
     draw,
+    few_recordings,
     Interval,
     percentile_interval,
     REPEATS,
@@ -15,7 +16,7 @@ from moss_perception.evaluation.intervals import (
 )
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.report import figures
-from moss_perception.evaluation.report.recordings import executed, factor_of
+from moss_perception.evaluation.report.recordings import executed, factor_of, Pool
 from moss_perception.evaluation.report.summary import Domain, split, Summary
 from moss_perception.evaluation.small_counts import too_few
 import numpy as np
@@ -53,12 +54,24 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
 
     :returns: the other minus the first, with a paired interval.
     """
-    pools = first.pool, other.pool
+    return pool_difference(first.pool, other.pool, repeats=repeats)
+
+
+def pool_difference(first: Pool, other: Pool, count: int | None = None, *,
+                    repeats: int = REPEATS) -> Interval:
+    """
+    Compare the AUROC of two checkpoints on the attempts of pools that both have scored.
+
+    :param count: number of recordings that are drawn, to widen the interval of few; ``None`` if
+        episodes are drawn.
+    :returns: the other minus the first, with a paired interval.
+    """
+    pools = first, other
     mine, theirs = ([(bag.path, one.attempt, one.start_ns, one.success)
                      for bag in pool.bags for one in executed(bag)] for pool in pools)
     if mine != theirs:
         return Interval(why='not the same attempts')
-    both = first.pool.known & other.pool.known
+    both = first.known & other.known
     samples = [Scored(np.array([one.score for one in pool.attempts])[both], pool.labels[both],
                       pool.episodes[both]) for pool in pools]
     if why := too_few(samples[0]):
@@ -66,7 +79,9 @@ def difference(first: Domain, other: Domain, repeats: int = REPEATS) -> Interval
     before, after = (value_of(auroc, one) for one in samples)
     # Both use the same draws of episodes, so that the difference is paired.
     drawn = [draw(one, {'auroc': auroc}, repeats=repeats)['auroc'] for one in samples]
-    return percentile_interval(after - before, drawn[1] - drawn[0])
+    if count is not None and (why := few_recordings(count)):
+        return Interval(after - before, why=why)
+    return percentile_interval(after - before, drawn[1] - drawn[0], count=count)
 
 
 def least_gain(first: Domain, others: Sequence[Summary]) -> Interval:
@@ -143,15 +158,19 @@ def _value(one: Domain, measure: str) -> float:
     return task_success(one).value if measure == 'task_success' else one.measures[measure].value
 
 
+def names_of(summaries: Sequence[Summary]) -> list[str]:
+    """Name the checkpoints; equal names get the digests of their checkpoints."""
+    names = [one.evaluation.model for one in summaries]
+    return [name if names.count(name) == 1 else f'{name} ({one.evaluation.sha256[:8]})'
+            for name, one in zip(names, summaries, strict=True)]
+
+
 def values(summaries: Sequence[Summary]) -> dict[str, Any]:
     """Return the template's values; empty for a single checkpoint."""
     if len(summaries) < 2:
         return {}
     found = rankings(summaries)
-    # Equal names get the digests of their checkpoints.
-    names = [one.evaluation.model for one in summaries]
-    names = [name if names.count(name) == 1 else f'{name} ({one.evaluation.sha256[:8]})'
-             for name, one in zip(names, summaries, strict=True)]
+    names = names_of(summaries)
     rows, closed = [], []
     for first, _ in split(summaries[0].domains)[0]:
         for name, summary in zip(names, summaries, strict=True):

@@ -218,6 +218,29 @@ def ranking(names: Sequence[str], simulated: np.ndarray, real: np.ndarray,
     return figure
 
 
+def months(dates: Sequence[str], lines: Sequence[tuple[str, Sequence[Interval], int]]) -> Figure:
+    """
+    Draw a share by month.
+
+    :param dates: the months, in order.
+    :param lines: name, the share of each month, and number of the colour.
+    """
+    figure, axes = _new(3.3)
+    for place, (name, found, number) in enumerate(lines):
+        # Beside one another, so that no interval hides another.
+        at = np.arange(len(dates)) + 0.12 * (place - (len(lines) - 1) / 2)
+        line = _line(number)
+        axes.vlines(at, [x.low for x in found], [x.high for x in found], color=line['color'],
+                    linewidth=2, alpha=0.55)
+        axes.plot(at, [x.value for x in found], marker='o', markersize=5, linewidth=1.2,
+                  label=name, **line)
+    axes.set_xticks(range(len(dates)), dates, rotation=45 if len(dates) > 5 else 0)
+    axes.set(ylim=(-0.02, 1.02), xlim=(-0.5, len(dates) - 0.5), ylabel='share that held')
+    if len(lines) > 1:
+        figure.legend(loc='outside upper center', ncols=2)
+    return figure
+
+
 def course(times_s: np.ndarray, scores: np.ndarray, end_s: float, success: bool,
            threshold: float) -> Figure:
     """Draw one attempt's score over time; the line ends in its outcome."""

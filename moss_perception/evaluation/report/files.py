@@ -23,6 +23,7 @@ from moss_perception.evaluation.report.checkpoints import (
     success_less_first,
     task_success,
 )
+from moss_perception.evaluation.report.over_time import Month
 from moss_perception.evaluation.report.recordings import costs, name_of, played_values
 from moss_perception.evaluation.report.summary import Domain, GAPS, Summary
 from moss_perception.evaluation.report.warnings import warnings
@@ -65,10 +66,12 @@ def _figures(one: Domain, gain: Interval) -> dict[str, tuple[float, str]]:
         'false_alarm_rate': (alarms.value, alarms.why)}
 
 
-def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str:
+def as_json(summaries: Sequence[Summary], months: Sequence[Sequence[Month]], verdict: Verdict,
+            written: str) -> str:
     """
     Return the report's values as JSON, with ``null`` for undefined values.
 
+    :param months: of each checkpoint.
     :param written: date and time in words.
     """
     first = summaries[0]
@@ -78,18 +81,20 @@ def as_json(summaries: Sequence[Summary], verdict: Verdict, written: str) -> str
         'intervals': '95 %: episodes drawn with replacement; shares by Wilson',
         'warnings': warnings([one.pool for one in first.domains]),
         'requirements': {'met': verdict.met, 'rows': [asdict(row) for row in verdict.rows]},
-        'checkpoints': [_checkpoint(one, first) for one in summaries],
+        'checkpoints': [_checkpoint(one, first, its_months) for one, its_months in zip(
+            summaries, months, strict=True)],
         'rankings': [asdict(one) for one in rankings(summaries)]}
     return json.dumps(plain(content), indent=1, allow_nan=False) + '\n'
 
 
-def _checkpoint(summary: Summary, first: Summary) -> dict[str, Any]:
+def _checkpoint(summary: Summary, first: Summary, months: Sequence[Month]) -> dict[str, Any]:
     of = summary.evaluation
     return {'model': of.model, 'sha256': of.sha256, 'temperature': of.temperature,
             'engine': of.engine, 'threads': of.threads, 'model_type': of.model_type,
             'budget_level': of.budget_level,
             'fitted_temperature': asdict(summary.temperature) if summary.temperature else None,
             'domains': {one.name: _domain(one, summary, first) for one in summary.domains},
+            'months': [asdict(one) for one in months],
             'recordings': [_recording(bag) for bag in of.bags]}
 
 

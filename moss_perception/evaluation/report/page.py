@@ -13,6 +13,7 @@ from moss_perception.evaluation.intervals import Interval
 from moss_perception.evaluation.report import (
     attempts,
     checkpoints,
+    over_time,
     quality,
     recordings,
     strips,
@@ -77,12 +78,14 @@ def fill(template: str, values: Mapping[str, Any]) -> Markup:
     return Markup(environment().get_template(f'{template}.html.j2').render(values).strip())
 
 
-def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
-           images: strips.Images | None = None, success_definition: str = '') -> str:
+def render(summaries: Sequence[Summary], months: Sequence[Sequence[over_time.Month]],
+           verdict: Verdict, written: str, images: strips.Images | None = None,
+           success_definition: str = '') -> str:
     """
     Render the page.
 
     :param summaries: one per checkpoint, of the same recordings; the page is about the first.
+    :param months: of each checkpoint.
     :param written: date and time in words.
     :param images: reads frames; see :func:`moss_perception.evaluation.report.write_report`.
     :param success_definition: definition of a success; empty for the default.
@@ -95,7 +98,7 @@ def render(summaries: Sequence[Summary], verdict: Verdict, written: str,
         'style_sheet': _own('report.css'), 'script': _own('report.js'),
         'requirements': fill('requirements', {'verdict': verdict}),
         'overview': fill('overview', trust.overview(first)),
-        'sections': _sections(summaries, images, success_definition)})) + '\n'
+        'sections': _sections(summaries, months, images, success_definition)})) + '\n'
 
 
 def _own(name: str) -> Markup:
@@ -104,8 +107,8 @@ def _own(name: str) -> Markup:
     return Markup(text)
 
 
-def _sections(summaries: Sequence[Summary], images: strips.Images | None,
-              success_definition: str) -> list[dict[str, Any]]:
+def _sections(summaries: Sequence[Summary], months: Sequence[Sequence[over_time.Month]],
+              images: strips.Images | None, success_definition: str) -> list[dict[str, Any]]:
     """Render all sections that have values, in order: anchor, name in the navigation, HTML."""
     first, bags = summaries[0], summaries[0].evaluation.bags
     every = (
@@ -118,6 +121,7 @@ def _sections(summaries: Sequence[Summary], images: strips.Images | None,
         ('early', 'how early', trust.early(first)),
         ('ood', 'shift monitor', trust.ood(first)),
         ('checkpoints', 'checkpoints', checkpoints.values(summaries)),
+        ('over-time', 'over time', over_time.values(summaries, months)),
         ('strips', 'film strips', strips.values(first, images)),
         ('attempts', 'all attempts', attempts.values(first)),
         ('closed-loop', 'closed loop', recordings.closed_loop(bags)),

@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import os
 from pathlib import Path
+import sys
 from tempfile import TemporaryDirectory
 
 # The variable that names the profile, and the tag for the period, by major version of Fast DDS.
-# Each version rejects a profile with the other's tag.
+# Each version rejects a profile with the other's tag. Version 3 reads both variables, and writes
+# half a dozen lines of errors about the older one.
 VARIABLES = {
     'FASTRTPS_DEFAULT_PROFILES_FILE': 'heartbeatPeriod',  # 2, as in ROS 2 Humble and Jazzy
     'FASTDDS_DEFAULT_PROFILES_FILE': 'heartbeat_period',  # 3, as in ROS 2 Kilted
 }
+_LIBRARIES = {'FASTRTPS_DEFAULT_PROFILES_FILE': 'libfastrtps.so',
+              'FASTDDS_DEFAULT_PROFILES_FILE': 'libfastdds.so'}
 
 # By default a writer requests acknowledgements every 3 s; only a profile can change that.
 PROFILE = """\
@@ -33,6 +37,15 @@ def user_profile() -> str:
     return next((name for name in VARIABLES if name in os.environ), '')
 
 
+def _read_here() -> list[str]:
+    """List the variables that the installed version reads; both if it can't be found."""
+    prefixes = [*filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)),
+                sys.prefix]
+    found = [name for name, library in _LIBRARIES.items()
+             if any((Path(x) / 'lib' / library).exists() for x in prefixes)]
+    return found or list(VARIABLES)
+
+
 @contextmanager
 def quick_acknowledgement() -> Iterator[None]:
     """
@@ -44,12 +57,13 @@ def quick_acknowledgement() -> Iterator[None]:
         yield
         return
     with TemporaryDirectory(prefix='moss_perception_') as folder:
-        for name, tag in VARIABLES.items():
+        names = _read_here()
+        for name in names:
             path = Path(folder) / f'{name.lower()}.xml'
-            path.write_text(PROFILE.format(tag=tag), encoding='utf-8')
+            path.write_text(PROFILE.format(tag=VARIABLES[name]), encoding='utf-8')
             os.environ[name] = str(path)
         try:
             yield
         finally:
-            for name in VARIABLES:
+            for name in names:
                 os.environ.pop(name, None)

@@ -49,6 +49,10 @@ class ManagedNode(LifecycleNode):
     :ivar failure: why the last transition failed; empty if it did not.
     """
 
+    # A node whose own constructor failed has nothing to release, and lacks attributes for it. From
+    # Kilted on, the context destroys that one too.
+    _was_configured = False
+
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name, **kwargs)
         self.failure = ''
@@ -72,15 +76,17 @@ class ManagedNode(LifecycleNode):
         """Stop receiving and publishing messages."""
 
     def free(self) -> None:
-        """Release everything; called in any state, perhaps more than once."""
+        """Release what was acquired since ``configure``; called perhaps more than once."""
 
     def destroy_node(self) -> None:
         """Release everything, then leave the graph."""
-        self.free()
+        if self._was_configured:
+            self.free()
         super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure; after a failure, release what was acquired."""
+        self._was_configured = True
         result = self._attempt('configure', self.configure, super().on_configure, state)
         if result != TransitionCallbackReturn.SUCCESS:
             self.free()
