@@ -115,3 +115,5 @@ class Bench:
         for one in (self.node, self.peer):
             one.destroy_node()
         rclpy.shutdown(context=self.context)
+        # rclpy's lifecycle nodes leave the domain once nothing holds them.
+        vars(self).clear()

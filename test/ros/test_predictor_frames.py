@@ -1,6 +1,5 @@
 """Cameras and candidates of any frame in the node: by parameter, by tf, and what it says."""
 
-import gc
 import sys
 import threading
 from types import ModuleType
@@ -41,8 +40,6 @@ def start(ros_domain, checkpoint):
     yield begin
     for bench in started:
         bench.close()
-    # A node that was refused stays in its domain as long as the error knows it.
-    gc.collect()
 
 
 def filled(bench):
