@@ -1,4 +1,6 @@
-"""What happens when a transition fails, and the order in which topics are served."""
+"""What happens when a transition fails, the order of topics, and the end of a node."""
+
+import time
 
 from geometry_msgs.msg import PoseArray
 from moss_perception.core.errors import ConfigError
@@ -135,3 +137,18 @@ def test_a_node_that_was_configured_releases_what_it_has(context):
     node.trigger_configure()
     node.destroy_node()
     assert node.calls == ['configure', 'free']
+
+
+def test_a_destroyed_node_leaves_the_graph_while_something_holds_it(context):
+    other = rclpy.create_node('other', context=context)
+    node = ManagedNode('leaving', context=context)
+    until = time.monotonic() + 20
+
+    def is_there():
+        return 'leaving' in other.get_node_names()
+    while not is_there():
+        assert time.monotonic() < until
+    node.destroy_node()
+    while is_there():
+        assert time.monotonic() < until
+    other.destroy_node()

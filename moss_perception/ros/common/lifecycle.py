@@ -82,6 +82,8 @@ class ManagedNode(LifecycleNode):
         """Release everything, then leave the graph."""
         if self._was_configured:
             self.free()
+        # rclpy leaves its machine of states, which keeps the node in the graph.
+        self._state_machine.destroy_when_not_in_use()
         super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
