@@ -108,7 +108,7 @@ def test_a_terminal_that_lacks_a_character_is_no_error(programs):
 
 @pytest.mark.parametrize(('name', 'words'), [
     ('rclpy', 'moss topics needs the package rclpy, which is not installed: expected ROS 2'),
-    ('mujoco', "expected the extra 'sim'"), ('rclpy.node', 'expected ROS 2')])
+    ('mujoco', "expected the extra 'sim'"), ('rclpy.node', 'older than that of ROS 2 Jazzy')])
 def test_a_missing_package_is_one_line_that_says_what_brings_it(monkeypatch, caplog, name, words):
     def run(arguments):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
