@@ -34,8 +34,9 @@ def test_each_is_named_with_its_reason(tmp_path, more):
     done = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '--noconftest', '-p', 'failures', *more],
         cwd=tmp_path, capture_output=True, text=True, check=False,
+        # Without the options of the run that this test belongs to.
         env={**os.environ, 'PYTHONPATH': str(TESTS), 'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1',
-             **({'PYTEST_PLUGINS': 'xdist'} if more else {})})
+             'PYTEST_ADDOPTS': '', 'PYTEST_PLUGINS': 'xdist' if more else ''})
     before, _, _ = done.stdout.partition('= ERRORS =')
     assert 'test_file.py::test_fails (call, 0 s): AssertionError: a reason\n' in before
     assert 'test_file.py::test_is_not_run (setup, 0 s): OSError: no device\n' in before
