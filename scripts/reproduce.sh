@@ -6,7 +6,7 @@
 # Without --small: all variants, three seeds each, 8,000 scenes: more than a day on two cores.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
 # With --video: clips of FOLDER and its clips.tsv, and questions about scenes (study/docs/video.md) instead. With --small: clips of
-# made-up things if there is no FOLDER, three variants, one seed, 270 scenes: under 15 minutes on two quiet cores.
+# made-up things if there is no FOLDER, three variants, one seed, 270 scenes: about five minutes on two quiet cores.
 # If you stop it and start it again, it continues.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

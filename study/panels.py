@@ -254,6 +254,7 @@ def draw_accuracies(panels: Mapping[str, Mapping[str, Any]], alone: str, blind: 
         axis.set_title(title, fontsize=10)
         axis.set_xlabel('accuracy, %')
         axis.set_yticks(range(len(variants)), variants)
+        axis.set_ylim(-0.5, len(variants) - 0.5)
     _legend(figure, [*(_mark(*kind) for kind in dict.fromkeys(map(_kind, reversed(variants)))),
                      _mark(alone, GREY, '', line='--'), _mark(blind, GREY, '', line=':')], 3)
     return figure
