@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import math
+import threading
 from types import SimpleNamespace
 
 import cv2
@@ -246,3 +247,13 @@ def test_an_attempt_is_shown_once_the_scores_are_there_that_the_predictor_has_sa
     assert not shown(bar)
     observer.statuses += [(20, 'scored'), (30, 'stored')]
     assert shown(bar)
+
+
+def test_the_last_scores_are_waited_for_and_those_that_do_not_come_are_counted():
+    observer = SimpleNamespace(statuses=[(20, 'scored'), (30, 'stored')], scores=[])
+    bar = Progress(SimpleNamespace(attempts=[], frames=2), observer)
+    assert bar.wait_for_scores(0.05) == 1
+    late = threading.Timer(0.2, lambda: observer.scores.append(scores_at(20)))
+    late.start()
+    assert bar.wait_for_scores(20) == 0
+    late.join()

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 import platform
 import sys
+import time
 from typing import Any
 
 from moss_perception.cli.common import cpu_name
@@ -25,6 +26,7 @@ from tqdm import tqdm
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
 # Without a terminal, print ten lines of progress.
 _LINES = 10
+_POLL_S = 0.02
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
              'opencv-python', 'rosbags', 'rclpy')
@@ -191,6 +193,21 @@ class Progress:
         awaited = min(self._said - self._scored, default=math.inf)
         while self._waiting and self._newest >= self._waiting[0].outcome.end_ns < awaited:
             self._show_attempt()
+
+    def wait_for_scores(self, timeout_s: float) -> int:
+        """
+        Wait for the scores of all frames that the predictor has said it scored.
+
+        :param timeout_s: seconds to wait at most.
+        :returns: of how many frames there are none.
+        """
+        end_s = time.monotonic() + timeout_s
+        while True:
+            self.tick()
+            missing = len(self._said - self._scored)
+            if not missing or time.monotonic() > end_s:
+                return missing
+            time.sleep(_POLL_S)
 
     def finish(self) -> None:
         """Show the attempts that ended after the last frame."""
