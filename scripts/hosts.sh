@@ -6,20 +6,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-folder=${MOSS_HOSTS:-${TMPDIR:-/tmp}/moss_hosts}
-names=() words=()
-while (($#)); do
-  case $1 in
-    --folder)
-      [[ $# -ge 2 && -n $2 ]] || moss_fail '--folder needs a folder outside of the repository'
-      folder=$2
-      shift
-      ;;
-    *) words+=("$1") ;;
-  esac
-  shift
-done
-moss_options "${words[@]}"
+moss_take_folder "${MOSS_HOSTS:-${TMPDIR:-/tmp}/moss_hosts}" "$@"
+folder=$moss_folder names=()
+moss_options "${moss_rest[@]}"
 mapfile -t known < <(python3 "$moss_root/scripts/hosts.py" --list)
 for word in "${moss_args[@]}"; do
   case $word in
@@ -32,8 +21,6 @@ for word in "${moss_args[@]}"; do
   esac
 done
 ((${#names[@]})) || moss_fail "nothing to run: expected scripts/hosts.sh NAME, with one of ${known[*]}, or --all"
-folder=$(realpath -m "$folder")
-[[ $folder/ != "$moss_root"/* ]] || moss_fail "--folder $folder lies in the repository: expected one outside of $moss_root"
 moss_python=''
 moss_choose_bare_python
 failed=()

@@ -1,6 +1,6 @@
 # The one set-up that demo.sh, test.sh, run.sh and setup.sh share; sourced, not run.
 # Variables in: MOSS_ROS (jazzy or kilted, from PyPI), MOSS_TORCH_INDEX, ROS_DISTRO.
-# Functions to call: moss_options, moss_setup, moss_build, moss_keep_busy.
+# Functions to call: moss_options, moss_take_folder, moss_setup, moss_build, moss_keep_busy.
 
 moss_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 moss_venv=$moss_root/.venv
@@ -31,6 +31,25 @@ moss_options() {
     esac
     shift
   done
+}
+
+# Take --folder DIR out of the arguments: moss_take_folder DEFAULT ARGUMENT... sets moss_folder and leaves the rest in moss_rest.
+moss_take_folder() {
+  moss_folder=$1 moss_rest=()
+  shift
+  while (($#)); do
+    if [[ $1 == --folder ]]; then
+      [[ $# -ge 2 && -n $2 ]] || moss_fail '--folder needs a folder outside of the repository'
+      moss_folder=$2
+      shift
+    else
+      moss_rest+=("$1")
+    fi
+    shift
+  done
+  moss_folder=$(realpath -m "$moss_folder")
+  [[ $moss_folder/ != "$moss_root"/* ]] ||
+    moss_fail "--folder $moss_folder lies in the repository: expected one outside of $moss_root"
 }
 
 moss_is_ros() { [[ -n ${ROS_DISTRO:-} ]]; }

@@ -16,34 +16,24 @@ declare -A about=(
 # Of one step; a hang must not take the next night.
 limit=4h
 
-folder=${MOSS_NIGHTLY:-${TMPDIR:-/tmp}/moss_nightly}
-is_dry=0
-words=() chosen=()
-while (($#)); do
-  case $1 in
-    --folder)
-      [[ $# -ge 2 && -n $2 ]] || moss_fail '--folder needs a folder outside of the repository'
-      folder=$2
-      shift
-      ;;
+moss_take_folder "${MOSS_NIGHTLY:-${TMPDIR:-/tmp}/moss_nightly}" "$@"
+folder=$moss_folder is_dry=0 chosen=()
+moss_options "${moss_rest[@]}"
+for word in "${moss_args[@]}"; do
+  case $word in
     --list)
       for step in "${steps[@]}"; do printf '%-12s %s\n' "$step" "${about[$step]}"; done
       exit 0
       ;;
     --dry-run) is_dry=1 ;;
-    *) words+=("$1") ;;
+    *)
+      [[ -n ${about[$word]:-} ]] || moss_fail "unknown step '$word': expected one of ${steps[*]}, --list, --dry-run," \
+        '--folder DIR or --torch-index URL'
+      chosen+=("$word")
+      ;;
   esac
-  shift
-done
-moss_options "${words[@]}"
-for word in "${moss_args[@]}"; do
-  [[ -n ${about[$word]:-} ]] || moss_fail "unknown step '$word': expected one of ${steps[*]}, --list, --dry-run," \
-    '--folder DIR or --torch-index URL'
-  chosen+=("$word")
 done
 ((${#chosen[@]})) || chosen=("${steps[@]}")
-folder=$(realpath -m "$folder")
-[[ $folder/ != "$moss_root"/* ]] || moss_fail "--folder $folder lies in the repository: expected one outside of $moss_root"
 ! moss_is_ros || moss_fail "ROS_DISTRO is $ROS_DISTRO: expected none to be sourced, since each distribution comes from PyPI"
 
 # The clone of a distribution, at the commit that is checked out here; its environment stays.

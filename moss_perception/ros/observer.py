@@ -13,10 +13,11 @@ from moss_perception.evaluation.outputs import (
     NodeOutputs,
     values_of,
 )
+from moss_perception.ros.common.conversions import stamp_to_ns
 from moss_perception.ros.common.threaded import ThreadedNode
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
+from moss_perception.runtime.frame_status import FrameStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.time import Time
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
@@ -38,6 +39,8 @@ class Observer(ThreadedNode):
     :ivar statuses: stamp in nanoseconds and status of each frame that the predictor received.
     :ivar diagnostics: the predictor's values by key, of each message.
     :ivar diagnosed_at: arrival of the newest diagnostics, monotonic seconds; 0 before any.
+    :ivar awaited: stamps of the frames that the predictor says it scored, whose scores are not
+        here yet; the two topics come in no order.
     :ivar states: the gate's states, in order.
     :ivar progressed_at: arrival of the newest status, monotonic seconds.
     """
@@ -49,6 +52,8 @@ class Observer(ThreadedNode):
         self.statuses: list[tuple[int, str]] = []
         self.diagnostics: list[dict[str, str]] = []
         self.diagnosed_at = 0.0
+        self.awaited: frozenset[int] = frozenset()
+        self._said, self._scored = set[int](), set[int]()
         self.states: list[str] = []
         self.progressed_at = time.monotonic()
         self._predictor, self._gate = predictor, gate
@@ -89,10 +94,23 @@ class Observer(ThreadedNode):
             self.scores.append(frame_scores(message, received_ns))
         except ScoresError as error:
             self._node.get_logger().warning(coded('scores_unreadable', error))
+        self._scored.add(stamp_to_ns(message.header.stamp))
+        self._pair()
 
     def _on_processed(self, header: Header) -> None:
-        self.statuses.append((Time.from_msg(header.stamp).nanoseconds, header.frame_id))
+        stamp_ns = stamp_to_ns(header.stamp)
+        if header.frame_id == FrameStatus.SCORED.value:
+            self._said.add(stamp_ns)
+            self._pair()
+        self.statuses.append((stamp_ns, header.frame_id))
         self.progressed_at = time.monotonic()
+
+    def _pair(self) -> None:
+        """Forget the frames of which both have come."""
+        both = self._said & self._scored
+        self._said -= both
+        self._scored -= both
+        self.awaited = frozenset(self._said)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for values in values_of(message, self._predictor):

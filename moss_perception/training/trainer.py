@@ -15,6 +15,7 @@ from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.auxiliary import mask_loss, motion_loss, Probes
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache
+from moss_perception.training.optimizer_state import optimizer_tensors, restore_optimizer
 from moss_perception.training.pace import Pace
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
@@ -187,8 +188,7 @@ class Trainer:
         tensors = {f'network.{k}': v.contiguous() for k, v in self.network.state_dict().items()}
         if self.probes is not None:
             tensors |= {k: v.contiguous() for k, v in self.probes.layers.state_dict().items()}
-        for n, values in self.optimizer.state_dict()['state'].items():
-            tensors.update({f'optimizer.{n}.{k}': v.contiguous() for k, v in values.items()})
+        tensors |= optimizer_tensors(self.optimizer)
         metadata = {'epoch': str(self.epoch), 'recipe': json.dumps(asdict(self.recipe)),
                     'data': self.data, **header(self.network.config)}
         with replaced(self.folder / 'state.safetensors') as partial:
@@ -231,13 +231,7 @@ class Trainer:
             self.probes.layers.load_state_dict({
                 name: tensor for name, tensor in tensors.items()
                 if not name.startswith(('network.', 'optimizer.'))})
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith('optimizer.'):
-                _, index, key = name.split('.')
-                state.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()['param_groups']
-        self.optimizer.load_state_dict({'state': state, 'param_groups': groups})
+        restore_optimizer(self.optimizer, tensors)
 
 
 def label_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

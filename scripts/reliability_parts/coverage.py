@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from reliability_parts.common import MOST_DEATHS, ROOT, SHOWN
-from reliability_parts.guided import COUNTERS, faults, HANG_S, KINDS
+from reliability_parts.guided import COUNTERS, faults, HANG_S, KINDS, SLOW_S
 
 VERSION = '3.0.0'
 NAMES = ('pictures', 'mcap', 'databases', 'checkpoints')
@@ -42,7 +42,7 @@ def run(seconds: float, seed: int) -> dict[str, Any]:
 
     :param seconds: of each, without the start.
     """
-    return {'seconds_each': seconds, 'slow_s': 1.0, 'hang_s': HANG_S, 'targets': {
+    return {'seconds_each': seconds, 'slow_s': SLOW_S, 'hang_s': HANG_S, 'targets': {
         name: fuzz_target(name, seconds, seed) for name in NAMES}}
 
 

@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from moss_perception.cli.common import (
-    cpu_name,
     read_text,
     run_command,
     set_up_logging,
@@ -20,7 +19,6 @@ from moss_perception.cli.common import (
 )
 from moss_perception.core.errors import ConfigError
 from moss_perception.training.pace import Pace
-import torch
 
 from study.questions.asking import balanced, Draw, Footage, Item, items_of
 from study.questions.model import TEXT_ONLY
@@ -31,7 +29,7 @@ from study.questions.training import ask, train
 from study.questions.wording import KINDS
 from study.video.fitting import Budget
 from study.video.models import common_size
-from study.video.options import add_budget, budget_of
+from study.video.options import add_budget, budget_of, conditions, report
 
 log = logging.getLogger('questions')
 
@@ -90,17 +88,13 @@ def compare(arguments: argparse.Namespace) -> int:
         tests['video'] = Test(real_items(clips), clips,
                               {'scenes': len(clips), 'left_out': left_out})
     result = {
-        'format': FORMAT, 'clips_seen': arguments.clips, 'cpu': cpu_name(),
-        'device': arguments.device, 'torch': torch.__version__,
+        'format': FORMAT, **conditions(arguments),
         'training': {**_described(known), 'folders': [path.name for path in arguments.scenes]}}
-    # After each seed, so that what is there can be read early.
-    for answers in run(arguments, budget, size, known, tests):
-        result['sets'] = {name: {
-            **test.about, 'questions': len(test.items),
-            **summarise_set(test.items, test.footage, answers[name])}
-            for name, test in tests.items()}
-        write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
-    print('\n\n'.join(tables(result).values()))
+    report(arguments.out, result, (
+        {'sets': {name: {**test.about, 'questions': len(test.items),
+                         **summarise_set(test.items, test.footage, answers[name])}
+                  for name, test in tests.items()}}
+        for answers in run(arguments, budget, size, known, tests)), tables)
     return 0
 
 

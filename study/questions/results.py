@@ -8,8 +8,17 @@ from moss_perception.core.tables import markdown
 from study.questions.asking import Footage, Item
 from study.questions.training import most_frequent, PHRASINGS
 from study.questions.wording import ANSWERS, KINDS
-from study.video.models import BACKBONE, orders_of
-from study.video.results import BLIND, gain, percent, summarise
+from study.video.models import BACKBONE
+from study.video.results import (
+    accuracies,
+    best_first,
+    BLIND,
+    gain,
+    gains_of,
+    orders_text,
+    percent,
+    summarise,
+)
 
 FORMAT = 'moss_perception.questions/1'
 MOTION = ('velocity', 'acceleration', 'recurrence')
@@ -76,15 +85,10 @@ def _answers(sets: Mapping[str, Any]) -> str:
     parts = []
     for name, one in sets.items():
         found = one['held_out']['motion']
-        gains = _gains(found)
-        rows = [[variant, _orders(variant), percent(values), str(values['seeds']),
-                 gain(gains.get((variant, BACKBONE))), gain(gains.get((variant, 'flow')))]
-                for variant, values in _sorted(found)]
         parts.append(
             f'{name}: {found["questions"]} questions about motion, in held-out phrasings, on '
-            f'{one["scenes"]} scenes of {", ".join(one["families"])}.\n\n' + markdown(
-                ['variant', 'orders', 'accuracy, % [95 %, by scene]', 'seeds',
-                 f'over {BACKBONE}, points', 'over flow, points'], rows))
+            f'{one["scenes"]} scenes of {", ".join(one["families"])}.\n\n'
+            + accuracies(found, 'scene'))
     return '\n\n'.join(parts)
 
 
@@ -92,7 +96,7 @@ def _kinds(sets: Mapping[str, Any]) -> str:
     parts = []
     for name, one in sets.items():
         found = one['held_out']
-        variants = [variant for variant, _ in _sorted(found['motion'])]
+        variants = [variant for variant, _ in best_first(found['motion'])]
         rows = [[kind, KINDS[kind].about if kind in KINDS else '', str(found[kind]['questions']),
                  *(f'{100 * found[kind]["variants"][variant]["accuracy"]:.1f}'
                    for variant in variants)]
@@ -105,7 +109,7 @@ def _kinds(sets: Mapping[str, Any]) -> str:
 def _phrasings(sets: Mapping[str, Any]) -> str:
     rows = [[name, variant, *(percent(one[phrasing]['motion']['variants'][variant])
                               for phrasing in PHRASINGS)]
-            for name, one in sets.items() for variant, _ in _sorted(one['held_out']['motion'])]
+            for name, one in sets.items() for variant, _ in best_first(one['held_out']['motion'])]
     return ('Accuracy in % on questions about motion [95 %, by scene].\n\n'
             + markdown(['set', 'variant', 'held-out phrasings', 'known phrasings'], rows))
 
@@ -113,24 +117,12 @@ def _phrasings(sets: Mapping[str, Any]) -> str:
 def _video(one: Mapping[str, Any]) -> str:
     kinds = [kind for kind in one['held_out'] if kind in KINDS]
     first = one['held_out'][kinds[0]]
-    gains = {kind: _gains(one['held_out'][kind]) for kind in kinds}
-    rows = [[variant, _orders(variant), *(text for kind in kinds for text in (
+    gains = {kind: gains_of(one['held_out'][kind]) for kind in kinds}
+    rows = [[variant, orders_text(variant), *(text for kind in kinds for text in (
         percent(one['held_out'][kind]['variants'][variant]),
-        gain(gains[kind].get((variant, BACKBONE)))))] for variant, _ in _sorted(first)]
+        gain(gains[kind].get((variant, BACKBONE)))))] for variant, _ in best_first(first)]
     counts = ', '.join(f'{one["held_out"][kind]["questions"]} of {kind}' for kind in kinds)
     return (f'{one["scenes"]} real clips of {first["groups"]} groups; questions: {counts}. '
             'Accuracy in % [95 %, by group]; no real clip was trained on.\n\n' + markdown(
                 ['variant', 'orders', *(head for kind in kinds for head in (
                     kind, f'{kind}, over {BACKBONE}, points'))], rows))
-
-
-def _sorted(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return sorted(found['variants'].items(), key=lambda item: -item[1]['accuracy'])
-
-
-def _gains(found: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    return {(pair['ours'], pair['theirs']): pair for pair in found['pairs']}
-
-
-def _orders(variant: str) -> str:
-    return ', '.join(map(str, orders_of(variant))) or '-'

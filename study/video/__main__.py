@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 from moss_perception.cli.common import (
-    cpu_name,
     read_text,
     run_command,
     set_up_logging,
@@ -19,12 +18,11 @@ from moss_perception.cli.common import (
     write_text,
 )
 from moss_perception.training.pace import Pace
-import torch
 
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
-from study.video.options import add_budget, budget_of
+from study.video.options import add_budget, budget_of, conditions, report
 from study.video.results import BLIND, FORMAT, summarise, tables
 from study.video.tasks import folds_of, frames_needed, Item, Task, TASKS
 from study.video.training import ask, most_frequent, questions, train
@@ -74,13 +72,9 @@ def compare(arguments: argparse.Namespace) -> int:
     result = {
         'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
         'left_out': {why: len(names) for why, names in sorted(skipped.items())},
-        'folds': arguments.folds, 'clips_seen': arguments.clips, 'cpu': cpu_name(),
-        'device': arguments.device, 'torch': torch.__version__}
-    # After each seed, so that what is there can be read early.
-    for found in run(arguments, budget, clips, tasks):
-        result['tasks'] = found
-        write_text(arguments.out / 'results.json', json.dumps(result, indent=1) + '\n')
-    print('\n\n'.join(tables(result).values()))
+        'folds': arguments.folds, **conditions(arguments)}
+    report(arguments.out, result,
+           ({'tasks': found} for found in run(arguments, budget, clips, tasks)), tables)
     return 0
 
 

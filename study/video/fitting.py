@@ -1,6 +1,6 @@
 """Fit a network on an equal budget; a training that was stopped continues where it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 import logging
 from pathlib import Path
@@ -8,6 +8,7 @@ import time
 
 from moss_perception.core.errors import CheckpointError
 from moss_perception.core.files import replaced
+from moss_perception.training.optimizer_state import optimizer_tensors, restore_optimizer
 import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -102,16 +103,10 @@ def _rate(step: int, steps: int) -> float:
 
 def _keep(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, budget: Budget,
           step: int) -> None:
-    tensors = dict(_named(network, optimizer))
+    tensors = {f'network.{name}': one.contiguous() for name, one in network.state_dict().items()}
     with replaced(path) as partial:
-        save_file({name: one.detach().contiguous().clone() for name, one in tensors.items()},
-                  partial, {'step': str(step), 'budget': repr(budget)})
-
-
-def _named(network: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    yield from ((f'network.{name}', one) for name, one in network.state_dict().items())
-    for number, values in optimizer.state_dict()['state'].items():
-        yield from ((f'optimizer.{number}.{name}', one) for name, one in values.items())
+        save_file(tensors | optimizer_tensors(optimizer), partial,
+                  {'step': str(step), 'budget': repr(budget)})
 
 
 def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
@@ -129,11 +124,5 @@ def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
         raise CheckpointError(f'{path} belongs to another training: expected {budget}; delete it '
                               'to train anew')
     network.load_state_dict(own)
-    values: dict[int, dict[str, Tensor]] = {}
-    for name, one in tensors.items():
-        if name.startswith('optimizer.'):
-            _, number, key = name.split('.')
-            values.setdefault(int(number), {})[key] = one
-    optimizer.load_state_dict({'state': values,
-                               'param_groups': optimizer.state_dict()['param_groups']})
+    restore_optimizer(optimizer, tensors)
     return int(about['step'])

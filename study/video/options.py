@@ -1,7 +1,12 @@
-"""Options that the commands on clips and on questions have in common."""
+"""What the commands on clips and on questions have in common: options, and what they write."""
 
 import argparse
+from collections.abc import Callable, Iterable, Mapping
+import json
+from pathlib import Path
+from typing import Any
 
+from moss_perception.cli.common import cpu_name, write_text
 from moss_perception.core.errors import ConfigError
 from moss_perception.evaluation.intervals import require
 from moss_perception.runtime.torch_engine import usable_device
@@ -45,3 +50,24 @@ def budget_of(arguments: argparse.Namespace) -> Budget:
         torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     return Budget(arguments.clips, device=arguments.device)
+
+
+def conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the trainings of a run had in common, for its results."""
+    return {'clips_seen': arguments.clips, 'cpu': cpu_name(), 'device': arguments.device,
+            'torch': torch.__version__}
+
+
+def report(out: Path, result: Mapping[str, Any], found: Iterable[Mapping[str, Any]],
+           tables: Callable[[Mapping[str, Any]], dict[str, str]]) -> None:
+    """
+    Write results.json after each seed, so that it can be read early, and print it at the end.
+
+    :param result: what stays the same.
+    :param found: what is known after each seed.
+    :param tables: writes a result as titled tables.
+    """
+    for part in found:
+        result = {**result, **part}
+        write_text(out / 'results.json', json.dumps(result, indent=1) + '\n')
+    print('\n\n'.join(tables(result).values()))

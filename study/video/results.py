@@ -75,18 +75,40 @@ def tables(result: Mapping[str, Any]) -> dict[str, str]:
     """Write a table for each task, in Markdown: accuracy, and the gain over backbone and flow."""
     found = {}
     for task, one in result['tasks'].items():
-        gains = {(pair['ours'], pair['theirs']): pair for pair in one['pairs']}
-        rows = [[name, ', '.join(map(str, orders_of(name))) or '-', percent(values),
-                 str(values['seeds']), gain(gains.get((name, BACKBONE))),
-                 gain(gains.get((name, 'flow')))]
-                for name, values in sorted(one['variants'].items(),
-                                           key=lambda item: -item[1]['accuracy'])]
         found[task] = (
             f'{task}: {one["questions"]} questions about clips of {one["groups"]} groups; '
-            f'{", ".join(one["classes"])}\n\n' + markdown(
-                ['variant', 'orders', 'accuracy, % [95 %, by group]', 'seeds',
-                 f'over {BACKBONE}, points', 'over flow, points'], rows))
+            f'{", ".join(one["classes"])}\n\n' + accuracies(one, 'group'))
     return found
+
+
+def accuracies(one: Mapping[str, Any], drawn: str) -> str:
+    """
+    Write a table of all variants in Markdown: accuracy, and the gain over backbone and flow.
+
+    :param one: as :func:`summarise` returns it.
+    :param drawn: what intervals draw, in a word.
+    """
+    gains = gains_of(one)
+    rows = [[name, orders_text(name), percent(values), str(values['seeds']),
+             gain(gains.get((name, BACKBONE))), gain(gains.get((name, 'flow')))]
+            for name, values in best_first(one)]
+    return markdown(['variant', 'orders', f'accuracy, % [95 %, by {drawn}]', 'seeds',
+                     f'over {BACKBONE}, points', 'over flow, points'], rows)
+
+
+def best_first(one: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Sort the variants of a summary by their accuracy."""
+    return sorted(one['variants'].items(), key=lambda item: -item[1]['accuracy'])
+
+
+def gains_of(one: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Return the paired comparisons of a summary, by ours and theirs."""
+    return {(pair['ours'], pair['theirs']): pair for pair in one['pairs']}
+
+
+def orders_text(variant: str) -> str:
+    """Write the orders of a variant; a dash for none."""
+    return ', '.join(map(str, orders_of(variant))) or '-'
 
 
 def percent(one: Mapping[str, Any]) -> str:

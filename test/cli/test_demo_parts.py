@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 import math
-import threading
 from types import SimpleNamespace
 
 import cv2
@@ -225,35 +224,17 @@ def test_the_film_says_what_became_of_each_attempt(tmp_path):
 
 def test_an_attempt_is_shown_once_the_scores_are_there_that_the_predictor_has_said(capsys):
     one = Attempt(Outcome(3, 10, 20, 30, True, '', 'constant', 'box'), None)
-    observer = SimpleNamespace(statuses=[], scores=[])
+    observer = SimpleNamespace(awaited=frozenset(), outputs=NodeOutputs([scores_at(20)], []),
+                               statuses=[])
+    bar = Progress(SimpleNamespace(attempts=[one], frames=4), observer)
 
-    def progress():
-        return Progress(SimpleNamespace(attempts=[one], frames=4), observer)
-
-    def shown(bar):
+    def shown():
         bar.tick()
-        observer.outputs = NodeOutputs(observer.scores, observer.statuses)
         return '0.50' in capsys.readouterr().out
-    observer.outputs = NodeOutputs([], [])
-    bar = progress()
+    assert not shown()
     observer.statuses += [(10, 'stored'), (20, 'scored'), (30, 'stored')]
-    assert not shown(bar)
-    observer.scores.append(scores_at(20))
-    observer.outputs = NodeOutputs(observer.scores, observer.statuses)
-    assert shown(bar)
-    # The other way round: the score is there before the word that it is.
-    observer.statuses.clear()
-    bar = progress()
-    assert not shown(bar)
-    observer.statuses += [(20, 'scored'), (30, 'stored')]
-    assert shown(bar)
-
-
-def test_the_last_scores_are_waited_for_and_those_that_do_not_come_are_counted():
-    observer = SimpleNamespace(statuses=[(20, 'scored'), (30, 'stored')], scores=[])
-    bar = Progress(SimpleNamespace(attempts=[], frames=2), observer)
-    assert bar.wait_for_scores(0.05) == 1
-    late = threading.Timer(0.2, lambda: observer.scores.append(scores_at(20)))
-    late.start()
-    assert bar.wait_for_scores(20) == 0
-    late.join()
+    observer.awaited = frozenset([20])
+    assert not shown()
+    # Of a later attempt.
+    observer.awaited = frozenset([40])
+    assert shown()

@@ -20,7 +20,7 @@ _COMPRESSED = '/compressed'
 _POLL_S = 0.1
 _CONNECT_S = 10.0
 # Diagnostics come once a second.
-_SETTLE_S = 3.0
+_SETTLE_S = 10.0
 _LOG_LINE = re.compile(r'\[(ERROR|FATAL)\] \[[\d.]+\] \[([^\]]*)\]: (.*)')
 # Without the gate: in lock step the clock may run ahead of it, which makes it warn needlessly.
 _WARNING = re.compile(r'\[WARN\] \[[\d.]+\] \[((?:grasp_predictor|bag_player)[^\]]*)\]: (.*)')
@@ -170,8 +170,8 @@ def play(source: Source, settings: RunSettings, timing_log: Path, observer: Obse
     def settle() -> None:
         ended, deadline = time.monotonic(), time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline and not (
-                len(observer.statuses) >= source.frames and observer.diagnosed_at > max(
-                    ended, observer.progressed_at)):
+                len(observer.statuses) >= source.frames and not observer.awaited
+                and observer.diagnosed_at > max(ended, observer.progressed_at)):
             time.sleep(_POLL_S / 2)
             on_tick()
 

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 import platform
 import sys
-import time
 from typing import Any
 
 from moss_perception.cli.common import cpu_name
@@ -26,7 +25,6 @@ from tqdm import tqdm
 HEADER = 'attempt  object      motion        score   +/-   outcome   at 0.5'
 # Without a terminal, print ten lines of progress.
 _LINES = 10
-_POLL_S = 0.02
 
 _PACKAGES = ('moss_perception', 'onnxruntime', 'numpy', 'opencv-python-headless',
              'opencv-python', 'rosbags', 'rclpy')
@@ -164,10 +162,7 @@ class Progress:
         self._shown = 0
         self._waiting = list(source.attempts)
         self._source, self._observer = source, observer
-        self._tenth = self._seen = self._heard = 0
-        # The two topics come in no order: stamps of which one has said that they are scored.
-        self._said, self._scored = set[int](), set[int]()
-        self._newest = 0
+        self._tenth = self._seen = self._newest = 0
         self._bar = tqdm(total=source.frames, unit='frame', file=sys.stderr, dynamic_ncols=True,
                          disable=not sys.stderr.isatty(), leave=False)
 
@@ -185,29 +180,10 @@ class Progress:
         if self._bar.disable and tenth > self._tenth:
             self._tenth = tenth
             self.write(f'{self._seen} of {self._source.frames} frames')
-        self._said |= {stamp for stamp, kind in news if kind == FrameStatus.SCORED.value}
-        scores = self._observer.scores
-        later, self._heard = scores[self._heard:], len(scores)
-        self._scored |= {one.stamp_ns for one in later}
         self._newest = max((stamp for stamp, _ in news), default=self._newest)
-        awaited = min(self._said - self._scored, default=math.inf)
+        awaited = min(self._observer.awaited, default=math.inf)
         while self._waiting and self._newest >= self._waiting[0].outcome.end_ns < awaited:
             self._show_attempt()
-
-    def wait_for_scores(self, timeout_s: float) -> int:
-        """
-        Wait for the scores of all frames that the predictor has said it scored.
-
-        :param timeout_s: seconds to wait at most.
-        :returns: of how many frames there are none.
-        """
-        end_s = time.monotonic() + timeout_s
-        while True:
-            self.tick()
-            missing = len(self._said - self._scored)
-            if not missing or time.monotonic() > end_s:
-                return missing
-            time.sleep(_POLL_S)
 
     def finish(self) -> None:
         """Show the attempts that ended after the last frame."""

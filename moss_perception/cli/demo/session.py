@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SAMPLE = 'samples/sim_20'
 _WARNINGS = 5
-# The last scores come within a moment, or not at all.
-_LAST_SCORES_S = 10.0
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -160,7 +158,6 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
         progress = Progress(source, observer)
         try:
             play(source, settings, timing_log, observer, progress.tick, log)
-            lost = progress.wait_for_scores(_LAST_SCORES_S)
             if not observer.scores:
                 raise MossError(no_score(source, observer, model))
             progress.finish()
@@ -168,9 +165,8 @@ def _play(source: 'Source', settings: 'RunSettings', log: 'Log', folder: OutputF
             progress.close()
     print('writing the results', flush=True)
     outputs = observer.outputs
-    if lost:
+    if lost := len(observer.awaited):
         print(f'WARNING: the scores of {lost} frames were published and did not arrive')
-    # Match again: the last scores of an attempt may have arrived after its line was shown.
     attempts = match(outputs, source.attempts).records()
     summary = summarise(source, outputs, observer.states, attempts, timing_log, settings.pace)
     folder.result('summary.json').write_text(

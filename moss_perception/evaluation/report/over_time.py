@@ -1,7 +1,7 @@
 """Quality over time: measures by the month of the recordings' stamps, for each checkpoint."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -75,13 +75,17 @@ def by_month(pool: Pool) -> dict[str, Pool]:
         if executed(bag):
             bags[month_of(bag)].append(bag)
     found = {}
-    for month in sorted(bags, key=lambda x: (x == NO_DATE, x)):
+    for month in _in_order(bags):
         attempts = [executed(bag) for bag in bags[month]]
         found[month] = Pool(
             pool.name, tuple(bags[month]), tuple(one for ones in attempts for one in ones),
             np.repeat(np.arange(len(attempts)), [len(ones) for ones in attempts]),
             sum(len(bag.attempts) for bag in bags[month]) - sum(map(len, attempts)))
     return found
+
+
+def _in_order(months: Collection[str]) -> list[str]:
+    return sorted(months, key=lambda x: (x == NO_DATE, x))
 
 
 def measure(summaries: Sequence[Summary]) -> list[list[Month]]:
@@ -146,7 +150,7 @@ def values(summaries: Sequence[Summary], measured: Sequence[Sequence[Month]]) ->
 
     :param measured: as of :func:`measure`.
     """
-    dates = sorted({x.month for ones in measured for x in ones}, key=lambda x: (x == NO_DATE, x))
+    dates = _in_order({x.month for ones in measured for x in ones})
     if len(dates) < 2:
         return {}
     names = names_of(summaries)
