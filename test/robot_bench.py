@@ -54,7 +54,8 @@ class Robot:
         expected = [f'{self.name}={x}' for x in ('/image', '/grasp_candidates', '/selected_grasp',
                                                  *topics)]
         wait_for(lambda: not unconnected(self._peer.node, expected), 30, 'subscriptions')
-        time.sleep(0.25)
+        # We know of a subscription before it knows of us, on a busy machine by more than 0.25 s.
+        time.sleep(1.0)
 
     def show(self, frames, last_ns=None, grasps=POSES):
         """Publish images with candidates at 10 a second of their stamps; return the last stamp."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 import threading
 import time
+from typing import NamedTuple
 
 from geometry_msgs.msg import PoseArray
 from moss_perception.client.proposals import (
@@ -35,13 +36,21 @@ _EXPIRE_S = 0.05
 _THROTTLE_S = 5.0
 
 
+class _Awaited(NamedTuple):
+    """A future of scores, and how long it may wait."""
+
+    future: Future
+    timeout_s: float
+    until_s: float
+
+
 @dataclass
 class _Waiting:
     """A proposal, its first scores, and the futures to resolve with them."""
 
     proposal: Proposal
     scores: ScoredGrasps | None = None
-    futures: list[tuple[Future, float]] = field(default_factory=list)
+    futures: list[_Awaited] = field(default_factory=list)
 
 
 class GraspScorer:
@@ -165,7 +174,8 @@ class GraspScorer:
             if waiting.scores is not None:
                 future.set_result(waiting.scores)
             else:
-                waiting.futures.append((future, time.monotonic() + timeout_s))
+                waiting.futures.append(
+                    _Awaited(future, timeout_s, time.monotonic() + timeout_s))
         return future
 
     def scores_of(self, proposal: Proposal) -> ScoredGrasps | None:
@@ -258,7 +268,7 @@ class GraspScorer:
         delay_s = time.monotonic() - waiting.proposal.sent_s
         self._delays.append(delay_s)
         waiting.scores = replace(scores, latency_s=delay_s)
-        futures, waiting.futures = [future for future, _ in waiting.futures], []
+        futures, waiting.futures = [x.future for x in waiting.futures], []
         return waiting.scores, [future for future in futures if not future.done()]
 
     def _expire(self) -> None:
@@ -266,13 +276,12 @@ class GraspScorer:
         now_s, late = time.monotonic(), []
         with self._lock:
             for waiting in self._proposals.values():
-                late += [(waiting.proposal, future, until) for future, until in waiting.futures
-                         if until <= now_s and not future.done()]
-                waiting.futures = [(future, until) for future, until in waiting.futures
-                                   if until > now_s and not future.done()]
-        for proposal, future, until in late:
-            future.set_exception(ScoresTimeoutError(
-                self._why_not(proposal, until - proposal.sent_s)))
+                open_ones = [x for x in waiting.futures if not x.future.done()]
+                late += [(waiting.proposal, x) for x in open_ones if x.until_s <= now_s]
+                waiting.futures = [x for x in open_ones if x.until_s > now_s]
+        for proposal, awaited in late:
+            awaited.future.set_exception(ScoresTimeoutError(
+                self._why_not(proposal, awaited.timeout_s)))
 
     def _why_not(self, proposal: Proposal, timeout_s: float) -> str:
         """Say why a proposal has no scores, as far as is known here."""
