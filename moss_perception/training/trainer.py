@@ -15,7 +15,11 @@ from moss_perception.models.manifest import config_from_header, header
 from moss_perception.training.auxiliary import mask_loss, motion_loss, Probes
 from moss_perception.training.dataset import Clip, collate, GraspClips
 from moss_perception.training.feature_cache import FeatureCache
-from moss_perception.training.optimizer_state import optimizer_tensors, restore_optimizer
+from moss_perception.training.optimizing import (
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
 from moss_perception.training.pace import Pace
 from moss_perception.training.processes import Group
 from moss_perception.training.settings import Recipe
@@ -104,7 +108,9 @@ class Trainer:
         losses, steps = [], len(chosen)
         for n, batch in enumerate(tqdm(loader, desc=f'epoch {epoch + 1}', mininterval=5,
                                        disable=not self.group.leads)):
-            self._set_rate((epoch * steps + n) / (self.recipe.epochs * steps))
+            set_learning_rate(self.optimizer, self.recipe.learning_rate,
+                              (epoch * steps + n) / (self.recipe.epochs * steps),
+                              self.recipe.warm_up)
             samples = [clips.sample_index(index) for index in chosen[n]]
             losses.append(self._train_step(batch, samples, generator))
             if pace and (line := pace.count(len(samples) * self.group.size)) and self.group.leads:
@@ -162,13 +168,6 @@ class Trainer:
         draws = [np.random.default_rng((self.recipe.seed, index)).poisson(1.0, members)
                  for index in samples]
         return torch.tensor(np.array(draws), dtype=torch.float32)
-
-    def _set_rate(self, progress: float) -> None:
-        warm_up = self.recipe.warm_up
-        share = (progress / warm_up if progress < warm_up
-                 else 0.5 * (1 + np.cos(np.pi * (progress - warm_up) / (1 - warm_up))))
-        for group in self.optimizer.param_groups:
-            group['lr'] = self.recipe.learning_rate * max(share, 1e-3)
 
     def _log(self, epoch: int, train_loss: float, held_out_loss: float, seconds: float,
              pace: Pace) -> None:

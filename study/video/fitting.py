@@ -8,7 +8,11 @@ import time
 
 from moss_perception.core.errors import CheckpointError
 from moss_perception.core.files import replaced
-from moss_perception.training.optimizer_state import optimizer_tensors, restore_optimizer
+from moss_perception.training.optimizing import (
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
 import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
@@ -16,6 +20,8 @@ import torch
 from torch import nn, Tensor
 
 log = logging.getLogger('video')
+# Share of a training in which the learning rate rises.
+_WARM_UP = 0.1
 # Between two states on disk.
 _KEPT_S = 30.0
 
@@ -60,8 +66,7 @@ def fit(network: nn.Module, loss_of: Callable[[int], Tensor], budget: Budget,
     first = _restore(state, network, optimizer, budget) if state and state.exists() else 0
     kept, losses = time.monotonic(), []
     for step in range(first, budget.steps):
-        for group in optimizer.param_groups:
-            group['lr'] = budget.learning_rate * _rate(step, budget.steps)
+        set_learning_rate(optimizer, budget.learning_rate, step / budget.steps, _WARM_UP)
         loss = loss_of(step)
         optimizer.zero_grad()
         loss.backward()
@@ -93,12 +98,6 @@ def batches(count: int, size: int, seed: int) -> Callable[[int], np.ndarray]:
         return np.array([orders[place // count][place % count] for place in places])
 
     return drawn
-
-
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, steps // 10)
-    fall = 0.5 + 0.5 * np.cos(np.pi * max(0, step - warm) / max(1, steps - warm))
-    return float(min((step + 1) / warm, fall))
 
 
 def _keep(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, budget: Budget,

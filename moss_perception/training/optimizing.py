@@ -1,11 +1,28 @@
-"""The state of an optimizer as named tensors, so that a training can continue from a file."""
+"""The learning rate of a step, and the state of an optimizer as named tensors."""
 
 from collections.abc import Mapping
+import math
 
 from torch import Tensor
 from torch.optim import Optimizer
 
 _PREFIX = 'optimizer.'
+_LOWEST = 1e-3
+
+
+def set_learning_rate(optimizer: Optimizer, highest: float, progress: float,
+                      warm_up: float) -> None:
+    """
+    Let the rate rise linearly, then fall as half a cosine.
+
+    :param highest: the rate at the end of the rise.
+    :param progress: of the training, 0 to 1.
+    :param warm_up: share of the training in which the rate rises, 0 to 1.
+    """
+    share = (progress / warm_up if progress < warm_up
+             else 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))))
+    for group in optimizer.param_groups:
+        group['lr'] = highest * max(share, _LOWEST)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
