@@ -6,21 +6,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
+from moss_perception.core.errors import CheckpointError
 from moss_perception.models.base import build, C
 from moss_perception.models.graph_model import GraphModel
 from moss_perception.models.manifest import (
+    Checkpoint,
     file_sha256,
     FORMAT,
     header,
     misfit,
     OOD_PREFIX,
-    opened,
-    read_header,
+    read_checkpoint,
     replace_files,
-    verify,
 )
 import numpy as np
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 import torch
 from torch import nn, Tensor
 
@@ -69,18 +70,28 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> Network:
     :returns: in evaluation mode, with the file's digest as ``sha256``.
     :raises CheckpointError: if the file is missing, damaged, foreign, or another one.
     """
-    path = Path(path).expanduser()
-    digest = verify(path, sha256)
-    config, _ = read_header(path)
-    with opened(path, 'pt') as file:
-        tensors = {name: file.get_tensor(name) for name in list(file.keys())
-                   if not name.startswith(OOD_PREFIX)}
+    return network_of(read_checkpoint(path, sha256))
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """
+    Build the network of a checkpoint that has been read.
+
+    :returns: in evaluation mode, with the file's digest as ``sha256``.
+    :raises CheckpointError: if the file is damaged or its weights do not fit.
+    """
     try:
-        network = build(config)
+        tensors = {name: tensor for name, tensor in load(checkpoint.data).items()
+                   if not name.startswith(OOD_PREFIX)}
+    except SafetensorError as error:
+        raise CheckpointError(f'checkpoint {checkpoint.path} is not a safetensors file: {error}'
+                              ) from error
+    try:
+        network = build(checkpoint.config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise misfit(path, error) from error
-    network.sha256 = digest
+        raise misfit(checkpoint.path, error) from error
+    network.sha256 = checkpoint.sha256
     return network.eval()
 
 
