@@ -120,6 +120,8 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
                         duration_s=(recording.end_ns - recording.start_ns) / 1e9)
         if not one.part:
             done.doubts = [*found.stamps.lines(), *found.clock.lines(),
+                           *found.clock.outcomes(x.outcome for x in attempts),
+                           *found.calibration_check.lines(),
                            *other_cameras(recording, found.image_topic)]
         plans = {}
         for n, attempt in enumerate(attempts):
