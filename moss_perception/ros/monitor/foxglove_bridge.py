@@ -21,7 +21,7 @@ from moss_perception.data.bags.writer import definition_of
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import message_class
 from moss_perception.ros.common.threaded import ThreadedNode
-from moss_perception.ros.monitor.access import FOXGLOVE_PORT, LOOPBACK
+from moss_perception.ros.monitor.access import FOXGLOVE_PORT, is_loopback, LOOPBACK
 from moss_perception.ros.monitor.interface import (
     absolute,
     LATCHED,
@@ -47,14 +47,18 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
 
     :param host: address to serve on.
     :param port: 0 for any free one.
+    :param services: whether clients may call services, such as to pause or reset the predictor:
+        the SDK asks them for no secret, and does not look at the Origin of a page. ``None`` for
+        those of this machine alone.
     :param args: arguments for ROS.
     :raises MossError: if the port is taken.
     """
 
     def __init__(self, host: str = LOOPBACK, port: int = FOXGLOVE_PORT,
-                 args: list[str] | None = None):
+                 services: bool | None = None, args: list[str] | None = None):
         ThreadedNode.__init__(self, 'grasp_foxglove', args)
         self._host, self._port = host, port
+        self._with_services = is_loopback(host) if services is None else services
         self._wanted: dict[str, int] = {}
         self._subscriptions: dict[str, Any] = {}
 
@@ -68,12 +72,13 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
             topic, message_encoding='cdr', schema=_schema(kind, definition_of(kind)),
             context=context) for topic, (_, kind) in self._topics.items()}
         self._clients: dict[str, Any] = {}
-        services = [self._service(absolute(name, space), kind) for name, kind in SERVICES.items()]
+        services = [self._service(absolute(name, space), kind) for name, kind in SERVICES.items()
+                    if self._with_services]
         try:
             self._server: WebSocketServer = foxglove.start_server(
                 name='moss_perception', host=self._host, port=self._port, context=context,
-                capabilities=[Capability.Services], supported_encodings=['cdr'],
-                services=services, server_listener=self)
+                capabilities=[Capability.Services] if services else [],
+                supported_encodings=['cdr'], services=services, server_listener=self)
         except RuntimeError as error:
             self._node.destroy_node()
             raise MossError(f'Foxglove cannot be served on {self._host} port {self._port}: '
