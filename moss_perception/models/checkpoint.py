@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
 from moss_perception.core.errors import CheckpointError
+from moss_perception.core.text import one_line
 from moss_perception.models.base import build, C
 from moss_perception.models.graph_model import GraphModel
 from moss_perception.models.manifest import (
@@ -106,18 +107,24 @@ def save_checkpoint(path: str | Path, network: Network, notes: dict | None = Non
     :param extra: further arrays by name, such as the statistics of the training distribution
         (:meth:`moss_perception.runtime.ood.TrainingDistribution.tensors`).
     :returns: the file's SHA-256.
+    :raises CheckpointError: if it can't be written, such as on a full disk; what was there stays.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}
-    # In the same folder, so that the finished file only has to be renamed.
-    with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        save_file(tensors, made, metadata)
-        replace_files({path: made})
-    return file_sha256(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, so that the finished file only has to be renamed.
+        with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            save_file(tensors, made, metadata)
+            replace_files({path: made})
+        return file_sha256(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, 'strerror', None) or one_line(error)
+        raise CheckpointError(f"checkpoint {path} can't be written: {reason}: expected a folder "
+                              'with room for it and permission to write there') from error
 
 
 class TorchRunner:
