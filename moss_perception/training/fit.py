@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moss_perception.core.calibration import fit_temperature
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.memory import keep_freed_memory
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
@@ -26,7 +27,7 @@ from moss_perception.training.derive import (
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.holding_out import held_out
 from moss_perception.training.ood import learn_distribution
-from moss_perception.training.processes import Group, keep_freed_memory
+from moss_perception.training.processes import Group
 from moss_perception.training.results import (
     count_seen,
     label_numbers,
