@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rewritten import rewrite
 from robot_bag import EXECUTED, Robot, START_NS, TIMES_S
+from timed import DECISION, lead_times, write_recording
 
 
 @pytest.fixture
@@ -97,6 +98,18 @@ def test_several_recordings_and_workers_make_the_same_samples(run, robot, tmp_pa
     for mine, theirs in zip(one, two, strict=True):
         assert mine.jpegs == theirs.jpegs and theirs.groups['operator'] == 'anna'
         assert np.isnan(mine.lead_time_s) and theirs.lead_time_s == 0.7
+
+
+@pytest.mark.parametrize(('times', 'measured', 'expected'), [
+    (lead_times, 0.62, 0.62), (lead_times, None, lead_times(DECISION)[2]),
+    (lambda index: None, None, 0.7)])
+def test_the_lead_time_is_the_measured_one_then_the_planners_then_the_options(
+        tmp_path, times, measured, expected):
+    write_recording(tmp_path / 'bag', times, measured)
+    assert main(['import', str(tmp_path / 'bag'), '--out', str(tmp_path / 'out'), '--lead-time',
+                 '0.7']) == 0
+    sample, = load_scenes(tmp_path / 'out')
+    assert sample.lead_time_s == pytest.approx(expected)
 
 
 def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_path):

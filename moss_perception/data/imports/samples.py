@@ -9,6 +9,7 @@ from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.lead_times import executed_lead_time
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.imports.survey import Survey
 from moss_perception.data.outcomes import Outcome
@@ -52,7 +53,8 @@ class ImportSettings:
     :ivar frames: lowest number of periods that the images before a decision span, plus one: a
         model's window.
     :ivar history_s: longest time before a decision of which images are kept, seconds.
-    :ivar lead_time_s: of attempts without a recorded one, seconds; NaN if it is not known.
+    :ivar lead_time_s: of attempts for which neither the recorder nor the planner has one, seconds;
+        NaN if it is not known.
     :ivar groups: group labels of all samples, such as ``{'operator': 'anna'}``.
     :ivar calibration: the camera's, in place of a recorded one; ``None`` to use that.
     :raises ConfigError: if a value is not allowed.
@@ -198,20 +200,20 @@ def _candidates(attempt: Execution, found: Survey, frame_id: str,
                 settings: ImportSettings) -> tuple[np.ndarray, int, float]:
     """Return the candidates, the executed one's index, and its lead time, seconds."""
     assert attempt.position is not None  # plan() has checked it
-    listed = found.candidates_at(attempt.outcome.decision_ns)
-    grasps, lead_time = np.zeros((0, 4)), settings.lead_time_s
-    executed = None
-    if listed is not None and listed.frame_id == frame_id:
-        valid = listed.valid
-        grasps = np.column_stack([listed.positions, listed.yaws])[valid]
-        executed = nearest_grasp(grasps[:, :3], grasps[:, 3], attempt.position, attempt.yaw)
-        if executed is not None and listed.lead_times is not None:
-            lead_time = float(listed.lead_times[valid][executed])
+    listed, grasps = found.candidates_at(attempt.outcome.decision_ns), np.zeros((0, 4))
+    if listed is not None and listed.frame_id != frame_id:
+        listed = None
+    if listed is not None:
+        grasps = np.column_stack([listed.positions, listed.yaws])[listed.valid]
+    lead_time = executed_lead_time(attempt.outcome.lead_time_s, listed, attempt.position,
+                                   attempt.yaw)
+    executed = nearest_grasp(grasps[:, :3], grasps[:, 3], attempt.position, attempt.yaw)
     if executed is None:
         # Late or resampled candidates need not hold the pose that the robot went to.
         grasps = np.vstack([grasps, [*attempt.position, attempt.yaw]])
         executed = len(grasps) - 1
-    return grasps.astype(np.float32), executed, lead_time
+    return (grasps.astype(np.float32), executed,
+            settings.lead_time_s if lead_time is None else lead_time)
 
 
 def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: tuple[int, int],
