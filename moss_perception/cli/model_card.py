@@ -78,6 +78,9 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
             ['temperature', f'{results.temperature:.3f}'],
             ['out of distribution', 'fitted to the images of this training' if results.has_ood
              else 'not known: the checkpoint has no statistics of its training']]
+    if without := notes.get('without_lead_time'):
+        rows.append(['lead times', f'{without} of {len(samples)} samples know none: they were '
+                     'taken at the default of the checkpoint that the training began with'])
     tables = [text for name, count, figures in parts
               for text in _figure_section(name, count, figures)]
     return [

@@ -114,7 +114,9 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
     :raises ConfigError: if the samples lack what the plan asks for by name.
     """
     settings, initial = plan.settings, plan.initial_config()
-    selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets)
+    usual = initial.default_lead_time_s if initial and initial.time_inputs else None
+    selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets,
+                       usual)
     group = Group.join(plan.device)
     try:
         results = _train(replace(plan, settings=selection.settings), selection, sets, group)
@@ -163,6 +165,8 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
         notes = {'variant': plan.settings.name, 'held_out': len(others)}
         notes |= {'initial': initial} if initial else {}
         notes |= {'held_out_by': plan.hold_out_by} if plan.hold_out_by else {}
+        if selection.without_lead_time:
+            notes['without_lead_time'] = selection.without_lead_time
         if sets:
             notes['sets'] = [asdict(one) for one in sets]
         return _write(plan, trainer, checked, used, notes, held.names)

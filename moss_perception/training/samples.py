@@ -33,10 +33,11 @@ def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
             'mean': tuple(map(float, moments[0])), 'std': tuple(map(float, std))}
 
 
-def with_lead_time(samples: Sequence[Sample], lead_time: float) -> list[Sample]:
-    """Give a lead time, seconds, to the samples that do not know theirs; 0 for none."""
+def with_lead_time(samples: Sequence[Sample], lead_time: float | None) -> list[Sample]:
+    """Give a lead time, seconds, to the samples that do not know theirs; ``None`` for none."""
     return [replace(sample, lead_time_s=lead_time)
-            if lead_time and not np.isfinite(sample.lead_time_s) else sample for sample in samples]
+            if lead_time is not None and not np.isfinite(sample.lead_time_s) else sample
+            for sample in samples]
 
 
 def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict[str, Any]:
