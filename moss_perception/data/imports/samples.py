@@ -217,27 +217,28 @@ def _candidates(attempt: Execution, found: Survey, frame_id: str,
 
 
 def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: tuple[int, int],
-          bag: str, settings: ImportSettings) -> Sample:
+          bag: str, settings: ImportSettings, labels: Mapping[str, str]) -> Sample:
     """
     Build the sample of an attempt.
 
     :param image: returns a compressed image by its index.
     :param size: width and height of the images, pixels.
     :param bag: the recording's name.
+    :param labels: group labels of the attempt, as the recorder has them.
     :raises AttemptError: if the executed grasp can't be seen.
     :raises DataError: if there is no calibration, or it is of another size.
     """
     outcome, stamps = planned.attempt.outcome, found.stamps_ns
     camera = camera_of(found, planned.before[-1], size, bag, settings)
     _check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
-    labels = np.full(len(planned.candidates), np.nan, np.float32)
-    labels[planned.executed] = outcome.success
+    successes = np.full(len(planned.candidates), np.nan, np.float32)
+    successes[planned.executed] = outcome.success
     day = datetime.fromtimestamp(outcome.decision_ns / 1e9, timezone.utc).date().isoformat()
     groups = {'bag': bag, 'day': day, **({'object': outcome.object} if outcome.object else {}),
-              **settings.groups}
+              **labels, **settings.groups}
     return Sample(
-        tuple(image(index) for index in planned.before), planned.candidates, labels,
-        mask=np.arange(len(labels)) == planned.executed, matrix=camera.matrix,
+        tuple(image(index) for index in planned.before), planned.candidates, successes,
+        mask=np.arange(len(successes)) == planned.executed, matrix=camera.matrix,
         distortion=camera.distortion, distortion_model=camera.model, size=size,
         stamps_ns=stamps[list(planned.before)],
         attempt=Attempt(planned.executed, outcome.success,
