@@ -95,10 +95,12 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
 
 def _how_measured(results: 'Results') -> str:
     by, seen = results.notes.get('held_out_by'), results.notes.get('held_out_seen_before')
-    held = f'whole groups by {by}' if by else 'every tenth'
+    apart = [one['name'] for one in results.notes.get('sets', ()) if one['held_out']]
+    held = ('all of ' + ', '.join(apart) if apart else f'whole groups by {by}' if by
+            else 'every tenth')
     text = (f'Measured on the samples that were held out: {held}. Intervals are 95 %. '
             'The temperature was fitted to the same samples.')
-    if not by:
+    if not (by or apart):
         text += (' Samples of one day or recording resemble each other, so on another day the '
                  'figures can be worse: hold out by a group to see it.')
     if results.before is not None:
@@ -123,7 +125,9 @@ def _set_rows(notes: dict) -> list[list[str]]:
     rows = []
     for one in notes.get('sets', ()):
         weight, often = one['weight'], 'each once'
-        if weight > 1:
+        if one['held_out']:
+            often = 'none: all are held out'
+        elif weight > 1:
             often = f'each {weight:g} times'
         elif weight < 1:
             often = f'{100 * weight:g} % of them, in turns'

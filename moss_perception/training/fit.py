@@ -38,6 +38,7 @@ from moss_perception.training.samples import measure, measure_lead_times
 from moss_perception.training.selection import SampleSet, select, Selection
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
+import numpy as np
 import torch
 
 _LOG = logging.getLogger('train')
@@ -101,13 +102,14 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
     """
     Train, calibrate on held-out samples, and write the checkpoint and its graphs.
 
-    Every tenth sample, or whole groups, are held out, for the loss curve and the temperature.
+    Every tenth sample, whole groups, or sets that are meant for it, are held out, for the loss
+    curve, the temperature and the threshold.
     Samples without a label are left out. Several processes that torchrun started train together.
 
     :param samples: with their labelled candidates in the image, see
         :func:`moss_perception.data.scenes.in_view`.
-    :param sets: which samples belong together, and how often an epoch draws them; empty for one
-        set.
+    :param sets: which samples belong together, and how often an epoch draws them, or whether they
+        are held out; empty for one set.
     :param report: takes the results on the held-out samples, where the checkpoint is written.
     :returns: the checkpoint's SHA-256; empty where another process writes it, and with
         ``only_cache``.
@@ -139,7 +141,9 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
         torch.set_num_threads(plan.threads)
     recipe = plan.settings.recipe()
     torch.manual_seed(recipe.seed)
-    mask = held_out(selection.samples, plan.hold_out_by)
+    mask = np.array(selection.held_out)
+    if not mask.any():
+        mask = held_out(selection.samples, plan.hold_out_by)
     trained, held = selection.where(~mask), selection.where(mask)
     used, others = trained.samples, held.samples
     config = _configuration(plan, used)

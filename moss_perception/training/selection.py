@@ -7,6 +7,7 @@ import logging
 
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Sample
+from moss_perception.training.holding_out import check_apart
 from moss_perception.training.samples import with_lead_time
 from moss_perception.training.settings import Settings
 import numpy as np
@@ -28,11 +29,13 @@ class SampleSet:
     :ivar name: of its folder.
     :ivar count: number of its samples.
     :ivar weight: how often an epoch draws each, see :class:`moss_perception.training.draws.Draws`.
+    :ivar held_out: whether all of them are held out, and none is drawn.
     """
 
     name: str
     count: int
     weight: float = 1.0
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Selection:
     :ivar samples: those with a label.
     :ivar weights: one for each sample, see :class:`moss_perception.training.draws.Draws`.
     :ivar names: of the set of each sample, empty without sets.
+    :ivar held_out: whether each sample is of a set that is held out.
     :ivar settings: without losses that the samples do not allow.
     :ivar without_lead_time: number of samples that do not know their lead time and have the
         checkpoint's default, which a network with time inputs takes.
@@ -51,6 +55,7 @@ class Selection:
     samples: list[Sample]
     weights: list[float]
     names: list[str]
+    held_out: list[bool]
     settings: Settings
     without_lead_time: int = 0
 
@@ -59,11 +64,14 @@ class Selection:
         chosen = np.flatnonzero(mask)
         return replace(self, samples=[self.samples[n] for n in chosen],
                        weights=[self.weights[n] for n in chosen],
-                       names=[self.names[n] for n in chosen])
+                       names=[self.names[n] for n in chosen],
+                       held_out=[self.held_out[n] for n in chosen])
 
     def digest(self) -> str:
         """Hash the samples and their weights, to tell whether a training resumes with them."""
         digest = hashlib.sha256(repr(self.weights).encode())
+        if any(self.held_out):
+            digest.update(repr(self.held_out).encode())
         for sample in self.samples:
             digest.update(repr((sample.title, sample.domain, sample.labelled.tolist(),
                                 list(map(len, sample.jpegs)))).encode())
@@ -108,9 +116,11 @@ def select(settings: Settings, samples: Sequence[Sample], sets: Sequence[SampleS
                      without, len(labelled), usual_lead_time_s)
     _check_lead_times(settings, labelled)
     settings = _check_tracks(settings, labelled)
-    _check_labels(labelled)
+    apart = [owners[n].held_out for n in kept]
+    check_apart(labelled, apart)
+    _check_labels([sample for sample, held in zip(labelled, apart, strict=True) if not held])
     return Selection(labelled, [owners[n].weight for n in kept], [owners[n].name for n in kept],
-                     settings, without)
+                     apart, settings, without)
 
 
 def _check_labels(samples: list[Sample]) -> None:
