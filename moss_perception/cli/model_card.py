@@ -76,6 +76,8 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
     rows = [['checkpoint', f'`{results.out.name}`'], ['SHA-256', f'`{results.digest}`'],
             ['began with', f'`{initial}` (SHA-256)' if initial else 'random weights'],
             ['temperature', f'{results.temperature:.3f}'],
+            ['threshold of scores', f'{results.threshold:.2f}, of highest balanced accuracy: '
+             '`min_score` of `grasp_gate`'],
             ['out of distribution', 'fitted to the images of this training' if results.has_ood
              else 'not known: the checkpoint has no statistics of its training']]
     if without := notes.get('without_lead_time'):
@@ -99,7 +101,7 @@ def _how_measured(results: 'Results') -> str:
     held = ('all of ' + ', '.join(apart) if apart else f'whole groups by {by}' if by
             else 'every tenth')
     text = (f'Measured on the samples that were held out: {held}. Intervals are 95 %. '
-            'The temperature was fitted to the same samples.')
+            'Temperature and threshold were fitted to the same samples.')
     if not (by or apart):
         text += (' Samples of one day or recording resemble each other, so on another day the '
                  'figures can be worse: hold out by a group to see it.')

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import logging
 from pathlib import Path
 
-from moss_perception.core.calibration import fit_temperature
+from moss_perception.core.calibration import fit_temperature, fit_threshold
 from moss_perception.core.errors import ConfigError
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
@@ -237,6 +237,8 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
     temperature = fit_temperature(logits.numpy(), outcomes.numpy(),
                                   initial.temperature if initial and alike else 1.0)
     network.config = replace(network.config, temperature=temperature)
+    after = probabilities(logits, temperature)
+    notes['score_threshold'] = threshold = fit_threshold(after, outcomes.numpy())
     statistics = None
     if plan.deploy and network.config.appearance_values:
         try:
@@ -256,9 +258,12 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
         notes['held_out_seen_before'] = count_seen(plan.initial, held.samples)
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
-    return Results(plan.out, digest, notes, temperature, used, held.samples, names,
-                   outcomes.numpy() > 0.5, label_numbers(held.samples),
-                   probabilities(logits, temperature), before, statistics is not None)
+    _LOG.info('the best threshold of its scores is %.2f; to set it: grasp_gate --ros-args '
+              '-p min_score:=%.2f -p release_score:=%.2f', threshold, threshold,
+              max(0.0, threshold - 0.1))
+    return Results(plan.out, digest, notes, temperature, threshold, used, held.samples, names,
+                   outcomes.numpy() > 0.5, label_numbers(held.samples), after, before,
+                   statistics is not None)
 
 
 def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:

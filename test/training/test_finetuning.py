@@ -1,6 +1,7 @@
 """``moss train --initial``: a whole network goes on from a checkpoint, on several sets."""
 
 from dataclasses import replace
+import re
 
 from moss_perception.cli.main import main as moss
 from moss_perception.cli.train import read_sets
@@ -99,6 +100,8 @@ def test_a_whole_set_is_held_out_and_all_others_are_trained_on(
     caplog.set_level('INFO')
     assert moss([*words, str(tmp_path / 'friday')]) == 0
     assert '24 samples to train on, 12 held out' in caplog.text
+    assert re.search(r'grasp_gate --ros-args -p min_score:=0\.\d\d -p release_score:=0\.\d\d',
+                     caplog.text)
     notes, card = read_header(tmp_path / 'finetuned.safetensors')[1], (
         tmp_path / 'finetuned.md').read_text()
     assert [(x['name'], x['held_out']) for x in notes['sets']] == [
@@ -128,7 +131,10 @@ def test_the_notes_say_what_was_mixed_and_held_out(tuned):
 
 def test_a_model_card_is_written_beside_it(tuned):
     card = tuned.with_suffix('.md').read_text()
-    for text in ('# Model card: finetuned', 'whole groups by day', 'each 2 times',
+    threshold = read_header(tuned)[1]['score_threshold']
+    assert 0.2 < threshold < 0.8
+    for text in ('# Model card: finetuned', f'{threshold:.2f}, of highest balanced accuracy',
+                 'whole groups by day', 'each 2 times',
                  '20 % of them, in turns', '6 held-out samples of the set `mine`:', 'AUROC',
                  'log loss', 'an interval needs at least 10 held-out samples', 'learning_rate'):
         assert text in card, text
