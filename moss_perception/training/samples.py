@@ -52,8 +52,10 @@ def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict
     others = [sample.other_lead_times_s for sample in samples
               if sample.other_lead_times_s is not None]
     known = np.concatenate([own, *others]).astype(float)
-    low = 0.0 if watched else float(known.min())
-    return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
+    low, high = 0.0 if watched else float(known.min()), float(known.max())
+    # Rounding may take the mean of equal times past them.
+    return {'lead_times_s': (low, high),
+            'default_lead_time_s': float(np.clip(own.mean(), low, high))}
 
 
 class Executions(NamedTuple):

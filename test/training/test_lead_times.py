@@ -144,6 +144,12 @@ def test_a_grasp_under_way_has_the_time_that_is_left(samples):
         0.0, pytest.approx(0.9))
 
 
+def test_the_mean_of_equal_lead_times_is_one_of_them():
+    equal = [replace(scene(0), lead_time_s=0.7)] * 23
+    assert np.mean([x.lead_time_s for x in equal]) != 0.7
+    assert measure_lead_times(equal) == {'lead_times_s': (0.7, 0.7), 'default_lead_time_s': 0.7}
+
+
 def test_a_sample_without_a_lead_time_needs_the_option(tmp_path, samples):
     unknown = [scene(0), scene(1), *samples]
     with pytest.raises(DataError, match='scene 0 has no lead time, which a network with time'):
