@@ -27,6 +27,7 @@ class Robot:
     :param successes: of its attempts.
     :param executed: the executed position; ``None`` for no topic of executed grasps.
     :param listed: whether the executed grasp is among the candidates.
+    :param candidates: number of candidates; ``None`` for no topic of them.
     :param focal_changes: whether the calibration changes after the first attempt.
     """
 
@@ -38,7 +39,7 @@ class Robot:
     executed: tuple[float, float, float] | None = (0.02, -0.01, 0.5)
     frame: str = FRAME
     listed: bool = True
-    candidates: int = 8
+    candidates: int | None = 8
     focal_changes: bool = False
     calibrated: bool = True
 
@@ -76,7 +77,8 @@ class Robot:
         seconds = PERIOD_S * len(self.successes)
         times = np.arange(0, seconds, 1 / self.rate_hz)
         entries = [x for time_s in times for x in self._image(float(time_s))]
-        entries += [self._grasps(float(time_s)) for time_s in np.arange(0, seconds, 1 / 3)]
+        if self.candidates is not None:
+            entries += [self._grasps(float(time_s)) for time_s in np.arange(0, seconds, 1 / 3)]
         if self.executed is not None:
             entries += [self._selected(n) for n in range(len(self.successes))]
         return sorted(entries, key=lambda x: x.stamp_ns)
@@ -111,7 +113,7 @@ class Robot:
     def _grasps(self, time_s: float) -> Entry:
         rng = np.random.default_rng(round(1000 * time_s))
         places = rng.uniform(-0.1, 0.1, (self.candidates, 3)) + (0, 0, 0.5)
-        if self.executed is not None and self.listed:
+        if self.executed is not None and self.listed and len(places) > 3:
             places[3] = self.executed
         message = kind('geometry_msgs/msg/PoseArray')(
             header(START_NS + round(1e9 * time_s), self.frame), [_pose(x) for x in places])
