@@ -1,12 +1,16 @@
 """The commands of the pages that lead from recordings to a model, on small recordings."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 import re
 
+from moss_perception.data.sample_shards import write_samples
 from moss_perception.data.scenes import load_scenes
+from moss_perception.data.schema import Attempt
 from moss_perception.data.shards import write_shard
 from moss_perception.models.manifest import read_header, verify
+import numpy as np
 from pages import commands, DOCS, fill_in, run, write_model
 import pytest
 from robot_bag import Robot
@@ -15,11 +19,20 @@ from spots import MATRIX, scene
 PAGE = DOCS / 'tutorials' / 'own_model.md'
 HOW_TO = DOCS / 'how_to' / 'train_on_your_recordings.md'
 # The robot of the page: candidates in base_link, 60 ms late, of which it executes one.
+KINDS = [*['label'] * 4, 'evaluate', 'import', 'import', 'train', 'evaluate', 'record', 'record',
+         'train', 'train']
 DAYS = {'monday': 8, 'tuesday': 7, 'friday': 8}
 
 
 def successes(count):
     return tuple(n % 2 == 0 for n in range(count))
+
+
+def filmed(seed):
+    """Make a scene with images of the grasp under way."""
+    made = scene(seed)
+    stamps_ns = made.times_ns[-1] + np.arange(1, 4) * 100_000_000
+    return replace(made, attempt=Attempt(0, True, made.jpegs[:3], stamps_ns))
 
 
 def robots(**values):
@@ -32,6 +45,7 @@ def robots(**values):
 def clone(tmp_path, monkeypatch):
     """Make a folder with the recordings, and a small model in the place of the shipped one."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'config').symlink_to(DOCS.parent / 'config')
     write_model(tmp_path)
     for day, robot in robots(frame='base_link').items():
         robot.write(tmp_path / day)
@@ -44,15 +58,18 @@ def clone(tmp_path, monkeypatch):
 def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     done = []
     for words in commands(PAGE):
-        if 'config/cells/oblique_table.yaml' in words:
-            # The rest of the page simulates a cell.
-            break
-        run(words)
+        if words[1] == 'record':
+            # These simulate a cell for hours: a test has scenes of its own.
+            if 'data/cell' in words:
+                write_samples(Path('data/cell/samples_00000000.npz'),
+                              [filmed(n) for n in range(10)])
+        else:
+            run(words)
         if '--template' in words:
             fill_in(Path(f'{words[2]}.csv'), successes(DAYS[words[2]]))
             assert Path(f'{words[2]}.png').stat().st_size > 1000
         done.append(words[1])
-    assert done == ['label'] * 4 + ['evaluate', 'import', 'import', 'train', 'evaluate']
+    assert done == KINDS
     samples = load_scenes('data/mine')
     assert len(samples) == DAYS['monday'] + DAYS['tuesday']
     # base_link is 1 m below the camera, which looks down.
@@ -62,6 +79,9 @@ def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     assert notes['without_lead_time'] == sum(DAYS.values())
     assert [(x['name'], x['count'], x['held_out']) for x in notes['sets']] == [
         ('mine', len(samples), False), ('friday', DAYS['friday'], True)]
+    both, cell = (Path(f'runs/{name}.safetensors') for name in (
+        'both/finetuned', 'cell/pretrained'))
+    assert read_header(both)[1]['initial'] == verify(cell)
     for name in ('before', 'after'):
         assert Path(f'out/{name}/report.html').exists()
     with Path('out/after/attempts.csv').open(encoding='utf-8') as file:
@@ -93,7 +113,6 @@ def test_the_commands_of_the_how_to_train_on_what_the_recorder_wrote(tmp_path, m
 
 def test_the_page_shows_each_step_once_and_its_pictures_are_there():
     kinds = [words[1] for words in commands(PAGE)]
-    assert kinds == ['label'] * 4 + ['evaluate', 'import', 'import', 'train', 'evaluate',
-                                     'record', 'record', 'train', 'train']
+    assert kinds == KINDS
     pictures = re.findall(r'!\[.+?\]\((.+?)\)', PAGE.read_text(encoding='utf-8'))
     assert len(pictures) == 2 and all((PAGE.parent / x).exists() for x in pictures)
