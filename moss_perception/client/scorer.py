@@ -16,7 +16,6 @@ from moss_perception.client.proposals import (
 )
 from moss_perception.client.scored import ScoredGrasps
 from moss_perception.client.waiting import Inbox
-from moss_perception.core.errors import ScoresError
 from moss_perception.core.frames import check_lead_times
 from moss_perception.core.text import one_line
 from moss_perception.ros.common.conversions import lead_times_to_cloud, to_candidates
@@ -232,7 +231,7 @@ class GraspScorer:
     def _on_cloud(self, message: PointCloud2) -> None:
         try:
             scores = ScoredGrasps.of(message, self._node.get_clock().now().nanoseconds)
-        except (ScoresError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001, whatever a stranger publishes
             self.refused[str(error)] += 1
             self._node.get_logger().warning(one_line(f'scores refused: {error}'),
                                             throttle_duration_sec=_THROTTLE_S)

@@ -87,6 +87,26 @@ def test_on_a_full_disk_the_attempt_is_lost_and_the_finished_ones_stay(bench):
         assert [x.attempt for x in recording.outcomes()] == [1, 2]
 
 
+def test_bytes_that_are_no_message_are_left_out_of_the_attempt(bench, peer, tiny_checkpoint):
+    node = bench(gripper_topic='/joint_states', gripper_closed=0.01)
+    gripper = peer.node.create_publisher(JointState, '/joint_states', 10)
+    robot = node.robot
+    robot.connect(node.wait_for, '/joint_states')
+
+    def damaged(_):
+        for publisher in (robot.candidates, robot.executed, gripper, robot.image):
+            for raw in (b'\0\1\0\0', b'\0\1\0\0' + b'\xff' * 40):
+                publisher.publish(raw)
+    node.attempt(meanwhile=damaged)
+    assert node.process.stop() == 0
+    output = node.process.output()
+    assert 'a message is left out (1 so far)' in output and '[MOSS014]' in output
+    assert 'Traceback' not in output, output
+    found = replay(node.out, Predictor.load(str(tiny_checkpoint), threads=1))
+    assert [(x.attempt, x.source) for x in found.attempts] == [(1, 'executed')]
+    peer.node.destroy_publisher(gripper)
+
+
 def test_misuse_is_refused_and_discard_leaves_nothing(bench):
     node = bench(silence=0.3)
     for name in ('succeed', 'fail', 'discard'):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 import time
 from typing import Any
 
+from moss_perception.core.errors import BagError
 from moss_perception.data.bags.topics import IMAGE_TYPES
 from moss_perception.ros.common.subscriptions import (
     MatchedSubscription,
@@ -47,7 +48,7 @@ class RawSubscriptions:
         self._followed.append(MatchedSubscription(
             self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
             self._reliability, _DEPTH, latched, raw=True,
-            silence_s=SILENCE_S, expected=lambda: name in IMAGE_TYPES))
+            silence_s=SILENCE_S, expected=lambda: name in IMAGE_TYPES, ends=BagError))
         return self._followed[-1]
 
     def follow_when_there(self, topic: str) -> None:

@@ -6,6 +6,7 @@ import importlib
 import time
 from typing import Any
 
+from moss_perception.ros.common.guard import guarded
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -92,17 +93,20 @@ class MatchedSubscription:
     :param silence_s: see above, seconds; 0 for never.
     :param expected: whether messages are due now, so that silence is worth a line in the log; on
         other topics, such as outcomes, it is usual and logged at the level debug.
+    :param ends: errors of the callback that end the node; others are logged, see
+        :func:`moss_perception.ros.common.guard.guarded`.
     :ivar silences: how often it was made anew because it heard nothing.
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
                  raw: bool = False, silence_s: float = 0.0,
-                 expected: Callable[[], bool] = lambda: False):
+                 expected: Callable[[], bool] = lambda: False,
+                 ends: type[Exception] | tuple[()] = ()):
         self.topic = topic
         self.message_type = message_type
         self._node = node
-        self._callback = callback
+        self._callback = guarded(node, callback, ends)
         self._wanted = reliability
         self._depth = depth
         self._latched = latched

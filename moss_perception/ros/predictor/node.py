@@ -105,10 +105,8 @@ class GraspPredictor(ManagedNode):
         self._refusal = ''
         self._stamps = StampCheck()
         self._worker = Worker(self._advance, self._on_worker_failure)
-        guarded = self._log.guarded
-        self._inputs = Inputs(
-            self, self.settings, guarded(self._on_candidates), guarded(self._on_lead_times),
-            guarded(self._on_camera_info), guarded(self._on_image))
+        self._inputs = Inputs(self, self.settings, self._on_candidates, self._on_lead_times,
+                              self._on_camera_info, self._on_image)
         rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
         self._score_service.refuse('' if self._enabled else PAUSED)
         self.get_logger().info(f'active\n{lay_out(rows)}')

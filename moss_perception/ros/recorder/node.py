@@ -18,6 +18,7 @@ from moss_perception.data.bags.writer import is_known
 from moss_perception.data.closings import Closings
 from moss_perception.data.outcomes import Outcome, outcome_of
 from moss_perception.ros.common.conversions import outcome_to_array
+from moss_perception.ros.common.guard import guarded, Once, read
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import acknowledged, run_node, serving, Spin
 from moss_perception.ros.common.subscriptions import type_name
@@ -28,7 +29,7 @@ from moss_perception.ros.recorder.settings import RecorderSettings, TOPIC
 from moss_perception.ros.recorder.stream import Stream
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -58,7 +59,7 @@ class AttemptRecorder(Node):
         self._gripper = Gripper(self._stream.closings, settings.gripper_joint,
                                 settings.gripper_closed, round(settings.gripper_delay * 1e9))
         self._gripper_topic = settings.gripper_topic
-        self._said: set[str] = set()
+        self._said = Once()
         # Outcomes of the robot that could not be recorded.
         self._missed = self._images = 0
         self._state = ''
@@ -108,8 +109,9 @@ class AttemptRecorder(Node):
             'closed': self._closed, NEXT: self._next}
         self._inputs = Inputs(self, of, self._receive)
         if of.outcomes == TOPIC:
-            self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, 1000)
-        self.create_subscription(String, '~/command', self._on_command, 10)
+            self.create_subscription(
+                DiagnosticArray, 'grasp_outcome', guarded(self, self._on_outcome), 1000)
+        self.create_subscription(String, '~/command', guarded(self, self._on_command), 10)
         # Spelt out, so that the documentation finds them.
         self.create_service(Trigger, '~/start', self._service('start'))
         self.create_service(Trigger, '~/succeed', self._service('succeed'))
@@ -185,9 +187,9 @@ class AttemptRecorder(Node):
             stream.image(image_ns, frame_id, self._ros_ns())
             self._images += 1
         elif topic == inputs.candidates:
-            stream.candidates(deserialize_message(raw, PoseArray))
+            stream.candidates(read(PoseArray, raw))
         elif topic == inputs.executed:
-            stream.executed(deserialize_message(raw, PoseStamped), now_ns)
+            stream.executed(read(PoseStamped, raw), now_ns)
         elif topic == self._gripper_topic:
             self._take_gripper(kind, raw)
         holds = topic in (inputs.camera_info, inputs.candidates, inputs.lead_times)
@@ -235,7 +237,7 @@ class AttemptRecorder(Node):
             self._once(self._attempts.lost, 'attempt_lost')
 
     def _once(self, line: str, key: str) -> None:
-        if line not in self._said:
+        if self._said.is_new(line):
             self._say(line, key)
 
     def _say(self, line: str, key: str = '') -> None:
@@ -245,7 +247,7 @@ class AttemptRecorder(Node):
             self.get_logger().warning(coded(key, line))
         else:
             self.get_logger().info(one_line(line))
-        self._said.add(line)
+        self._said.is_new(line)
         self._events.publish(String(data=one_line(line)))
 
     def _publish_state(self) -> None:
