@@ -7,8 +7,11 @@ from moss_perception.core.errors import BagError, MessageError
 from moss_perception.ros.common.guard import guard_of, guarded, Once, read, Tally
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import MatchedSubscription
+from moss_perception.ros.monitor.picture import MotionHeat
+import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'moss_perception'
@@ -115,3 +118,13 @@ def test_a_text_is_new_once_as_long_as_it_is_remembered():
     for number in range(150):
         once.is_new(f'{number}')
     assert not once.is_new('a')
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'data': bytes(7)}, {'encoding': '32FC99999'}, {'encoding': '32FC0'}, {'data': b''},
+    {'height': 2**32 - 1, 'width': 2**32 - 1}, {'data': np.full(12, np.nan, 'f4').tobytes()}])
+def test_a_motion_map_of_any_size_is_shown_or_ignored(changes):
+    heat, fields = MotionHeat(), {
+        'height': 2, 'width': 3, 'encoding': '32FC2', 'data': np.ones(12, 'f4').tobytes()}
+    heat.take(Image(**fields | changes))
+    assert (heat.newest is None) == bool(changes)

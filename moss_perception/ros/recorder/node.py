@@ -79,10 +79,8 @@ class AttemptRecorder(Node):
         """
         of = self._declared.values
         goal = len(folder.outcomes) + of.attempts
-        self._attempts = attempts = Attempts(
-            folder, self._stream, lambda: self._declared.values, self._now_ns,
-            self._write_outcome)
-        self._connect()
+        self.open(folder)
+        attempts = self._attempts
         if folder.unfinished:
             self.get_logger().warning(coded(
                 'unfinished', f'removed {folder.unfinished} attempts that an earlier recorder '
@@ -92,14 +90,17 @@ class AttemptRecorder(Node):
             while not of.attempts or len(folder.outcomes) + self._missed < goal:
                 self._publish_state()
                 spin(_POLL_S)
-                self._check()
+                self.check()
             acknowledged(self._events, _LAST_WORDS_S)
         finally:
             if attempts.current is not None:
                 self._say(attempts.discard())
 
-    def _connect(self) -> None:
+    def open(self, folder: AttemptFolder) -> None:
+        """Subscribe, and offer the services; attempts are written to an open folder."""
         of = self._declared.values
+        self._attempts = Attempts(folder, self._stream, lambda: self._declared.values,
+                                  self._now_ns, self._write_outcome)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._events = self.create_publisher(String, '~/events', 100)
         self._states = self.create_publisher(String, '~/state', latched)
@@ -218,7 +219,7 @@ class AttemptRecorder(Node):
         writer.serialised(self.resolve_topic_name('grasp_outcome'), type_name(DiagnosticArray),
                           self._now_ns(), serialize_message(array))
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Follow the graph, and warn of silent topics while an attempt is recorded."""
         self._inputs.check()
         current = self._attempts.current
