@@ -85,8 +85,8 @@ class GraspGate(Node):
     :raises ConfigError: if a parameter given at start is not allowed.
     """
 
-    def __init__(self):
-        super().__init__('grasp_gate')
+    def __init__(self, **kwargs: Any):
+        super().__init__('grasp_gate', **kwargs)
         declared = NodeParameters(self, GateSettings, apply=self._on_change)
         self._gate = Gate(declared.values.config())
         self._state, self._heard = '', False

@@ -118,6 +118,8 @@ class MotionHeat:
         if not np.isfinite(values).all():
             return
         energy = motion_energy(values.reshape(shape))
+        if not np.isfinite(energy).all():
+            return
         self._peak = max(float(energy.max()), _DECAY * self._peak)
         heat = np.round(255 * np.clip(energy / self._peak, 0, 1)).astype(np.uint8)
         self._newest = {'rows': shape[0], 'columns': shape[1],
