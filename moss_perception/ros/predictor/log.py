@@ -9,7 +9,8 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.looks import LOOKS
 from moss_perception.core.scores import Prediction
 from moss_perception.ros.common.guard import guard_of, Tally
-from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
+from moss_perception.ros.predictor.judge import unfamiliar
+from moss_perception.ros.predictor.monitor import Monitor
 from rclpy.node import Node
 
 

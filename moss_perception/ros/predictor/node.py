@@ -16,8 +16,9 @@ from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.predictor import lead_times
 from moss_perception.ros.predictor.heartbeat import health, Heartbeat
+from moss_perception.ros.predictor.judge import PAUSED
 from moss_perception.ros.predictor.log import StreamLog
-from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
+from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.score_service import ScoreService
 from moss_perception.ros.predictor.topics import Inputs, Outputs
