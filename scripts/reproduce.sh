@@ -155,11 +155,12 @@ for factor in "${factors[@]}"; do
   paired+=("$factor=$folder/factors/$factor")
 done
 
-# start_training NAME RUN CONFIG SEED [more options]: train in the background, with a log in RUN.
+# start_training NAME RUN CONFIG SEED [more options]: train on the sets in $train_sets in the background, with a log in RUN.
+train_sets=("$folder/train_sim" "$folder/train_randomised")
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
-  python -m study.train --config "$3" --data "$folder/train_sim" "$folder/train_randomised" --run "$2" --seed "$4" --threads 1 \
+  python -m study.train --config "$3" --data "${train_sets[@]}" --run "$2" --seed "$4" --threads 1 \
     --device "$device" "${@:5}" \
     >>"$2/train.log" 2>&1 &
 }
@@ -191,13 +192,39 @@ train_variants() {
   done
 }
 
+# start_option NAME CONFIG SEED [more options]: what an option of the training brings, unless it was trained.
+start_option() {
+  local run=$folder/options/$1_seed_$3
+  compared+=("$1=$run")
+  if compgen -G "$run/*.md" >/dev/null; then return; fi
+  wait_for_place
+  start_training "$1" "$run" "$2" "$3" --initial "$initial" "${@:4}"
+  jobs+=($!)
+}
+
 train_variants "${deciding[@]}"
 train_variants "${others[@]}"
+compared=()
+if ((!small)); then
+  for seed in "${seeds[@]}"; do compared+=("mixed=$folder/variants/${after}_seed_$seed"); done
+  # As many steps, on half of the scenes.
+  all_sets=("${train_sets[@]}") train_sets=("$folder/train_sim")
+  for seed in "${seeds[@]}"; do start_option sim_only "study/variants/$after.yaml" "$seed" --epochs 6; done
+  train_sets=("${all_sets[@]}")
+  for option in frozen plain annealed motion_loss mask_loss; do start_option "$option" "study/options/$option.yaml" 0; done
+  start_option twice_as_long "study/variants/$after.yaml" 0 --epochs 6
+  start_option four_times_as_long "study/variants/$after.yaml" 0 --epochs 12
+fi
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 
 python -m study.compare --runs "$folder/variants" --scenes "sim=$folder/sim" "shifted=$folder/shifted" \
   "held_out=$folder/held_out" --validation "${validation[@]}" --out "$folder/variants.json" --plots "$folder/plots" \
   "${measured[@]}"
+if ((!small)); then
+  # Chosen by validation alone.
+  python -m study.compare --runs "${compared[@]}" --scenes "${validation[@]}" --reference mixed --monitored 0 \
+    --out "$folder/training.json" >"$folder/training.txt"
+fi
 python -m study.compare --runs "$folder/variants/${before}_seed_0" "$folder/variants/${after}_seed_0" --scenes "${paired[@]}" \
   --monitored 0 --out "$folder/factors.json" >"$folder/factors.txt"
 python -m study.pictures --variants "$folder/variants.json" --factors "$folder/factors.json" --before "$before" --after "$after" \

@@ -36,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
                + status_line())
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--runs', nargs='+', metavar='DIR',
-                        help='folders to search for checkpoints of moss train --config')
+                        help='folders to search for checkpoints of moss train --config; NAME=DIR '
+                             'calls those of a folder NAME in place of their variant')
     source.add_argument('--results', nargs='+', metavar='FILE',
                         help='print stored results; results of several files with the same scenes '
                              'are merged')

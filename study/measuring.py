@@ -24,12 +24,15 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
     """
     Find the checkpoints of training runs.
 
+    :param folders: searched for checkpoints; ``NAME=DIR`` gives those of a folder the name of
+        another variant, such as what was special about their training.
     :returns: each file with its notes, in the order of the folders and of the paths in each.
     :raises CheckpointError: if a folder has no checkpoint, or one does not name its variant.
     """
     import study.models  # noqa: F401, registers the variants
     found = []
-    for folder in folders:
+    for word in folders:
+        name, _, folder = word.rpartition('=')
         paths = sorted(path for path in Path(folder).rglob('*.safetensors')
                        if path.name != 'state.safetensors')
         if not paths:
@@ -38,7 +41,7 @@ def find_checkpoints(folders: list[str]) -> list[tuple[Path, dict]]:
         for path in paths:
             notes = read_header(path)[1]
             # Older checkpoints call the variant an arm.
-            variant = notes.get('variant') or notes.get('arm')
+            variant = name or notes.get('variant') or notes.get('arm')
             if not variant or 'recipe' not in notes:
                 raise CheckpointError(f'checkpoint {path} does not name its model variant: '
                                       'expected one of moss train --config')

@@ -107,18 +107,18 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ValueError(f'{name} is {text!r}, expected a number of seconds') from error
+        raise ValueError(f'{name} is {clean(text)!r}, expected a number of seconds') from error
 
 
 def _whole(name: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f'{name} is {text!r}, expected a whole number from 0')
+        raise ValueError(f'{name} is {clean(text)!r}, expected a whole number from 0')
     return int(text)
 
 
 def _read_flag(name: str, text: str) -> bool:
     if text not in _FLAGS:
-        raise ValueError(f'{name} is {text!r}, expected true or false')
+        raise ValueError(f'{name} is {clean(text)!r}, expected true or false')
     return _FLAGS[text]
 
 
@@ -135,7 +135,7 @@ def seconds_to_ns(text: str) -> int:
     """
     whole, _, fraction = text.strip().partition('.')
     if not whole.isdecimal() or (fraction and not fraction.isdecimal()):
-        raise ValueError(f'expected decimal seconds, got {text!r}')
+        raise ValueError(f'expected decimal seconds, got {clean(text)!r}')
     return int(whole) * 10**9 + int(fraction[:9].ljust(9, '0'))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.core.text import one_line
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.graph_model import Graph, GraphModel
 from moss_perception.models.manifest import (
@@ -84,9 +85,16 @@ class OnnxEngine(Engine):
         return loaded
 
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[np.ndarray]:
-        """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""
-        # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
-        results: Any = self._sessions[graph].run(self._results[graph], feeds)
+        """
+        Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`.
+
+        :raises CheckpointError: if ONNX Runtime can't run it: a damaged graph may load.
+        """
+        try:
+            # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
+            results: Any = self._sessions[graph].run(self._results[graph], feeds)
+        except Exception as error:  # its errors have no base of their own
+            raise _unusable(self._graphs[graph].name, 'run', error) from error
         return results
 
     def numpy(self, array: np.ndarray) -> np.ndarray:
@@ -139,9 +147,12 @@ def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,
     try:
         return onnxruntime.InferenceSession(data, options, providers=providers)
     except Exception as error:  # its errors have no base of their own
-        reason = ' '.join(str(error).split())
-        raise CheckpointError(f"graph {graph} can't be loaded by onnxruntime "
-                              f'{onnxruntime.__version__}: {reason}') from error
+        raise _unusable(graph, 'loaded', error) from error
+
+
+def _unusable(graph: Path | str, what: str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"graph {graph} can't be {what} by onnxruntime "
+                           f'{onnxruntime.__version__}: {one_line(error)}')
 
 
 def _check_notes(file: Path, session: onnxruntime.InferenceSession, graph: Graph,

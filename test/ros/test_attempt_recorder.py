@@ -3,11 +3,14 @@
 import re
 import resource
 
+from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.attempts import groups_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.replay import replay
 from moss_perception.ros.common.conversions import ns_to_stamp
 from moss_perception.runtime.predictor import Predictor
+from moss_perception.training.holding_out import held_out
 import pytest
 from robot_bench import Bench, LATENCY_NS, PERIOD_NS
 from sensor_msgs.msg import JointState
@@ -16,10 +19,11 @@ from std_msgs.msg import String
 pytestmark = pytest.mark.timeout(110)
 
 
-def test_recorded_attempts_are_evaluated_at_the_executed_grasp(bench, peer, tiny_checkpoint):
+def test_recorded_attempts_are_evaluated_at_the_executed_grasp_and_keep_their_labels(
+        bench, peer, tiny_checkpoint, tmp_path):
     node = bench(object='cup', operator='ada', day='2026-03-02')
     first = node.attempt()
-    assert all(x.successful for x in peer.set(node.name, object='bowl'))
+    assert all(x.successful for x in peer.set(node.name, object='bowl', operator='bob'))
     second = node.attempt('fail')
     assert 'attempt 2: failed' in second[-1] and '1 succeeded, 1 failed' in second[-1]
     assert node.process.stop() == 0
@@ -34,9 +38,16 @@ def test_recorded_attempts_are_evaluated_at_the_executed_grasp(bench, peer, tiny
         # The run-up fills the window before the decision.
         assert attempt.scored_ns == decision_ns
     assert found.domain == 'real' and found.unmatched == ()
-    assert groups_of(node.out)[2] == {'day': '2026-03-02', 'object': 'bowl', 'operator': 'ada'}
+    assert groups_of(node.out)[2] == {'day': '2026-03-02', 'object': 'bowl', 'operator': 'bob'}
     with Recording(node.out) as recording:
         assert [x.candidate for x in recording.outcomes()] == [1, 1]
+    # Import keeps the labels, by which a training can hold out.
+    assert moss(['import', str(node.out), '--out', str(tmp_path / 'data')]) == 0
+    samples = load_scenes(tmp_path / 'data')
+    assert [dict(x.groups) for x in samples] == [
+        {'bag': node.out.name, 'day': '2026-03-02', 'object': name, 'operator': operator}
+        for name, operator in (('cup', 'ada'), ('bowl', 'bob'))]
+    assert held_out(samples, 'operator').sum() == 1
     # Each file is a recording by itself, calibration included.
     alone = replay(node.out / 'attempt_0002.mcap',
                    Predictor.load(str(tiny_checkpoint), threads=1))

@@ -220,6 +220,21 @@ def test_a_file_that_is_no_graph_is_refused_in_one_line(copied):
     assert '\n' not in str(caught.value)
 
 
+def test_a_graph_that_loads_but_cannot_be_run_is_refused_in_one_line(copied):
+    path = graph_path(copied, graph_name(1))
+    model = onnx.load(path)
+    # How many candidates there are is known only when it runs.
+    shape = next(x for x in model.graph.initializer if list(x.dims) == [3]
+                 and onnx.numpy_helper.to_array(x)[1] == -1)
+    values = onnx.numpy_helper.to_array(shape) + [0, 0, 1]
+    shape.CopyFrom(onnx.numpy_helper.from_array(values, shape.name))
+    path.write_bytes(model.SerializeToString())
+    reseal(copied, graphs_beside(copied))
+    with pytest.raises(CheckpointError, match="can't be run by onnxruntime") as caught:
+        load_engine(str(copied))
+    assert '\n' not in str(caught.value)
+
+
 def test_graphs_of_another_checkpoint_are_refused(copied):
     digest = save_checkpoint(copied, tiny_network(), {'trained': 'anew'})
     with pytest.raises(CheckpointError, match=f'exported from.*expected {digest}; run moss exp'):

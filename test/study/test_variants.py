@@ -12,6 +12,7 @@ from spots import variant_file
 
 from study import compare as compare_command
 from study.cost import measure_cost
+from study.measuring import find_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +39,19 @@ def test_a_variant_differs_from_the_others_over_time_only(path):
     assert 27 < measure_cost(build(settings.config()).eval(), 1)['mflop_a_frame'] < most
 
 
+@pytest.mark.parametrize('path', sorted((ROOT / 'study' / 'options').glob('*.yaml')),
+                         ids=lambda path: path.stem)
+def test_an_option_changes_the_training_of_the_best_variant_only(path):
+    settings = read_settings(path)
+    best = read_settings(ROOT / 'study' / 'variants' / 'displacement_12_time.yaml')
+    assert settings.name == path.stem and settings.config() == best.config()
+    changed = dict(settings.training.items() - best.training.items())
+    assert set(changed) == {
+        'frozen': {'frozen_stages'}, 'plain': {'photometric', 'geometric'},
+        'annealed': {'annealing'}, 'motion_loss': {'motion_weight'},
+        'mask_loss': {'mask_weight'}}[path.stem]
+
+
 def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     for name, temporal in (('shifted_channels', 'tsm'), ('moss_orders', 'moss')):
         path = variant_file(tmp_path, name, temporal)
@@ -54,6 +68,8 @@ def test_variants_are_trained_and_compared(data, tmp_path, capsys):
     text = capsys.readouterr().out
     assert compare_command.main(['--results', str(out)]) == 0
     assert capsys.readouterr().out == text
+    (path, notes), = find_checkpoints([f'longer={tmp_path / "runs" / "moss_orders"}'])
+    assert (path, notes['variant']) == (checkpoint, 'longer')
     result = json.loads(out.read_text())
     assert list(result['variants']) == ['moss_orders orders 1', 'moss_orders orders 1,2',
                                         'moss_orders', 'shifted_channels']

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moss_perception.core.errors import BagError, ClipError, ConfigError
 from moss_perception.core.frames import Camera
+from moss_perception.core.text import clean
 from moss_perception.data.clips.frames import SUFFIXES
 from moss_perception.data.labels.cells import read_flag, read_number
 from moss_perception.data.labels.sheet import read_sheet
@@ -163,13 +164,14 @@ def _row(values: dict[str, str]) -> ClipRow:
                 f'{earlier} {first / 1e9:g} s is after {later} {second / 1e9:g} s')
     start_ns, decision_ns, end_ns = times
     return ClipRow(Path(values['clip']).as_posix(), success, start_ns, decision_ns, end_ns,
-                   values.get('domain', ''), values.get('object', ''))
+                   clean(values.get('domain', '')), clean(values.get('object', '')))
 
 
 def _time(name: str, text: str) -> int | None:
     number = read_number(text)
     if text and number is None:
-        raise ValueError(f'{name} is {text!r}, expected decimal seconds since the clip began')
+        raise ValueError(f'{name} is {clean(text)!r}, expected decimal seconds since the '
+                         'clip began')
     return None if number is None else int(number * 10**9)
 
 

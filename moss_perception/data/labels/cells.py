@@ -7,6 +7,7 @@ from decimal import Decimal
 import re
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.text import clean
 
 _TRUE = {'true', '1', 'yes', 'y', 'ok', 'okay', 'success', 'successful', 'succeeded', 'succeed',
          'pass', 'passed', 'good', 'held', 't', 'x', 'ja', 'wahr', '\u2713', '\u2714'}
@@ -53,7 +54,7 @@ def read_flag(name: str, text: str) -> bool:
     """
     word = text.strip().lower().removesuffix('.0')
     if word not in _TRUE | _FALSE:
-        raise ValueError(f'{name} is {text!r}, expected true or false ({_WORDS})')
+        raise ValueError(f'{name} is {clean(text)!r}, expected true or false ({_WORDS})')
     return word in _TRUE
 
 
@@ -65,7 +66,7 @@ def read_whole(name: str, text: str) -> int:
     """
     text = text.removesuffix('.0')
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise ValueError(f'{name} is {text!r}, expected a whole number from 0')
+        raise ValueError(f'{name} is {clean(text)!r}, expected a whole number from 0')
     return int(text)
 
 
@@ -100,8 +101,8 @@ def read_moment(name: str, text: str, zone: tzinfo = timezone.utc, day: str = ''
             why = '; a spreadsheet has rounded it: show the column as a number with decimals'
         elif re.match(r'\d\d?/\d\d?/\d{4}', text):
             why = '; day and month cannot be told apart'
-        raise ValueError(f'expected decimal seconds, got {text!r} as {name} (or a date and time '
-                         f'such as {EXAMPLE}){why}')
+        raise ValueError(f'expected decimal seconds, got {clean(text)!r} as {name} (or a date '
+                         f'and time such as {EXAMPLE}){why}')
     return Moment(text, stamp_ns=_stamp_ns(name, text, found, zone), zoned=bool(found['z']))
 
 
@@ -114,9 +115,10 @@ def _stamp_ns(name: str, text: str, found: re.Match, zone: tzinfo) -> int:
                         tzinfo=zone)
         seconds = calendar.timegm(when.utctimetuple())
     except (ValueError, OverflowError) as error:
-        raise ValueError(f'{name} is {text!r}, which is no date and time: {error}') from error
+        raise ValueError(f'{name} is {clean(text)!r}, which is no date and time: '
+                         f'{error}') from error
     if seconds < 0:
-        raise ValueError(f'{name} is {text!r}, expected a date after 1970')
+        raise ValueError(f'{name} is {clean(text)!r}, expected a date after 1970')
     return seconds * 10**9 + int((found['f'] or '0').ljust(9, '0'))
 
 
@@ -128,7 +130,7 @@ def _offset_of(text: str) -> tzinfo:
     try:
         return timezone(-size if text[0] == '-' else size)
     except ValueError as error:
-        raise ValueError(f'zone {text!r}: expected less than 24 hours') from error
+        raise ValueError(f'zone {clean(text)!r}: expected less than 24 hours') from error
 
 
 def read_zone(text: str) -> tzinfo:
@@ -144,5 +146,5 @@ def read_zone(text: str) -> tzinfo:
     try:
         return ZoneInfo(text)
     except (OSError, ValueError, LookupError) as error:
-        raise ConfigError(f'time zone {text!r} is unknown: expected a name such as Europe/Berlin, '
-                          'or an offset such as +02:00') from error
+        raise ConfigError(f'time zone {clean(text)!r} is unknown: expected a name such as '
+                          'Europe/Berlin, or an offset such as +02:00') from error

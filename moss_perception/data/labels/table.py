@@ -199,8 +199,8 @@ def _row(line: int, cells: Sequence[str], names: Sequence[str], headings: Sequen
 def _lead_time(heading: str, text: str) -> float:
     """Read a lead time in the unit of its heading, or in seconds; return seconds."""
     if (number := read_number(text)) is None:
-        raise ValueError(f'lead_time is {text!r}, expected a number of seconds from 0, or of the '
-                         'unit in its heading, such as lead_time_ms')
+        raise ValueError(f'lead_time is {clean(text)!r}, expected a number of seconds from 0, '
+                         'or of the unit in its heading, such as lead_time_ms')
     return float(number * UNITS_NS[unit_of(heading) or 's'] / 10**9)
 
 

@@ -7,6 +7,7 @@ from geometry_msgs.msg import PoseArray
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
+from moss_perception.core.memory import return_freed_memory
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
@@ -92,6 +93,7 @@ class GraspPredictor(ManagedNode):
         self._log = StreamLog(self, self._monitor)
         lead_times.log_stream(self._predictor, self._log)
         self._outputs = Outputs(self, chosen.publish_features, self._predictor.config)
+        return_freed_memory()
         self.get_logger().info(
             f'configured: {path}, sha256 {self.predictor.engine.sha256}, engine {chosen.engine} '
             f'on {chosen.device}, {self.predictor.config.window_frames} samples of '
@@ -136,6 +138,7 @@ class GraspPredictor(ManagedNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._outputs = self._predictor = None
+        return_freed_memory()
 
     @property
     def predictor(self) -> Predictor:

@@ -162,6 +162,8 @@ def test_what_a_row_says_beyond_our_columns_is_kept(bag, tmp_path):
     ('time,success\n05/04/2026 14:03,1\n', 'day and month cannot be told apart'),
     ('time,success\n2023-13-40 14:03,1\n', "time is '2023-13-40 14:03', which is no date"),
     ('bag,time,success\nother,4,1\n', "no row for the recording bag: the column bag has 'other'"),
+    ('attempt,success\n1,' + 90_000 * 'a' + '\n', "line 2: success is 'a+…', expected true"),
+    ('time,success\n' + 90_000 * '9' + ',1\n', "expected decimal seconds, got '9+…' as time"),
     ('\0\1\2', 'it is no text, expected UTF-8')])
 def test_a_mistake_is_one_line_with_file_line_and_value(bag, tmp_path, text, said):
     path = tmp_path / 'table.csv'
@@ -169,6 +171,7 @@ def test_a_mistake_is_one_line_with_file_line_and_value(bag, tmp_path, text, sai
     with pytest.raises(BagError, match=said) as info:
         read(bag, path)
     assert str(path) in str(info.value) and '\n' not in str(info.value)
+    assert len(str(info.value)) < 1000
 
 
 @pytest.mark.parametrize('name', ['old.xls', 'calc.ods', 'folder.csv'])
