@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 # Kinds of events that are remembered: a stranger may choose the text of some.
-_KINDS = 200
+_KINDS, _LENGTH = 200, 200
 
 Callback = Callable[[Any], None]
 
@@ -24,7 +24,7 @@ class Tally:
     """
     Logs each event of a kind; in a burst only some, with the number of the omitted ones.
 
-    It remembers the newest 200 kinds.
+    It remembers the newest 200 kinds, of 200 characters each.
 
     :param burst: most lines of one kind within the period.
     :param period_s: seconds.
@@ -43,8 +43,9 @@ class Tally:
 
         :param kind: what happened.
         :param times: how often, since the last call.
-        :returns: the line to log; empty if nothing is to be logged now.
+        :returns: the line to log, with the kind; empty if nothing is to be logged now.
         """
+        kind = kind[:_LENGTH]
         # Put at the end, so that the first is the one that was not seen for the longest time.
         logged = self._logged.pop(kind, None) or deque(maxlen=self._burst)
         self._logged[kind] = logged

@@ -45,7 +45,7 @@ def is_played(node: Node, topic: str) -> bool:
     :returns: whether somebody publishes ``/clock``, this node follows it, or a player publishes
         the topic.
     """
-    return (node.get_clock().ros_time_is_active or node.count_publishers('/clock') > 0
+    return (bool(node.get_parameter('use_sim_time').value) or node.count_publishers('/clock') > 0
             or any(info.node_name in _PLAYERS
                    for info in node.get_publishers_info_by_topic(topic)))
 
