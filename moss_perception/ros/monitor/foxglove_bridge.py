@@ -18,6 +18,7 @@ from foxglove.websocket import (
 )
 from moss_perception.core.errors import MossError
 from moss_perception.data.bags.writer import definition_of
+from moss_perception.ros.common.guard import guarded, read
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import message_class
 from moss_perception.ros.common.threaded import ThreadedNode
@@ -31,7 +32,7 @@ from moss_perception.ros.monitor.interface import (
     TOPICS,
 )
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from std_srvs.srv import SetBool, Trigger
 
 _ANSWER_S = 5.0
@@ -118,7 +119,7 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
         if not client.service_is_ready():
             raise MossError(f'{name} is not there: expected a running node')
         done: Future[Any] = Future()
-        message = deserialize_message(request.payload, client.srv_type.Request)
+        message = read(client.srv_type.Request, request.payload)
         client.call_async(message).add_done_callback(
             lambda future: done.set_result(future.result()))
         try:
@@ -134,7 +135,8 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
             subscription = self._subscriptions.get(topic)
             if is_wanted and subscription is None:
                 self._subscriptions[topic] = self._node.create_subscription(
-                    message_class(kind), topic, self._passing(topic), _qos(name), raw=True)
+                    message_class(kind), topic, guarded(self._node, self._passing(topic)),
+                    _qos(name), raw=True)
             elif not is_wanted and subscription is not None:
                 self._node.destroy_subscription(self._subscriptions.pop(topic))
 
