@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # The study and the tests run on a developer's machine, on files of their own.
 FOLDERS = ('moss_perception', 'launch', 'scripts', 'docs', 'examples', 'benchmarks')
 FILES = sorted([Path('setup.py'), *(x.relative_to(ROOT) for folder in FOLDERS
-                                    for x in (ROOT / folder).rglob('*.py'))])
+                                    for x in (ROOT / folder).rglob('*.py')
+                                    # Hidden folders have packages of others.
+                                    if not any(part.startswith('.') for part in
+                                               x.relative_to(ROOT).parts))])
 MODULES = {'pickle', 'cPickle', '_pickle', 'dill', 'cloudpickle', 'joblib', 'marshal', 'shelve',
            'telnetlib', 'ftplib', 'xmlrpc', 'imp'}
 CALLS = {'eval', 'exec', 'os.system', 'os.popen', 'subprocess.getoutput', 'tempfile.mktemp',
