@@ -48,6 +48,31 @@ def test_our_same_sizes_have_as_many_weights_as_the_peers_layers():
     assert sum(p.numel() for p in block.parameters()) == 2 * order + 128 * 128 + 128
 
 
+def test_every_configuration_is_built_and_steps_beside_the_shipped_checkpoint():
+    from bare_predictor import BareStep, samples, WholeStep
+    import blocks
+    import displacement_step
+    from moss_perception.models.moss_grasp.network import MossGraspNetwork
+    from moss_perception.moss import MOSS
+    for block in (blocks.like_peer(), blocks.like_peer(causal=False, learning='conv'),
+                  blocks.light(), blocks.light(64, 3), blocks.light(causal=False),
+                  blocks.light(projection=64, rank=4),
+                  MOSS(128, (1, 2), blocks.WINDOW, **blocks.SMALL_HOST)):
+        size = block.in_channels
+        assert block(torch.zeros(1, 2, size, 5, 5)).shape == (1, 2, size, 5, 5)
+    for options in displacement_step.CASES.values():
+        block = displacement_step.block(**{k: v for k, v in options.items() if k != 'side'})
+        size = block.in_channels
+        assert block(torch.zeros(1, 1, size, 16, 16)).shape == (1, 1, size, 16, 16)
+    config = blocks.read_config('')
+    assert config.readout == 'displacement'
+    network = blocks.randomise(MossGraspNetwork(config))
+    images, points = samples(config, 1)
+    for step in (BareStep(network), WholeStep(network, config.orders)):
+        with torch.no_grad():
+            assert step.eval()(images, points, *step.initial_state())[0].isfinite().all()
+
+
 def test_the_graph_that_is_timed_steps_as_the_block_does():
     import blocks
     from streams import onnx_stream
