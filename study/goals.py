@@ -37,7 +37,7 @@ class AtLeast:
         if not _known(result, self.set, variant):
             return None
         total = result['variants'][variant]['sets'][self.set]['all']
-        return {'goal': f'{self.set}: success of {variant}',
+        return {'goal': f'{self.set}: success of {variant}', 'seeds': _seeds(result, variant),
                 'found': f'{100 * total["success"]:.1f} %', 'wanted': f'at least {self.percent:g}',
                 'met': bool(100 * total['success'] >= self.percent)}
 
@@ -68,7 +68,8 @@ class Above:
         wanted = [*([] if self.points is None else [f'at least {self.points:g}']),
                   *(['an interval above 0'] if self.sure else [])]
         return {'goal': f'{self.set}, {self.kind}: {ours} above {theirs}',
-                'found': f'{in_points(gap)} points', 'wanted': ', '.join(wanted),
+                'seeds': _seeds(result, ours, theirs), 'found': f'{in_points(gap)} points',
+                'wanted': ', '.join(wanted),
                 'met': bool(enough and (certain or not self.sure))}
 
 
@@ -87,7 +88,8 @@ class Loss:
         if gap is None:
             return None
         return {'goal': f'points that {variant} loses from {self.before} to {self.after} beyond '
-                        'what true motion loses', 'found': in_points(gap),
+                        'what true motion loses', 'seeds': _seeds(result, variant),
+                'found': in_points(gap),
                 'wanted': f'at most {self.points:g}',
                 'met': bool(100 * gap['difference'] <= self.points)}
 
@@ -111,6 +113,7 @@ class Early:
             return None
         return {'goal': f'{self.set}, {EARLY_S:g} s after the decision: AUROC of {variant} above '
                         f'{best}, the best without MOSS',
+                'seeds': sorted({*_seeds(result, variant), *_seeds(result, best)}),
                 'found': '{difference:+.3f} [{low:+.3f}, {high:+.3f}]'.format(**gap),
                 'wanted': 'above 0', 'met': bool(gap['difference'] > 0)}
 
@@ -139,7 +142,8 @@ def goals(result: dict[str, Any], named: Mapping[str, str] | None = None) -> lis
 
     :param result: a stored comparison.
     :param named: variants by role, see :func:`cast`.
-    :returns: ``goal``, ``found`` (text), ``wanted`` (text) and ``met``.
+    :returns: ``goal``, ``seeds`` (of the trainings that are compared), ``found`` (text),
+        ``wanted`` (text) and ``met``.
     """
     roles = cast(result, named)
     return [row for goal in GOALS if (row := goal.check(result, roles)) is not None]
@@ -150,7 +154,8 @@ def cast(result: dict[str, Any], named: Mapping[str, str] | None = None) -> dict
     Give each of ``ROLES`` a variant.
 
     It is the one that is named, or the only one there is, or the best on the validation sets:
-    mean success over the sets and trainings. Test sets never choose.
+    mean success over the sets and trainings. Among many variants, the best of a single training
+    is the luckiest, so only those with the most trainings can be chosen. Test sets never choose.
 
     :returns: variants by role; roles that no rule fills are left out.
     :raises ConfigError: if a named role or variant does not exist.
@@ -163,7 +168,10 @@ def cast(result: dict[str, Any], named: Mapping[str, str] | None = None) -> dict
     success = validated(result)
     for role, may in ROLES.items():
         able = [variant for variant in variants if may(variant)]
-        measured = [variant for variant in able if variant in success]
+        trained = {variant: len(result['variants'][variant]['seeds']) for variant in able
+                   if variant in success}
+        measured = [variant for variant, count in trained.items()
+                    if count == max(trained.values())]
         if role in found or not able:
             continue
         if len(able) == 1:
@@ -181,6 +189,11 @@ def validated(result: dict[str, Any]) -> dict[str, float]:
             found.setdefault(run['variant'], []).append(
                 float(np.mean(list(run['validation'].values()))))
     return {variant: float(np.mean(values)) for variant, values in found.items()}
+
+
+def _seeds(result: dict[str, Any], *variants: str) -> list[int]:
+    return sorted(set.intersection(*(set(result['variants'][one]['seeds'])
+                                     for one in variants)))
 
 
 def _known(result: dict[str, Any], name: str, variant: str) -> bool:

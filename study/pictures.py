@@ -30,7 +30,7 @@ from study.panels import (
     whole_sets,
 )
 from study.shift import losses
-from study.table import fill
+from study.table import blocks, fill
 
 log = logging.getLogger('pictures')
 
@@ -125,13 +125,19 @@ def _factors(result: dict[str, Any], before: str, after: str) -> Any:
 
 
 def _link(page: Path, folder: Path, names: list[str]) -> None:
+    text = read_text(page)
+    missing = set(names) - {what for result, what in blocks(text) if result == 'pictures'}
+    if missing:
+        raise ConfigError(f'{page} has no place for the picture {min(missing)}: expected '
+                          f'<!-- begin pictures | {min(missing)} --> and <!-- end -->')
+
     def block(result: str, what: str) -> str | None:
         if result != 'pictures' or what not in names:
             return None
         path = os.path.relpath(folder / f'{what}.png', page.parent)
         return f'![{_ALT[what]}]({path})'
 
-    write_text(page, fill(read_text(page), block))
+    write_text(page, fill(text, block))
     log.info('linked %s in %s', ', '.join(names), page)
 
 

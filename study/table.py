@@ -115,18 +115,20 @@ def _costs(result: dict[str, Any]) -> str:
 
 
 def _goals(result: dict[str, Any], parts: Mapping[str, str]) -> str:
-    rows = [[row['goal'], row['found'], row['wanted'], 'yes' if row['met'] else 'no']
-            for row in goals(result, parts)]
+    rows = [[row['goal'], ','.join(map(str, row['seeds'])), row['found'], row['wanted'],
+             'yes' if row['met'] else 'no'] for row in goals(result, parts)]
     missing = [role for role, may in ROLES.items() if role not in parts
                and any(map(may, result['costs']))]
-    sentences = ['Goals.']
+    sentences = ['Goals, with the seeds of the trainings that are compared. Intervals draw '
+                 'scenes anew, and not trainings.']
     if parts:
         named = ', '.join(f'{role} is {variant}' for role, variant in parts.items())
         sentences.append(f'Of the roles, {named}.')
     if missing:
         sentences.append(f'Goals of {" and ".join(missing)} are left out: choose variants by '
                          '--validation or --role.')
-    text = ' '.join(sentences) + '\n\n' + markdown(['goal', 'found', 'wanted', 'met'], rows)
+    text = ' '.join(sentences) + '\n\n' + markdown(
+        ['goal', 'seeds', 'found', 'wanted', 'met'], rows)
     return text if rows else ' '.join(sentences) if missing else ''
 
 

@@ -188,7 +188,7 @@ def test_the_commands_of_the_pages_are_understood():
 def test_the_commands_of_the_study_are_understood():
     found = list(commands('python -m study.'))
     assert {name for name, _ in found} == {
-        'results.md', 'variants.md', 'reproduce.sh', 'own_robot.md', 'video.md'}
+        'results.md', 'training.md', 'variants.md', 'reproduce.sh', 'own_robot.md', 'video.md'}
     for page_name, line in found:
         _, _, module, *words = shlex.split(line, comments=True)
         if module == 'study.train':

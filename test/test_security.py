@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # The study and the tests run on a developer's machine, on files of their own.
-FILES = sorted(x.relative_to(ROOT) for folder in ('moss_perception', 'launch', 'scripts', 'docs')
-               for x in (ROOT / folder).rglob('*.py'))
+FOLDERS = ('moss_perception', 'launch', 'scripts', 'docs', 'examples', 'benchmarks')
+FILES = sorted([Path('setup.py'), *(x.relative_to(ROOT) for folder in FOLDERS
+                                    for x in (ROOT / folder).rglob('*.py'))])
 MODULES = {'pickle', 'cPickle', '_pickle', 'dill', 'cloudpickle', 'joblib', 'marshal', 'shelve',
            'telnetlib', 'ftplib', 'xmlrpc', 'imp'}
 CALLS = {'eval', 'exec', 'os.system', 'os.popen', 'subprocess.getoutput', 'tempfile.mktemp',

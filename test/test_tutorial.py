@@ -1,63 +1,54 @@
-"""The commands of the tutorial 'A model for your robot in an afternoon', on a small recording."""
+"""The commands of the pages that lead from recordings to a model, on small recordings."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 import re
-import shlex
-import shutil
 
-from moss_perception.cli.main import main
+from moss_perception.data.sample_shards import write_samples
 from moss_perception.data.scenes import load_scenes
+from moss_perception.data.schema import Attempt
+from moss_perception.data.shards import write_shard
 from moss_perception.models.manifest import read_header, verify
+import numpy as np
+from pages import commands, DOCS, fill_in, run, write_model
 import pytest
 from robot_bag import Robot
+from spots import MATRIX, scene
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / 'docs' / 'tutorials' / 'own_model.md'
+PAGE = DOCS / 'tutorials' / 'own_model.md'
+HOW_TO = DOCS / 'how_to' / 'train_on_your_recordings.md'
 # The robot of the page: candidates in base_link, 60 ms late, of which it executes one.
+KINDS = [*['label'] * 4, 'evaluate', 'import', 'import', 'train', 'evaluate', 'record', 'record',
+         'train', 'train']
 DAYS = {'monday': 8, 'tuesday': 7, 'friday': 8}
-# What makes the trainings and the scenes of the page small.
-SMALL = {'train': ['--epochs', '1', '--threads', '1', '--no-graphs'],
-         'evaluate': ['--engine', 'torch', '--threads', '1'], 'import': ['--workers', '1']}
-# These need a robot, or hours.
-LEFT_OUT = ('bash ', 'source ', 'ros2 ', 'python ')
-
-
-def commands():
-    """Return the commands of the page in order, each as words."""
-    text = PAGE.read_text(encoding='utf-8')
-    lines = [line for block in re.findall(r'^```\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
-             for line in block.replace('\\\n', ' ').splitlines() if line.strip()]
-    return [shlex.split(line) for line in lines if not line.startswith(LEFT_OUT)]
 
 
 def successes(count):
     return tuple(n % 2 == 0 for n in range(count))
 
 
-def fill_in(table: Path, outcomes) -> None:
-    """Write the outcomes into a template, as the page says."""
-    with table.open(newline='', encoding='utf-8') as file:
-        head, *rows = csv.reader(file)
-    assert len(rows) == len(outcomes) and not any(row[head.index('success')] for row in rows)
-    for row, success in zip(rows, outcomes, strict=True):
-        row[head.index('success')] = 'yes' if success else 'no'
-    with table.open('w', newline='', encoding='utf-8') as file:
-        csv.writer(file).writerows([head, *rows])
+def filmed(seed):
+    """Make a scene with images of the grasp under way."""
+    made = scene(seed)
+    stamps_ns = made.times_ns[-1] + np.arange(1, 4) * 100_000_000
+    return replace(made, attempt=Attempt(0, True, made.jpegs[:3], stamps_ns))
+
+
+def robots(**values):
+    """Return the robot of each day, which grasps at another height."""
+    return {day: Robot(successes=successes(count), executed=(0.02, -0.01, 0.5 + 0.01 * n),
+                       **values) for n, (day, count) in enumerate(DAYS.items())}
 
 
 @pytest.fixture
-def clone(tmp_path, monkeypatch, tiny_checkpoint):
+def clone(tmp_path, monkeypatch):
     """Make a folder with the recordings, and a small model in the place of the shipped one."""
     monkeypatch.chdir(tmp_path)
-    models = tmp_path / 'models'
-    models.mkdir()
-    for file in tiny_checkpoint.parent.glob('tiny.*'):
-        shutil.copy(file, models / file.name.replace('tiny.', 'grasp_moss.'))
-    sums = (tiny_checkpoint.parent / 'SHA256SUMS').read_text()
-    (models / 'SHA256SUMS').write_text(sums.replace('tiny.', 'grasp_moss.'))
-    for day, count in DAYS.items():
-        Robot(successes=successes(count), frame='base_link').write(tmp_path / day)
+    (tmp_path / 'config').symlink_to(DOCS.parent / 'config')
+    write_model(tmp_path)
+    for day, robot in robots(frame='base_link').items():
+        robot.write(tmp_path / day)
         # The outcomes are to be filled in.
         Path(f'{day}.csv').unlink()
     return tmp_path
@@ -66,24 +57,31 @@ def clone(tmp_path, monkeypatch, tiny_checkpoint):
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     done = []
-    for words in commands():
-        if 'config/cells/oblique_table.yaml' in words:
-            # The rest of the page simulates a cell.
-            break
-        assert words[0] == 'moss'
-        assert main([*words[1:], *SMALL.get(words[1], [])]) == 0, ' '.join(words)
+    for words in commands(PAGE):
+        if words[1] == 'record':
+            # These simulate a cell for hours: a test has scenes of its own.
+            if 'data/cell' in words:
+                write_samples(Path('data/cell/samples_00000000.npz'),
+                              [filmed(n) for n in range(10)])
+        else:
+            run(words)
         if '--template' in words:
             fill_in(Path(f'{words[2]}.csv'), successes(DAYS[words[2]]))
             assert Path(f'{words[2]}.png').stat().st_size > 1000
         done.append(words[1])
-    assert done == ['label'] * 4 + ['evaluate', 'import', 'train', 'evaluate']
+    assert done == KINDS
     samples = load_scenes('data/mine')
     assert len(samples) == DAYS['monday'] + DAYS['tuesday']
     # base_link is 1 m below the camera, which looks down.
     assert samples[0].candidates[3] == pytest.approx([0.02, 0.01, 0.5, 0], abs=1e-5)
     notes = read_header('runs/mine/finetuned.safetensors')[1]
     assert notes['initial'] == verify(Path('models/grasp_moss.safetensors'))
-    assert notes['held_out_by'] == 'bag' and notes['held_out'] >= DAYS['tuesday']
+    assert notes['without_lead_time'] == sum(DAYS.values())
+    assert [(x['name'], x['count'], x['held_out']) for x in notes['sets']] == [
+        ('mine', len(samples), False), ('friday', DAYS['friday'], True)]
+    both, cell = (Path(f'runs/{name}.safetensors') for name in (
+        'both/finetuned', 'cell/pretrained'))
+    assert read_header(both)[1]['initial'] == verify(cell)
     for name in ('before', 'after'):
         assert Path(f'out/{name}/report.html').exists()
     with Path('out/after/attempts.csv').open(encoding='utf-8') as file:
@@ -91,9 +89,30 @@ def test_the_commands_of_the_page_make_a_model_of_the_robot(clone):
     assert len(rows) == DAYS['friday'] and all(x['source'] == 'executed' for x in rows)
 
 
+@pytest.mark.timeout(300)
+def test_the_commands_of_the_how_to_train_on_what_the_recorder_wrote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path)
+    for day, robot in robots().items():
+        robot.record(tmp_path / 'recordings' / day, day=day)
+    write_shard(tmp_path / 'data' / 'sim' / 'scenes_00000000.npz', [scene(n) for n in range(10)],
+                MATRIX)
+    done = []
+    for words in commands(HOW_TO):
+        run(words)
+        done.append(words[1])
+    assert done == ['import', 'import', 'train', 'evaluate', 'train']
+    assert [dict(x.groups) for x in load_scenes('data/friday')[:2]] == [
+        {'bag': 'friday', 'day': 'friday', 'object': name} for name in ('cup', 'box')]
+    for name, count in (('mine', 15), ('mixed', 25)):
+        sets = read_header(f'runs/{name}/finetuned.safetensors')[1]['sets']
+        assert sum(x['count'] for x in sets if not x['held_out']) == count
+    with Path('out/friday/attempts.csv').open(encoding='utf-8') as file:
+        assert all(x['source'] == 'executed' for x in csv.DictReader(file))
+
+
 def test_the_page_shows_each_step_once_and_its_pictures_are_there():
-    kinds = [words[1] for words in commands()]
-    assert kinds == ['label'] * 4 + ['evaluate', 'import', 'train', 'evaluate',
-                                     'record', 'record', 'train', 'train']
+    kinds = [words[1] for words in commands(PAGE)]
+    assert kinds == KINDS
     pictures = re.findall(r'!\[.+?\]\((.+?)\)', PAGE.read_text(encoding='utf-8'))
     assert len(pictures) == 2 and all((PAGE.parent / x).exists() for x in pictures)

@@ -61,7 +61,7 @@ def _counts(figures, what):
 def messages(figures):
     """Write generated messages in process."""
     return [_counts(figures, 'input'), _columns(
-        figures['more'], (*HELD, 'guarded_exceptions', 'refused_images')),
+        figures['more'], (*HELD, 'guarded_exceptions', 'unreadable', 'refused_images')),
         _faults(figures['faults'])]
 
 

@@ -54,7 +54,8 @@ def adapt(arguments: argparse.Namespace) -> int:
     """Cross-validate, refit to all attempts and write the new checkpoint."""
     from moss_perception.evaluation.comparison import compare_adaptation
     from moss_perception.evaluation.evidence import collect
-    from moss_perception.models.checkpoint import load_checkpoint
+    from moss_perception.models.checkpoint import network_of
+    from moss_perception.models.manifest import read_checkpoint
     from moss_perception.models.readout import Readout, with_head
     from moss_perception.runtime.ood import read_distribution
     from moss_perception.training.adapt import cross_validate, fit_calibration, fit_head
@@ -65,7 +66,8 @@ def adapt(arguments: argparse.Namespace) -> int:
         raise ConfigError(f'folds={arguments.folds} is not allowed: expected 2 or more')
     path, out = model_path(arguments.model), Path(arguments.out).expanduser()
     refuse_existing(out)
-    network = with_head(load_checkpoint(path, arguments.sha256))
+    checkpoint = read_checkpoint(path, arguments.sha256)
+    network = with_head(network_of(checkpoint))
     check_tables([(bag, arguments.outcomes, topics_of(arguments)) for bag in arguments.bag], log)
     evidence, records = collect(
         network, arguments.bag, arguments.threads, attempts_csv=arguments.outcomes,
@@ -82,13 +84,12 @@ def adapt(arguments: argparse.Namespace) -> int:
     if found['change'] >= 0 and not arguments.force:
         log.warning('nothing was written: expected a lower log loss, or --force')
         return NOT_WRITTEN
-    made, notes = fit(readout, evidence).put_into(network), read_header(path)[1]
+    made, notes = fit(readout, evidence).put_into(network), checkpoint.notes
     notes['lineage'] = [*notes.get('lineage', []), {
         'from': network.sha256, 'by': 'adapt', 'refitted': refitted,
         'bags': [{'name': Path(record.path).name, 'attempts': len(record.attempts)}
                  for record in records], 'cross_validation': found}]
-    distribution = read_distribution(path, network.config.appearance_values)
-    digest = write_derived(out, made, notes, distribution, arguments.graphs)
+    digest = write_derived(out, made, notes, read_distribution(checkpoint), arguments.graphs)
     log.info('wrote %s, sha256 %s, temperature %.3f', out, digest, made.config.temperature)
     return 0
 

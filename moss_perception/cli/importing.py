@@ -32,7 +32,8 @@ def add_import(parser: argparse.ArgumentParser) -> None:
                              '(default: the recorded one)')
     parser.add_argument('--group', action='append', default=[], metavar='NAME=VALUE',
                         help='group label of all attempts, such as operator=anna, by which a '
-                             'training can hold out; bag, day and object are always there')
+                             'training can hold out; bag, day, object and the labels of '
+                             'attempt_recorder are there by themselves')
     parser.add_argument('--lead-time', type=float, default=float('nan'), metavar='S',
                         help='time from the decision until the fingers close, in seconds, of '
                              'attempts without a recorded one (default: unknown)')

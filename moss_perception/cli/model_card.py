@@ -76,8 +76,13 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
     rows = [['checkpoint', f'`{results.out.name}`'], ['SHA-256', f'`{results.digest}`'],
             ['began with', f'`{initial}` (SHA-256)' if initial else 'random weights'],
             ['temperature', f'{results.temperature:.3f}'],
+            ['threshold of scores', f'{results.threshold:.2f}, of highest balanced accuracy: '
+             '`min_score` of `grasp_gate`'],
             ['out of distribution', 'fitted to the images of this training' if results.has_ood
              else 'not known: the checkpoint has no statistics of its training']]
+    if without := notes.get('without_lead_time'):
+        rows.append(['lead times', f'{without} of {len(samples)} samples know none: they were '
+                     'taken at the default of the checkpoint that the training began with'])
     tables = [text for name, count, figures in parts
               for text in _figure_section(name, count, figures)]
     return [
@@ -92,10 +97,12 @@ def _sections(results: 'Results', parts: list[tuple[str, int, list['Figure']]]) 
 
 def _how_measured(results: 'Results') -> str:
     by, seen = results.notes.get('held_out_by'), results.notes.get('held_out_seen_before')
-    held = f'whole groups by {by}' if by else 'every tenth'
+    apart = [one['name'] for one in results.notes.get('sets', ()) if one['held_out']]
+    held = ('all of ' + ', '.join(apart) if apart else f'whole groups by {by}' if by
+            else 'every tenth')
     text = (f'Measured on the samples that were held out: {held}. Intervals are 95 %. '
-            'The temperature was fitted to the same samples.')
-    if not by:
+            'Temperature and threshold were fitted to the same samples.')
+    if not (by or apart):
         text += (' Samples of one day or recording resemble each other, so on another day the '
                  'figures can be worse: hold out by a group to see it.')
     if results.before is not None:
@@ -120,7 +127,9 @@ def _set_rows(notes: dict) -> list[list[str]]:
     rows = []
     for one in notes.get('sets', ()):
         weight, often = one['weight'], 'each once'
-        if weight > 1:
+        if one['held_out']:
+            often = 'none: all are held out'
+        elif weight > 1:
             often = f'each {weight:g} times'
         elif weight < 1:
             often = f'{100 * weight:g} % of them, in turns'

@@ -54,6 +54,10 @@ def add_monitor(parser: argparse.ArgumentParser) -> None:
     others = parser.add_argument_group('other programs')
     others.add_argument('--foxglove', action='store_true',
                         help=f'serve Foxglove on --host and --port (default: {FOXGLOVE_PORT})')
+    others.add_argument('--services', action='store_true',
+                        help='with --foxglove --host ADDRESS: let whoever connects call services, '
+                             'such as to pause or reset the predictor; there is no token '
+                             '(default: on loopback only)')
     others.add_argument('--rviz', action='store_true', help='start RViz with its layout')
     parser.add_argument('--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
                         help='arguments for ROS, such as -r __ns:=/arm')
@@ -93,6 +97,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if not (arguments.web or arguments.foxglove) and (
             arguments.port is not None or arguments.host is not None):
         raise UsageError('--port and --host go with --web or --foxglove')
+    if arguments.services and not arguments.foxglove:
+        raise UsageError('--services goes with --foxglove')
 
 
 def _show(session: Any, settings: 'ViewSettings', arguments: argparse.Namespace) -> int:
@@ -100,9 +106,9 @@ def _show(session: Any, settings: 'ViewSettings', arguments: argparse.Namespace)
         return session.show_page(settings, _access(arguments), arguments.lines,
                                  webbrowser.open if arguments.open else lambda _: None)
     if arguments.foxglove:
-        # Its clients have no token: whoever gives another address says so explicitly.
         return session.show_foxglove(settings, arguments.host or LOOPBACK,
-                                     FOXGLOVE_PORT if arguments.port is None else arguments.port)
+                                     FOXGLOVE_PORT if arguments.port is None else arguments.port,
+                                     arguments.services or None)
     if arguments.rviz:
         return session.show_rviz(settings)
     if arguments.once:

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moss_perception.cli.common import add_sha256
+from moss_perception.cli.common import add_sha256, UsageError
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path, share_directory
 
@@ -21,9 +21,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(handler=train)
     parser.description = (parser.description or '') + (
         ' For example, fine-tune the shipped model on your recordings and on simulated scenes: '
-        'moss train --data mine=1 sim=0.1 --initial models/grasp_moss.safetensors --hold-out-by '
-        'day. To use several processes, call torchrun --nproc-per-node N -m moss_perception train '
-        '..., with --folder instead of --run, which is an option of torchrun.')
+        'moss train --data mine=1 sim=0.1 --initial models/grasp_moss.safetensors --hold-out '
+        'friday. To use several processes, call torchrun --nproc-per-node N -m moss_perception '
+        'train ..., with --folder instead of --run, which is an option of torchrun.')
     parser.add_argument('--data', required=True, nargs='+', metavar='DIR[=WEIGHT]',
                         help='folders of moss import or moss record --out; a weight is how often '
                              'an epoch draws each of their samples, such as mine=3 sim=0.1 '
@@ -59,9 +59,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
                              'all its weights if the layers are the same, else those of the '
                              'backbone and the head; without a model in --config, its network '
                              'too')
+    parser.add_argument('--hold-out', metavar='DIR', nargs='+', default=[],
+                        help='folders, as of --data, all of whose samples are held out, such as '
+                             'an imported recording of another day')
     parser.add_argument('--hold-out-by', metavar='GROUP', default='',
-                        help='hold out whole groups, such as day, object, bag or operator, about '
-                             'a tenth of the samples (default: every tenth sample)')
+                        help='hold out whole groups of --data, such as day, object, bag or '
+                             'operator, about a tenth of the samples (default: every tenth '
+                             'sample)')
     parser.add_argument('--cache', metavar='DIR', type=Path,
                         help="cache the features of the backbone's frozen stages in this folder, "
                              'about 16 KB per frame; saves a third of the time of each training '
@@ -137,11 +141,16 @@ def train(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_sets
     from moss_perception.training.fit import fit
     from moss_perception.training.selection import SampleSet
-    plan, named = read_arguments(arguments), read_sets(arguments.data)
+    if arguments.hold_out and arguments.hold_out_by:
+        raise UsageError(f'--hold-out and --hold-out-by {arguments.hold_out_by}: expected one of '
+                         'them')
+    plan = read_arguments(arguments)
+    named = [*((*one, False) for one in read_sets(arguments.data)),
+             *((folder, 1.0, True) for folder in arguments.hold_out)]
     refuse_existing_card(plan.out)
-    loaded = load_sets([folder for folder, _ in named], arguments.scenes)
-    sets = [SampleSet(Path(folder).resolve().name, len(samples), weight)
-            for (folder, weight), samples in zip(named, loaded, strict=True)]
+    loaded = load_sets([folder for folder, *_ in named], arguments.scenes)
+    sets = [SampleSet(Path(folder).resolve().name, len(samples), weight, held_out)
+            for (folder, weight, held_out), samples in zip(named, loaded, strict=True)]
     fit(plan, sum(loaded, []), sets, write_card)
     return 0
 

@@ -1,6 +1,6 @@
 """A planner's side of ``grasp_predictor``: propose grasps, then await or stream their scores."""
 
-from collections import Counter, deque, OrderedDict
+from collections import deque, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 import threading
@@ -14,9 +14,9 @@ from moss_perception.client.proposals import (
     ProposalError,
     ScoresTimeoutError,
 )
+from moss_perception.client.refusals import Refusals
 from moss_perception.client.scored import ScoredGrasps
 from moss_perception.client.waiting import Inbox
-from moss_perception.core.errors import ScoresError
 from moss_perception.core.frames import check_lead_times
 from moss_perception.core.text import one_line
 from moss_perception.ros.common.conversions import lead_times_to_cloud, to_candidates
@@ -92,8 +92,8 @@ class GraspScorer:
         self._latest: ScoredGrasps | None = None
         self._delays: deque[float] = deque(maxlen=_MEASURED)
         self._ages: deque[float] = deque(maxlen=_MEASURED)
-        self.refused: Counter[str] = Counter()
-        """Messages of scores that could not be used, by the error."""
+        self.refused = Refusals()
+        """Messages of scores that could not be used, by the newest 64 errors."""
         # A coroutine that awaits scores holds the callback group that it was called in.
         group = MutuallyExclusiveCallbackGroup()
         self._inbox = Inbox(node, PointCloud2, f'{predictor}/grasp_scores', self._on_cloud,
@@ -232,8 +232,8 @@ class GraspScorer:
     def _on_cloud(self, message: PointCloud2) -> None:
         try:
             scores = ScoredGrasps.of(message, self._node.get_clock().now().nanoseconds)
-        except (ScoresError, ValueError) as error:
-            self.refused[str(error)] += 1
+        except Exception as error:  # noqa: BLE001, whatever a stranger publishes
+            self.refused.add(one_line(error))
             self._node.get_logger().warning(one_line(f'scores refused: {error}'),
                                             throttle_duration_sec=_THROTTLE_S)
             return
@@ -254,9 +254,9 @@ class GraspScorer:
         """Return the own proposal that was scored; ``None`` if another node proposed."""
         waiting = self._proposals.get(scores.candidates_stamp_ns)
         if waiting is not None and len(scores.grasps) != waiting.proposal.count:
-            self.refused[f'scores of {len(scores.grasps)} candidates: expected those of the '
-                         f'{waiting.proposal.count} that were proposed with this stamp; another '
-                         'node publishes candidates too'] += 1
+            self.refused.add(f'scores of {len(scores.grasps)} candidates: expected those of the '
+                             f'{waiting.proposal.count} that were proposed with this stamp; '
+                             'another node publishes candidates too')
             return None
         return waiting
 
@@ -293,8 +293,8 @@ class GraspScorer:
         if not self._poses.get_subscription_count():
             return (f'{text}nobody subscribes to {self._poses.topic_name}; expected an active '
                     'grasp_predictor')
-        if self.refused:
-            return f'{text}{next(reversed(self.refused))}'
+        if refusal := self.refused.since(proposal.sent_s):
+            return f'{text}{refusal}'
         if latest is None:
             return (f'{text}the predictor has published none yet; expected images at its '
                     'rate for as long as its window, and more patience')

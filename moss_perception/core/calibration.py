@@ -1,10 +1,11 @@
-"""Temperature scaling: the one number that makes probabilities match frequencies."""
+"""Fit the temperature of a model's scores, and the threshold from which on a grasp is good."""
 
 from moss_perception.core.errors import ShapeError
 import numpy as np
 
 TEMPERATURE_BOUNDS = (0.05, 20.0)
-
+PRIOR_OUTCOMES = 10
+"""Successes, and failures, that the prior of a threshold weighs as much as."""
 
 PRIOR_SPREAD = 0.7
 """Standard deviation of the prior of the logarithm of a temperature: a factor of two."""
@@ -45,3 +46,32 @@ def fit_temperature(logits: np.ndarray, outcomes: np.ndarray,
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURE_BOUNDS)), method='bounded')
     return float(np.exp(found.x))
+
+
+def fit_threshold(scores: np.ndarray, outcomes: np.ndarray) -> float:
+    """
+    Find the threshold of highest balanced accuracy: the mean of two shares.
+
+    These are the share of the successes that score at least the threshold, and of the failures
+    that score less. :data:`PRIOR_OUTCOMES` outcomes of each kind are added, with the scores that
+    calibrated scores have if all are equally frequent: Beta(2, 1) of successes, Beta(1, 2) of
+    failures. By themselves they give 0.5. So few outcomes, or outcomes of one kind, don't move the
+    threshold to a limit, and many outweigh them.
+
+    :param scores: probabilities of success, shape ``(N,)``.
+    :param outcomes: 0 or 1, shape ``(N,)``.
+    :returns: in (0, 1), in steps of 0.01; of several that are as good, that in their middle.
+    :raises ShapeError: if the lengths differ.
+    """
+    scores, held = np.asarray(scores, float), np.asarray(outcomes, float) > 0.5
+    if scores.ndim != 1 or held.shape != scores.shape:
+        raise ShapeError(f'expected scores (N,) and outcomes (N,), got {scores.shape} and '
+                         f'{held.shape}')
+    thresholds = np.arange(1, 100) / 100
+    passes = scores[:, None] >= thresholds
+    passed = (passes[held].sum(axis=0) + PRIOR_OUTCOMES * (1 - thresholds**2)) / (
+        held.sum() + PRIOR_OUTCOMES)
+    refused = ((~passes[~held]).sum(axis=0) + PRIOR_OUTCOMES * (1 - (1 - thresholds)**2)) / (
+        (~held).sum() + PRIOR_OUTCOMES)
+    best = np.flatnonzero(passed + refused > (passed + refused).max() - 1e-9)
+    return float(thresholds[best[len(best) // 2]])

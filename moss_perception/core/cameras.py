@@ -11,6 +11,7 @@ import numpy as np
 
 AUTO, RECTIFIED, RAW = 'auto', 'true', 'false'
 RECTIFICATIONS = (AUTO, RECTIFIED, RAW)
+_MOST_KNOWN = 32
 # As image_proc, ZED and RealSense name rectified images: image_rect, image_rect_color,
 # image_rect_raw, rect/image.
 _RECT_NAME = re.compile(r'(?:^|_)rect(?:ified)?(?:_|$)')
@@ -123,3 +124,35 @@ def _projection(message: Any, image_topic: str) -> np.ndarray:
             f'{projection[0, 3]:g} and P[7] is {projection[1, 3]:g}, expected 0; use the first '
             f'camera, or rectified: false if K and D describe {images}')
     return projection[:, :3]
+
+
+class CalibrationCheck:
+    """
+    Notices calibrations that return after another one, as those of two cameras on one topic do.
+
+    A camera that is calibrated anew has another one from then on, which is no problem.
+    """
+
+    def __init__(self):
+        self._known: list[Any] = []
+        self._newest: Any = None
+        self._returns = 0
+
+    def take(self, calibration: Any) -> None:
+        """Take the next calibration of a topic, anything that compares by value, or ``None``."""
+        if calibration is None or calibration == self._newest:
+            return
+        self._newest = calibration
+        if calibration in self._known:
+            self._returns += 1
+        elif len(self._known) < _MOST_KNOWN:
+            # A zoom lens has another one with each image.
+            self._known.append(calibration)
+
+    def lines(self) -> list[str]:
+        """Return what is wrong, in words; empty if no calibration returns."""
+        if not self._returns:
+            return []
+        return [f'{len(self._known)} calibrations alternate on one topic, {self._returns} times '
+                'an earlier one returns, and candidates are projected by the newest: expected one '
+                "camera's calibration on a topic"]

@@ -52,6 +52,8 @@ CODES = {
     'internal_error': Code(11, 'an unexpected exception', _STREAM),
     'transition_failed': Code(12, 'a node could not be configured or activated', _STREAM),
     'engine_busy': Code(13, 'the engine did not finish a sample in time', _STREAM),
+    'message_unreadable': Code(14, 'a message that is not valid CDR', _STREAM),
+    'camera_clock': Code(15, "images are stamped by another clock than the node's", _STREAM),
     'zero_stamp': Code(20, 'an image without a stamp', _REFUSED),
     'encoding': Code(21, 'an encoding that cannot be decoded', _REFUSED),
     'step': Code(22, 'a row length that does not fit', _REFUSED),

@@ -61,6 +61,10 @@ class FrameUnknownError(MossError):
     """It is not known where a frame is in another one."""
 
 
+class MessageError(MossError):
+    """The bytes of a message can't be deserialised."""
+
+
 class ScoresError(MossError):
     """A cloud of grasp scores can't be used."""
 

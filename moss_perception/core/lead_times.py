@@ -5,7 +5,8 @@ from typing import Any
 
 from moss_perception.core.clouds import read_rows
 from moss_perception.core.errors import CandidateError
-from moss_perception.core.frames import check_lead_times, stamp_to_ns
+from moss_perception.core.frames import Candidates, check_lead_times, stamp_to_ns
+from moss_perception.core.grasp_match import nearest_grasp
 import numpy as np
 
 LEAD_TIME_DTYPE = np.dtype([('lead_time', '<f4')])
@@ -47,3 +48,31 @@ def to_lead_times(message: Any) -> LeadTimes:
         raise CandidateError(str(error)) from error
     return LeadTimes(stamp_to_ns(message.header.stamp), message.header.frame_id,
                      rows['lead_time'].astype(np.float64))
+
+
+def executed_lead_time(measured_s: float | None, listed: Candidates | None, position: np.ndarray,
+                       yaw: float) -> float | None:
+    """
+    Return the lead time of an executed grasp: the measured one, or the one that the planner gave.
+
+    The planner gave it to the candidate that was executed. Late or resampled candidates need not
+    hold the executed grasp: then it is that of the nearest one.
+
+    :param measured_s: by the recorder, seconds; ``None`` if it was not measured.
+    :param listed: the newest candidates at the decision; ``None`` if there are none.
+    :param position: of the executed grasp, shape ``(3,)``, metres, in the candidates' frame.
+    :param yaw: of the executed grasp, radians.
+    :returns: seconds; ``None`` if it is not known.
+    """
+    if measured_s is not None:
+        return measured_s
+    if listed is None or listed.lead_times is None:
+        return None
+    index = nearest_grasp(listed.positions, listed.yaws, position, yaw)
+    if index is None:
+        distances = np.linalg.norm(listed.positions - position, axis=1)
+        distances[~np.isfinite(distances)] = np.inf
+        if not np.isfinite(distances).any():
+            return None
+        index = int(distances.argmin())
+    return float(listed.lead_times[index])

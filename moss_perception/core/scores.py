@@ -5,7 +5,7 @@ NumPy only: sensor_msgs_py is not on PyPI, and recordings are read without ROS.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -34,6 +34,21 @@ def reasons_in_words(reasons: Iterable[int]) -> str:
     names = {one.value: one.name.lower().replace('_', ' ') for one in ScoreReason}
     return ', '.join(f'{count} {names.get(reason, f"reason {reason}")}'
                      for reason, count in Counter(map(int, reasons)).most_common())
+
+
+def none_scored(reasons: Sequence[int] | np.ndarray) -> str:
+    """
+    Say that there are candidates, and that none has a score.
+
+    :param reasons: of :class:`ScoreReason`, one a candidate.
+    :returns: ``3 candidates, none scored: 3 no calibration``; empty if one is scored, or there
+        are none.
+    """
+    count = len(reasons)
+    if not count or any(reason == ScoreReason.SCORED for reason in reasons):
+        return ''
+    noun = 'candidate' if count == 1 else 'candidates'
+    return f'{count} {noun}, none scored: {reasons_in_words(reasons)}'
 
 
 @dataclass(frozen=True)

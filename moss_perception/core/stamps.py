@@ -1,6 +1,9 @@
 """Find stamps that do not fit: candidates of another clock, and images that jump in time."""
 
 from collections import deque
+from collections.abc import Callable
+import math
+import time
 
 import numpy as np
 
@@ -19,13 +22,20 @@ class StampCheck:
 
     A set of candidates holds for images stamped at or after it. If it is stamped after the
     images that were recorded after it, these are scored with older candidates, or with none.
+
+    :param window_s: how long a comparison counts, seconds: a node that runs for days notices an
+        offset that begins, or that somebody mends, within half of it.
+    :param clock: returns seconds that never go back.
     """
 
-    def __init__(self):
+    def __init__(self, window_s: float = math.inf, clock: Callable[[], float] = time.monotonic):
+        self._window_s, self._clock = window_s, clock
         self._newest_ns = 0
         self._waiting: list[int] = []
-        # Stamp of candidates minus stamp of the next image, and of the image before.
-        self._ahead, self._behind = deque(maxlen=_NEWEST), deque(maxlen=_NEWEST)
+        # When it was compared, and stamp of candidates minus stamp of the next image, and of the
+        # image before.
+        self._ahead: deque[tuple[float, int]] = deque(maxlen=_NEWEST)
+        self._behind: deque[tuple[float, int]] = deque(maxlen=_NEWEST)
         self._images = self._back = self._furthest_ns = self._equal = 0
 
     def image(self, stamp_ns: int) -> None:
@@ -33,7 +43,8 @@ class StampCheck:
         if stamp_ns <= 0:
             return
         self._images += 1
-        self._ahead.extend(one - stamp_ns for one in self._waiting)
+        now_s = self._clock()
+        self._ahead.extend((now_s, one - stamp_ns) for one in self._waiting)
         self._waiting.clear()
         if self._newest_ns and stamp_ns < self._newest_ns:
             self._back += 1
@@ -48,21 +59,27 @@ class StampCheck:
         if len(self._waiting) < _NEWEST:
             self._waiting.append(stamp_ns)
         if self._newest_ns:
-            self._behind.append(self._newest_ns - stamp_ns)
+            self._behind.append((self._clock(), self._newest_ns - stamp_ns))
 
     def apart(self) -> list[str]:
         """Say if the stamps of candidates and images are of different clocks."""
         found = []
-        if len(self._ahead) >= _FEWEST and (ahead := np.median(self._ahead)) > _TOLERANCE_NS:
+        if (ahead := self._median(self._ahead)) > _TOLERANCE_NS:
             found.append(f'the candidates are stamped {ahead / 1e9:.3f} s ahead of the images '
                          'that were recorded after them (median), so these images are scored '
                          'with older candidates or with none: expected stamps of the images that '
                          'the candidates were made from')
-        if len(self._behind) >= _FEWEST and (behind := np.median(self._behind)) > _OLD_NS:
+        if (behind := self._median(self._behind)) > _OLD_NS:
             found.append(f'the candidates are stamped {behind / 1e9:.3f} s behind the images '
                          'that were recorded before them (median): expected stamps of the images '
                          'that the candidates were made from')
         return found
+
+    def _median(self, compared: deque[tuple[float, int]]) -> float:
+        """Return the median of the newest comparisons, nanoseconds; 0 for too few."""
+        while compared and self._clock() - compared[0][0] > self._window_s:
+            compared.popleft()
+        return float(np.median([x for _, x in compared])) if len(compared) >= _FEWEST else 0.0
 
     def lines(self) -> list[str]:
         """Return what is wrong with the stamps, in words; empty if they fit."""

@@ -1,7 +1,7 @@
 """The outcomes of grasp attempts, as a topic of a recording has them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 from typing import Any
 
@@ -27,6 +27,7 @@ class Outcome:
         ``None`` where it is not known.
     :ivar lead_time_s: measured time from the decision until the fingers closed, seconds, 0 or
         more; ``None`` where it was not measured.
+    :ivar recorded_ns: when it was recorded or received, nanoseconds; ``None`` if not known.
     :raises ValueError: if a success was not executed, or the index or the lead time is negative.
     """
 
@@ -42,6 +43,7 @@ class Outcome:
     executed: bool = True
     candidate: int | None = None
     lead_time_s: float | None = None
+    recorded_ns: int | None = field(default=None, compare=False)
 
     def __post_init__(self):
         if self.success and not self.executed:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from moss_perception.core.cameras import to_camera
+from moss_perception.core.cameras import CalibrationCheck, to_camera
 from moss_perception.core.errors import CandidateError, ConfigError, FrameUnknownError
 from moss_perception.core.frames import (
     Camera,
@@ -53,6 +53,7 @@ class Seen:
     :ivar stamps: compares the stamps of images and candidates.
     :ivar clock: compares the clock of the stamps with the recorder's.
     :ivar cameras: what is wrong with the clocks of other cameras, in words.
+    :ivar calibration_check: follows how the calibration changes.
     """
 
     image_topic: str = ''
@@ -73,6 +74,7 @@ class Seen:
     stamps: StampCheck = field(default_factory=StampCheck)
     clock: ClockCheck = field(default_factory=ClockCheck)
     cameras: Sequence[str] = ()
+    calibration_check: CalibrationCheck = field(default_factory=CalibrationCheck)
     _calibration: tuple[Any, Camera | None, str] = field(
         default=(None, None, ''), init=False, repr=False)
 
@@ -151,6 +153,7 @@ class Seen:
                     message, self.image_topic, self.placing.setup.rectified), ''
             except ConfigError as error:
                 self._calibration = message, None, str(error)
+            self.calibration_check.take(self._calibration[1])
         _, camera, problem = self._calibration
         if problem:
             self.refuse('camera_info', problem)
@@ -229,11 +232,14 @@ def warnings(matcher: Matcher, seen: Seen) -> tuple[str, ...]:
     if unmet and not matcher.records():
         found.append(f'none of the {len(unmet)} outcomes overlaps the images in time: '
                      f'{_apart(matcher, seen)}; expected stamps of the same clock')
+    else:
+        found += seen.clock.outcomes(matcher.outcomes)
     if seen.lag_ns is not None and abs(seen.lag_ns) > _LAG_NS:
         way = 'behind' if seen.lag_ns > 0 else 'ahead of'
         found.append(f'the header stamps of the images are {abs(seen.lag_ns) / 1e9:.3f} s {way} '
                      "the recorder's clock: outcomes need stamps of the images' clock")
-    return (*found, *seen.stamps.lines(), *seen.clock.lines(), *seen.cameras)
+    return (*found, *seen.stamps.lines(), *seen.clock.lines(), *seen.calibration_check.lines(),
+            *seen.cameras)
 
 
 def _apart(matcher: Matcher, seen: Seen) -> str:

@@ -9,6 +9,7 @@ import math
 from moss_perception.core.frames import yaws_from_orientations
 from moss_perception.core.grasp_match import nearest_grasp
 from moss_perception.core.scores import ScoreReason
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.attempts import Attempt
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.evaluation.records import AttemptRecord
@@ -100,6 +101,11 @@ class Matcher:
         self._starts = [e.attempt.begin_ns for e in self._entries]
         # The latest end of all attempts up to each, to find those that began long ago.
         self._ends = list(accumulate((e.attempt.outcome.end_ns for e in self._entries), max))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes of all attempts, in the order in which they were given."""
+        return [entry.attempt.outcome for entry in self._given]
 
     def during(self, stamp_ns: int) -> list[Attempt]:
         """Return the attempts in progress at a stamp."""

@@ -10,7 +10,7 @@ import time
 
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.frames import Candidates, Frame
-from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.lead_times import executed_lead_time
 from moss_perception.core.scores import Prediction
 from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
@@ -232,23 +232,22 @@ class _Run:
                 (measured < low) | (measured > high)).any():
             self._seen.say(f'some measured lead times are outside {low:g} to {high:g} s, for '
                            'which the checkpoint was trained, and were clamped')
-        return np.array([
-            self._lead_times_s.get(id(x), self._stream_lead_time_s)
-            if x.outcome.lead_time_s is None else x.outcome.lead_time_s for x in watched])
+        return np.array([self._lead_times_s.get(id(x), self._stream_lead_time_s) for x in watched])
 
     def _note_lead_time(self, attempt: Attempt, position: np.ndarray, stamp_ns: int) -> bool:
-        """Note a lead time that the planner gave the executed grasp; tell if it has changed."""
-        if (stamp_ns > attempt.outcome.decision_ns or attempt.outcome.lead_time_s is not None
-                or not self._predictor.config.time_inputs):
+        """Note the lead time of an executed grasp, if it is known; tell if it has changed."""
+        measured_s = attempt.outcome.lead_time_s
+        # After the decision the planner may propose other grasps there.
+        if not self._predictor.config.time_inputs or (
+                measured_s is None and stamp_ns > attempt.outcome.decision_ns):
             return False
         listed = self._predictor.candidates_at(stamp_ns, attempt.frame_id)
         before = self._lead_times_s.copy()
         # Where the grasp is executed counts, not what was proposed elsewhere before.
         self._lead_times_s.pop(id(attempt), None)
-        if listed is not None and listed.lead_times is not None:
-            index = nearest_grasp(listed.positions, listed.yaws, position, attempt.yaw)
-            if index is not None:
-                self._lead_times_s[id(attempt)] = float(listed.lead_times[index])
+        known_s = executed_lead_time(measured_s, listed, position, attempt.yaw)
+        if known_s is not None:
+            self._lead_times_s[id(attempt)] = known_s
         return self._lead_times_s != before
 
     def _scored(self, prediction: Prediction, decode_s: float) -> None:

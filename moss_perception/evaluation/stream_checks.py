@@ -8,7 +8,7 @@ from moss_perception.core.errors import FrameError, ScoresError
 from moss_perception.core.frames import Frame
 from moss_perception.core.geometry import project
 from moss_perception.core.images import decode
-from moss_perception.core.looks import doubt, LOOKS
+from moss_perception.core.looks import ALTERNATING, doubt, LOOKS, Views
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words, ScoreReason
 from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.checks import Checks
@@ -22,6 +22,8 @@ import numpy as np
 # Lead times that differ by less give nearly the same scores.
 _LEAD_TIME_S = 0.05
 _RATE = 0.9
+TOGETHER = 5
+"""Images that should be decoded one after another, before some are left out."""
 _LAG_S = 1.0
 
 
@@ -48,17 +50,21 @@ class Streams:
     looks: Counter = field(default_factory=Counter)
     refused: Counter = field(default_factory=Counter)
     refusal: str = ''
-    calibrations: int = 0
     with_candidates: int = 0
     placed: Counter = field(default_factory=Counter)
     scored: Counter = field(default_factory=Counter)
     score_messages: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     executed: int = 0
+    _views: Views = field(default_factory=Views)
     _book: CandidateBook = field(default_factory=lambda: CandidateBook(Counters()))
 
     def image(self, stamp_ns: int, frame_id: str, recorded_ns: int, message: Any = None) -> None:
-        """Take an image; only those with a message are decoded."""
+        """
+        Take an image; only those with a message are decoded.
+
+        Two cameras are noticed in some images that follow one another, see :data:`TOGETHER`.
+        """
         self.stamps_ns.append(stamp_ns)
         self.seen.image(Frame(stamp_ns, frame_id, None), recorded_ns)
         held = self._book.holding(stamp_ns)
@@ -76,6 +82,8 @@ class Streams:
         self.sizes[width, height] += 1
         if look := doubt(pixels):
             self.looks[look] += 1
+        elif self._views.alternate(pixels):
+            self.looks[ALTERNATING] += 1
         camera = self.seen.newest_camera
         camera = camera and camera.at_size(width, height)
         if held is not None and camera is not None:
@@ -87,7 +95,6 @@ class Streams:
 
     def camera(self, message: Any) -> None:
         """Take a calibration."""
-        self.calibrations += 1
         self.seen.camera(message)
 
     def candidates(self, message: Any) -> None:
@@ -168,13 +175,15 @@ class Streams:
                         'publish each camera on a topic of its own')
 
     def _check_stamps(self, checks: Checks) -> None:
-        lines = self.seen.stamps.lines()
+        seen = self.seen
+        lines = [*seen.stamps.lines(), *seen.clock.lines(), *seen.clock.outcomes(self.outcomes),
+                 *seen.cameras]
         for line in lines:
             what, _, expected = line.partition(': expected ')
             checks.warn(what, f'publish {expected}' if expected else
                         'see that one camera publishes, with the stamps of its exposures')
         if not lines:
-            checks.fine('the stamps of images and candidates fit one another')
+            checks.fine('the stamps of images, candidates and outcomes fit one another')
         lag_s = (self.seen.lag_ns or 0) / 1e9
         if abs(lag_s) > _LAG_S:
             checks.warn(f'the stamps of the images are {abs(lag_s):.3f} s '
@@ -183,6 +192,9 @@ class Streams:
                         'use_sim_time')
 
     def _check_calibration(self, checks: Checks) -> None:
+        for line in self.seen.calibration_check.lines():
+            what, _, expected = line.partition(': expected ')
+            checks.warn(what, f'publish {expected}')
         camera = self.seen.newest_camera
         size = self.sizes.most_common(1)[0][0] if self.sizes else None
         if 'camera_info' in self.seen.refused:

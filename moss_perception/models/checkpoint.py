@@ -6,21 +6,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
+from moss_perception.core.errors import CheckpointError
+from moss_perception.core.text import one_line
 from moss_perception.models.base import build, C
 from moss_perception.models.graph_model import GraphModel
 from moss_perception.models.manifest import (
+    Checkpoint,
     file_sha256,
     FORMAT,
     header,
     misfit,
     OOD_PREFIX,
-    opened,
-    read_header,
+    read_checkpoint,
     replace_files,
-    verify,
 )
 import numpy as np
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 import torch
 from torch import nn, Tensor
 
@@ -69,18 +71,28 @@ def load_checkpoint(path: str | Path, sha256: str = '') -> Network:
     :returns: in evaluation mode, with the file's digest as ``sha256``.
     :raises CheckpointError: if the file is missing, damaged, foreign, or another one.
     """
-    path = Path(path).expanduser()
-    digest = verify(path, sha256)
-    config, _ = read_header(path)
-    with opened(path, 'pt') as file:
-        tensors = {name: file.get_tensor(name) for name in list(file.keys())
-                   if not name.startswith(OOD_PREFIX)}
+    return network_of(read_checkpoint(path, sha256))
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
+    """
+    Build the network of a checkpoint that has been read.
+
+    :returns: in evaluation mode, with the file's digest as ``sha256``.
+    :raises CheckpointError: if the file is damaged or its weights do not fit.
+    """
     try:
-        network = build(config)
+        tensors = {name: tensor for name, tensor in load(checkpoint.data).items()
+                   if not name.startswith(OOD_PREFIX)}
+    except SafetensorError as error:
+        raise CheckpointError(f'checkpoint {checkpoint.path} is not a safetensors file: {error}'
+                              ) from error
+    try:
+        network = build(checkpoint.config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise misfit(path, error) from error
-    network.sha256 = digest
+        raise misfit(checkpoint.path, error) from error
+    network.sha256 = checkpoint.sha256
     return network.eval()
 
 
@@ -95,18 +107,24 @@ def save_checkpoint(path: str | Path, network: Network, notes: dict | None = Non
     :param extra: further arrays by name, such as the statistics of the training distribution
         (:meth:`moss_perception.runtime.ood.TrainingDistribution.tensors`).
     :returns: the file's SHA-256.
+    :raises CheckpointError: if it can't be written, such as on a full disk; what was there stays.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {'format': FORMAT, **header(network.config), 'notes': json.dumps(notes or {})}
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {k: torch.from_numpy(v) for k, v in (extra or {}).items()}
-    # In the same folder, so that the finished file only has to be renamed.
-    with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        save_file(tensors, made, metadata)
-        replace_files({path: made})
-    return file_sha256(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, so that the finished file only has to be renamed.
+        with TemporaryDirectory(prefix='.new_', dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            save_file(tensors, made, metadata)
+            replace_files({path: made})
+        return file_sha256(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, 'strerror', None) or one_line(error)
+        raise CheckpointError(f"checkpoint {path} can't be written: {reason}: expected a folder "
+                              'with room for it and permission to write there') from error
 
 
 class TorchRunner:

@@ -12,6 +12,7 @@ import warnings
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.models.base import InputSpec, model_type
 from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
+from moss_perception.models.graph_checks import check_graph
 from moss_perception.models.graph_model import Graph, GraphModel, RESULTS
 from moss_perception.models.manifest import (
     GRAPH_FORMAT,
@@ -76,7 +77,8 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
     """
     Write all graphs of a model; see :meth:`StreamingModel.export`.
 
-    :raises CheckpointError: if one differs from torch or is too large.
+    :raises CheckpointError: if one differs from torch, is too large or has operators that the
+        engine refuses.
     :raises ConfigError: if the packages that export are missing.
     """
     _require()
@@ -90,6 +92,8 @@ def write_graphs(model: GraphModel, network: Network, folder: Path, name: str,
         if len(data) > SIZE_LIMIT:
             raise CheckpointError(f'graph {file.name} takes {len(data)} bytes: expected at most '
                                   f'{SIZE_LIMIT}')
+        # What the engine would refuse is not written either.
+        check_graph(file, data)
         compare(network, number, data, file.name)
         file.write_bytes(data)
         files.append(file)

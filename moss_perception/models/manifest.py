@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 import hashlib
 import json
 from pathlib import Path
@@ -20,6 +21,11 @@ GRAPH_FORMAT = 'moss_perception.grasp_step/4'
 MANIFEST = 'SHA256SUMS'
 # Tensors of a checkpoint that are not weights: the statistics of its training distribution.
 OOD_PREFIX = 'novelty.'
+CHECKPOINT_LIMIT = 1 << 30
+"""Bytes of a checkpoint; ours have some millions."""
+
+# Bytes before the header of a safetensors file, which say how long it is.
+_HEADER_AT = 8
 # Header of a checkpoint with the digests of its graphs, as JSON by file name.
 _GRAPHS = 'graphs'
 
@@ -84,11 +90,59 @@ def verify(path: str | Path, sha256: str = '') -> str:
     :raises CheckpointError: if the file is missing or differs, or no digest is known.
     """
     path = _existing(path)
+    expected = _expected(path, sha256)
+    read_verified('checkpoint', path, expected, CHECKPOINT_LIMIT)
+    return expected
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    The verified contents of a checkpoint, so that the file is not opened again.
+
+    :ivar path: the file.
+    :ivar sha256: its digest.
+    :ivar data: its bytes.
+    :ivar config: of its header.
+    :ivar notes: of its header.
+    :ivar graphs: digest by the name of the graph; ``None`` if the header has none.
+    """
+
+    path: Path
+    sha256: str
+    data: bytes = field(repr=False)
+    config: ModelConfig
+    notes: dict
+    graphs: dict[str, str] | None
+
+
+def read_checkpoint(path: str | Path, sha256: str = '') -> Checkpoint:
+    """
+    Read a checkpoint once, and check that it is the file that is meant.
+
+    :param path: the checkpoint file.
+    :param sha256: its expected digest; empty to take it from SHA256SUMS beside the file.
+    :raises CheckpointError: if the file is missing, damaged, foreign or another one.
+    """
+    path = _existing(path)
+    expected = _expected(path, sha256)
+    data = read_verified('checkpoint', path, expected, CHECKPOINT_LIMIT)
+    size = int.from_bytes(data[:_HEADER_AT], 'little')
+    try:
+        metadata = json.loads(data[_HEADER_AT:_HEADER_AT + size]).get('__metadata__', {})
+        if not all(isinstance(x, str) for x in metadata.values()):
+            raise ValueError('its header has values that are no texts')
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
+    return Checkpoint(path, expected, data, *_config_and_notes(path, metadata),
+                      _graph_digests(path, metadata))
+
+
+def _expected(path: Path, sha256: str) -> str:
     expected = sha256.lower() or read_manifest(path.parent).get(path.name, '')
     if not expected:
         raise CheckpointError(f'checkpoint {path} has no known sha256: expected one in the '
                               f'parameter model_sha256, or in {path.parent / MANIFEST}')
-    read_verified('checkpoint', path, expected)
     return expected
 
 
@@ -114,16 +168,21 @@ def opened(path: Path, framework: str) -> Iterator[safe_open]:
         raise CheckpointError(f'checkpoint {path} is not a safetensors file: {error}') from error
 
 
-def read_verified(kind: str, path: Path, sha256: str) -> bytes:
+def read_verified(kind: str, path: Path, sha256: str, most: int) -> bytes:
     """
     Read a file whole, and check that it is the one that is meant.
 
     :param kind: what it is, for the error.
     :param sha256: its expected digest.
-    :raises CheckpointError: if it can't be read or differs.
+    :param most: bytes that it may have.
+    :raises CheckpointError: if it can't be read, is larger or differs.
     """
     try:
-        data = path.read_bytes()
+        # The size first, since Python makes room for as much as it is asked to read.
+        if (size := path.stat().st_size) > most:
+            raise CheckpointError(f'{kind} {path} has {size} bytes: expected at most {most}')
+        with path.open('rb') as file:
+            data = file.read(size)
     except OSError as error:
         raise CheckpointError(f"{kind} {path} can't be read: {error.strerror}") from error
     found = hashlib.sha256(data).hexdigest()
@@ -143,6 +202,10 @@ def read_header(path: str | Path) -> tuple[ModelConfig, dict]:
     path = _existing(path)
     with opened(path, 'np') as file:
         metadata = file.metadata() or {}
+    return _config_and_notes(path, metadata)
+
+
+def _config_and_notes(path: Path, metadata: Mapping[str, str]) -> tuple[ModelConfig, dict]:
     if metadata.get('format') not in (FORMAT, _FORMAT_2):
         raise CheckpointError(f'checkpoint {path} has format {metadata.get("format")!r}: '
                               f'expected {FORMAT!r}')
@@ -163,7 +226,12 @@ def graph_digests(path: str | Path) -> dict[str, str] | None:
     """
     path = _existing(path)
     with opened(path, 'np') as file:
-        text = (file.metadata() or {}).get(_GRAPHS)
+        metadata = file.metadata() or {}
+    return _graph_digests(path, metadata)
+
+
+def _graph_digests(path: Path, metadata: Mapping[str, str]) -> dict[str, str] | None:
+    text = metadata.get(_GRAPHS)
     if text is None:
         return None
     try:

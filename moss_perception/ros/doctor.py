@@ -1,6 +1,7 @@
 """Checks of a running system: nodes, sources, QoS, diagnostics, and the streams for a while."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.checks import Checks
 from moss_perception.evaluation.findings import Seen
 from moss_perception.evaluation.outputs import values_of
-from moss_perception.evaluation.stream_checks import Streams
+from moss_perception.evaluation.stream_checks import Streams, TOGETHER
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common.conversions import ERROR, OK
 from moss_perception.ros.common.sources import full_name, listed, namesakes, several
@@ -32,7 +33,7 @@ from sensor_msgs.msg import PointCloud2
 _NAME = 'moss_doctor'
 # The graph is known once it has stayed the same for a while, or the time is over.
 _SAME_S, _DISCOVERY_S = 1.5, 8.0
-_CHECK_S, _DECODE_S = 0.5, 0.5
+_CHECK_S, _DECODE_S = 0.5, 2.0
 _SCORES, _OUTCOMES = '/grasp_scores', '/grasp_outcome'
 _KINDS = {'image_topic': IMAGE_TYPES, 'camera_info_topic': (CAMERA_TYPE,),
           'candidates_topic': (CANDIDATES_TYPE,)}
@@ -97,7 +98,7 @@ class _Listener:
         self._subscriptions: list[MatchedSubscription] = []
         self._statuses: dict[str, tuple[bytes, str]] = {}
         self._values: dict[str, str] = {}
-        self._decoded_s = 0.0
+        self._decoded_s, self._together = 0.0, 0
         self._topics: dict[str, tuple[str, str]] = {}
         self._missing: dict[str, str] = {}
         self._predictors: list[str] = []
@@ -172,13 +173,19 @@ class _Listener:
 
     def _on_image(self, message: Any) -> None:
         now_s = time.monotonic()
-        due = now_s - self._decoded_s > _DECODE_S
-        self._decoded_s = now_s if due else self._decoded_s
+        if now_s - self._decoded_s > _DECODE_S:
+            self._decoded_s, self._together = now_s, TOGETHER
+        due = self._together > 0
+        self._together -= due
         stamp_ns = stamp_to_ns(message.header.stamp)
-        # Of a recording that is played, the stamps are old.
-        played = self._node.count_publishers('/clock') > 0
-        now_ns = stamp_ns if played else self._node.get_clock().now().nanoseconds
+        now_ns = self._now_ns() or stamp_ns
         self._streams.image(stamp_ns, message.header.frame_id, now_ns, message if due else None)
+
+    def _now_ns(self) -> int | None:
+        """Return the time; ``None`` for a recording that is played, whose stamps are old."""
+        if self._node.count_publishers('/clock') > 0:
+            return None
+        return self._node.get_clock().now().nanoseconds
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -190,7 +197,8 @@ class _Listener:
     def _on_outcome(self, message: DiagnosticArray) -> None:
         for status in message.status:
             try:
-                self._streams.outcomes.append(outcome_of(status))
+                self._streams.outcomes.append(replace(
+                    outcome_of(status), recorded_ns=self._now_ns()))
             except ValueError as error:
                 self._streams.seen.refuse('outcomes', str(error))
 

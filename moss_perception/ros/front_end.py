@@ -10,6 +10,7 @@ import time
 import tty
 
 from moss_perception.core.errors import MossError
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.spinning import run_node, serving, Spin, spin_until
 from moss_perception.ros.recorder.node import NEXT, STATUS
 from rclpy.node import Node
@@ -44,9 +45,10 @@ class FrontEnd(Node):
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         # By topics: a service that has not discovered its client yet answers nobody.
         self._commands = self.create_publisher(String, f'{recorder}/command', 10)
-        self.create_subscription(String, f'{recorder}/events', self._on_event, 100)
+        self.create_subscription(String, f'{recorder}/events', guarded(self, self._on_event), 100)
         # The last: when its message comes, the recorder knows of the others.
-        self.create_subscription(String, f'{recorder}/state', self._on_state, latched)
+        self.create_subscription(
+            String, f'{recorder}/state', guarded(self, self._on_state), latched)
 
     def connect(self, spin: Spin, timeout_s: float) -> None:
         """

@@ -8,7 +8,7 @@ from geometry_msgs.msg import PoseStamped
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import ScoresError
 from moss_perception.core.scores import GraspScores, read_scores, reasons_in_words
-from moss_perception.ros.common.conversions import row_to_pose
+from moss_perception.ros.common.conversions import row_to_pose, stamp_to_ns
 from moss_perception.ros.common.parameters import Change, NodeParameters, setting
 from moss_perception.ros.common.spinning import create_steady_timer, run_node
 from moss_perception.ros.common.subscriptions import MatchedSubscription, SILENCE_S
@@ -25,7 +25,6 @@ from moss_perception.runtime.gate import (
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header, String
 
@@ -86,8 +85,8 @@ class GraspGate(Node):
     :raises ConfigError: if a parameter given at start is not allowed.
     """
 
-    def __init__(self):
-        super().__init__('grasp_gate')
+    def __init__(self, **kwargs: Any):
+        super().__init__('grasp_gate', **kwargs)
         declared = NodeParameters(self, GateSettings, apply=self._on_change)
         self._gate = Gate(declared.values.config())
         self._state, self._heard = '', False
@@ -125,7 +124,7 @@ class GraspGate(Node):
             return
         rows = scores.candidates
         now_ns = self.get_clock().now().nanoseconds
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        stamp_ns = stamp_to_ns(message.header.stamp)
         decision = self._gate.update(
             stamp_ns, now_ns, scores.positions, rows['score'], rows['uncertainty'])
         self._explain(decision, rows, (now_ns - stamp_ns) / 1e9)

@@ -14,6 +14,7 @@ from moss_perception.evaluation.outputs import (
     values_of,
 )
 from moss_perception.ros.common.conversions import stamp_to_ns
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.threaded import ThreadedNode
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from moss_perception.runtime.frame_status import FrameStatus
@@ -70,15 +71,18 @@ class Observer(ThreadedNode):
         return NodeOutputs(list(self.scores), list(self.statuses), list(self.diagnostics))
 
     def _connect(self) -> None:
-        subscribe, name = self._node.create_subscription, self._predictor
+        node, name = self._node, self._predictor
+        subscribe = node.create_subscription
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._of_frames = [
-            subscribe(PointCloud2, f'{name}/grasp_scores', self._on_scores, _DEPTH),
-            subscribe(Header, f'{name}/processed', self._on_processed, PROCESSED_QOS)]
+            subscribe(PointCloud2, f'{name}/grasp_scores', guarded(node, self._on_scores), _DEPTH),
+            subscribe(Header, f'{name}/processed', guarded(node, self._on_processed),
+                      PROCESSED_QOS)]
         if self._picture is not None:
-            self._pictures = subscribe(Image, f'{name}/debug_image', self._on_picture, 2)
-        subscribe(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        subscribe(String, f'{self._gate}/state', self._on_state, latched)
+            self._pictures = subscribe(
+                Image, f'{name}/debug_image', guarded(node, self._on_picture), 2)
+        subscribe(DiagnosticArray, '/diagnostics', guarded(node, self._on_diagnostics), 10)
+        subscribe(String, f'{self._gate}/state', guarded(node, self._on_state), latched)
 
     def _on_picture(self, message: Image) -> None:
         if self._pictures is not None and self._picture is not None and not self._picture(message):

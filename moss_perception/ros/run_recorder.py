@@ -12,10 +12,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray, PoseStamped
 from moss_perception.core.codes import coded
-from moss_perception.core.errors import ConfigError, MossError
+from moss_perception.core.errors import BagError, ConfigError, MossError
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import RUN, RunNotes, values_of
+from moss_perception.ros.common.guard import guarded, read
 from moss_perception.ros.common.parameters import one_of, read_settings, setting
 from moss_perception.ros.common.raw_subscriptions import RawSubscriptions
 from moss_perception.ros.common.spinning import (
@@ -29,7 +30,6 @@ from moss_perception.ros.common.subscriptions import type_name
 from moss_perception.ros.predictor.topics import PROCESSED_QOS
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
@@ -161,10 +161,12 @@ class RunRecorder(Node):
             self._output_topics[resolved] = name
 
         def receive(raw: bytes) -> None:
+            # First, because a message that can't be read is not recorded.
+            callback(raw)
             if recorded:
                 self._write(resolved, name, bytes(raw))
-            callback(raw)
-        return self.create_subscription(kind, topic, receive, qos, raw=True)
+        return self.create_subscription(
+            kind, topic, guarded(self, receive, BagError), qos, raw=True)
 
     def _write(self, topic: str, kind: str, data: bytes) -> None:
         if self._writer is not None:
@@ -176,15 +178,16 @@ class RunRecorder(Node):
         self._progressed_at = time.monotonic()
 
     def _on_diagnostics(self, raw: bytes) -> None:
-        for values in values_of(deserialize_message(raw, DiagnosticArray), self._predictor):
+        for values in values_of(read(DiagnosticArray, raw), self._predictor):
             self._frames = int(values.get('frames', 0))
             self._diagnosed_at = time.monotonic()
 
     def _on_outcome(self, raw: bytes) -> None:
+        message = read(DiagnosticArray, raw)
         if self.settings.inputs:
             self._write(self.resolve_topic_name('grasp_outcome'),
                         'diagnostic_msgs/msg/DiagnosticArray', bytes(raw))
-        for status in deserialize_message(raw, DiagnosticArray).status:
+        for status in message.status:
             try:
                 outcome_of(status)
                 self.outcomes += 1
@@ -209,8 +212,9 @@ class RunRecorder(Node):
             self._wait(spin, lambda: self._raw.has_images, f'{self._predictor} subscribes to '
                        f'none of {" and ".join(self._images)}', 'one that is active')
         spin_for(spin, _SETTLE_S)
-        self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, 1000,
-                                 raw=True)
+        self.create_subscription(
+            DiagnosticArray, 'grasp_outcome', guarded(self, self._on_outcome, BagError), 1000,
+            raw=True)
         self.get_logger().info(f'recording to {self.settings.out}; a camera is expected on '
                                f'{self._images[0]}')
 

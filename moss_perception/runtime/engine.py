@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from moss_perception.core.errors import ConfigError
 from moss_perception.models.base import model_type, Scores
 from moss_perception.models.config import ModelConfig
-from moss_perception.models.manifest import read_header, verify
+from moss_perception.models.manifest import Checkpoint, read_checkpoint, verify
 from moss_perception.runtime.ood import read_distribution, TrainingDistribution
 import numpy as np
 
@@ -62,9 +62,8 @@ class Engine(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
-             threads: int = 0) -> 'Engine':
-        """Load a checkpoint; see :func:`load_engine`."""
+    def of(cls, checkpoint: Checkpoint, device: str = 'cpu', threads: int = 0) -> 'Engine':
+        """Load a checkpoint that has been read; see :func:`load_engine`."""
 
     def initial_state(self) -> Any:
         """Return the state before the first sample."""
@@ -110,9 +109,12 @@ def load_engine(path: str, sha256: str = '', engine: str = ENGINES[0], device: s
     """
     if engine not in ENGINES:
         raise ConfigError(f'engine {engine!r} is not available: expected one of {ENGINES}')
-    loaded = _engine_class(engine).load(path, sha256, device=device, threads=threads)
-    loaded.distribution = read_distribution(path, loaded.config.appearance_values)
-    loaded.lowest_level = loaded.config.lowest_level(read_header(path)[1])
+    kind = _engine_class(engine)
+    # Once, so that all of it is what was verified.
+    checkpoint = read_checkpoint(path, sha256)
+    loaded = kind.of(checkpoint, device, threads)
+    loaded.distribution = read_distribution(checkpoint)
+    loaded.lowest_level = loaded.config.lowest_level(checkpoint.notes)
     loaded.measure()
     return loaded
 
@@ -138,7 +140,7 @@ class EngineStore:
         with self._lock:
             loaded = self._engines.get(key)
             if loaded is None:
-                loaded = self._engines[key] = load_engine(path, sha256, engine, device, threads)
+                loaded = self._engines[key] = load_engine(path, digest, engine, device, threads)
             return loaded
 
 

@@ -1,6 +1,7 @@
 """The engine that runs exported graphs on ONNX Runtime, without torch."""
 
 from collections.abc import Mapping, Sequence
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,25 @@ from moss_perception.core.codes import coded
 from moss_perception.core.errors import CheckpointError, ConfigError
 from moss_perception.core.text import one_line
 from moss_perception.models.config import ModelConfig
+from moss_perception.models.graph_checks import check_graph, SIZE_LIMIT
 from moss_perception.models.graph_model import Graph, GraphModel
 from moss_perception.models.manifest import (
-    graph_digests,
+    Checkpoint,
     GRAPH_FORMAT,
     graph_name,
     graph_path,
     MANIFEST,
-    read_header,
     read_manifest,
     read_verified,
-    verify,
 )
 from moss_perception.runtime.engine import Engine
-from moss_perception.runtime.graph_checks import check_graph
 import numpy as np
 import onnxruntime
 
 _LOG = logging.getLogger(__name__)
+
+MEMORY_LIMIT = 1 << 31
+"""Bytes that all graphs of a process may take together on the CPU; ours take some millions."""
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 
@@ -54,33 +56,29 @@ class OnnxEngine(Engine):
         self._results = [list(graph.results) for graph in self._graphs]
 
     @classmethod
-    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
-             threads: int = 0) -> 'OnnxEngine':
+    def of(cls, checkpoint: Checkpoint, device: str = 'cpu', threads: int = 0) -> 'OnnxEngine':
         """
-        Load the graphs of a checkpoint; its weights are not read, only verified.
+        Load the graphs of a checkpoint; its weights are not used.
 
         :raises ConfigError: if the device is unknown or absent, or the model is never exported.
-        :raises CheckpointError: if a file is missing, damaged, foreign or another one, or the
-            graphs were not exported from this checkpoint.
+        :raises CheckpointError: if a graph is missing, damaged, foreign or another one, was not
+            exported from this checkpoint, or asks for more than :data:`MEMORY_LIMIT`.
         """
         providers = _providers(device)
-        checkpoint = Path(path).expanduser()
-        digest = verify(checkpoint, sha256)
-        config, _ = read_header(checkpoint)
-        loaded = cls(config, digest)
-        options, sealed = session_options(threads), graph_digests(checkpoint)
-        if sealed is None:
+        loaded = cls(checkpoint.config, checkpoint.sha256)
+        options, path = session_options(threads), checkpoint.path
+        if checkpoint.graphs is None:
             _LOG.warning(coded('unsealed_graphs', (
                 '%s does not hold the digests of its graphs, so that only %s vouches for them: '
-                'run moss export %s')), checkpoint, MANIFEST, checkpoint)
+                'run moss export %s')), path, MANIFEST, path)
         for graph in loaded._graphs:
-            file = graph_path(checkpoint, graph.name)
-            data = _verified(file, checkpoint, sealed)
+            file = graph_path(path, graph.name)
+            data = _verified(file, checkpoint)
             check_graph(file, data)
             session = _open(file, data, options, providers)
-            _check_notes(file, session, graph, checkpoint)
-            if sealed is None:
-                _check_origin(file, session, checkpoint, digest)
+            _check_notes(file, session, graph, path)
+            if checkpoint.graphs is None:
+                _check_origin(file, session, path, checkpoint.sha256)
             loaded._sessions.append(session)
         return loaded
 
@@ -88,7 +86,8 @@ class OnnxEngine(Engine):
         """
         Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`.
 
-        :raises CheckpointError: if ONNX Runtime can't run it: a damaged graph may load.
+        :raises CheckpointError: if ONNX Runtime can't run it: a graph that is damaged, or asks
+            for more than :data:`MEMORY_LIMIT`, may load.
         """
         try:
             # With arrays: for values of its own, ONNX Runtime's Python side takes 0.1 ms more.
@@ -116,6 +115,7 @@ def _providers(device: str) -> list:
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
     """Return how graphs are run: ``threads`` of one step, 0 for ONNX Runtime's default."""
+    _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -124,22 +124,34 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     # steps they sleep, so that the cores are the node's and the camera driver's.
     options.add_session_config_entry('session.intra_op.allow_spinning', '1')
     options.add_session_config_entry('session.force_spinning_stop', '1')
+    options.add_session_config_entry('session.use_env_allocators', '1')
     options.log_severity_level = 3
     return options
 
 
-def _verified(graph: Path, checkpoint: Path, sealed: dict[str, str] | None) -> bytes:
+@functools.cache
+def _bound_memory() -> None:
+    """Let all sessions of the process share memory up to :data:`MEMORY_LIMIT`; once."""
+    memory = onnxruntime.OrtMemoryInfo('Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+                                       onnxruntime.OrtMemType.DEFAULT)
+    # -1 is ONNX Runtime's default.
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({
+        'max_mem': MEMORY_LIMIT, 'arena_extend_strategy': -1, 'initial_chunk_size_bytes': -1,
+        'max_dead_bytes_per_chunk': -1}))
+
+
+def _verified(graph: Path, checkpoint: Checkpoint) -> bytes:
     """Read a graph and check that it is the one of the checkpoint, or else of the manifest."""
     if not graph.is_file():
-        raise CheckpointError(f'graph {graph} is not there: run moss export {checkpoint}, or set '
-                              'engine to torch')
-    if sealed is None:
+        raise CheckpointError(f'graph {graph} is not there: run moss export {checkpoint.path}, '
+                              'or set engine to torch')
+    if checkpoint.graphs is None:
         expected, home = read_manifest(graph.parent).get(graph.name), graph.parent / MANIFEST
     else:
-        expected, home = sealed.get(graph_name(graph)), checkpoint
+        expected, home = checkpoint.graphs.get(graph_name(graph)), checkpoint.path
     if expected is None:
         raise CheckpointError(f'graph {graph} has no known sha256: expected one in {home}')
-    return read_verified('graph', graph, expected)
+    return read_verified('graph', graph, expected, SIZE_LIMIT)
 
 
 def _open(graph: Path, data: bytes, options: onnxruntime.SessionOptions,

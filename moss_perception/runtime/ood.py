@@ -2,12 +2,12 @@
 
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 
 from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
-from moss_perception.models.manifest import OOD_PREFIX
+from moss_perception.models.manifest import Checkpoint, OOD_PREFIX
 import numpy as np
-from safetensors import safe_open, SafetensorError
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 FALSE_ALARMS = 0.05
 """
@@ -161,29 +161,27 @@ def inflate_uncertainty(uncertainty: np.ndarray, ood_score: float) -> np.ndarray
     return np.minimum(np.hypot(uncertainty, added), 0.5).astype(np.asarray(uncertainty).dtype)
 
 
-def read_distribution(path: str | Path, values: int) -> TrainingDistribution | None:
+def read_distribution(checkpoint: Checkpoint) -> TrainingDistribution | None:
     """
     Read a checkpoint's training distribution.
 
-    :param path: the checkpoint file, which has been verified.
-    :param values: :attr:`moss_perception.models.config.ModelConfig.appearance_values`.
+    :param checkpoint: of :func:`moss_perception.models.manifest.read_checkpoint`.
     :returns: ``None`` if the checkpoint keeps none.
     :raises CheckpointError: if it can't be read, or does not fit the network.
     """
     try:
-        with safe_open(Path(path).expanduser(), framework='np') as file:
-            names = [name for name in list(file.keys()) if name.startswith(OOD_PREFIX)]
-            tensors = {name.removeprefix(OOD_PREFIX): file.get_tensor(name) for name in names}
+        tensors = {name.removeprefix(OOD_PREFIX): tensor for name, tensor
+                   in load(checkpoint.data).items() if name.startswith(OOD_PREFIX)}
         if not tensors:
             return None
         distribution = TrainingDistribution(**tensors)
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f'checkpoint {path}: its training distribution is damaged: '
-                              f'{" ".join(str(error).split())}') from error
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise CheckpointError(f'checkpoint {checkpoint.path}: its training distribution is '
+                              f'damaged: {" ".join(str(error).split())}') from error
     try:
-        distribution.check(values)
+        distribution.check(checkpoint.config.appearance_values)
     except ShapeError as error:
-        raise CheckpointError(f'checkpoint {path}: {error}') from error
+        raise CheckpointError(f'checkpoint {checkpoint.path}: {error}') from error
     return distribution
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
-from moss_perception.models.checkpoint import load_checkpoint, Network, TorchRunner
+from moss_perception.models.checkpoint import Network, network_of, TorchRunner
 from moss_perception.models.graph_model import GraphModel
+from moss_perception.models.manifest import Checkpoint
 from moss_perception.runtime.engine import Engine
 import numpy as np
 import torch
@@ -50,10 +51,9 @@ class TorchEngine(Engine):
                         if isinstance(self.model, GraphModel) else None)
 
     @classmethod
-    def load(cls, path: str, sha256: str = '', device: str = 'cpu',
-             threads: int = 0) -> 'TorchEngine':
-        """Load a checkpoint; see :func:`moss_perception.models.checkpoint.load_checkpoint`."""
-        return cls(load_checkpoint(path, sha256), device, threads)
+    def of(cls, checkpoint: Checkpoint, device: str = 'cpu', threads: int = 0) -> 'TorchEngine':
+        """Load a checkpoint; see :func:`moss_perception.models.checkpoint.network_of`."""
+        return cls(network_of(checkpoint), device, threads)
 
     def run(self, graph: int, feeds: Mapping[str, Any]) -> Sequence[torch.Tensor]:
         """Run one of the model's graphs; see :class:`moss_perception.models.base.Runner`."""

@@ -108,8 +108,8 @@ KEYS = {
     'camera.look_at': Key(POINT, list(MOUNT_M[:2]), 'place on the surface in the middle of the '
                           'image, along and across the belt; objects are near (0, 0) at the '
                           'decision', -0.3, 0.3, 'm'),
-    'camera.focal_length': Key(NUMBER, VIEW.focal_px, 'as in `K` of camera_info', 20.0, 5000.0,
-                               'pixels'),
+    'camera.focal_length': Key(NUMBER, VIEW.focal_px, 'as in `K` of camera_info; there is no '
+                               'distortion', 20.0, 5000.0, 'pixels'),
     'camera.resolution': Key(SIZE, list(VIEW.size), 'width and height of the image', 32, 1920,
                              'pixels'),
     'gripper.opening': Key(NUMBER, 2 * _GRIPPER.half_opening_m, 'between the open pads', 0.03,

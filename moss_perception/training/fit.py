@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 import logging
 from pathlib import Path
 
-from moss_perception.core.calibration import fit_temperature
+from moss_perception.core.calibration import fit_temperature, fit_threshold
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.memory import keep_freed_memory
 from moss_perception.data.schema import Sample
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
@@ -26,7 +27,7 @@ from moss_perception.training.derive import (
 from moss_perception.training.feature_cache import FeatureCache, is_complete
 from moss_perception.training.holding_out import held_out
 from moss_perception.training.ood import learn_distribution
-from moss_perception.training.processes import Group, keep_freed_memory
+from moss_perception.training.processes import Group
 from moss_perception.training.results import (
     count_seen,
     label_numbers,
@@ -38,6 +39,7 @@ from moss_perception.training.samples import measure, measure_lead_times
 from moss_perception.training.selection import SampleSet, select, Selection
 from moss_perception.training.settings import Settings
 from moss_perception.training.trainer import predict, Trainer
+import numpy as np
 import torch
 
 _LOG = logging.getLogger('train')
@@ -101,20 +103,23 @@ def fit(plan: Plan, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
     """
     Train, calibrate on held-out samples, and write the checkpoint and its graphs.
 
-    Every tenth sample, or whole groups, are held out, for the loss curve and the temperature.
+    Every tenth sample, whole groups, or sets that are meant for it, are held out, for the loss
+    curve, the temperature and the threshold.
     Samples without a label are left out. Several processes that torchrun started train together.
 
     :param samples: with their labelled candidates in the image, see
         :func:`moss_perception.data.scenes.in_view`.
-    :param sets: which samples belong together, and how often an epoch draws them; empty for one
-        set.
+    :param sets: which samples belong together, and how often an epoch draws them, or whether they
+        are held out; empty for one set.
     :param report: takes the results on the held-out samples, where the checkpoint is written.
     :returns: the checkpoint's SHA-256; empty where another process writes it, and with
         ``only_cache``.
     :raises ConfigError: if the samples lack what the plan asks for by name.
     """
     settings, initial = plan.settings, plan.initial_config()
-    selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets)
+    usual = initial.default_lead_time_s if initial and initial.time_inputs else None
+    selection = select(settings.of_checkpoint(initial) if initial else settings, samples, sets,
+                       usual)
     group = Group.join(plan.device)
     try:
         results = _train(replace(plan, settings=selection.settings), selection, sets, group)
@@ -137,7 +142,9 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
         torch.set_num_threads(plan.threads)
     recipe = plan.settings.recipe()
     torch.manual_seed(recipe.seed)
-    mask = held_out(selection.samples, plan.hold_out_by)
+    mask = np.array(selection.held_out)
+    if not mask.any():
+        mask = held_out(selection.samples, plan.hold_out_by)
     trained, held = selection.where(~mask), selection.where(mask)
     used, others = trained.samples, held.samples
     config = _configuration(plan, used)
@@ -163,6 +170,8 @@ def _train(plan: Plan, selection: Selection, sets: Sequence[SampleSet],
         notes = {'variant': plan.settings.name, 'held_out': len(others)}
         notes |= {'initial': initial} if initial else {}
         notes |= {'held_out_by': plan.hold_out_by} if plan.hold_out_by else {}
+        if selection.without_lead_time:
+            notes['without_lead_time'] = selection.without_lead_time
         if sets:
             notes['sets'] = [asdict(one) for one in sets]
         return _write(plan, trainer, checked, used, notes, held.names)
@@ -229,6 +238,8 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
     temperature = fit_temperature(logits.numpy(), outcomes.numpy(),
                                   initial.temperature if initial and alike else 1.0)
     network.config = replace(network.config, temperature=temperature)
+    after = probabilities(logits, temperature)
+    notes['score_threshold'] = threshold = fit_threshold(after, outcomes.numpy())
     statistics = None
     if plan.deploy and network.config.appearance_values:
         try:
@@ -248,9 +259,12 @@ def _write(plan: Plan, trainer: Trainer, held: GraspClips, used: list[Sample], n
         notes['held_out_seen_before'] = count_seen(plan.initial, held.samples)
     digest = save_checkpoint(plan.out, network.cpu(), notes, statistics)
     _LOG.info('wrote %s, sha256 %s, temperature %.3f', plan.out, digest, temperature)
-    return Results(plan.out, digest, notes, temperature, used, held.samples, names,
-                   outcomes.numpy() > 0.5, label_numbers(held.samples),
-                   probabilities(logits, temperature), before, statistics is not None)
+    _LOG.info('the best threshold of its scores is %.2f; to set it: grasp_gate --ros-args '
+              '-p min_score:=%.2f -p release_score:=%.2f', threshold, threshold,
+              max(0.0, threshold - 0.1))
+    return Results(plan.out, digest, notes, temperature, threshold, used, held.samples, names,
+                   outcomes.numpy() > 0.5, label_numbers(held.samples), after, before,
+                   statistics is not None)
 
 
 def _ranges(seeds: list[int], gap: int = 1000) -> list[list[int]]:

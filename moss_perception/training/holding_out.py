@@ -1,4 +1,4 @@
-"""Which samples a training holds out: every tenth, or whole groups."""
+"""Which samples a training holds out: every tenth, whole groups, or whole sets."""
 
 from collections.abc import Sequence
 import logging
@@ -37,6 +37,30 @@ def held_out(samples: Sequence[Sample], group: str = '') -> np.ndarray:
               ', '.join(chosen[:5]) + (f' and {len(chosen) - 5} more' if len(chosen) > 5 else ''),
               mask.sum(), sum(map(len, members.values())))
     return mask
+
+
+def check_apart(samples: Sequence[Sample], held: Sequence[bool]) -> None:
+    """
+    Check the samples of sets that are held out as a whole.
+
+    :param samples: with at least one labelled candidate each.
+    :param held: whether each is of such a set; nothing is checked if none is.
+    :raises ConfigError: if one is in another set, too, or all are.
+    """
+    chosen = [sample for sample, out in zip(samples, held, strict=True) if out]
+    if not chosen:
+        return
+    known = {_identity(sample) for sample, out in zip(samples, held, strict=True) if not out}
+    twice = [sample.title for sample in chosen if _identity(sample) in known]
+    if twice:
+        raise ConfigError(f'{len(twice)} samples of --hold-out are in --data too, such as '
+                          f'{twice[0]}: expected other recordings')
+    if len(_outcomes(chosen)) < 2:
+        _LOG.warning('the samples of --hold-out have only successes or only failures')
+
+
+def _identity(sample: Sample) -> tuple:
+    return sample.jpegs[-1], sample.candidates.tobytes(), sample.labels.tobytes()
 
 
 def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

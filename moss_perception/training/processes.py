@@ -1,7 +1,6 @@
-"""The processes that train one network together, and how each keeps its memory."""
+"""The processes that train one network together."""
 
 from collections.abc import Sequence
-import ctypes
 from datetime import timedelta
 import os
 
@@ -13,9 +12,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 # Rank 0 validates and writes while the others wait.
 _TIMEOUT = timedelta(hours=1)
-# Of mallopt, in glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST = 2 ** 31 - 1
 
 
 class Group:
@@ -89,19 +85,3 @@ class Group:
         """Leave the group."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
-
-
-def keep_freed_memory() -> bool:
-    """
-    Keep freed memory for the next allocation, in this process.
-
-    glibc returns blocks of over 32 MiB to the system at once and maps new ones for the next
-    step. The page faults of these take up to half of a training's time on the CPU.
-
-    :returns: whether the C library accepted the setting; only glibc has it.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    return all(mallopt(option, _LARGEST) == 1 for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))

@@ -22,6 +22,8 @@ class Results:
     :ivar digest: its SHA-256.
     :ivar notes: its notes.
     :ivar temperature: that was fitted to these candidates.
+    :ivar threshold: of the scores, that was fitted to them too, see
+        :func:`moss_perception.core.calibration.fit_threshold`.
     :ivar used: the samples that were trained on.
     :ivar held_out: the others, ``N`` of them.
     :ivar names: of the set of each, empty without sets.
@@ -37,6 +39,7 @@ class Results:
     digest: str
     notes: dict
     temperature: float
+    threshold: float
     used: list[Sample]
     held_out: list[Sample]
     names: list[str]

@@ -33,10 +33,11 @@ def measure(samples: list[Sample], count: int = 64) -> dict[str, Any]:
             'mean': tuple(map(float, moments[0])), 'std': tuple(map(float, std))}
 
 
-def with_lead_time(samples: Sequence[Sample], lead_time: float) -> list[Sample]:
-    """Give a lead time, seconds, to the samples that do not know theirs; 0 for none."""
+def with_lead_time(samples: Sequence[Sample], lead_time: float | None) -> list[Sample]:
+    """Give a lead time, seconds, to the samples that do not know theirs; ``None`` for none."""
     return [replace(sample, lead_time_s=lead_time)
-            if lead_time and not np.isfinite(sample.lead_time_s) else sample for sample in samples]
+            if lead_time is not None and not np.isfinite(sample.lead_time_s) else sample
+            for sample in samples]
 
 
 def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict[str, Any]:
@@ -51,8 +52,10 @@ def measure_lead_times(samples: Sequence[Sample], watched: bool = False) -> dict
     others = [sample.other_lead_times_s for sample in samples
               if sample.other_lead_times_s is not None]
     known = np.concatenate([own, *others]).astype(float)
-    low = 0.0 if watched else float(known.min())
-    return {'lead_times_s': (low, float(known.max())), 'default_lead_time_s': float(own.mean())}
+    low, high = 0.0 if watched else float(known.min()), float(known.max())
+    # Rounding may take the mean of equal times past them.
+    return {'lead_times_s': (low, high),
+            'default_lead_time_s': float(np.clip(own.mean(), low, high))}
 
 
 class Executions(NamedTuple):

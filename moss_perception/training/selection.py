@@ -7,6 +7,7 @@ import logging
 
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Sample
+from moss_perception.training.holding_out import check_apart
 from moss_perception.training.samples import with_lead_time
 from moss_perception.training.settings import Settings
 import numpy as np
@@ -28,11 +29,13 @@ class SampleSet:
     :ivar name: of its folder.
     :ivar count: number of its samples.
     :ivar weight: how often an epoch draws each, see :class:`moss_perception.training.draws.Draws`.
+    :ivar held_out: whether all of them are held out, and none is drawn.
     """
 
     name: str
     count: int
     weight: float = 1.0
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,32 @@ class Selection:
     :ivar samples: those with a label.
     :ivar weights: one for each sample, see :class:`moss_perception.training.draws.Draws`.
     :ivar names: of the set of each sample, empty without sets.
+    :ivar held_out: whether each sample is of a set that is held out.
     :ivar settings: without losses that the samples do not allow.
+    :ivar without_lead_time: number of samples that do not know their lead time and have the
+        checkpoint's default, which a network with time inputs takes.
     """
 
     samples: list[Sample]
     weights: list[float]
     names: list[str]
+    held_out: list[bool]
     settings: Settings
+    without_lead_time: int = 0
 
     def where(self, mask: np.ndarray) -> 'Selection':
         """Return the samples where a mask, bool, shape ``(N,)``, is true."""
         chosen = np.flatnonzero(mask)
         return replace(self, samples=[self.samples[n] for n in chosen],
                        weights=[self.weights[n] for n in chosen],
-                       names=[self.names[n] for n in chosen])
+                       names=[self.names[n] for n in chosen],
+                       held_out=[self.held_out[n] for n in chosen])
 
     def digest(self) -> str:
         """Hash the samples and their weights, to tell whether a training resumes with them."""
         digest = hashlib.sha256(repr(self.weights).encode())
+        if any(self.held_out):
+            digest.update(repr(self.held_out).encode())
         for sample in self.samples:
             digest.update(repr((sample.title, sample.domain, sample.labelled.tolist(),
                                 list(map(len, sample.jpegs)))).encode())
@@ -69,12 +80,14 @@ class Selection:
         return digest.hexdigest()
 
 
-def select(settings: Settings, samples: Sequence[Sample],
-           sets: Sequence[SampleSet] = ()) -> Selection:
+def select(settings: Settings, samples: Sequence[Sample], sets: Sequence[SampleSet] = (),
+           usual_lead_time_s: float | None = None) -> Selection:
     """
     Leave out samples without a label, and turn off losses that the samples do not allow.
 
     :param sets: which samples belong together, in their order; empty for one set.
+    :param usual_lead_time_s: of samples that do not know theirs, if the settings give none and
+        the network takes time, seconds: that of the initial checkpoint; ``None`` if it has none.
     :raises ConfigError: if the samples are too few, or lack what the settings ask for by name.
     :raises DataError: if a label is neither 0 nor 1.
     """
@@ -91,12 +104,23 @@ def select(settings: Settings, samples: Sequence[Sample],
     if recipe.mask_weight and all(sample.object_mask is None for sample in labelled):
         raise ConfigError(f"mask_weight={recipe.mask_weight} asks for a loss on the object's "
                           'mask, and no sample has one: expected mask_weight: 0')
-    labelled = with_lead_time(labelled, recipe.lead_time)
+    labelled = with_lead_time(labelled, recipe.lead_time or None)
+    without = 0
+    if usual_lead_time_s is not None and settings.network.get('time_inputs'):
+        without = sum(not np.isfinite(sample.lead_time_s) for sample in labelled)
+        labelled = with_lead_time(labelled, usual_lead_time_s)
+    if without:
+        _LOG.warning('%d of %d samples have no lead time: they get the default of the initial '
+                     'checkpoint, %.3f s, and the model card says so; if your robot needs another '
+                     'time from the decision until the fingers close, use moss import --lead-time',
+                     without, len(labelled), usual_lead_time_s)
     _check_lead_times(settings, labelled)
     settings = _check_tracks(settings, labelled)
-    _check_labels(labelled)
+    apart = [owners[n].held_out for n in kept]
+    check_apart(labelled, apart)
+    _check_labels([sample for sample, held in zip(labelled, apart, strict=True) if not held])
     return Selection(labelled, [owners[n].weight for n in kept], [owners[n].name for n in kept],
-                     settings)
+                     apart, settings, without)
 
 
 def _check_labels(samples: list[Sample]) -> None:
@@ -168,8 +192,10 @@ def _check_lead_times(settings: Settings, samples: list[Sample]) -> None:
     known = sum(bool(np.isfinite(sample.lead_time_s)) for sample in samples)
     if settings.network.get('time_inputs') and known < len(samples):
         raise ConfigError(f'{len(samples) - known} of {len(samples)} samples have no lead time, '
-                          'which a network with time_inputs takes: expected lead_time: SECONDS, '
-                          'from the decision until the fingers close, in the training section')
+                          'which a network with time_inputs takes: expected the time from the '
+                          'decision until the fingers close, by moss import --lead-time SECONDS, '
+                          'lead_time: SECONDS in the section training of --config, or an '
+                          '--initial checkpoint with time_inputs, whose default is taken')
     if recipe.motion_weight and not any(
             sample.track is not None and np.isfinite(sample.lead_time_s) for sample in samples):
         raise ConfigError(f'motion_weight={recipe.motion_weight} asks for a loss on motion, and '

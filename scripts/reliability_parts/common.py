@@ -10,6 +10,7 @@ import signal
 import time
 from typing import Any, Protocol
 
+from moss_perception.core.memory import return_freed_memory
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,7 @@ class Held:
         """Read what a process holds."""
         if pid == 'self':
             gc.collect()
+            return_freed_memory()
         return cls(resident_mib(pid), len(list(Path(f'/proc/{pid}/fd').iterdir())),
                    len(list(Path(f'/proc/{pid}/task').iterdir())))
 

@@ -11,7 +11,9 @@ from rclpy.parameter import Parameter
 
 from reliability_parts.common import Held, ROOT
 
-TESTS = ('test/ros/test_faults.py', 'test/ros/test_heartbeat.py', 'test/ros/test_deafness.py',
+TESTS = ('test/ros/test_faults.py', 'test/ros/test_faults_inside.py', 'test/test_read_only.py',
+         'test/evaluation/test_report_page.py', 'test/ros/test_attempt_recorder.py',
+         'test/data/test_attempts.py', 'test/ros/test_heartbeat.py', 'test/ros/test_deafness.py',
          'test/ros/test_spinning.py', 'test/ros/test_start.py',
          'test/ros/test_grasp_predictor_malformed.py', 'test/ros/test_sources.py',
          'test/core/test_files.py', 'test/models/test_checkpoint.py', 'test/cli/test_run.py')

@@ -5,11 +5,13 @@ import math
 from typing import Any
 
 import cv2
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped
-from moss_perception.core.scores import GraspScores
+from moss_perception.core.scores import GraspScores, Prediction
 from moss_perception.ros.common import conversions
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
+from std_msgs.msg import Header, String
 
 START_NS = 10**15
 FRAME = 'camera'
@@ -72,23 +74,84 @@ def selected(index: int, stamp_ns: int) -> PoseStamped:
                        pose=candidates(index, stamp_ns).poses[0])
 
 
+def scores(index: int, stamp_ns: int) -> PointCloud2:
+    """Return scores of :func:`candidates` with the same index; some have none."""
+    count, rng = 1 + index % 4, np.random.default_rng(index)
+    places = [[x.position.x, x.position.y, x.position.z]
+              for x in candidates(index, stamp_ns).poses]
+    turns = np.tile([0.0, 0.0, 0.0, 1.0], (count, 1))
+    reasons = rng.integers(0, 7, count) * rng.integers(0, 2, count)
+    values = np.where(reasons, np.nan, rng.random(count))
+    return conversions.scores_to_cloud(Prediction(
+        stamp_ns=stamp_ns, frame_id=FRAME, score=0.5, uncertainty=0.1,
+        default_point=np.array([0.0, 0.0, 0.6]), default_orientation=turns[0],
+        candidates_stamp_ns=stamp_ns, points=np.array(places), orientations=turns,
+        pixels=np.full((count, 2), SIDE / 2), scores=values, uncertainties=values,
+        reasons=reasons, motion_features=np.zeros((1, 1, 1), np.float32), size=(SIDE, SIDE),
+        source=None, ood_score=0.2))
+
+
+def diagnostics(index: int, stamp_ns: int) -> DiagnosticArray:
+    """Return what a predictor says about itself, and an outcome."""
+    values = {'state': 'active', 'frames': index, 'rate_hz': 30.0, 'window_fill': '3/16',
+              'resets/gap': index % 3, 'cost_ms/1': 1.0, 'score_threshold': 0.5}
+    attempt = {'attempt': index, 'start': 1.0, 'decision': 2.0, 'end': 3.0, 'success': 'true'}
+    return DiagnosticArray(header=conversions.header(stamp_ns, ''), status=[DiagnosticStatus(
+        name=name, level=bytes([index % 4]), message='running',
+        values=[KeyValue(key=key, value=str(value)) for key, value in pairs.items()])
+        for name, pairs in (('grasp_predictor', values), (f'attempt/{index}', attempt))])
+
+
+def features(index: int, stamp_ns: int) -> Image:
+    """Return a motion map."""
+    values = np.random.default_rng(index).random((4, 5, 2), np.float32)
+    return Image(header=conversions.header(stamp_ns, FRAME), height=4, width=5, encoding='32FC2',
+                 step=40, data=values.tobytes())
+
+
+def command(index: int, stamp_ns: int) -> String:
+    """Return a command of attempt_recorder that leaves no file."""
+    return String(data=('start', 'status', 'closed', 'discard')[index % 4])
+
+
+def joints(index: int, stamp_ns: int) -> JointState:
+    """Return the position of a gripper's fingers."""
+    return JointState(header=conversions.header(stamp_ns, ''), name=['finger'],
+                      position=[0.01 * (index % 5)])
+
+
+def report(index: int, stamp_ns: int) -> Header:
+    """Return the report of an image."""
+    return conversions.header(stamp_ns, ('scored', 'stored', 'skipped')[index % 3])
+
+
 VALID: dict[Any, Callable[[int, int], Any]] = {
     Image: image, CompressedImage: compressed, CameraInfo: camera_info, PoseArray: candidates,
-    PointCloud2: lead_times, PoseStamped: selected}
+    PointCloud2: lead_times, PoseStamped: selected, DiagnosticArray: diagnostics,
+    String: command, JointState: joints, Header: report}
 """What makes a valid message of a type: takes an index and a stamp."""
+_BY_TOPIC = {'grasp_scores': scores, 'features_shown': features}
 
 
-def generated(kind: Any, rng: np.random.Generator, index: int) -> Any:
+def generated(kind: Any, rng: np.random.Generator, index: int, topic: str = '') -> Any:
     """
     Make a message for an input; most are altered in one to four places.
 
     :param kind: message class; one without an entry in :data:`VALID` begins with its defaults.
+    :param topic: it decides what a message of this type holds, such as scores or lead times.
     """
     stamp_ns = START_NS + index * 33_000_000
-    message = VALID[kind](index, stamp_ns) if kind in VALID else kind()
+    make = _BY_TOPIC.get(topic.rpartition('/')[2]) or VALID.get(kind, lambda *_: kind())
+    message = make(index, stamp_ns)
     for _ in range(int(rng.integers(0, 5))):
         alter(message, rng)
     return message
+
+
+def damaged(raw: bytes, rng: np.random.Generator) -> bytes:
+    """Change the CDR bytes of a message at random; one in two stays as it is."""
+    # The middleware does not pass on less than the four bytes that begin each message.
+    return raw if rng.integers(2) else raw[:4] + _bytes(raw[4:], rng)
 
 
 def alter(message: Any, rng: np.random.Generator) -> None:

@@ -1,18 +1,24 @@
 """Generated messages of every input through the nodes' own entry points, in process."""
 
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 import time
 from typing import Any
 
 from moss_perception.core.image_messages import ImageLimits
+from moss_perception.data.bags.attempts import AttemptFolder
 from moss_perception.ros.common import conversions
+from moss_perception.ros.common.guard import guard_of
 from moss_perception.ros.gate import GraspGate
+from moss_perception.ros.monitor.watcher import SystemWatcher
 from moss_perception.ros.predictor.node import GraspPredictor
+from moss_perception.ros.recorder.node import AttemptRecorder
 from moss_perception.runtime.predictor import Predictor
 import numpy as np
 import rclpy
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from reliability_parts import generated
 from reliability_parts.common import Found, Held, try_all
@@ -21,6 +27,7 @@ PROBE_EVERY = 200
 PROBE_NS = 2 * 10**15
 _PATIENCE_S = 30.0
 _WARM_UP = 0.1
+_GRIPPER = '/joint_states'
 # Of messages, by the share of each input: images are the largest surface.
 _WEIGHTS = {Image: 4, CompressedImage: 4}
 
@@ -67,9 +74,24 @@ def probe(kind: Any, config: Any, start_ns: int) -> list[Any]:
             for k in range(config.window_frames)]
 
 
+class Watcher(SystemWatcher):
+    """A monitor whose node is given, so that nobody spins it."""
+
+    def __init__(self, node: Any):
+        super().__init__()
+        self._node, self.looking = node, True
+        self._connect()
+        for what, kind in (('image', 'Image'), ('features', 'Image'), ('info', 'CameraInfo')):
+            self._follow(what, f'/{what}_shown', f'sensor_msgs/msg/{kind}')
+        self._follow('selected', '/selected_grasp', 'geometry_msgs/msg/PoseStamped')
+
+
 class Inputs:
     """
-    The subscriptions of two predictors and a gate, called as the executor calls them.
+    The subscriptions of the nodes that listen, called as the executor calls them.
+
+    These are two predictors, a gate, a recorder of attempts, which gets damaged bytes too, and a
+    monitor.
 
     :param model: the checkpoint.
     :param seed: of the generated messages.
@@ -77,7 +99,12 @@ class Inputs:
     """
 
     def __init__(self, model: str, seed: int, count: int):
-        rclpy.init(args=['--ros-args', '--log-level', 'fatal'])
+        self._exit = ExitStack()
+        at = self._exit.enter_context(TemporaryDirectory(prefix='moss_reliability_'))
+        given = {'out': f'{at}/attempts', 'gripper_topic': _GRIPPER, 'gripper_closed': 0.01,
+                 'run_up_mib': 8}
+        rclpy.init(args=['--ros-args', '--log-level', 'fatal', *(word for x in given.items() for
+                         word in ('-p', 'attempt_recorder:{}:={}'.format(*x)))])
         self._seed, self._warm, self._held = seed, int(_WARM_UP * count), None
         self._nodes = {}
         for transport, kind in (('raw', Image), ('compressed', CompressedImage)):
@@ -89,13 +116,33 @@ class Inputs:
             assert node.trigger_activate().name == 'SUCCESS'
             node.predictor.set_level(len(node.predictor.levels))
             self._nodes[kind] = node
-        self._gate = GraspGate()
+        self._monitor = Watcher(rclpy.create_node('monitor'))
+        self._others = [GraspGate(), self._recorder(), self._monitor._node]
+        self._guards = [guard_of(node) for node in (*self._nodes.values(), *self._others)]
+        for guard in self._guards:
+            guard.on_failure = self._failed
+        self._failures: list[Exception] = []
         self._expected = {kind: expected_scores(model, kind) for kind in self._nodes}
-        self._entries = [(node, sub) for node in (*self._nodes.values(), self._gate)
+        self._entries = [(node, sub) for node in (*self._nodes.values(), *self._others)
                          for sub in node.subscriptions if sub.msg_type in generated.VALID]
         weights = np.array([_WEIGHTS.get(sub.msg_type, 1) for _, sub in self._entries], float)
         self._weights = weights / weights.sum()
         self.wrong = 0
+
+    def _recorder(self) -> AttemptRecorder:
+        node = AttemptRecorder()
+        node.open(self._exit.enter_context(AttemptFolder(node.folder)))
+        # It learns the type from a publisher.
+        node.create_publisher(JointState, _GRIPPER, 1)
+        end_s = time.monotonic() + _PATIENCE_S
+        while not any(x.topic_name == _GRIPPER for x in node.subscriptions):
+            assert time.monotonic() < end_s, 'the recorder does not find the gripper'
+            node.check()
+            time.sleep(0.05)
+        return node
+
+    def _failed(self, error: Exception) -> None:
+        self._failures.append(error)
 
     def one(self, number: int) -> str:
         """Send one generated message; now and then a window of valid ones."""
@@ -107,18 +154,27 @@ class Inputs:
                 self._probe(kind, number)
             return 'valid windows'
         node, subscription = self._entries[int(rng.choice(len(self._entries), p=self._weights))]
-        message = generated.generated(subscription.msg_type, rng, number)
-        self._send(node, subscription, message, number)
+        message = generated.generated(
+            subscription.msg_type, rng, number, subscription.topic_name)
+        self._send(node, subscription, message, number, rng)
         return subscription.topic_name.lstrip('/')
 
-    def _send(self, node: Any, subscription: Any, message: Any, number: int) -> None:
+    def _send(self, node: Any, subscription: Any, message: Any, number: int,
+              rng: np.random.Generator | None = None) -> None:
         # As the middleware hands it over.
-        received = deserialize_message(serialize_message(message), type(message))
+        raw = serialize_message(message)
+        if subscription.raw:
+            received: Any = raw if rng is None else generated.damaged(raw, rng)
+        else:
+            received = deserialize_message(raw, type(message))
         before = getattr(node, 'reported', 0)
         with_info = subscription._callback_type is subscription.CallbackType.WithMessageInfo
         info = ({'source_timestamp': time.time_ns(), 'publication_sequence_number': number},)
         subscription.callback(received, *(info if with_info else ()))
-        if isinstance(message, (Image, CompressedImage)):
+        if self._failures:
+            # The node goes on; what it was guarded against is a fault all the same.
+            raise self._failures.pop()
+        if isinstance(message, (Image, CompressedImage)) and hasattr(node, 'reported'):
             end_s = time.monotonic() + _PATIENCE_S
             while node.reported == before:
                 if time.monotonic() > end_s:
@@ -144,13 +200,16 @@ class Inputs:
     def end(self) -> dict[str, Any]:
         """Compare what is held, and count what the nodes guarded themselves against."""
         growth = (self._held or Held.by()).growth(Held.by())
-        failures = sum(node._monitor.failures for node in self._nodes.values())
+        failures = sum(guard.failures for guard in self._guards)
+        unread = sum(guard.unreadable for guard in self._guards)
         refused = sum(sum(node.predictor.counters.refused.values())
                       for node in self._nodes.values())
-        for node in (*self._nodes.values(), self._gate):
+        for node in (*self._nodes.values(), *self._others):
             node.destroy_node()
         rclpy.shutdown()
-        return {**growth, 'guarded_exceptions': failures, 'refused_images': refused}
+        self._exit.close()
+        return {**growth, 'guarded_exceptions': failures, 'unreadable': unread,
+                'refused_images': refused}
 
 
 def run(model: str, count: int, seed: int) -> dict[str, Any]:

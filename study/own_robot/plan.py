@@ -30,7 +30,6 @@ _GRIPPER = {'opening': 0.1, 'force': 8.0,
             'times': {'approach': 0.5, 'descend': 0.4, 'close': 0.3}}
 # What you can't measure on your robot, so that your cell file has the defaults of these.
 _UNKNOWN = ('force', 'friction')
-_FULL = {'photometric': 0.75, 'geometric': 0.75, 'missing': 0.15, 'monitor': 0.25}
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,11 @@ class Plan:
         :param shipped: configuration of the shipped model, whose network all have.
         """
         scenes, attempts, scratch = self.sizes.epochs
-        tuned = read_settings(share_directory() / 'config' / 'finetune.yaml')
+        # As the tutorial trains: on scenes first, then on attempts.
+        file = 'finetune.yaml' if training.attempts else 'pretrain.yaml'
+        tuned = read_settings(share_directory() / 'config' / file)
         if not training.attempts:
-            tuned = Settings().changed(**_FULL, epochs=scenes, learning_rate=1e-3)
+            tuned = tuned.changed(epochs=scenes)
         elif training.curve == SCRATCH:
             tuned = tuned.changed(epochs=scratch, learning_rate=3e-3)
         else:

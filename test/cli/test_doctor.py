@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from moss_perception.cli.doctor import installation
 from moss_perception.cli.main import main
+from moss_perception.core.resources import model_path
 from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.checks import as_json, Check, Checks, ERROR, FINE, screen, WARNING
 from moss_perception.evaluation.findings import Seen
@@ -195,3 +196,35 @@ def test_a_running_system_is_checked(running):
         assert any(words in x for x in texts), (words, texts)
     assert all(x.remedy for x in found if x.level != FINE)
     assert any(x.what.startswith('/image: sensor_msgs/msg/Image, best effort') for x in found)
+
+
+def quiet(monkeypatch):
+    """Leave out what takes long."""
+    monkeypatch.setattr(installation, '_check_renderer', lambda checks: None)
+    monkeypatch.setattr('moss_perception.ros.doctor._DISCOVERY_S', 0.1)
+
+
+def test_a_damaged_checkpoint_does_not_keep_the_system_from_being_checked(
+        tmp_path, monkeypatch, capsys):
+    quiet(monkeypatch)
+    for data in (b'nothing', model_path('').read_bytes()[:-1] + b'x'):
+        (tmp_path / 'x.safetensors').write_bytes(data)
+        found = doctor(capsys, '--model', tmp_path / 'x.safetensors', '--sha256', 'a' * 64,
+                       '--seconds', '0.1')
+        assert any('has sha256' in x for x in problems(found, ERROR))
+        system = [x.what for x in found if x.area == 'system']
+        assert any('no node is running' in x or 'nodes:' in x for x in system), system
+        assert any('the usual configuration' in x for x in system) == (data == b'nothing')
+
+
+@pytest.mark.parametrize('name, value, why', [
+    ('ROS_LOG_DIR', '/proc/nowhere', '/proc/nowhere cannot be written, so no node can'),
+    ('ROS_DOMAIN_ID', 'abc', "ROS_DOMAIN_ID is 'abc'")])
+def test_a_system_that_cannot_be_checked_is_named_with_the_reason(
+        monkeypatch, capsys, name, value, why):
+    quiet(monkeypatch)
+    monkeypatch.setenv(name, value)
+    found = doctor(capsys)
+    system, = (x for x in found if x.area == 'system')
+    assert system.level == WARNING and system.what.startswith(f'not checked, because {why}')
+    assert not [x for x in doctor(capsys, '--offline') if x.area == 'system']

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rewritten import rewrite
 from robot_bag import EXECUTED, Robot, START_NS, TIMES_S
+from timed import DECISION, lead_times, write_recording
 
 
 @pytest.fixture
@@ -74,6 +75,28 @@ def test_candidates_that_lack_the_executed_grasp_get_it_as_one_more(run, robot, 
         np.testing.assert_allclose(sample.candidates[8, :3], [0.02, -0.01, 0.5], atol=1e-6)
 
 
+@pytest.mark.parametrize('candidates', [None, 0])
+def test_without_candidates_the_executed_grasp_is_the_only_one(run, robot, tmp_path, candidates):
+    run(robot(candidates=candidates))
+    samples = load_scenes(tmp_path / 'out')
+    assert [x.labels.tolist() for x in samples] == [[1], [0], [1]]
+    for sample in samples:
+        np.testing.assert_allclose(sample.candidates, [[0.02, -0.01, 0.5, 0]], atol=1e-6)
+        assert sample.labelled.all() and sample.attempt.candidate == 0
+
+
+def test_the_index_of_a_candidate_is_not_enough_without_candidates(run, robot, tmp_path):
+    bag = robot(candidates=None, executed=None)
+    head, *rows = (tmp_path / 'bag.csv').read_text().splitlines()
+    (tmp_path / 'bag.csv').write_text('\n'.join(
+        [f'{head},candidate', *(f'{row},3' for row in rows)]) + '\n')
+    said = run(bag, status=1, topics=False)
+    assert ('none of the 3 attempts can be imported: attempt 1 of bag: its executed grasp is not '
+            'known: expected a pose within the attempt (--executed-topic), or the index of a '
+            'candidate in its outcome (column candidate, and --candidates-topic)') in said
+    assert len(said.strip().splitlines()) == 1
+
+
 def test_grasps_in_another_frame_are_taken_to_the_camera_s(run, robot, tmp_path):
     robot(frame='base_link', executed=(0.12, -0.01, 0.1), successes=(True,))
     assert main(['import', 'bag', '--outcomes', 'bag.csv', '--executed-topic', EXECUTED, '--out',
@@ -97,6 +120,18 @@ def test_several_recordings_and_workers_make_the_same_samples(run, robot, tmp_pa
     for mine, theirs in zip(one, two, strict=True):
         assert mine.jpegs == theirs.jpegs and theirs.groups['operator'] == 'anna'
         assert np.isnan(mine.lead_time_s) and theirs.lead_time_s == 0.7
+
+
+@pytest.mark.parametrize(('times', 'measured', 'expected'), [
+    (lead_times, 0.62, 0.62), (lead_times, None, lead_times(DECISION)[2]),
+    (lambda index: None, None, 0.7)])
+def test_the_lead_time_is_the_measured_one_then_the_planners_then_the_options(
+        tmp_path, times, measured, expected):
+    write_recording(tmp_path / 'bag', times, measured)
+    assert main(['import', str(tmp_path / 'bag'), '--out', str(tmp_path / 'out'), '--lead-time',
+                 '0.7']) == 0
+    sample, = load_scenes(tmp_path / 'out')
+    assert sample.lead_time_s == pytest.approx(expected)
 
 
 def test_one_table_of_several_recordings_is_matched_by_stamps(run, robot, tmp_path):

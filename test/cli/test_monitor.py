@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(120)
     (['--lines', '--json'], 'expected one of them'),
     (['--port', '80'], 'go with --web'),
     (['--foxglove', '--rviz'], 'expected one of them'),
+    (['--services'], '--services goes with --foxglove'),
     (['--foxglove', '--token', 'x' * 20], '--token and --open go with --web'),
     (['--web', '--port', '99999'], 'port 99999 is not allowed: expected 0 to 65535'),
     (['--web', '--host', '0.0.0.0'], 'host 0.0.0.0 is not loopback, so others can open the page'),

@@ -207,7 +207,7 @@ def test_a_timeout_says_what_is_missing(predictor, planner):
     predictor.answers = [[0.5, 0.5, 0.5]]
     with pytest.raises(ScoresTimeoutError, match='3 candidates: expected those of the 2'):
         scorer.score(poses(2 * 10**9), timeout_s=0.5)
-    scorer.refused.clear()
+    # What was refused before the proposal is not why this one has no scores.
     predictor.answers = []
     predictor.scores.publish(cloud(5 * 10**9, 10**9, [0.5, 0.5]))
     with pytest.raises(ScoresTimeoutError, match=r'candidates with stamp 1\.000 s; expected 3\.0'):
@@ -223,6 +223,14 @@ def test_scores_that_cannot_be_read_are_refused_and_counted(predictor, planner):
     with pytest.raises(ScoresTimeoutError, match='77 is not a valid ScoreReason'):
         scorer.score(poses(10**9), timeout_s=0.5)
     assert scorer.refused.total() == 2 and any('lacks the fields' in x for x in scorer.refused)
+
+
+def test_refusals_are_counted_by_no_more_errors_than_a_stranger_may_invent(predictor, planner):
+    scorer = GraspScorer(planner)
+    for number in range(300):
+        scorer._on_cloud(cloud(10**9, 10**9, [math.nan, 0.5], reason=7 + number % 200))
+    assert len(scorer.refused) == 64 and set(scorer.refused.values()) == {1}
+    assert next(reversed(scorer.refused)).startswith('106 is not a valid')
 
 
 def test_proposals_that_cannot_be_scored_are_refused(planner):

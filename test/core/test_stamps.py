@@ -15,6 +15,28 @@ def told(images, candidates=(), lag=0.0):
     return check.lines()
 
 
+def test_within_a_window_an_offset_that_begins_or_ends_is_told_soon():
+    now = [0.0]
+    check = StampCheck(60.0, lambda: now[0])
+
+    def play(seconds, lag_s):
+        for _ in range(10 * seconds):
+            now[0] += 0.1
+            check.candidates(round((now[0] + lag_s) * S))
+            check.image(round(now[0] * S))
+    play(3600, 0.0)
+    assert check.apart() == []
+    play(40, 0.5)
+    (line,) = check.apart()
+    assert 'stamped 0.500 s ahead of the images' in line
+    play(40, 0.0)
+    assert check.apart() == []
+    # Nor does what nobody continues count for ever.
+    play(60, 0.5)
+    now[0] += 61.0
+    assert check.apart() == []
+
+
 STAMPS = [10 + n / 10 for n in range(40)]
 
 

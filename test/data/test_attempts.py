@@ -1,5 +1,6 @@
 """A folder of attempts keeps each finished attempt, whatever ends the recorder."""
 
+from dataclasses import replace
 import errno
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ import shutil
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags import attempts as attempts_module
-from moss_perception.data.bags.attempts import AttemptFolder, counts_of, groups_of
+from moss_perception.data.bags.attempts import AttemptFolder, counts_of, groups_of, labels_of
 from moss_perception.data.bags.metadata import custom_data
 from moss_perception.data.bags.reader import Recording
 import pytest
@@ -145,6 +146,24 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, make, said):
     make(tmp_path / 'out')
     with pytest.raises(BagError, match=said):
         AttemptFolder(tmp_path / 'out').__enter__()
+
+
+def test_labels_are_those_of_the_recorded_attempt_in_which_the_decision_lies(tmp_path, write):
+    with AttemptFolder(tmp_path / 'out') as folder:
+        for operator in ('ada', 'bob'):
+            writer = write(folder, finish=False)
+            writer.label(folder.next_number, {'operator': operator})
+            writer.finish()
+    for path, expected in ((folder.path, ['bob', 'ada', None]),
+                           (folder.path / 'attempt_0001.mcap', [None, 'ada', None])):
+        with Recording(folder.path) as recording:
+            first, second = recording.outcomes()
+        # A table numbers its rows as it likes.
+        rows = [replace(second, attempt=1), first, replace(
+            first, start_ns=first.end_ns + 1, decision_ns=first.end_ns + 1,
+            end_ns=first.end_ns + 2)]
+        with Recording(path) as recording:
+            assert [x.get('operator') for x in labels_of(recording, rows)] == expected
 
 
 def test_labels_that_make_no_sense_are_named(tmp_path, write):

@@ -1,6 +1,7 @@
 """The images of clips: read with their times, moved and dropped."""
 
 from moss_perception.core.errors import ClipError, ConfigError
+from moss_perception.data.clips import frames as reading
 from moss_perception.data.clips.frames import ClipFrame, Disturbance, read_frames
 import numpy as np
 import pytest
@@ -133,3 +134,13 @@ def test_the_label_says_what_was_done():
 def test_what_can_not_be_done_is_refused(settings, expected):
     with pytest.raises(ConfigError, match=expected):
         Disturbance(**settings)
+
+
+def test_pictures_of_too_many_pixels_are_refused_undecoded(tmp_path, clip_factory, monkeypatch):
+    path = clip_factory.write_clip(tmp_path / 'a.avi', 5)
+    monkeypatch.setattr(reading, 'MOST_PIXELS', 64 * 48)
+    assert len(list(read_frames(path))) == 5
+    monkeypatch.setattr(reading, 'MOST_PIXELS', 64 * 48 - 1)
+    monkeypatch.setattr(reading, '_pictures', lambda *_: pytest.fail('it is decoded'))
+    with pytest.raises(ClipError, match='pictures of 64 x 48 pixels: expected at most 3071'):
+        list(read_frames(path))

@@ -237,6 +237,47 @@ def test_fewer_messages_than_promised_are_a_loss(factory, make_bag):
     assert f'of {2 * len(entries)} messages {len(entries)} are there, 50.0% are missing' in damage
 
 
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+@pytest.mark.parametrize('more', [0, 18])
+def test_a_topic_with_fewer_messages_than_promised_is_a_loss(factory, make_bag, storage, more):
+    """Also where the total fits, since another topic has more than promised."""
+    entries = [x for n, x in enumerate(entries_of(factory))
+               if x.topic == '/image' or n < 6]
+    bag = make_bag(entries, storage=storage)
+
+    def promise(values):
+        for topic in values['topics_with_message_count']:
+            is_image = topic['topic_metadata']['name'] == '/image'
+            topic['message_count'] = COUNT - 9 * (more > 0) if is_image else 30
+        values['message_count'] = len(entries)
+
+    edit(bag, promise)
+    messages, damage, lost = read(bag)
+    assert messages == rows(entries)
+    assert lost == pytest.approx(27 / (27 + len(entries))) and '\n' not in damage
+    assert 'are missing: 3 of 30 on /grasp_candidates' in damage
+    with pytest.raises(BagError, match='fewer messages than metadata.yaml promises'):
+        read(bag, salvage=False)
+
+
+def test_a_file_that_promises_more_of_a_topic_than_it_holds_is_damaged(factory, tmp_path):
+    file = chunked(tmp_path / 'bag', entries_of(factory), factory)
+    bare = tmp_path / 'bare.mcap'
+    data = bytearray(file.read_bytes())
+    with Reader(file) as reader:
+        images, = (x.id for x in reader.connections if x.topic == '/image')
+        candidates, = (x.id for x in reader.connections if x.topic != '/image')
+    for number, count in ((images, COUNT - 4), (candidates, COUNT + 4)):
+        at = data.rindex(struct.pack('<HQ', number, COUNT))
+        data[at:at + 10] = struct.pack('<HQ', number, count)
+    bare.write_bytes(data)
+    messages, damage, _ = read(bare)
+    assert messages == rows(entries_of(factory))
+    assert f'has {COUNT} messages of /grasp_candidates, and promises {COUNT + 4}' in damage
+    with pytest.raises(BagError, match=f'{COUNT} of {COUNT + 4} on /grasp_candidates'):
+        read(bare, salvage=False)
+
+
 def test_messages_beside_indexed_chunks_are_read(factory, tmp_path):
     entries = entries_of(factory)
     file = chunked(tmp_path / 'bag', entries[:-1], factory)

@@ -10,6 +10,8 @@ from lerobot_doctor.dataset_loader import load_dataset
 from lerobot_doctor.runner import run_checks
 from moss_perception.core.errors import DataError
 from moss_perception.core.frames import Camera
+from moss_perception.data.clips import frames
+from moss_perception.data.lerobot import video
 from moss_perception.data.lerobot.foreign import Foreign
 from moss_perception.data.lerobot.reader import read_dataset
 from moss_perception.data.lerobot.writer import ExportSettings, rate_of, write_dataset
@@ -213,3 +215,18 @@ def test_the_rate_is_that_of_the_stamps(samples):
     assert rate_of(samples) == 10
     assert rate_of([replace(samples[0], stamps_ns=np.arange(16) * 33_400_000)]) == 30
     assert rate_of([sample(1, 2, jpegs=samples[0].jpegs[:1], stamps_ns=np.array([5]))]) == 10
+
+
+def test_videos_of_too_many_pixels_are_refused_undecoded(tmp_path, monkeypatch):
+    path = tmp_path / 'a.mp4'
+    with video.VideoWriter(path, (64, 48), 10) as writer:
+        for _ in range(3):
+            writer.add(np.zeros((48, 64, 3), np.uint8))
+    assert len(list(video.read_video(path))) == 3
+    monkeypatch.setattr(frames, 'MOST_PIXELS', 1000)
+    with pytest.raises(DataError, match='pictures of 64 x 48 pixels: expected at most 1000'):
+        list(video.read_video(path))
+    # Also where the container announces less than its stream has.
+    monkeypatch.setattr(video, 'check_size', lambda *_: None)
+    with pytest.raises(DataError, match="can't be decoded"):
+        list(video.read_video(path))

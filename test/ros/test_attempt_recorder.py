@@ -2,24 +2,31 @@
 
 import re
 import resource
+import time
 
+from geometry_msgs.msg import PoseArray
+from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.attempts import groups_of
 from moss_perception.data.bags.reader import Recording
+from moss_perception.data.scenes import load_scenes
 from moss_perception.evaluation.replay import replay
-from moss_perception.ros.common.conversions import ns_to_stamp
+from moss_perception.ros.common.conversions import header, ns_to_stamp
 from moss_perception.runtime.predictor import Predictor
+from moss_perception.training.holding_out import held_out
 import pytest
-from robot_bench import Bench, LATENCY_NS, PERIOD_NS
+import rclpy
+from robot_bench import Bench, FRAME, LATENCY_NS, PERIOD_NS, POSES
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 pytestmark = pytest.mark.timeout(110)
 
 
-def test_recorded_attempts_are_evaluated_at_the_executed_grasp(bench, peer, tiny_checkpoint):
+def test_recorded_attempts_are_evaluated_at_the_executed_grasp_and_keep_their_labels(
+        bench, peer, tiny_checkpoint, tmp_path):
     node = bench(object='cup', operator='ada', day='2026-03-02')
     first = node.attempt()
-    assert all(x.successful for x in peer.set(node.name, object='bowl'))
+    assert all(x.successful for x in peer.set(node.name, object='bowl', operator='bob'))
     second = node.attempt('fail')
     assert 'attempt 2: failed' in second[-1] and '1 succeeded, 1 failed' in second[-1]
     assert node.process.stop() == 0
@@ -34,9 +41,16 @@ def test_recorded_attempts_are_evaluated_at_the_executed_grasp(bench, peer, tiny
         # The run-up fills the window before the decision.
         assert attempt.scored_ns == decision_ns
     assert found.domain == 'real' and found.unmatched == ()
-    assert groups_of(node.out)[2] == {'day': '2026-03-02', 'object': 'bowl', 'operator': 'ada'}
+    assert groups_of(node.out)[2] == {'day': '2026-03-02', 'object': 'bowl', 'operator': 'bob'}
     with Recording(node.out) as recording:
         assert [x.candidate for x in recording.outcomes()] == [1, 1]
+    # Import keeps the labels, by which a training can hold out.
+    assert moss(['import', str(node.out), '--out', str(tmp_path / 'data')]) == 0
+    samples = load_scenes(tmp_path / 'data')
+    assert [dict(x.groups) for x in samples] == [
+        {'bag': node.out.name, 'day': '2026-03-02', 'object': name, 'operator': operator}
+        for name, operator in (('cup', 'ada'), ('bowl', 'bob'))]
+    assert held_out(samples, 'operator').sum() == 1
     # Each file is a recording by itself, calibration included.
     alone = replay(node.out / 'attempt_0002.mcap',
                    Predictor.load(str(tiny_checkpoint), threads=1))
@@ -87,6 +101,26 @@ def test_on_a_full_disk_the_attempt_is_lost_and_the_finished_ones_stay(bench):
         assert [x.attempt for x in recording.outcomes()] == [1, 2]
 
 
+def test_bytes_that_are_no_message_are_left_out_of_the_attempt(bench, peer, tiny_checkpoint):
+    node = bench(gripper_topic='/joint_states', gripper_closed=0.01)
+    gripper = peer.node.create_publisher(JointState, '/joint_states', 10)
+    robot = node.robot
+    robot.connect(node.wait_for, '/joint_states')
+
+    def damaged(_):
+        for publisher in (robot.candidates, robot.executed, gripper, robot.image):
+            for raw in (b'\0\1\0\0', b'\0\1\0\0' + b'\xff' * 40):
+                publisher.publish(raw)
+    node.attempt(meanwhile=damaged)
+    assert node.process.stop() == 0
+    output = node.process.output()
+    assert 'a message is left out (1 so far)' in output and '[MOSS014]' in output
+    assert 'Traceback' not in output, output
+    found = replay(node.out, Predictor.load(str(tiny_checkpoint), threads=1))
+    assert [(x.attempt, x.source) for x in found.attempts] == [(1, 'executed')]
+    peer.node.destroy_publisher(gripper)
+
+
 def test_misuse_is_refused_and_discard_leaves_nothing(bench):
     node = bench(silence=0.3)
     for name in ('succeed', 'fail', 'discard'):
@@ -120,6 +154,30 @@ def test_a_topic_without_a_publisher_is_named(bench, peer):
     assert line.endswith('nobody publishes it')
     # One message of a calibration is enough.
     assert not any('/camera_info' in x.data for x in node.events)
+
+
+def test_two_planners_two_recorders_and_two_clocks_are_named_at_the_start(bench, peer):
+    node = bench()
+    others = [rclpy.create_node(name, context=peer.context)
+              for name in ('other_planner', node.name[1:])]
+    try:
+        others[0].create_publisher(PoseArray, '/grasp_candidates', 10)
+        node.wait_for(lambda: peer.node.count_publishers('/grasp_candidates') == 2, 10, 'both')
+        # The recorder learns of them as we do, or a moment later.
+        time.sleep(1.0)
+        for _ in range(10):
+            stamp_ns = node.robot.now_ns + 10 * PERIOD_NS
+            node.robot.candidates.publish(PoseArray(header=header(stamp_ns, FRAME), poses=POSES))
+            node.show(1, grasps=())
+        assert node.do('start')[0]
+        node.said('/grasp_candidates has 2 publishers (/other_planner, /peer): expected one')
+        node.said(f'several nodes have the name {node.name}: expected one')
+        node.said('s ahead of the images that were recorded after them')
+        for code in ('MOSS005', 'MOSS006', 'MOSS007'):
+            assert code in node.process.output()
+    finally:
+        for other in others:
+            other.destroy_node()
 
 
 def test_the_robots_own_outcomes_are_recorded_from_memory_even_if_they_overlap(

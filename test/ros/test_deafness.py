@@ -6,10 +6,23 @@ import sys
 import threading
 import time
 
+from frames import frame
+from geometry_msgs.msg import Pose, PoseArray
+from moss_perception.core.clouds import cloud_fields
+from moss_perception.core.scores import SCORE_DTYPE
 from moss_perception.ros.common.subscriptions import MatchedSubscription
+from moss_perception.ros.gate import GraspGate
+from node_bench import Bench
+import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
+
+LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 READER = """
 import rclpy
@@ -96,3 +109,108 @@ def test_silence_is_logged_where_messages_are_due(node, expected, level, capfd):
     logged = capfd.readouterr().err
     assert ('subscribed anew' in logged) == expected and level in logged
 
+
+
+def deafen(made):
+    """Let the subscription that is in use now lose all that comes, as a deaf reader does."""
+    ear, receive = made._subscriptions[-1], made._receive
+    made._receive = lambda message, info, one: one is ear or receive(message, info, one)
+
+
+def poses(second):
+    message = PoseArray(poses=[Pose()])
+    message.header.frame_id, message.header.stamp.sec = 'camera', second
+    return message
+
+
+def test_a_deaf_reader_of_latched_messages_is_made_anew_and_hears_each_once(node):
+    publisher = node.create_publisher(PoseArray, '/grasp_candidates', LATCHED)
+    heard = []
+    made = MatchedSubscription(
+        node, PoseArray, '/grasp_candidates', lambda message: heard.append(
+            message.header.stamp.sec), depth=10, latched=True, silence_s=0.2,
+        expected=lambda: True)
+    publisher.publish(poses(1))
+    until(node, lambda: heard, made.check)
+    deafen(made)
+    publisher.publish(poses(2))
+    until(node, lambda: heard == [1, 2], made.check)
+    # All that is retained comes again each time, and ends no silence, which lasts ever longer.
+    begun_s, before = time.monotonic(), made.silences
+    until(node, lambda: made.silences == before + 3, made.check)
+    assert heard == [1, 2] and time.monotonic() - begun_s > 1.0
+    publisher.publish(poses(3))
+    until(node, lambda: heard == [1, 2, 3], made.check)
+    made.destroy()
+
+
+def test_where_no_messages_are_expected_latched_ones_are_not_asked_for_again(node):
+    publisher = node.create_publisher(PoseArray, '/grasp_candidates', LATCHED)
+    heard = []
+    made = MatchedSubscription(node, PoseArray, '/grasp_candidates', heard.append, latched=True,
+                               silence_s=0.1)
+    publisher.publish(poses(1))
+    until(node, lambda: heard, made.check)
+    before, end_s = made.silences, time.monotonic() + 0.5
+    until(node, lambda: time.monotonic() > end_s, made.check)
+    assert (len(heard), made.silences) == (1, before)
+    made.destroy()
+
+
+def test_the_predictor_hears_candidates_again_while_images_come(tiny_checkpoint):
+    bench = Bench(tiny_checkpoint, silence=0.3)
+    try:
+        assert bench.configure() == 'SUCCESS'
+        bench.peer.destroy_publisher(bench.poses)
+        bench.poses = bench.peer.create_publisher(PoseArray, 'grasp_candidates', LATCHED)
+        assert bench.node.trigger_activate().name == 'SUCCESS'
+        made, number = bench.node._inputs.candidates, [0]
+        bench.spin_until(lambda: made.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL)
+        bench.spin_until(lambda: bench.images.get_subscription_count() == 1)
+        deafen(made)
+
+        def seen():
+            bench.propose(0) if not number[0] else None
+            number[0] += 1
+            bench.send(number[0])
+            return bench.node.predictor.candidates_at(frame(number[0]).stamp_ns, 'camera')
+        bench.spin_until(seen)
+        assert made.silences
+    finally:
+        bench.close()
+
+
+def test_the_gate_hears_scores_again(ros_domain):
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    gate = GraspGate(context=context, parameter_overrides=[Parameter('silence', value=0.3)])
+    planner = rclpy.create_node('planner', context=context)
+    executor, states = SingleThreadedExecutor(context=context), []
+    try:
+        for one in (gate, planner):
+            executor.add_node(one)
+        publisher = planner.create_publisher(PointCloud2, '/grasp_scores', 10)
+        rows = np.zeros(1, SCORE_DTYPE)
+        rows['candidate'] = -1
+        shape = {'height': 1, 'width': 1, 'point_step': rows.itemsize, 'row_step': rows.itemsize,
+                 'data': rows.tobytes(), 'fields': [
+                     PointField(name=name, offset=offset, datatype=datatype, count=1)
+                     for name, offset, datatype in cloud_fields(SCORE_DTYPE)]}
+        planner.create_subscription(Header, '/grasp_gate/processed', states.append, 10)
+        end_s = time.monotonic() + 30
+
+        def until_more():
+            before = len(states)
+            while len(states) == before:
+                assert time.monotonic() < end_s, 'the gate does not hear'
+                publisher.publish(PointCloud2(**shape))
+                executor.spin_once(0.05)
+        until_more()
+        deafen(gate._scores)
+        until_more()
+        assert gate._scores.silences
+    finally:
+        executor.shutdown()
+        gate.destroy_node()
+        planner.destroy_node()
+        rclpy.shutdown(context=context)

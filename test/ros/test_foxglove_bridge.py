@@ -68,3 +68,23 @@ def call(socket, service):
                    else x['op'] == 'serviceCallFailure')
     return None if isinstance(read, dict) else deserialize_message(
         read[13 + 3:], SetBool.Response)
+
+
+@pytest.mark.parametrize(('host', 'services', 'offered'), [
+    ('127.0.0.1', None, True), ('0.0.0.0', None, False), ('0.0.0.0', True, True)])
+def test_on_other_addresses_services_are_off_unless_asked_for(
+        ros_domain, host, services, offered):
+    with FoxgloveBridge(host, 0, services, ['--ros-args']) as bridge, connect(
+            f'ws://127.0.0.1:{bridge.port}', subprotocols=['foxglove.sdk.v1']) as socket:
+        info = receive(socket, lambda x: isinstance(x, dict) and x['op'] == 'serverInfo')
+        assert ('services' in info['capabilities']) == offered
+        receive(socket, lambda x: isinstance(x, dict) and x['op'] == 'advertise')
+        # Of services that there are not, a call fails.
+        socket.send(struct.pack('<BIII', _CALL, 1, 1, 3) + b'cdr')
+        answer = receive(socket, lambda x: isinstance(x, dict) and x['op'] in (
+            'advertiseServices', 'serviceCallFailure', 'status'))
+        assert (answer['op'] == 'advertiseServices') == offered
+        # The SDK does not look at the Origin: see the threat model in docs/security.md.
+        with connect(f'ws://127.0.0.1:{bridge.port}', subprotocols=['foxglove.sdk.v1'],
+                     origin='https://elsewhere.example') as other:
+            assert receive(other, lambda x: isinstance(x, dict))['op'] == 'serverInfo'

@@ -162,6 +162,21 @@ def test_each_message_of_scores_is_reported_with_the_state_after_it(peer, start)
         'waiting', 'selected', 'below threshold']
 
 
+def test_no_cloud_ends_the_gate_by_what_it_holds(peer, start):
+    gate = start([*GATE, '-p', 'hold_time:=0.0'])
+    peer.until(lambda: 'waiting' in peer.states)
+    before_1970 = make_cloud(10**9, [0.9, 0.8])
+    before_1970.header.stamp.sec = -1
+    empty = PointCloud2(header=before_1970.header)
+    peer.until(lambda: 'stale' in peer.states,
+               lambda: [peer.scores.publish(x) for x in (before_1970, empty)])
+    peer.until(lambda: peer.selected, lambda: peer.score_now([0.2, 0.9]))
+    gate.send_signal(signal.SIGINT)
+    output, _ = gate.communicate(timeout=WAIT_S)
+    assert gate.returncode == 0 and 'Traceback' not in output, output
+    assert 'MOSS081' in output and 'MOSS080' in output
+
+
 def test_selected_grasp_has_the_stamp_of_its_scores(peer, start):
     start([*GATE, '-p', 'hold_time:=0.0'])
     stamps = []

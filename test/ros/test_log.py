@@ -1,6 +1,7 @@
 """How often the predictor logs what happens to its stream."""
 
-from moss_perception.ros.predictor.log import StreamLog, Tally
+from moss_perception.ros.common.guard import Tally
+from moss_perception.ros.predictor.log import StreamLog
 from moss_perception.ros.predictor.monitor import Monitor
 import rclpy
 

@@ -1,16 +1,13 @@
 """The level, message and values of the predictor's diagnostics, also out of distribution."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 from moss_perception.core.scores import Prediction
 from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
-from moss_perception.ros.predictor.monitor import (
-    Health,
-    judge,
-    Monitor,
-    Rolling,
-)
+from moss_perception.ros.predictor.judge import Health, judge
+from moss_perception.ros.predictor.monitor import Monitor, Rolling
 from moss_perception.runtime.predictor import Counters
 import numpy as np
 import pytest
@@ -154,6 +151,61 @@ def test_running_tells_the_rate():
 def test_each_state_has_its_words(given, level, words):
     found, message = judged(**given)
     assert found == level and words in message
+
+
+def counters(**counts):
+    return Counters(**{name: Counter(x) if isinstance(x, dict) else x
+                       for name, x in counts.items()})
+
+
+def test_resets_that_repeat_and_leave_few_scores_are_a_warning():
+    # As with a camera that stamps a frame seconds ahead now and then.
+    lately = counters(frames=100, scored=10, stored=20)
+    before = counters(frames=180, scored=14, stored=80, resets={'gap': 4, 'stamp_backwards': 4})
+    now = counters(frames=200, scored=15, stored=94, resets={'gap': 5, 'stamp_backwards': 6})
+    health = Health('/image', 0.1, 3, 16, True, lately=lately)
+    level, message = judge(health, before, now, 1.0)
+    assert level == WARN and message.startswith(
+        'the window was reset 11 times (gap 5, stamp_backwards 6) and only 5 of 79 samples were '
+        'scored: expected images of one camera') and '[MOSS004]' in message
+    # One reset, or enough scores, is no warning.
+    enough = counters(frames=200, scored=90, stored=94, resets=now.resets)
+    once = counters(frames=200, scored=15, stored=94, resets={'gap': 1})
+    asked = counters(frames=200, scored=15, stored=94, resets={'requested': 9})
+    for other in (enough, once, asked):
+        assert judge(health, before, other, 1.0)[0] == OK
+
+
+@pytest.mark.parametrize('look, code', [('dark', 'MOSS060'), ('depth', 'MOSS062'),
+                                        ('alternating', 'MOSS063')])
+def test_doubtful_pictures_that_go_on_are_a_warning(look, code):
+    lately, before = counters(frames=10), counters(frames=60, scored=50, doubtful={look: 20})
+    health = Health('/image', 0.1, 16, 16, True, lately=lately)
+    now = counters(frames=75, scored=65, doubtful={look: 25})
+    level, message = judge(health, before, now, 1.0)
+    assert level == WARN and message.startswith('25 of 65 pictures are ') and code in message
+    over = counters(frames=75, scored=65, doubtful={look: 20})
+    few = counters(frames=75, scored=65, doubtful={look: 2})
+    assert judge(health, before, over, 1.0)[0] == OK
+    assert judge(health, counters(), few, 1.0)[0] == OK
+
+
+def test_candidates_of_which_none_is_scored_are_a_warning_with_the_reasons(monitor):
+    one = replace(prediction(IN_DISTRIBUTION, 3), reasons=np.array([2, 2, 1], np.uint8),
+                  scores=np.full(3, np.nan))
+    monitor.frame()
+    monitor.prediction(one, 0.03)
+    level, message, _ = say(monitor)
+    assert (level, message) == (
+        WARN, '3 candidates, none scored: 2 no calibration, 1 outside image [MOSS082]')
+    # Within the second, one of them was scored.
+    see(monitor, IN_DISTRIBUTION, 1, candidates=3)
+    monitor.prediction(one, 0.03)
+    assert say(monitor)[0] == OK
+    monitor.prediction(one, 0.03)
+    assert say(monitor)[0] == WARN
+    see(monitor, IN_DISTRIBUTION, 1)
+    assert say(monitor)[0] == OK
 
 
 def test_percentiles_look_at_the_newest_only():

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager, suppress
 import json
+import math
 import shutil
 import threading
 import time
@@ -285,6 +286,12 @@ def test_the_page_reads_on_a_phone_and_says_when_the_images_are_out(address, bro
             page.wait_for_timeout(50)
         assert 'OUT OF DISTRIBUTION' in page.inner_text('#ood')
         assert page.get_attribute('#status', 'data-level') == 'warn'
+        words = '3 candidates, none scored: 3 outside image'
+        while page.inner_text('#best') != words and time.monotonic() < end:
+            stage.diagnose()
+            stage.frame(scores=[math.nan] * 3)
+            page.wait_for_timeout(50)
+        assert page.inner_text('#best') == words
         # Nothing is wider than the screen.
         assert page.evaluate('document.documentElement.scrollWidth') <= 390
         assert page.errors == []

@@ -1,5 +1,6 @@
 """The state of a system as the views show it, from what its nodes publish."""
 
+import io
 import json
 
 from moss_perception.core.text import clean
@@ -202,3 +203,23 @@ def test_a_line_says_ood_and_pause(state):
     assert line_of(state.snapshot()) == 'out of distribution, do not trust the scores'
     state.diagnose(0, 'paused by ~/enable', {**VALUES, 'paused': 'yes'})
     assert line_of(state.snapshot()) == 'paused by ~/enable'
+
+
+def test_candidates_without_a_score_are_not_taken_for_none(state):
+    nan = float('nan')
+    rows = [shown_row(k, nan, nan, 'no calibration', FINGERS * nan) for k in range(3)]
+    none = '3 candidates, none scored: 3 no calibration'
+    state.scores(Shown(5, rows, None, None, {'score': 0.62, 'uncertainty': 0.1}, none))
+    state.diagnose(0, 'running', VALUES)
+    assert line_of(state.snapshot()) == none
+    # The diagnostics say it too, once for both.
+    state.diagnose(1, f'{none} [MOSS082]', VALUES)
+    assert line_of(state.snapshot()) == f'{none} [MOSS082]'
+    out = io.StringIO()
+    print_screen(state, out)
+    assert none in out.getvalue() and 'none of 3' in out.getvalue()
+    assert 'default 0.62' not in out.getvalue()
+    assert state.history()['score'] == [None]
+    state.scores(shown(6, scores=()))
+    state.diagnose(0, 'running', VALUES)
+    assert line_of(state.snapshot()) == 'no candidates, default point 0.20'

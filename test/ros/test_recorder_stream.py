@@ -1,8 +1,11 @@
 """Which set of candidates the recorder takes an executed grasp to be of."""
 
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
+from moss_perception.data.bags.run_up import Received
 from moss_perception.data.closings import Closings
 from moss_perception.ros.common.conversions import header
+from moss_perception.ros.recorder.attempts import Attempts
+from moss_perception.ros.recorder.settings import RecorderSettings
 from moss_perception.ros.recorder.stream import Stream
 
 GRASP = Pose(position=Point(x=0.1, y=0.0, z=0.5), orientation=Quaternion(w=1.0))
@@ -38,3 +41,13 @@ def test_candidates_of_another_clock_are_noticed():
         stream.image(n * 10**9, 'camera', n * 10**9)
     line, = stream.stamps.apart()
     assert 'stamped 0.500 s ahead of the images' in line
+
+
+def test_transforms_that_are_repeated_for_days_are_not_kept_for_ever():
+    attempts = Attempts(None, Stream(Closings(0.0)), lambda: RecorderSettings(out='folder'),
+                        lambda: 1, None)
+    for number in range(1500):
+        attempts.take(Received('/tf_static', 'tf2_msgs/msg/TFMessage', b'%d' % number, number),
+                      latched=True)
+    kept = attempts._latched['/tf_static']
+    assert len(kept) == 1000 and kept[-1].raw == b'1499'

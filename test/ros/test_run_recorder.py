@@ -175,12 +175,15 @@ def test_a_live_run_is_recorded_with_its_inputs_and_evaluated_without_anything_e
     for publisher in (outcomes, selected):
         harness.wait_for(publisher.get_subscription_count, 20, 'the recorder')
     camera.show(predictor.processed, set(), burst=1)
+    # An outcome that can't be read is left out, and does not end the recorder.
+    outcomes.publish(b'\0\1\0\0' + b'\xff' * 40)
     with Recording(recording) as opened:
         for topic, publisher in (('/selected_grasp', selected), ('/grasp_outcome', outcomes)):
             (_, kind, _, raw), = opened.messages([topic])
             publisher.publish(deserialize_message(raw, message_class(kind)))
     camera.go()
     assert node.wait(60) == 0, node.output()
+    assert 'a message is left out (1 so far): 44 bytes are not a DiagnosticArray' in node.output()
     live = evaluate_recorded(tmp_path / 'run')
     whole = replay(recording, Predictor.load(str(tiny_checkpoint), threads=1))
     assert live.attempts[0].score == whole.attempts[0].score

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from moss_perception.ros.common.sources import namesake, several
+from moss_perception.ros.common.sources import is_played, namesake, several
 import pytest
 import rclpy
 from std_msgs.msg import Header
@@ -49,6 +49,17 @@ def test_another_node_of_this_name_is_noticed(make):
     assert namesake(first) == ''
     make('predictor')
     assert '/predictor: expected one' in in_time(lambda: namesake(first))
+
+
+@pytest.mark.parametrize('name, topic', [
+    ('bag_player', '/image'), ('rosbag2_player', '/image'), ('anybody', '/clock')])
+def test_a_recording_that_is_played_is_noticed(make, name, topic):
+    listener = make('listener')
+    make('camera').create_publisher(Header, '/image', 1)
+    in_time(lambda: listener.count_publishers('/image'))
+    assert not is_played(listener, '/image')
+    make(name).create_publisher(Header, topic, 1)
+    assert in_time(lambda: is_played(listener, '/image'))
 
 
 @pytest.mark.parametrize('names', [

@@ -1,11 +1,14 @@
 """The engine on ONNX Runtime: equal to torch, verified, and without torch."""
 
+import json
+import os
 from pathlib import Path
 import shutil
 import subprocess
 import sys
 
 from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.models import manifest
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.graph_model import StreamState
 from moss_perception.models.manifest import (
@@ -20,6 +23,7 @@ from moss_perception.models.moss_grasp.model import ActiveOrders, graph_name
 from moss_perception.runtime.engine import load_engine
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -60,9 +64,9 @@ def grasps(count, seed=0):
 
 def enter(path):
     """Make the manifest agree with a file."""
-    manifest = path.parent / MANIFEST
-    lines = [line for line in manifest.read_text().splitlines() if not line.endswith(path.name)]
-    manifest.write_text('\n'.join([*lines, f'{file_sha256(path)}  {path.name}', '']))
+    sums = path.parent / MANIFEST
+    lines = [line for line in sums.read_text().splitlines() if not line.endswith(path.name)]
+    sums.write_text('\n'.join([*lines, f'{file_sha256(path)}  {path.name}', '']))
 
 
 def reseal(path, graphs):
@@ -196,6 +200,55 @@ def test_a_graph_that_was_replaced_together_with_the_sums_is_refused(copied):
         load_engine(str(copied), digest)
 
 
+@pytest.mark.parametrize('engine', ['onnxruntime', 'torch'])
+def test_what_is_run_is_what_was_verified(copied, engine, monkeypatch):
+    genuine, digest = load_engine(str(copied), engine=engine), file_sha256(copied)
+    read = manifest.read_verified
+
+    def swapped(kind, path, *rest):
+        """Put another checkpoint in the place of one that has just been read."""
+        data = read(kind, path, *rest)
+        if path == copied:
+            with safe_open(path, 'np') as file:
+                metadata = file.metadata()
+                tensors = {x: np.zeros_like(file.get_tensor(x)) for x in file.keys()}  # noqa: SIM118
+            values = json.loads(metadata['config']) | {'temperature': 9.0}
+            save_file(tensors, path, metadata | {'config': json.dumps(values), 'graphs': '{}'})
+        return data
+
+    monkeypatch.setattr(manifest, 'read_verified', swapped)
+    loaded = load_engine(str(copied), digest, engine)
+    assert file_sha256(copied) != digest
+    assert loaded.sha256 == digest and loaded.config == genuine.config
+    for one, other in zip(*(step(x, 0, x.initial_state(), level=1)[0].scores
+                            for x in (genuine, loaded)), strict=True):
+        assert one == other
+
+
+def test_a_checkpoint_of_terabytes_is_refused_unread(copied):
+    os.truncate(copied, 1 << 40)
+    for engine in ('onnxruntime', 'torch'):
+        with pytest.raises(CheckpointError, match='has 1099511627776 bytes: expected at most'):
+            load_engine(str(copied), engine=engine)
+
+
+def test_a_graph_that_asks_for_more_memory_than_there_is_for_graphs_is_refused(copied):
+    path = graph_path(copied, graph_name(3))
+    model = onnx.load(path)
+    column = np.zeros((1 << 15, 1), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(column, 'column'))
+    model.graph.node.extend([
+        helper.make_node('Transpose', ['column'], ['row'], perm=[1, 0]),
+        helper.make_node('Add', ['column', 'row'], ['square']),
+        helper.make_node('ReduceMax', ['square'], ['none'], keepdims=0),
+        helper.make_node('Add', ['scores_before', 'none'], ['scores'])])
+    next(x for x in model.graph.node if 'scores' in x.output).output[0] = 'scores_before'
+    path.write_bytes(model.SerializeToString())
+    reseal(copied, graphs_beside(copied))
+    with pytest.raises(CheckpointError, match='smaller than requested bytes of 4294967296'):
+        load_engine(str(copied))
+
+
 def test_a_checkpoint_from_before_digests_loads_with_one_warning(copied, caplog):
     with safe_open(copied, 'np') as file:
         metadata, tensors = file.metadata(), {x: file.get_tensor(x) for x in file.keys()}  # noqa: SIM118
@@ -212,10 +265,14 @@ def test_a_checkpoint_from_before_digests_loads_with_one_warning(copied, caplog)
     assert 'does not hold the digests of its graphs' in line and 'run moss export' in line
 
 
-def test_a_file_that_is_no_graph_is_refused_in_one_line(copied):
-    graph_path(copied, graph_name(1)).write_bytes(b'no graph\n' * 20)
+@pytest.mark.parametrize('data, words', [
+    (b'no graph\n' * 20, 'is no ONNX model, or is damaged'),
+    (helper.make_model(helper.make_graph([helper.make_node('Relu', ['x'], ['y'])], 'g', [], [])
+                       ).SerializeToString(), "can't be loaded by onnxruntime")])
+def test_a_file_that_is_no_graph_is_refused_in_one_line(copied, data, words):
+    graph_path(copied, graph_name(1)).write_bytes(data)
     reseal(copied, graphs_beside(copied))
-    with pytest.raises(CheckpointError, match="can't be loaded by onnxruntime") as caught:
+    with pytest.raises(CheckpointError, match=words) as caught:
         load_engine(str(copied))
     assert '\n' not in str(caught.value)
 

@@ -5,7 +5,7 @@ from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.graph_model import no_grasp
 from moss_perception.models.layers.reading import appearance
-from moss_perception.models.manifest import replace_files
+from moss_perception.models.manifest import read_checkpoint, replace_files
 from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.ood import (
     fit_distribution,
@@ -127,7 +127,7 @@ def knowing(tmp_path_factory):
 
 
 def test_a_checkpoint_keeps_it_beside_its_weights(knowing):
-    found = read_distribution(knowing, WIDTH)
+    found = read_distribution(read_checkpoint(knowing))
     assert all(np.array_equal(x, y) for x, y in zip(
         found.tensors().values(), known(WIDTH).tensors().values(), strict=True))
     weights = load_checkpoint(knowing).state_dict()

@@ -51,6 +51,15 @@ def test_validation_sets_choose_and_the_command_line_goes_first(result):
             cast(result, word)
 
 
+def test_the_best_of_a_single_training_is_not_chosen_among_those_with_several(result):
+    several = deepcopy(result)
+    again = [deepcopy(one) | {'seed': 1} for one in several['runs']
+             if one['variant'] == 'displacement_1']
+    several['runs'] += again
+    several['variants']['displacement_1']['seeds'] = [0, 1]
+    assert cast(several) == {'best': 'displacement_1', 'moss': 'displacement_1', 'flow': 'flow'}
+
+
 def test_without_validation_only_a_role_with_one_variant_is_filled(result):
     blind = deepcopy(result)
     for one in blind['runs']:

@@ -49,7 +49,7 @@ def test_an_option_changes_the_training_of_the_best_variant_only(path):
     assert set(changed) == {
         'frozen': {'frozen_stages'}, 'plain': {'photometric', 'geometric'},
         'annealed': {'annealing'}, 'motion_loss': {'motion_weight'},
-        'mask_loss': {'mask_weight'}}[path.stem]
+        'mask_loss': {'mask_weight'}, 'more_monitoring': {'monitor'}}[path.stem]
 
 
 def test_variants_are_trained_and_compared(data, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """``moss train --initial``: a whole network goes on from a checkpoint, on several sets."""
 
 from dataclasses import replace
+import re
 
 from moss_perception.cli.main import main as moss
 from moss_perception.cli.train import read_sets
@@ -83,6 +84,41 @@ def test_scenes_that_a_checkpoint_has_seen_are_counted_as_each_version_names_the
     assert count_seen(str(path), samples) == expected
 
 
+def test_a_whole_set_is_held_out_and_all_others_are_trained_on(
+        initial, sets, tmp_path, caplog, capsys):
+    write_samples(tmp_path / 'friday' / 'samples_00000000.npz',
+                  [recorded(n) for n in range(30, 42)])
+    words = ['train', '--data', str(sets / 'mine'), '--initial', str(initial), '--run',
+             str(tmp_path), '--epochs', '1', '--no-graphs', '--threads', '1', '--hold-out']
+    with pytest.raises(SystemExit, match='2'):
+        moss([*words, str(tmp_path / 'friday'), '--hold-out-by', 'day'])
+    assert '--hold-out and --hold-out-by day: expected one of them' in capsys.readouterr().err
+    write_samples(tmp_path / 'again' / 'samples_00000000.npz', [recorded(2), recorded(50)])
+    assert moss([*words, str(tmp_path / 'again')]) == 1
+    assert ('1 samples of --hold-out are in --data too, such as attempt 2: expected other '
+            'recordings') in caplog.text
+    caplog.set_level('INFO')
+    assert moss([*words, str(tmp_path / 'friday')]) == 0
+    assert '24 samples to train on, 12 held out' in caplog.text
+    assert re.search(r'grasp_gate --ros-args -p min_score:=0\.\d\d -p release_score:=0\.\d\d',
+                     caplog.text)
+    notes, card = read_header(tmp_path / 'finetuned.safetensors')[1], (
+        tmp_path / 'finetuned.md').read_text()
+    assert [(x['name'], x['held_out']) for x in notes['sets']] == [
+        ('mine', False), ('friday', True)]
+    for text in ('held out: all of friday', 'none: all are held out',
+                 '12 held-out samples of the set `friday`'):
+        assert text in card
+    assert 'every tenth' not in card
+
+
+def test_too_few_samples_beside_those_held_out_are_refused(initial, sets, tmp_path, caplog):
+    write_samples(tmp_path / 'few' / 'samples_00000000.npz', [recorded(n) for n in range(30, 34)])
+    assert moss(['train', '--data', str(tmp_path / 'few'), '--initial', str(initial), '--run',
+                 str(tmp_path), '--hold-out', str(sets / 'mine')]) == 1
+    assert '4 samples with a label are too few to train on' in caplog.text
+
+
 def test_the_notes_say_what_was_mixed_and_held_out(tuned):
     notes = read_header(tuned)[1]
     assert [(one['name'], one['count'], one['weight']) for one in notes['sets']] == [
@@ -95,7 +131,10 @@ def test_the_notes_say_what_was_mixed_and_held_out(tuned):
 
 def test_a_model_card_is_written_beside_it(tuned):
     card = tuned.with_suffix('.md').read_text()
-    for text in ('# Model card: finetuned', 'whole groups by day', 'each 2 times',
+    threshold = read_header(tuned)[1]['score_threshold']
+    assert 0.2 < threshold < 0.8
+    for text in ('# Model card: finetuned', f'{threshold:.2f}, of highest balanced accuracy',
+                 'whole groups by day', 'each 2 times',
                  '20 % of them, in turns', '6 held-out samples of the set `mine`:', 'AUROC',
                  'log loss', 'an interval needs at least 10 held-out samples', 'learning_rate'):
         assert text in card, text

@@ -1,11 +1,14 @@
 """Training on a data set that was imported from a recording, as one trains on simulated scenes."""
 
 from moss_perception.cli.main import main
+from moss_perception.core.resources import model_path, share_directory
 from moss_perception.data.scenes import load_scenes
 from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.manifest import read_header
 from moss_perception.training.dataset import GraspClips
 from moss_perception.training.fit import fit, Plan
-from moss_perception.training.settings import Settings
+from moss_perception.training.selection import select
+from moss_perception.training.settings import read_settings, Settings
 from moss_perception.training.trainer import predict
 import pytest
 from robot_bag import EXECUTED, Robot
@@ -38,6 +41,15 @@ def test_a_training_learns_from_an_imported_data_set(imported, tmp_path):
     # One label a sample, and no track: enough to tell every success from every failure.
     scores = logits.mean(dim=1)
     assert scores[labels == 1].min() > scores[labels == 0].max()
+
+
+def test_the_shipped_model_can_be_fine_tuned_on_a_recording_without_lead_times(imported):
+    shipped, _ = read_header(model_path(''))
+    settings = read_settings(share_directory() / 'config' / 'finetune.yaml')
+    found = select(settings.of_checkpoint(shipped), load_scenes(imported), (),
+                   shipped.default_lead_time_s)
+    assert shipped.time_inputs and found.without_lead_time == len(found.samples) == 30
+    assert {x.lead_time_s for x in found.samples} == {shipped.default_lead_time_s}
 
 
 def test_grasps_under_way_are_trained_on_if_asked_for(imported, tmp_path):

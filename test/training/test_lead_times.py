@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from moss_perception.cli.model_card import write_card
 from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.data.schema import Attempt
 from moss_perception.models.base import build
@@ -11,6 +12,7 @@ from moss_perception.training.derive import start_from
 from moss_perception.training.feature_cache import FeatureCache
 from moss_perception.training.fit import fit, Plan
 from moss_perception.training.samples import measure_lead_times, with_lead_time
+from moss_perception.training.selection import select
 from moss_perception.training.settings import read_settings, Recipe, Settings
 from moss_perception.training.trainer import predict, Trainer
 import numpy as np
@@ -142,6 +144,12 @@ def test_a_grasp_under_way_has_the_time_that_is_left(samples):
         0.0, pytest.approx(0.9))
 
 
+def test_the_mean_of_equal_lead_times_is_one_of_them():
+    equal = [replace(scene(0), lead_time_s=0.7)] * 23
+    assert np.mean([x.lead_time_s for x in equal]) != 0.7
+    assert measure_lead_times(equal) == {'lead_times_s': (0.7, 0.7), 'default_lead_time_s': 0.7}
+
+
 def test_a_sample_without_a_lead_time_needs_the_option(tmp_path, samples):
     unknown = [scene(0), scene(1), *samples]
     with pytest.raises(DataError, match='scene 0 has no lead time, which a network with time'):
@@ -149,14 +157,38 @@ def test_a_sample_without_a_lead_time_needs_the_option(tmp_path, samples):
     known = with_lead_time(unknown, 0.75)
     assert [one.lead_time_s for one in known[:3]] == [0.75, 0.75, 0.7]
     settings = Settings('timed', {'time_inputs': True})
-    with pytest.raises(ConfigError, match='2 of 14 samples have no lead time, .* expected '
-                                          'lead_time: SECONDS'):
+    with pytest.raises(ConfigError, match='2 of 14 samples have no lead time, .* by moss import '
+                                          '--lead-time SECONDS, lead_time: SECONDS in the section '
+                                          'training of --config, or an --initial checkpoint'):
         fit(Plan(settings, tmp_path / 'run', tmp_path / 'a.safetensors'), unknown)
     for option, words in (({'motion_weight': 1.0}, "both the object's track and its lead time"),
                           ({'vary_lead_times': True}, 'no sample has any')):
         with pytest.raises(ConfigError, match=words):
             fit(Plan(Settings('a', {}, option), tmp_path / 'run', tmp_path / 'a.safetensors'),
                 [scene(n) for n in range(3)])
+
+
+def test_samples_without_a_lead_time_get_that_of_the_initial_checkpoint_and_the_card_says_so(
+        tmp_path, samples, caplog):
+    torch.manual_seed(3)
+    save_checkpoint(tmp_path / 'initial.safetensors', build(TIMED))
+    unknown = [replace(scene(n), groups={'bag': 'one'}) for n in range(12)]
+    plan = Plan(Settings('mine', {}, {'epochs': 1}), tmp_path / 'run', tmp_path / 'a.safetensors',
+                str(tmp_path / 'initial.safetensors'), deploy=False)
+    fit(plan, [*unknown, *samples], report=write_card)
+    said = [x.getMessage() for x in caplog.records if 'lead time' in x.getMessage()]
+    assert len(said) == 1 and said[0].startswith(
+        '12 of 24 samples have no lead time: they get the default of the initial checkpoint, '
+        '0.700 s, and the model card says so')
+    assert load_checkpoint(tmp_path / 'a.safetensors').config.default_lead_time_s == (
+        pytest.approx(0.7))
+    assert '12 of 24 samples know none' in (tmp_path / 'a.md').read_text()
+    caplog.clear()
+    # Settings with a lead time, and samples that know theirs, are not guessed.
+    assert select(Settings('a', {'time_inputs': True}, {'lead_time': 0.8}), unknown, (),
+                  0.7).samples[0].lead_time_s == 0.8
+    assert not select(Settings('a', {'time_inputs': True}), samples, (), 0.7).without_lead_time
+    assert 'have no lead time' not in caplog.text
 
 
 @pytest.mark.parametrize('config', [TIMED, DISPLACED, replace(DISPLACED, map_stride=2)],

@@ -1,17 +1,19 @@
 """The source of the demo: a recording or a video, its topics and its attempts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moss_perception.core.cameras import to_camera
+from moss_perception.core.cameras import CalibrationCheck, to_camera
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.core.frames import Camera
 from moss_perception.core.stamps import StampCheck
 from moss_perception.data.bags.clocks import ClockCheck, other_cameras
 from moss_perception.data.bags.reader import Recording
-from moss_perception.data.bags.topics import LEAD_TIMES_TOPIC, stamp_of
+from moss_perception.data.bags.topics import LEAD_TIMES_TOPIC, STAMP_END, stamp_of
 from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.data.clips.frames import read_frames
+from moss_perception.data.outcomes import Outcome
 from moss_perception.evaluation.attempts import Attempt, executed_grasps
 
 CANDIDATES_TOPIC, OUTCOME_TOPIC = '/grasp_candidates', '/grasp_outcome'
@@ -66,20 +68,25 @@ def open_source(path: Path, image_topic: str | None = None, shown: str = '') -> 
         topic = recording.image_topic(image_topic)
         camera_topic, camera = _find_camera(recording, topic.name.removesuffix(_COMPRESSED))
         wanted = (topic.name, camera_topic, CANDIDATES_TOPIC, LEAD_TIMES_TOPIC, OUTCOME_TOPIC)
-        doubts = _doubts(recording, topic.name)
+        outcomes = recording.outcomes()
+        doubts = _doubts(recording, topic.name, camera_topic, outcomes)
         return Source(
             path, shown or str(path), topic.name, topic.type.endswith('CompressedImage'),
             camera_topic, [x for x in wanted if x in recording.topics], topic.count,
             recording.start_ns, camera, executed_grasps(
-                recording, recording.outcomes(), candidates_topic=CANDIDATES_TOPIC
+                recording, outcomes, candidates_topic=CANDIDATES_TOPIC
                 if CANDIDATES_TOPIC in recording.topics else None), recording.damage, doubts)
 
 
-def _doubts(recording: Recording, images: str) -> tuple[str, ...]:
-    """Compare the stamps of images with those of candidates, and with the recorder's clock."""
-    stamps, clock = StampCheck(), ClockCheck()
+def _doubts(recording: Recording, images: str, camera: str | None,
+            outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Compare the stamps of images, candidates, outcomes and the recorder, and calibrations."""
+    stamps, clock, calibrations = StampCheck(), ClockCheck(), CalibrationCheck()
     for topic, _, recorded_ns, raw in recording.messages(
-            [x for x in (images, CANDIDATES_TOPIC) if x in recording.topics]):
+            [x for x in (images, camera, CANDIDATES_TOPIC) if x and x in recording.topics]):
+        if topic == camera:
+            calibrations.take(raw[STAMP_END:])
+            continue
         try:
             stamp_ns = stamp_of(raw)
         except BagError:
@@ -90,7 +97,8 @@ def _doubts(recording: Recording, images: str) -> tuple[str, ...]:
             clock.image(stamp_ns, recorded_ns)
         else:
             stamps.candidates(stamp_ns)
-    return (*stamps.lines(), *clock.lines(), *other_cameras(recording, images))
+    return (*stamps.lines(), *clock.lines(), *clock.outcomes(outcomes),
+            *calibrations.lines(), *other_cameras(recording, images))
 
 
 def record_video(path: Path, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-import importlib.util
 import logging
 from pathlib import Path
 
@@ -13,13 +12,16 @@ from moss_perception.cli.topic_options import (
     setup_of,
     topics_of,
 )
+from moss_perception.core.errors import CheckpointError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.checks import as_json, Check, Checks, ERROR, FINE, screen
+from moss_perception.models.base import model_type
 from moss_perception.models.config import ModelConfig
 from moss_perception.models.manifest import read_header
 
 PROBLEM = 3
 _SECONDS = 5.0
+_USUAL = 'moss_grasp'
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -71,14 +73,23 @@ def _areas(arguments: argparse.Namespace) -> list[Checks]:
     if arguments.bag:
         from moss_perception.cli.doctor.recording import check_recording
         return check_recording(arguments.bag, _config(arguments), topics, setup)
-    from moss_perception.cli.doctor.installation import check_installation
+    from moss_perception.cli.doctor.installation import check_installation, why_no_node
     found = [check_installation(arguments.model, arguments.sha256)]
+    if arguments.offline:
+        return found
+    system = Checks('system')
     # Without a folder for logs, rclpy ends with a traceback.
-    broken = any(x.level == ERROR for x in found[0])
-    if not arguments.offline and not broken and importlib.util.find_spec('rclpy') is not None:
-        from moss_perception.ros.doctor import check_system
-        found += check_system(_config(arguments), topics, arguments.seconds, setup)
-    return found
+    if why := why_no_node():
+        system.warn(f'not checked, because {why}', 'mend that, or check with --offline')
+        return [*found, system]
+    from moss_perception.ros.doctor import check_system
+    try:
+        config = _config(arguments)
+    except CheckpointError as error:
+        system.warn(f'its streams are compared with the usual configuration, because {error}',
+                    'restore the checkpoint')
+        config = model_type(_USUAL).Config()
+    return [*found, system, *check_system(config, topics, arguments.seconds, setup)]
 
 
 def _config(arguments: argparse.Namespace) -> ModelConfig:

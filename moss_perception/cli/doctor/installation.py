@@ -12,7 +12,7 @@ import sys
 
 from moss_perception.core.errors import MossError
 from moss_perception.core.resources import executable, model_path, OLD_RCLPY
-from moss_perception.evaluation.checks import Checks
+from moss_perception.evaluation.checks import Checks, ERROR
 
 _PACKAGES = ('moss_perception', 'numpy', 'opencv-python-headless', 'opencv-python', 'onnxruntime',
              'rosbags', 'mcap', 'rclpy')
@@ -152,7 +152,17 @@ def log_folder() -> Path | None:
     return Path(os.environ['HOME']) / '.ros' / 'log' if os.environ.get('HOME') else None
 
 
-def _check_folders(checks: Checks) -> None:
+def why_no_node() -> str:
+    """Say why no node can be started here; empty if one can."""
+    if importlib.util.find_spec('rclpy') is None:
+        return 'rclpy is not there'
+    checks = Checks('ROS')
+    for check in (_check_ros, _check_domain, _check_logs):
+        check(checks)
+    return next((x.what for x in checks if x.level == ERROR), '')
+
+
+def _check_logs(checks: Checks) -> None:
     logs = log_folder()
     if logs is None:
         checks.fail('HOME is not set, so ROS has no folder for its log files',
@@ -163,6 +173,10 @@ def _check_folders(checks: Checks) -> None:
                     'make it writable, or set ROS_LOG_DIR to a folder that is')
     else:
         checks.fine(f'log files in {logs}')
+
+
+def _check_folders(checks: Checks) -> None:
+    _check_logs(checks)
     for folder, least_mib, use in ((_SHM, _SHM_MIB, 'the middleware passes images through it'),
                                    (Path(os.environ.get('TMPDIR', '/tmp')), 100,
                                     'damaged recordings are sorted in it')):

@@ -6,12 +6,13 @@ from typing import Any
 
 from moss_perception.core.cameras import CameraSetup
 from moss_perception.core.errors import BagError
+from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of
 from moss_perception.data.bags.transforms import RecordedTransforms
 from moss_perception.evaluation.checks import Checks
 from moss_perception.evaluation.findings import Seen
-from moss_perception.evaluation.stream_checks import Streams
+from moss_perception.evaluation.stream_checks import Streams, TOGETHER
 from moss_perception.models.config import ModelConfig
 from moss_perception.runtime.candidate_frames import CandidateFrames
 
@@ -61,14 +62,16 @@ def _read(recording: Recording, config: ModelConfig, topics: Mapping[str, str],
     handlers: dict[str, Any] = {topic: take for topic, take in (
         (calibration, streams.camera), (candidates, streams.candidates)) if topic}
     handlers |= dict.fromkeys((x for x in recording.topics if x.endswith(_SCORES)), streams.scores)
-    every = max(1, image.count // _DECODED)
+    # In groups, since two cameras show in images that follow one another.
+    every = max(TOGETHER, image.count * TOGETHER // _DECODED)
     wanted = [x for x in (image.name, *handlers) if recording.topics[x].count]
     for topic, kind, recorded_ns, raw in recording.messages(wanted):
         if topic == image.name:
-            due = len(streams.stamps_ns) % every == 0
+            due = len(streams.stamps_ns) % every < TOGETHER
             streams.image(*header_of(raw), recorded_ns,
                           recording.deserialize(raw, kind) if due else None)
         else:
             handlers[topic](recording.deserialize(raw, kind))
+    streams.seen.cameras = other_cameras(recording, image.name)
     streams.outcomes = recording.outcomes(topics.get('outcome_topic'))
     return streams

@@ -7,7 +7,7 @@ one is not part of the recording.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import fcntl
 import json
 import os
@@ -159,15 +159,34 @@ def groups_of(path: Path | str) -> dict[int, dict[str, str]]:
     """
     Read the group labels of recorded attempts, such as ``day``, ``object`` and ``operator``.
 
-    :param path: the folder of a recording.
+    :param path: the folder of a recording, or a file in it.
     :returns: labels by the number of the attempt; empty if the recording has none.
     :raises BagError: if they can't be read.
     """
-    text = custom_data(Path(path)).get(GROUPS, '{}')
+    folder = Path(path).parent if Path(path).is_file() else Path(path)
+    text = custom_data(folder).get(GROUPS, '{}')
     try:
         return {int(number): dict(labels) for number, labels in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BagError(f"{path}: the group labels can't be read: {error}") from error
+
+
+def labels_of(recording: Recording, outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """
+    Return the group labels of attempts: those of the recorded attempt in which each was decided.
+
+    :param outcomes: recorded, or of a table, whose rows have numbers of their own.
+    :raises BagError: if labels or recorded outcomes can't be read.
+    """
+    known = groups_of(recording.path)
+    topic = next((x.name for x in recording.topics.values()
+                  if x.name.endswith('/grasp_outcome')), None)
+    if not known or topic is None:
+        return [{} for _ in outcomes]
+    recorded = recording.outcomes(topic)
+    return [next((known.get(one.attempt, {}) for one in recorded
+                  if one.start_ns <= outcome.decision_ns <= one.end_ns), {})
+            for outcome in outcomes]
 
 
 def counts_of(outcomes: Iterable[Outcome]) -> Counter[str]:

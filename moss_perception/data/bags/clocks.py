@@ -1,10 +1,12 @@
-"""Compare the clock of the images' stamps with the recorder's, and with those of other cameras."""
+"""Compare the clock of the images' stamps with the recorder's, outcomes' and other cameras'."""
 
 from array import array
+from collections.abc import Iterable
 
 from moss_perception.core.errors import BagError
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import header_of
+from moss_perception.data.outcomes import Outcome
 import numpy as np
 
 # Images on each side of a jump: a recorder that stops to write catches up within so many.
@@ -16,6 +18,8 @@ _SEGMENTS, _FEWEST, _SHORTEST_S, _DRIFT_S, _EVEN = 10, 200, 60.0, 0.05, 0.25
 _SAME_PACE = 0.02
 # Cameras have delays of their own, up to this.
 _APART_S, _LOOKED_AT, _LOOK_NS = 0.25, 50, 20_000_000_000
+# Images before an outcome that tell the lag at its time, and outcomes that are not late by chance.
+_BEFORE, _FEWEST_OUTCOMES = 10, 3
 
 
 class ClockCheck:
@@ -48,6 +52,42 @@ class ClockCheck:
         if abs(changed_s) > max(_SAME_PACE * recorded_s[-1], _JUMP_S):
             return []
         return [_jumps_in_words(jumps, recorded_s)] if jumps else _drift(recorded_s, lag_s)
+
+    def outcomes(self, outcomes: Iterable[Outcome]) -> list[str]:
+        """
+        Compare the end stamps of outcomes with the images that were recorded at the same time.
+
+        :param outcomes: those whose time of recording is not known are left out.
+        :returns: a line if both are of different clocks; empty otherwise.
+        """
+        recorded_ns, lags_s, late_s = np.array(self._recorded_ns), [], []
+        lag_s = (recorded_ns - np.array(self._stamps_ns)) / 1e9
+        for one in outcomes:
+            if one.recorded_ns is None:
+                continue
+            upto = int(np.searchsorted(recorded_ns, one.recorded_ns, side='right'))
+            if upto:
+                lags_s.append(float(np.median(lag_s[max(upto - _BEFORE, 0):upto])))
+                late_s.append((one.recorded_ns - one.end_ns) / 1e9)
+        if not late_s:
+            return []
+        apart_s = np.array(late_s) - np.array(lags_s)
+        middle_s = float(np.median(apart_s))
+        # Some outcomes can be told late; none can be told before it is there.
+        behind = len(apart_s) >= _FEWEST_OUTCOMES and apart_s.min() > _APART_S
+        if not behind and middle_s >= -_APART_S:
+            return []
+        way = 'behind' if behind else 'ahead of'
+        return [f'the outcomes are stamped {abs(middle_s):.3f} s {way} the images: they were '
+                f'recorded {_after(late_s)} their end, the images {_after(lags_s)} their '
+                f'stamps (medians)'
+                f'{", unless all are told late" if behind else ""}; scores of other moments are '
+                "compared with them: expected stamps of the images' clock"]
+
+
+def _after(times_s: list[float]) -> str:
+    middle_s = float(np.median(times_s))
+    return f'{abs(middle_s):.3f} s {"after" if middle_s >= 0 else "before"}'
 
 
 def _jumps(lag_s: np.ndarray) -> dict[int, float]:

@@ -7,7 +7,8 @@ Here only complete records count, and a cut chunk is decompressed piece by piece
 damage. A chunk with another checksum than stored is left out, since any message may be wrong.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 import io
 from pathlib import Path
@@ -20,6 +21,7 @@ from mcap import records
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
+from moss_perception.core.text import clean
 from moss_perception.data.bags.topics import Channel, offered
 from zstandard import ZstdDecompressor
 
@@ -52,12 +54,14 @@ def read_mcap(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
 
     :param file: intact, truncated or damaged file.
     :raises CutError: at the position from which it can't be read, or at the end if a part of it
-        was damaged or its statistics promise more messages.
+        was damaged or its statistics promise more messages of a topic.
     """
     schemas: Schemas = {}
     channels: dict[int, Channel] = {}
     problems: list[str] = []
-    count, promised = 0, 0
+    counts: Counter[int] = Counter()
+    promised: Mapping[int, int] = {}
+    total = 0
     with file.open('rb') as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise CutError('does not begin as an MCAP file does')
@@ -71,13 +75,19 @@ def read_mcap(file: Path) -> Iterator[tuple[Channel, int, bytes]]:
                 elif kind == Opcode.MESSAGE:
                     message = records.Message.read(fields, len(body))
                     yield channels[message.channel_id], message.log_time, message.data
-                    count += 1
+                    counts[message.channel_id] += 1
                 elif kind == Opcode.STATISTICS:
-                    promised = records.Statistics.read(fields).message_count
+                    found = records.Statistics.read(fields)
+                    promised, total = found.channel_message_counts, found.message_count
             except NONSENSE as error:
                 raise CutError(f'is damaged: a record of kind {kind} makes no sense') from error
-    if count < promised:
-        problems.append(f'has {count} messages, and promises {promised}')
+    if counts.total() < total:
+        problems.append(f'has {counts.total()} messages, and promises {total}')
+    else:
+        # More of one topic are no substitute for another.
+        problems += [f'has {counts[number]} messages of {clean(channel.topic)}, and promises '
+                     f'{promised[number]}' for number, channel in channels.items()
+                     if counts[number] < promised.get(number, 0)]
     if problems:
         raise CutError(f'{problems[0]}{f" and {len(problems) - 1} more" if problems[1:] else ""}')
 

@@ -1,5 +1,6 @@
 """The files of a recording, and what its ``metadata.yaml`` says of them."""
 
+from contextlib import suppress
 import functools
 from pathlib import Path
 import re
@@ -35,6 +36,18 @@ class Metadata:
         """Number of messages; ``None`` if unknown."""
         count = self._values.get('message_count')
         return count if type(count) is int and 0 <= count <= _MOST else None
+
+    @property
+    def topic_counts(self) -> dict[str, int]:
+        """Number of messages by topic, for those topics for which it is known."""
+        found: dict[str, int] = {}
+        topics = self._values.get('topics_with_message_count')
+        for topic in topics if isinstance(topics, list) else ():
+            with suppress(KeyError, TypeError):
+                name, count = topic['topic_metadata']['name'], topic['message_count']
+                if isinstance(name, str) and type(count) is int and 0 < count <= _MOST:
+                    found[name] = found.get(name, 0) + count
+        return found
 
     @property
     def compression(self) -> str:

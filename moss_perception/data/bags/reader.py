@@ -1,7 +1,7 @@
 """The contents of a recording: images, calibration, candidates, attempts and grasps."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from moss_perception.core.errors import BagError
@@ -177,10 +177,11 @@ class Recording(Storage):
             wrong kind.
         """
         found = []
-        for topic, _, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE, 'outcomes'):
+        for topic, recorded_ns, message in self._decoded(name, OUTCOME_TOPIC, OUTCOME_TYPE,
+                                                         'outcomes'):
             for status in message.status:
                 try:
-                    found.append(outcome_of(status))
+                    found.append(replace(outcome_of(status), recorded_ns=recorded_ns))
                 except ValueError as error:
                     raise BagError(f'{self.path}: {topic}, {status.name!r}: {error}') from error
         return found

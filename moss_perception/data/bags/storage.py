@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from moss_perception.core.errors import BagError
+from moss_perception.core.text import clean
 from moss_perception.data.bags.definitions import check_definition, check_fields
 from moss_perception.data.bags.indexed import Indexed
 from moss_perception.data.bags.metadata import files_of, Metadata, NAME
@@ -17,6 +18,8 @@ from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 _S = TypeVar('_S', bound='Storage')
 _CDR = 'cdr'
+# Topics in one line.
+_NAMED = 6
 
 
 class Storage:
@@ -114,21 +117,22 @@ class Storage:
         :raises BagError: if the recording is damaged or has no such message.
         """
         wanted = None if topics is None else set(topics)
-        expected = sum(count for name, count in self._open.counts.items()
-                       if wanted is None or name in wanted)
-        found, newest_ns, newest = 0, -1, Counter()
+        expected = Counter({name: count for name, count in self._open.counts.items()
+                            if wanted is None or name in wanted})
+        found, newest_ns, newest = Counter[str](), -1, Counter()
         problem: Exception | None = None
         try:
             for row in self._open.messages(wanted):
                 yield row
-                found += 1
+                found[row[0]] += 1
                 if row[2] != newest_ns:
                     newest_ns, newest = row[2], Counter()
                 newest[row[0]] += 1
         except Exception as error:  # noqa: BLE001, damaged bytes make a parser raise anything
             problem = error
-        if problem is None and found < expected:
-            problem = BagError(f'{found} messages found, the index promises {expected}')
+        if problem is None and (lost := expected - found):
+            problem = BagError(f'{found.total()} messages found, the index promises '
+                               f'{expected.total()}: {_shares(lost, expected)}')
         if problem is not None:
             yield from self._rest(problem, wanted, newest_ns, newest)
         elif not found:
@@ -184,9 +188,11 @@ class Storage:
         return store
 
     def _require_promised(self, metadata: Metadata) -> None:
-        """Check that the files have as many messages as ``metadata.yaml`` says."""
-        promised = metadata.message_count if self.path.is_dir() else None
-        if promised is not None and self.message_count < promised:
+        """Check that the files have as many messages of each topic as ``metadata.yaml`` says."""
+        if not self.path.is_dir():
+            return
+        promised = Counter(metadata.topic_counts)
+        if promised - self._open.counts or self.message_count < (metadata.message_count or 0):
             raise BagError(f'it holds fewer messages than {NAME} promises')
 
     def _require_cdr(self) -> None:
@@ -211,23 +217,31 @@ class Storage:
         except BagError as nothing:
             raise BagError(f'{_damaged(self.path, error)}; nothing of it can be read: '
                            f'{nothing}') from error
-        there, promised = pieces.counts.total(), self._metadata.message_count
-        # Of one file among several, the promise says nothing.
-        promised = None if len(self._metadata.files) > len(files) else promised
+        # Of one file among several, the promises say nothing.
+        alone = len(self._metadata.files) <= len(files)
+        promised = self._metadata.message_count if alone else None
+        topics = Counter(self._metadata.topic_counts if alone else {})
         known = promised is not None or not (self.path / NAME).exists()
-        if pieces.damage or not known or there < (promised or 0):
+        if (pieces.damage or not known or topics - pieces.counts
+                or pieces.counts.total() < (promised or 0)):
             if not self._salvage:
                 raise BagError(_damaged(self.path, error)) from error
-            self._lose(there, promised, '; '.join(pieces.damage) or _line(error))
+            self._lose(pieces.counts, promised, topics,
+                       '; '.join(pieces.damage) or _line(error))
         with suppress(BagError):
             pieces.compressed = self._metadata.compression == 'message'
         self._contents = pieces
 
-    def _lose(self, there: int, promised: int | None, why: str) -> None:
+    def _lose(self, there: Counter, promised: int | None, topics: Counter, why: str) -> None:
         count = 'how many are missing is not known, since metadata.yaml does not say'
         if promised is not None:
-            self.lost_share = max(self.lost_share, 1 - min(there / max(promised, 1), 1.0))
-            count = f'of {promised} messages {there} are there, {self.lost_share:.1%} are missing'
+            # A topic may have more than promised, which does not make up for another.
+            lost = topics - there
+            most = max(lost.total(), promised - there.total(), 0)
+            whole = there.total() + most
+            self.lost_share = max(self.lost_share, most / max(whole, 1))
+            count = (f'of {whole} messages {there.total()} are there, {self.lost_share:.1%} are '
+                     f'missing{": " if lost else ""}{_shares(lost, topics)}')
         self.damage = f'the recording is damaged or cut off ({why}): {count}'
 
 
@@ -242,6 +256,14 @@ def _store_by(definition: str, msgtype: str) -> Any:
 @functools.cache
 def _jazzy() -> Any:
     return get_typestore(Stores.ROS2_JAZZY)
+
+
+def _shares(lost: Counter, promised: Counter) -> str:
+    """Say how much of each topic is there; of the most, if there are many."""
+    found = [f'{promised[name] - count} of {promised[name]} on {clean(name)}'
+             for name, count in lost.most_common(_NAMED)]
+    more = len(lost) - _NAMED
+    return ', '.join([*found, *([f'and less of {more} more topics'] if more > 0 else [])])
 
 
 def _damaged(path: Path, error: Exception) -> str:

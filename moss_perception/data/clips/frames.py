@@ -16,6 +16,8 @@ import numpy as np
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 # Much more than the model's input (128 pixels), and small enough for long clips.
 LONGEST_SIDE = 640
+MOST_PIXELS = 7680 * 4320
+"""Pixels of a picture of a video: 8K; its decoder takes several times as many bytes."""
 _QUALITY = 90
 _USUAL_HZ = 30.0
 # Containers that count images by duration and rate are off by one or two.
@@ -57,7 +59,8 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
     :param side: longest side in pixels; larger images are scaled down.
     :param whole: whether a clip that ends before its announced end is an error.
     :returns: the images in order, their times rising from 0.
-    :raises ClipError: if there is no such file, no image in it, or it is cut off.
+    :raises ClipError: if there is no such file, no image in it, or it is too
+        large or cut off.
     """
     if not path.is_file():
         raise ClipError(f'video {path} is not there: expected a file such as an .mp4')
@@ -65,9 +68,13 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
     # image decoders, which can crash.
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
+        check_size(path, int(video.get(cv2.CAP_PROP_FRAME_WIDTH)),
+                   int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
         read, due_ns = 0, 0.0
         for time_ns, image in _pictures(video, clip_hz):
             read += 1
+            # It can change within a stream.
+            check_size(path, image.shape[1], image.shape[0])
             if rate_hz and time_ns < due_ns - _EARLY * 1e9 / rate_hz:
                 continue
             if rate_hz:
@@ -84,6 +91,17 @@ def read_frames(path: Path, *, clip_hz: float = 0.0, rate_hz: float = 0.0,
     if whole and missing > _UNCERTAIN_IMAGES + _UNCERTAIN_SHARE * announced:
         raise ClipError(f'video {path} is damaged or cut off: {read} images could be read, '
                         f'expected {announced:.0f}')
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """
+    Check the size that a video announces, before a picture is decoded.
+
+    :raises ClipError: if a picture has more than :data:`MOST_PIXELS`.
+    """
+    if width * height > MOST_PIXELS:
+        raise ClipError(f'video {path} has pictures of {width} x {height} pixels: expected at '
+                        f'most {MOST_PIXELS}; scale it down, such as by ffmpeg -vf scale=1920:-2')
 
 
 def _pictures(video: cv2.VideoCapture, clip_hz: float) -> Iterator[tuple[int, np.ndarray]]:

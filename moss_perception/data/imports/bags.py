@@ -13,6 +13,7 @@ from moss_perception.core.errors import BagError, FrameError
 from moss_perception.core.image_messages import check
 from moss_perception.core.images import decode, decode_for
 from moss_perception.core.looks import ALTERNATING, doubt, Views
+from moss_perception.data.bags.attempts import labels_of
 from moss_perception.data.bags.clocks import other_cameras
 from moss_perception.data.bags.reader import Recording
 from moss_perception.data.imports.samples import (
@@ -120,6 +121,8 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
                         duration_s=(recording.end_ns - recording.start_ns) / 1e9)
         if not one.part:
             done.doubts = [*found.stamps.lines(), *found.clock.lines(),
+                           *found.clock.outcomes(x.outcome for x in attempts),
+                           *found.calibration_check.lines(),
                            *other_cameras(recording, found.image_topic)]
         plans = {}
         for n, attempt in enumerate(attempts):
@@ -131,7 +134,8 @@ def import_bag(one: BagInput, first_shard: int, folder: Path, find: FindAttempts
                     progress(1)
         if not plans and all(reason == NO_IMAGES for _, reason, _ in done.left_out):
             done.where = found.where(np.array([x.outcome.decision_ns for x in attempts]))
-        samples = _Samples(recording, found, plans, one, done, settings, progress)
+        labels = labels_of(recording, [x.outcome for x in attempts])
+        samples = _Samples(recording, found, plans, labels, one, done, settings, progress)
         for shard, group in groupby(samples, lambda pair: pair[0] // SHARD):
             write_samples(sample_path(folder, first_shard + shard), [x for _, x in group])
         done.damage = recording.damage
@@ -164,6 +168,7 @@ class _Samples:
     recording: Recording
     found: Survey
     plans: Mapping[int, Planned]
+    labels: Sequence[Mapping[str, str]]
     bag: BagInput
     done: Imported
     settings: ImportSettings
@@ -183,13 +188,14 @@ class _Samples:
                     self.done.doubtful[look] += 1
             while left and index >= max(self.plans[left[0]].before + self.plans[left[0]].after):
                 n = left.pop(0)
-                if sample := self._sample(self.plans[n], images):
+                if sample := self._sample(n, images):
                     yield n, sample
                 kept = self.plans[left[0]].before[0] if left else index + 1
                 images = {key: image for key, image in images.items() if key >= kept}
 
-    def _sample(self, planned: Planned, images: Mapping[int, tuple]) -> Sample | None:
+    def _sample(self, n: int, images: Mapping[int, tuple]) -> Sample | None:
         """Build a sample, or note why the attempt is left out."""
+        planned = self.plans[n]
         outcome = planned.attempt.outcome
         used = [images[index] for index in (*planned.before, *planned.after)]
         try:
@@ -201,7 +207,7 @@ class _Samples:
                 raise AttemptError('image sizes', f'its images have the sizes {sorted(sizes)}: '
                                    'expected one size')
             sample = build(planned, self.found, lambda index: images[index][0],
-                           sizes.pop(), self.bag.name, self.settings)
+                           sizes.pop(), self.bag.name, self.settings, self.labels[n])
         except AttemptError as error:
             self.done.left_out.append((outcome.attempt, error.reason, str(error)))
             return None

@@ -220,8 +220,10 @@ def _contents(inputs: Sequence[BagInput], done: Sequence[Imported]) -> Contents:
         reasons = Counter(reason for _, _, reason, _ in contents.left_out)
         bag, attempt, _, why = next(x for x in contents.left_out
                                     if x[2] == reasons.most_common(1)[0][0])
-        raise BagError(f'none of the {contents.attempts} attempts can be imported: attempt '
-                       f'{attempt} of {bag}: {why}')
+        # What is wrong with a recording may be the cause.
+        raise BagError('; '.join([
+            f'none of the {contents.attempts} attempts can be imported: attempt {attempt} of '
+            f'{bag}: {why}', *([_first(contents.damage, 3, '; ')] if contents.damage else [])]))
     return contents
 
 

@@ -9,6 +9,7 @@ from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import project
 from moss_perception.core.grasp_match import nearest_grasp
+from moss_perception.core.lead_times import executed_lead_time
 from moss_perception.core.scores import ScoreReason
 from moss_perception.data.imports.survey import Survey
 from moss_perception.data.outcomes import Outcome
@@ -52,7 +53,8 @@ class ImportSettings:
     :ivar frames: lowest number of periods that the images before a decision span, plus one: a
         model's window.
     :ivar history_s: longest time before a decision of which images are kept, seconds.
-    :ivar lead_time_s: of attempts without a recorded one, seconds; NaN if it is not known.
+    :ivar lead_time_s: of attempts for which neither the recorder nor the planner has one, seconds;
+        NaN if it is not known.
     :ivar groups: group labels of all samples, such as ``{'operator': 'anna'}``.
     :ivar calibration: the camera's, in place of a recorded one; ``None`` to use that.
     :raises ConfigError: if a value is not allowed.
@@ -198,44 +200,45 @@ def _candidates(attempt: Execution, found: Survey, frame_id: str,
                 settings: ImportSettings) -> tuple[np.ndarray, int, float]:
     """Return the candidates, the executed one's index, and its lead time, seconds."""
     assert attempt.position is not None  # plan() has checked it
-    listed = found.candidates_at(attempt.outcome.decision_ns)
-    grasps, lead_time = np.zeros((0, 4)), settings.lead_time_s
-    executed = None
-    if listed is not None and listed.frame_id == frame_id:
-        valid = listed.valid
-        grasps = np.column_stack([listed.positions, listed.yaws])[valid]
-        executed = nearest_grasp(grasps[:, :3], grasps[:, 3], attempt.position, attempt.yaw)
-        if executed is not None and listed.lead_times is not None:
-            lead_time = float(listed.lead_times[valid][executed])
+    listed, grasps = found.candidates_at(attempt.outcome.decision_ns), np.zeros((0, 4))
+    if listed is not None and listed.frame_id != frame_id:
+        listed = None
+    if listed is not None:
+        grasps = np.column_stack([listed.positions, listed.yaws])[listed.valid]
+    lead_time = executed_lead_time(attempt.outcome.lead_time_s, listed, attempt.position,
+                                   attempt.yaw)
+    executed = nearest_grasp(grasps[:, :3], grasps[:, 3], attempt.position, attempt.yaw)
     if executed is None:
         # Late or resampled candidates need not hold the pose that the robot went to.
         grasps = np.vstack([grasps, [*attempt.position, attempt.yaw]])
         executed = len(grasps) - 1
-    return grasps.astype(np.float32), executed, lead_time
+    return (grasps.astype(np.float32), executed,
+            settings.lead_time_s if lead_time is None else lead_time)
 
 
 def build(planned: Planned, found: Survey, image: Callable[[int], bytes], size: tuple[int, int],
-          bag: str, settings: ImportSettings) -> Sample:
+          bag: str, settings: ImportSettings, labels: Mapping[str, str]) -> Sample:
     """
     Build the sample of an attempt.
 
     :param image: returns a compressed image by its index.
     :param size: width and height of the images, pixels.
     :param bag: the recording's name.
+    :param labels: group labels of the attempt, as the recorder has them.
     :raises AttemptError: if the executed grasp can't be seen.
     :raises DataError: if there is no calibration, or it is of another size.
     """
     outcome, stamps = planned.attempt.outcome, found.stamps_ns
     camera = camera_of(found, planned.before[-1], size, bag, settings)
     _check_in_view(planned.candidates[planned.executed, :3].astype(float), camera)
-    labels = np.full(len(planned.candidates), np.nan, np.float32)
-    labels[planned.executed] = outcome.success
+    successes = np.full(len(planned.candidates), np.nan, np.float32)
+    successes[planned.executed] = outcome.success
     day = datetime.fromtimestamp(outcome.decision_ns / 1e9, timezone.utc).date().isoformat()
     groups = {'bag': bag, 'day': day, **({'object': outcome.object} if outcome.object else {}),
-              **settings.groups}
+              **labels, **settings.groups}
     return Sample(
-        tuple(image(index) for index in planned.before), planned.candidates, labels,
-        mask=np.arange(len(labels)) == planned.executed, matrix=camera.matrix,
+        tuple(image(index) for index in planned.before), planned.candidates, successes,
+        mask=np.arange(len(successes)) == planned.executed, matrix=camera.matrix,
         distortion=camera.distortion, distortion_model=camera.model, size=size,
         stamps_ns=stamps[list(planned.before)],
         attempt=Attempt(planned.executed, outcome.success,

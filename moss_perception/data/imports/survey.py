@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from moss_perception.core.cameras import AUTO, to_camera
+from moss_perception.core.cameras import AUTO, CalibrationCheck, to_camera
 from moss_perception.core.errors import BagError, CandidateError, ConfigError
 from moss_perception.core.frames import Camera, Candidates, to_candidates
 from moss_perception.core.lead_times import LeadTimes, to_lead_times
@@ -29,6 +29,7 @@ class Survey:
     :ivar cameras: the calibrations, each once; empty if there are none.
     :ivar stamps: compares the stamps of images and candidates.
     :ivar clock: compares the clock of the stamps with the recorder's.
+    :ivar calibration_check: follows how the calibration changes.
     :ivar camera_ids: index of each image's calibration, int, shape ``(N,)``: the newest one that
         is not newer than the image, or the first one.
     """
@@ -40,6 +41,7 @@ class Survey:
     camera_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     stamps: StampCheck = field(default_factory=StampCheck)
     clock: ClockCheck = field(default_factory=ClockCheck)
+    calibration_check: CalibrationCheck = field(default_factory=CalibrationCheck)
     _recording: Recording | None = None
     _place: Place = lambda one: one
     _grasps: list[tuple[int, str, bytes]] = field(default_factory=list)
@@ -132,6 +134,7 @@ def survey(recording: Recording, topics: Mapping[str, str], place: Place = lambd
             if raw[STAMP_END:] != newest:
                 newest = raw[STAMP_END:]
                 camera = _calibration(recording, raw, kind, (topic, images), rectified)
+                found.calibration_check.take(camera)
                 if camera not in found.cameras:
                     found.cameras.append(camera)
                 calibrations.append((stamp_of(raw), found.cameras.index(camera)))

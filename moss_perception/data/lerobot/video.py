@@ -6,7 +6,9 @@ from pathlib import Path
 
 import av
 from av.error import FFmpegError
-from moss_perception.core.errors import DataError
+from moss_perception.core.errors import ClipError, DataError
+from moss_perception.data.clips import frames
+from moss_perception.data.clips.frames import check_size
 import numpy as np
 
 CODEC, PIXELS = 'libx264', 'yuv420p'
@@ -65,15 +67,22 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
     Decode the frames of a video in their order.
 
     :returns: uint8, RGB, shape ``(H, W, 3)``.
-    :raises DataError: if it is missing or damaged.
+    :raises DataError: if it is missing or damaged, or its pictures have more than
+        :data:`moss_perception.data.clips.frames.MOST_PIXELS`.
     """
     if not path.is_file():
         raise DataError(f'the video {path} is missing: expected the whole data set, with its '
                         'folder videos/; download it again')
     try:
         with av.open(str(path)) as video:
+            context = video.streams.video[0].codec_context
+            check_size(path, context.width, context.height)
+            # What the container announces need not be what its stream has.
+            context.options = {**context.options, 'max_pixels': str(frames.MOST_PIXELS)}
             for frame in video.decode(video=0):
                 yield frame.to_ndarray(format='rgb24')
+    except ClipError as error:
+        raise DataError(str(error)) from error
     except (FFmpegError, IndexError) as error:
         raise DataError(f"the video {path} can't be decoded: {error}; expected an MP4 that "
                         'FFmpeg reads') from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from moss_perception.core.errors import MossError
 from moss_perception.ros.common.conversions import stamp_to_ns
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.spinning import acknowledged
 from moss_perception.runtime.frame_status import FrameStatus
 from moss_perception.runtime.gate import SELECTED
@@ -44,7 +45,8 @@ class LockStep:
             topic: {} for topic in filter(None, (predictor_topic, gate_topic, SELECTED))}
         self._predictor_topic, self._gate_topic = predictor_topic, gate_topic
         self._subscriptions = {topic: node.create_subscription(
-            Header, topic, partial(self._on_report, topic), QoSProfile(depth=_DEPTH))
+            Header, topic, guarded(node, partial(self._on_report, topic)),
+            QoSProfile(depth=_DEPTH))
             for topic in filter(None, (predictor_topic, gate_topic))}
         self._is_first = True
 

@@ -23,6 +23,7 @@ from moss_perception.ros.common.conversions import (
     WARN,
 )
 from moss_perception.ros.common.dds_profile import quick_acknowledgement
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.parameters import read_settings, setting, SUBSCRIBERS
 from moss_perception.ros.common.spinning import (
     create_steady_timer,
@@ -128,7 +129,8 @@ class SimCell(Node):
         self.refused: Counter = Counter()
         self.done = threading.Event()
         self._error: BaseException | None = None
-        self.create_subscription(PoseStamped, 'selected_grasp', self._on_selected, 10)
+        self.create_subscription(
+            PoseStamped, 'selected_grasp', guarded(self, self._on_selected), 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         create_steady_timer(self, _BEAT_S, self._on_beat)
         for row in self.topics.rows():

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from moss_perception.core.errors import ConfigError
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.parameters import Allowed
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -50,7 +51,7 @@ class PluginSubscription:
 
     def __init__(self, node: Node, topic: str, transport: str, callback: Callable[[Any], None],
                  depth: int):
-        self._node, self._callback = node, callback
+        self._node, self._callback = node, guarded(node, callback)
         self.topic, self.qos = f'{topic}/{transport}', QoSProfile(depth=depth)
         self._lock = threading.Lock()
         self._waiting: deque[Any] = deque(maxlen=depth)

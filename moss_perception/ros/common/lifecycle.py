@@ -10,6 +10,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import MossError
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.sources import namesakes
 from moss_perception.ros.common.spinning import (
     run_node,
@@ -224,7 +225,8 @@ class Autostart:
             for status in message.status:
                 if status.name == self._name.lstrip('/'):
                     states.update(x.value for x in status.values if x.key == 'state')
-        subscription = self._node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
+        subscription = self._node.create_subscription(
+            DiagnosticArray, '/diagnostics', guarded(self._node, take), 10)
         spin_until(self._spin, lambda: bool(states - {_ACTIVE}), _TWIN_S, _POLL_S)
         self._node.destroy_subscription(subscription)
         if states - {_ACTIVE}:

@@ -1,10 +1,12 @@
 """Subscriptions to serialised messages, for recorders."""
 
 from collections.abc import Callable, Sequence
+import math
 import time
 from typing import Any
 
-from moss_perception.data.bags.topics import IMAGE_TYPES
+from moss_perception.core.errors import BagError
+from moss_perception.data.bags.topics import CANDIDATES_TYPE, IMAGE_TYPES
 from moss_perception.ros.common.subscriptions import (
     MatchedSubscription,
     message_class,
@@ -16,6 +18,8 @@ from rclpy.node import Node
 
 _DEPTH = 1000
 _SEARCH_S, _FOLLOW_S = 0.1, 0.5
+# Images that came within this time flow, seconds.
+_FLOW_S = 1.0
 
 
 class RawSubscriptions:
@@ -34,7 +38,7 @@ class RawSubscriptions:
         self._untyped: list[str] = []
         self._images: Sequence[str] = ()
         self._reader = ''
-        self._due_s = 0.0
+        self._due_s, self._image_s = 0.0, -math.inf
 
     @property
     def has_images(self) -> bool:
@@ -45,10 +49,19 @@ class RawSubscriptions:
         """Subscribe with the QoS that the publishers offer; latched: to what they keep too."""
         name, resolved = type_name(kind), self._node.resolve_topic_name(topic)
         self._followed.append(MatchedSubscription(
-            self._node, kind, resolved, lambda raw: self._sink(resolved, name, bytes(raw)),
+            self._node, kind, resolved, lambda raw: self._receive(resolved, name, raw),
             self._reliability, _DEPTH, latched, raw=True,
-            silence_s=SILENCE_S, expected=lambda: name in IMAGE_TYPES))
+            silence_s=SILENCE_S, expected=lambda: self._is_due(name), ends=BagError))
         return self._followed[-1]
+
+    def _receive(self, topic: str, kind: str, raw: Any) -> None:
+        if kind in IMAGE_TYPES:
+            self._image_s = time.monotonic()
+        self._sink(topic, kind, bytes(raw))
+
+    def _is_due(self, kind: str) -> bool:
+        flow = time.monotonic() - self._image_s < _FLOW_S
+        return kind in IMAGE_TYPES or kind == CANDIDATES_TYPE and flow
 
     def follow_when_there(self, topic: str) -> None:
         """Subscribe to a topic, as latched, when its first publisher shows its type."""

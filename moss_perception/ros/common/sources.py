@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from rclpy.node import Node
 
 _SHOWN = 4
+# Nodes that publish what somebody recorded, or simulates.
+_PLAYERS = ('bag_player', 'rosbag2_player', 'sim_cell')
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
@@ -34,6 +36,18 @@ def several(node: Node, topic: str, effect: str) -> str:
         return ''
     return (f'{topic} has {len(names)} publishers ({listed(names)}): expected one, since '
             f'{effect}; stop or remap the others')
+
+
+def is_played(node: Node, topic: str) -> bool:
+    """
+    Tell whether a topic comes from a recording or a simulation, whose stamps may be of any time.
+
+    :returns: whether somebody publishes ``/clock``, this node follows it, or a player publishes
+        the topic.
+    """
+    return (bool(node.get_parameter('use_sim_time').value) or node.count_publishers('/clock') > 0
+            or any(info.node_name in _PLAYERS
+                   for info in node.get_publishers_info_by_topic(topic)))
 
 
 def namesakes(node: Node) -> list[str]:

@@ -6,6 +6,7 @@ import importlib
 import time
 from typing import Any
 
+from moss_perception.ros.common.guard import guarded
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -79,7 +80,9 @@ class MatchedSubscription:
 
     A reliable reader that was stopped for a second or two, such as by a suspended machine, may
     hear nothing any more, although both sides show it as matched. So a subscription that has
-    publishers and hears nothing for ``silence_s`` is made anew, after twice as long the next time.
+    publishers and hears nothing for ``silence_s`` is made anew, after twice as long the next time;
+    one to latched messages only while messages are expected. Retained messages that come again
+    are left out.
 
     :param node: an rclpy node.
     :param message_type: the message's class, with a header.
@@ -90,19 +93,23 @@ class MatchedSubscription:
     :param latched: also request the last earlier message, if all publishers keep it.
     :param raw: whether the callback takes serialised messages, CDR bytes.
     :param silence_s: see above, seconds; 0 for never.
-    :param expected: whether messages are due now, so that silence is worth a line in the log; on
-        other topics, such as outcomes, it is usual and logged at the level debug.
+    :param expected: whether messages are due now, so that silence is worth a line in the log, and
+        latched messages are asked for again; on other topics, such as outcomes, it is usual and
+        logged at the level debug.
+    :param ends: errors of the callback that end the node; others are logged, see
+        :func:`moss_perception.ros.common.guard.guarded`.
     :ivar silences: how often it was made anew because it heard nothing.
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable[[Any], None],
                  reliability: str = 'match', depth: int = 5, latched: bool = False,
                  raw: bool = False, silence_s: float = 0.0,
-                 expected: Callable[[], bool] = lambda: False):
+                 expected: Callable[[], bool] = lambda: False,
+                 ends: type[Exception] | tuple[()] = ()):
         self.topic = topic
         self.message_type = message_type
         self._node = node
-        self._callback = callback
+        self._callback = guarded(node, callback, ends)
         self._wanted = reliability
         self._depth = depth
         self._latched = latched
@@ -144,21 +151,22 @@ class MatchedSubscription:
         if self._latched and all(p.qos_profile.durability == TRANSIENT for p in publishers):
             durability = TRANSIENT
         same = (reliability, durability) == (self.qos.reliability, self.qos.durability)
-        # A latched message comes once.
-        if same and not (silent and durability == VOLATILE):
+        due = silent and self._expected()
+        # A latched message may be the only one that ever comes.
+        if same and not (silent and (durability == VOLATILE or due)):
             return False
         if same:
             self.silences += 1
-            self._log_silence()
+            self._log_silence(due)
         self.qos = self._profile(reliability, durability)
         self.renew()
         return True
 
-    def _log_silence(self) -> None:
+    def _log_silence(self, due: bool) -> None:
         text = (f'{self.topic} has publishers, and nothing was heard for '
                 f'{self._silence.waited_s:.1f} s: subscribed anew')
         # rclpy wants each level on a line of its own.
-        if self._expected():
+        if due:
             self._node.get_logger().info(text, throttle_duration_sec=10.0)
         else:
             self._node.get_logger().debug(text)
@@ -218,7 +226,6 @@ class MatchedSubscription:
         self._node.destroy_subscription(member.subscription)
 
     def _receive(self, message: Any, info: Mapping[str, int], member: '_Subscription') -> None:
-        self._silence.heard()
         member.waiting.append((message, info['source_timestamp'],
                             info['publication_sequence_number']))
         first = self._subscriptions[0]
@@ -232,6 +239,8 @@ class MatchedSubscription:
             late = 0 < self._handed_over_ns - published_ns < _LATE_NS
             if late or (published_ns, number) in self._passed:
                 continue
+            # Not by a retained message that comes again, or a latched topic is never silent.
+            self._silence.heard()
             # From here on, messages are newer than all that the old subscription passed on.
             self._handed_over_ns = 0
             self._passed[published_ns, number] = None

@@ -46,12 +46,7 @@ class Access:
     @property
     def is_local(self) -> bool:
         """Whether only this machine can connect."""
-        if self.host == 'localhost':
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def hosts(self) -> list[str]:
@@ -102,6 +97,16 @@ class Access:
         """
         host = f'[{self.host}]' if ':' in self.host else self.host
         return f'http://{host}:{port}/' + (f'#token={self.token}' if self.token else '')
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address."""
+    if host == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:

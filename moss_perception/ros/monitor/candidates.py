@@ -4,7 +4,7 @@ from typing import Any
 
 from moss_perception.core.frames import Camera, yaws_from_orientations
 from moss_perception.core.geometry import project
-from moss_perception.core.scores import GraspScores, ScoreReason
+from moss_perception.core.scores import GraspScores, none_scored, ScoreReason
 from moss_perception.evaluation.outputs import FrameScores
 from moss_perception.ros.monitor.state import Shown, shown_row
 from moss_perception.ros.monitor.words import finite
@@ -39,7 +39,7 @@ def shown_scores(frame: FrameScores, camera: Camera | None, half_width_m: float,
         best_index(rows['score']), selected,
         {'score': finite(scores.default['score']),
          'uncertainty': finite(scores.default['uncertainty']),
-         'point': _point(scores, camera)})
+         'point': _point(scores, camera)}, none_scored(rows['reason']))
 
 
 def _fingers(scores: GraspScores, known: np.ndarray, camera: Camera | None,

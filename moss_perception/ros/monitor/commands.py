@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moss_perception.core.text import clean
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.monitor.state import SystemState
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -37,8 +38,9 @@ class Commands:
             **{name: node.create_client(Trigger, f'{recorder}/{name}') for name in RECORDER}}
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._recorded = ''
-        node.create_subscription(String, f'{recorder}/state', self._on_recorder, latched)
-        node.create_subscription(String, f'{recorder}/events', self._on_event, 100)
+        node.create_subscription(
+            String, f'{recorder}/state', guarded(node, self._on_recorder), latched)
+        node.create_subscription(String, f'{recorder}/events', guarded(node, self._on_event), 100)
 
     def _on_recorder(self, message: String) -> None:
         self._recorded = message.data

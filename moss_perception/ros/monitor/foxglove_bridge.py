@@ -18,10 +18,11 @@ from foxglove.websocket import (
 )
 from moss_perception.core.errors import MossError
 from moss_perception.data.bags.writer import definition_of
+from moss_perception.ros.common.guard import guarded, read
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import message_class
 from moss_perception.ros.common.threaded import ThreadedNode
-from moss_perception.ros.monitor.access import FOXGLOVE_PORT, LOOPBACK
+from moss_perception.ros.monitor.access import FOXGLOVE_PORT, is_loopback, LOOPBACK
 from moss_perception.ros.monitor.interface import (
     absolute,
     LATCHED,
@@ -31,7 +32,7 @@ from moss_perception.ros.monitor.interface import (
     TOPICS,
 )
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from std_srvs.srv import SetBool, Trigger
 
 _ANSWER_S = 5.0
@@ -47,14 +48,18 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
 
     :param host: address to serve on.
     :param port: 0 for any free one.
+    :param services: whether clients may call services, such as to pause or reset the predictor:
+        the SDK asks them for no secret, and does not look at the Origin of a page. ``None`` for
+        those of this machine alone.
     :param args: arguments for ROS.
     :raises MossError: if the port is taken.
     """
 
     def __init__(self, host: str = LOOPBACK, port: int = FOXGLOVE_PORT,
-                 args: list[str] | None = None):
+                 services: bool | None = None, args: list[str] | None = None):
         ThreadedNode.__init__(self, 'grasp_foxglove', args)
         self._host, self._port = host, port
+        self._with_services = is_loopback(host) if services is None else services
         self._wanted: dict[str, int] = {}
         self._subscriptions: dict[str, Any] = {}
 
@@ -68,12 +73,13 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
             topic, message_encoding='cdr', schema=_schema(kind, definition_of(kind)),
             context=context) for topic, (_, kind) in self._topics.items()}
         self._clients: dict[str, Any] = {}
-        services = [self._service(absolute(name, space), kind) for name, kind in SERVICES.items()]
+        services = [self._service(absolute(name, space), kind) for name, kind in SERVICES.items()
+                    if self._with_services]
         try:
             self._server: WebSocketServer = foxglove.start_server(
                 name='moss_perception', host=self._host, port=self._port, context=context,
-                capabilities=[Capability.Services], supported_encodings=['cdr'],
-                services=services, server_listener=self)
+                capabilities=[Capability.Services] if services else [],
+                supported_encodings=['cdr'], services=services, server_listener=self)
         except RuntimeError as error:
             self._node.destroy_node()
             raise MossError(f'Foxglove cannot be served on {self._host} port {self._port}: '
@@ -113,7 +119,7 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
         if not client.service_is_ready():
             raise MossError(f'{name} is not there: expected a running node')
         done: Future[Any] = Future()
-        message = deserialize_message(request.payload, client.srv_type.Request)
+        message = read(client.srv_type.Request, request.payload)
         client.call_async(message).add_done_callback(
             lambda future: done.set_result(future.result()))
         try:
@@ -129,7 +135,8 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
             subscription = self._subscriptions.get(topic)
             if is_wanted and subscription is None:
                 self._subscriptions[topic] = self._node.create_subscription(
-                    message_class(kind), topic, self._passing(topic), _qos(name), raw=True)
+                    message_class(kind), topic, guarded(self._node, self._passing(topic)),
+                    _qos(name), raw=True)
             elif not is_wanted and subscription is not None:
                 self._node.destroy_subscription(self._subscriptions.pop(topic))
 

@@ -23,6 +23,9 @@ def line_of(snapshot: dict[str, Any]) -> str:
     if best is not None:
         row = snapshot['candidates'][best]
         parts.append(f'best {best}: {row["score"]:.2f} ± {row["uncertainty"]:.2f}')
+    elif none := snapshot['none_scored']:
+        # The message of the diagnostics says it too, a second later.
+        parts += [none] if none not in snapshot['message'] else []
     elif (score := snapshot['default'].get('score')) is not None:
         parts.append(f'no candidates, default point {score:.2f}')
     if selected is not None:
@@ -91,4 +94,5 @@ def _key(snapshot: dict[str, Any]) -> tuple[Any, ...]:
     score = None if best is None else round(snapshot['candidates'][best]['score'] / _MOVED)
     wrong = snapshot['message'] if snapshot['level'] not in ('ok', 'stale') else ''
     return (snapshot['phase'], snapshot['level'], wrong, snapshot['attempts']['count'],
+            snapshot['none_scored'],
             snapshot['selected'], score, snapshot['ood']['out'], snapshot['paused'])

@@ -3,6 +3,7 @@
 import base64
 from collections import OrderedDict
 from dataclasses import dataclass
+import math
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ SIDE = 640
 _KEPT = 12
 _QUALITY = 70
 _DECAY = 0.98
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,17 @@ class MotionHeat:
     def take(self, message: Image) -> None:
         """Take a motion map of ``~/motion_features``; other images are ignored."""
         depth = message.encoding.removeprefix('32FC')
-        if not depth.isdecimal():
+        if not depth.isdecimal() or len(depth) > _DIGITS:
             return
         shape = (message.height, message.width, int(depth))
+        if not message.data or len(message.data) != 4 * math.prod(shape):
+            return
         values = np.frombuffer(message.data, '<f4')
-        if values.size != np.prod(shape) or not values.size or not np.isfinite(values).all():
+        if not np.isfinite(values).all():
             return
         energy = motion_energy(values.reshape(shape))
+        if not np.isfinite(energy).all():
+            return
         self._peak = max(float(energy.max()), _DECAY * self._peak)
         heat = np.round(255 * np.clip(energy / self._peak, 0, 1)).astype(np.uint8)
         self._newest = {'rows': shape[0], 'columns': shape[1],

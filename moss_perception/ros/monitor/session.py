@@ -101,14 +101,16 @@ def show_page(settings: ViewSettings, access: Access, lines: bool = False,
     return 0
 
 
-def show_foxglove(settings: ViewSettings, host: str, port: int) -> int:
+def show_foxglove(settings: ViewSettings, host: str, port: int,
+                  services: bool | None = None) -> int:
     """
     Serve Foxglove until interrupted.
 
+    :param services: whether clients may call services; ``None`` for those of this machine alone.
     :raises MossError: if the port is taken.
     """
     from moss_perception.ros.monitor.foxglove_bridge import FoxgloveBridge
-    with FoxgloveBridge(host, port, list(settings.ros_args)) as bridge:
+    with FoxgloveBridge(host, port, services, list(settings.ros_args)) as bridge:
         layout = share_directory() / 'foxglove' / 'grasp.json'
         print(f'connect Foxglove to ws://{host}:{bridge.port} and import the layout {layout}',
               flush=True)

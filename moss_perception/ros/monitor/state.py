@@ -46,6 +46,7 @@ class Shown:
     :ivar best: index of the best candidate; ``None`` without any.
     :ivar selected: index of the selected candidate; ``None`` if it is not known.
     :ivar default: score and uncertainty of the default grasp point.
+    :ivar none_scored: that no candidate has a score, with the reasons; empty if one has.
     """
 
     stamp_ns: int = 0
@@ -53,9 +54,12 @@ class Shown:
     best: int | None = None
     selected: int | None = None
     default: Mapping[str, Any] = field(default_factory=dict)
+    none_scored: str = ''
 
     def shown_score(self) -> tuple[float | None, float | None]:
-        """Return score and uncertainty of the best candidate, or of the default grasp point."""
+        """Return score and uncertainty of the best candidate, or without any of the default."""
+        if self.best is None and self.rows:
+            return None, None
         one = self.default if self.best is None else self.rows[self.best]
         return one.get('score'), one.get('uncertainty')
 
@@ -227,7 +231,7 @@ class SystemState:
                 'stamp': self._shown.stamp_ns / 1e9, 'scored': self._scored_s,
                 'candidates': list(self._shown.rows),
                 'best': self._shown.best, 'selected': self._shown.selected,
-                'default': dict(self._shown.default),
+                'default': dict(self._shown.default), 'none_scored': self._shown.none_scored,
                 'attempts': {'count': self._attempted, 'executed': self._executed,
                              'succeeded': self._succeeded, 'last': list(self._attempts)},
                 'events': list(self._events)}

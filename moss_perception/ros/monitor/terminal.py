@@ -67,6 +67,8 @@ def _scores(snapshot: dict[str, Any], history: dict[str, list[Any]]) -> Table:
 
 def _best(snapshot: dict[str, Any]) -> str:
     best = snapshot['best']
+    if best is None and snapshot['none_scored']:
+        return f'none of {len(snapshot["candidates"])}'
     if best is None:
         return f'default {_two(snapshot["default"].get("score"))}'
     return f'{best}: {_two(snapshot["candidates"][best]["score"])}'

@@ -12,6 +12,7 @@ from moss_perception.core.frames import Camera
 from moss_perception.core.text import one_line
 from moss_perception.data.outcomes import outcome_of
 from moss_perception.evaluation.outputs import frame_scores, values_of
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import message_class
 from moss_perception.ros.common.threaded import ThreadedNode
@@ -74,12 +75,13 @@ class SystemWatcher(ThreadedNode):
         self.commands = Commands(node, self.state, self._space)
         # By the predictor's name, so it needs no graph.
         node.create_subscription(PointCloud2, f'{self.state.predictor}{_SCORES}',
-                                 self._on_scores, _BEST_EFFORT)
-        node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+                                 guarded(node, self._on_scores), _BEST_EFFORT)
+        node.create_subscription(DiagnosticArray, '/diagnostics',
+                                 guarded(node, self._on_diagnostics), 10)
         node.create_subscription(DiagnosticArray, f'{self._space}/grasp_outcome',
-                                 self._on_outcome, 100)
+                                 guarded(node, self._on_outcome), 100)
         node.create_subscription(String, f'{self._space}/grasp_gate/state',
-                                 self._on_gate, LATCHED)
+                                 guarded(node, self._on_gate), LATCHED)
         create_steady_timer(node, _GRAPH_S, self._on_graph)
         self._on_graph()
 
@@ -205,7 +207,7 @@ class _Follower:
         message = message_class(kind) if topic else None
         if message is not None:
             self._subscription = self._node.create_subscription(
-                message, topic, self._callback, _BEST_EFFORT)
+                message, topic, guarded(self._node, self._callback), _BEST_EFFORT)
 
 
 def _topics_of(ask: Callable[[str, str], Any], name: str) -> dict[str, str]:

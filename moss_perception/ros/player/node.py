@@ -13,6 +13,7 @@ from moss_perception.data.bags.reader import Recording
 from moss_perception.data.bags.topics import IMAGE_TYPES, stamp_of, Topic
 from moss_perception.ros.common.conversions import ns_to_stamp, stamp_to_ns
 from moss_perception.ros.common.dds_profile import quick_acknowledgement, user_profile
+from moss_perception.ros.common.guard import guarded
 from moss_perception.ros.common.parameters import read_settings
 from moss_perception.ros.common.spinning import (
     acknowledged,
@@ -82,7 +83,7 @@ class BagPlayer:
             if settings.publish_clock else None
         # Volatile: reports from an earlier replay of the same images must not count.
         self._processed = node.create_subscription(
-            Header, settings.processed_topic, self._on_processed,
+            Header, settings.processed_topic, guarded(node, self._on_processed),
             QoSProfile(depth=100)) if settings.lock_step else None
         self._reported: set[int] = set()
         self._unacked = self._played = 0

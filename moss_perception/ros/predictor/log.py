@@ -1,52 +1,17 @@
 """What grasp_predictor logs about its stream, without flooding the log."""
 
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter
 import math
 import threading
-import time
-import traceback
-from typing import Any
 
 from moss_perception.core.codes import coded
 from moss_perception.core.frames import Camera
 from moss_perception.core.looks import LOOKS
 from moss_perception.core.scores import Prediction
-from moss_perception.ros.predictor.monitor import Monitor, unfamiliar
-from moss_perception.runtime.frame_status import INTERNAL_ERROR
+from moss_perception.ros.common.guard import guard_of, Tally
+from moss_perception.ros.predictor.judge import unfamiliar
+from moss_perception.ros.predictor.monitor import Monitor
 from rclpy.node import Node
-
-
-class Tally:
-    """
-    Logs each event of a kind; in a burst only some, with the number of the omitted ones.
-
-    :param burst: most lines of one kind within the period.
-    :param period_s: seconds.
-    :param clock: returns seconds that never go back.
-    """
-
-    def __init__(self, burst: int = 10, period_s: float = 5.0,
-                 clock: Callable[[], float] = time.monotonic):
-        self._burst, self._period_s, self._clock = burst, period_s, clock
-        self._logged: dict[str, deque[float]] = {}
-        self._omitted: Counter = Counter()
-
-    def line(self, kind: str, times: int = 1) -> str:
-        """
-        Count events.
-
-        :param kind: what happened.
-        :param times: how often, since the last call.
-        :returns: the line to log; empty if nothing is to be logged now.
-        """
-        self._omitted[kind] += times
-        logged, now = self._logged.setdefault(kind, deque(maxlen=self._burst)), self._clock()
-        if len(logged) == self._burst and now - logged[0] < self._period_s:
-            return ''
-        logged.append(now)
-        count = self._omitted.pop(kind)
-        return kind if count == 1 else f'{kind} ({count} times since the last line)'
 
 
 class StreamLog:
@@ -58,7 +23,8 @@ class StreamLog:
     """
 
     def __init__(self, node: Node, monitor: Monitor):
-        self._node, self._monitor = node, monitor
+        self._node = node
+        guard_of(node).on_failure = monitor.failure
         self._warnings, self._resets = Tally(burst=1), Tally()
         self._once = Tally(1, math.inf)
         self._lock = threading.Lock()
@@ -136,19 +102,4 @@ class StreamLog:
 
     def failure(self, where: str, error: Exception) -> None:
         """Log an unexpected exception with its traceback."""
-        if not self._node.context.ok():
-            return
-        self._monitor.failure(error)
-        if self._warnings.line(f'failure {type(error).__name__}'):
-            trace = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
-            self._node.get_logger().error(coded(INTERNAL_ERROR, (
-                f'internal error while {where}:\n{trace.rstrip()}')))
-
-    def guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Log an unexpected exception in a callback instead of ending the node."""
-        def guarded(message: Any) -> None:
-            try:
-                callback(message)
-            except Exception as error:  # noqa: BLE001, whatever it is
-                self.failure(f'handling a {type(message).__name__}', error)
-        return guarded
+        guard_of(self._node).failure(where, error)

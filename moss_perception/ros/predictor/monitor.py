@@ -1,4 +1,4 @@
-"""The diagnostics of grasp_predictor: one level and message, and values, once a second."""
+"""The diagnostics of grasp_predictor: what is collected for one message a second."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -6,21 +6,16 @@ import math
 import time
 from typing import Any
 
-from moss_perception.core.codes import coded
-from moss_perception.core.scores import Prediction, ScoreReason
-from moss_perception.ros.common.conversions import ERROR, OK, STALE, WARN
+from moss_perception.core.scores import none_scored, Prediction, ScoreReason
+from moss_perception.ros.predictor.judge import Health, judge
 from moss_perception.ros.predictor.parameters import PredictorParameters
-from moss_perception.runtime.frame_status import INTERNAL_ERROR, repeats
 from moss_perception.runtime.ood import ShiftWatch
 from moss_perception.runtime.predictor import Counters, Predictor
 import numpy as np
 
-PAUSED = 'paused by ~/enable'
 FAILURE_SHOWN_S = 5.0
-# Without an image for so long, the results are stale.
-STALE_S = 2.0
-# Resets that somebody asked for.
-_WANTED = ('activated', 'enabled', 'requested')
+# What goes on for so long is no accident, seconds.
+LATELY_S = 5.0
 
 
 class Rolling:
@@ -52,88 +47,6 @@ class Rolling:
         return float(np.percentile(values, percent)) * 1e3 if values else float('nan')
 
 
-@dataclass(frozen=True)
-class Health:
-    """
-    The state of an active node.
-
-    :ivar topic: the image topic.
-    :ivar since_frame_s: seconds since the last image; ``None`` before the first.
-    :ivar fill: samples in the window.
-    :ivar window: samples of a full window.
-    :ivar enabled: whether ``~/enable`` lets images through.
-    :ivar problem: a QoS or type mismatch, or a hint where to look for images; or empty.
-    :ivar last_refusal: the last refused frame, in words.
-    :ivar failure: the last unexpected exception, while it is recent; or empty.
-    :ivar ood_score: the median OOD score of the newest samples, while they are out of
-        distribution; else ``None``.
-    """
-
-    topic: str
-    since_frame_s: float | None
-    fill: int
-    window: int
-    enabled: bool
-    problem: str = ''
-    last_refusal: str = ''
-    failure: str = ''
-    ood_score: float | None = None
-
-
-def judge(health: Health, before: Counters, now: Counters, elapsed_s: float) -> tuple[bytes, str]:
-    """
-    Reduce the state of an active node to one level and one message.
-
-    :param health: the state.
-    :param before: counters at the message before.
-    :param now: counters at present.
-    :param elapsed_s: seconds between them.
-    :returns: level and message.
-    """
-    frames, dropped = now.frames - before.frames, now.dropped - before.dropped
-    refused = sum((now.refused - before.refused).values())
-    if health.failure:
-        return ERROR, coded(INTERNAL_ERROR, f'internal error: {health.failure}')
-    if not health.enabled:
-        return OK, PAUSED
-    if health.since_frame_s is None:
-        return WARN, coded('no_frames', f'no frames yet on {health.topic}: '
-                           f'{health.problem or "nothing publishes it"}')
-    if health.since_frame_s > STALE_S:
-        return STALE, coded(
-            'camera_stopped', f'no frame on {health.topic} for {health.since_frame_s:.1f} s')
-    if refused:
-        return WARN, f'refused {refused} of {frames} frames, last {health.last_refusal}'
-    if dropped:
-        return WARN, coded('overloaded', f'overloaded: dropped {dropped} of {frames} frames')
-    if problem := health.problem or coded('nothing_scored', resets(before, now)) or repeats(
-            now.missing - before.missing,
-            now.scored + now.stored - before.scored - before.stored):
-        return WARN, coded('repeated_samples', problem)
-    if health.ood_score is not None:
-        return WARN, coded('out_of_distribution', unfamiliar(health.ood_score))
-    if health.fill < health.window:
-        return OK, f'window filling: {health.fill} of {health.window} samples'
-    return OK, f'running: {(now.scored - before.scored) / elapsed_s:.1f} scores a second'
-
-
-def resets(before: Counters, now: Counters) -> str:
-    """Say that the window was reset and nothing scored since; empty otherwise."""
-    counted = {reason: times for reason, times in (now.resets - before.resets).items()
-               if reason not in _WANTED}
-    if not counted or now.scored > before.scored:
-        return ''
-    reasons = ', '.join(f'{reason} {times}' for reason, times in sorted(counted.items()))
-    return (f'the window was reset {sum(counted.values())} times ({reasons}) and nothing was '
-            'scored: expected images of one camera, of one size, with increasing stamps')
-
-
-def unfamiliar(ood_score: float) -> str:
-    """Say that a stream is out of distribution."""
-    return (f'out of distribution: OOD score {ood_score:.2f}, expected at most 1; do not trust '
-            'the scores for what the camera shows')
-
-
 @dataclass
 class Monitor:
     """
@@ -153,10 +66,13 @@ class Monitor:
     _shift: ShiftWatch = field(default_factory=ShiftWatch)
     _has_candidates: bool = False
     _unscored: Counter = field(default_factory=Counter)
+    _none_scored: str = ''
+    _one_scored: bool = False
     _durations: dict[str, Rolling] = field(
         default_factory=lambda: {name: Rolling() for name in ('decode', 'inference', 'age')})
     _before: Counters = field(default_factory=Counters)
     _reported_s: float = field(default_factory=time.monotonic)
+    _lately: deque[tuple[float, Counters]] = field(default_factory=deque)
 
     def frame(self) -> None:
         """Record that an image was received."""
@@ -177,6 +93,8 @@ class Monitor:
         self._last = prediction
         self._has_candidates |= len(prediction.points) > 0
         self._unscored.update(prediction.reasons[prediction.reasons > 0].tolist())
+        self._none_scored = none_scored(prediction.reasons)
+        self._one_scored |= bool((prediction.reasons == ScoreReason.SCORED).any())
         # Between decisions the gripper is in the image, but nothing uses the scores. If a
         # planner sends candidates, only images during its choice count.
         if len(prediction.points) or not self._has_candidates:
@@ -194,6 +112,8 @@ class Monitor:
     def restart(self) -> None:
         """Forget the stream so far; the counts stay."""
         self._last_frame_s = self._last = self._failure = None
+        self._none_scored, self._one_scored = '', False
+        self._lately.clear()
         self._shift.clear()
         self._has_candidates = False
         for rolling in self._durations.values():
@@ -214,13 +134,17 @@ class Monitor:
         now_s, now, before = time.monotonic(), predictor.counters.copy(), self._before
         elapsed_s = max(now_s - self._reported_s, 1e-3)
         self._before, self._reported_s = now, now_s
+        self._lately.append((now_s, now))
+        while now_s - self._lately[0][0] > LATELY_S:
+            self._lately.popleft()
+        none, self._one_scored = '' if self._one_scored else self._none_scored, False
         failed_s, failure = self._failure or (-math.inf, '')
         health = Health(
             topic=topic, fill=predictor.fill, window=predictor.config.window_frames,
             since_frame_s=None if self._last_frame_s is None else now_s - self._last_frame_s,
             enabled=enabled, problem=problem, last_refusal=self.last_refusal,
             failure=failure if now_s - failed_s < FAILURE_SHOWN_S else '',
-            ood_score=self.out_score)
+            ood_score=self.out_score, none_scored=none, lately=self._lately[0][1])
         rates = {'rate_hz': (now.frames - before.frames) / elapsed_s,
                  'score_rate_hz': (now.scored - before.scored) / elapsed_s}
         return *judge(health, before, now, elapsed_s), rates | self._values(predictor, threshold)

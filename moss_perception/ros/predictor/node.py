@@ -7,17 +7,19 @@ from geometry_msgs.msg import PoseArray
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import CandidateError, ConfigError
 from moss_perception.core.image_messages import ImageLimits
+from moss_perception.core.memory import return_freed_memory
 from moss_perception.core.resources import model_path
-from moss_perception.core.stamps import StampCheck
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.predictor import lead_times
+from moss_perception.ros.predictor.clocks import Clocks
 from moss_perception.ros.predictor.heartbeat import health, Heartbeat
+from moss_perception.ros.predictor.judge import PAUSED
 from moss_perception.ros.predictor.log import StreamLog
-from moss_perception.ros.predictor.monitor import configuration, Monitor, PAUSED
+from moss_perception.ros.predictor.monitor import configuration, Monitor
 from moss_perception.ros.predictor.parameters import PredictorParameters
 from moss_perception.ros.predictor.score_service import ScoreService
 from moss_perception.ros.predictor.topics import Inputs, Outputs
@@ -62,7 +64,7 @@ class GraspPredictor(ManagedNode):
         self._log = StreamLog(self, self._monitor)
         self._camera_refused, self._image_frame, self._published = False, '', 0
         self._refusal = ''
-        self._stamps = StampCheck()
+        self._clocks = Clocks(self)
         self._transforms = LiveTransforms(self)
         self._declared = NodeParameters(
             self, PredictorParameters, is_configured=lambda: self._predictor is not None,
@@ -91,6 +93,7 @@ class GraspPredictor(ManagedNode):
         self._log = StreamLog(self, self._monitor)
         lead_times.log_stream(self._predictor, self._log)
         self._outputs = Outputs(self, chosen.publish_features, self._predictor.config)
+        return_freed_memory()
         self.get_logger().info(
             f'configured: {path}, sha256 {self.predictor.engine.sha256}, engine {chosen.engine} '
             f'on {chosen.device}, {self.predictor.config.window_frames} samples of '
@@ -103,12 +106,10 @@ class GraspPredictor(ManagedNode):
         self._monitor.restart()
         self._camera_refused, self._image_frame, self._published = False, '', 0
         self._refusal = ''
-        self._stamps = StampCheck()
+        self._clocks.restart()
         self._worker = Worker(self._advance, self._on_worker_failure)
-        guarded = self._log.guarded
-        self._inputs = Inputs(
-            self, self.settings, guarded(self._on_candidates), guarded(self._on_lead_times),
-            guarded(self._on_camera_info), guarded(self._on_image))
+        self._inputs = Inputs(self, self.settings, self._on_candidates, self._on_lead_times,
+                              self._on_camera_info, self._on_image)
         rows = self._inputs.rows() + self.outputs.rows(self._diagnostics)
         self._score_service.refuse('' if self._enabled else PAUSED)
         self.get_logger().info(f'active\n{lay_out(rows)}')
@@ -137,6 +138,7 @@ class GraspPredictor(ManagedNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._outputs = self._predictor = None
+        return_freed_memory()
 
     @property
     def predictor(self) -> Predictor:
@@ -165,7 +167,7 @@ class GraspPredictor(ManagedNode):
             self._report(predictor.counters.skip(frame, SkipReason.PAUSED))
             return
         self._image_frame = frame.frame_id
-        self._stamps.image(frame.stamp_ns)
+        self._clocks.image(frame.stamp_ns)
         admitted = predictor.admit(frame)
         lead_times.log_problems(predictor, self._log)
         self._log.resets(predictor.counters.resets)
@@ -190,7 +192,7 @@ class GraspPredictor(ManagedNode):
             self._camera_refused = True
 
     def _on_candidates(self, message: PoseArray) -> None:
-        self._stamps.candidates(conversions.stamp_to_ns(message.header.stamp))
+        self._clocks.candidates(message.header)
         if self._image_frame and not self.predictor.frames.is_given(
                 message.header.frame_id, self._image_frame):
             self._transforms.follow()
@@ -301,8 +303,7 @@ class GraspPredictor(ManagedNode):
             self.outputs.follow()
             for problem in self._inputs.check():
                 self._log.warn('not_received', problem, kind=problem)
-            for problem in self._stamps.apart():
-                self._log.once('clocks_apart', problem)
+            self._clocks.check(self._log, self._inputs.image.topic)
 
     def _on_diagnostics_timer(self) -> None:
         state, stuck = health(self.state_label, self._worker)
@@ -314,14 +315,14 @@ class GraspPredictor(ManagedNode):
             level, message, more = self._monitor.report(
                 self.predictor, self._inputs.image.topic, self._enabled,
                 self._inputs.hint() or self._refusal or coded(
-                    'clocks_apart', next(iter(self._stamps.apart()), '')),
+                    'clocks_apart', self._clocks.problem()),
                 self.settings.score_threshold)
             if stuck:
                 level, message = conversions.ERROR, coded('engine_busy', stuck)
             image = self._inputs.image
             values |= more | configuration(self.predictor, self.settings) | {
                 'topic': image.topic, 'reliability': image.reliability,
-                'resubscribed': self._inputs.silences,
+                'clock_lag_s': self._clocks.lag_s(), 'resubscribed': self._inputs.silences,
                 'paused': 'no' if self._enabled else 'yes'}
         self._score_service.expire(message)
         self._diagnostics.publish(conversions.diagnostics(self, level, message, values))

@@ -5,6 +5,7 @@ from typing import Any
 from geometry_msgs.msg import PoseStamped
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.core.scores import Prediction
+from moss_perception.ros.common.guard import guarded
 import numpy as np
 from rclpy.node import Node
 
@@ -54,7 +55,7 @@ class WatchedSelection:
         """Subscribe, or unsubscribe; call it regularly, from the thread that spins."""
         if watched and self._subscription is None:
             self._subscription = self._node.create_subscription(
-                PoseStamped, 'selected_grasp', self._on_selected, 10)
+                PoseStamped, 'selected_grasp', guarded(self._node, self._on_selected), 10)
         elif not watched and self._subscription is not None:
             self.destroy()
 

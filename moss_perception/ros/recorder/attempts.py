@@ -11,6 +11,9 @@ from moss_perception.data.outcomes import Outcome
 from moss_perception.ros.recorder.settings import RecorderSettings, TOPIC
 from moss_perception.ros.recorder.stream import Stream
 
+# Of transforms, which hold together, so many messages of a topic are kept.
+_LATCHED = 1000
+
 
 class RefusedError(MossError):
     """A command that does not fit the state of the recorder."""
@@ -76,6 +79,8 @@ class Attempts:
             known = self._latched.setdefault(one.topic, [])
             known[:] = [] if alone else [x for x in known if x.raw != one.raw]
             known.append(one)
+            # A publisher of transforms may repeat them with new stamps for days.
+            del known[:-_LATCHED]
         self._run_up.add(one)
         if self.current is not None:
             self.current.images += one.image_ns > 0

@@ -5,8 +5,8 @@ from typing import Any
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.frames import stamp_to_ns
 from moss_perception.data.closings import Closings
+from moss_perception.ros.common.guard import read
 from moss_perception.ros.common.subscriptions import type_name
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float32, Float64
 
@@ -37,11 +37,12 @@ class Gripper:
         :param raw: CDR bytes.
         :param now_ns: time of the node's clock, nanoseconds.
         :raises ConfigError: if it can't be read with these parameters.
+        :raises MessageError: if it is no valid CDR.
         """
         if kind not in _KINDS:
             raise ConfigError(f'gripper_topic has messages of type {kind}: expected one of '
                               f'{", ".join(_KINDS)}')
-        message: Any = deserialize_message(raw, _KINDS[kind])
+        message: Any = read(_KINDS[kind], raw)
         at_ns = now_ns
         if isinstance(message, Bool):
             self._closings.command(message.data, at_ns + self._delay_ns)

@@ -18,6 +18,7 @@ from moss_perception.data.bags.writer import is_known
 from moss_perception.data.closings import Closings
 from moss_perception.data.outcomes import Outcome, outcome_of
 from moss_perception.ros.common.conversions import outcome_to_array
+from moss_perception.ros.common.guard import guarded, Once, read
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import acknowledged, run_node, serving, Spin
 from moss_perception.ros.common.subscriptions import type_name
@@ -28,7 +29,7 @@ from moss_perception.ros.recorder.settings import RecorderSettings, TOPIC
 from moss_perception.ros.recorder.stream import Stream
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -58,7 +59,7 @@ class AttemptRecorder(Node):
         self._gripper = Gripper(self._stream.closings, settings.gripper_joint,
                                 settings.gripper_closed, round(settings.gripper_delay * 1e9))
         self._gripper_topic = settings.gripper_topic
-        self._said: set[str] = set()
+        self._said = Once()
         # Outcomes of the robot that could not be recorded.
         self._missed = self._images = 0
         self._state = ''
@@ -78,10 +79,8 @@ class AttemptRecorder(Node):
         """
         of = self._declared.values
         goal = len(folder.outcomes) + of.attempts
-        self._attempts = attempts = Attempts(
-            folder, self._stream, lambda: self._declared.values, self._now_ns,
-            self._write_outcome)
-        self._connect()
+        self.open(folder)
+        attempts = self._attempts
         if folder.unfinished:
             self.get_logger().warning(coded(
                 'unfinished', f'removed {folder.unfinished} attempts that an earlier recorder '
@@ -91,14 +90,17 @@ class AttemptRecorder(Node):
             while not of.attempts or len(folder.outcomes) + self._missed < goal:
                 self._publish_state()
                 spin(_POLL_S)
-                self._check()
+                self.check()
             acknowledged(self._events, _LAST_WORDS_S)
         finally:
             if attempts.current is not None:
                 self._say(attempts.discard())
 
-    def _connect(self) -> None:
+    def open(self, folder: AttemptFolder) -> None:
+        """Subscribe, and offer the services; attempts are written to an open folder."""
         of = self._declared.values
+        self._attempts = Attempts(folder, self._stream, lambda: self._declared.values,
+                                  self._now_ns, self._write_outcome)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._events = self.create_publisher(String, '~/events', 100)
         self._states = self.create_publisher(String, '~/state', latched)
@@ -108,8 +110,9 @@ class AttemptRecorder(Node):
             'closed': self._closed, NEXT: self._next}
         self._inputs = Inputs(self, of, self._receive)
         if of.outcomes == TOPIC:
-            self.create_subscription(DiagnosticArray, 'grasp_outcome', self._on_outcome, 1000)
-        self.create_subscription(String, '~/command', self._on_command, 10)
+            self.create_subscription(
+                DiagnosticArray, 'grasp_outcome', guarded(self, self._on_outcome), 1000)
+        self.create_subscription(String, '~/command', guarded(self, self._on_command), 10)
         # Spelt out, so that the documentation finds them.
         self.create_service(Trigger, '~/start', self._service('start'))
         self.create_service(Trigger, '~/succeed', self._service('succeed'))
@@ -185,9 +188,9 @@ class AttemptRecorder(Node):
             stream.image(image_ns, frame_id, self._ros_ns())
             self._images += 1
         elif topic == inputs.candidates:
-            stream.candidates(deserialize_message(raw, PoseArray))
+            stream.candidates(read(PoseArray, raw))
         elif topic == inputs.executed:
-            stream.executed(deserialize_message(raw, PoseStamped), now_ns)
+            stream.executed(read(PoseStamped, raw), now_ns)
         elif topic == self._gripper_topic:
             self._take_gripper(kind, raw)
         holds = topic in (inputs.camera_info, inputs.candidates, inputs.lead_times)
@@ -216,7 +219,7 @@ class AttemptRecorder(Node):
         writer.serialised(self.resolve_topic_name('grasp_outcome'), type_name(DiagnosticArray),
                           self._now_ns(), serialize_message(array))
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Follow the graph, and warn of silent topics while an attempt is recorded."""
         self._inputs.check()
         current = self._attempts.current
@@ -235,7 +238,7 @@ class AttemptRecorder(Node):
             self._once(self._attempts.lost, 'attempt_lost')
 
     def _once(self, line: str, key: str) -> None:
-        if line not in self._said:
+        if self._said.is_new(line):
             self._say(line, key)
 
     def _say(self, line: str, key: str = '') -> None:
@@ -245,7 +248,7 @@ class AttemptRecorder(Node):
             self.get_logger().warning(coded(key, line))
         else:
             self.get_logger().info(one_line(line))
-        self._said.add(line)
+        self._said.is_new(line)
         self._events.publish(String(data=one_line(line)))
 
     def _publish_state(self) -> None:

@@ -113,7 +113,7 @@ function isOld() {
 
 function showFacts() {
   const best = rowOf(state.best), selected = isOld() ? undefined : rowOf(state.selected), attempts = state.attempts;
-  text('best', state.scored !== null && isOld() ? `none for ${Math.round(state.now - state.scored)} s` : best ? `${two(best.score)} ± ${two(best.uncertainty)}` : 'none');
+  text('best', state.scored !== null && isOld() ? `none for ${Math.round(state.now - state.scored)} s` : best ? `${two(best.score)} ± ${two(best.uncertainty)}` : state.none_scored || 'none');
   text('selected', selected ? `no. ${selected.index}, ${two(selected.score)}` : state.gate || null);
   $('selected').dataset.is = selected ? 'yes' : 'no';
   text('attempted', attempts.count ? `${attempts.succeeded} of ${attempts.executed} held` : 'none yet');
