@@ -12,7 +12,7 @@ unset OMP_NUM_THREADS
 names=("$@")
 if ((${#names[@]} == 0)); then
   names=(moss_step floor displacement_step stream_length predictor_step overhead low_rank replay own_robot
-    precision watching several_streams planner)
+    precision watching several_streams planner fleet)
 fi
 python benchmarks/setup_peers.py
 for name in "${names[@]}"; do

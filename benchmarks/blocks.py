@@ -5,12 +5,13 @@ import checkout  # noqa: F401 (makes moss_perception importable)
 from moss_perception.core.resources import model_path
 from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
-from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.moss import MOSS
 import torch
 from torch import nn
 
 WINDOW = (5, 9, 9)
+# A small block that encodes similarities. The shipped predictor reads displacements instead.
+LIGHT = {'channels': 32, 'projection': 16, 'hidden': 16, 'learning': 'mlp', 'fusion': 'concat'}
 # MOSS attached to somebody else's network: what keeps within the paper's overhead.
 SMALL_HOST = {'channels': 64, 'projection': 32, 'hidden': 32, 'learning': 'depthwise'}
 
@@ -47,23 +48,11 @@ def read_config(path: str) -> MossGraspConfig:
     return read_header(model_path(path))[0]
 
 
-def predictor_kind(path: str) -> dict:
+def light(channels: int = 128, orders: int = 2, causal: bool = True, **options) -> MOSS:
     """
-    Return with which arguments a predictor builds its MOSS, window and orders apart.
+    Build MOSS in the light configuration, :data:`LIGHT`.
 
-    :param path: see :func:`read_config`.
+    :param options: of MOSS, in place of those.
     """
-    config = read_config(path)
-    moss = MossGraspNetwork(config).moss
-    return {'channels': moss.channels, 'projection': config.projection_channels,
-            'hidden': moss.extraction[0].encode.out_features, 'learning': config.learning,
-            'fusion': moss.fusion}
-
-
-def light(kind: dict, channels: int = 128, orders: int = 2, causal: bool = True) -> MOSS:
-    """
-    Build MOSS in the light configuration of a predictor.
-
-    :param kind: from :func:`predictor_kind`.
-    """
-    return randomise(MOSS(channels, tuple(range(1, orders + 1)), WINDOW, causal, **kind))
+    return randomise(MOSS(channels, tuple(range(1, orders + 1)), WINDOW, causal,
+                          **(LIGHT | options)))

@@ -69,17 +69,17 @@ def measure_kernels(report: Report, quick: bool) -> None:
 
 
 @torch.inference_mode()
-def measure_growth(report: Report, kind: dict, quick: bool) -> None:
+def measure_growth(report: Report, quick: bool) -> None:
     """Measure the time of a clip by T, and of a step by map size and by orders."""
     rounds = 1 if quick else 7
-    _by_length(report, kind, (1, 2) if quick else (1, 2, 4, 8, 16, 32), 2 if quick else 16, rounds)
-    _by_side(report, kind, (7, 14) if quick else (7, 14, 16, 28, 56), 14 if quick else 28, rounds)
-    _by_orders(report, kind, (1, 2) if quick else (1, 2, 3, 4), rounds)
+    _by_length(report, (1, 2) if quick else (1, 2, 4, 8, 16, 32), 2 if quick else 16, rounds)
+    _by_side(report, (7, 14) if quick else (7, 14, 16, 28, 56), 14 if quick else 28, rounds)
+    _by_orders(report, (1, 2) if quick else (1, 2, 3, 4), rounds)
 
 
-def _by_length(report: Report, kind: dict, lengths: tuple, peer_up_to: int, rounds: int) -> None:
+def _by_length(report: Report, lengths: tuple, peer_up_to: int, rounds: int) -> None:
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
-    same, light = blocks.like_peer(), blocks.light(kind)
+    same, light = blocks.like_peer(), blocks.light()
     found: dict[str, dict[int, float]] = {}
     for length in lengths:
         clip = draw(1, length, 128, 14, 14)
@@ -93,9 +93,9 @@ def _by_length(report: Report, kind: dict, lengths: tuple, peer_up_to: int, roun
     _keep(report, 'clip by T', found)
 
 
-def _by_side(report: Report, kind: dict, sides: tuple, peer_up_to: int, rounds: int) -> None:
+def _by_side(report: Report, sides: tuple, peer_up_to: int, rounds: int) -> None:
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
-    same, light = blocks.like_peer(), blocks.light(kind)
+    same, light = blocks.like_peer(), blocks.light()
     found: dict[str, dict[int, float]] = {}
     for side in sides:
         frames = draw(4, 1, 128, side, side)
@@ -108,14 +108,14 @@ def _by_side(report: Report, kind: dict, sides: tuple, peer_up_to: int, rounds: 
     _keep(report, 'step by map size', found)
 
 
-def _by_orders(report: Report, kind: dict, orders: tuple, rounds: int) -> None:
+def _by_orders(report: Report, orders: tuple, rounds: int) -> None:
     frames = draw(4, 1, 128, 14, 14)
     found: dict[str, dict[int, float]] = {}
     for count in orders:
         peer = vit_pytorch.make(128, count, blocks.WINDOW)
         times = take_turns({
             'ours, same sizes': Stream(blocks.like_peer(orders=count), frames),
-            'ours, light': Stream(blocks.light(kind, orders=count), frames),
+            'ours, light': Stream(blocks.light(orders=count), frames),
             'vit-pytorch': PeerStream(peer, frames)}, rounds, warm_up=1)
         for name, time in times.items():
             found.setdefault(name, {})[count] = time.median_ms

@@ -6,6 +6,7 @@ from blocks import randomise
 from harness import parse_arguments, Report
 from moss_perception.moss import MOSS
 from moss_step import frames_of
+import profiles
 from streams import onnx_stream, Stream
 from timing import take_turns
 import torch
@@ -20,6 +21,7 @@ CASES = {
     '64 x 64, 3 lags, spacing 2': {'side': 64, 'spacing': 2, 'lags': (1, 2, 4)},
     '64 x 64, 4 lags': {'side': 64},
 }
+PROFILED = ('32 x 32, 4 lags', '64 x 64, 4 lags, spacing 2')
 CHANNELS, PROJECTION = 16, 16
 
 
@@ -52,6 +54,18 @@ def measure(report: Report, quick: bool, threads: int) -> None:
                       row['ONNX Runtime, median ms'], 'at most', most, 'ms')
 
 
+def measure_kinds(report: Report, quick: bool, threads: int) -> None:
+    """Profile some of them by kind of operation, in both engines."""
+    rows, calls = [], 5 if quick else 200
+    for name in PROFILED[:1 if quick else None]:
+        options = dict(CASES[name])
+        frames = frames_of(8, CHANNELS, options.pop('side'))
+        moss = block(**options)
+        rows += profiles.eager(f'{name}, eager', Stream(moss, frames), calls)
+        rows += profiles.graph(f'{name}, ONNX Runtime', moss, frames, threads, calls)
+    report.table('profile by kind of operation', rows, profiles.NOTE)
+
+
 def main() -> int:
     """Measure."""
     arguments = parse_arguments(__doc__)
@@ -59,6 +73,7 @@ def main() -> int:
     torch.manual_seed(SEED)
     report = Report('displacement_step', arguments, [SEED])
     measure(report, arguments.quick, arguments.threads)
+    measure_kinds(report, arguments.quick, arguments.threads)
     report.finish()
     return 0
 

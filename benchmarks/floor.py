@@ -7,6 +7,7 @@ import blocks
 from harness import parse_arguments, Report
 from moss_step import clip_of, frames_of, training_step
 from peers import authors_block, vit_pytorch
+import profiles
 import setup_peers
 from streams import PeerStream, Stream
 from timing import ratio, take_turns
@@ -66,8 +67,12 @@ def workloads(quick: bool) -> dict[str, tuple]:
             vit_pytorch.make(64, 3, blocks.WINDOW).train(), last[2]), True)}
 
 
-def measure(report: Report, quick: bool) -> None:
-    """Time each whole, its convolutions by themselves, and the peer, in turns."""
+def measure(report: Report, quick: bool) -> dict[str, float]:
+    """
+    Time each whole, its convolutions by themselves, and the peer, in turns.
+
+    :returns: how many times as fast as the peer each of ours is.
+    """
     rows, square = [], torch.randn(1024, 1024)
     for name, (module, run, peer, trains) in workloads(quick).items():
         with torch.set_grad_enabled(trains):
@@ -88,6 +93,32 @@ def measure(report: Report, quick: bool) -> None:
                  'convolutions: the 3 x 3 of ours by themselves, with what the whole gives them; '
                  'as one product: as many multiplications in square matrices; at the floor: how '
                  'many times as fast ours would be if nothing else took time')
+    return {row['what']: row['times as fast'] for row in rows}
+
+
+def measure_kinds(report: Report, quick: bool, times_as_fast: dict[str, float]) -> None:
+    """
+    Profile a step and a clip of ours by kind of operation.
+
+    :param times_as_fast: from :func:`measure`.
+    """
+    length, calls = (2, 5) if quick else (16, 100)
+    causal, clip = blocks.like_peer(), clip_of(length)
+    step = Stream(causal, frames_of(8))
+    with torch.inference_mode():
+        rows = {'step': profiles.eager('step', step, calls),
+                f'clip, T={length}': profiles.eager(
+                    f'clip, T={length}', lambda: causal(clip), -(-calls // 5))}
+    report.table('profile by kind of operation', [x for one in rows.values() for x in one],
+                 f'eager torch; {profiles.NOTE}')
+    shares = {what: sum(row['share %'] for row in one if row['kind'] in (
+        profiles.CONVOLUTIONS, profiles.PRODUCTS)) for what, one in rows.items()}
+    report.table('the floor with the matrix products', [
+        {'what': what, 'convolutions and products %': share,
+         'times as fast': times_as_fast[what],
+         'at this floor': 100 * times_as_fast[what] / share} for what, share in shares.items()],
+        'at this floor: how many times as fast ours would be if only its convolutions and its '
+        'matrix products took time, by their share of the profile')
 
 
 def main() -> int:
@@ -98,7 +129,7 @@ def main() -> int:
     if failed := setup_peers.main():
         return failed
     report = Report('floor', arguments, [SEED])
-    measure(report, arguments.quick)
+    measure_kinds(report, arguments.quick, measure(report, arguments.quick))
     report.finish()
     return 0
 

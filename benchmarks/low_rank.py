@@ -6,7 +6,6 @@ import blocks
 from checkout import RUNS
 from harness import parse_arguments, Report
 from moss_perception.cli.common import write_text
-from moss_perception.moss import MOSS
 import numpy as np
 import probe_task
 from scipy import stats
@@ -51,15 +50,12 @@ def mean_with_interval(values: list[float]) -> tuple[float, str]:
     return float(values.mean()), f'{values.mean() - half:.3f} to {values.mean() + half:.3f}'
 
 
-def step_times(ranks: tuple, kind: dict, rounds: int) -> dict:
+def step_times(ranks: tuple, rounds: int) -> dict:
     """Time a step of MOSS (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2) at each rank."""
     frames = torch.randn(8, 1, 128, 14, 14, generator=torch.Generator().manual_seed(0))
-    kind = kind | {'projection': PROJECTION}
-    streams = {}
-    for rank in ranks:
-        moss = MOSS(128, (1, 2), blocks.WINDOW, rank=rank if rank < PROJECTION else None, **kind)
-        streams[rank] = Stream(blocks.randomise(moss), frames)
-    return take_turns(streams, rounds)
+    return take_turns({rank: Stream(blocks.light(
+        projection=PROJECTION, rank=rank if rank < PROJECTION else None), frames)
+        for rank in ranks}, rounds)
 
 
 def main() -> None:
@@ -70,7 +66,7 @@ def main() -> None:
     ranks, seeds = (RANKS[::2], SEEDS[:2]) if quick else (RANKS, SEEDS)
     report = Report('low_rank', arguments, list(seeds))
     found = runs(ranks, seeds, 2 if quick else STEPS, 32 if quick else 1024)
-    times = step_times(ranks, blocks.predictor_kind(arguments.model), 2 if quick else 25)
+    times = step_times(ranks, 2 if quick else 25)
     rows = []
     for rank in ranks:
         row = {'rank': rank if rank < PROJECTION else f'{rank} (all)'}

@@ -47,10 +47,10 @@ def compiled(stream: Stream) -> Stream | None:
     return other
 
 
-def measure_step(report: Report, kind: dict, quick: bool, threads: int) -> None:
+def measure_step(report: Report, quick: bool, threads: int) -> None:
     """Time one cached step of each."""
     frames = frames_of(8)
-    same, light = blocks.like_peer(), blocks.light(kind)
+    same, light = blocks.like_peer(), blocks.light()
     candidates = {
         'vit-pytorch, cached step': PeerStream(
             vit_pytorch.make(128, 2, blocks.WINDOW), frames),
@@ -66,8 +66,8 @@ def measure_step(report: Report, kind: dict, quick: bool, threads: int) -> None:
     times = take_turns(candidates, rounds=2 if quick else 25)
     peer = 'vit-pytorch, cached step'
     compare(report, 'one step (C=128, 14 x 14, window 5 x 9 x 9, orders 1 and 2)', times, peer,
-            'eager torch unless stated otherwise; light: as in the shipped predictor, '
-            + ', '.join(f'{key} {value}' for key, value in kind.items()))
+            'eager torch unless stated otherwise; light: '
+            + ', '.join(f'{key} {value}' for key, value in blocks.LIGHT.items()))
     for name, wanted in (('ours, same sizes', 20), ('ours, same sizes, ONNX Runtime', 20),
                          ('ours, light', 40)):
         if name in times:
@@ -80,21 +80,21 @@ def clip_of(frames: int, channels: int = 128) -> Tensor:
     return frames_of(frames, channels).transpose(0, 1).contiguous()
 
 
-def clip_candidates(length: int, kind: dict) -> dict:
+def clip_candidates(length: int) -> dict:
     """Return what computes a clip, by name."""
     clip = clip_of(length)
     last = clip.movedim(2, -1).contiguous()
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
-    same, light = blocks.like_peer(), blocks.light(kind)
+    same, light = blocks.like_peer(), blocks.light()
     return {'vit-pytorch, clip': lambda: peer(last), 'ours, same sizes': lambda: same(clip),
             'ours, light': lambda: light(clip)}
 
 
 @torch.inference_mode()
-def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
+def measure_clip(report: Report, quick: bool) -> None:
     """Time a clip of 16 frames, and measure the memory it takes at its highest."""
     length = 4 if quick else 16
-    times = take_turns(clip_candidates(length, kind), rounds=1 if quick else 5, warm_up=1)
+    times = take_turns(clip_candidates(length), rounds=1 if quick else 5, warm_up=1)
     peer = 'vit-pytorch, clip'
     compare(report, f'a clip (T={length})', times, peer)
     for name in ('ours, same sizes', 'ours, light'):
@@ -104,8 +104,8 @@ def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
     for name in times:
         # A separate process has no memory yet that could be used again; to see that it runs, this
         # one will do.
-        mib = peak_mib(name, kind, length) if quick else in_own_process(
-            __file__, '--peak', name, '--model', model)['mib']
+        mib = peak_mib(name, length) if quick else in_own_process(
+            __file__, '--peak', name)['mib']
         peaks[name] = mib
         rows.append({'what': name, 'peak MiB': mib, 'share of the peer': mib / peaks[peer]})
     report.table(f'peak memory of a clip (T={length})', rows,
@@ -117,14 +117,14 @@ def measure_clip(report: Report, kind: dict, quick: bool, model: str) -> None:
 
 
 @torch.inference_mode()
-def peak_mib(name: str, kind: dict, length: int = 16) -> float:
+def peak_mib(name: str, length: int = 16) -> float:
     """Return the peak memory of one clip, in this process, after a first frame."""
-    clip_candidates(1, kind)[name]()
-    return peak_bytes(clip_candidates(length, kind)[name]) / 2 ** 20
+    clip_candidates(1)[name]()
+    return peak_bytes(clip_candidates(length)[name]) / 2 ** 20
 
 
 @torch.inference_mode()
-def measure_centred(report: Report, kind: dict, quick: bool) -> None:
+def measure_centred(report: Report, quick: bool) -> None:
     """Time the authors' centred block, and ours with a centred window."""
     parameters = authors_block.check_size()
     length = 2 if quick else 8
@@ -133,7 +133,7 @@ def measure_centred(report: Report, kind: dict, quick: bool) -> None:
     theirs = authors_block.AuthorsBlock(128, 128).eval()
     conv = blocks.like_peer(causal=False, learning='conv')
     shared = blocks.like_peer(causal=False)
-    light = blocks.light(kind, causal=False)
+    light = blocks.light(causal=False)
     times = take_turns({
         "the authors' block": lambda: theirs(last),
         'ours, same sizes': lambda: conv(clip),
@@ -158,7 +158,7 @@ def training_step(module: nn.Module, clip: Tensor):
     return run
 
 
-def measure_training(report: Report, kind: dict, quick: bool) -> None:
+def measure_training(report: Report, quick: bool) -> None:
     """Time forward and backward of a clip of 16 frames, orders 1 to 3."""
     length = 3 if quick else 16
     clip = clip_of(length, 64)
@@ -166,7 +166,7 @@ def measure_training(report: Report, kind: dict, quick: bool) -> None:
         'vit-pytorch': training_step(vit_pytorch.make(64, 3, blocks.WINDOW).train(),
                                      clip.movedim(2, -1).contiguous()),
         'ours, same sizes': training_step(blocks.like_peer(64, 3).train(), clip),
-        'ours, light': training_step(blocks.light(kind, 64, 3).train(), clip),
+        'ours, light': training_step(blocks.light(64, 3).train(), clip),
     }
     times = take_turns(candidates, rounds=1 if quick else 5, warm_up=1)
     compare(report, f'training (T={length}, C=64, 14 x 14, orders 1 to 3)', times, 'vit-pytorch',
@@ -182,19 +182,18 @@ def main() -> int:
         'only print the peak memory of this clip, in MiB')}))
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(SEED)
-    quick, kind = arguments.quick, blocks.predictor_kind(arguments.model)
     if arguments.peak:
-        print(json.dumps({'mib': peak_mib(arguments.peak, kind)}))
+        print(json.dumps({'mib': peak_mib(arguments.peak)}))
         return 0
     if failed := setup_peers.main():
         return failed
-    report = Report('moss_step', arguments, [SEED])
-    measure_step(report, kind, quick, arguments.threads)
-    measure_clip(report, kind, quick, arguments.model)
-    measure_centred(report, kind, quick)
-    measure_training(report, kind, quick)
+    report, quick = Report('moss_step', arguments, [SEED]), arguments.quick
+    measure_step(report, quick, arguments.threads)
+    measure_clip(report, quick)
+    measure_centred(report, quick)
+    measure_training(report, quick)
     curves.measure_kernels(report, quick)
-    curves.measure_growth(report, kind, quick)
+    curves.measure_growth(report, quick)
     report.finish()
     return 0
 

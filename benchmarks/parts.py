@@ -1,12 +1,12 @@
 """Where the time of the exported step goes: by part of the network, and by kind of node."""
 
 from collections import Counter
-import json
 from pathlib import Path
 import tempfile
 
 from bare_predictor import arguments_of, queues_of, samples, WholeStep
 import onnx
+from profiles import node_events
 from streams import export, Graph, session
 
 _SCOPES = 'pkg.torch.onnx.name_scopes'
@@ -56,16 +56,12 @@ def profile(step: WholeStep, threads: int, runs: int) -> tuple[list[dict], list[
     with tempfile.TemporaryDirectory() as folder:
         opened = session(model, threads, profile=str(Path(folder) / 'step'))
         run = Graph(opened, [list(images.split(1)), [points]], arguments[2:], queues_of(step))
-        for _ in range(runs + runs // 10):
-            run()
-        events = json.loads(Path(opened.end_profiling()).read_text())
-    return _rows(events, runs, made)
+        whole, nodes = node_events(opened, run, runs)
+    return _rows(whole, nodes, runs, made)
 
 
-def _rows(events: list[dict], runs: int, made: dict[str, str]) -> tuple[list[dict], list[dict]]:
-    total = [x['dur'] for x in events if x['name'] == 'model_run'][-runs:]
-    nodes = [x for x in events if x.get('cat') == 'Node' and x['name'].endswith('_kernel_time')]
-    nodes = nodes[-runs * (len(nodes) // (runs + runs // 10)):]
+def _rows(whole: int, nodes: list[dict], runs: int,
+          made: dict[str, str]) -> tuple[list[dict], list[dict]]:
     parts, kinds, counts = Counter(), Counter(), Counter()
     for event in nodes:
         name = event['name'].removesuffix('_kernel_time').removeprefix('fused ')
@@ -74,8 +70,7 @@ def _rows(events: list[dict], runs: int, made: dict[str, str]) -> tuple[list[dic
         parts[part] += event['dur']
         kinds[event['args']['op_name']] += event['dur']
         counts[event['args']['op_name']] += 1
-    parts['between the nodes'] = sum(total) - sum(parts.values())
-    whole = sum(total)
+    parts['between the nodes'] = whole - sum(parts.values())
 
     def row(key: str, name: str, spent: int) -> dict:
         return {key: name, 'us a step': spent / runs, 'share %': 100 * spent / whole}

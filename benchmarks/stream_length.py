@@ -58,7 +58,7 @@ def slope(frame: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
     return tuple(FRAMES * float(x) for x in (fit.slope, fit.low_slope, fit.high_slope))
 
 
-def measure_stream(report: Report, kind: dict, quick: bool) -> dict[str, dict[int, float]]:
+def measure_stream(report: Report, quick: bool) -> dict[str, dict[int, float]]:
     """
     Run the long stream of each configuration, and a shorter one of the peer.
 
@@ -68,7 +68,7 @@ def measure_stream(report: Report, kind: dict, quick: bool) -> dict[str, dict[in
     count, every = (60, 10) if quick else (FRAMES, 100)
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
     jobs = {'ours, same sizes': (Stream(blocks.like_peer(), frames), count),
-            'ours, light': (Stream(blocks.light(kind), frames), count),
+            'ours, light': (Stream(blocks.light(), frames), count),
             'vit-pytorch, cached': (PeerStream(peer, frames), 20 if quick else 300)}
     rows, along = [], {}
     for name, (stream, length) in jobs.items():
@@ -114,8 +114,7 @@ def _seen(stream: Callable[[], object], frames: int) -> Callable[[], object]:
 
 
 @torch.inference_mode()
-def measure_length(report: Report, kind: dict, quick: bool,
-                   along: dict[str, dict[int, float]]) -> None:
+def measure_length(report: Report, quick: bool, along: dict[str, dict[int, float]]) -> None:
     """
     Time a new frame by the length of the window.
 
@@ -124,7 +123,7 @@ def measure_length(report: Report, kind: dict, quick: bool,
     lengths = (1, 2, 4) if quick else (1, 2, 4, 8, 16, 32, 64)
     clips = torch.randn(1, lengths[-1], 128, 14, 14,
                         generator=torch.Generator().manual_seed(SEED))
-    same, light = blocks.like_peer(), blocks.light(kind)
+    same, light = blocks.like_peer(), blocks.light()
     peer = vit_pytorch.make(128, 2, blocks.WINDOW)
     frames = clips.transpose(0, 1)
     found: dict[str, dict[int, float]] = {}
@@ -160,9 +159,8 @@ def main() -> int:
     if failed := setup_peers.main():
         return failed
     report = Report('stream_length', arguments, [SEED])
-    kind = blocks.predictor_kind(arguments.model)
-    along = measure_stream(report, kind, arguments.quick)
-    measure_length(report, kind, arguments.quick, along)
+    along = measure_stream(report, arguments.quick)
+    measure_length(report, arguments.quick, along)
     report.finish()
     return 0
 

@@ -131,9 +131,10 @@ class Graph:
         return found
 
 
-def onnx_stream(moss: MOSS, frames: Tensor, threads: int) -> Graph:
-    """Step an exported MOSS in ONNX Runtime; frames as in :class:`Stream`."""
+def onnx_stream(moss: MOSS, frames: Tensor, threads: int, profile: str = '') -> Graph:
+    """Step an exported MOSS in ONNX Runtime; as in :class:`Stream` and :func:`session`."""
     state = moss.initial_state(1, *frames.shape[-2:], apart=True)
     maps = tuple(chain(*state))
     model = export(_StepApart(moss), (frames[0], *maps))
-    return Graph(session(model, threads), [list(frames)], maps, [len(order) for order in state])
+    return Graph(session(model, threads, profile), [list(frames)], maps,
+                 [len(order) for order in state])

@@ -10,7 +10,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 KEYS = {'benchmark', 'date', 'quick', 'machine', 'seeds', 'targets', 'tables', 'curves'}
-TARGETS = {'moss_step': 10, 'stream_length': 4, 'predictor_step': 4, 'overhead': 5, 'low_rank': 0,
+TARGETS = {'moss_step': 10, 'stream_length': 4, 'predictor_step': 5, 'overhead': 5, 'low_rank': 0,
            'replay': 2, 'displacement_step': 1, 'floor': 0, 'precision': 0,
            'watching': 1, 'several_streams': 2, 'planner': 1, 'fleet': 0,
            'own_robot': 2}

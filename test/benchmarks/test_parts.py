@@ -48,6 +48,31 @@ def test_our_same_sizes_have_as_many_weights_as_the_peers_layers():
     assert sum(p.numel() for p in block.parameters()) == 2 * order + 128 * 128 + 128
 
 
+def test_every_configuration_is_built_and_steps_beside_the_shipped_checkpoint():
+    from bare_predictor import BareStep, samples, WholeStep
+    import blocks
+    import displacement_step
+    from moss_perception.models.moss_grasp.network import MossGraspNetwork
+    from moss_perception.moss import MOSS
+    for block in (blocks.like_peer(), blocks.like_peer(causal=False, learning='conv'),
+                  blocks.light(), blocks.light(64, 3), blocks.light(causal=False),
+                  blocks.light(projection=64, rank=4),
+                  MOSS(128, (1, 2), blocks.WINDOW, **blocks.SMALL_HOST)):
+        size = block.in_channels
+        assert block(torch.zeros(1, 2, size, 5, 5)).shape == (1, 2, size, 5, 5)
+    for options in displacement_step.CASES.values():
+        block = displacement_step.block(**{k: v for k, v in options.items() if k != 'side'})
+        size = block.in_channels
+        assert block(torch.zeros(1, 1, size, 16, 16)).shape == (1, 1, size, 16, 16)
+    config = blocks.read_config('')
+    assert config.readout == 'displacement'
+    network = blocks.randomise(MossGraspNetwork(config))
+    images, points = samples(config, 1)
+    for step in (BareStep(network), WholeStep(network, config.orders)):
+        with torch.no_grad():
+            assert step.eval()(images, points, *step.initial_state())[0].isfinite().all()
+
+
 def test_the_graph_that_is_timed_steps_as_the_block_does():
     import blocks
     from streams import onnx_stream
@@ -135,6 +160,64 @@ def test_a_quick_run_is_not_reported(tmp_path):
     (tmp_path / 'performance_one.json').write_text(json.dumps(result(quick=True)))
     with pytest.raises(report.ReportError, match='quick'):
         report.load(tmp_path)
+
+
+def test_each_benchmark_fills_a_block_of_the_pages_and_each_block_has_a_benchmark():
+    import report
+    makers = {path.stem for path in BENCHMARKS.glob('*.py')
+              if f"Report('{path.stem}'" in path.read_text()}
+    tables = {name for page in report.PAGES for name, what in blocks(page.read_text())
+              if what not in ('targets', 'machine', 'missed')}
+    listed = (BENCHMARKS / 'all.sh').read_text().partition('names=(moss_step')[2].partition(')')[0]
+    assert tables == makers
+    assert {'moss_step', *listed.split()} == makers
+
+
+def test_results_from_before_a_table_was_added_leave_its_block_unmeasured():
+    import report
+    page = '<!-- begin one | another -->\n<!-- end -->\n'
+    assert report.NOT_YET in report.render(page, {'one': result()})
+    both = result(tables={'a table': {}, 'a tale': {}})
+    with pytest.raises(report.ReportError, match='a tale'):
+        report.block({'one': both}, 'one', 'a ta')
+
+
+@pytest.mark.parametrize('name', ['planner', 'several_streams', 'watching', 'precision', 'fleet'])
+def test_blocks_that_wait_for_a_measurement_are_filled_once_it_is_there(name):
+    import report
+    page = next(text for text in (path.read_text() for path in report.PAGES)
+                if (name, 'machine') in blocks(text))
+    titles = [what for found, what in blocks(page) if found == name and what not in (
+        'targets', 'machine')]
+    measured = result(benchmark=name, tables={
+        f'{title} (more)': {'rows': [{'k': 1.5}], 'note': ''} for title in titles})
+    filled = report.render(page, {name: measured})
+    assert titles
+    for title in titles:
+        text = filled.partition(f'<!-- begin {name} | {title} -->')[2].partition('<!-- end -->')[0]
+        assert '| 1.5 |' in text
+
+
+def test_a_profile_tells_kinds_of_operation_apart_in_both_engines():
+    import displacement_step
+    from moss_step import frames_of
+    import profiles
+    from streams import Stream
+    conv, images = torch.nn.Conv2d(32, 32, 3), torch.randn(8, 32, 32, 32)
+    with torch.inference_mode():
+        rows = profiles.eager('conv', lambda: conv(images), 5)
+    counts = {row['kind']: row['operations'] for row in rows}
+    assert counts[profiles.CONVOLUTIONS] == 1
+    assert profiles.PRODUCTS not in counts
+    frames, block = frames_of(3, 16, 16), displacement_step.block()
+    for rows in (profiles.eager('step', Stream(block, frames), 2),
+                 profiles.graph('step', block, frames, 1, 5)):
+        assert sum(row['share %'] for row in rows) == pytest.approx(100)
+        assert {profiles.PRODUCTS, profiles.SUMS, profiles.MOVES, profiles.ELEMENTWISE} <= {
+            row['kind'] for row in rows}
+    assert profiles.kind_of('_WindowProducts') == profiles.BETWEEN
+    assert profiles.kind_of('aten::transpose') == profiles.BETWEEN
+    assert profiles.kind_of('Transpose') == profiles.MOVES
 
 
 def test_every_table_of_the_pages_is_one_that_a_benchmark_makes():
