@@ -150,11 +150,11 @@ class Measurement:
 
 
 def _load(folder: str, limit: int | None, checkpoints: list[tuple[Path, dict]]) -> list:
-    from moss_perception.cli.evaluate_scenes import refuse_training_scenes
     from moss_perception.data.scenes import load_scenes
+    from moss_perception.evaluation.training_scenes import refuse_training_scenes
     scenes = load_scenes(folder, limit)
     if not scenes:
         raise ConfigError(f'{folder} has no scene whose candidates are all in view')
     for _, notes in checkpoints:
-        refuse_training_scenes(scenes, notes)
+        refuse_training_scenes((scene.seed for scene in scenes), notes)
     return scenes

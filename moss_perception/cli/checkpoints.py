@@ -5,7 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from moss_perception.cli.common import add_checkpoint, in_words, print_json
+from moss_perception.cli.common import add_checkpoint, print_json
 from moss_perception.cli.outcome_tables import check_tables
 from moss_perception.cli.topic_options import (
     add_camera_options,
@@ -211,6 +211,7 @@ def _features(engine, scenes) -> dict:
 def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:
     """Load the scenes that a checkpoint was trained on, with its notes; refuse other scenes."""
     from moss_perception.data.scenes import load_sets
+    from moss_perception.evaluation.training_scenes import seeds_in_words
     notes = read_header(checkpoint)[1]
     seeds = training_seeds(notes)
     sets = load_sets(folders)
@@ -220,5 +221,5 @@ def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:
         raise ConfigError(f'{", ".join(map(str, folders))}: {len(scenes)} of the '
                           f'{sum(map(len, sets))} scenes are those that the checkpoint was '
                           f'trained on: expected {notes.get("scenes", "some")}, with seeds '
-                          f'{in_words(seeds)}')
+                          f'{seeds_in_words(seeds)}')
     return scenes, notes

@@ -51,11 +51,6 @@ def add_executor(parser) -> None:
                              f'cluster of RAY_ADDRESS (default: {PROCESSES})')
 
 
-def in_words(seeds: list[tuple[int, int]]) -> str:
-    """Return the pairs of :func:`moss_perception.models.manifest.training_seeds` as words."""
-    return ' and '.join(f'{first} to {last}' for first, last in seeds)
-
-
 def print_json(result: Any, path: str | None) -> None:
     """
     Print a result as JSON, and write it to a file if there is a path.

@@ -144,12 +144,19 @@ def _add_scenes(group) -> None:
                         help='folder of scenes, written by moss record --out, with seeds that '
                              'training did not use')
     source.add_argument('--fresh', type=int, metavar='N',
-                        help='generate N new scenes for this evaluation; --cell, --domain, '
-                             '--split, --motion, --seed and --workers have the meaning of moss '
-                             'record')
-    for name in ('cell', 'split', 'motion'):
-        group.add_argument(f'--{name}', help=argparse.SUPPRESS)
-    group.add_argument('--seed', type=int, help=argparse.SUPPRESS)
+                        help='generate N new scenes for this evaluation, such as moss evaluate '
+                             '--fresh 200 --domain shifted --seed 6000000')
+    group.add_argument('--seed', type=int, metavar='N',
+                       help='with --fresh: seed of the first scene; training must not have used '
+                            f'any of the N that follow (default: {_DEFAULTS["seed"]})')
+    group.add_argument('--cell', metavar='NAME',
+                       help='with --fresh: cell of the scenes: belt, full, or the path of a cell '
+                            f'file (default: {_DEFAULTS["cell"]})')
+    group.add_argument('--split', metavar='NAME',
+                       help='with --fresh: held_out: only the objects that are never used in '
+                            'training (default: only the training objects)')
+    group.add_argument('--motion', metavar='NAME',
+                       help='with --fresh: only this kind of motion (default: all kinds)')
     group.add_argument('--out', metavar='FILE', help='also write the JSON to this file')
     group.add_argument('--baseline', action='store_true',
                        help='also measure a baseline that uses the candidates without images')

@@ -8,10 +8,10 @@ import os
 import sys
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import cpu_name, in_words, print_json
+from moss_perception.cli.common import cpu_name, print_json
 from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
-from moss_perception.models.manifest import read_header, training_seeds
+from moss_perception.models.manifest import read_header
 from tqdm import tqdm
 
 log = logging.getLogger('evaluate')
@@ -38,10 +38,9 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
                                threads=arguments.threads)
     if arguments.baseline:
         require_baseline()
-    scenes = in_view(_scenes(arguments))
+    scenes = in_view(_scenes(arguments, read_header(path)[1]))
     if not scenes:
         raise ConfigError('no scene has all its candidates in the image: expected at least one')
-    refuse_training_scenes(scenes, read_header(path)[1])
     groups = np.concatenate([np.full(len(s.outcomes), s.seed) for s in scenes])
     labels = np.concatenate([s.outcomes for s in scenes])
     motions = np.concatenate([np.full(len(s.outcomes), s.motion) for s in scenes])
@@ -73,11 +72,16 @@ def evaluate_scenes(arguments: argparse.Namespace) -> int:
     return _conclude(result, requirements)
 
 
-def _scenes(arguments: argparse.Namespace) -> list:
-    """Read or generate the scenes."""
+def _scenes(arguments: argparse.Namespace, notes: dict) -> list:
+    """Read or generate the scenes, which the checkpoint with these notes has not seen."""
     from moss_perception.data.scenes import read_shards
+    from moss_perception.evaluation.training_scenes import refuse_training_scenes
     if arguments.scenes:
-        return list(read_shards(arguments.scenes))
+        scenes = list(read_shards(arguments.scenes))
+        refuse_training_scenes((scene.seed for scene in scenes), notes)
+        return scenes
+    # Before they are generated, which takes long.
+    refuse_training_scenes(range(arguments.seed, arguments.seed + arguments.fresh), notes)
     from moss_perception.simulation.attempt import Latencies
     from moss_perception.simulation.generate import generate
     from moss_perception.simulation.scene import Source
@@ -138,17 +142,6 @@ def _score_clips(engine, scenes: list):
     network = engine.network
     logits, _ = predict(network, GraspClips(scenes, network.config))
     return ensemble_probability(logits)[0].numpy()
-
-
-def refuse_training_scenes(scenes: list, notes: dict) -> None:
-    """Refuse scenes that the checkpoint was trained on, or may have been."""
-    seeds = training_seeds(notes)
-    known = sorted(scene.seed for scene in scenes
-                   if any(first <= scene.seed <= last for first, last in seeds))
-    if known:
-        raise ConfigError(f'the checkpoint was trained on scenes {in_words(seeds)}, and '
-                          f'{len(known)} of these scenes are among them, such as {known[0]}: '
-                          'expected scenes that it was not trained on')
 
 
 def _measure(scores, labels, groups) -> dict:

@@ -148,6 +148,27 @@ def shown_frames(count: int, most: float, generator: np.random.Generator) -> np.
     return np.maximum.accumulate(np.where(lost, 0, np.arange(count)))
 
 
+def frames_at(stamps_ns: np.ndarray, rate_hz: float) -> np.ndarray:
+    """
+    Choose the frames of a clip that a camera of a lower rate would have delivered.
+
+    Its frames are those nearest to its ticks, which end at the newest frame. Between them the
+    frame before is shown, as the predictor does.
+
+    :param stamps_ns: of the frames, ascending, shape ``(T,)``, nanoseconds.
+    :param rate_hz: above 0; frames that do not exist are not made up at a higher rate.
+    :returns: index of the frame that is shown at each place, shape ``(T,)``; the first and the
+        last place show their own.
+    """
+    ages = (stamps_ns[-1] - stamps_ns) / 1e9
+    ticks = np.arange(0, ages[0] + 1e-6, 1 / rate_hz)
+    nearest = np.abs(ages[:, None] - ticks).argmin(axis=0)
+    own = np.zeros(len(ages), int)
+    own[nearest] = nearest
+    own[-1] = len(ages) - 1
+    return np.maximum.accumulate(own)
+
+
 def vary(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
     """
     Vary brightness and contrast of a clip, and with a strength above 0 its appearance.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, KW_ONLY
 from typing import Any, NamedTuple
 
-from moss_perception.core.errors import DataError
+from moss_perception.core.errors import ConfigError, DataError
 from moss_perception.core.frames import Camera
 from moss_perception.core.geometry import letterbox
 from moss_perception.data.schema import Sample
@@ -12,6 +12,7 @@ from moss_perception.models.clock import gaps_of
 from moss_perception.models.config import ModelConfig
 from moss_perception.training.augmentation import (
     degrade,
+    frames_at,
     mirror,
     move,
     shift_grasps,
@@ -95,6 +96,8 @@ class GraspClips(Dataset):
         sample, with the label and the object's place that belong to it, and grasps at empty
         places at one that is drawn. Without time inputs these labels would contradict each
         other, so the sample's own lead time is the only one.
+    :param rates: lowest and highest rate of the camera, Hz, see
+        :class:`moss_perception.training.settings.Recipe`.
     :param moving: whether to tell the object's motion.
     :param covering: whether to tell which cells the object covers.
     :param weights: how often an epoch draws each sample, see
@@ -116,6 +119,7 @@ class GraspClips(Dataset):
     candidate_shift: float = 0.0
     annealing: float = 0.0
     epochs: int = 1
+    rates: tuple[float, float] = (0.0, 0.0)
     vary_lead_times: bool = False
     moving: bool = False
     covering: bool = False
@@ -123,6 +127,10 @@ class GraspClips(Dataset):
     seed: int = 0
 
     def __post_init__(self):
+        rate_hz = self.config.frame_rate_hz
+        if any(self.rates) and not (self.config.time_inputs and self.rates[1] <= rate_hz):
+            raise ConfigError(f'rates={list(self.rates)} is not allowed: expected a network with '
+                              f'time inputs, and rates up to its own, {rate_hz:g} Hz')
         self.epoch = 0
         self._draws = Draws(self.weights or [1.0] * len(self.samples), self.seed)
         self._filmed = [n for n, sample in enumerate(self.samples)
@@ -143,6 +151,7 @@ class GraspClips(Dataset):
         later = (('annealing', self.annealing and (self.annealing, self.epochs)),
                  ('every_lead_time', self.every_lead_time), ('moving', self.moving),
                  ('covering', self.covering),
+                 ('rates', any(self.rates) and self.rates),
                  ('artefacts', self.artefacts), ('candidate_shift', self.candidate_shift),
                  ('weights', any(weight != 1 for weight in self.weights) and tuple(self.weights)),
                  ('time_inputs', self.config.time_inputs and self.config.lead_times_s))
@@ -177,11 +186,16 @@ class GraspClips(Dataset):
                 places, camera, transform, self.config, lead_times=times))
         track = np.column_stack([ended.track, np.zeros(len(ended.track))])
         track = encode_candidates(track, camera, transform, self.config, inside=False)
+        window = np.zeros(0, int)
+        if self.config.time_inputs:
+            window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
+        if any(self.rates) and len(images) == len(window):
+            delivered = frames_at(sample.times_ns[window], self._rate(index))
+            window, images = window[delivered], images[delivered]
         images, cover, shown, grasps, track = self._change(
             sample, images, grasps, track, generator)
         gaps = motion = None
         if self.config.time_inputs:
-            window = sample.window(self.config.window_frames, self.config.frame_rate_hz)
             gaps = torch.from_numpy(gaps_of(sample.times_ns[window[shown]]))
         if self.moving:
             motion = torch.from_numpy(motion_of(track, ended.lead_times[0]))
@@ -213,6 +227,11 @@ class GraspClips(Dataset):
             grasps = shift_grasps(
                 grasps, self.candidate_shift / self.config.gripper_half_width_m, generator)
         return images, cover, shown, grasps, track
+
+    def _rate(self, index: int) -> float:
+        """Return the rate of an item's camera, Hz."""
+        # Of a generator of its own: all else is drawn as without rates.
+        return np.random.default_rng((self.seed, self.epoch, index, 2)).uniform(*self.rates)
 
     def _photometric(self) -> float:
         """Return how strong photometric changes are in this epoch."""

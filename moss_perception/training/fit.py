@@ -221,7 +221,8 @@ def _clips(plan: Plan, selection: Selection, trainer: Trainer,
                        geometric=recipe.geometric, missing=recipe.missing, seed=recipe.seed,
                        artefacts=recipe.artefacts, candidate_shift=recipe.candidate_shift,
                        annealing=recipe.annealing, epochs=recipe.epochs,
-                       vary_lead_times=recipe.vary_lead_times, moving=recipe.motion_weight > 0,
+                       rates=recipe.rates, vary_lead_times=recipe.vary_lead_times,
+                       moving=recipe.motion_weight > 0,
                        covering=recipe.mask_weight > 0, weights=selection.weights)
     if not plan.cache:
         return clips

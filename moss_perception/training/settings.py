@@ -47,6 +47,9 @@ class Recipe:
         an error of the camera's pose.
     :ivar annealing: share of ``photometric`` that is gone in the last epoch, in [0, 1]; it falls
         in equal steps from the first.
+    :ivar rates: lowest and highest rate of a clip's camera, Hz, drawn for each clip; as at run
+        time, a sample for which such a camera has no new frame repeats the one before. ``(0, 0)``
+        for all frames that there are. Needs a network with time inputs.
     :ivar vary_lead_times: score each candidate at every lead time for which its sample has
         labels. A network without time inputs cannot tell them apart, and their labels would
         contradict each other: it takes the sample's own lead time only.
@@ -77,6 +80,7 @@ class Recipe:
     artefacts: float = 0.0
     candidate_shift: float = 0.0
     annealing: float = 0.0
+    rates: tuple[float, float] = (0.0, 0.0)
     vary_lead_times: bool = False
     lead_time: float = 0.0
     motion_weight: float = 0.0
@@ -85,6 +89,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
+        # JSON makes it a list.
+        object.__setattr__(self, 'rates', tuple(self.rates))
+        low, high = self.rates
         shares = ('full_orders', 'monitor', 'photometric', 'geometric', 'missing', 'artefacts',
                   'annealing')
         for name, allowed, expected in (
@@ -97,6 +104,7 @@ class Recipe:
                 ('motion_weight', self.motion_weight >= 0, '0 or more'),
                 ('mask_weight', self.mask_weight >= 0, '0 or more'),
                 ('candidate_shift', 0 <= self.candidate_shift < 0.1, '0 to below 0.1 m'),
+                ('rates', 0 < low <= high or low == high == 0, 'two ascending rates above 0 Hz'),
                 ('near', self.near > 0, 'above 0'), ('empty', self.empty >= 0, '0 or more'),
                 ('frozen_stages', 0 <= self.frozen_stages <= 3, '0 to 3'),
                 *((share, 0 <= getattr(self, share) <= 1, '0 to 1') for share in shares)):

@@ -184,7 +184,7 @@ def test_in_closed_loop_what_was_executed_is_counted(start, tmp_path):
     except SimulationError as error:
         pytest.skip(str(error))
     status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=2',
-                         'sim_seed:=5', 'out:=out')
+                         'sim_seed:=6000005', 'out:=out')
     assert status == 0, output
     found = re.search(r'2 attempts: (\d) succeeded, (\d) failed', output)
     assert found, output
@@ -216,8 +216,8 @@ def test_each_latency_is_run_with_and_without_lead_times(start, tmp_path):
     (tmp_path / 'own.yaml').write_text(OWN.replace('threads: 1', 'threads: 1, engine: torch'))
     # Each part is evaluated from the lead times in its recording: other ones end with an error.
     status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=1',
-                         'sim_seed:=5', 'latencies:=0.06', 'model:=timed.safetensors', 'out:=out',
-                         timeout_s=240)
+                         'sim_seed:=6000005', 'latencies:=0.06', 'model:=timed.safetensors',
+                         'out:=out', timeout_s=240)
     assert status == 0, output
     found = json.loads((tmp_path / 'out' / 'latencies.json').read_text())
     ways = found['domains']['sim']['latencies'][0]['ways']
@@ -252,7 +252,7 @@ def test_a_recorder_that_starts_after_the_cell_misses_nothing(start, programs, t
         path.chmod(0o755)
         return path
     nodes, *_ = evaluation_runs({
-        'closed_loop': 'true', 'real_bag': 'none', 'attempts': '1', 'sim_seed': '5',
+        'closed_loop': 'true', 'real_bag': 'none', 'attempts': '1', 'sim_seed': '6000005',
         'out': str(tmp_path / 'out'), 'params_file': str(tmp_path / 'own.yaml')})
     lines = []
     supervisor = Supervisor(nodes, lambda name, line: lines.append(f'{name}: {line}'),
@@ -303,7 +303,7 @@ def test_attempts_of_a_cell_without_an_executed_grasp_are_counted_apart_by_both_
     # A scene ends before the window is full, so the gate can select nothing in it.
     (tmp_path / 'own.yaml').write_text(OWN.replace('timeout: 6.0', 'timeout: 1.0'))
     status, output = run(start, 'closed_loop:=true', 'real_bag:=none', 'attempts:=2',
-                         'sim_seed:=5', 'out:=out')
+                         'sim_seed:=6000005', 'out:=out')
     assert status == 0, output
     assert 'not_executed: in 2 of 2 attempts no grasp was executed' in output
     recorded, = read_evaluation(tmp_path / 'out' / 'records' / '1_sim.json').bags

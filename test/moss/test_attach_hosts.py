@@ -158,6 +158,26 @@ def test_dynamo_traces_an_attached_host_without_a_break():
     torch.testing.assert_close(host(traced, clip), host(model, clip), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('name', ['transformers ViT', 'transformers ResNet'])
+@pytest.mark.parametrize('readout', ['displacement', 'both'])
+@torch.no_grad()
+def test_displacements_are_read_in_a_genuine_host(name, readout):
+    host = named(name)
+    block = hosts.randomise(MOSS(
+        host.channels, (1, 2), (3, 3, 3), channels=8, projection=8, hidden=4, learning='mlp',
+        readout=readout, patch=3))
+    model, clip = host.model(), host.clip()
+    before = host(model, clip)
+    attach(model, {host.at: block}, host.layout, **host.sizes())
+    whole = frames_of(host, model, clip)
+    assert not torch.allclose(whole, before.unflatten(0, clip.shape[:2]), atol=1e-3)
+    with streaming(model, batch=2):
+        parts = [frames_of(host, model, part) for part in clip.split(1, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=1e-5, atol=1e-5)
+    detach(model)
+    torch.testing.assert_close(host(model, clip), before)
+
+
 def test_gradient_checkpoints_of_the_host_give_the_same_gradients():
     host = named('transformers ViT')
     gradients = []

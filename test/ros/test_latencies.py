@@ -8,12 +8,12 @@ from moss_perception.data.schema import GRIP_S
 from moss_perception.evaluation.record_files import write_evaluation
 from moss_perception.evaluation.records import BagRecord, Evaluation
 from moss_perception.models.checkpoint import save_checkpoint
-from moss_perception.ros.system.evaluation import evaluation_runs
+from moss_perception.ros.system.evaluation import EVALUATION_ARGUMENTS, evaluation_runs
 import numpy as np
 import pytest
 from tiny import tiny_network
 
-LIVE = {'closed_loop': 'true', 'real_bag': 'none', 'attempts': '5', 'sim_seed': '7'}
+LIVE = {'closed_loop': 'true', 'real_bag': 'none', 'attempts': '5', 'sim_seed': '6000007'}
 
 
 @pytest.fixture(scope='module')
@@ -46,11 +46,11 @@ def test_each_latency_runs_three_ways(tmp_path, timed):
     for run in nodes:
         cell, recorder = run['sim_cell'].parameters, run['run_recorder'].parameters
         assert (cell['seed'], cell['attempts'], cell['real_time'], cell['lock_step']) == (
-            7, 5, False, True)
+            6000007, 5, False, True)
         assert recorder['images'] is False
     told = json.loads(option(evaluations[3], '--conditions'))
     assert (told['latency_s'], told['way'], told['seed'], told['attempts']) == (
-        0.12, 'told', 7, 5)
+        0.12, 'told', 6000007, 5)
     # The checkpoint was not trained for more.
     assert told['lead_time_s'] == 0.75
     assert json.loads(option(evaluations[5], '--conditions'))['lead_time_s'] == 0.7
@@ -86,9 +86,9 @@ def test_a_stopped_evaluation_continues_with_the_missing_parts(tmp_path, timed):
     assert len(again) == len(first) - 4
     assert again[0]['sim_cell'].parameters == first[4]['sim_cell'].parameters
     assert again[-1]['report'] == first[-1]['report']
-    with pytest.raises(ConfigError, match='1_sim_0ms_told.json holds results of seed 7, not 8: '
-                                          'expected another folder in the argument out'):
-        runs_of(tmp_path, **values, sim_seed='8')
+    with pytest.raises(ConfigError, match='1_sim_0ms_told.json holds results of seed 6000007, not '
+                                          '6000008: expected another folder in the argument out'):
+        runs_of(tmp_path, **values, sim_seed='6000008')
 
 
 @pytest.mark.parametrize('values, line', [
@@ -100,6 +100,21 @@ def test_a_stopped_evaluation_continues_with_the_missing_parts(tmp_path, timed):
 def test_latencies_that_cannot_be_run_are_refused(tmp_path, values, line):
     with pytest.raises(ConfigError, match=line):
         runs_of(tmp_path, **values)
+
+
+@pytest.mark.parametrize('latencies', ['', '0,0.06'])
+def test_scenes_that_the_checkpoint_was_trained_on_are_refused(tmp_path, latencies):
+    path = tmp_path / 'trained.safetensors'
+    save_checkpoint(path, tiny_network(), {'seeds': [[0, 99], [2_000_000, 2_003_999]]})
+    given = {'model': str(path), 'latencies': latencies, 'attempts': '5'}
+    with pytest.raises(ConfigError, match="'sim_seed' is '1999997': the checkpoint was trained on "
+                                          'scenes 0 to 99 and 2000000 to 2003999, and 2 of these '
+                                          'scenes are among them, such as 2000000'):
+        runs_of(tmp_path, **given, sim_seed='1999997')
+    assert runs_of(tmp_path, **given, sim_seed='1999995')
+    # The default is of no training.
+    assert EVALUATION_ARGUMENTS[[x.name for x in EVALUATION_ARGUMENTS].index('sim_seed')].default \
+        == '6000000'
 
 
 def test_the_lead_time_is_that_of_the_cells_gripper(tmp_path, timed):

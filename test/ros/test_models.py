@@ -17,7 +17,8 @@ DISPLACEMENTS = {'readout': 'displacement', 'moss_window': (5, 3, 3), 'lags': (1
 
 @pytest.fixture(scope='module', params=[
     ('recurrent_grasp', {}), ('flow_grasp', {}), ('moss_flow_grasp', {}), ('tsm_grasp', {}),
-    ('moss_grasp', DISPLACEMENTS)], ids=['recurrent', 'flow', 'moss_flow', 'tsm', 'displacements'])
+    ('moss_grasp', DISPLACEMENTS), ('moss_grasp', {**DISPLACEMENTS, 'readout': 'both'})],
+    ids=['recurrent', 'flow', 'moss_flow', 'tsm', 'displacements', 'both'])
 def checkpoint(request, tmp_path_factory):
     """Return an exported checkpoint of each model besides the shipped one's."""
     model, changes = request.param

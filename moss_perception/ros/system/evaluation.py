@@ -81,8 +81,8 @@ EVALUATION_ARGUMENTS = [
              'topics, and compare the scores', BOOLEAN),
     Argument('attempts', '50', 'with live: grasp attempts per domain'),
     Argument('sim_cell', '', 'with live: full, belt, or the path of a cell file; empty: full'),
-    Argument('sim_seed', '6000000', 'with live: seed of the first scene; the shipped model was '
-             'not trained on the default'),
+    Argument('sim_seed', '6000000', 'with live: seed of the first scene; refused if the '
+             'checkpoint was trained on a scene; no training of this project uses the default'),
     Argument('strips', 'true', 'with live: record the images, for the film strips of the report',
              BOOLEAN),
     MODEL,
@@ -119,6 +119,10 @@ def evaluation_runs(values: dict[str, str]) -> list[list[Process]]:
     if not sources:
         raise ConfigError("arguments 'sim_bag' and 'real_bag' are 'none': expected a source "
                           'for at least one of them')
+    if LIVE in sources.values():
+        # Help and other commands do not need what this imports.
+        from moss_perception.ros.system.latencies import refuse_seeds
+        refuse_seeds(given)
     runs, records = [], []
     for number, (which, source) in enumerate(sources.items(), start=1):
         for part in _parts(given, which, source):

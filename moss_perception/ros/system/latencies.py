@@ -10,6 +10,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.core.resources import model_path
 from moss_perception.evaluation.latencies import DEFAULT, STREAM, TOLD
 from moss_perception.evaluation.record_files import read_evaluation
+from moss_perception.evaluation.training_scenes import refuse_training_scenes
 from moss_perception.models.manifest import read_header, verify
 from moss_perception.ros.system.processes import not_allowed, whole_number
 from moss_perception.runtime.lead_times import stream_lead_time
@@ -86,6 +87,26 @@ def parts_of(given: Mapping[str, str]) -> list[Part]:
     return [Part(latency_s, way, grip_s, stream_lead_time(
         config, None if way == DEFAULT else latency_s + grip_s) if config.time_inputs else None,
         sha256) for latency_s in _latencies(given['latencies']) for way in ways]
+
+
+def refuse_seeds(given: Mapping[str, str]) -> None:
+    """
+    Refuse a closed loop on scenes that the checkpoint was trained on.
+
+    A checkpoint that was trained on recordings only names no scenes.
+
+    :param given: the arguments of the evaluation.
+    :raises CheckpointError: if the checkpoint can't be read.
+    :raises ConfigError: if the argument ``sim_seed`` leads to such scenes.
+    """
+    first = whole_number('sim_seed', given['sim_seed'])
+    attempts = whole_number('attempts', given['attempts'], 1)
+    notes = read_header(model_path(given['model']))[1]
+    if 'seeds' in notes:
+        try:
+            refuse_training_scenes(range(first, first + attempts), notes)
+        except ConfigError as error:
+            raise not_allowed('sim_seed', given['sim_seed'], str(error)) from None
 
 
 def cell_of(given: Mapping[str, str]) -> Cell:
