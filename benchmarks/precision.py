@@ -15,7 +15,7 @@ from moss_perception.data.schema import Sample
 from moss_perception.evaluation.intervals import mean_interval
 from moss_perception.evaluation.metrics import auroc, Scored, value_of
 from moss_perception.evaluation.scene_scores import chosen_success, score_scenes
-from moss_perception.models.manifest import graph_path
+from moss_perception.models.manifest import graph_path, read_checkpoint
 from moss_perception.runtime.onnx_engine import OnnxEngine
 from moss_perception.runtime.predictor import Predictor
 from moss_perception.simulation.attempt import Latencies
@@ -134,7 +134,8 @@ def main() -> None:
     count = 3 if quick else arguments.scenes
     report = Report('precision', arguments, [CALIBRATION_SEED, *SEEDS.values()])
     path = model_path(arguments.model)
-    engine = Replaced.load(str(path), threads=threads)
+    checkpoint = read_checkpoint(path)
+    engine = Replaced.of(checkpoint, threads=threads)
     engine.measure()
     predictor = Predictor(engine)
     engine.kept = []
@@ -147,7 +148,7 @@ def main() -> None:
     for name, data in graphs.items():
         engine.replacement = session(data, threads)
         rows[name] = figures(predictor, sets, exact)
-        timed = Replaced.load(str(path), threads=threads)
+        timed = Replaced.of(checkpoint, threads=threads)
         timed.replacement = engine.replacement
         streams[name] = EngineStream(timed, len(engine.config.levels))
     times = take_turns(streams, 2 if quick else 40, warm_up=20)

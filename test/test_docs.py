@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from study import rates
 from study.object_motion import table as velocities
 from study.table import blocks, fill, tables
 from study.video.page import filled, FORMATS, picture_path, read_result
@@ -84,13 +85,16 @@ def test_pages_name_modules_that_exist():
                 f'{page.name} names {name}')
 
 
-@pytest.mark.parametrize('name', ['models', 'object_motion'])
-def test_the_tables_of_the_results_are_those_of_the_stored_ones(name):
-    page = (STUDY / 'docs' / 'results.md').read_text(encoding='utf-8')
-    assert name in {result for result, _ in blocks(page)}
-    result = json.loads((STUDY / 'results' / f'{name}.json').read_text())
-    stored = {'velocities': velocities(result)} if name == 'object_motion' else tables(result)
-    assert page == fill(page, lambda result, what: stored[what] if result == name else None)
+@pytest.mark.parametrize(('page', 'name', 'table_of'), [
+    ('results.md', 'models', tables),
+    ('results.md', 'object_motion', lambda result: {'velocities': velocities(result)}),
+    ('results.md', 'rates', lambda result: {'success': rates.table(result)}),
+    ('training.md', 'training', lambda result: tables(result, 'mixed'))])
+def test_the_tables_of_the_results_are_those_of_the_stored_ones(page, name, table_of):
+    text = (STUDY / 'docs' / page).read_text(encoding='utf-8')
+    assert name in {result for result, _ in blocks(text)}
+    stored = table_of(json.loads((STUDY / 'results' / f'{name}.json').read_text()))
+    assert text == fill(text, lambda result, what: stored[what] if result == name else None)
 
 
 def test_the_tables_on_video_are_those_of_the_stored_results_or_say_that_there_are_none():
