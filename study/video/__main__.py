@@ -24,7 +24,7 @@ from study.video.fitting import Budget
 from study.video.models import common_size
 from study.video.options import add_budget, budget_of, conditions, report
 from study.video.results import BLIND, FORMAT, summarise, tables
-from study.video.tasks import folds_of, frames_needed, Item, Task, TASKS
+from study.video.tasks import asked, folds_of, frames_needed, Item, length_of, Task, TASKS
 from study.video.training import ask, most_frequent, questions, train
 
 log = logging.getLogger('video')
@@ -65,8 +65,8 @@ def compare(arguments: argparse.Namespace) -> int:
     size = common_size(arguments.variants)
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
                                 arguments.out / 'frames', size,
-                                frames_needed(arguments.tasks))
-    tasks = [TASKS[name](clips) for name in arguments.tasks]
+                                min(map(frames_needed, arguments.tasks)))
+    tasks = [asked(name, clips) for name in arguments.tasks]
     log.info('%d clips of %d groups; %d left out', len(clips),
              len({clip.group for clip in clips}), sum(map(len, skipped.values())))
     result = {
@@ -117,9 +117,11 @@ def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
 def _summary(task: Task, answers: dict[str, list[list[int]]],
              shares: Sequence[tuple[Sequence[Item], Sequence[Item]]],
              clips: Sequence[Clip]) -> dict[str, Any]:
-    asked = [item for _, test in shares for item in test]
-    return summarise(answers, [item.label for item in asked],
-                     [clips[item.clip].group for item in asked], task.classes)
+    items = [item for _, test in shares for item in test]
+    found = summarise(answers, [item.label for item in items],
+                      [clips[item.clip].group for item in items], task.classes)
+    return found | {'too_short': sum(length_of(clip) < frames_needed(task.name)
+                                     for clip in clips)}
 
 
 def main(argv: list[str] | None = None) -> int:

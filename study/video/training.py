@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from moss_perception.core.errors import ConfigError
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,10 +17,17 @@ from study.video.tasks import Item, sample, Task
 
 
 def questions(task: Task, test: np.ndarray) -> tuple[list[Item], list[Item]]:
-    """Share the items out: those of other clips for training, and those of the test clips."""
+    """
+    Share the items out: those of other clips for training, and those of the test clips.
+
+    :raises ConfigError: if there are none for training.
+    """
     asked = set(test.tolist())
-    return ([item for item in task.items if item.clip not in asked],
-            [item for item in task.items if item.clip in asked])
+    known = [item for item in task.items if item.clip not in asked]
+    if not known:
+        raise ConfigError(f'one fold has all clips that are long enough for the task {task.name}: '
+                          'expected fewer --folds, or longer clips')
+    return known, [item for item in task.items if item.clip in asked]
 
 
 def train(variant: str, task: Task, clips: Sequence[Clip], items: Sequence[Item], seed: int,
