@@ -23,8 +23,18 @@ from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
 from study.video.options import add_budget, budget_of, conditions, report
+from study.video.pace import by_variant, tell
 from study.video.results import BLIND, FORMAT, summarise, tables
-from study.video.tasks import asked, folds_of, frames_needed, Item, length_of, Task, TASKS
+from study.video.tasks import (
+    asked,
+    folds_of,
+    frames_needed,
+    Item,
+    length_of,
+    questions_a_clip,
+    Task,
+    TASKS,
+)
 from study.video.training import ask, most_frequent, questions, train
 
 log = logging.getLogger('video')
@@ -63,6 +73,9 @@ def compare(arguments: argparse.Namespace) -> int:
     """
     budget = budget_of(arguments)
     size = common_size(arguments.variants)
+    if arguments.estimate:
+        tell(log, estimate(arguments, len(read_table(arguments.table))), arguments.device)
+        return 0
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
                                 arguments.out / 'frames', size,
                                 min(map(frames_needed, arguments.tasks)))
@@ -72,10 +85,22 @@ def compare(arguments: argparse.Namespace) -> int:
     result = {
         'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
         'left_out': {why: len(names) for why, names in sorted(skipped.items())},
-        'folds': arguments.folds, **conditions(arguments)}
+        'folds': arguments.folds, **conditions(arguments.clips, arguments.device)}
     report(arguments.out, result,
            ({'tasks': found} for found in run(arguments, budget, clips, tasks)), tables)
     return 0
+
+
+def estimate(arguments: argparse.Namespace, clips: int) -> dict[str, float]:
+    """
+    Estimate how long each variant takes, seconds.
+
+    :param clips: number of rows of the table.
+    """
+    trainings = len(arguments.tasks) * arguments.folds
+    asked_once = clips * sum(map(questions_a_clip, arguments.tasks))
+    return by_variant(arguments.variants, arguments.seeds * trainings * arguments.clips,
+                      arguments.seeds * asked_once, arguments.device)
 
 
 def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],

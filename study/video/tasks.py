@@ -104,6 +104,11 @@ def frames_needed(task: str) -> int:
     return (LENGTH - 1) * longest[task] + 1
 
 
+def questions_a_clip(task: str) -> int:
+    """Return how many questions a task asks about each clip."""
+    return {'arrow': 2, 'speed': len(SPEEDS), 'order': 2, 'verb': 1}[task]
+
+
 def asked(name: str, clips: Sequence[Clip]) -> Task:
     """
     Make a task of the clips that are long enough for it.

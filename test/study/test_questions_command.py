@@ -7,7 +7,7 @@ from moving_scenes import write_sets
 import pytest
 
 pytest.importorskip('scipy')
-from study.questions.__main__ import main
+from study.questions.__main__ import build_parser, estimate, main
 from study.questions.model import TEXT_ONLY
 from study.questions.real import NO_SPEED, TOO_SHORT
 
@@ -52,6 +52,16 @@ def test_the_command_compares_continues_and_asks_about_real_clips(data, video, t
     assert any((pair['ours'], pair['theirs']) == ('moss_12', 'pooling') for pair in found['pairs'])
     monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+
+
+def test_the_estimate_reads_no_scenes_and_counts_the_clips(video, tmp_path, caplog):
+    caplog.set_level('INFO')
+    assert main([*words_for(tmp_path / 'gone', tmp_path, '--estimate')]) == 0
+    assert 'minutes: pooling 0, moss_12 0' in caplog.text
+    more = ['--video', str(video), '--table', str(video / 'clips.tsv')]
+    fewer, whole = (sum(estimate(build_parser().parse_args(
+        words_for(tmp_path, tmp_path, *one))).values()) for one in ((), more))
+    assert fewer < whole
 
 
 @pytest.mark.parametrize(('more', 'message'), [

@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip('scipy')
 from study.video import clips as reading
-from study.video.__main__ import main
+from study.video.__main__ import build_parser, estimate, main
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
 from study.video.models import BACKBONE, ClipClassifier, COMPARED
@@ -26,6 +26,7 @@ from study.video.tasks import (
     LENGTH,
     order,
     PARTS,
+    questions_a_clip,
     sample,
     speed,
     TASKS,
@@ -272,6 +273,20 @@ def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp
     assert result['tasks']['arrow']['variants'][BLIND]['accuracy'] == 0.5
     monkeypatch.setattr('study.video.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+
+
+def test_the_estimate_decodes_nothing_and_grows_with_the_sizes(folder, tmp_path, caplog):
+    words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path / 'out')]
+    caplog.set_level('INFO')
+    assert main([*words, '--estimate']) == 0
+    assert 'minutes: pooling' in caplog.text and not (tmp_path / 'out').exists()
+    few, many, fast = (sum(estimate(build_parser().parse_args([*words, *more]), 12).values())
+                       for more in (['--seeds', '1'], ['--seeds', '5'], ['--device', 'cuda']))
+    assert fast < few < many == pytest.approx(5 * few)
+    # What is asked of each clip is what the tasks ask.
+    clips = [Clip('0', 'g', 'Pick'), Clip('1', 'g', 'Put')]
+    assert {name: questions_a_clip(name) for name in TASKS} == {
+        name: len(task(clips).items) // 2 for name, task in TASKS.items()}
 
 
 @pytest.mark.parametrize(('words', 'message'), [
