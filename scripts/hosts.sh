@@ -2,7 +2,7 @@
 # Run the recipe of docs/moss.md for a video library, in an environment made for it:
 #   scripts/hosts.sh NAME... | --all | --list [--folder DIR] [--torch-index URL]
 # The environments (about 1 GB each) lie in --folder, or MOSS_HOSTS, or a folder for temporary files; never in this repository.
-# The versions that worked go into docs/results/hosts.json, which the page's table is made from.
+# The versions that worked go into docs/results/hosts.json; python docs/generate/hosts.py writes the page's table from it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -5,13 +5,13 @@
 # With --small: three variants, one of them told the lead times, one seed, 500 scenes: about twelve minutes on two quiet cores.
 # Without --small: all variants, three seeds each, 8,000 scenes: more than a day on two cores.
 # With a GPU: --device cuda --jobs 15 (trainings at once; MPS lets them share it) --seeds 5.
-# With --video: clips of FOLDER and its clips.tsv, and questions about scenes (study/docs/video.md) instead. With --small: clips of
-# made-up things if there is no FOLDER, three variants, one seed, 270 scenes: about five minutes on two quiet cores.
+# With --video: clips of FOLDER and its clips.tsv, and questions about scenes (docs/video.md) instead, five and three seeds each.
+# With --small: clips of made-up things if there is no FOLDER, three variants, one seed, 270 scenes: under ten minutes on two quiet cores.
 # If you stop it and start it again, it continues.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-small=0 video=0 clips= seed_count=3 device=cpu jobs_at_once=
+small=0 video=0 clips= seed_count= device=cpu jobs_at_once=
 words=()
 while (($#)); do
   case $1 in
@@ -29,12 +29,12 @@ while (($#)); do
   esac
   shift
 done
-for number in "$seed_count" "${jobs_at_once:-1}"; do
+for number in "${seed_count:-1}" "${jobs_at_once:-1}"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || moss_fail "--seeds or --jobs '$number' is not allowed: expected 1 or more"
 done
 ((video)) || [[ -z $clips ]] || moss_fail '--clips belongs to --video: expected scripts/reproduce.sh --video --clips FOLDER'
 ((!video || small)) || [[ -n $clips ]] || moss_fail '--video without --small needs your clips: expected --clips FOLDER'
-[[ -z $clips || -e $clips/clips.tsv ]] || moss_fail "$clips has no clips.tsv: expected the table that study/docs/video.md describes"
+[[ -z $clips || -e $clips/clips.tsv ]] || moss_fail "$clips has no clips.tsv: expected the table that docs/video.md describes"
 clips=${clips:+$(realpath "$clips")}
 moss_options "${words[@]}"
 ((${#moss_args[@]} == 0)) ||
@@ -62,7 +62,7 @@ else
   deciding=(displacement_12_time flow_read_time moss_12_time displacement_1_time displacement_123_time)
   others=(both_12_time flow_time moss_flow_time recurrent_time tsm_time displacement_1 displacement_12 displacement_123 both_12 flow
     moss_12 moss_flow recurrent tsm last_frame pooling)
-  mapfile -t seeds < <(seq 0 $((seed_count - 1)))
+  mapfile -t seeds < <(seq 0 $((${seed_count:-3} - 1)))
   # Of each domain.
   train_scenes=4000 test_scenes=600 validation_scenes=300 factor_scenes=300 first=() options=() measured=()
   factors=(visual dynamic textures light exposure camera intrinsics colours distractors noise motion_blur rolling_shutter
@@ -87,10 +87,10 @@ trap 'kill $(jobs -rp) 2>/dev/null || true' EXIT
 failed() { moss_fail "a training failed: see its log in $folder"; }
 
 compare_on_video() {
-  local variants=(pooling displacement_12 flow moss_12 displacement_1 displacement_123 both_12 tsm recurrent) variant
+  local variants=(pooling displacement_12 flow moss_12 displacement_1 displacement_123 moss_1 moss_123 both_12 tsm recurrent) variant
   local shared=(--threads 1 --device "$device") counts=(4000 600)
   folder=runs/reproduce/video
-  on_clips=(--seeds "$seed_count" "${shared[@]}") on_questions=(--seeds "$seed_count" "${shared[@]}")
+  on_clips=(--seeds "${seed_count:-5}" "${shared[@]}") on_questions=(--seeds "${seed_count:-3}" "${shared[@]}")
   if ((small)); then
     folder=runs/reproduce_small/video counts=(150 60)
     variants=("${variants[@]:0:3}")
@@ -121,7 +121,7 @@ compare_on_video() {
   python -m study.video "$clips" --table "$clips/clips.tsv" --out "$folder/clips" --variants "${variants[@]}" "${on_clips[@]}"
   python -m study.questions --scenes "$folder/train_sim" --test "$folder/sim" "$folder/held_out" --out "$folder/questions" \
     --video "$clips" --table "$clips/clips.tsv" --variants "${variants[@]}" "${on_questions[@]}"
-  cp study/docs/video.md "$folder/video.md"
+  cp docs/video.md "$folder/video.md"
   python -m study.video.page --video "$folder/clips/results.json" --questions "$folder/questions/results.json" \
     --page "$folder/video.md" --out "$folder/images"
   printf '[reproduce] the tables and pictures are in %s\n' "$folder/video.md"

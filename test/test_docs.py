@@ -11,7 +11,7 @@ import pytest
 from study import rates
 from study.object_motion import table as velocities
 from study.table import blocks, fill, tables
-from study.video.page import filled, FORMATS, picture_path, read_result
+from study.video.page import DRAWN, filled, FORMATS, picture_path, read_result
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 STUDY = DOCS.parent / 'study'
@@ -98,9 +98,10 @@ def test_the_tables_of_the_results_are_those_of_the_stored_ones(page, name, tabl
 
 
 def test_the_tables_on_video_are_those_of_the_stored_results_or_say_that_there_are_none():
-    page = (STUDY / 'docs' / 'video.md').read_text(encoding='utf-8')
+    docs = STUDY.parent / 'docs'
+    page = (docs / 'video.md').read_text(encoding='utf-8')
     results = {name: read_result(STUDY / f'results/{name}.json', name) for name in FORMATS}
     assert {name for name, _ in blocks(page)} == set(results)
-    assert page == filled(page, results, 'images')
-    for name, result in results.items():
-        assert (result is None) != picture_path(STUDY / 'docs/images', name).exists()
+    assert page == filled(page, results, 'images/video')
+    for name in DRAWN:
+        assert (results[name] is None) != picture_path(docs / 'images/video', name).exists()

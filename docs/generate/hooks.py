@@ -19,7 +19,6 @@ for folder in (str(ROOT), str(Path(__file__).parent)):
 import cell_file  # noqa: E402
 import commands  # noqa: E402
 import domains  # noqa: E402
-import hosts  # noqa: E402
 import latencies  # noqa: E402
 import parameters  # noqa: E402
 import reliability  # noqa: E402
@@ -33,7 +32,6 @@ GENERATORS = {
     'domains': domains.markdown,
     'cell_file': cell_file.markdown,
     'latencies': latencies.markdown,
-    'hosts': hosts.markdown,
     **{f'reliability_{part}': reliability.markdown(part) for part in reliability.WRITERS},
 }
 _MARK = re.compile(r'^<!-- generated: (\S+) -->$', re.MULTILINE)

@@ -1,11 +1,17 @@
-"""The versions of the libraries that the recipes of the MOSS page ran with."""
+"""
+Write the versions that the recipes of the MOSS page ran with into the page.
+
+Run it where the package is set up, after scripts/hosts.sh: python docs/generate/hosts.py
+"""
 
 import json
 from pathlib import Path
+import sys
 
 from tables import table
 
-RESULTS = Path(__file__).resolve().parents[1] / 'results/hosts.json'
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS, PAGE = ROOT / 'docs/results/hosts.json', ROOT / 'docs/moss.md'
 
 
 def markdown():
@@ -17,3 +23,15 @@ def markdown():
         rows.append([name, ', '.join(f'{one} {version}' for one, version in tried.items()),
                      *common])
     return table(['recipe', 'ran with', 'torch', 'Python', 'on'], rows)
+
+
+def filled(page):
+    """Fill the table of a page."""
+    sys.path.insert(0, str(ROOT))
+    from study.table import fill
+    return fill(page, lambda name, what: markdown() if (name, what) == ('hosts', 'table')
+                else None)
+
+
+if __name__ == '__main__':
+    PAGE.write_text(filled(PAGE.read_text(encoding='utf-8')), encoding='utf-8')

@@ -27,9 +27,11 @@ from study.questions.results import FORMAT, summarise_set, tables
 from study.questions.scenes import load, refuse_leaks, SceneSet
 from study.questions.training import ask, train
 from study.questions.wording import KINDS
+from study.video.clips import read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
 from study.video.options import add_budget, budget_of, conditions, report
+from study.video.pace import by_variant, tell
 
 log = logging.getLogger('questions')
 
@@ -80,6 +82,9 @@ def compare(arguments: argparse.Namespace) -> int:
     budget = budget_of(arguments)
     size = common_size(arguments.variants)
     _check(arguments)
+    if arguments.estimate:
+        tell(log, estimate(arguments), arguments.device)
+        return 0
     known = load(arguments.scenes, arguments.limit)
     tests = {path.name: _test(path, known, arguments) for path in arguments.test}
     if arguments.video:
@@ -88,7 +93,7 @@ def compare(arguments: argparse.Namespace) -> int:
         tests['video'] = Test(real_items(clips), clips,
                               {'scenes': len(clips), 'left_out': left_out})
     result = {
-        'format': FORMAT, **conditions(arguments),
+        'format': FORMAT, **conditions(arguments.clips, arguments.device),
         'training': {**_described(known), 'folders': [path.name for path in arguments.scenes]}}
     report(arguments.out, result, (
         {'sets': {name: {**test.about, 'questions': len(test.items),
@@ -96,6 +101,15 @@ def compare(arguments: argparse.Namespace) -> int:
                   for name, test in tests.items()}}
         for answers in run(arguments, budget, size, known, tests)), tables)
     return 0
+
+
+def estimate(arguments: argparse.Namespace) -> dict[str, float]:
+    """Estimate how long each variant takes, seconds; the text encoder takes next to nothing."""
+    asked = len(arguments.test) * len(KINDS) * arguments.questions
+    if arguments.video:
+        asked += 4 * len(read_table(arguments.table))
+    return by_variant(arguments.variants, arguments.seeds * arguments.clips,
+                      arguments.seeds * asked, arguments.device)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,8 @@ from study.video.clips import Clip, load_clips, read_table
 from study.video.tasks import LENGTH
 
 log = logging.getLogger('questions')
-TOO_SHORT = 'too short to be played at double speed'
+TOO_SHORT = 'too short'
+NO_SPEED = 'too short to be played at double speed: asked about their direction only'
 
 
 @dataclass(frozen=True)
@@ -50,30 +51,34 @@ class RealClip:
 def load_real(folder: Path, table: Path, cache: Path,
               size: int) -> tuple[list[RealClip], dict[str, int]]:
     """
-    Load the clips of a table that are long enough.
+    Load the clips of a table that are long enough to be asked about their direction.
 
-    :returns: the clips, and by reason how many are left out.
+    :returns: the clips, and by reason how many are left out, or are not asked about their speed.
     :raises ConfigError: if none can be used.
     """
     clips, skipped = load_clips(folder, read_table(table), cache, size, LENGTH)
-    left_out = {why: len(names) for why, names in skipped.items()}
-    used = [one for one in map(RealClip, clips) if len(one) >= _span(one.clip, 2)]
-    if len(used) < len(clips):
-        left_out[TOO_SHORT] = len(clips) - len(used)
-        log.warning('%d clips are left out: %s', left_out[TOO_SHORT], TOO_SHORT)
+    counts = {why: len(names) for why, names in skipped.items()}
+    used = [one for one in map(RealClip, clips) if len(one) >= _span(one.clip, 1)]
+    short = sum(len(one) < _span(one.clip, 2) for one in used)
+    for why, count in ((TOO_SHORT, len(clips) - len(used)), (NO_SPEED, short)):
+        if count:
+            counts[why] = count
+            log.warning('%d clips are %s', count, why)
     if not used:
         raise ConfigError(f'{folder}: all {len(clips)} clips are {TOO_SHORT}')
-    return used, left_out
+    return used, counts
 
 
 def real_items(clips: Sequence[RealClip]) -> list[Item]:
-    """Ask about the middle of each clip: twice its direction, and twice its speed."""
+    """Ask about the middle of each clip: twice its direction, and twice its speed if it can be."""
     found = []
     for n, one in enumerate(clips):
-        # Both speeds end together, and the fast one lies in the middle.
-        end = (len(one) + _span(one.clip, 2)) // 2
-        places = tuple(range(end - _span(one.clip, 1), end, _step(one.clip)))
-        found += about_time(n, places, end)
+        normal, double = (_span(one.clip, speed) for speed in (1, 2))
+        fast = len(one) >= double
+        # Both speeds end together, and the longest that is asked about lies in the middle.
+        end = (len(one) + (double if fast else normal)) // 2
+        places = tuple(range(end - normal, end, _step(one.clip)))
+        found += (item for item in about_time(n, places, end) if fast or item.kind == 'arrow')
     return found
 
 

@@ -23,8 +23,18 @@ from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
 from study.video.options import add_budget, budget_of, conditions, report
+from study.video.pace import by_variant, tell
 from study.video.results import BLIND, FORMAT, summarise, tables
-from study.video.tasks import folds_of, frames_needed, Item, Task, TASKS
+from study.video.tasks import (
+    asked,
+    folds_of,
+    frames_needed,
+    Item,
+    length_of,
+    questions_a_clip,
+    Task,
+    TASKS,
+)
 from study.video.training import ask, most_frequent, questions, train
 
 log = logging.getLogger('video')
@@ -63,19 +73,34 @@ def compare(arguments: argparse.Namespace) -> int:
     """
     budget = budget_of(arguments)
     size = common_size(arguments.variants)
+    if arguments.estimate:
+        tell(log, estimate(arguments, len(read_table(arguments.table))), arguments.device)
+        return 0
     clips, skipped = load_clips(arguments.folder, read_table(arguments.table),
                                 arguments.out / 'frames', size,
-                                frames_needed(arguments.tasks))
-    tasks = [TASKS[name](clips) for name in arguments.tasks]
+                                min(map(frames_needed, arguments.tasks)))
+    tasks = [asked(name, clips) for name in arguments.tasks]
     log.info('%d clips of %d groups; %d left out', len(clips),
              len({clip.group for clip in clips}), sum(map(len, skipped.values())))
     result = {
         'format': FORMAT, 'clips': len(clips), 'groups': len({clip.group for clip in clips}),
         'left_out': {why: len(names) for why, names in sorted(skipped.items())},
-        'folds': arguments.folds, **conditions(arguments)}
+        'folds': arguments.folds, **conditions(arguments.clips, arguments.device)}
     report(arguments.out, result,
            ({'tasks': found} for found in run(arguments, budget, clips, tasks)), tables)
     return 0
+
+
+def estimate(arguments: argparse.Namespace, clips: int) -> dict[str, float]:
+    """
+    Estimate how long each variant takes, seconds.
+
+    :param clips: number of rows of the table.
+    """
+    trainings = len(arguments.tasks) * arguments.folds
+    asked_once = clips * sum(map(questions_a_clip, arguments.tasks))
+    return by_variant(arguments.variants, arguments.seeds * trainings * arguments.clips,
+                      arguments.seeds * asked_once, arguments.device)
 
 
 def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
@@ -117,9 +142,11 @@ def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
 def _summary(task: Task, answers: dict[str, list[list[int]]],
              shares: Sequence[tuple[Sequence[Item], Sequence[Item]]],
              clips: Sequence[Clip]) -> dict[str, Any]:
-    asked = [item for _, test in shares for item in test]
-    return summarise(answers, [item.label for item in asked],
-                     [clips[item.clip].group for item in asked], task.classes)
+    items = [item for _, test in shares for item in test]
+    found = summarise(answers, [item.label for item in items],
+                      [clips[item.clip].group for item in items], task.classes)
+    return found | {'too_short': sum(length_of(clip) < frames_needed(task.name)
+                                     for clip in clips)}
 
 
 def main(argv: list[str] | None = None) -> int:

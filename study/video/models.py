@@ -17,8 +17,8 @@ VARIANTS = Path(__file__).resolve().parents[1] / 'variants'
 INITIAL = VARIANTS.parent / 'results/backbone_64/backbone.safetensors'
 BACKBONE = 'pooling'
 """The backbone alone: it sees every frame by itself, and takes the mean over time."""
-COMPARED = (BACKBONE, 'moss_12', 'displacement_1', 'displacement_12', 'displacement_123',
-            'both_12', 'tsm', 'recurrent', 'flow')
+COMPARED = (BACKBONE, 'moss_1', 'moss_12', 'moss_123', 'displacement_1', 'displacement_12',
+            'displacement_123', 'both_12', 'tsm', 'recurrent', 'flow')
 
 
 def config_of(variant: str) -> Any:

@@ -29,6 +29,8 @@ def add_budget(parser: argparse.ArgumentParser, seeds: int) -> None:
     parser.add_argument('--initial', default=str(INITIAL), metavar='FILE',
                         help='checkpoint whose backbone all start from; empty for random weights '
                              "(default: the study's)")
+    parser.add_argument('--estimate', action='store_true',
+                        help='say how long it takes if nothing is done yet, and end')
     parser.add_argument('--device', default='cpu', help='of torch (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=0, metavar='N',
                         help='number of threads; 0: torch chooses (default: %(default)s)')
@@ -52,9 +54,9 @@ def budget_of(arguments: argparse.Namespace) -> Budget:
     return Budget(arguments.clips, device=arguments.device)
 
 
-def conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+def conditions(clips: int, device: str) -> dict[str, Any]:
     """Return what the trainings of a run had in common, for its results."""
-    return {'clips_seen': arguments.clips, 'cpu': cpu_name(), 'device': arguments.device,
+    return {'clips_seen': clips, 'cpu': cpu_name(), 'device': device,
             'torch': torch.__version__}
 
 

@@ -19,6 +19,7 @@ from moss_perception.cli.common import (
 from moss_perception.core.errors import ConfigError
 
 from study.panels import draw_accuracies
+from study.pretraining import results as pretraining
 from study.questions import results as questions
 from study.table import fill
 from study.video import results as video
@@ -27,7 +28,9 @@ from study.video.results import BLIND
 
 log = logging.getLogger('video')
 STUDY = Path(__file__).resolve().parents[1]
-FORMATS = {'video': video.FORMAT, 'questions': questions.FORMAT}
+DOCS = STUDY.parent / 'docs'
+FORMATS = {'video': video.FORMAT, 'questions': questions.FORMAT,
+           'pretraining': pretraining.FORMAT}
 NOT_RUN = 'Not run.'
 # What each picture shows, for readers who do not see it.
 ALT = {'video': 'Accuracy on real clips by task and variant, with intervals',
@@ -39,8 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog='python -m study.video.page',
-        description='Write the tables and pictures of python -m study.video and of '
-                    'python -m study.questions into a page. What has no results says so.',
+        description='Write the tables and pictures of python -m study.video, of '
+                    'python -m study.questions and of python -m study.pretraining into a page. '
+                    'What has no results says so.',
         epilog='Example: python -m study.video.page --video runs/video/results.json --out '
                'runs/page. ' + status_line())
     for name in FORMATS:
@@ -48,11 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
                             default=STUDY / f'results/{name}.json',
                             help=f'results.json of python -m study.{name} (default: the stored '
                                  'ones)')
-    parser.add_argument('--page', type=Path, default=STUDY / 'docs/video.md', metavar='FILE',
+    parser.add_argument('--page', type=Path, default=DOCS / 'video.md', metavar='FILE',
                         help='page with <!-- begin video | TASK --> … <!-- end --> '
-                             "(default: the study's)")
-    parser.add_argument('--out', type=Path, default=STUDY / 'docs/images', metavar='DIR',
-                        help="folder for the pictures (default: the study's)")
+                             '(default: docs/video.md)')
+    parser.add_argument('--out', type=Path, default=DOCS / 'images/video', metavar='DIR',
+                        help='folder for the pictures (default: docs/images/video)')
     return parser
 
 
@@ -60,7 +64,7 @@ def write(arguments: argparse.Namespace) -> int:
     """Draw the pictures whose results are there, and fill the page."""
     results = {name: read_result(getattr(arguments, name), name) for name in FORMATS}
     for name, result in results.items():
-        if result is not None:
+        if result is not None and name in DRAWN:
             path = picture_path(arguments.out, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             DRAWN[name](result).savefig(path, dpi=130)
@@ -133,7 +137,8 @@ def _draw_questions(result: dict[str, Any]) -> Any:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], dict[str, str]]] = {
-    'video': video.tables, 'questions': questions.tables}
+    'video': video.tables, 'questions': questions.tables, 'pretraining': pretraining.tables}
+# Of what has a picture.
 DRAWN: dict[str, Callable[[dict[str, Any]], Any]] = {
     'video': _draw_video, 'questions': _draw_questions}
 

@@ -1,7 +1,7 @@
-"""Tasks on clips: the arrow of time, the speed of playback, and the verb."""
+"""Tasks on clips: the arrow of time, the speed of playback, the order of parts, and the verb."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moss_perception.core.errors import ConfigError
 import numpy as np
@@ -11,8 +11,10 @@ from study.video.clips import Clip
 # Frames of a clip that a network sees.
 LENGTH = 16
 SPEEDS = (1, 2, 4)
-# Frames from one sample to the next of the arrow of time: 10 Hz of 30.
+# Frames from one sample to the next of the arrow of time and of the order of parts: 10 Hz of 30.
 _ARROW_STEP = 3
+# A clip is cut into so many parts of equal length, whose order is told.
+PARTS = 4
 LEFT_OUT = 'Other'
 
 
@@ -24,11 +26,13 @@ class Item:
     :ivar clip: index of the clip.
     :ivar label: index in the task's :attr:`Task.classes`.
     :ivar step: frames from one sample to the next; negative backwards, 0 for all of the clip.
+    :ivar parts: the order in which the parts of what is sampled are shown; empty as they come.
     """
 
     clip: int
     label: int
     step: int
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,22 @@ def speed(clips: Sequence[Clip]) -> Task:
         for label, factor in enumerate(SPEEDS)))
 
 
+def order(clips: Sequence[Clip]) -> Task:
+    """Tell whether the parts of a clip are in their order; each clip as it is and shuffled."""
+    return Task('order', ('in order', 'shuffled'), tuple(
+        Item(n, label, _ARROW_STEP, parts) for n in range(len(clips))
+        for label, parts in enumerate(((), _shuffled(n)))))
+
+
+def _shuffled(seed: int) -> tuple[int, ...]:
+    """Draw another order than the true one."""
+    rng = np.random.default_rng(seed)
+    while True:
+        drawn = tuple(rng.permutation(PARTS).tolist())
+        if drawn != tuple(range(PARTS)):
+            return drawn
+
+
 def verb(clips: Sequence[Clip]) -> Task:
     """
     Tell what is done, from samples of the whole clip.
@@ -73,13 +93,42 @@ def verb(clips: Sequence[Clip]) -> Task:
         Item(n, names.index(clip.verb), 0) for n, clip in enumerate(clips) if clip.verb in names))
 
 
-TASKS = {'arrow': arrow, 'speed': speed, 'verb': verb}
+TASKS = {'arrow': arrow, 'speed': speed, 'order': order, 'verb': verb}
+# These need nothing but the clips.
+FREE = ('arrow', 'speed', 'order')
 
 
-def frames_needed(tasks: Sequence[str]) -> int:
-    """Return how many frames a clip needs for all of these tasks."""
-    longest = {'arrow': _ARROW_STEP, 'speed': SPEEDS[-1], 'verb': 1}
-    return max((LENGTH - 1) * longest[task] + 1 for task in tasks)
+def frames_needed(task: str) -> int:
+    """Return how many frames a clip needs for a task."""
+    longest = {'arrow': _ARROW_STEP, 'speed': SPEEDS[-1], 'order': _ARROW_STEP, 'verb': 1}
+    return (LENGTH - 1) * longest[task] + 1
+
+
+def questions_a_clip(task: str) -> int:
+    """Return how many questions a task asks about each clip."""
+    return {'arrow': 2, 'speed': len(SPEEDS), 'order': 2, 'verb': 1}[task]
+
+
+def asked(name: str, clips: Sequence[Clip]) -> Task:
+    """
+    Make a task of the clips that are long enough for it.
+
+    :param name: a key of :data:`TASKS`.
+    :param clips: with their frames.
+    :raises ConfigError: as the task does, or if no clip is long enough.
+    """
+    least, task = frames_needed(name), TASKS[name](clips)
+    items = tuple(item for item in task.items if length_of(clips[item.clip]) >= least)
+    if not items:
+        raise ConfigError(f'the task {name} needs clips of {least} frames or more: the longest '
+                          f'has {max(map(length_of, clips))}; or leave it out with --tasks')
+    return replace(task, items=items)
+
+
+def length_of(clip: Clip) -> int:
+    """Return the number of frames of a clip."""
+    assert clip.frames is not None  # clips are loaded before
+    return len(clip.frames)
 
 
 def sample(frames: np.ndarray, item: Item, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -100,6 +149,8 @@ def sample(frames: np.ndarray, item: Item, rng: np.random.Generator | None = Non
         begin = int(rng.integers(count - span)) if rng else (count - 1 - span) // 2
         places = begin + np.arange(0, span + 1, abs(item.step))
         places = places[::-1] if item.step < 0 else places
+    if item.parts:
+        places = np.concatenate([np.split(places, PARTS)[n] for n in item.parts])
     found = np.asarray(frames[places])
     return found[:, :, ::-1] if rng is not None and rng.random() < 0.5 else found
 

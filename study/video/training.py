@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from moss_perception.core.errors import ConfigError
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,10 +17,17 @@ from study.video.tasks import Item, sample, Task
 
 
 def questions(task: Task, test: np.ndarray) -> tuple[list[Item], list[Item]]:
-    """Share the items out: those of other clips for training, and those of the test clips."""
+    """
+    Share the items out: those of other clips for training, and those of the test clips.
+
+    :raises ConfigError: if there are none for training.
+    """
     asked = set(test.tolist())
-    return ([item for item in task.items if item.clip not in asked],
-            [item for item in task.items if item.clip in asked])
+    known = [item for item in task.items if item.clip not in asked]
+    if not known:
+        raise ConfigError(f'one fold has all clips that are long enough for the task {task.name}: '
+                          'expected fewer --folds, or longer clips')
+    return known, [item for item in task.items if item.clip in asked]
 
 
 def train(variant: str, task: Task, clips: Sequence[Clip], items: Sequence[Item], seed: int,
@@ -38,9 +46,9 @@ def train(variant: str, task: Task, clips: Sequence[Clip], items: Sequence[Item]
     def loss_of(step: int) -> Tensor:
         rng = np.random.default_rng((seed, 1, step))
         chosen = [items[n] for n in drawn(step)]
-        images = np.stack([sample(_frames(clips, item), item, rng) for item in chosen])
+        images = images_of(clips, chosen, rng)
         labels = torch.tensor([item.label for item in chosen], device=budget.device)
-        return F.cross_entropy(model(_tensor(images, budget)), labels)
+        return F.cross_entropy(model(images.to(budget.device)), labels)
 
     fit(model, loss_of, budget, state)
     return model
@@ -52,19 +60,25 @@ def ask(model: ClipClassifier, clips: Sequence[Clip], items: Sequence[Item],
     """Return the answers to questions, as indices of classes."""
     found: list[int] = []
     for begin, end in pairwise([*range(0, len(items), budget.batch), len(items)]):
-        images = np.stack([sample(_frames(clips, item), item) for item in items[begin:end]])
-        found += model(_tensor(images, budget)).argmax(1).tolist()
+        images = images_of(clips, items[begin:end])
+        found += model(images.to(budget.device)).argmax(1).tolist()
     return found
 
 
-def _frames(clips: Sequence[Clip], item: Item) -> np.ndarray:
-    frames = clips[item.clip].frames
-    assert frames is not None  # clips are loaded before
-    return frames
+def images_of(clips: Sequence[Clip], items: Sequence[Item],
+              rng: np.random.Generator | None = None) -> Tensor:
+    """
+    Return the frames of some questions.
 
-
-def _tensor(images: np.ndarray, budget: Budget) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).to(budget.device)
+    :param rng: see :func:`study.video.tasks.sample`.
+    :returns: uint8, RGB, shape ``(B, T, S, S, 3)``.
+    """
+    frames = []
+    for item in items:
+        whole = clips[item.clip].frames
+        assert whole is not None  # clips are loaded before
+        frames.append(sample(whole, item, rng))
+    return torch.from_numpy(np.stack(frames))
 
 
 def most_frequent(task: Task, items: Sequence[Item]) -> int:

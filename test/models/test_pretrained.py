@@ -7,6 +7,7 @@ from moss_perception.core.resources import model_path
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.flow_grasp.model import FlowGraspConfig
+from moss_perception.models.manifest import file_sha256
 from moss_perception.models.pretrained import from_pretrained, PretrainedBackbone
 from moss_perception.moss import attach, MOSS, streaming
 import pytest
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 SHIPPED = model_path()
+RESULTS = SHIPPED.parents[1] / 'study/results'
 
 
 @torch.no_grad()
@@ -55,11 +57,42 @@ def test_the_shipped_backbone_makes_the_maps_of_the_shipped_network():
 
 
 def test_the_backbone_of_the_study_is_read_too():
-    path = SHIPPED.parents[1] / 'study/results/backbone_64/backbone.safetensors'
+    path = RESULTS / 'backbone_64/backbone.safetensors'
     if not path.is_file():
         pytest.skip(f'{path} is not there: an installed package has no study')
     pytest.importorskip('study.models')
     assert isinstance(from_pretrained(path, 'backbone'), PretrainedBackbone)
+
+
+@pytest.mark.parametrize(('name', 'channels'), [('moss_12_time', 64), ('displacement_12_time', 3)])
+@torch.no_grad()
+def test_the_stored_variants_give_what_their_networks_compute(name, channels):
+    path = RESULTS / f'{name}/{name}.safetensors'
+    if not path.is_file():
+        pytest.skip(f'{path} is not there: an installed package has no study')
+    generator = torch.Generator().manual_seed(0)
+    network, block = load_checkpoint(path), from_pretrained(path)
+    clip = torch.rand(1, 6, channels, 16, 16, generator=generator)
+    motion = block.motion(clip)
+    assert motion.isfinite().all() and motion.abs().max() > 0
+    assert torch.equal(motion, network.moss.motion(clip)) and torch.equal(block(clip), clip)
+    backbone = from_pretrained(path, 'backbone')
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    fine, coarse = backbone(images.movedim(-1, 1))
+    assert coarse.isfinite().all() and coarse.abs().max() > 0
+    own = network.fine_maps(images[None])[0]
+    torch.testing.assert_close(fine, own, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(coarse, network.backbone.late(own), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('folder', ['moss_12_time', 'displacement_12_time', 'backbone_64'])
+def test_a_card_beside_the_stored_weights_names_their_digest_and_command(folder):
+    if not RESULTS.is_dir():
+        pytest.skip(f'{RESULTS} is not there: an installed package has no study')
+    checkpoint, = (RESULTS / folder).glob('*.safetensors')
+    card = checkpoint.with_suffix('.md').read_text(encoding='utf-8')
+    assert file_sha256(checkpoint) in card and 'python -m study.train --data' in card
+    assert checkpoint.stat().st_size < 1.3e6
 
 
 def test_an_unknown_part_a_wrong_shape_and_a_missing_file_are_named(tmp_path):

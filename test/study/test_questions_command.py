@@ -7,8 +7,9 @@ from moving_scenes import write_sets
 import pytest
 
 pytest.importorskip('scipy')
-from study.questions.__main__ import main
+from study.questions.__main__ import build_parser, estimate, main
 from study.questions.model import TEXT_ONLY
+from study.questions.real import NO_SPEED, TOO_SHORT
 
 
 @pytest.fixture(scope='module')
@@ -18,13 +19,13 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def video(tmp_path_factory):
-    """Make three real clips, one of them too short, and one that does not decode."""
+    """Make four real clips, one too short for double speed, one for all; and one of text."""
     folder = tmp_path_factory.mktemp('video')
-    for n, frames in enumerate((95, 100, 60)):
+    for n, frames in enumerate((95, 100, 60, 30)):
         factory.write_clip(folder / f'{n}.avi', frames, 30.0)
     (folder / 'text.avi').write_text('no video')
     (folder / 'clips.tsv').write_text('clip\tgroup\n' + ''.join(
-        f'{name}.avi\tlab_{name}\n' for name in (0, 1, 2, 'text')))
+        f'{name}.avi\tlab_{name}\n' for name in (0, 1, 2, 3, 'text')))
     return folder
 
 
@@ -39,18 +40,28 @@ def test_the_command_compares_continues_and_asks_about_real_clips(data, video, t
     words = words_for(data, tmp_path, '--video', str(video), '--table', str(video / 'clips.tsv'))
     assert main(words) == 0
     said = capsys.readouterr().out
-    for text in ('test: ', 'held_out: ', 'in held-out phrasings', 'speeds_up', '2 real clips of 2',
-                 '4 of arrow, 4 of speed'):
+    for text in ('test: ', 'held_out: ', 'in held-out phrasings', 'speeds_up', '3 real clips of 3',
+                 '6 of arrow, 4 of speed'):
         assert text in said
     result = json.loads((tmp_path / 'results.json').read_text())
     assert result['sets']['video']['left_out'] == {
-        'does not decode': 1, 'too short to be played at double speed': 1}
+        'does not decode': 1, TOO_SHORT: 1, NO_SPEED: 1}
     assert set(result['sets']['held_out']['families']) <= {'mug', 't_shape'}
     found = result['sets']['test']['held_out']['all']
     assert set(found['variants']) == {'most_frequent', 'pooling', 'moss_12', TEXT_ONLY}
     assert any((pair['ours'], pair['theirs']) == ('moss_12', 'pooling') for pair in found['pairs'])
     monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+
+
+def test_the_estimate_reads_no_scenes_and_counts_the_clips(video, tmp_path, caplog):
+    caplog.set_level('INFO')
+    assert main([*words_for(tmp_path / 'gone', tmp_path, '--estimate')]) == 0
+    assert 'minutes: pooling 0, moss_12 0' in caplog.text
+    more = ['--video', str(video), '--table', str(video / 'clips.tsv')]
+    fewer, whole = (sum(estimate(build_parser().parse_args(
+        words_for(tmp_path, tmp_path, *one))).values()) for one in ((), more))
+    assert fewer < whole
 
 
 @pytest.mark.parametrize(('more', 'message'), [

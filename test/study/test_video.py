@@ -11,12 +11,27 @@ import torch
 
 pytest.importorskip('scipy')
 from study.video import clips as reading
-from study.video.__main__ import main
+from study.video.__main__ import build_parser, estimate, main
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
 from study.video.models import BACKBONE, ClipClassifier, COMPARED
 from study.video.results import BLIND, by_group, summarise, tables
-from study.video.tasks import arrow, folds_of, frames_needed, Item, sample, speed, verb
+from study.video.tasks import (
+    arrow,
+    asked,
+    folds_of,
+    frames_needed,
+    FREE,
+    Item,
+    LENGTH,
+    order,
+    PARTS,
+    questions_a_clip,
+    sample,
+    speed,
+    TASKS,
+    verb,
+)
 from study.video.training import questions, train
 
 _spec = importlib.util.spec_from_file_location(
@@ -24,7 +39,7 @@ _spec = importlib.util.spec_from_file_location(
 factory = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(factory)
 
-FRAMES = frames_needed(['arrow', 'speed', 'verb'])
+FRAMES = max(map(frames_needed, TASKS))
 
 
 def write_table(folder, rows, head='clip\tgroup\tverb'):
@@ -64,6 +79,7 @@ def test_bad_clips_are_left_out_and_counted_by_reason(loaded):
         'no such file': ['gone.avi'], 'does not decode': ['text.avi', 'cut.avi'],
         'of another size than 64 x 48': ['small.avi'],
         'of another rate than 30 Hz': ['slow.avi'], 'shorter than 61 frames': ['short.avi']}
+    assert FREE == ('arrow', 'speed', 'order') and frames_needed('verb') == 16
     assert used[2].frames.shape == (FRAMES + 2, 64, 64, 3) and used[2].frames.dtype == np.uint8
 
 
@@ -106,6 +122,29 @@ def test_all_speeds_have_as_many_frames(loaded):
     # The shade of the made-up clips rises by 8 a frame.
     assert [len(one) for one in seen] == [16] * 3
     assert steps == pytest.approx([8, 16, 32], abs=3)
+
+
+def test_the_parts_of_a_clip_are_shown_in_their_order_or_shuffled(loaded):
+    task = order(loaded[0])
+    assert task.classes == ('in order', 'shuffled') and len(task.items) == 12
+    length = LENGTH // PARTS
+    for n, clip in enumerate(loaded[0]):
+        whole, mixed = (sample(clip.frames, item) for item in task.items[2 * n:2 * n + 2])
+        parts = task.items[2 * n + 1].parts
+        shown = np.concatenate([whole[part * length:][:length] for part in parts])
+        assert np.array_equal(mixed, shown) and not np.array_equal(mixed, whole)
+    assert len({item.parts for item in task.items}) > 3
+
+
+def test_a_clip_is_left_out_of_those_tasks_only_that_it_is_too_short_for(loaded):
+    clips = [Clip(f'{n}', 'g', ('Pick', 'Put')[n % 2], frames=np.zeros((n, 8, 8, 3), np.uint8))
+             for n in (16, 45, 46, 61)]
+    counts = {name: len({item.clip for item in asked(name, clips).items}) for name in TASKS}
+    assert counts == {'arrow': 2, 'speed': 1, 'order': 2, 'verb': 4}
+    with pytest.raises(ConfigError, match='speed needs clips of 61 frames or more: the longest'):
+        asked('speed', clips[:3])
+    with pytest.raises(ConfigError, match='one fold has all clips that are long enough'):
+        questions(asked('speed', clips), np.array([2, 3]))
 
 
 def test_a_verb_is_asked_of_the_whole_clip_and_other_is_left_out(loaded):
@@ -224,13 +263,30 @@ def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp
              '3', '--seeds', '1', '--clips', '8', '--variants', 'pooling', 'displacement_12']
     assert main(words) == 0
     said = capsys.readouterr().out
-    for task in ('arrow: 12 questions', 'speed: 18 questions', 'verb: 6 questions'):
+    # The clip of 20 frames is asked about what is done, which needs 16.
+    for task in ('arrow: 12 questions', 'speed: 18 questions', 'order: 12', 'verb: 7 questions'):
         assert task in said
     result = json.loads((tmp_path / 'results.json').read_text())
-    assert result['left_out']['does not decode'] == 2 and result['clips'] == 6
+    assert result['left_out']['does not decode'] == 2 and result['clips'] == 7
+    assert {name: task['too_short'] for name, task in result['tasks'].items()} == {
+        'arrow': 1, 'speed': 1, 'order': 1, 'verb': 0}
     assert result['tasks']['arrow']['variants'][BLIND]['accuracy'] == 0.5
     monkeypatch.setattr('study.video.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+
+
+def test_the_estimate_decodes_nothing_and_grows_with_the_sizes(folder, tmp_path, caplog):
+    words = [str(folder), '--table', str(folder / 'clips.tsv'), '--out', str(tmp_path / 'out')]
+    caplog.set_level('INFO')
+    assert main([*words, '--estimate']) == 0
+    assert 'minutes: pooling' in caplog.text and not (tmp_path / 'out').exists()
+    few, many, fast = (sum(estimate(build_parser().parse_args([*words, *more]), 12).values())
+                       for more in (['--seeds', '1'], ['--seeds', '5'], ['--device', 'cuda']))
+    assert fast < few < many == pytest.approx(5 * few)
+    # What is asked of each clip is what the tasks ask.
+    clips = [Clip('0', 'g', 'Pick'), Clip('1', 'g', 'Put')]
+    assert {name: questions_a_clip(name) for name in TASKS} == {
+        name: len(task(clips).items) // 2 for name, task in TASKS.items()}
 
 
 @pytest.mark.parametrize(('words', 'message'), [

@@ -1,0 +1,1 @@
+"""Pretraining on real clips: whether it helps the grasp model under the shift."""

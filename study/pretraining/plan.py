@@ -1,0 +1,116 @@
+"""What is pretrained and trained, and how long it takes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moss_perception.data.scenes import load_scenes
+from moss_perception.training.settings import Settings
+
+from study.video.fitting import Budget
+from study.video.models import VARIANTS
+from study.video.pace import seconds
+
+ORDINARY, PRETRAINED = 'ordinary', 'pretrained'
+STARTS = {ORDINARY: 'the start of all variants of the study, trained on simulation',
+          PRETRAINED: 'the same, trained further on real clips'}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    How much is trained.
+
+    :ivar clips: clips that the pretraining sees.
+    :ivar seeds: trainings from each start.
+    :ivar epochs: of each; 0 for those of the variant.
+    :ivar limit: scenes of each folder at most; ``None`` for all.
+    """
+
+    clips: int = 20000
+    seeds: int = 3
+    epochs: int = 0
+    limit: int | None = None
+
+
+SMALL = Sizes(clips=48, seeds=1, epochs=1, limit=40)
+"""Sizes to try the command: the figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    A run of the study.
+
+    :ivar out: folder of everything that it writes; what is there is not done again.
+    :ivar clips: folder of the clips, and ``table`` their table.
+    :ivar scenes: folders to train the grasp model on.
+    :ivar tests: folders to compare it on, by name.
+    :ivar settings: of the grasp model that is trained.
+    :ivar initial: checkpoint of the ordinary start, which is also that of the pretraining.
+    """
+
+    out: Path
+    clips: Path
+    table: Path
+    scenes: tuple[str, ...]
+    tests: Mapping[str, str]
+    settings: Settings
+    initial: str
+    sizes: Sizes = Sizes()
+    device: str = 'cpu'
+    threads: int = 0
+
+    @property
+    def budget(self) -> Budget:
+        """Return the budget of the pretraining."""
+        return Budget(self.sizes.clips, device=self.device)
+
+    @property
+    def pretrained(self) -> Path:
+        """Return the checkpoint that the pretraining writes."""
+        return self.out / 'pretrained' / f'{self.settings.name}.safetensors'
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of the trainings."""
+        return self.out / 'runs'
+
+    def trainings(self) -> Iterator[tuple[str, int]]:
+        """Yield the start and seed of each training; both starts of a seed come together."""
+        for seed in range(self.sizes.seeds):
+            for start in STARTS:
+                yield start, seed
+
+    def settings_of(self, start: str, seed: int) -> Settings:
+        """Return the settings of a training: those of the variant, called after its start."""
+        changed = self.settings.changed(seed=seed)
+        if self.sizes.epochs:
+            changed = changed.changed(epochs=self.sizes.epochs)
+        return Settings(start, changed.network, changed.training, changed.model)
+
+    def initial_of(self, start: str) -> str:
+        """Return the checkpoint that a training begins with."""
+        return str(self.pretrained) if start == PRETRAINED else self.initial
+
+
+def variant_path(name: str) -> Path:
+    """Return the file of a variant."""
+    return VARIANTS / f'{name}.yaml'
+
+
+def estimate(plan: Plan) -> dict[str, float]:
+    """
+    Estimate how long each stage takes from the beginning, seconds.
+
+    :raises DataError: if the scenes can't be read.
+    """
+    name, recipe = plan.settings.name, plan.settings_of(ORDINARY, 0).recipe()
+    scenes = sum(len(load_scenes(folder, plan.sizes.limit)) for folder in plan.scenes)
+    tested = sum(len(load_scenes(folder, plan.sizes.limit)) for folder in plan.tests.values())
+    trainings = len(STARTS) * plan.sizes.seeds
+    # A tenth of the scenes is held out; attempts in progress come on top.
+    seen = round(0.9 * scenes * (1 + recipe.monitor) * recipe.epochs)
+    return {'pretrain': seconds(name, plan.sizes.clips, 0, plan.device),
+            'train': trainings * seconds(name, seen, scenes // 10, plan.device),
+            'compare': trainings * seconds(name, 0, tested, plan.device)}

@@ -1,0 +1,65 @@
+"""The results of pretraining: tables, and a yes or no that the interval decides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from moss_perception.core.tables import markdown
+
+from study.goals import difference
+from study.pretraining.plan import ORDINARY, PRETRAINED, STARTS
+from study.texts import in_points
+
+FORMAT = 'moss_perception.pretraining/1'
+_SHIFTED = 'shifted'
+
+
+def tables(result: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Write the results in Markdown.
+
+    :returns: ``answer``, ``success`` and ``tasks``.
+    """
+    return {'answer': answer(result['comparison']), 'success': _success(result),
+            'tasks': _tasks(result)}
+
+
+def answer(comparison: dict[str, Any]) -> str:
+    """
+    Say whether pretraining helps under the shift, by the interval of the paired difference.
+
+    :param comparison: as study.compare stores it; its set ``shifted`` decides, or its last one.
+    """
+    name = _SHIFTED if _SHIFTED in comparison['sets'] else list(comparison['sets'])[-1]
+    gap = difference(comparison, PRETRAINED, ORDINARY, name, 'all')
+    if gap is None or gap['low'] is None:
+        return '**Not known**: there is no interval.'
+    text = f'{in_points(gap)} points of success on {name}, p = {gap["p"]:.3f}'
+    if gap['low'] > 0:
+        return f'**Yes**: pretraining on real clips helps. {text}.'
+    if gap['high'] < 0:
+        return f'**No**: pretraining on real clips harms. {text}.'
+    return f'**No**: no help can be seen, the interval has 0. {text}.'
+
+
+def _success(result: Mapping[str, Any]) -> str:
+    comparison = result['comparison']
+    seeds = min(len(one['seeds']) for one in comparison['variants'].values())
+    rows = []
+    for name in comparison['sets']:
+        gap = difference(comparison, PRETRAINED, ORDINARY, name, 'all')
+        rows.append([name, str(comparison['sets'][name]['scenes']), *(
+            f'{100 * comparison["variants"][start]["sets"][name]["all"]["success"]:.1f}'
+            for start in STARTS), in_points(gap) if gap else '-'])
+    return (f'Success of the chosen grasp of `{result["variant"]}` in %, mean over {seeds} '
+            f'trainings from each start; difference in points [95 %, by scene].\n\n' + markdown(
+                ['set', 'scenes', *STARTS, 'difference'], rows))
+
+
+def _tasks(result: Mapping[str, Any]) -> str:
+    on, accuracy = (result['pretraining'][key] for key in ('on', 'accuracy'))
+    rows = [[name, str(one['questions']), '-' if one['right'] is None else
+             f'{100 * one["right"]:.1f}', f'{100 * one["blind"]:.1f}']
+            for name, one in accuracy.items()]
+    return (f'Pretraining: {on["seen"]} clips seen, of {on["clips"]}; asked about '
+            f'{on["held_out"]} clips of other groups. Right answers in %.\n\n' + markdown(
+                ['task', 'questions', 'right', 'most frequent answer'], rows))

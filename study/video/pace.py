@@ -1,0 +1,42 @@
+"""How long the commands on clips and on questions take, before anything is trained."""
+
+from collections.abc import Mapping, Sequence
+import logging
+
+# Milliseconds to train on a clip of 16 frames, and to ask about one: on one core of 2.5 GHz.
+_CLIP_MS = {
+    'pooling': (19, 5), 'moss_1': (22, 6), 'moss_12': (22, 6), 'moss_123': (22, 6),
+    'displacement_1': (38, 24), 'displacement_12': (44, 26), 'displacement_123': (44, 30),
+    'both_12': (128, 44), 'tsm': (18, 6), 'recurrent': (19, 6), 'flow': (43, 30)}
+_ANOTHER_MS = (44, 26)
+# What one GPU needs of that; it waits for the frames.
+_CUDA = 0.1
+
+
+def seconds(variant: str, trained: int, asked: int, device: str = 'cpu') -> float:
+    """
+    Estimate how long a variant takes.
+
+    :param variant: name of a file of ``study/variants``.
+    :param trained: clips that all of its trainings see.
+    :param asked: clips that it is asked about.
+    """
+    train_ms, ask_ms = _CLIP_MS.get(variant, _ANOTHER_MS)
+    return (train_ms * trained + ask_ms * asked) / 1e3 * (_CUDA if device != 'cpu' else 1)
+
+
+def by_variant(variants: Sequence[str], trained: int, asked: int,
+               device: str) -> dict[str, float]:
+    """Estimate the time of each variant; see :func:`seconds`."""
+    return {name: seconds(name, trained, asked, device) for name in variants}
+
+
+def tell(log: logging.Logger, parts: Mapping[str, float], device: str) -> None:
+    """
+    Log how long a command takes.
+
+    :param parts: seconds by name of what takes them.
+    """
+    words = ', '.join(f'{name} {took / 60:.0f}' for name, took in parts.items())
+    log.info('about %.1f h on %s if nothing is done yet; minutes: %s',
+             sum(parts.values()) / 3600, 'one core' if device == 'cpu' else device, words)

@@ -1,0 +1,133 @@
+"""Pretraining on real clips, from a folder of clips to the answer, at a tiny size."""
+
+from dataclasses import replace
+import json
+
+import clip_factory as factory
+from moss_perception.core.errors import CheckpointError, ConfigError
+from moss_perception.data.schema import Attempt
+from moss_perception.data.shards import write_shard
+from moss_perception.models.checkpoint import load_checkpoint
+from moss_perception.models.manifest import file_sha256, read_header
+from moving_scenes import PHASES
+import numpy as np
+import pytest
+from spots import MATRIX
+from spots import scene as spot_scene
+import torch
+
+pytest.importorskip('scipy')
+from study.pretraining import __main__ as command
+from study.pretraining.results import answer, tables
+from study.video.models import INITIAL
+
+SETS = ['sim', 'shifted']
+
+
+@pytest.fixture(scope='module')
+def clips(tmp_path_factory):
+    """Make six clips of three groups, and one that is too short."""
+    folder = tmp_path_factory.mktemp('clips')
+    for n, frames in enumerate((70, 71, 72, 73, 74, 75, 30)):
+        factory.write_clip(folder / f'{n}.avi', frames, 30.0)
+    (folder / 'clips.tsv').write_text('clip\tgroup\n' + ''.join(
+        f'{n}.avi\tlab_{n % 3}\n' for n in range(7)))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Make scenes of a spot, whose attempts can be watched."""
+    folder = tmp_path_factory.mktemp('scenes')
+    for name, seeds in (('train', range(20)), ('test', range(100, 106))):
+        scenes = []
+        for seed in seeds:
+            one = spot_scene(seed)
+            watched = Attempt(0, True, one.jpegs[1:], np.arange(20, 37) * 10**8, PHASES,
+                              np.full(17, np.nan, np.float32),
+                              np.tile(one.candidates[:1, :3], (17, 1)))
+            scenes.append(replace(one, attempt=watched))
+        write_shard(folder / name / f'scenes_{seeds[0]:08d}.npz', scenes, MATRIX)
+    return folder
+
+
+def words_for(clips, data, out, *more):
+    return [str(clips), '--table', str(clips / 'clips.tsv'), '--scenes', str(data / 'train'),
+            '--test', *(f'{name}={data / "test"}' for name in SETS), '--out', str(out),
+            '--variant', 'moss_12', '--small', '--clips', '16', '--limit', '20', '--threads', '1',
+            *more]
+
+
+def test_the_whole_chain_runs_and_what_is_done_is_not_done_again(clips, data, tmp_path, capsys,
+                                                                 caplog, monkeypatch):
+    words = words_for(clips, data, tmp_path)
+    assert command.main(words) == 0
+    said = capsys.readouterr().out
+    result = json.loads((tmp_path / 'results.json').read_text())
+    assert set(result['comparison']['variants']) == {'ordinary', 'pretrained'}
+    assert set(result['pretraining']['accuracy']) == {'arrow', 'speed', 'order'}
+    assert result['pretraining']['on']['left_out'] == {'shorter than 46 frames': 1}
+    written = '\n\n'.join(tables(result).values()) + '\n'
+    assert said.endswith(written)
+    made = tmp_path / 'pretrained/moss_12.safetensors'
+    pretrained, start = load_checkpoint(made), load_checkpoint(INITIAL)
+    # It learnt; what reads grasps is that of the ordinary start, and so is the normalisation.
+    weights = [one.backbone.stages[2][0].weight for one in (pretrained, start)]
+    assert not torch.equal(*weights)
+    assert all(torch.equal(one, start.head.state_dict()[name])
+               for name, one in pretrained.head.state_dict().items())
+    assert pretrained.config.mean == start.config.mean
+    begun = {name: read_header(tmp_path / f'runs/{name}_seed_0/{name}.safetensors')[1]['initial']
+             for name in ('ordinary', 'pretrained')}
+    assert begun == {'ordinary': file_sha256(INITIAL), 'pretrained': file_sha256(made)}
+    for stage in ('fit', 'fit_grasps'):
+        monkeypatch.setattr(f'study.pretraining.stages.{stage}', lambda *_: pytest.fail('again'))
+    assert command.main(words) == 0 and capsys.readouterr().out == written
+    assert command.main([*words, '--clips', '24']) == 1
+    assert 'has 16 clips seen: expected 24' in caplog.text
+    assert command.main([*words, '--epochs', '2']) == 1
+    assert 'has 1 epochs: expected 2' in caplog.text
+
+
+def test_the_estimate_trains_nothing_and_grows_with_the_sizes(clips, data, tmp_path, caplog):
+    caplog.set_level('INFO')
+    assert command.main(words_for(clips, data, tmp_path / 'out', '--estimate')) == 0
+    assert 'minutes: pretrain 0, train 0, compare 0' in caplog.text
+    assert not (tmp_path / 'out').exists()
+    plans = [command.read_plan(command.build_parser().parse_args(words_for(
+        clips, data, tmp_path, *more))) for more in ((), ('--clips', '999', '--seeds', '2'))]
+    few, many = map(command.estimate, plans)
+    assert all(few[stage] < many[stage] for stage in few)
+
+
+@pytest.mark.parametrize(('more', 'message'), [
+    (['--seeds', '0'], '--seeds 0 is not allowed'), (['--threads', '-1'], '--threads -1'),
+    (['--variant', 'pooling'], '--variant pooling has no MOSS'),
+    (['--variant', 'nothing'], 'is no variant'), (['--test', 'sim'], '--test sim is not allowed')])
+def test_an_option_that_does_not_fit_is_named(clips, data, tmp_path, more, message):
+    with pytest.raises(ConfigError, match=message):
+        command.read_plan(command.build_parser().parse_args(
+            words_for(clips, data, tmp_path, *more)))
+
+
+@pytest.mark.parametrize(('low', 'high', 'word'), [
+    (0.01, 0.05, '**Yes**: pretraining on real clips helps'), (-0.05, 0.03, 'the interval has 0'),
+    (-0.05, -0.01, '**No**: pretraining on real clips harms'), (None, None, '**Not known**')])
+@pytest.mark.parametrize('turned', [False, True])
+def test_the_interval_on_the_shifted_set_answers(low, high, word, turned):
+    names = ['pretrained', 'ordinary']
+    ends = [low, high]
+    if turned:
+        names, ends = names[::-1], ends if low is None else [-high, -low]
+    pairs = [{'ours': names[0], 'theirs': names[1], 'set': name, 'kind': 'all', 'p': 0.2,
+              'difference': 0.0, 'low': ends[0] if name == 'shifted' else 0.9,
+              'high': ends[1] if name == 'shifted' else 0.9} for name in SETS]
+    assert word in answer({'sets': dict.fromkeys(SETS), 'pairs': pairs})
+
+
+def test_a_damaged_pretraining_is_named(clips, data, tmp_path):
+    plan = command.read_plan(command.build_parser().parse_args(words_for(clips, data, tmp_path)))
+    plan.pretrained.parent.mkdir(parents=True)
+    plan.pretrained.write_bytes(b'cut off')
+    with pytest.raises(CheckpointError, match='pretrained'):
+        command.pretrain(plan)
