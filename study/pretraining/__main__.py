@@ -14,9 +14,9 @@ from moss_perception.cli.common import (
     write_text,
 )
 from moss_perception.core.errors import ConfigError
+from moss_perception.core.memory import keep_freed_memory
 from moss_perception.evaluation.intervals import require
 from moss_perception.runtime.torch_engine import usable_device
-from moss_perception.training.processes import keep_freed_memory
 from moss_perception.training.settings import read_settings
 import torch
 
