@@ -232,7 +232,7 @@ def test_each_latency_is_run_with_and_without_lead_times(start, tmp_path):
             tmp_path / 'out' / 'records' / f'1_sim_60ms_{way}.json').bags
         scores[way] = [(x.score, x.decision_ns - x.start_ns) for x in bag.attempts]
     assert scores['told'] == scores['stream'] != scores['default']
-    assert found['domains']['sim']['seed'] == 5 and found['machine']['cores'] > 0
+    assert found['domains']['sim']['seed'] == 6000005 and found['machine']['cores'] > 0
 
 
 def test_a_recorder_that_starts_after_the_cell_misses_nothing(start, programs, tmp_path):

@@ -58,9 +58,9 @@ def test_resets_that_leave_few_scores_are_a_warning(bench):
     # Every now and then a frame is stamped three seconds ahead, as some drivers do.
     config = bench.node.predictor.config
     period_ns, start_ns = round(1e9 / config.frame_rate_hz), 10 * SECOND_NS
-    k = 0
+    k, end_s = 0, time.monotonic() + 30.0
     while not any('and only' in message for _, message in statuses(bench)):
-        assert k < 50 * config.window_frames, statuses(bench)
+        assert time.monotonic() < end_s, statuses(bench)
         ahead = k % (config.window_frames + 4) == config.window_frames + 2
         show(bench, start_ns + k * period_ns + 3 * SECOND_NS * ahead)
         k += 1
@@ -94,9 +94,9 @@ def test_images_of_another_clock_than_the_nodes_are_warned_of_once(bench, capfd,
 def test_pictures_of_two_cameras_in_turn_are_a_warning(bench):
     period_ns = round(1e9 / bench.node.predictor.config.frame_rate_hz)
     views = np.random.default_rng(3).integers(0, 256, (2, 24, 32, 3), np.uint8)
-    k = 0
+    k, end_s = 0, time.monotonic() + 30.0
     while not any('[MOSS063]' in message for _, message in statuses(bench)):
-        assert k < 500, statuses(bench)
+        assert time.monotonic() < end_s, statuses(bench)
         show(bench, SECOND_NS + k * period_ns, views[k % 2])
         k += 1
     level, message = say(bench, '[MOSS063]')

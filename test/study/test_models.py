@@ -6,6 +6,7 @@ from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.export import export_graphs
 from moss_perception.models.layers.motion import clip_flow
 from moss_perception.models.layers.temporal import ClipNetwork
+from moss_perception.models.manifest import read_checkpoint
 from moss_perception.models.moss_grasp import MossGraspConfig
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
@@ -120,7 +121,7 @@ def test_a_checkpoint_of_a_variant_loads_and_cannot_be_stepped(tmp_path):
     assert isinstance(loaded, ClipNetwork)
     assert torch.equal(scores(loaded, clip()), scores(made, clip()))
     with pytest.raises(ConfigError, match="'last_grasp' sees whole clips only and cannot run on"):
-        TorchEngine.load(tmp_path / 'last.safetensors')
+        TorchEngine.of(read_checkpoint(tmp_path / 'last.safetensors'))
     with pytest.raises(ConfigError, match="'last_grasp' is not exported: expected the engine"):
         export_graphs(tmp_path / 'last.safetensors')
 
