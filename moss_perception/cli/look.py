@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from moss_perception.cli.common import print_json, write_bytes
+from moss_perception.cli.common import add_sha256, print_json, write_bytes
 from moss_perception.cli.topic_options import add_topic_options
 
 
@@ -16,7 +16,8 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     parser.description = (parser.description or '') + (
         ' The picture has the similarity maps of orders 1 to 3 at one point, the displacement '
         'that each order reads there, and what each order answers to on synthetic probes. '
-        'Nothing learnt takes part: pixels are compared, as in the shipped model.')
+        'Nothing learnt takes part: pixels are compared, as in the shipped model. Example, with '
+        'the block of your own checkpoint: moss look my_bag/ --model runs/train/grasp.safetensors')
     parser.add_argument('source', type=Path, metavar='SOURCE',
                         help='recording (rosbag2 folder, .mcap, .db3), or video')
     parser.add_argument('--out', type=Path, default=Path('look.png'), metavar='FILE.png',
@@ -27,8 +28,12 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--point', type=float, nargs=2, metavar=('COLUMN', 'ROW'),
                         help="point to look at, pixels of the recording's images (default: one "
                              'that moves fast)')
-    parser.add_argument('--rate', type=float, default=10.0, metavar='HZ',
-                        help='samples per second, at most (default: %(default)g)')
+    parser.add_argument('--rate', type=float, metavar='HZ',
+                        help="samples per second, at most (default: 10, or the model's)")
+    parser.add_argument('--model', type=Path, metavar='FILE',
+                        help='checkpoint whose block is looked into; it has to read displacements '
+                             '(default: a block that compares pixels)')
+    add_sha256(parser)
     parser.add_argument('--json', metavar='FILE', help='write the numbers to this file')
     add_topic_options(parser, ('image_topic',))
 
@@ -42,21 +47,24 @@ def look(arguments: argparse.Namespace) -> int:
     from moss_perception.cli.demo.source import record_video
     from moss_perception.data.clips.frames import SUFFIXES
     from moss_perception.evaluation.look.frames import read_samples
-    from moss_perception.evaluation.look.orders import LAGS, make_block
     from moss_perception.evaluation.look.orders import look as look_at
+    from moss_perception.evaluation.look.orders import pixel_reader, reader_of
     from moss_perception.evaluation.look.picture import draw
     from moss_perception.evaluation.look.probes import probe
-    source = arguments.source
+    source, model = arguments.source, arguments.model
+    reader = reader_of(model, arguments.sha256) if model else pixel_reader()
+    rate_hz = reader.rate_hz if arguments.rate is None else arguments.rate
     is_video = source.suffix.lower() in SUFFIXES
     with TemporaryDirectory(prefix='moss_look_') if is_video else nullcontext() as folder:
         if folder:
             record_video(source, path := Path(folder) / 'video')
         else:
             path = source
-        samples = read_samples(path, make_block().receptive_field, arguments.image_topic,
-                               arguments.at, arguments.rate)
-    seen, answers = look_at(samples, arguments.point), probe()
-    write_bytes(arguments.out, draw(samples, seen, answers, f'What MOSS sees in {source.name}'))
+        samples = read_samples(path, reader.block.receptive_field, arguments.image_topic,
+                               arguments.at, rate_hz)
+    seen, answers = look_at(samples, arguments.point, reader), probe(reader=reader)
+    title = f'What MOSS{f" of {model.name}" if model else ""} sees in {source.name}'
+    write_bytes(arguments.out, draw(samples, seen, answers, title))
     explained = answers.explained()
     row, column = ((n + 0.5) * seen.cell_px for n in seen.cell)
     print_json({
@@ -64,7 +72,8 @@ def look(arguments: argparse.Namespace) -> int:
         'point': [round(column, 1), round(row, 1)],
         'orders': {str(n): {
             'displacement_px': {str(lag): [round(float(x * seen.cell_px), 2) for x in one]
-                                for lag, one in zip(LAGS, read, strict=True)},
+                                if found else None for lag, one, found in zip(
+                                    seen.lags, read, seen.found[n - 1], strict=True)},
             'explained': {name: round(values[n - 1], 3) for name, values in explained.items()}}
             for n, read in enumerate(seen.displacements, start=1)}}, arguments.json)
     logging.getLogger('look').info('drew %s', arguments.out)

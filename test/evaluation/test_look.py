@@ -7,13 +7,29 @@ import cv2
 from moss_perception.cli.main import main
 from moss_perception.core.errors import BagError, ConfigError
 from moss_perception.evaluation.look.frames import read_samples, Samples
-from moss_perception.evaluation.look.orders import features_of, LAGS, look, make_block
+from moss_perception.evaluation.look.orders import (
+    features_of,
+    LAGS,
+    look,
+    make_block,
+    reader_of,
+)
+from moss_perception.evaluation.look.picture import _read
 from moss_perception.evaluation.look.probes import Answers, probe
+from moss_perception.models.base import build
+from moss_perception.models.checkpoint import save_checkpoint
+from moss_perception.models.flow_grasp.model import FlowGraspConfig
+from moss_perception.models.moss_grasp import MossGraspConfig
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('matplotlib')
 FRAMES, STEP_PX = 13, 2
+DISPLACEMENT = {
+    'orders': 2, 'readout': 'displacement', 'learning': 'mlp', 'projection_channels': 0,
+    'moss_window': (3, 7, 7), 'lags': (1, 2), 'map_stride': 2, 'compares': 'pixels',
+    'similarity': 'ssd', 'patch': 7, 'refinement': 1}
 SAMPLE = Path(__file__).resolve().parents[2] / 'samples/sim_20'
 
 
@@ -73,6 +89,68 @@ def test_without_a_point_one_is_chosen_that_moves():
     assert 14 < row < 62 and 34 < column < 86
 
 
+def test_what_left_the_window_is_not_found_and_has_no_number_and_no_dot(tmp_path, monkeypatch,
+                                                                         capsys):
+    # In four samples of 8 pixels it leaves the window of 13 cells of 1.5 pixels.
+    images = moving(step=8)
+    seen = look(samples_of(images), (48, 36))
+    assert seen.found[0].tolist() == [True, False, False] and not seen.found[:, 1:].any()
+    drawn = [_read(seen, 0, age) for age in seen.ages]
+    assert drawn[:2] == ['not found', 'not found'] and drawn[2].startswith('moved +8.')
+    monkeypatch.setattr('moss_perception.evaluation.look.probes.probe',
+                        lambda reader: probe(2, reader=reader))
+    assert main(['look', str(write_video(tmp_path / 'a.avi', images)), '--point', '48', '36',
+                 '--at', '1.2', '--out', str(tmp_path / 'look.png')]) == 0
+    read = json.loads(capsys.readouterr().out)['orders']['1']['displacement_px']
+    assert read['4'] is None and read['1'] is not None
+
+
+def test_a_blank_image_has_nothing_that_is_found():
+    seen = look(samples_of(np.full((FRAMES, 72, 96, 3), 90, np.uint8)), (48, 36))
+    assert not seen.found.any()
+
+
+def network_of(**options):
+    return build(MossGraspConfig(image_size=64, channels=(4, 4, 8), moss_channels=4,
+                                 head_channels=8, ensemble=2, **options))
+
+
+@pytest.mark.parametrize(('options', 'lags'), [
+    (DISPLACEMENT, (1, 2)), ({**DISPLACEMENT, 'similarity': 'cosine', 'compares': 'features',
+                              'projection_channels': 4}, (1, 2)),
+    ({**DISPLACEMENT, 'readout': 'both', 'compares': 'features', 'similarity': 'cosine',
+      'projection_channels': 4}, (1, 2))])
+def test_the_block_of_a_checkpoint_is_looked_into(options, lags, tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    path = tmp_path / 'mine.safetensors'
+    save_checkpoint(path, network_of(**options))
+    reader = reader_of(path)
+    seen = look(samples_of(moving(reader.block.receptive_field)), (48, 36), reader)
+    assert seen.lags == lags and seen.maps.shape[:2] == (2, 3)
+    assert np.nanmax(seen.maps) <= 1 + 1e-5 and seen.maps[0, -1, 3, 3] == pytest.approx(1)
+    if options is DISPLACEMENT:
+        # Of pixels, as without a checkpoint.
+        found = seen.displacements[0, :, 0] * seen.cell_px
+        assert seen.found[0].all() and found == pytest.approx([2, 4], abs=0.8)
+    monkeypatch.setattr('moss_perception.evaluation.look.probes.probe',
+                        lambda reader: probe(2, reader=reader))
+    assert main(['look', str(write_video(tmp_path / 'a.avi', moving(20))), '--model', str(path),
+                 '--out', str(tmp_path / 'look.png')]) == 0
+    assert list(json.loads(capsys.readouterr().out)['orders']) == ['1', '2']
+    assert (tmp_path / 'look.png').stat().st_size > 10_000
+
+
+def test_a_checkpoint_that_reads_no_displacement_is_named(tmp_path, caplog):
+    encoding, flow = tmp_path / 'encoding.safetensors', tmp_path / 'flow.safetensors'
+    save_checkpoint(encoding, network_of(orders=2, moss_window=(3, 3, 3), projection_channels=4))
+    save_checkpoint(flow, build(FlowGraspConfig()))
+    for path, message in ((encoding, 'encodes similarities and reads no displacement'),
+                          (flow, "has no MOSS on images: its model is 'flow_grasp'"),
+                          (tmp_path / 'gone.safetensors', 'gone.safetensors is not there')):
+        assert main(['look', str(SAMPLE), '--model', str(path)]) == 1
+        assert message in caplog.text
+
+
 def test_each_order_answers_to_its_own_quantity():
     explained = probe(10).explained()
     assert int(np.argmax(explained['velocity'])) == 0 and explained['velocity'][0] > 0.9
@@ -88,7 +166,8 @@ def test_a_number_is_the_squared_correlation_and_0_for_what_does_not_vary():
 
 
 def test_the_command_draws_a_video_and_writes_its_numbers(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr('moss_perception.evaluation.look.probes.probe', lambda: probe(2))
+    monkeypatch.setattr('moss_perception.evaluation.look.probes.probe',
+                        lambda reader: probe(2, reader=reader))
     video = write_video(tmp_path / 'a.avi', moving(20))
     out, numbers = tmp_path / 'look.png', tmp_path / 'look.json'
     assert main(['look', str(video), '--point', '48', '36', '--at', '1.5', '--out', str(out),

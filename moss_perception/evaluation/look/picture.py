@@ -5,7 +5,7 @@ from typing import Any
 
 from moss_perception.evaluation.drawing import Figure
 from moss_perception.evaluation.look.frames import Samples
-from moss_perception.evaluation.look.orders import LAGS, Look
+from moss_perception.evaluation.look.orders import Look
 from moss_perception.evaluation.look.probes import Answers
 import numpy as np
 
@@ -58,7 +58,10 @@ def _read(look: Look, order: int, age: int) -> str:
     """Say what an order reads since a sample, in the recording's pixels."""
     if not age:
         return 'the sample itself'
-    right, down = look.displacements[order, LAGS.index(age)] * look.cell_px
+    place = look.lags.index(age)
+    if not look.found[order, place]:
+        return 'not found'
+    right, down = look.displacements[order, place] * look.cell_px
     word = 'moved' if order == 0 else 'change'
     return f'{word} {right:+.1f}, {down:+.1f} px'.replace('-', _MINUS)
 
@@ -73,12 +76,12 @@ def _draw_frame(axes, samples: Samples, look: Look, column: int) -> None:
     reach = (look.maps.shape[-1] // 2 + 0.5) * side
     axes.add_patch(Rectangle(middle - reach, 2 * reach, 2 * reach, fill=False, linestyle=':',
                              edgecolor=QUERY, linewidth=1.2))
-    if age:
+    if age and look.found[0, look.lags.index(age)]:
         # Where it was.
-        there = middle - look.displacements[0, LAGS.index(age)] * side
+        there = middle - look.displacements[0, look.lags.index(age)] * side
         axes.plot(*np.stack([there, middle], 1), color=QUERY, linewidth=1.5)
         axes.plot(*there, 'o', markersize=5, color=QUERY, markeredgecolor='black')
-    else:
+    elif not age:
         axes.plot(*middle, 's', markersize=6, markerfacecolor='none', color=QUERY,
                   markeredgewidth=1.6)
     axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moss_perception.evaluation.look.orders import LAGS, make_block, ORDERS
+from moss_perception.evaluation.look.orders import pixel_reader, Reader
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ QUANTITIES = ('velocity', 'acceleration', 'period')
 _SIZE, _RADIUS = 40, 8
 # Cells a frame, cells a frame squared; frames and cells of an oscillation.
 _VELOCITY, _ACCELERATION, _PERIOD, _AMPLITUDE = 0.8, 0.12, (6.0, 20.0), (1.2, 2.4)
-# The number that is read of each order is the displacement to the right at this lag.
+# The number that is read of each order is the displacement to the right at the lag nearest to it.
 _LAG = 2
-# Three orders look so far back; an oscillation is read over half its longest period.
-_BACK, _READ = ORDERS[-1] * LAGS[-1], 8
+# An oscillation is read over half its longest period.
+_READ = 8
 _BATCH = 8
 
 
@@ -55,7 +55,7 @@ def _squared_correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first, second)[0, 1] ** 2)
 
 
-def probe(count: int = 24, seed: int = 0) -> Answers:
+def probe(count: int = 24, seed: int = 0, reader: Reader | None = None) -> Answers:
     """
     Show a moving disc to a block, and read what its orders say.
 
@@ -64,33 +64,38 @@ def probe(count: int = 24, seed: int = 0) -> Answers:
 
     :param count: probes of each kind.
     :param seed: of motions and textures.
+    :param reader: whose block is shown the maps; ``None`` for the one that compares pixels.
     """
+    reader = reader or pixel_reader()
+    back = reader.block.receptive_field - 1
     rng = np.random.default_rng(seed)
     velocity, acceleration = rng.uniform(-1, 1, (2, count)) * np.array(
         [[_VELOCITY], [_ACCELERATION]])
-    age = np.arange(_BACK, -1, -1.0)
+    age = np.arange(back, -1, -1.0)
     path = velocity[:, None] * -age + acceleration[:, None] * age ** 2 / 2
-    steady = _read(path, rng, 1)[:, :, -1]
+    steady = _read(reader, path, rng, 1)[:, :, -1]
     period = np.exp(rng.uniform(np.log(_PERIOD[0]), np.log(_PERIOD[1]), count))
     amplitude, phase = rng.uniform(*_AMPLITUDE, count), rng.uniform(0, 2 * np.pi, count)
-    age = np.arange(_BACK + _READ)
+    age = np.arange(back + _READ)
     path = amplitude[:, None] * np.sin(2 * np.pi * age / period[:, None] + phase[:, None])
-    swinging = np.sqrt((_read(path, rng, _READ) ** 2).mean(axis=-1))
+    swinging = np.sqrt((_read(reader, path, rng, _READ) ** 2).mean(axis=-1))
     return Answers(dict(zip(QUANTITIES, (velocity, acceleration, period), strict=True)),
                    dict(zip(QUANTITIES, (steady, steady, swinging), strict=True)))
 
 
 @torch.inference_mode()
-def _read(path: np.ndarray, rng: np.random.Generator, last: int) -> np.ndarray:
+def _read(reader: Reader, path: np.ndarray, rng: np.random.Generator,
+          last: int) -> np.ndarray:
     """
     Read the orders at the disc's place.
 
     :param path: of the disc to the right, cells from the middle, shape ``(P, T)``.
     :returns: displacements to the right in the last frames, shape ``(N, P, last)``.
     """
-    block, found = make_block(), []
-    texture, ground = (torch.from_numpy(rng.standard_normal((len(path), 3, _SIZE, _SIZE)))
-                       .float() for _ in range(2))
+    block, found = reader.block, []
+    lag = min(range(len(reader.lags)), key=lambda n: abs(reader.lags[n] - _LAG))
+    texture, ground = (torch.from_numpy(rng.standard_normal(
+        (len(path), block.in_channels, _SIZE, _SIZE))).float() for _ in range(2))
     for first in range(0, len(path), _BATCH):
         part = slice(first, first + _BATCH)
         clips = _render(torch.from_numpy(path[part]).float(), texture[part], ground[part])
@@ -98,13 +103,13 @@ def _read(path: np.ndarray, rng: np.random.Generator, last: int) -> np.ndarray:
         columns = (path[part, -last:].round() + _SIZE // 2).astype(int)
         rows = np.arange(len(columns))[:, None]
         frames = np.arange(-last, 0)[None]
-        found.append([order[:, :, LAGS.index(_LAG), 0, _SIZE // 2].numpy()[rows, frames, columns]
+        found.append([order[:, :, lag, 0, _SIZE // 2].numpy()[rows, frames, columns]
                       for order in values])
     return np.concatenate(found, axis=1)
 
 
 def _render(path: Tensor, texture: Tensor, ground: Tensor) -> Tensor:
-    """Draw a textured disc on a textured ground: shape ``(P, T, 3, S, S)``."""
+    """Draw a textured disc on a textured ground: shape ``(P, T, C, S, S)``."""
     texture, ground = (F.avg_pool2d(one, 3, 1, 1) for one in (texture, ground))
     places = torch.arange(_SIZE) - _SIZE // 2
     clips = []
