@@ -19,6 +19,7 @@ from moss_perception.evaluation.record_files import plain
 from study.comparison import merge
 from study.goals import ROLES
 from study.table import fill, render, tables
+from study.texts import read_results
 
 log = logging.getLogger('compare')
 
@@ -80,7 +81,7 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.results and arguments.validation:
         raise ConfigError('--validation needs --runs: expected --runs DIR')
     if arguments.results:
-        stored = [_read(Path(name)) for name in arguments.results]
+        stored = [read_results(name) for name in arguments.results]
         whole = len(stored) == 1 and not arguments.variants
         result = stored[0] if whole else merge(stored, arguments.variants)
         if arguments.costs:
@@ -136,13 +137,6 @@ def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:
 
     write_text(page, fill(read_text(page), block))
     log.info('wrote the tables of %s into %s', name, page)
-
-
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise ConfigError(f'{path} is not JSON: {error}') from error
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict:

@@ -34,6 +34,7 @@ import torch.nn.functional as F
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
 from study.table import fill
+from study.texts import read_results
 
 log = logging.getLogger('object_motion')
 RATE_HZ = 10.0
@@ -181,7 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure all methods on all sets, print a table, and store the results."""
-    result = json.loads(read_text(Path(arguments.results))) if arguments.results else (
+    result = read_results(arguments.results) if arguments.results else (
         _measure_all(arguments))
     print(table(result))
     if arguments.out:

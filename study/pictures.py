@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-import json
 import logging
 import os
 from pathlib import Path
@@ -31,6 +30,7 @@ from study.panels import (
 )
 from study.shift import losses
 from study.table import blocks, fill
+from study.texts import read_results
 
 log = logging.getLogger('pictures')
 
@@ -77,15 +77,15 @@ def draw(arguments: argparse.Namespace) -> int:
     matplotlib.use('Agg')
     figures: dict[str, Any] = {}
     if arguments.motion:
-        figures['motion_error'] = draw_motion_error(_read(arguments.motion))
+        figures['motion_error'] = draw_motion_error(read_results(arguments.motion))
     if arguments.variants:
-        result = _read(arguments.variants)
+        result = read_results(arguments.variants)
         require_comparison(result)
         figures['variants'] = draw_variants(result)
         figures |= _latency(result, arguments.timed,
                             parse_pairs('--role', 'ROLE=VARIANT', arguments.role))
     if arguments.factors:
-        figures['factors'] = _factors(merge([_read(name) for name in arguments.factors]),
+        figures['factors'] = _factors(merge([read_results(name) for name in arguments.factors]),
                                       arguments.before, arguments.after)
     if not figures:
         raise ConfigError('there is nothing to draw: expected --motion, --variants or --factors')
@@ -139,13 +139,6 @@ def _link(page: Path, folder: Path, names: list[str]) -> None:
 
     write_text(page, fill(text, block))
     log.info('linked %s in %s', ', '.join(names), page)
-
-
-def _read(name: str) -> dict[str, Any]:
-    try:
-        return json.loads(read_text(Path(name)))
-    except ValueError as error:
-        raise ConfigError(f'{name} is not JSON: {error}') from error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,6 +34,7 @@ import torch
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
 from study.table import fill
+from study.texts import read_results
 
 log = logging.getLogger('rates')
 
@@ -135,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure or read results, print the table, and store both."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    result = json.loads(read_text(Path(arguments.results))) if arguments.results \
+    result = read_results(arguments.results) if arguments.results \
         else measure_all(arguments)
     print(table(result))
     if arguments.out:

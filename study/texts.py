@@ -1,10 +1,26 @@
 """Outcomes and differences as text: how results store them, and how tables show them."""
 
 from collections.abc import Mapping
+import json
 import math
+from pathlib import Path
 from typing import Any
 
+from moss_perception.cli.common import read_text
+from moss_perception.core.errors import ConfigError
 import numpy as np
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """
+    Read stored results.
+
+    :raises ConfigError: if the file is not JSON.
+    """
+    try:
+        return json.loads(read_text(Path(path)))
+    except ValueError as error:
+        raise ConfigError(f'{path} is not JSON: {error}') from error
 
 
 def write_digits(outcomes: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from study.own_robot.figures import measure, NAME, plot, tables
 from study.own_robot.plan import CURVES, estimate, Plan, Sizes, SMALL
 from study.own_robot.stages import STAGES, timed
 from study.table import fill
+from study.texts import read_results
 
 log = logging.getLogger('own_robot')
 
@@ -101,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.out) == bool(arguments.results):
         raise ConfigError('expected --out DIR to run the study, or --results FILE to read it')
     if arguments.results:
-        result = json.loads(read_text(Path(arguments.results)))
+        result = read_results(arguments.results)
     else:
         plan = read_plan(arguments)
         _log_estimate(plan)

@@ -14,18 +14,14 @@ from moss_perception.cli.common import (
     write_text,
 )
 from moss_perception.core.errors import ConfigError
-from moss_perception.core.memory import keep_freed_memory
-from moss_perception.evaluation.intervals import require
-from moss_perception.runtime.torch_engine import usable_device
 from moss_perception.training.settings import read_settings
-import torch
 
 from study.compare import parse_pairs
 from study.pretraining.plan import estimate, Plan, Sizes, SMALL, STARTS, variant_path
 from study.pretraining.results import FORMAT, tables
 from study.pretraining.stages import compare, pretrain, train
 from study.video.models import config_of, INITIAL
-from study.video.options import conditions
+from study.video.options import conditions, prepare
 from study.video.pace import tell
 
 log = logging.getLogger('pretraining')
@@ -103,11 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     tell(log, estimate(plan), plan.device)
     if arguments.estimate:
         return 0
-    require()
-    usable_device(plan.device)
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
-    keep_freed_memory()
+    prepare(plan.device, plan.threads)
     pretrain(plan)
     train(plan)
     result = {'format': FORMAT, **conditions(plan.sizes.clips, plan.device), **compare(plan)}

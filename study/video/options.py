@@ -42,16 +42,28 @@ def budget_of(arguments: argparse.Namespace) -> Budget:
 
     :raises ConfigError: naming the option that is out of range, or the device.
     """
-    require()
     for name, least in (('seeds', 1), ('clips', 1), ('threads', 0)):
         if getattr(arguments, name) < least:
             raise ConfigError(f'--{name} {getattr(arguments, name)} is not allowed: expected '
                               f'{least} or more')
-    usable_device(arguments.device)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    keep_freed_memory()
+    prepare(arguments.device, arguments.threads)
     return Budget(arguments.clips, device=arguments.device)
+
+
+def prepare(device: str, threads: int) -> None:
+    """
+    Set up the process for training, before anything is trained.
+
+    :param device: of torch.
+    :param threads: 0 for torch's choice.
+    :raises ConfigError: if the device can't be used.
+    :raises MossError: if SciPy is missing.
+    """
+    require()
+    usable_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def conditions(clips: int, device: str) -> dict[str, Any]:
