@@ -2,12 +2,14 @@
 Make the pictures of the views: ``python docs/generate/screens.py``, with a Chromium installed.
 
 A recording is played slowly through the nodes; the pictures are taken while a grasp is selected.
-For the warning that the images are out of distribution, noise is added to its images.
+For the warning that the images are out of distribution, noise is added to its images. For the
+fault, the player is killed amid the recording, as if the camera had died.
 """
 
 import argparse
 from contextlib import contextmanager
 import io
+import json
 import os
 from pathlib import Path
 import shutil
@@ -41,21 +43,30 @@ window.requestAnimationFrame = (f) => draw((t) => {
   window.frozen = %s;
 });
 """
+STOPPED = ("document.getElementById('status').dataset.level !== 'ok'"
+           " && document.getElementById('message').textContent.startsWith('no frame on')")
 OOD = "document.getElementById('ood').dataset.out === 'yes' && document.title.startsWith('warn')"
 
 
 @contextmanager
 def system(bag, rate):
-    """Play a recording through the nodes, with a page."""
+    """Run the nodes with a page, play a recording to them, and yield the player's process."""
     environment = {**os.environ, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    words = [f'bag:={bag}', f'bag_rate:={rate}', 'web:=true',
-             f'web_port:={PORT}', 'log_level:=warn']
-    process = subprocess.Popen([executable('moss'), 'run', 'grasp', *words], env=environment)
+    nodes = [executable('moss'), 'run', 'grasp', 'image_transport:=compressed', 'web:=true',
+             'use_sim_time:=true', f'web_port:={PORT}', 'log_level:=warn']
+    values = {'bag': str(bag), 'rate': float(rate), 'publish_clock': True,
+              'exclude_topics': ['/selected_grasp'],
+              'wait_for_subscribers': ['/image/compressed']}
+    player = [executable('bag_player'), '--ros-args', *(
+        word for key, value in values.items() for word in ('-p', f'{key}:={json.dumps(value)}'))]
+    running = [subprocess.Popen(x, env=environment) for x in (nodes, player)]
     try:
-        yield process
+        yield running[1]
     finally:
-        process.terminate()
-        process.wait()
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
 
 
 def noisy(folder):
@@ -79,19 +90,34 @@ def noisy(folder):
 
 def opened(browser, until, width, height):
     """Open the page, and wait until a script is true in it."""
-    page = browser.new_page(viewport={'width': width, 'height': height})
-    page.add_init_script(FREEZE % until)
-    _visit(page)
-    end = time.monotonic() + TIMEOUT_S
-    while not page.evaluate('window.frozen === true'):
-        if time.monotonic() > end:
-            sys.exit(f'not seen within {TIMEOUT_S} s: {until}\n{page.inner_text("body")}')
-        page.wait_for_timeout(100)
+    page = _visit(browser, until, width, height)
+    _wait(page, 'window.frozen')
     return page
 
 
-def _visit(page):
-    """Open the page, once its server is there."""
+def stopped(browser, player, width, height):
+    """Open the page, kill the player while a grasp is selected, and wait until it says so."""
+    page = _visit(browser, f'window.killed && {STOPPED}', width, height)
+    _wait(page, SELECTED)
+    player.kill()
+    page.evaluate('window.killed = true')
+    _wait(page, 'window.frozen')
+    return page
+
+
+def _wait(page, script):
+    """Wait until a script is true in the page."""
+    end = time.monotonic() + TIMEOUT_S
+    while not page.evaluate(script):
+        if time.monotonic() > end:
+            sys.exit(f'not seen within {TIMEOUT_S} s: {script}\n{page.inner_text("body")}')
+        page.wait_for_timeout(100)
+
+
+def _visit(browser, until, width, height):
+    """Open the page, once its server is there; it stands still when a script is true in it."""
+    page = browser.new_page(viewport={'width': width, 'height': height})
+    page.add_init_script(FREEZE % until)
     end = time.monotonic() + TIMEOUT_S
     while True:
         try:
@@ -102,6 +128,7 @@ def _visit(page):
                 raise
             time.sleep(0.2)
     page.goto(f'http://127.0.0.1:{PORT}/')
+    return page
 
 
 def write(name, png):
@@ -145,17 +172,22 @@ def main():
     if path is None:
         sys.exit('there is no Chromium: apt-get install chromium')
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        noise = noisy(folder)
         browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
         shots = {
-            'monitor_page.webp': (lambda: SAMPLE, lambda: opened(browser, SELECTED, 1280, 900)),
+            'monitor_page.webp': (SAMPLE, lambda _: opened(browser, SELECTED, 1280, 900)),
             # Tall at once: a full-page picture would change the size, and draw the next state.
-            'monitor_phone.webp': (lambda: SAMPLE, lambda: opened(browser, SELECTED, 390, 1650)),
-            'monitor_terminal.webp': (lambda: SAMPLE, lambda: terminal(browser)),
-            'monitor_ood.webp': (lambda: noisy(folder), lambda: opened(browser, OOD, 1280, 560))}
+            'monitor_phone.webp': (SAMPLE, lambda _: opened(browser, SELECTED, 390, 1650)),
+            'monitor_terminal.webp': (SAMPLE, lambda _: terminal(browser)),
+            'monitor_ood.webp': (noise, lambda _: opened(browser, OOD, 1280, 560)),
+            'monitor_ood_phone.webp': (noise, lambda _: opened(browser, OOD, 390, 900)),
+            'monitor_fault.webp': (SAMPLE, lambda player: stopped(browser, player, 1280, 560)),
+            'monitor_fault_phone.webp': (
+                SAMPLE, lambda player: stopped(browser, player, 390, 900))}
         for name, (bag, take) in shots.items():
             if options.only in (None, name):
-                with system(bag(), rate):
-                    write(name, take().screenshot())
+                with system(bag, rate) as player:
+                    write(name, take(player).screenshot())
         browser.close()
 
 

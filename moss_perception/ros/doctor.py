@@ -16,6 +16,7 @@ from moss_perception.evaluation.outputs import values_of
 from moss_perception.evaluation.stream_checks import Streams, TOGETHER
 from moss_perception.models.config import ModelConfig
 from moss_perception.ros.common.conversions import ERROR, OK
+from moss_perception.ros.common.dds_profile import user_profile
 from moss_perception.ros.common.sources import full_name, listed, namesakes, several
 from moss_perception.ros.common.spinning import own_context, serving, Spin, spin_for
 from moss_perception.ros.common.subscriptions import (
@@ -28,12 +29,15 @@ from moss_perception.ros.predictor.transforms import LiveTransforms
 from moss_perception.runtime.candidate_frames import CandidateFrames
 import rclpy
 from rclpy.node import Node
+from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import PointCloud2
 
 _NAME = 'moss_doctor'
 # The graph is known once it has stayed the same for a while, or the time is over.
 _SAME_S, _DISCOVERY_S = 1.5, 8.0
 _CHECK_S, _DECODE_S = 0.5, 2.0
+# Larger messages do not fit the shared memory that Fast DDS has by default.
+_SHARED_KIB = 512
 _SCORES, _OUTCOMES = '/grasp_scores', '/grasp_outcome'
 _KINDS = {'image_topic': IMAGE_TYPES, 'camera_info_topic': (CAMERA_TYPE,),
           'candidates_topic': (CANDIDATES_TYPE,)}
@@ -99,6 +103,7 @@ class _Listener:
         self._statuses: dict[str, tuple[bytes, str]] = {}
         self._values: dict[str, str] = {}
         self._decoded_s, self._together = 0.0, 0
+        self._image_kib = 0
         self._topics: dict[str, tuple[str, str]] = {}
         self._missing: dict[str, str] = {}
         self._predictors: list[str] = []
@@ -172,6 +177,7 @@ class _Listener:
             one.check()
 
     def _on_image(self, message: Any) -> None:
+        self._image_kib = max(self._image_kib, len(message.data) // 1024)
         now_s = time.monotonic()
         if now_s - self._decoded_s > _DECODE_S:
             self._decoded_s, self._together = now_s, TOGETHER
@@ -209,6 +215,8 @@ class _Listener:
             return [checks]
         for key, (topic, _) in self._topics.items():
             self._check_topic(checks, topic, _EFFECTS[key])
+            if key == 'image_topic':
+                self._check_size(checks, topic)
         for key, why in self._missing.items():
             name = key.removesuffix('_topic')
             say = checks.fail if key == 'image_topic' else checks.warn
@@ -268,6 +276,19 @@ class _Listener:
             qos = sorted({'reliable' if x.qos_profile.reliability == RELIABLE else 'best effort'
                           for x in offered})
             checks.fine(f'{topic}: {", ".join(sorted(kinds)) or "gone"}, {" and ".join(qos)}')
+
+
+    def _check_size(self, checks: Checks, topic: str) -> None:
+        """Warn of images that Fast DDS sends by UDP, where a best-effort publisher loses some."""
+        writers = self._node.get_publishers_info_by_topic(topic)
+        if (self._image_kib <= _SHARED_KIB or user_profile()
+                or 'fastrtps' not in get_rmw_implementation_identifier()
+                or all(x.qos_profile.reliability == RELIABLE for x in writers)):
+            return
+        checks.warn(f'{topic} has images of {self._image_kib} KiB from a best-effort publisher: '
+                    f'above {_SHARED_KIB} KiB they go by UDP in pieces, and images are lost',
+                    'give all processes the profile fastdds_large_images.xml, as "Large images" '
+                    'of docs/how_to/cameras_and_frames.md says, or publish JPEG')
 
 
 def _incompatible(offered: Any, wanted: Any) -> str:

@@ -8,7 +8,6 @@ from moss_perception.ros.common import conversions
 from moss_perception.ros.common.spinning import check_interrupt, run_node, serving, spin_until
 from moss_perception.ros.predictor.node import GraspPredictor
 import numpy as np
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -155,18 +154,10 @@ def _spin(node: Node, executor: str) -> None:
     from rclpy.experimental import EventsExecutor
     made: Any = EventsExecutor(context=node.context)
     made.add_node(node)
-    # Its spin() returns after a shutdown of the context, so that a timer looks for signals.
-    node.create_timer(0.2, lambda: _end_if_interrupted(node))
     try:
-        made.spin()
-    except (ExternalShutdownException, KeyboardInterrupt):
-        return
+        # Not its spin(), which runs no timer here, and ends at no signal.
+        while True:
+            made.spin_once(0.2)
+            check_interrupt()
     finally:
         made.shutdown()
-
-
-def _end_if_interrupted(node: Node) -> None:
-    try:
-        check_interrupt()
-    except KeyboardInterrupt:
-        node.context.try_shutdown()

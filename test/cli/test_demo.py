@@ -6,12 +6,18 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 
 import cv2
 from moss_perception.cli.main import main as moss
 from moss_perception.data.bags.writer import RecordingWriter
+from moss_perception.ros.monitor.access import Access
 import numpy as np
 import pytest
+
+pytest.importorskip('uvicorn', reason='the page needs uvicorn and starlette')
+from websockets.sync.client import connect
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'moss')
 PERIOD_NS = 100_000_000
@@ -105,6 +111,56 @@ def write_attempts(path, outcomes, frames=20):
                            end_ns=stamps[-1] + 3 * PERIOD_NS, success=success, domain='sim',
                            motion='constant', object='box')
     return path
+
+
+@pytest.fixture
+def browser(tmp_path, environment, monkeypatch):
+    """Return the file in which a browser writes the address that it opens."""
+    opened, script = tmp_path / 'opened', tmp_path / 'browser.sh'
+    script.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    script.chmod(0o755)
+    # Python starts it in the background.
+    monkeypatch.setitem(environment, 'BROWSER', f'{script} %s &')
+    return opened
+
+
+def states(url):
+    """Yield what the page is told, until its server ends."""
+    with connect(url.replace('http', 'ws').rstrip('/') + '/live') as socket:
+        socket.send('{"token": ""}')
+        while True:
+            socket.send('{"next": 1}')
+            while isinstance(message := socket.recv(timeout=20), bytes) or 'state' not in (
+                    read := json.loads(message)):
+                pass
+            yield read['state']
+
+
+def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
+    process = start('--bag', write_attempts(tmp_path / 'bag', [True, False]), '--watch')
+    end = time.monotonic() + WAIT_S
+    while not (browser.exists() and browser.read_text().strip()):
+        assert process.poll() is None and time.monotonic() < end, process.communicate()
+        time.sleep(0.05)
+    url = browser.read_text().strip()
+    with urllib.request.urlopen(url, timeout=20) as page:
+        assert page.status == 200 and b'<html' in page.read()
+    seen = next(x for x in states(url) if x['picture'] and x['scored'])
+    assert len(seen['candidates']) == 2 and seen['best'] in (0, 1)
+    out, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    assert f'watch it on {url}' in out and 'rate 1;' in out
+
+
+def test_a_run_is_not_begun_if_its_page_cannot_be_served(start, tmp_path, browser):
+    with Access().listen():
+        out, err = (process := start('--watch')).communicate(timeout=WAIT_S)
+    assert process.returncode == 1 and not browser.exists()
+    assert err.strip().splitlines() == [
+        'demo: the page cannot be served on 127.0.0.1 port 8470: Address already in use; expected '
+        'a free port of this machine, so end what uses this one, or choose another by --port or '
+        'web_port:=']
+    assert 'playing' not in out
 
 
 def test_labelled_recording_gives_a_table_a_summary_pictures_and_a_film(start, tmp_path, model):

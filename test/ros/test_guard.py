@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from moss_perception.core.errors import BagError, MessageError
-from moss_perception.ros.common.guard import guard_of, guarded, Once, read, Tally
+from moss_perception.ros.common.guard import answering, guard_of, guarded, Once, read, Tally
 from moss_perception.ros.common.spinning import create_steady_timer
 from moss_perception.ros.common.subscriptions import MatchedSubscription
 from moss_perception.ros.monitor.picture import MotionHeat
@@ -13,6 +13,7 @@ import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'moss_perception'
 # These pass the callbacks of others on: the first guards them, the second has a guard of its own.
@@ -27,22 +28,25 @@ def until(node, done):
     raise AssertionError('not seen within 10 s')
 
 
-def subscriptions():
-    """List file, line and callback of each subscription that the package creates."""
+def calls_of(method, short=None):
+    """List file, line and third argument of each call of a method, or its short name."""
     for path in PACKAGE.rglob('*.py'):
         for call in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(call, ast.Call) and (
-                    getattr(call.func, 'attr', '') == 'create_subscription'
-                    or getattr(call.func, 'id', '') == 'subscribe'):
+                    getattr(call.func, 'attr', '') == method or called(call) == short):
                 yield path.relative_to(PACKAGE).as_posix(), call.lineno, call.args[2]
 
 
+def called(call):
+    """Return the name of the function that is called; empty if it's something else."""
+    return getattr(call.func, 'id', '') if isinstance(call, ast.Call) else ''
+
+
 def test_every_subscription_of_the_package_is_guarded():
-    found = list(subscriptions())
+    found = list(calls_of('create_subscription', 'subscribe'))
     assert len(found) > 20 and {name for name, _, _ in found} >= WITHOUT
     for name, line, callback in found:
-        assert name in WITHOUT or isinstance(callback, ast.Call) and getattr(
-            callback.func, 'id', '') == 'guarded', (
+        assert name in WITHOUT or called(callback) == 'guarded', (
             f'{name}:{line}: expected guarded(node, callback) as the callback')
 
 
@@ -81,6 +85,37 @@ def test_a_timer_that_fails_does_not_end_its_node(node):
     create_steady_timer(node, 0.01, fail)
     until(node, lambda: len(calls) > 2)
     assert guard_of(node).failures == len(calls)
+
+
+def test_every_service_of_the_package_is_guarded():
+    found = list(calls_of('create_service'))
+    assert len(found) >= 8
+    for name, line, callback in found:
+        assert called(callback) == 'answering', (
+            f'{name}:{line}: expected answering(node, callback) as the callback')
+
+
+@pytest.mark.parametrize('is_coroutine', [False, True])
+def test_who_calls_a_service_that_fails_is_told_so_and_the_node_goes_on(
+        node, is_coroutine, capfd):
+    def fail(request, response):
+        response.success = True
+        raise KeyError('a stranger chose this')
+
+    async def fail_later(request, response):
+        return fail(request, response)
+    node.create_service(Trigger, '/fails', answering(node, fail_later if is_coroutine else fail))
+    client = node.create_client(Trigger, '/fails')
+    until(node, client.service_is_ready)
+    for _ in range(2):
+        call = client.call_async(Trigger.Request())
+        until(node, call.done)
+        assert not call.result().success
+        assert call.result().message == 'internal error: KeyError, see the log of the node'
+    assert guard_of(node).failures == 2
+    said = capfd.readouterr().err
+    assert said.count('internal error while answering a Trigger_Request (1 so far)') == 1
+    assert 'a stranger chose this' in said and '[MOSS011]' in said
 
 
 def test_errors_that_must_end_the_node_do(node):

@@ -54,8 +54,8 @@ def test_the_same_ctrl_c_again_does_not_change_the_status(harness, peer, tmp_pat
         tmp_path, name, *OWN.get(name, ()), ros_args=('-r', '__ns:=/signalled'))
     harness.wait_for(lambda: (NAMES.get(name, name), '/signalled')
                      in peer.node.get_node_names_and_namespaces(), 40.0, name)
-    # Within the three seconds in which a second signal is the same Ctrl-C.
-    until = time.monotonic() + 2.5
+    # A second signal is the same Ctrl-C for three seconds; on a busy machine it is noticed late.
+    until = time.monotonic() + 2.0
     while process.alive() and time.monotonic() < until:
         process.process.send_signal(signal.SIGINT)
         time.sleep(0.005)

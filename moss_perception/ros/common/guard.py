@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
+from inspect import isawaitable
 import math
 import time
 import traceback
@@ -16,8 +17,6 @@ from rclpy.serialization import deserialize_message
 
 # Kinds of events that are remembered: a stranger may choose the text of some.
 _KINDS, _LENGTH = 200, 200
-
-Callback = Callable[[Any], None]
 
 
 class Tally:
@@ -121,37 +120,47 @@ def guard_of(node: Node) -> Guard:
     return _guards[node]
 
 
-def guarded(node: Node, callback: Callback,
-            ends: type[Exception] | tuple[()] = ()) -> Callback:
+def guarded(node: Node, callback: Callable[..., None],
+            ends: type[Exception] | tuple[()] = ()) -> Callable[..., None]:
     """
-    Wrap the callback of a subscription: log what it raises instead of ending the node.
+    Wrap the callback of a subscription or a timer: log what it raises instead of ending the node.
 
     :param ends: errors that end the node all the same, such as a full disk.
     """
     guard = guard_of(node)
 
-    def take(message: Any) -> None:
+    def run(*message: Any) -> None:
         try:
-            callback(message)
+            callback(*message)
         except ends:
             raise
         except MessageError as error:
             guard.unread(error)
         except Exception as error:  # noqa: BLE001, whatever it is
-            guard.failure(f'handling a {type(message).__name__}', error)
-    return take
+            guard.failure(f'handling a {type(message[0]).__name__}' if message else
+                          'a timer was served', error)
+    return run
 
 
-def guarded_timer(node: Node, callback: Callable[[], None]) -> Callable[[], None]:
-    """Wrap the callback of a timer, which may work on what earlier messages held."""
+def answering(node: Node, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """
+    Wrap the callback of a service: who calls gets what it raises as an answer.
+
+    :param callback: function or coroutine function of request and response; the response has
+        ``success`` and ``message``.
+    """
     guard = guard_of(node)
 
-    def run() -> None:
+    async def answer(request: Any, response: Any) -> Any:
         try:
-            callback()
+            answered = callback(request, response)
+            return await answered if isawaitable(answered) else answered
         except Exception as error:  # noqa: BLE001, whatever it is
-            guard.failure('a timer was served', error)
-    return run
+            guard.failure(f'answering a {type(request).__name__}', error)
+            response.success = False
+            response.message = f'internal error: {type(error).__name__}, see the log of the node'
+            return response
+    return answer
 
 
 def read(kind: Any, raw: bytes) -> Any:

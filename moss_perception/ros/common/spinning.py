@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from moss_perception.core.errors import ConfigError, MossError
 from moss_perception.core.text import one_line
-from moss_perception.ros.common.guard import guarded_timer
+from moss_perception.ros.common.guard import guarded
 import rclpy
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock
@@ -164,7 +164,7 @@ def create_steady_timer(node: Node, period_s: float, callback: Callable[[], None
                         group: CallbackGroup | None = None) -> None:
     """Create a guarded timer that also fires with use_sim_time and no ``/clock``."""
     node.create_timer(
-        period_s, guarded_timer(node, callback), group,
+        period_s, guarded(node, callback), group,
         clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 

@@ -11,6 +11,7 @@ from moss_perception.core.memory import return_freed_memory
 from moss_perception.core.resources import model_path
 from moss_perception.core.tables import lay_out
 from moss_perception.ros.common import conversions
+from moss_perception.ros.common.guard import answering
 from moss_perception.ros.common.lifecycle import ManagedNode
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import create_steady_timer
@@ -73,8 +74,8 @@ class GraspPredictor(ManagedNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._heartbeat = Heartbeat(
             self, lambda: health(self.state_label, self._worker)[0])
-        self.create_service(Trigger, '~/reset', self._on_reset)
-        self.create_service(SetBool, '~/enable', self._on_enable)
+        self.create_service(Trigger, '~/reset', answering(self, self._on_reset))
+        self.create_service(SetBool, '~/enable', answering(self, self._on_enable))
         self._score_service = ScoreService(self)
         create_steady_timer(self, 1.0, self._on_diagnostics_timer)
         create_steady_timer(self, 0.5, self._on_graph_timer)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from moss_perception.core.scores import Prediction, rows_of, ScoreReason
+from moss_perception.ros.common.guard import answering
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -59,9 +60,7 @@ class ScoreService:
         self.refusal = 'the node is unconfigured: expected active'
         """Why a call is refused at once; empty while frames are scored."""
         # A call that waits holds its callback group, in which no image would be received.
-        # rclpy awaits a coroutine, but its annotations do not know that.
-        on_call: Any = self._on_call
-        node.create_service(Trigger, '~/score', on_call,
+        node.create_service(Trigger, '~/score', answering(node, self._on_call),
                             callback_group=ReentrantCallbackGroup())
 
     async def _on_call(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -18,7 +18,7 @@ from moss_perception.data.bags.writer import is_known
 from moss_perception.data.closings import Closings
 from moss_perception.data.outcomes import Outcome, outcome_of
 from moss_perception.ros.common.conversions import outcome_to_array
-from moss_perception.ros.common.guard import guarded, Once, read
+from moss_perception.ros.common.guard import answering, guarded, Once, read
 from moss_perception.ros.common.parameters import NodeParameters
 from moss_perception.ros.common.spinning import acknowledged, run_node, serving, Spin
 from moss_perception.ros.common.subscriptions import type_name
@@ -114,11 +114,11 @@ class AttemptRecorder(Node):
                 DiagnosticArray, 'grasp_outcome', guarded(self, self._on_outcome), 1000)
         self.create_subscription(String, '~/command', guarded(self, self._on_command), 10)
         # Spelt out, so that the documentation finds them.
-        self.create_service(Trigger, '~/start', self._service('start'))
-        self.create_service(Trigger, '~/succeed', self._service('succeed'))
-        self.create_service(Trigger, '~/fail', self._service('fail'))
-        self.create_service(Trigger, '~/discard', self._service('discard'))
-        self.create_service(Trigger, '~/closed', self._service('closed'))
+        self.create_service(Trigger, '~/start', answering(self, self._service('start')))
+        self.create_service(Trigger, '~/succeed', answering(self, self._service('succeed')))
+        self.create_service(Trigger, '~/fail', answering(self, self._service('fail')))
+        self.create_service(Trigger, '~/discard', answering(self, self._service('discard')))
+        self.create_service(Trigger, '~/closed', answering(self, self._service('closed')))
 
     def _service(self, name: str) -> Callable[[Any, Trigger.Response], Trigger.Response]:
         def answer(_: Any, response: Trigger.Response) -> Trigger.Response:
