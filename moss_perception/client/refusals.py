@@ -1,18 +1,19 @@
 """What a client could not use, by the error: bounded, since strangers choose the numbers in it."""
 
-from collections import Counter
 import math
 import threading
 import time
 
+from moss_perception.core.recent import Recent
+
 _KINDS = 64
 
 
-class Refusals(Counter[str]):
+class Refusals(Recent[str, int]):
     """Counts the newest 64 errors; any thread may add one."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(_KINDS)
         self._lock = threading.Lock()
         self._newest = '', -math.inf
 
@@ -20,10 +21,11 @@ class Refusals(Counter[str]):
         """Count an error, which is then the newest."""
         with self._lock:
             self._newest = why, time.monotonic()
-            # Put at the end: the first is the one that did not come for the longest time.
-            self[why] = self.pop(why, 0) + 1
-            if len(self) > _KINDS:
-                del self[next(iter(self))]
+            self[why] = self.get(why, 0) + 1
+
+    def total(self) -> int:
+        """Return the number of the errors that are counted."""
+        return sum(self.values())
 
     def since(self, then_s: float) -> str:
         """

@@ -1,6 +1,6 @@
 """A planner's side of ``grasp_predictor``: propose grasps, then await or stream their scores."""
 
-from collections import deque, OrderedDict
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 import threading
@@ -18,6 +18,7 @@ from moss_perception.client.refusals import Refusals
 from moss_perception.client.scored import ScoredGrasps
 from moss_perception.client.waiting import Inbox
 from moss_perception.core.frames import check_lead_times
+from moss_perception.core.recent import Recent
 from moss_perception.core.text import one_line
 from moss_perception.ros.common.conversions import lead_times_to_cloud, to_candidates
 from moss_perception.ros.common.spinning import create_steady_timer
@@ -86,7 +87,7 @@ class GraspScorer:
         self._poses = node.create_publisher(PoseArray, candidates, latched)
         self._times = node.create_publisher(PointCloud2, lead_times, latched)
         self._lock = threading.RLock()
-        self._proposals: OrderedDict[int, _Waiting] = OrderedDict()
+        self._proposals: Recent[int, _Waiting] = Recent(_REMEMBERED)
         # Those of the last frame, whoever proposed, and of the last frame with own proposals.
         self._newest: ScoredGrasps | None = None
         self._latest: ScoredGrasps | None = None
@@ -125,10 +126,7 @@ class GraspScorer:
                     'expected a stamp of its own for each proposal')
             proposal = Proposal(given.stamp_ns, len(poses.poses), time.monotonic())
             # A recording that loops repeats its stamps: the newest proposal counts.
-            self._proposals.pop(proposal.stamp_ns, None)
             self._proposals[proposal.stamp_ns] = _Waiting(proposal)
-            while len(self._proposals) > _REMEMBERED:
-                self._proposals.popitem(last=False)
         # Before the candidates: a frame between the two would be scored without them.
         if times is not None:
             self._times.publish(lead_times_to_cloud(given.stamp_ns, given.frame_id, times))

@@ -32,7 +32,8 @@ def frames(model: str, count: int) -> dict[str, Any]:
     warm = min(_WARM_UP_FRAMES, count // 10)
     begun: Held | None = None
     curve: list[list[float]] = []
-    times_s: list[float] = []
+    # Written to at once, so that what is measured does not grow with the measurements.
+    times_s, timed = np.full(count, np.nan), 0
     for number in range(count):
         stamp_ns = start_ns + round(number * 1e9 / RATE_HZ)
         if number % 30 == 0:
@@ -41,7 +42,8 @@ def frames(model: str, count: int) -> dict[str, Any]:
         began_s = time.perf_counter()
         scored = predictor.push(Frame(stamp_ns, generated.FRAME, pictures[number % 50]))
         if scored is not None and number >= warm:
-            times_s.append(time.perf_counter() - began_s)
+            times_s[timed] = time.perf_counter() - began_s
+            timed += 1
         if number == warm:
             begun = Held.by()
         if number % max(1, count // _POINTS) == 0:
@@ -49,7 +51,7 @@ def frames(model: str, count: int) -> dict[str, Any]:
     assert begun is not None, 'there are more frames than those of the warm-up'
     counters = predictor.counters
     return {'frames': count, 'scored': counters.scored, 'resident_mib_by_frame': curve,
-            **percentiles(np.asarray(times_s)), **begun.growth(Held.by())}
+            **percentiles(times_s[:timed]), **begun.growth(Held.by())}
 
 
 def node(model: str, seconds: float) -> dict[str, Any]:

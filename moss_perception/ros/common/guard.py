@@ -1,7 +1,8 @@
 """Guards callbacks: no message can end its node by what it holds."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from inspect import isawaitable
 import math
 import time
@@ -11,12 +12,21 @@ from weakref import WeakKeyDictionary
 
 from moss_perception.core.codes import coded
 from moss_perception.core.errors import MessageError
+from moss_perception.core.recent import Recent
 from moss_perception.core.text import one_line
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 # Kinds of events that are remembered: a stranger may choose the text of some.
 _KINDS, _LENGTH = 200, 200
+
+
+@dataclass
+class _Kind:
+    """When lines of a kind were logged last, and how many events were not since."""
+
+    logged: deque[float]
+    omitted: int = 0
 
 
 class Tally:
@@ -33,8 +43,7 @@ class Tally:
     def __init__(self, burst: int = 10, period_s: float = 5.0,
                  clock: Callable[[], float] = time.monotonic):
         self._burst, self._period_s, self._clock = burst, period_s, clock
-        self._logged: dict[str, deque[float]] = {}
-        self._omitted: Counter = Counter()
+        self._kinds: Recent[str, _Kind] = Recent(_KINDS)
 
     def line(self, kind: str, times: int = 1) -> str:
         """
@@ -45,18 +54,13 @@ class Tally:
         :returns: the line to log, with the kind; empty if nothing is to be logged now.
         """
         kind = kind[:_LENGTH]
-        # Put at the end, so that the first is the one that was not seen for the longest time.
-        logged = self._logged.pop(kind, None) or deque(maxlen=self._burst)
-        self._logged[kind] = logged
-        if len(self._logged) > _KINDS:
-            oldest = next(iter(self._logged))
-            del self._logged[oldest], self._omitted[oldest]
-        self._omitted[kind] += times
         now = self._clock()
-        if len(logged) == self._burst and now - logged[0] < self._period_s:
+        this = self._kinds[kind] = self._kinds.get(kind) or _Kind(deque(maxlen=self._burst))
+        this.omitted += times
+        if len(this.logged) == self._burst and now - this.logged[0] < self._period_s:
             return ''
-        logged.append(now)
-        count = self._omitted.pop(kind)
+        this.logged.append(now)
+        count, this.omitted = this.omitted, 0
         return kind if count == 1 else f'{kind} ({count} times since the last line)'
 
 

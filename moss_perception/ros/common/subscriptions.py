@@ -6,6 +6,7 @@ import importlib
 import time
 from typing import Any
 
+from moss_perception.core.recent import Recent
 from moss_perception.ros.common.guard import guarded
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -118,7 +119,7 @@ class MatchedSubscription:
         self._silence = _Silence(silence_s)
         self._expected = expected
         self._subscriptions: list[_Subscription] = []
-        self._passed: dict[tuple[int, int], None] = {}
+        self._passed: Recent[tuple[int, int], None] = Recent(_REMEMBERED)
         self._handed_over_ns = 0
         self.qos = self._profile(RELIABLE if reliability == 'reliable' else BEST_EFFORT, VOLATILE)
         self.renew()
@@ -244,8 +245,6 @@ class MatchedSubscription:
             # From here on, messages are newer than all that the old subscription passed on.
             self._handed_over_ns = 0
             self._passed[published_ns, number] = None
-            if len(self._passed) > _REMEMBERED:
-                del self._passed[next(iter(self._passed))]
             self._callback(message)
 
 
