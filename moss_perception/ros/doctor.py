@@ -279,14 +279,15 @@ class _Listener:
 
 
     def _check_size(self, checks: Checks, topic: str) -> None:
-        """Warn of images that Fast DDS sends by UDP, where a best-effort publisher loses some."""
+        """Warn of images that do not fit the shared memory: a best-effort publisher loses most."""
         writers = self._node.get_publishers_info_by_topic(topic)
         if (self._image_kib <= _SHARED_KIB or user_profile()
                 or 'fastrtps' not in get_rmw_implementation_identifier()
                 or all(x.qos_profile.reliability == RELIABLE for x in writers)):
             return
         checks.warn(f'{topic} has images of {self._image_kib} KiB from a best-effort publisher: '
-                    f'above {_SHARED_KIB} KiB they go by UDP in pieces, and images are lost',
+                    f'above {_SHARED_KIB} KiB they do not fit the shared memory of Fast DDS, and '
+                    'most can be lost',
                     'give all processes the profile fastdds_large_images.xml, as "Large images" '
                     'of docs/how_to/cameras_and_frames.md says, or publish JPEG')
 

@@ -24,6 +24,7 @@ class Stream:
     depth: int = 5
     large_shared_memory: bool = False
     executor: str = 'single'
+    threads: int = 1
 
 
 STREAMS = [
@@ -34,6 +35,7 @@ STREAMS = [
     Stream('raw, 30 Hz, reliable', reliability='reliable'),
     Stream('raw, 30 Hz, depth 1', depth=1),
     Stream('raw, 30 Hz, large shared memory', large_shared_memory=True),
+    Stream('raw, 30 Hz, large shared memory, 2 threads', large_shared_memory=True, threads=2),
     Stream('raw, 120 Hz, large shared memory', 120.0, large_shared_memory=True),
     Stream('raw, 30 Hz, EventsExecutor', executor='events'),
     Stream('raw, 30 Hz, EventsExecutor, large shared memory', large_shared_memory=True,
@@ -93,7 +95,7 @@ def _scores(stream: Stream, model: str, at: Any, variables: dict[str, str],
     listener = Program(at, variables, 'streams:listener').wait_for('ready')
     node = Program(at, variables, 'streams:predictor', model=model, compressed=stream.compressed,
                    reliability=stream.reliability, depth=stream.depth,
-                   executor=stream.executor)
+                   executor=stream.executor, threads=stream.threads)
     try:
         node.wait_for('ready')
         published = _camera(stream, at, variables, seconds)

@@ -26,7 +26,8 @@ from reliability_parts.common import Found, Held, try_all
 PROBE_EVERY = 200
 PROBE_NS = 2 * 10**15
 _PATIENCE_S = 30.0
-_WARM_UP = 0.1
+# What the nodes remember is bounded, and fills up first.
+_WARM_UP = 0.5
 _GRIPPER = '/joint_states'
 # Of messages, by the share of each input: images are the largest surface.
 _WEIGHTS = {Image: 4, CompressedImage: 4}
@@ -95,7 +96,7 @@ class Inputs:
 
     :param model: the checkpoint.
     :param seed: of the generated messages.
-    :param count: number of messages; what is held is compared from a tenth of them on.
+    :param count: number of messages; what is held is compared from half of them on.
     """
 
     def __init__(self, model: str, seed: int, count: int):

@@ -15,7 +15,7 @@ from reliability_parts.nodes import environment, folder, Program
 
 RATE_HZ = 30.0
 _WARM_UP_FRAMES = 3000
-_WARM_UP_S = 30.0
+_WARM_UP_S = 300.0
 _POINTS = 40
 
 
@@ -65,7 +65,7 @@ def node(model: str, seconds: float) -> dict[str, Any]:
         common = {'compressed': False, 'reliability': 'reliable'}
         listener = Program(at, variables, 'streams:listener').wait_for('ready')
         program = Program(at, variables, 'streams:predictor', model=model, depth=5,
-                          executor='single', **common)
+                          executor='single', threads=1, **common)
         try:
             program.wait_for('ready')
             camera = Program(at, variables, 'streams:camera', rate_hz=RATE_HZ, seconds=seconds,

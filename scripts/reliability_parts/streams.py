@@ -116,11 +116,11 @@ def listener() -> dict[str, Any]:
 
 
 def predictor(model: str, compressed: bool, reliability: str, depth: int,
-              executor: str) -> dict[str, Any]:
+              executor: str, threads: int) -> dict[str, Any]:
     """Run an active predictor; return its counters and the percentiles of its steps."""
     found: dict[str, Any] = {}
     values = {'model_path': model, 'image_transport': 'compressed' if compressed else 'raw',
-              'qos_depth': depth, 'qos_reliability': reliability}
+              'qos_depth': depth, 'qos_reliability': reliability, 'threads': threads}
 
     def make() -> GraspPredictor:
         return GraspPredictor(parameter_overrides=[

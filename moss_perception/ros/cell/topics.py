@@ -98,7 +98,9 @@ class CellTopics:
         """
         if self._lock_step is None and not self.is_seen:
             return
-        message = rgb_to_image(image, stamp_ns, self._frame_id) if not self._compressed else (
+        # Of either type: the topic has the one that was chosen.
+        message: Any = rgb_to_image(
+            image, stamp_ns, self._frame_id) if not self._compressed else (
             CompressedImage(header=self._header(stamp_ns), format='jpeg',
                             data=array.array('B', encode(image, jpeg_quality))))
         if self._lock_step is None:

@@ -124,7 +124,7 @@ def guard_of(node: Node) -> Guard:
     return _guards[node]
 
 
-def guarded(node: Node, callback: Callable[..., None],
+def guarded(node: Node, callback: Callable[..., object],
             ends: type[Exception] | tuple[()] = ()) -> Callable[..., None]:
     """
     Wrap the callback of a subscription or a timer: log what it raises instead of ending the node.

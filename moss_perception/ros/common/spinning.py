@@ -160,7 +160,7 @@ def serving(node: Node, *others: Node) -> Iterator[Spin]:
         executor.shutdown()
 
 
-def create_steady_timer(node: Node, period_s: float, callback: Callable[[], None],
+def create_steady_timer(node: Node, period_s: float, callback: Callable[[], object],
                         group: CallbackGroup | None = None) -> None:
     """Create a guarded timer that also fires with use_sim_time and no ``/clock``."""
     node.create_timer(

@@ -134,8 +134,10 @@ class FoxgloveBridge(ThreadedNode, ServerListener):
             is_wanted = self._wanted.get(topic, 0) > 0
             subscription = self._subscriptions.get(topic)
             if is_wanted and subscription is None:
+                # It is installed: others have no channel.
+                message: Any = message_class(kind)
                 self._subscriptions[topic] = self._node.create_subscription(
-                    message_class(kind), topic, guarded(self._node, self._passing(topic)),
+                    message, topic, guarded(self._node, self._passing(topic)),
                     _qos(name), raw=True)
             elif not is_wanted and subscription is not None:
                 self._node.destroy_subscription(self._subscriptions.pop(topic))

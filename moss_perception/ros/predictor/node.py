@@ -79,6 +79,8 @@ class GraspPredictor(ManagedNode):
         self._score_service = ScoreService(self)
         create_steady_timer(self, 1.0, self._on_diagnostics_timer)
         create_steady_timer(self, 0.5, self._on_graph_timer)
+        # On a busy machine several images are held at once, and their memory would stay with it.
+        create_steady_timer(self, 60.0, return_freed_memory)
 
     def configure(self) -> None:
         """Load and verify the checkpoint."""

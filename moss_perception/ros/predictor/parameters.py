@@ -45,7 +45,7 @@ class PredictorParameters:
         allowed=matching(r'cpu|(cuda|xpu)(:\d+)?|mps', 'cpu, cuda, cuda:<n>, xpu or mps'),
         change=Change.UNCONFIGURED)
     threads: int = setting(
-        2, 'Threads of the engine; 0: the engine chooses.', low=0, high=256,
+        1, 'Threads of the engine; 0: the engine chooses.', low=0, high=256,
         change=Change.UNCONFIGURED)
     max_gap: float = setting(
         MAX_GAP_S, 'Longest gap between frames, in seconds; a longer one resets the window.',
