@@ -86,7 +86,7 @@ def _hop(stream: Stream, at: Any, variables: dict[str, str], seconds: float) -> 
     published = _camera(stream, at, variables, seconds)
     received = program.stop()
     if received is None:
-        raise RuntimeError('the bare subscription did not end after SIGINT, and was killed')
+        raise RuntimeError(f'the bare subscription {program.why()}')
     return between(published, received)
 
 
@@ -103,7 +103,7 @@ def _scores(stream: Stream, model: str, at: Any, variables: dict[str, str],
         counters = node.stop()
         heard = listener.stop() or {'scored': {}, 'statuses': {}}
     if counters is None:
-        raise RuntimeError('the predictor did not end after SIGINT, and was killed')
+        raise RuntimeError(f'the predictor {node.why()}')
     return {'scores': between(published, heard['scored']), 'node': counters,
             'statuses': heard['statuses']}
 

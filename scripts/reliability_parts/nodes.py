@@ -92,6 +92,13 @@ class Program:
             return json.loads(self._out.read_text())
         return None
 
+    def why(self) -> str:
+        """Say why it has found nothing: it was killed, or by its last line."""
+        if self.process.returncode == -signal.SIGKILL:
+            return 'did not end after SIGINT, and was killed'
+        lines = self.log.read_text(errors='replace').strip().splitlines()
+        return f'ended with status {self.process.returncode}: {lines[-1] if lines else ""}'
+
 
 def ready() -> None:
     """Say that this process is ready."""
