@@ -158,8 +158,8 @@ def test_a_run_is_not_begun_if_its_page_cannot_be_served(start, tmp_path, browse
     assert process.returncode == 1 and not browser.exists()
     assert err.strip().splitlines() == [
         'demo: the page cannot be served on 127.0.0.1 port 8470: Address already in use; expected '
-        'a free port of this machine, so end what uses this one, or choose another by --port or '
-        'web_port:=']
+        'a free port of this machine, so end what uses this one, or choose another: moss '
+        'monitor --port, web_port:=']
     assert 'playing' not in out
 
 
