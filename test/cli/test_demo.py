@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 import urllib.request
 
 import cv2
@@ -15,9 +16,6 @@ from moss_perception.data.bags.writer import RecordingWriter
 from moss_perception.ros.monitor.access import Access
 import numpy as np
 import pytest
-
-pytest.importorskip('uvicorn', reason='the page needs uvicorn and starlette')
-from websockets.sync.client import connect
 
 NODES = ('grasp_predictor', 'grasp_gate', 'bag_player', 'moss')
 PERIOD_NS = 100_000_000
@@ -116,6 +114,7 @@ def write_attempts(path, outcomes, frames=20):
 @pytest.fixture
 def browser(tmp_path, environment, monkeypatch):
     """Return the file in which a browser writes the address that it opens."""
+    pytest.importorskip('uvicorn', reason='the page needs uvicorn and starlette')
     opened, script = tmp_path / 'opened', tmp_path / 'browser.sh'
     script.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     script.chmod(0o755)
@@ -124,19 +123,8 @@ def browser(tmp_path, environment, monkeypatch):
     return opened
 
 
-def states(url):
-    """Yield what the page is told, until its server ends."""
-    with connect(url.replace('http', 'ws').rstrip('/') + '/live') as socket:
-        socket.send('{"token": ""}')
-        while True:
-            socket.send('{"next": 1}')
-            while isinstance(message := socket.recv(timeout=20), bytes) or 'state' not in (
-                    read := json.loads(message)):
-                pass
-            yield read['state']
-
-
 def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
+    from page_viewer import state_of, viewer
     process = start('--bag', write_attempts(tmp_path / 'bag', [True, False]), '--watch')
     end = time.monotonic() + WAIT_S
     while not (browser.exists() and browser.read_text().strip()):
@@ -145,7 +133,8 @@ def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
     url = browser.read_text().strip()
     with urllib.request.urlopen(url, timeout=20) as page:
         assert page.status == 200 and b'<html' in page.read()
-    seen = next(x for x in states(url) if x['picture'] and x['scored'])
+    with viewer(urlsplit(url).netloc) as socket:
+        seen = state_of(socket, lambda x: x['picture'] and x['scored'])
     assert len(seen['candidates']) == 2 and seen['best'] in (0, 1)
     out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err

@@ -1,6 +1,6 @@
 """The page of moss monitor: over a real middleware, by WebSocket, and in a real browser."""
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 import json
 import math
 import shutil
@@ -17,8 +17,8 @@ import pytest
 
 pytest.importorskip('uvicorn', reason='the page needs uvicorn and starlette')
 from moss_perception.ros.monitor.server import make_server
+from page_viewer import state_of, viewer
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 pytestmark = pytest.mark.timeout(180)
 TOKEN = 'a-secret-of-some-length'
@@ -59,30 +59,6 @@ def stage(harness, watcher):
     stage = Stage(peer)
     yield stage
     peer.close()
-
-
-@contextmanager
-def viewer(address, token='', **headers):
-    with connect(f'ws://{address}/live', additional_headers=headers) as socket:
-        # One that is refused may be closed already.
-        with suppress(ConnectionClosed):
-            socket.send(json.dumps({'token': token}))
-        yield socket
-
-
-def state_of(socket, until=lambda state: True, timeout_s=20.0, pictures=None):
-    """Ask for states until one fits; the bytes of the pictures are added to a list."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        socket.send('{"next":1}')
-        message = socket.recv(timeout=timeout_s)
-        while isinstance(message, bytes) or 'state' not in (read := json.loads(message)):
-            if isinstance(message, bytes) and pictures is not None:
-                pictures.append(message)
-            message = socket.recv(timeout=timeout_s)
-        if until(read['state']):
-            return read['state']
-    raise AssertionError(f'no such state; last: {read["state"]}')
 
 
 def keep(stage, harness, condition, **frame):
