@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 # The way of an object is its motion if it is seen for so long, seconds.
 _SHORTEST_MOTION_S = 0.3
+# Two of its ways tell its acceleration if their lead times differ by so much, seconds.
+_SHORTEST_CHANGE_S = 0.1
 # Of the maps that the masks are read from, pixels.
 _STRIDE = 4
 # Log odds, at first, that the object covers a cell: it covers few.
@@ -24,11 +26,11 @@ class Probes(nn.Module):
     """
     Reads the object's motion and mask from the features of a network, by a layer for each.
 
-    The velocity is read from the features where the object is, the mask from those of each cell.
-    The layers only exist in training: the checkpoint is that of the network.
+    Velocity and acceleration are read from the features where the object is, the mask from those
+    of each cell. The layers only exist in training: the checkpoint is that of the network.
 
     :param network: whose features are read.
-    :param motion: whether to read the velocity.
+    :param motion: whether to read velocity and acceleration.
     :param mask: whether to read the mask.
     :ivar layers: the layers by the name that they have in a training's state.
     :raises ConfigError: if it is a model of another kind than this package's.
@@ -43,7 +45,7 @@ class Probes(nn.Module):
         self.network, wide = network, network.config.head_channels
         self.layers = nn.ModuleDict()
         if motion:
-            self.layers['probe'] = nn.Linear(wide, 2)
+            self.layers['probe'] = nn.Linear(wide, 4)
         if mask:
             self.layers['mask_probe'] = layer = nn.Conv2d(wide, 1, 1)
             nn.init.constant_(layer.get_parameter('bias'), _SELDOM)
@@ -53,9 +55,9 @@ class Probes(nn.Module):
         """
         Score grasps, and read what the layers read.
 
-        :param motion: see :class:`moss_perception.training.dataset.Clip`; needed for the velocity.
-        :returns: logits and places as the network has them; the velocity, ``(B, 2)``; and logits
-            of the mask, ``(B, H, W)``.
+        :param motion: see :class:`moss_perception.training.dataset.Clip`; needed to read it.
+        :returns: logits and places as the network has them; velocity and acceleration,
+            ``(B, 4)``; and logits of the mask, ``(B, H, W)``.
         """
         seen: list[Tensor] = []
         hook = self.network.smooth.register_forward_hook(
@@ -65,44 +67,58 @@ class Probes(nn.Module):
                                            *(() if gaps is None else (gaps,)))
         finally:
             hook.remove()
-        features, velocity, cover = F.relu(seen[0]), None, None
+        features, moves, cover = F.relu(seen[0]), None, None
         if 'probe' in self.layers:
             assert motion is not None  # the clips tell what the recipe weights
             places = motion[:, None, None, :2].nan_to_num()
             read = F.grid_sample(features, places, align_corners=False, padding_mode='border')
-            velocity = self.layers['probe'](read.flatten(1))
+            moves = self.layers['probe'](read.flatten(1))
         if 'mask_probe' in self.layers:
             cover = self.layers['mask_probe'](features).squeeze(1)
-        return logits, located, velocity, cover
+        return logits, located, moves, cover
 
 
-def motion_of(track: np.ndarray, lead_time: float) -> np.ndarray:
+def motion_of(track: np.ndarray, lead_times: np.ndarray) -> np.ndarray:
     """
-    Return where the object is and how fast it moves.
+    Return where the object is, how fast it moves, and how fast that changes.
 
-    :param track: the object at the decision and at the lead time, as encoded grasps; or empty.
-    :param lead_time: seconds.
-    :returns: float32, shape ``(4,)``, NaN if it is not known; see
+    The velocity is the mean until the sample's own lead time. The acceleration is that of the
+    parabola through the object's places at the decision, at this lead time and at another.
+
+    :param track: the object at the decision and at each lead time, as encoded grasps; or empty.
+    :param lead_times: the sample's own first, shape ``(L,)``, seconds.
+    :returns: float32, shape ``(6,)``, NaN for what is not known; see
         :class:`moss_perception.training.dataset.Clip`.
     """
+    motion = np.full(6, np.nan, np.float32)
     # Of what is left of a grasp under way, little tells of motion, and its fingers of the end.
-    if not len(track) or not lead_time >= _SHORTEST_MOTION_S:
-        return np.full(4, np.nan, np.float32)
-    now, then = track[:2, :2]
-    return np.concatenate([now, (then - now) / lead_time]).astype(np.float32)
+    if not len(track) or not lead_times[0] >= _SHORTEST_MOTION_S:
+        return motion
+    now, ways = track[0, :2], track[1:, :2] - track[0, :2]
+    motion[:4] = *now, *ways[0] / lead_times[0]
+    spans = np.where(lead_times >= _SHORTEST_CHANGE_S, lead_times - lead_times[0], 0)
+    other = np.abs(spans).argmax()
+    if abs(spans[other]) >= _SHORTEST_CHANGE_S:
+        motion[4:] = (ways[other] / lead_times[other] - motion[2:4]) * 2 / spans[other]
+    return motion
 
 
 def motion_loss(found: Tensor, motion: Tensor) -> Tensor:
     """
-    Return the error of velocities.
+    Return the error of velocities, plus that of accelerations.
 
-    :param found: shape ``(B, 2)``.
-    :param motion: see :class:`moss_perception.training.dataset.Clip`, shape ``(B, 4)``.
+    :param found: shape ``(B, 4)``.
+    :param motion: see :class:`moss_perception.training.dataset.Clip`, shape ``(B, 6)``.
     :returns: a scalar; 0 if no motion is known.
     """
-    known = motion.isfinite().all(dim=1) & (motion[:, :2].abs() <= 1).all(dim=1)
-    misses = F.smooth_l1_loss(found, motion[:, 2:].nan_to_num(), reduction='none').sum(dim=1)
-    return torch.where(known, misses, 0).sum() / known.sum().clamp(min=1)
+    seen = (motion[:, :2].abs() <= 1).all(dim=1)
+    misses = F.smooth_l1_loss(found, motion[:, 2:].nan_to_num(), reduction='none')
+    loss = found.new_zeros(())
+    for part in (slice(0, 2), slice(2, 4)):
+        known = seen & motion[:, 2:][:, part].isfinite().all(dim=1)
+        errors = torch.where(known, misses[:, part].sum(dim=1), 0)
+        loss = loss + errors.sum() / known.sum().clamp(min=1)
+    return loss
 
 
 def mask_frame(sample: Sample, size: int) -> np.ndarray:

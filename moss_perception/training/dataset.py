@@ -47,9 +47,9 @@ class Clip(NamedTuple):
         known.
     :ivar gaps: with time inputs, seconds since the sample before, see
         :func:`moss_perception.models.clock.gaps_of`: float32, shape ``(T,)``.
-    :ivar motion: where the object is in the newest image, and how far it moves in a second, in
-        the units of the grasps' x and y: float32, shape ``(4,)``, NaN if it is not known;
-        ``None`` unless it is asked for.
+    :ivar motion: where the object is in the newest image, how far it moves in a second, and how
+        much this changes in a second, in the units of the grasps' x and y: float32, shape
+        ``(6,)``, NaN for what is not known; ``None`` unless it is asked for.
     :ivar cover: the share of each cell of the network's maps that the object covers in the newest
         image, in [0, 1]: float32, shape ``(S / 4, S / 4)``, NaN if it is not known; ``None``
         unless it is asked for.
@@ -149,7 +149,7 @@ class GraspClips(Dataset):
                  self._turn, self.seed)
         # Those that came later only where they change something: caches on disk stay valid.
         later = (('annealing', self.annealing and (self.annealing, self.epochs)),
-                 ('every_lead_time', self.every_lead_time), ('moving', self.moving),
+                 ('every_lead_time', self.every_lead_time), ('motion', self.moving),
                  ('covering', self.covering),
                  ('rates', any(self.rates) and self.rates),
                  ('artefacts', self.artefacts), ('candidate_shift', self.candidate_shift),
@@ -184,7 +184,9 @@ class GraspClips(Dataset):
         grasps, labels, mask, which = encode_all(
             sample, ended, empty, which, lambda places, times: encode_candidates(
                 places, camera, transform, self.config, lead_times=times))
-        track = np.column_stack([ended.track, np.zeros(len(ended.track))])
+        # Those of the lead times whose labels count come first.
+        moved = executions(sample, every=True) if self.moving else ended
+        track = np.column_stack([moved.track, np.zeros(len(moved.track))])
         track = encode_candidates(track, camera, transform, self.config, inside=False)
         window = np.zeros(0, int)
         if self.config.time_inputs:
@@ -198,7 +200,7 @@ class GraspClips(Dataset):
         if self.config.time_inputs:
             gaps = torch.from_numpy(gaps_of(sample.times_ns[window[shown]]))
         if self.moving:
-            motion = torch.from_numpy(motion_of(track, ended.lead_times[0]))
+            motion = torch.from_numpy(motion_of(track, moved.lead_times))
         images, grasps, labels, mask, places = (
             torch.from_numpy(np.ascontiguousarray(values)) for values in (
                 images, grasps, labels.astype(np.float32), mask.astype(np.float32),

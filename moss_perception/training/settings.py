@@ -55,8 +55,9 @@ class Recipe:
         contradict each other: it takes the sample's own lead time only.
     :ivar lead_time: of samples that do not know theirs, such as recordings, seconds; 0 for none,
         with which a model with time inputs refuses them.
-    :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves, as
-        read from the features where it is. Samples without track or lead time do not count.
+    :ivar motion_weight: weight, 0 or more, of the auxiliary loss on how fast the object moves and
+        how fast that changes, as read from the features where it is. Samples without track or
+        lead time do not count; acceleration needs other lead times.
     :ivar mask_weight: weight, 0 or more, of the auxiliary loss on which part of each cell of the
         newest image the object covers. Samples without a mask do not count.
     :ivar frozen_stages: how many of the backbone's first stages are not trained, 0 to 3. Model

@@ -119,9 +119,9 @@ class Trainer:
 
     def _train_step(self, batch: Clip, samples: list[int], generator: torch.Generator) -> float:
         batch, level = batch.to(self.device), self._draw_level(generator)
-        velocity = cover = None
+        moves = cover = None
         if self.probes is not None:
-            logits, located, velocity, cover = self.parallel(
+            logits, located, moves, cover = self.parallel(
                 batch.images, batch.grasps, level, batch.gaps, batch.motion)
         else:
             logits, located = self.parallel(batch.images, batch.grasps, level,
@@ -131,9 +131,9 @@ class Trainer:
         if self.recipe.place_weight and located is not None:
             loss = loss + self.recipe.place_weight * place_loss(
                 located, batch.places, self.recipe.near)
-        if velocity is not None:
+        if moves is not None:
             assert batch.motion is not None  # the clips tell what the recipe weights
-            loss = loss + self.recipe.motion_weight * motion_loss(velocity, batch.motion)
+            loss = loss + self.recipe.motion_weight * motion_loss(moves, batch.motion)
         if cover is not None:
             assert batch.cover is not None  # as above
             loss = loss + self.recipe.mask_weight * mask_loss(cover, batch.cover)

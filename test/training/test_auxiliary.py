@@ -97,11 +97,15 @@ def test_an_unknown_mask_counts_nothing(samples):
 
 def test_the_loss_on_motion_counts_what_is_known_and_in_view():
     nan = float('nan')
-    motion = torch.tensor([[0, 0, 1.0, 0], [nan] * 4, [1.5, 0, 9, 9], [0.5, 0, 0, 0.5]])
-    found = torch.tensor([[3.0, 0], [7, 7], [7, 7], [0, 0.5]], requires_grad=True)
+    motion = torch.tensor([[0, 0, 1.0, 0, 1, 1], [nan] * 6, [1.5, 0, 9, 9, 9, 9],
+                           [0.5, 0, 0, 0.5, nan, nan]])
+    found = torch.tensor([[3.0, 0, 1, 3], [7, 7, 7, 7], [7, 7, 7, 7], [0, 0.5, 7, 7]],
+                         requires_grad=True)
     loss = motion_loss(found, motion)
     loss.backward()
-    assert loss.item() == pytest.approx(1.5 / 2) and (found.grad[1:3] == 0).all()
+    # Two scenes tell a velocity, one an acceleration.
+    assert loss.item() == pytest.approx(1.5 / 2 + 1.5) and (found.grad[1:3] == 0).all()
+    assert (found.grad[3, 2:] == 0).all() and (found.grad[0, 3] != 0)
     assert motion_loss(found[1:2], motion[1:2]) == 0
 
 
@@ -120,9 +124,9 @@ def test_the_losses_reach_the_features_of_any_variant(tmp_path, samples, model, 
     trainer = Trainer(network, Recipe(batch=4, **weights), tmp_path)
     batch = collate([GraspClips(samples, network.config, **TOLD)[n] for n in range(4)])
     network.train()
-    *_, velocity, cover = trainer.probes(batch.images, batch.grasps, None, None, batch.motion)
+    *_, moves, cover = trainer.probes(batch.images, batch.grasps, None, None, batch.motion)
     assert cover.shape == batch.cover.shape == (4, 8, 8)
-    assert (velocity is None) == ('motion_weight' not in weights)
+    assert (moves is None) == ('motion_weight' not in weights)
     mask_loss(cover, batch.cover).backward()
     for weight in (network.smooth[1].weight, network.backbone.stages[0][0].weight):
         assert weight.grad.abs().max() > 0

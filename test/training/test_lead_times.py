@@ -72,10 +72,43 @@ def test_the_place_of_each_grasp_is_that_of_its_lead_time(samples):
     # The object is where it will be then: the same velocity at each, in the mirror too.
     way = (clip.places[:, 2:] - clip.places[:, :2]) / clip.grasps[:, 5:]
     reach = clip.grasps[:, 3:5].norm(dim=1, keepdim=True)
-    np.testing.assert_allclose(way * reach, clip.motion[None, 2:].expand(len(way), 2), rtol=2e-3)
+    np.testing.assert_allclose(way * reach, clip.motion[None, 2:4].expand(len(way), 2), rtol=2e-3)
+    np.testing.assert_allclose(clip.motion[4:], 0, atol=2e-3)
     # Without a track no place is known, at any lead time.
     unknown = replace(samples[3], track=None)
     assert GraspClips([unknown], TIMED, vary_lead_times=True)[0].places.isnan().all()
+
+
+@pytest.mark.parametrize('config', [TINY, TIMED], ids=['without time', 'time'])
+def test_the_acceleration_is_that_of_the_places_at_two_lead_times(samples, config):
+    centre, velocity, acceleration = samples[3].track[0], (0.1, 0.05, 0), (-0.2, 0.1, 0)
+
+    def place(seconds):
+        return np.float32(centre + np.multiply(velocity, seconds)
+                          + np.multiply(acceleration, seconds ** 2 / 2))
+    moved = replace(samples[3], track=np.stack([centre, place(0.7)]),
+                    other_places=np.stack([place(seconds) for seconds in OTHERS]))
+    steady = replace(moved, other_lead_times_s=None, other_labels=None, other_places=None)
+    varied = {'moving': True, 'vary_lead_times': True, 'augment': True, 'geometric': 0.5}
+    mirrored = GraspClips([moved], config, **varied)
+    found = GraspClips([moved], config, moving=True)[0].motion
+    # As the velocity of the same units: of the mean until the own lead time.
+    mean = np.add(velocity, np.multiply(acceleration, 0.35))
+    scale = (found[2:4] / torch.tensor(mean[:2])).numpy()
+    assert scale == pytest.approx(scale[0], rel=2e-3)
+    np.testing.assert_allclose(found[4:], scale * acceleration[:2], rtol=1e-2)
+    sizes = set()
+    for mirrored.epoch in range(6):
+        turned = mirrored[0].motion
+        # However the clip is mirrored and turned, so are both.
+        sizes.add(tuple(np.sign(turned[4:].numpy())))
+        cosine = torch.cosine_similarity(turned[2:4], turned[4:], dim=0)
+        assert cosine == pytest.approx(
+            torch.cosine_similarity(found[2:4], found[4:], dim=0).item(), abs=0.1)
+    assert len(sizes) > 1
+    # One lead time tells no acceleration.
+    once = GraspClips([steady], config, moving=True)[0].motion
+    assert torch.equal(once[:4], found[:4]) and once[4:].isnan().all()
 
 
 def test_without_time_inputs_only_the_own_lead_time_has_labels(samples):
