@@ -7,7 +7,6 @@ from pathlib import Path
 import sys
 
 from moss_perception.cli.common import (
-    read_text,
     run_command,
     set_up_logging,
     status_line,
@@ -18,7 +17,7 @@ from moss_perception.evaluation.record_files import plain
 
 from study.comparison import merge
 from study.goals import ROLES
-from study.table import fill, render, tables
+from study.table import render, tables, write_tables
 from study.texts import read_results
 
 log = logging.getLogger('compare')
@@ -103,7 +102,7 @@ def compare(arguments: argparse.Namespace) -> int:
         for path in draw(result, Path(arguments.plots), name):
             log.info('drew %s', path)
     for page in arguments.page:
-        _write_page(Path(page), name, tables(result, arguments.reference, roles))
+        write_tables(page, name, tables(result, arguments.reference, roles))
     return 0
 
 
@@ -125,18 +124,6 @@ def _measure_costs(arguments: argparse.Namespace, stored: dict) -> dict:
                               'expected one of each variant whose cost is stored')
     return measure_in_turns({variant: load_checkpoint(paths[variant]).to(arguments.device)
                              for variant in stored})
-
-
-def _write_page(page: Path, name: str, texts: dict[str, str]) -> None:
-    def block(result: str, what: str) -> str | None:
-        if result != name:
-            return None
-        if what not in texts:
-            raise ConfigError(f'{page} asks for the table {what!r}: expected one of {list(texts)}')
-        return texts[what]
-
-    write_text(page, fill(read_text(page), block))
-    log.info('wrote the tables of %s into %s', name, page)
 
 
 def _measure_all(arguments: argparse.Namespace) -> dict:

@@ -11,7 +11,6 @@ from typing import Any
 
 from moss_perception.cli.common import (
     cpu_name,
-    read_text,
     run_command,
     set_up_logging,
     write_text,
@@ -33,7 +32,7 @@ import torch
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.table import fill
+from study.table import write_tables
 from study.texts import read_results
 
 log = logging.getLogger('rates')
@@ -142,9 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out:
         write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
     if arguments.page:
-        page = Path(arguments.page)
-        write_text(page, fill(read_text(page), lambda name, what: table(result) if (
-            name, what) == ('rates', 'success') else None))
+        write_tables(arguments.page, 'rates', {'success': table(result)})
     return 0
 
 

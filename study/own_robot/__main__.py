@@ -8,7 +8,6 @@ from pathlib import Path
 import sys
 
 from moss_perception.cli.common import (
-    read_text,
     run_command,
     set_up_logging,
     status_line,
@@ -19,7 +18,7 @@ from moss_perception.core.errors import ConfigError
 from study.own_robot.figures import measure, NAME, plot, tables
 from study.own_robot.plan import CURVES, estimate, Plan, Sizes, SMALL
 from study.own_robot.stages import STAGES, timed
-from study.table import fill
+from study.table import write_tables
 from study.texts import read_results
 
 log = logging.getLogger('own_robot')
@@ -116,9 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         plot(result, Path(arguments.plot))
     if arguments.page:
-        page = Path(arguments.page)
-        write_text(page, fill(read_text(page), lambda name, what: (
-            found[what] if name == NAME else None)))
+        write_tables(arguments.page, NAME, found)
     return 0
 
 

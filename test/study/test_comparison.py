@@ -175,6 +175,9 @@ def test_a_page_gets_the_tables_that_it_asks_for(stored, tmp_path, caplog):
     page.write_text('<!-- begin variants | moon -->\n<!-- end -->\n')
     assert command.main(command_line) == 1
     assert "asks for the table 'moon': expected one of ['success', 'cost'" in caplog.text
+    page.write_text(other)
+    assert command.main(command_line) == 1 and page.read_text() == other
+    assert 'has no place for a table of variants: expected <!-- begin variants | ' in caplog.text
 
 
 def test_a_difference_that_rounds_to_zero_has_no_sign():
