@@ -15,7 +15,7 @@ from harness import format_table, show, show_met
 from moss_perception.cli.common import write_text
 import plots
 
-from study.table import fill
+from study.pages import fill
 
 PAGES = (ROOT / 'docs' / 'performance.md', ROOT / 'docs' / 'performance_details.md')
 NOT_YET = '*Not measured yet: `bash benchmarks/all.sh`.*'

@@ -17,7 +17,8 @@ from moss_perception.evaluation.record_files import plain
 
 from study.comparison import merge
 from study.goals import ROLES
-from study.table import render, tables, write_tables
+from study.pages import write_tables
+from study.table import render, tables
 from study.texts import read_results
 
 log = logging.getLogger('compare')

@@ -21,6 +21,7 @@ from study.compare import parse_pairs
 from study.comparison import merge, require_comparison
 from study.goals import cast
 from study.lead_times import success_by_latency
+from study.pages import blocks, fill
 from study.panels import (
     draw_factors,
     draw_latency,
@@ -29,7 +30,6 @@ from study.panels import (
     whole_sets,
 )
 from study.shift import losses
-from study.table import blocks, fill
 from study.texts import read_results
 
 log = logging.getLogger('pictures')

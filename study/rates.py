@@ -32,7 +32,7 @@ import torch
 
 from study.compare import named_folders
 import study.models  # noqa: F401, registers the variants
-from study.table import write_tables
+from study.pages import write_tables
 from study.texts import read_results
 
 log = logging.getLogger('rates')

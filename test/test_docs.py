@@ -10,7 +10,8 @@ import pytest
 
 from study import rates
 from study.object_motion import table as velocities
-from study.table import blocks, fill, tables
+from study.pages import blocks, fill
+from study.table import tables
 from study.video.page import DRAWN, filled, FORMATS, picture_path, read_result
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'

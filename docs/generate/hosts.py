@@ -28,7 +28,7 @@ def markdown():
 def filled(page):
     """Fill the table of a page."""
     sys.path.insert(0, str(ROOT))
-    from study.table import fill
+    from study.pages import fill
     return fill(page, lambda name, what: markdown() if (name, what) == ('hosts', 'table')
                 else None)
 

@@ -18,7 +18,7 @@ from moss_perception.core.errors import ConfigError
 from study.own_robot.figures import measure, NAME, plot, tables
 from study.own_robot.plan import CURVES, estimate, Plan, Sizes, SMALL
 from study.own_robot.stages import STAGES, timed
-from study.table import write_tables
+from study.pages import write_tables
 from study.texts import read_results
 
 log = logging.getLogger('own_robot')

@@ -18,10 +18,10 @@ from moss_perception.cli.common import (
 )
 from moss_perception.core.errors import ConfigError
 
+from study.pages import fill
 from study.panels import draw_accuracies
 from study.pretraining import results as pretraining
 from study.questions import results as questions
-from study.table import fill
 from study.video import results as video
 from study.video.models import BACKBONE
 from study.video.results import BLIND

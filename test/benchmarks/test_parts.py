@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from study.table import blocks
+from study.pages import blocks
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 

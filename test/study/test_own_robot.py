@@ -19,7 +19,7 @@ from study.own_robot.__main__ import build_parser, main, read_plan
 from study.own_robot.figures import plot, tables
 from study.own_robot.plan import estimate, Plan, Sizes, SMALL, Training
 from study.own_robot.stages import chosen_samples
-from study.table import blocks, fill
+from study.pages import blocks, fill
 
 STUDY = Path(__file__).resolve().parents[2] / 'study'
 CURVES = (plans.FINETUNED, plans.ADAPTED, plans.PRETRAINED_FINETUNED)
