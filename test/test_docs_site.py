@@ -12,8 +12,12 @@ import sys
 
 from moss_perception.cli.main import build_parser
 from moss_perception.core.codes import CODES
+from moss_perception.core.resources import SHIPPED_MODEL
+from moss_perception.models.manifest import read_header, read_manifest
 from moss_perception.simulation.spreads import SPREADS
 import pytest
+
+from study.pages import blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'moss_perception'
@@ -148,6 +152,31 @@ def test_troubleshooting_describes_every_reason():
                  for word in re.findall(r'`(\w+)`', line)}
     missing = sorted(reasons() - described)
     assert not missing, f'docs/troubleshooting.md does not describe {missing}'
+
+
+def test_the_figures_of_the_shipped_model_are_those_of_the_stored_results():
+    shipped = generator('shipped')
+    asked = []
+    for page in shipped.PAGES:
+        text = page.read_text(encoding='utf-8')
+        found = [what for name, what in blocks(text) if name == 'shipped']
+        assert found, f'{page.name} shows no figures of the shipped model'
+        assert text == shipped.filled(text), 'run python docs/generate/shipped.py'
+        asked += found
+    assert sorted(asked) == sorted(shipped.TABLES)
+
+
+def test_the_stored_results_are_of_the_shipped_weights():
+    shipped = generator('shipped')
+    path = ROOT / 'models' / SHIPPED_MODEL
+    # The fit of the OOD statistics leaves the weights as they are.
+    digests = {read_manifest(path.parent)[path.name]} | {
+        step['from'] for step in read_header(path)[1].get('lineage', [])
+        if step['by'] == 'ood fit'}
+    for name, found in shipped.evaluations().items():
+        assert found['model_sha256'] in digests, name
+    assert shipped.read('novelty_full')['model_sha256'] in digests
+    assert shipped.read('closed_loop_full')['checkpoints'][0]['sha256'] in digests
 
 
 def test_every_reason_has_a_code_and_every_code_a_row_that_leads_to_a_section():
