@@ -51,7 +51,7 @@ moss=$moss_root/install/moss_perception/lib/moss_perception/moss
 # Each size has its own folder, since their results must not be mixed.
 if ((small)); then
   folder=runs/reproduce_small
-  deciding=(tsm displacement_12 displacement_12_time) others=()
+  deciding=(tsm displacement_12 displacement_12_history_time) others=()
   seeds=(0)
   train_scenes=250 test_scenes=100 validation_scenes=60 factor_scenes=100
   first=(--epochs 16) options=(--epochs 3) measured=(--monitored 60)
@@ -59,7 +59,8 @@ if ((small)); then
 else
   folder=runs/reproduce
   # First the variants that decide the claim.
-  deciding=(displacement_12_time flow_read_time moss_12_time displacement_1_time displacement_123_time)
+  deciding=(displacement_12_history_time flow_history_time displacement_12_time flow_read_time moss_12_time displacement_1_time
+    displacement_123_time)
   others=(both_12_time flow_time moss_flow_time recurrent_time tsm_time displacement_1 displacement_12 displacement_123 both_12 flow
     moss_12 moss_flow recurrent tsm last_frame pooling)
   mapfile -t seeds < <(seq 0 $((${seed_count:-3} - 1)))
@@ -69,7 +70,9 @@ else
     jpeg timing physics latency)
   before=moss_12
 fi
-after=displacement_12_time
+after=displacement_12_history_time
+# Whose training the options change.
+mixed=displacement_12_time
 
 # make_scenes NAME COUNT FIRST_SEED DOMAIN [more options]
 make_scenes() {
@@ -206,14 +209,14 @@ train_variants "${deciding[@]}"
 train_variants "${others[@]}"
 compared=()
 if ((!small)); then
-  for seed in "${seeds[@]}"; do compared+=("mixed=$folder/variants/${after}_seed_$seed"); done
+  for seed in "${seeds[@]}"; do compared+=("mixed=$folder/variants/${mixed}_seed_$seed"); done
   # As many steps, on half of the scenes.
   all_sets=("${train_sets[@]}") train_sets=("$folder/train_sim")
-  for seed in "${seeds[@]}"; do start_option sim_only "study/variants/$after.yaml" "$seed" --epochs 6; done
+  for seed in "${seeds[@]}"; do start_option sim_only "study/variants/$mixed.yaml" "$seed" --epochs 6; done
   train_sets=("${all_sets[@]}")
   for option in frozen plain annealed motion_loss mask_loss more_monitoring; do start_option "$option" "study/options/$option.yaml" 0; done
-  start_option twice_as_long "study/variants/$after.yaml" 0 --epochs 6
-  start_option four_times_as_long "study/variants/$after.yaml" 0 --epochs 12
+  start_option twice_as_long "study/variants/$mixed.yaml" 0 --epochs 6
+  start_option four_times_as_long "study/variants/$mixed.yaml" 0 --epochs 12
 fi
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 

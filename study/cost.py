@@ -71,7 +71,7 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
     fine, maps = network.encode(images, gaps=gaps)
     return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps,
-                                  network.temporal.motion(images, gaps)), 1)]
+                                  *network.temporal.motion(images, gaps)), 1)]
 
 
 def _operations(call: Callable[[], object]) -> int:

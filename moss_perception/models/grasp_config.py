@@ -61,6 +61,11 @@ class GraspConfig(ModelConfig):
         return 0
 
     @property
+    def history_frames(self) -> int:
+        """Of so many samples the head takes how fast what moves was."""
+        return 0
+
+    @property
     def tap_stride(self) -> int:
         """Samples between two of the head's temporal taps."""
         return self.window_frames

@@ -154,14 +154,15 @@ class MOSS(nn.Module):
         return self.motion_and_values(features, used, last, times)[0]
 
     def motion_and_values(self, features: Tensor, used: int | None = None,
-                          last: int | None = None, times: Tensor | None = None
-                          ) -> tuple[Tensor, list[Tensor]]:
+                          last: int | None = None, times: Tensor | None = None, first: int = 1
+                          ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """
-        Fuse the orders of a clip, and tell what the newest frame's displacements are.
+        Fuse the orders of a clip, and tell what displacements are.
 
-        :returns: as :meth:`motion`; and for each order that is run, as :meth:`displacements` of
-            the last frame, but channels last: shape ``(B, H, W, L', 4)``; nothing if the block
-            reads none.
+        :param first: of how many of the last frames to tell order 1's displacements.
+        :returns: as :meth:`motion`; for each order that is run, as :meth:`displacements` of the
+            last frame, but channels last: shape ``(B, H, W, L', 4)``; and the same of order 1
+            for the last frames that are there, oldest first. Nothing if the block reads none.
         """
         checks.check_features(features, '(B, T, {}, H, W)', self.out)
         batch, frames = features.shape[:2]
@@ -170,13 +171,15 @@ class MOSS(nn.Module):
             raise ConfigError(f'last={last} is not allowed: expected 1 or more frames')
         wanted = min(last or frames, frames)
         if not frames:
-            return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:]), []
+            return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:]), [], []
         if self.lags is not None:
-            found = self._clip(features, stages, wanted, times)
-            motion = self.fuse([torch.stack([frame.features for frame in order],
+            found = self._clip(features, stages, wanted, times, first)
+            motion = self.fuse([torch.stack([frame.features for frame in order[-wanted:]],
                                             1).movedim(-1, 2) for order in found])
             newest = [order[-1].values for order in found]
-            return motion, [values for values in newest if values is not None]
+            past = [frame.values for frame in found[0][-first:]]
+            return (motion, [values for values in newest if values is not None],
+                    [values for values in past if values is not None])
         checks.check_times(times, (batch, frames), self.readout)
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
@@ -187,7 +190,7 @@ class MOSS(nn.Module):
             encoded = extraction(maps[:, -needed:], keys)
             current = learning(encoded.flatten(0, 1)).unflatten(0, (batch, needed))
             encodings.append(current[:, -wanted:].movedim(-1, 2))
-        return self.fuse(encodings), []
+        return self.fuse(encodings), [], []
 
     def displacements(self, features: Tensor, times: Tensor | None = None) -> list[Tensor]:
         """
@@ -208,7 +211,7 @@ class MOSS(nn.Module):
                             1).permute(0, 1, 4, 5, 2, 3) for order in found]
 
     def _clip(self, features: Tensor, stages: list, wanted: int,
-              times: Tensor | None) -> list[list[Frame]]:
+              times: Tensor | None, first: int = 0) -> list[list[Frame]]:
         """Run orders at the lags over a clip; return the last frames that are wanted of each."""
         checks.check_times(times, features.shape[:2], self.readout)
         elapsed = None if times is None else [
@@ -216,7 +219,7 @@ class MOSS(nn.Module):
             for t in range(features.shape[1])]
         frames = [Frame(frame) for frame in features.movedim(2, -1).unbind(1)]
         return run_clip(frames, stages, wanted, self._reach if self.causal else len(frames),
-                        elapsed)
+                        elapsed, first)
 
     def initial_state(self, batch: int, height: int, width: int, *,
                       apart: bool = False) -> MossState:

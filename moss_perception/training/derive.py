@@ -53,7 +53,7 @@ def start_from(network: Network, path: Path | str) -> str:
     given, own = ({name: values for name, values in one.state_dict().items()
                    if name.startswith(_SHARED)} for one in (other, network))
     if network.config.time_inputs and not other.config.time_inputs:
-        given = {name: _widened(values, own.get(name)) for name, values in given.items()}
+        given = own | {name: _widened(values, own.get(name)) for name, values in given.items()}
     differing = sorted(name for name in own.keys() | given.keys()
                        if name not in own or name not in given
                        or own[name].shape != given[name].shape)

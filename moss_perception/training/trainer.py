@@ -3,6 +3,7 @@
 import csv
 from dataclasses import asdict
 import json
+import math
 from pathlib import Path
 import sys
 import time
@@ -83,6 +84,7 @@ class Trainer:
 
         :param clips: to train on.
         :param held_out: to report the loss of, after each epoch.
+        :raises ConfigError: if the loss is no longer finite.
         """
         pace = Pace(len(clips) * (self.recipe.epochs - self.epoch))
         for epoch in range(self.epoch, self.recipe.epochs):
@@ -113,6 +115,11 @@ class Trainer:
                               self.recipe.warm_up)
             samples = [clips.sample_index(index) for index in chosen[n]]
             losses.append(self._train_step(batch, samples, generator))
+            if not math.isfinite(losses[-1]):
+                raise ConfigError(
+                    f'the loss is {losses[-1]} in step {n + 1} of epoch {epoch + 1}: expected a '
+                    'finite number, as with a learning_rate below '
+                    f'{self.recipe.learning_rate:g}; the epochs before are kept')
             if pace and (line := pace.count(len(samples) * self.group.size)) and self.group.leads:
                 tqdm.write(line, file=sys.stdout)
         return self.group.mean(float(np.mean(losses)))

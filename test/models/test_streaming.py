@@ -9,6 +9,7 @@ from moss_perception.models.base import build, model_type, register
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.clock import gaps_of
 from moss_perception.models.export import export_graphs
+from moss_perception.models.layers.head import Travel
 from moss_perception.models.layers.reading import ensemble_probability
 from moss_perception.models.manifest import read_header
 from moss_perception.runtime.engine import load_engine
@@ -27,6 +28,8 @@ VARIANTS = [(model, {}) for model in MODELS] + [
     ('moss_grasp', DISPLACEMENT), ('moss_grasp', {**DISPLACEMENT, 'orders': 1}),
     ('moss_grasp', {**DISPLACEMENT, 'readout': 'both', 'orders': 2}), ('moss_grasp', FINE)]
 """What the node runs: each with and without time inputs."""
+HISTORY = ('moss_grasp', {**DISPLACEMENT, 'orders': 2, 'velocity_history': True})
+"""Only with time inputs, as what the node runs."""
 # Sizes at which the window's first frames count differently: taps, flows and orders of all kinds.
 SIZES = [
     ('moss_grasp', {}), ('moss_grasp', {'map_stride': 4, 'moss_window': (3, 3, 3)}),
@@ -45,8 +48,12 @@ SIZES = [
 GRASPS = np.float32([[0.1, 0.2, 0.6, 0.2, 0.1, 0.7], [-0.4, 0.3, 0.5, 0.0, 0.3, 0.85]])
 TIME = {'time_inputs': True, 'lead_times_s': (0.6, 0.9), 'default_lead_time_s': 0.7}
 # Only with time inputs.
-TIMED = [('flow_grasp', {'read_flow': True, 'map_stride': stride, 'stacked_flows': count} | TIME)
-         for stride, count in ((8, 2), (4, 5))]
+TIMED = [('flow_grasp', {'read_flow': True, 'map_stride': stride, 'stacked_flows': count,
+                         'velocity_history': history} | TIME)
+         for stride, count, history in ((8, 2, False), (4, 5, False), (8, 3, True))] + [
+    ('moss_grasp', {**changes, 'velocity_history': True} | TIME) for changes in (
+        HISTORY[1], {**DISPLACEMENT, 'readout': 'both', 'orders': 1},
+        {**FINE, 'compares': 'pixels', 'projection_channels': 0, 'lags': (2, 3)})]
 PERIOD_S = 0.1
 # float32, summed in another order through about twenty layers.
 CLOSE = {'rtol': 0, 'atol': 2e-5}
@@ -151,7 +158,7 @@ def test_the_head_reads_the_velocity_and_acceleration_of_flow():
     np.testing.assert_allclose(found[0, :, 2, 2], [velocity, 0, velocity / 3 / PERIOD_S, 0],
                                rtol=1e-5)
     images = torch.from_numpy(np.stack(moving(config.window_frames)))[None]
-    assert network.temporal.motion(images, None).abs().max() > 0
+    assert network.temporal.motion(images, None)[0].abs().max() > 0
     for wrong in ({'read_flow': True}, {'read_flow': True, 'stacked_flows': 1} | TIME):
         with pytest.raises(ConfigError, match='read_flow=True is not allowed'):
             tiny_network('flow_grasp', **wrong)
@@ -169,7 +176,7 @@ def test_a_missing_sample_repeats_the_one_before(model):
     np.testing.assert_allclose(found.scores, clip_scores(network, filled[4:])[0], **CLOSE)
 
 
-@pytest.mark.parametrize(('model', 'changes'), VARIANTS)
+@pytest.mark.parametrize(('model', 'changes'), [*VARIANTS, HISTORY])
 def test_a_repeated_sample_leaves_its_time_to_the_one_after_it(model, changes):
     network = scaled(model, **changes, **TIME)
     images, intervals = moving(20), np.full(20, PERIOD_S)
@@ -187,7 +194,7 @@ def test_a_repeated_sample_leaves_its_time_to_the_one_after_it(model, changes):
     np.testing.assert_allclose(found.scores, expected, **CLOSE)
 
 
-@pytest.mark.parametrize(('model', 'changes'), VARIANTS)
+@pytest.mark.parametrize(('model', 'changes'), [*VARIANTS, HISTORY])
 def test_the_time_between_samples_and_the_lead_time_change_a_score(model, changes):
     network = scaled(model, **changes, **TIME)
     images = torch.from_numpy(np.stack(moving(network.config.window_frames)))[None]
@@ -203,9 +210,10 @@ def test_the_time_between_samples_and_the_lead_time_change_a_score(model, change
     assert (change[..., :2] == 0).all() and (change[..., 2:].abs() > 1e-4).all()
 
 
+@pytest.mark.parametrize('more', [{}, {'velocity_history': True}], ids=['', 'history'])
 @pytest.mark.parametrize('level', [1, 2])
-def test_a_prefix_of_the_orders_equals_the_clip_with_these_alone(level):
-    network = scaled('moss_grasp', **DISPLACEMENT, **TIME)
+def test_a_prefix_of_the_orders_equals_the_clip_with_these_alone(level, more):
+    network = scaled('moss_grasp', **DISPLACEMENT, **TIME, **more)
     engine, images, intervals = TorchEngine(network, threads=1), moving(20), times(20)
     found = stream(engine, images, intervals, level)
     expected = clip_scores(network, images[4:], intervals[4:], level)[0]
@@ -221,9 +229,9 @@ def test_a_prefix_of_the_orders_equals_the_clip_with_these_alone(level):
     np.testing.assert_allclose(scores.scores, expected, **CLOSE)
 
 
-@pytest.mark.parametrize(('model', 'changes'), VARIANTS)
+@pytest.mark.parametrize(('model', 'changes'), [*VARIANTS, HISTORY])
 def test_a_score_depends_on_each_sample_of_the_window_and_on_no_other(model, changes):
-    for time in ({}, TIME):
+    for time in ({}, TIME)[(model, changes) == HISTORY:]:
         engine = TorchEngine(scaled(model, **changes, **time), threads=1)
         images, other = moving(20), moving(20, seed=1)
         intervals = np.full(20, PERIOD_S)
@@ -244,7 +252,10 @@ EXPORTED = [(model, time) for model in MODELS for time in ({}, TIME)] + [
     ('moss_grasp', {**DISPLACEMENT, 'orders': 2}),
     ('moss_grasp', {**DISPLACEMENT, **TIME, 'orders': 2}),
     ('moss_grasp', {**DISPLACEMENT, **TIME, 'orders': 2, 'readout': 'both'}),
-    ('moss_grasp', {**FINE, **TIME})]
+    ('moss_grasp', {**FINE, **TIME}),
+    ('moss_grasp', {**FINE, **TIME, 'compares': 'pixels', 'projection_channels': 0, 'orders': 2,
+                    'velocity_history': True}),
+    ('flow_grasp', {**TIME, 'read_flow': True, 'stacked_flows': 3, 'velocity_history': True})]
 
 
 @pytest.fixture(scope='module', params=EXPORTED, ids=range(len(EXPORTED)))
@@ -364,3 +375,25 @@ def test_a_configuration_survives_plain_values():
         assert build(config).config is config
     with pytest.raises(ConfigError, match=r"unknown configuration \['orders'\] of model 'flow"):
         model_type('flow_grasp').Config.from_dict({'orders': 2})
+
+
+def test_the_history_of_velocities_tells_how_far_what_moves_will_move():
+    torch.manual_seed(0)
+    travel = Travel(15)
+    history = torch.randn(2, 15, 3)
+    times = torch.tensor([[[0.4], [0.8]], [[0.0], [0.5]]])
+    found = travel(history, times)
+    assert found.shape == (2, 2, 2) and (found[1, 0] == 0).all()
+    # The opposite way, twice as far, and the axes alike.
+    turned = history * torch.tensor([-2.0, -2.0, 1.0])
+    torch.testing.assert_close(travel(turned, times), -2 * found, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(travel(history[..., [1, 0, 2]], times), found[..., [1, 0]])
+    still = history * torch.tensor([0.0, 0.0, 1.0])
+    assert (travel(still, times) == 0).all()
+
+
+def test_a_history_of_velocities_needs_displacements_and_time():
+    for changes in (TIME, DISPLACEMENT):
+        with pytest.raises(ConfigError, match='velocity_history=True is not allowed: expected '
+                                              'false without displacements and time inputs'):
+            tiny_config('moss_grasp', velocity_history=True, **changes)

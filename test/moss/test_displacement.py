@@ -211,10 +211,16 @@ def test_a_near_frame_counts_as_the_shortest_time_away(randomise):
     torch.testing.assert_close(one[3, 0, :2], other[3, 0, :2] * 50, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(one[3, 1], other[3, 1])
     # What the newest frame's displacements are is told beside what is fused, as in a step.
-    motion, newest = careful.motion_and_values(clip, times=times)
+    motion, newest, _ = careful.motion_and_values(clip, times=times)
     torch.testing.assert_close(motion, careful.motion(clip, times=times))
     for order, found in zip(careful.displacements(clip, times), newest, strict=True):
         torch.testing.assert_close(found.permute(0, 3, 4, 1, 2), order[:, -1])
+    # Those of order 1 are told for more frames, of which fewer are wanted of the motion.
+    for first, last, count in ((1, None, 1), (3, 1, 3), (9, 2, 4)):
+        motion, _, past = careful.motion_and_values(clip, None, last, times, first)
+        torch.testing.assert_close(motion, careful.motion(clip, times=times)[:, -(last or 4):])
+        torch.testing.assert_close(torch.stack(past, 1).permute(0, 1, 4, 5, 2, 3),
+                                   careful.displacements(clip, times)[0][:, -count:])
     with pytest.raises(ConfigError, match='shortest=-1 is not allowed: expected 0 or more'):
         small(shortest=-1)
 
@@ -424,7 +430,7 @@ def test_features_that_are_compared_as_they_are_have_no_gradient_and_find_the_mo
     block = MOSS(3, (1,), (3, 7, 7), projection=0, readout='displacement', similarity='ssd',
                  refinement=2, lags=(1, 2), channels=4)
     assert not [name for name, _ in block.named_parameters() if 'projection' in name]
-    _, values = block.motion_and_values(frames[None], None, 1, None)
+    _, values, _ = block.motion_and_values(frames[None], None, 1, None)
     found = values[0][0, 8:-8, 8:-8, :, :2].mean(dim=(0, 1))
     torch.testing.assert_close(found, torch.tensor([[1.3, -0.6], [2.6, -1.2]]), atol=0.05, rtol=0)
     assert block.kept == [3]

@@ -31,7 +31,7 @@ def test_a_variant_differs_from_the_others_over_time_only(path):
     own = ('temporal_channels', 'orders', 'learning', 'moss_channels', 'moss_window',
            'projection_channels', 'stacked_flows', 'tap_frames', 'readout', 'lags', 'map_stride',
            'patch', 'norm', 'similarity', 'refinement', 'borders', 'spacing', 'compares',
-           'read_flow', 'time_inputs')
+           'read_flow', 'velocity_history', 'time_inputs')
     same = {k: v for k, v in settings.config().to_dict().items() if k not in own}
     assert same == {k: v for k, v in other.config().to_dict().items() if k not in own}
     # Two readouts of the same similarities cost more than one.

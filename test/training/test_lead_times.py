@@ -14,7 +14,7 @@ from moss_perception.training.fit import fit, Plan
 from moss_perception.training.samples import measure_lead_times, with_lead_time
 from moss_perception.training.selection import select
 from moss_perception.training.settings import read_settings, Recipe, Settings
-from moss_perception.training.trainer import predict, Trainer
+from moss_perception.training.trainer import label_loss, place_loss, predict, Trainer
 import numpy as np
 import pytest
 from spots import scene, TINY
@@ -23,6 +23,7 @@ import torch
 OTHERS = np.float32([0.6, 0.8, 0.9])
 TIMED = replace(TINY, time_inputs=True, lead_times_s=(0.6, 0.9), default_lead_time_s=0.7)
 DISPLACED = replace(TIMED, readout='displacement', map_stride=4, patch=3, orders=2)
+HISTORY = replace(DISPLACED, velocity_history=True)
 
 
 def moving(seed):
@@ -224,8 +225,8 @@ def test_samples_without_a_lead_time_get_that_of_the_initial_checkpoint_and_the_
     assert 'have no lead time' not in caplog.text
 
 
-@pytest.mark.parametrize('config', [TIMED, DISPLACED, replace(DISPLACED, map_stride=2)],
-                         ids=['encoding', 'displacement', 'stride 2'])
+@pytest.mark.parametrize('config', [TIMED, DISPLACED, replace(DISPLACED, map_stride=2), HISTORY],
+                         ids=['encoding', 'displacement', 'stride 2', 'history'])
 def test_an_epoch_over_lead_times_trains_all_that_depends_on_time(tmp_path, samples, config):
     torch.manual_seed(0)
     network = build(config)
@@ -240,7 +241,9 @@ def test_an_epoch_over_lead_times_trains_all_that_depends_on_time(tmp_path, samp
     changed = [name for name, values in network.state_dict().items()
                if not torch.equal(values, before[name])]
     for part in ('timing.late.weight', 'head.locate.2.weight', 'backbone.stages.0.0.weight',
-                 *(['velocities.weigh.0.weight'] if config.displaces else [])):
+                 *(['velocities.weigh.0.weight'] if config.displaces else []),
+                 *(['history.attend.0.weight', 'head.travel.layers.0.weight']
+                   if config.velocity_history else [])):
         assert part in changed
     logits, labels = predict(network, GraspClips(samples, config))
     assert logits.isfinite().all() and len(labels) == 36
@@ -291,9 +294,10 @@ def test_cached_features_keep_lead_times_and_motion(tmp_path, samples):
             FeatureCache(other, network, tmp_path)
 
 
-def test_a_network_with_time_starts_from_one_without(tmp_path):
+@pytest.mark.parametrize('config', [DISPLACED, HISTORY], ids=['displacement', 'history'])
+def test_a_network_with_time_starts_from_one_without(tmp_path, config):
     torch.manual_seed(0)
-    given, timed = build(TINY), build(DISPLACED)
+    given, timed = build(TINY), build(config)
     save_checkpoint(tmp_path / 'a.safetensors', given)
     before = timed.head.members.first.weight.clone()
     start_from(timed, tmp_path / 'a.safetensors')
@@ -301,6 +305,24 @@ def test_a_network_with_time_starts_from_one_without(tmp_path):
     assert torch.equal(new[:, :old.shape[1]], old)
     assert torch.equal(new[:, old.shape[1]:], before[:, old.shape[1]:])
     assert torch.equal(timed.lateral.weight, given.lateral.weight)
+
+
+@pytest.mark.parametrize('config', [TIMED, DISPLACED, HISTORY],
+                         ids=['encoding', 'displacement', 'history'])
+def test_clips_with_fewer_grasps_are_filled_up_without_spoiling_a_training(samples, config):
+    # What fills up a batch has fingers at no distance.
+    fewer = replace(samples[1], candidates=samples[1].candidates[:1],
+                    labels=samples[1].labels[:1], mask=None, offsets=None,
+                    other_labels=samples[1].other_labels[:, :1])
+    batch = collate(list(GraspClips([samples[0], fewer], config, vary_lead_times=True)))
+    assert not batch.mask.all()
+    torch.manual_seed(0)
+    network = build(config).train()
+    logits, located = network(batch.images, batch.grasps, None, batch.gaps)
+    (label_loss(logits, batch.labels, batch.mask[..., None].expand_as(logits))
+     + place_loss(located, batch.places, 4.0)).backward()
+    for name, values in network.named_parameters():
+        assert values.grad is None or values.grad.isfinite().all(), name
 
 
 def test_settings_take_a_list_of_lags(tmp_path):

@@ -11,7 +11,7 @@ from moss_perception.cli.main import build_parser
 from moss_perception.cli.main import main as moss
 from moss_perception.cli.train import read_arguments
 from moss_perception.core.calibration import fit_temperature
-from moss_perception.core.errors import CheckpointError, ShapeError
+from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
 from moss_perception.core.resources import model_path
 from moss_perception.data.scenes import load_scenes
 from moss_perception.data.schema import Sample
@@ -59,6 +59,15 @@ def new_trainer(folder, epochs, **changes):
     torch.manual_seed(0)
     recipe = Recipe(epochs=epochs, batch=8, learning_rate=1e-2, **changes)
     return Trainer(MossGraspNetwork(TINY), recipe, folder)
+
+
+def test_a_training_that_diverges_ends_with_what_to_change(tmp_path):
+    scenes = [bright_spot_scene(n) for n in range(8)]
+    torch.manual_seed(0)
+    trainer = Trainer(build(TINY), Recipe(epochs=2, batch=4, learning_rate=1e30), tmp_path)
+    message = r'the loss is (nan|inf) in step \d of epoch 1: .* a learning_rate below 1e\+30'
+    with pytest.raises(ConfigError, match=message):
+        trainer.fit(GraspClips(scenes, TINY), GraspClips(scenes[:2], TINY))
 
 
 def test_it_learns_what_can_be_seen(scenes, tmp_path):

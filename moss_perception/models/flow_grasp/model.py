@@ -21,10 +21,13 @@ class FlowGraspConfig(TemporalConfig):
     :ivar stacked_flows: how many flows, the newest among them, a map sees.
     :ivar read_flow: whether the head also reads velocity and acceleration, as these flows show
         them, at each place that it looks at; needs time inputs, and 2 stacked flows or more.
+    :ivar velocity_history: whether the head also takes how far what moves will move, as its
+        velocities over the whole window tell; needs ``read_flow``.
     """
 
     stacked_flows: int = 3
     read_flow: bool = False
+    velocity_history: bool = False
 
     grasp2_window = 'stacked_flows'
 
@@ -35,11 +38,18 @@ class FlowGraspConfig(TemporalConfig):
         self._expect('read_flow', not self.read_flow
                      or self.time_inputs and self.stacked_flows >= 2,
                      'false without time inputs or with one stacked flow')
+        self._expect('velocity_history', not self.velocity_history or self.read_flow,
+                     'false without read_flow')
 
     @property
     def velocity_orders(self) -> int:
         """Velocity and acceleration, if the head reads them."""
         return 2 if self.read_flow else 0
+
+    @property
+    def history_frames(self) -> int:
+        """All of the window but the first, which no flow leads to."""
+        return self.window_frames - 1 if self.velocity_history else 0
 
     @property
     def tap_stride(self) -> int:
@@ -76,8 +86,11 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
         taps = {f'recent_{k}': Tap(f'short_{tap}' if tap in config.short_flows else 'map',
                                    newest - tap, shape)
                 for k, tap in enumerate(config.temporal_taps[:-1], start=1)}
+        velocities = ['velocities'] * config.velocity_history
+        if config.velocity_history:
+            taps['velocities_before'] = Tap('velocities', 1, (config.history_frames, 2))
         return (Graph('step', flow_inputs(config), taps,
-                      ('map', *(f'short_{n}' for n in config.short_flows)),
+                      ('map', *(f'short_{n}' for n in config.short_flows), *velocities),
                       {'model': cls.Config.model}, gap_inputs(config)),)
 
     @classmethod

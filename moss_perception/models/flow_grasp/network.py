@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from moss_perception.models.flow_grasp.model import FlowGraspConfig
-from moss_perception.models.layers.motion import FlowStream
+from moss_perception.models.layers.motion import FlowStream, VelocityHistory
 from moss_perception.models.layers.reading import StreamStep
 from moss_perception.models.layers.temporal import ClipNetwork, Spatial
 import torch
@@ -18,16 +18,28 @@ class TwoStream(Spatial):
     def __init__(self, config: FlowGraspConfig, channels: int):
         super().__init__(config, channels)
         self.stream = FlowStream(config, channels)
+        self.history = VelocityHistory(config) if config.velocity_history else None
 
     def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         return super().maps(clip + self.stream(images, gaps), images)
 
-    def motion(self, images: Tensor, gaps: Tensor | None) -> Tensor | None:
+    def motion(self, images: Tensor,
+               gaps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if not self.config.velocity_orders:
-            return None
-        count = self.stream.stacked
-        return self.read_motion(self.stream.flows(images[:, -count - 1:], gaps)[:, 1:])
+            return None, None
+        count, past = self.stream.stacked, self.config.history_frames
+        flows = self.stream.flows(images[:, -max(count, past) - 1:], gaps)[:, 1:]
+        motion = self.read_motion(flows[:, -count:])
+        if self.history is None:
+            return motion, None
+        assert gaps is not None  # the configuration has time inputs
+        return motion, self.history.with_gaps(self.of_flows(flows[:, -past:]), gaps)
+
+    def of_flows(self, flows: Tensor) -> Tensor:
+        """Return one velocity for each frame, ``(..., 2)``, of flows ``(..., 2, S, S)``."""
+        assert self.history is not None  # or no one calls
+        return self.history.pooled(self.stream.velocity(flows, self.config.map_stride))
 
     def read_motion(self, flows: Tensor) -> Tensor:
         """Return what the head reads of the newest flows, shape ``(B, stacked, 2, S, S)``."""
@@ -47,8 +59,10 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         Take one sample; see :class:`StreamStep`.
 
         :param flow: the newest flows, oldest first, shape ``(1, 2 * stacked, S, S)``.
-        :param state: maps at the temporal taps before this frame, oldest first, ``(h * w, R)``.
-        :returns: the results; this frame's map with all flows; and its maps with fewer.
+        :param state: maps at the temporal taps before this frame, oldest first, ``(h * w, R)``;
+            and the velocities that the sample before gave, if their history is read.
+        :returns: the results; this frame's map with all flows; its maps with fewer; and the
+            velocities with this sample's.
         """
         temporal, side = self.network.temporal, self.network.config.map_size
         fine, clip, looks = self.see(image)
@@ -56,10 +70,16 @@ class FlowStep(StreamStep[ClipNetwork[FlowGraspConfig, TwoStream]]):
         # One frame, as many times as there are maps of it.
         made = Spatial.maps(temporal, (clip + streams)[:, None], image)
         maps = [one.flatten(0, -2) for one in made.unbind(0)]
-        context = temporal.over_time(torch.cat([*state, maps[0]], dim=-1))
+        history, velocities, recent = None, [], state
+        if temporal.history is not None:
+            assert gaps is not None  # as in a clip
+            *recent, before = state
+            velocities = [torch.cat([before[1:], temporal.of_flows(flow[:, None, -2:])[0]])]
+            history = temporal.history.with_gaps(velocities[0][None], gaps)
+        context = temporal.over_time(torch.cat([*recent, maps[0]], dim=-1))
         context = context.view(1, side, side, -1).movedim(-1, 1)
         read = temporal.read_motion(flow.unflatten(1, (-1, 2))) \
             if self.network.config.velocity_orders else None
-        scores = self.scores(fine, context, grasps, gaps, read)
+        scores = self.scores(fine, context, grasps, gaps, read, history)
         motion = streams[0].movedim(0, -1).flatten(0, 1)
-        return *scores, motion, looks, made.sum() * 0, *maps
+        return *scores, motion, looks, made.sum() * 0, *maps, *velocities

@@ -9,6 +9,8 @@ from the usual one, in halves of the range. Where the network reads displacement
 what these say by themselves at each place that the head looks at: velocity times lead time, and
 of order ``n`` the change times the n-th power of it over ``n`` factorial, all in finger distances
 from the place. The first takes them for the usual lead time, the members for that of the grasp.
+With a history of velocities, so they do with how far what moves will move by then, which a small
+network makes of it.
 """
 
 from collections.abc import Iterable
@@ -42,24 +44,28 @@ class GraspHead(nn.Module):
     :param depth: the usual depth of a grasp, metres.
     :param lead_time: the usual one and half of the range, seconds; ``None`` for no lead times.
     :param orders: number of orders whose displacements it takes.
+    :param history: number of frames whose velocities it takes; 0 for none.
     """
 
     places: Tensor
     pairs: Tensor
 
     def __init__(self, channels: int, ensemble: int, depth: float,
-                 lead_time: tuple[float, float] | None = None, orders: int = 0):
+                 lead_time: tuple[float, float] | None = None, orders: int = 0,
+                 history: int = 0):
         super().__init__()
         self.depth, self.lead_time, self.orders = depth, lead_time, orders
         self.register_buffer('places', _place_matrix(), persistent=False)
         self.register_buffer('pairs', _pair_matrix(), persistent=False)
-        inputs, carried, timed = 13 * channels + 7, 26 * orders, lead_time is not None
+        inputs, timed = 13 * channels + 7, lead_time is not None
+        carried = 26 * orders + 2 * (history > 0)
         self.locate = nn.Sequential(nn.Linear(inputs + carried, 64), nn.ReLU(),
                                     nn.Linear(64, 6 if timed else 4))
         self.members = Members(inputs + 4 + timed + carried, (64, 32), ensemble)
+        self.travel = Travel(history) if history else None
 
-    def forward(self, features: Tensor, grasps: Tensor,
-                motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, grasps: Tensor, motion: Tensor | None = None,
+                history: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps, by where the object is and will be, and by what else is seen.
 
@@ -68,6 +74,7 @@ class GraspHead(nn.Module):
             :func:`moss_perception.core.geometry.encode_grasps`.
         :param motion: what displacements say, shape ``(B, 2 n, H', W')`` for ``n`` orders: right
             and down, in the units of the grasps' x and y, and the n-th power of seconds.
+        :param history: see :meth:`Travel.forward`.
         :returns: logits, shape ``(B, K, M)`` for ``M`` ensemble members; and where the object is
             seen from the grasp point, now (x, y) and when the fingers grip (x, y), in finger
             distances, shape ``(B, K, 4)``.
@@ -90,12 +97,12 @@ class GraspHead(nn.Module):
         if self.lead_time is None:
             located, more = self.locate(inputs), []
         else:
-            located, *more = self._at_lead_times(inputs, grasps, places, reach, motion)
+            located, *more = self._at_lead_times(inputs, grasps, places, reach, motion, history)
         logits = self.members(torch.cat([inputs, located, *more], dim=-1))
         return logits.unflatten(0, grasps.shape[:2]), located.unflatten(0, grasps.shape[:2])
 
     def _at_lead_times(self, inputs: Tensor, grasps: Tensor, places: Tensor, reach: Tensor,
-                       motion: Tensor | None) -> list[Tensor]:
+                       motion: Tensor | None, history: Tensor | None) -> list[Tensor]:
         """Return the object's places, the lead time as a number, and what displacements say."""
         assert self.lead_time is not None  # or no one calls
         usual, half = self.lead_time
@@ -107,6 +114,12 @@ class GraspHead(nn.Module):
             for n, one in enumerate(read.unflatten(-1, (self.orders, -1)).unbind(-2), start=1):
                 carried.append(_bounded(one * (usual ** n / math.factorial(n))))
                 own.append(_bounded(one * lead ** n / math.factorial(n)))
+        if self.travel is not None:
+            assert history is not None  # as it was announced
+            times = grasps[..., 5:]
+            for known, time_s in (carried, torch.full_like(times, usual)), (own, times):
+                far = self.travel(history, time_s) / reach.clamp(min=1e-6)
+                known.append(_bounded(far.flatten(0, 1)))
         now, then, rate = self.locate(torch.cat([inputs, *carried], dim=-1)).split(2, dim=-1)
         late = lead - usual
         return [torch.cat([now, then + rate * late], dim=-1), late / half, *own]
@@ -119,6 +132,40 @@ class GraspHead(nn.Module):
         # Which finger is which does not matter: differences enter without their sign.
         parts = [part.abs() if n in (2, 4) else part for n, part in enumerate(paired.split(1, -1))]
         return torch.cat(parts, dim=-1).flatten(2).flatten(0, 1)
+
+
+class Travel(nn.Module):
+    """
+    From the velocities of a window to how far what moves will move.
+
+    Both axes go through the same layers. The opposite velocities move the opposite way, and twice
+    the velocities twice as far.
+
+    :param frames: whose velocities are known.
+    """
+
+    def __init__(self, frames: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * frames + 1, 32), nn.ReLU(), nn.Linear(32, 32),
+                                    nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, history: Tensor, times: Tensor) -> Tensor:
+        """
+        Tell how far it will move.
+
+        :param history: velocity and lateness of each frame, shape ``(B, T - 1, 3)``, see
+            :class:`moss_perception.models.layers.motion.VelocityHistory`.
+        :param times: until then, seconds, shape ``(B, K, 1)``.
+        :returns: right and down, in the units of the velocities times seconds, ``(B, K, 2)``.
+        """
+        velocities, late = history[..., :2].mT, history[..., 2]
+        size = (velocities.square().sum(1, keepdim=True).amax(-1, keepdim=True) + 1e-6).sqrt()
+        count = times.shape[1]
+        known = (velocities / size)[:, None].expand(-1, count, -1, -1)
+        other = torch.cat([late[:, None].expand(-1, count, -1), times], -1)
+        other = other[:, :, None].expand(-1, -1, 2, -1)
+        forth, back = (self.layers(torch.cat([one, other], -1)) for one in (known, -known))
+        return (forth - back).squeeze(-1) * size * times
 
 
 class Members(nn.Module):

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from moss_perception.models.grasp_config import MossConfig, TemporalConfig
+from moss_perception.models.grasp_config import GraspConfig, MossConfig, TemporalConfig
 from moss_perception.models.layers.flow_field import FlowField, grey, SHORTEST_GAP, UNIT_PIXELS
-from moss_perception.models.layers.timing import sample_times
+from moss_perception.models.layers.timing import lateness, sample_times
 from moss_perception.moss import MOSS
 import numpy as np
 import torch
@@ -48,13 +48,111 @@ class Velocities(nn.Module):
             :meth:`moss_perception.models.layers.head.GraspHead.forward`.
         """
         found = []
-        for one, weigh in zip(values, self.weigh, strict=False):
-            missing = (one[..., 2] == 0).to(one.dtype)
-            shares = (weigh(one[..., 2:].flatten(-2)) - missing * 1e4).softmax(-1)
-            # One axis of motion after the other: a sum over the last axis is fast.
-            found += [(one[..., axis] * shares).sum(-1) * self.unit for axis in (0, 1)]
+        for n, one in enumerate(values):
+            found += self.of_order(n, one)
         found += [torch.zeros_like(found[0])] * (2 * self.orders - len(found))
         return torch.stack(found, 1)
+
+    def of_order(self, number: int, values: Tensor) -> list[Tensor]:
+        """
+        Weigh the displacements of one order.
+
+        :param number: of the order, from 0.
+        :param values: shape ``(..., L', 4)``.
+        :returns: right and down, each of shape ``(...)``.
+        """
+        missing = (values[..., 2] == 0).to(values.dtype)
+        shares = (self.weigh[number](values[..., 2:].flatten(-2)) - missing * 1e4).softmax(-1)
+        # One axis of motion after the other: a sum over the last axis is fast.
+        return [(values[..., axis] * shares).sum(-1) * self.unit for axis in (0, 1)]
+
+
+class VelocityHistory(nn.Module):
+    """
+    How fast what moves was, in each frame of the window: one velocity for the whole frame.
+
+    A mean over the places of a frame, which weigh by their speed and by what else is known of
+    them. So the head knows of starts, stops and swings even if they happened elsewhere in the
+    image than where the object is now.
+
+    :param config: of the window.
+    :param known: number of values that are known of a place beside its velocity.
+    """
+
+    def __init__(self, config: GraspConfig, known: int = 0):
+        super().__init__()
+        self.frames, self.rate_hz = config.history_frames, config.frame_rate_hz
+        self.attend = nn.Sequential(nn.Linear(known + 1, 16), nn.ReLU(), nn.Linear(16, 1))
+
+    def pooled(self, velocity: Tensor, *known: Tensor) -> Tensor:
+        """
+        Average the velocities of frames.
+
+        :param velocity: right and down, shape ``(..., H, W, 2)``.
+        :param known: of each place, shapes ``(..., H, W, V)``.
+        :returns: shape ``(..., 2)``.
+        """
+        speed = (velocity.square().sum(-1, keepdim=True) + 1e-8).sqrt()
+        shares = self.attend(torch.cat([*known, speed], -1)).flatten(-3).softmax(-1)
+        return (shares[..., None] * velocity.flatten(-3, -2)).sum(-2)
+
+    def with_gaps(self, velocities: Tensor, gaps: Tensor) -> Tensor:
+        """
+        Say how late each frame was.
+
+        :param velocities: of the last frames, at most ``T - 1``: shape ``(B, T', 2)``.
+        :param gaps: seconds since the frame before, shape ``(B, T - 1)``.
+        :returns: shape ``(B, T - 1, 3)``: right, down, and the gap in periods beyond one.
+        """
+        found = F.pad(velocities, (0, 0, self.frames - velocities.shape[1], 0))
+        return torch.cat([found, lateness(gaps, self.rate_hz)[..., None]], -1)
+
+
+class DisplacementHistory(VelocityHistory):
+    """
+    The same of MOSS's displacements of order 1, whose similarity and curvature are known.
+
+    :param config: of the block, and of the window.
+    """
+
+    def __init__(self, config: MossConfig):
+        super().__init__(config, 2 * len(config.used_lags))
+        self.lags, self.spacing = config.used_lags, config.spacing
+
+    def of_frames(self, values: Tensor, velocities: Velocities) -> Tensor:
+        """
+        Tell the velocities of frames.
+
+        :param values: of order 1, shape ``(..., H, W, L', 4)``.
+        :returns: shape ``(..., 2)``, in the units of :class:`Velocities`.
+        """
+        # Places between repeat what was found beside them.
+        values = values[..., ::self.spacing, ::self.spacing, :, :]
+        velocity = torch.stack(velocities.of_order(0, values), -1)
+        return self.pooled(velocity, values[..., 2:].flatten(-2))
+
+    def of_step(self, values: Tensor, velocities: Velocities) -> Tensor:
+        """
+        Tell a frame's velocity, for each number of lags that may count when it is read.
+
+        :param values: of order 1, shape ``(1, H, W, L', 4)``.
+        :returns: shape ``(1, L', 2)``: from the shortest lag alone to all lags.
+        """
+        number = torch.arange(1, len(self.lags) + 1, device=values.device)
+        counts = (number[None] <= number[:, None]).to(values.dtype)
+        return self.of_frames(values * counts[:, None, None, :, None], velocities)[None]
+
+    def of_stream(self, kept: Tensor) -> Tensor:
+        """
+        Choose what counts of a stream's frames: at the first of a window only short lags do.
+
+        :param kept: of :meth:`of_step`, of all frames that count, shape ``(T - 1, L', 2)``.
+        :returns: shape ``(1, T - 1, 2)``.
+        """
+        counts = [sum(lag <= age for lag in self.lags) for age in range(1, self.frames + 1)]
+        # A window begins where even the shortest lag looks before it.
+        return torch.stack([kept[n, count - 1] if count else torch.zeros_like(kept[n, 0])
+                            for n, count in enumerate(counts)])[None]
 
 
 def moss_times(displaces: bool, gaps: Tensor | None) -> Tensor | None:
@@ -111,6 +209,18 @@ class FlowStream(nn.Sequential):
             return flow
         shares = 1 / (gaps[:, 1 - flow.shape[1]:] * self.rate_hz).clamp(min=SHORTEST_GAP)
         return flow * F.pad(shares, (1, 0))[:, :, None, None, None]
+
+    def velocity(self, flows: Tensor, cell: int) -> Tensor:
+        """
+        Return the velocities that flows show.
+
+        :param flows: shape ``(..., 2, S, S)``, divided by their periods.
+        :param cell: pixels that the side of a cell has.
+        :returns: shape ``(..., S / cell, S / cell, 2)``, in the units of the grasps' x and y.
+        """
+        scale = UNIT_PIXELS * 2 / flows.shape[-1] * self.rate_hz
+        return F.avg_pool2d(flows.flatten(0, -4), cell).unflatten(
+            0, flows.shape[:-3]).movedim(-3, -1) * scale
 
     def motion(self, newest: Tensor, cell: int) -> Tensor:
         """

@@ -129,7 +129,8 @@ class GraspReader(Network[R]):
         low, high = config.lead_times_s
         lead_time = config.default_lead_time_s, max((high - low) / 2, _SHORTEST_HALF_S)
         self.head = GraspHead(wide, config.ensemble, config.default_depth_m,
-                              lead_time if config.time_inputs else None, config.velocity_orders)
+                              lead_time if config.time_inputs else None, config.velocity_orders,
+                              config.history_frames)
         self.timing = Timing(config, wide) if config.time_inputs else None
         self.register_buffer('mean', torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(config.std).view(3, 1, 1), persistent=False)
@@ -160,7 +161,8 @@ class GraspReader(Network[R]):
         return self.backbone.early(images).unflatten(0, clip.shape[:2])
 
     def read(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None = None,
-             motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+             motion: Tensor | None = None,
+             history: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps.
 
@@ -168,7 +170,7 @@ class GraspReader(Network[R]):
         :param context: what happened, shape ``(B, R, H, W)``, or half as high and wide.
         :param grasps: float tensor, shape ``(B, K, 5)``, with time inputs ``(B, K, 6)``.
         :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
-        :param motion: what displacements say, see :meth:`GraspHead.forward`.
+        :param motion: what displacements say, see :meth:`GraspHead.forward`, as for ``history``.
         :returns: logits and the object's places, see :meth:`GraspHead.forward`.
         """
         if self.timing is not None:
@@ -177,7 +179,7 @@ class GraspReader(Network[R]):
         if context.shape[-1] != fine.shape[-1]:
             context = _doubled(context)
         features = F.relu(self.smooth(F.relu(self.lateral(fine) + context)))
-        logits, located = self.head(features, grasps, motion)
+        logits, located = self.head(features, grasps, motion, history)
         return logits / self.config.temperature, located
 
 
@@ -239,7 +241,8 @@ class StreamStep(nn.Module, Generic[N]):
         return fine, self.network.merged(fine, deep), appearance(normal, first, fine, deep)
 
     def scores(self, fine: Tensor, context: Tensor, grasps: Tensor, gaps: Tensor | None,
-               motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+               motion: Tensor | None = None,
+               history: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return scores and uncertainties, shape ``(K,)``; see :meth:`GraspReader.read`."""
-        logits, _ = self.network.read(fine, context, grasps, gaps, motion)
+        logits, _ = self.network.read(fine, context, grasps, gaps, motion, history)
         return ensemble_probability(logits.squeeze(0))

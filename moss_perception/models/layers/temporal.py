@@ -58,15 +58,16 @@ class Temporal(nn.Module):
         """
         return F.relu(self.look(clip.movedim(2, -1)))
 
-    def motion(self, images: Tensor, gaps: Tensor | None) -> Tensor | None:
+    def motion(self, images: Tensor,
+               gaps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """
-        Return what the head reads of motion at the newest frame, besides the maps.
+        Return what the head reads of motion, besides the maps.
 
         :param images: as for :meth:`maps`, and ``gaps``.
-        :returns: see :meth:`moss_perception.models.layers.head.GraspHead.forward`; ``None`` for
-            nothing.
+        :returns: motion at the newest frame and its history, see
+            :meth:`moss_perception.models.layers.head.GraspHead.forward`; ``None`` for nothing.
         """
-        return None
+        return None, None
 
     def context(self, maps: Tensor) -> Tensor:
         """Turn the maps into the head's context, shape ``(B, R, H, W)``."""
@@ -123,7 +124,7 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
         gaps = window_gaps(self.config, intervals, images)
         fine, maps = self.encode(images, used, gaps)
         return self.read(fine, self.temporal.context(maps), grasps, gaps,
-                         self.temporal.motion(images, gaps))
+                         *self.temporal.motion(images, gaps))
 
     def encode(self, images: Tensor, used: int | None = None,
                gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:

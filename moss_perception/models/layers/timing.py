@@ -37,7 +37,12 @@ class Timing(nn.Module):
         :param gaps: seconds, of all samples of the window but the first, shape ``(B, T - 1)``.
         :returns: shape ``(B, R, 1, 1)``.
         """
-        return self.late((gaps * self.rate_hz - 1).clamp(max=_LATEST))[:, :, None, None]
+        return self.late(lateness(gaps, self.rate_hz))[:, :, None, None]
+
+
+def lateness(gaps: Tensor, rate_hz: float) -> Tensor:
+    """Return by how much gaps, seconds, are longer than a period, in periods, -1 to 4."""
+    return (gaps * rate_hz - 1).clamp(max=_LATEST)
 
 
 def sample_times(gaps: Tensor) -> Tensor:

@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from moss_perception.models.layers.motion import make_moss, moss_times, Velocities
+from moss_perception.models.layers.motion import (
+    DisplacementHistory,
+    make_moss,
+    moss_times,
+    Velocities,
+)
 from moss_perception.models.layers.reading import (
     appearance,
     ensemble_probability,
@@ -39,6 +44,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
                                or config.compares != 'features')
         self.moss = make_moss(config, config.compared_channels)
         self.velocities = Velocities(config) if config.velocity_orders else None
+        self.history = DisplacementHistory(config) if config.velocity_history else None
         self.look = nn.Linear(coarse, wide)
         self.shares = nn.ModuleList(nn.Linear(config.moss_channels, wide, bias=False)
                                     for _ in range(config.orders))
@@ -59,8 +65,9 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         fine, compared, coarse = (x.unflatten(0, images.shape[:2])
                                   for x in (flat, compared, coarse))
         span = self.config.head_receptive_field
-        motion, values = self.moss.motion_and_values(compared, used, span,
-                                                     moss_times(self.config.displaces, gaps))
+        motion, values, past = self.moss.motion_and_values(
+            compared, used, span, moss_times(self.config.displaces, gaps),
+            max(self.config.history_frames, 1))
         motion = self.pooled(motion.flatten(0, 1)).unflatten(0, motion.shape[:2])
         encodings = motion.movedim(2, -1).split(self.config.moss_channels, dim=-1)[:used]
         coarse = coarse[:, -span:].movedim(2, -1)
@@ -69,7 +76,12 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         maps = F.pad(maps, (0, 0, 0, 0, 0, 0, span - maps.shape[1], 0))
         taps = [maps[:, n].flatten(0, -2) for n in self.config.temporal_taps]
         found = None if self.velocities is None else self.velocities(values)
-        return self.score(fine[:, -1], taps, grasps, gaps, found)
+        history = None
+        if self.history is not None:
+            assert self.velocities is not None and gaps is not None  # the configuration has both
+            history = self.history.with_gaps(
+                self.history.of_frames(torch.stack(past, 1), self.velocities), gaps)
+        return self.score(fine[:, -1], taps, grasps, gaps, found, history)
 
     def looked_over(self, normal: Tensor | None, first: Tensor | None, fine: Tensor,
                     deep: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +119,8 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
         return maps
 
     def score(self, fine: Tensor, recent: Sequence[Tensor], grasps: Tensor,
-              gaps: Tensor | None = None, motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+              gaps: Tensor | None = None, motion: Tensor | None = None,
+              history: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """
         Score grasps; see :meth:`read`.
 
@@ -122,7 +135,7 @@ class MossGraspNetwork(GraspReader[MossGraspConfig]):
                                self.over_time.bias)
         else:
             context = self.over_time(looked).movedim(-1, 1)
-        return self.read(fine, context, grasps, gaps, motion)
+        return self.read(fine, context, grasps, gaps, motion, history)
 
 
 class GraspStep(StreamStep[MossGraspNetwork]):
@@ -149,7 +162,9 @@ class GraspStep(StreamStep[MossGraspNetwork]):
                 for n in range(1, self.orders + 1) for _ in config.used_lags)
         recent = (mean.new_zeros(config.map_size ** 2, config.head_channels)
                   for _ in config.temporal_taps[:-1])
-        return (*kept, *recent)
+        velocities = [mean.new_zeros(config.history_frames, len(config.used_lags), 2)] * (
+            config.velocity_history)
+        return (*kept, *recent, *velocities)
 
     def _caches(self, state: Sequence[Tensor]) -> MossState:
         """Give MOSS a map for each place in its window; those at no lag are not looked at."""
@@ -170,9 +185,11 @@ class GraspStep(StreamStep[MossGraspNetwork]):
 
         :param used: int64, shape ``(1,)``: orders 1 to this one count.
         :param state: of :meth:`initial_state`, or its queues with what the steps before gave: the
-            caches' maps, and those of the prefix in use at the samples before, oldest first.
+            caches' maps, and those of the prefix in use at the samples before, oldest first; and
+            the velocities that the sample before gave, if their history is read.
         :returns: the results, of which the motion features are the encodings of the orders that
-            are run; each cache's newest map; and this sample's map of each prefix.
+            are run; each cache's newest map; this sample's map of each prefix; and the velocities
+            with this sample's.
         """
         network, config = self.network, self.network.config
         normal = network.normalise(image)
@@ -188,14 +205,21 @@ class GraspStep(StreamStep[MossGraspNetwork]):
         maps = network.prefixes(coarse, encodings)
         counting = torch.stack(maps).index_select(0, used - 1).squeeze(0)
         recent = state[self.orders * len(config.used_lags):]
+        history, velocities = None, []
+        if network.history is not None:
+            assert network.velocities is not None and gaps is not None  # as in a clip
+            *recent, before = recent
+            own = network.history.of_step(values[0], network.velocities)
+            velocities = [torch.cat([before[1:], own])]
+            history = network.history.with_gaps(network.history.of_stream(velocities[0]), gaps)
         logits, _ = network.score(fine, [*recent, counting], grasps, gaps,
-                                  self._velocities(values, used))
+                                  self._velocities(values, used), history)
         motion = torch.cat(encodings, dim=-1)
         scores, uncertainties = ensemble_probability(logits.squeeze(0))
         newest = [cache[-1] for cache in caches[:self.orders] if len(cache)]
         health = sum((part.sum() for part in newest), torch.stack(maps).sum())
         return (scores, uncertainties, motion, appearance(normal, first, fine, deep), health * 0,
-                *newest, *maps)
+                *newest, *maps, *velocities)
 
     def _velocities(self, values: list[Tensor], used: Tensor) -> Tensor | None:
         """Return what the displacements of the orders that count say to the head."""
