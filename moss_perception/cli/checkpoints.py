@@ -143,6 +143,9 @@ def add_ood(parser: argparse.ArgumentParser) -> None:
     for action in fit, measure:
         action.add_argument('--scenes', required=True, nargs='+', metavar='DIR',
                             help='the training scenes of the checkpoint')
+        action.add_argument('--domain', default='', metavar='NAME',
+                            help='take the distribution from the training scenes of this domain '
+                                 'alone, such as sim (default: from all)')
         add_checkpoint(action)
 
 
@@ -151,16 +154,17 @@ def fit_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.models.checkpoint import load_checkpoint
     from moss_perception.runtime.torch_engine import TorchEngine
     from moss_perception.training.derive import refuse_existing, write_derived
-    from moss_perception.training.holding_out import split
     from moss_perception.training.ood import learn_distribution
     path, out = model_path(arguments.model), Path(arguments.out)
     if not arguments.replace:
         refuse_existing(out)
     network = load_checkpoint(path, arguments.sha256)
-    scenes, notes = _training_scenes(arguments.scenes, path)
+    fitted, held_out, notes = _training_scenes(arguments, path)
     watched = bool(notes.get('recipe', {}).get('monitor'))
-    distribution = learn_distribution(TorchEngine(network), *split(scenes), watched)
-    notes['lineage'] = [*notes.get('lineage', []), {'from': network.sha256, 'by': 'ood fit'}]
+    distribution = learn_distribution(TorchEngine(network), fitted, held_out, watched)
+    notes['lineage'] = [*notes.get('lineage', []), {
+        'from': network.sha256, 'by': 'ood fit',
+        **({'domain': arguments.domain} if arguments.domain else {})}]
     digest = write_derived(out, network, notes, distribution)
     logging.getLogger('ood').info('wrote %s, sha256 %s', out, digest)
     return 0
@@ -171,11 +175,10 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     from moss_perception.data.scenes import load_scenes
     from moss_perception.evaluation.comparison import compare_features
     from moss_perception.runtime.engine import load_engine
-    from moss_perception.training.holding_out import split
     from moss_perception.training.ood import spread_out
     path, most = model_path(arguments.model), arguments.limit
     engine = load_engine(str(path), arguments.sha256, threads=1)
-    fitted, held_out = split(_training_scenes(arguments.scenes, path)[0])
+    fitted, held_out, _ = _training_scenes(arguments, path)
     chosen = {'fitted': spread_out(fitted, 4 * most), 'held_out': spread_out(held_out, most)}
     for name, folder in (('in_distribution', arguments.in_distribution),
                          ('ood', arguments.shifted)):
@@ -208,11 +211,17 @@ def _features(engine, scenes) -> dict:
     return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
-def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:
-    """Load the scenes that a checkpoint was trained on, with its notes; refuse other scenes."""
+def _training_scenes(arguments: argparse.Namespace, checkpoint: Path) -> tuple[list, list, dict]:
+    """
+    Load the scenes that a checkpoint was trained on; refuse others.
+
+    :returns: those that it was fitted to and those that were held out, of the domain that is
+        asked for; and the checkpoint's notes.
+    """
     from moss_perception.data.scenes import load_sets
     from moss_perception.evaluation.training_scenes import seeds_in_words
-    notes = read_header(checkpoint)[1]
+    from moss_perception.training.holding_out import split
+    folders, notes = arguments.scenes, read_header(checkpoint)[1]
     seeds = training_seeds(notes)
     sets = load_sets(folders)
     scenes = [scene for scene in sum(sets, []) if scene.seed is not None
@@ -222,4 +231,10 @@ def _training_scenes(folders: list, checkpoint: Path) -> tuple[list, dict]:
                           f'{sum(map(len, sets))} scenes are those that the checkpoint was '
                           f'trained on: expected {notes.get("scenes", "some")}, with seeds '
                           f'{seeds_in_words(seeds)}')
-    return scenes, notes
+    domains = sorted({scene.domain for scene in scenes} - {''})
+    if arguments.domain and arguments.domain not in domains:
+        raise ConfigError(f'--domain {arguments.domain} is not allowed: the training scenes are '
+                          f'of the domains {", ".join(domains) or "-"}')
+    fitted, held_out = ([scene for scene in some if arguments.domain in ('', scene.domain)]
+                        for some in split(scenes))
+    return fitted, held_out, notes

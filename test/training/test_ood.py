@@ -1,5 +1,6 @@
 """The distribution of the training scenes is fitted, and its limit set on held-out ones."""
 
+from dataclasses import replace
 import json
 from types import SimpleNamespace
 
@@ -11,7 +12,9 @@ from moss_perception.data.shards import write_shard
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import save_checkpoint
 from moss_perception.models.export import export_graphs
+from moss_perception.models.manifest import read_header
 from moss_perception.models.moss_grasp import MossGraspConfig
+from moss_perception.runtime.engine import load_engine
 from moss_perception.training.holding_out import split
 from moss_perception.training.ood import describe_scenes, learn_distribution
 import numpy as np
@@ -91,3 +94,24 @@ def test_the_command_measures_each_part_of_what_a_frame_looks_like(tmp_path, cap
         'colours': 6, 'stride 2': 8, 'stride 4': 8, 'stride 8': 16, 'all of them': 38,
         'MOSS map, mean and spread': 8}
     assert min(row['found'] for row in rows if row['feature'] == 'colours') == 1
+
+
+def test_the_distribution_is_that_of_one_domain_if_it_is_named(tmp_path):
+    model = tmp_path / 'tiny.safetensors'
+    save_checkpoint(model, build(TINY).eval(), {'seeds': [[0, 119]], 'scenes': 120})
+    export_graphs(model)
+    dark = [replace(scene(n), domain='sim') for n in range(60)]
+    bright = [replace(scene(60 + n, 200), domain='randomised') for n in range(60)]
+    for name, scenes in (('dark', dark), ('bright', bright)):
+        (tmp_path / name).mkdir()
+        write_shard(tmp_path / name / 'scenes_00000000.npz', scenes, MATRIX)
+    flagged = {}
+    for domain in ('', 'sim'):
+        out = tmp_path / f'of_{domain}.safetensors'
+        assert moss(['ood', 'fit', '--model', str(model), '--out', str(out), '--domain', domain,
+                     '--scenes', str(tmp_path / 'dark'), str(tmp_path / 'bright')]) == 0
+        engine = load_engine(str(out), threads=1)
+        found = engine.distribution.of_features(describe_scenes(engine, bright))
+        flagged[domain] = np.mean(found > 1)
+        assert read_header(out)[1]['lineage'][0].get('domain', '') == domain
+    assert flagged[''] < 0.3 and flagged['sim'] == 1

@@ -230,6 +230,9 @@ def test_several_folders_are_one_training(scenes, tmp_path, caplog):
     assert moss([*fitted, '--scenes', both[0]]) == 1
     assert '6 of the 6 scenes are those that the checkpoint was trained on: expected 10' \
         in caplog.text
+    assert moss([*fitted, '--scenes', *both, '--domain', 'moon']) == 1
+    assert ('--domain moon is not allowed: the training scenes are of the domains randomised'
+            ) in caplog.text
     assert moss(['train', '--data', both[0], both[0]]) == 1
     assert 'expected each folder once' in caplog.text
 
