@@ -64,7 +64,8 @@ def test_the_backbone_of_the_study_is_read_too():
     assert isinstance(from_pretrained(path, 'backbone'), PretrainedBackbone)
 
 
-@pytest.mark.parametrize(('name', 'channels'), [('moss_12_time', 64), ('displacement_12_time', 3)])
+@pytest.mark.parametrize(('name', 'channels'), [
+    ('moss_12_time', 64), ('displacement_12_time', 3), ('displacement_12_history_time', 3)])
 @torch.no_grad()
 def test_the_stored_variants_give_what_their_networks_compute(name, channels):
     path = RESULTS / f'{name}/{name}.safetensors'
@@ -85,13 +86,14 @@ def test_the_stored_variants_give_what_their_networks_compute(name, channels):
     torch.testing.assert_close(coarse, network.backbone.late(own), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize('folder', ['moss_12_time', 'displacement_12_time', 'backbone_64'])
+@pytest.mark.parametrize('folder', ['moss_12_time', 'displacement_12_time',
+                                    'displacement_12_history_time', 'backbone_64'])
 def test_a_card_beside_the_stored_weights_names_their_digest_and_command(folder):
     if not RESULTS.is_dir():
         pytest.skip(f'{RESULTS} is not there: an installed package has no study')
     checkpoint, = (RESULTS / folder).glob('*.safetensors')
     card = checkpoint.with_suffix('.md').read_text(encoding='utf-8')
-    assert file_sha256(checkpoint) in card and 'python -m study.train --data' in card
+    assert file_sha256(checkpoint) in card and '-m study.train --data' in card
     assert checkpoint.stat().st_size < 1.3e6
 
 
