@@ -42,7 +42,9 @@ class BareStep(nn.Module):
             # The head looks for velocities, and nothing moves.
             side = config.compared_size
             motion = torch.zeros(1, 2 * config.velocity_orders, side, side)
-        logits, _ = network.score(fine, [*recent, newest], grasps, steady(network), motion)
+        history = torch.zeros(1, config.history_frames, 3) if config.history_frames else None
+        logits, _ = network.score(fine, [*recent, newest], grasps, steady(network), motion,
+                                  history)
         return *ensemble_probability(logits.squeeze(0)), newest
 
 
@@ -69,7 +71,8 @@ class WholeStep(nn.Module):
         found = self.inner(image, grasps, torch.tensor([orders]), state,
                            steady(self.inner.network))
         results, kept = found[:len(RESULTS)], found[len(RESULTS):]
-        return *results, *kept[orders:-1], *kept[:orders], kept[-1]
+        caches, maps, velocities = kept[:orders], kept[orders:2 * orders], kept[2 * orders:]
+        return *results, *maps[:-1], *caches, maps[-1], *velocities
 
 
 def steady(network: MossGraspNetwork) -> Tensor | None:
@@ -110,14 +113,15 @@ def network_of(step: nn.Module) -> MossGraspNetwork:
 
 def queues_of(step: nn.Module) -> list[int]:
     """
-    Return how a step's state is divided: a cache an order, and the head's maps.
+    Return how a step's state is divided: a cache an order, the head's maps, and velocities.
 
     A cache holds the maps at the lags; here each shifts as if the lags were those of neighbours,
     which takes the same time.
     """
     config = network_of(step).config
     orders, looks = getattr(step, 'orders', 0), len(config.temporal_taps) - 1
-    return [len(config.used_lags)] * orders + [looks] * (looks > 0)
+    history = [1] * (config.history_frames > 0 and orders > 0)
+    return [len(config.used_lags)] * orders + [looks] * (looks > 0) + history
 
 
 def stepper(step: nn.Module, threads: int) -> Graph:
