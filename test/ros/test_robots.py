@@ -100,6 +100,9 @@ def test_streams_of_one_process_have_the_scores_of_a_predictor_alone(
         publishers[name] = peer.node.create_publisher(Image, f'/{name}/image', 100)
     for name, publisher in publishers.items():
         harness.wait_for(publisher.get_subscription_count, 10, f'a subscription of {name}')
+    # Or the first message is lost: discovery goes each way by itself.
+    harness.wait_for(lambda: all(one.get_publisher_count() for one in peer.node.subscriptions
+                                 if 'grasp_predictor' in one.topic_name), 10, 'the predictors')
     for k in range(20):
         # Both at once, so that they are stepped side by side.
         for name, publisher in publishers.items():
