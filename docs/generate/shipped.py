@@ -53,7 +53,7 @@ def summary():
     scenes = {found['scenes'] for found in evaluations().values()}
     assert len(scenes) == 1, f'sets of {scenes} scenes: expected sets of the same size'
     return table([f'{scenes.pop()} unseen scenes each', 'success of the selected grasp',
-                  'if it is the one nearest to where the object will be',
+                  'of the candidate nearest to where the object will be',
                   'of a random candidate'], rows)
 
 

@@ -29,7 +29,7 @@ VARIANTS = [(model, {}) for model in MODELS] + [
     ('moss_grasp', {**DISPLACEMENT, 'readout': 'both', 'orders': 2}), ('moss_grasp', FINE)]
 """What the node runs: each with and without time inputs."""
 HISTORY = ('moss_grasp', {**DISPLACEMENT, 'orders': 2, 'velocity_history': True})
-"""Only with time inputs, as what the node runs."""
+"""What the node runs with time inputs only."""
 # Sizes at which the window's first frames count differently: taps, flows and orders of all kinds.
 SIZES = [
     ('moss_grasp', {}), ('moss_grasp', {'map_stride': 4, 'moss_window': (3, 3, 3)}),

@@ -9,8 +9,8 @@ from the usual one, in halves of the range. Where the network reads displacement
 what these say by themselves at each place that the head looks at: velocity times lead time, and
 of order ``n`` the change times the n-th power of it over ``n`` factorial, all in finger distances
 from the place. The first takes them for the usual lead time, the members for that of the grasp.
-With a history of velocities, so they do with how far what moves will move by then, which a small
-network makes of it.
+With a history of velocities, both also take how far what moves will move by then, which a small
+network tells from it.
 """
 
 from collections.abc import Iterable

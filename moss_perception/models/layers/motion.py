@@ -218,9 +218,8 @@ class FlowStream(nn.Sequential):
         :param cell: pixels that the side of a cell has.
         :returns: shape ``(..., S / cell, S / cell, 2)``, in the units of the grasps' x and y.
         """
-        scale = UNIT_PIXELS * 2 / flows.shape[-1] * self.rate_hz
-        return F.avg_pool2d(flows.flatten(0, -4), cell).unflatten(
-            0, flows.shape[:-3]).movedim(-3, -1) * scale
+        pooled = F.avg_pool2d(self._scaled(flows).flatten(0, -4), cell)
+        return pooled.unflatten(0, flows.shape[:-3]).movedim(-3, -1)
 
     def motion(self, newest: Tensor, cell: int) -> Tensor:
         """
@@ -231,9 +230,13 @@ class FlowStream(nn.Sequential):
         :returns: shape ``(B, 4, S / cell, S / cell)``, see
             :meth:`moss_perception.models.layers.head.GraspHead.forward`.
         """
-        velocity = newest * (UNIT_PIXELS * 2 / newest.shape[-1] * self.rate_hz)
+        velocity = self._scaled(newest)
         change = (velocity[:, -1] - velocity[:, 0]) * (self.rate_hz / (self.stacked - 1))
         return F.avg_pool2d(torch.cat([velocity.mean(dim=1), change], dim=1), cell)
+
+    def _scaled(self, flows: Tensor) -> Tensor:
+        """Turn flows into velocities, in the units of the grasps' x and y a second."""
+        return flows * (UNIT_PIXELS * 2 / flows.shape[-1] * self.rate_hz)
 
     def encode(self, stacked: Tensor, valid: tuple[int, ...]) -> Tensor:
         """
