@@ -8,9 +8,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Point, Pose, PoseArray, PoseStamped, Quaternion
 from moss_perception.data.outcomes import ns_to_seconds
 from moss_perception.ros.common.conversions import header, ns_to_stamp
-from moss_perception.ros.common.subscriptions import unconnected
+from moss_perception.ros.common.subscriptions import subscriptions_of, unconnected
 import numpy as np
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
@@ -51,9 +51,15 @@ class Robot:
             d=[0.0] * 5, k=matrix))
 
     def connect(self, wait_for, *topics):
-        expected = [f'{self.name}={x}' for x in ('/image', '/grasp_candidates', '/selected_grasp',
-                                                 *topics)]
+        topics = ('/image', '/grasp_candidates', '/selected_grasp', *topics)
+        expected = [f'{self.name}={x}' for x in topics]
         wait_for(lambda: not unconnected(self._peer.node, expected), 30, 'subscriptions')
+        # It subscribes as best effort, until it knows of our publishers: what is lost then is
+        # lost for good.
+        wait_for(lambda: all(any(
+            info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+            for info in subscriptions_of(self._peer.node, self.name, topic)) for topic in topics),
+            30, 'reliable subscriptions')
         # We know of a subscription before it knows of us, on a busy machine by more than 0.25 s.
         time.sleep(1.0)
 
