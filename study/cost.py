@@ -68,10 +68,10 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
         step, used = GraspStep(network, orders), torch.tensor([orders], device=images.device)
         state = step.initial_state()
         return [(lambda: step(images[:, -1], grasps, used, state, gaps), 1)]
-    fine, maps = network.encode(images, gaps=gaps)
+    fine, maps, observed = network.encode(images, gaps=gaps)
     return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps,
-                                  *network.temporal.motion(images, gaps)), 1)]
+                                  *network.temporal.motion(observed, gaps)), 1)]
 
 
 def _operations(call: Callable[[], object]) -> int:

@@ -158,7 +158,8 @@ def test_the_head_reads_the_velocity_and_acceleration_of_flow():
     np.testing.assert_allclose(found[0, :, 2, 2], [velocity, 0, velocity / 3 / PERIOD_S, 0],
                                rtol=1e-5)
     images = torch.from_numpy(np.stack(moving(config.window_frames)))[None]
-    assert network.temporal.motion(images, None)[0].abs().max() > 0
+    found = network.temporal.motion(network.temporal.observed(images, None), None)
+    assert found[0].abs().max() > 0
     for wrong in ({'read_flow': True}, {'read_flow': True, 'stacked_flows': 1} | TIME):
         with pytest.raises(ConfigError, match='read_flow=True is not allowed'):
             tiny_network('flow_grasp', **wrong)

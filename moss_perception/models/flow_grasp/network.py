@@ -20,21 +20,23 @@ class TwoStream(Spatial):
         self.stream = FlowStream(config, channels)
         self.history = VelocityHistory(config) if config.velocity_history else None
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
-             gaps: Tensor | None = None) -> Tensor:
-        return super().maps(clip + self.stream(images, gaps), images)
+    def observed(self, images: Tensor, gaps: Tensor | None) -> Tensor:
+        return self.stream.flows(images, gaps)
 
-    def motion(self, images: Tensor,
+    def maps(self, clip: Tensor, observed: Tensor, used: int | None = None,
+             gaps: Tensor | None = None) -> Tensor:
+        return super().maps(clip + self.stream(observed), observed)
+
+    def motion(self, observed: Tensor,
                gaps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         if not self.config.velocity_orders:
             return None, None
-        count, past = self.stream.stacked, self.config.history_frames
-        flows = self.stream.flows(images[:, -max(count, past) - 1:], gaps)[:, 1:]
-        motion = self.read_motion(flows[:, -count:])
+        motion = self.read_motion(observed[:, -self.stream.stacked:])
         if self.history is None:
             return motion, None
         assert gaps is not None  # the configuration has time inputs
-        return motion, self.history.with_gaps(self.of_flows(flows[:, -past:]), gaps)
+        past = self.of_flows(observed[:, -self.config.history_frames:])
+        return motion, self.history.with_gaps(past, gaps)
 
     def of_flows(self, flows: Tensor) -> Tensor:
         """Return one velocity for each frame, ``(..., 2)``, of flows ``(..., 2, S, S)``."""

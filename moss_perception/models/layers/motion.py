@@ -183,25 +183,24 @@ class FlowStream(nn.Sequential):
                        nn.BatchNorm2d(other), nn.ReLU()]
         super().__init__(*layers)
 
-    def forward(self, input: Tensor,  # noqa: A002  the name of Sequential's
-                gaps: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  the name of Sequential's
         """
         Make the map of each frame of a clip.
 
-        :param input: images, uint8, shape ``(B, T, S, S, 3)``.
-        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
+        :param input: from :meth:`flows`.
         :returns: shape ``(B, T, C, H, W)``.
         """
-        flow = self.flows(input, gaps)
-        before = F.pad(flow, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
-        stacked = torch.cat([before[:, n:n + flow.shape[1]] for n in range(self.stacked)], dim=2)
+        before = F.pad(input, (0, 0, 0, 0, 0, 0, self.stacked - 1, 0))
+        stacked = torch.cat([before[:, n:n + input.shape[1]] for n in range(self.stacked)], dim=2)
         return super().forward(stacked.flatten(0, 1)).unflatten(0, input.shape[:2])
 
     def flows(self, images: Tensor, gaps: Tensor | None) -> Tensor:
         """
         Compute the flows of a clip, with time inputs divided by the periods that they took.
 
-        :param images: as in :meth:`forward`; ``gaps`` may be of more frames, these being the last.
+        :param images: uint8, shape ``(B, T, S, S, 3)``.
+        :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`; there may
+            be more of them, these frames being the last.
         :returns: shape ``(B, T, 2, S, S)``.
         """
         flow = clip_flow(images)

@@ -45,25 +45,35 @@ class Temporal(nn.Module):
         """
         return backbone.late(fine.flatten(0, 1)).unflatten(0, fine.shape[:2])
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+    def observed(self, images: Tensor, gaps: Tensor | None) -> Tensor:
+        """
+        Return what it takes of the images themselves, computed once for :meth:`maps` and more.
+
+        :param images: the frames, uint8, shape ``(B, T, S, S, 3)``.
+        :param gaps: as for :meth:`maps`; there may be more of them, these frames being the last.
+        :returns: the images, unless a subclass says otherwise.
+        """
+        return images
+
+    def maps(self, clip: Tensor, observed: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         """
         Make the map of each frame.
 
         :param clip: the backbone's maps, shape ``(B, T, C, H, W)``.
-        :param images: the frames themselves, uint8, shape ``(B, T, S, S, 3)``.
+        :param observed: see :meth:`observed`.
         :param used: self-similarity orders up to this one only, where there are any.
         :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
         :returns: of the last frames, at least those at the taps, ``(B, T', H, W, R)``.
         """
         return F.relu(self.look(clip.movedim(2, -1)))
 
-    def motion(self, images: Tensor,
+    def motion(self, observed: Tensor,
                gaps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """
         Return what the head reads of motion, besides the maps.
 
-        :param images: as for :meth:`maps`, and ``gaps``.
+        :param observed: as for :meth:`maps`, and ``gaps``.
         :returns: motion at the newest frame and its history, see
             :meth:`moss_perception.models.layers.head.GraspHead.forward`; ``None`` for nothing.
         """
@@ -89,11 +99,11 @@ class Spatial(Temporal):
             nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, channels, 1))
             for _ in range(2))
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+    def maps(self, clip: Tensor, observed: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         for block in self.blocks:
             clip = clip + block(self.mixed(clip).flatten(0, 1)).unflatten(0, clip.shape[:2])
-        return super().maps(clip, images)
+        return super().maps(clip, observed)
 
     def mixed(self, clip: Tensor) -> Tensor:
         """Return what a block sees of a clip."""
@@ -122,21 +132,23 @@ class ClipNetwork(GraspReader[R], Generic[R, T]):
                 intervals: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score grasps at the last frame of a clip; see :class:`GraspReader`."""
         gaps = window_gaps(self.config, intervals, images)
-        fine, maps = self.encode(images, used, gaps)
+        fine, maps, observed = self.encode(images, used, gaps)
         return self.read(fine, self.temporal.context(maps), grasps, gaps,
-                         *self.temporal.motion(images, gaps))
+                         *self.temporal.motion(observed, gaps))
 
     def encode(self, images: Tensor, used: int | None = None,
-               gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+               gaps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """
         Compute what depends on no grasp.
 
         :param images: as in :meth:`forward`.
         :param gaps: with time inputs, see :mod:`moss_perception.models.layers.timing`.
-        :returns: the newest fine map, ``(B, C, H, W)``, and the temporal module's maps.
+        :returns: the newest fine map, ``(B, C, H, W)``, the temporal module's maps, and what it
+            observed.
         """
         images = images[:, -self.config.frames_seen:]
         fine = self.fine_maps(images)
         deep = self.temporal.features(self.backbone, fine)
         clip = self.merged(fine.flatten(0, 1), deep.flatten(0, 1)).unflatten(0, fine.shape[:2])
-        return fine[:, -1], self.temporal.maps(clip, images, used, gaps)
+        observed = self.temporal.observed(images, gaps)
+        return fine[:, -1], self.temporal.maps(clip, observed, used, gaps), observed

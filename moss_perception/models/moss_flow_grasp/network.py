@@ -27,9 +27,12 @@ class MossFlow(Temporal):
         self.share = nn.Linear(self.moss.motion_channels, config.head_channels, bias=False)
         self.stream = FlowStream(config, channels)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+    def observed(self, images: Tensor, gaps: Tensor | None) -> Tensor:
+        return self.stream.flows(images, gaps)
+
+    def maps(self, clip: Tensor, observed: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
-        flow = self.stream(images, gaps)
+        flow = self.stream(observed)
         motion = self.moss.motion(flow, used, self.config.head_receptive_field,
                                   moss_times(self.config.displaces, gaps))
         return self.mapped((clip + flow)[:, -motion.shape[1]:], motion)

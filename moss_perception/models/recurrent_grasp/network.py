@@ -24,7 +24,7 @@ class Recurrent(Temporal):
         self.candidate = nn.Conv2d(seen + self.kept, self.kept, 3, padding=1)
         self.over_time = nn.Linear(self.kept, config.head_channels)
 
-    def maps(self, clip: Tensor, images: Tensor, used: int | None = None,
+    def maps(self, clip: Tensor, observed: Tensor, used: int | None = None,
              gaps: Tensor | None = None) -> Tensor:
         seen = self.seen(clip).movedim(-1, 2)
         state = seen.new_zeros(len(seen), self.kept, *seen.shape[-2:])
