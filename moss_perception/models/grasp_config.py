@@ -16,6 +16,8 @@ class GraspConfig(ModelConfig):
     :ivar channels: channels of the backbone at strides 2, 4 and 8.
     :ivar head_channels: channels of the map that grasps are read from.
     :ivar map_stride: of the maps over which the model looks, one of :attr:`strides`.
+    :ivar velocity_history: whether the head also takes how far what moves will move, as its
+        velocities over the whole window tell; for models whose head reads velocities.
     """
 
     strides: ClassVar[tuple[int, ...]] = (4, 8)
@@ -23,6 +25,7 @@ class GraspConfig(ModelConfig):
     channels: tuple[int, int, int] = (32, 64, 128)
     head_channels: int = 32
     map_stride: int = 8
+    velocity_history: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -30,6 +33,9 @@ class GraspConfig(ModelConfig):
                      'a multiple of 8, 32 or more')
         self._expect('map_stride', self.map_stride in self.strides,
                      ' or '.join(map(str, self.strides)))
+        self._expect('velocity_history', not self.velocity_history or self.velocity_orders > 0,
+                     'false where the head reads no velocities, which takes time inputs, and '
+                     'displacements or read_flow')
         if self.head_receptive_field < 1:
             raise ConfigError(
                 f'window_frames={self.window_frames} is too short: the maps see {self.map_reach} '
@@ -62,8 +68,8 @@ class GraspConfig(ModelConfig):
 
     @property
     def history_frames(self) -> int:
-        """Of so many samples the head takes how fast what moves was."""
-        return 0
+        """Of so many samples the head takes how fast what moves was: none is before the first."""
+        return self.window_frames - 1 if self.velocity_history else 0
 
     @property
     def tap_stride(self) -> int:

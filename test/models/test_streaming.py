@@ -393,8 +393,9 @@ def test_the_history_of_velocities_tells_how_far_what_moves_will_move():
     assert (travel(still, times) == 0).all()
 
 
-def test_a_history_of_velocities_needs_displacements_and_time():
-    for changes in (TIME, DISPLACEMENT):
-        with pytest.raises(ConfigError, match='velocity_history=True is not allowed: expected '
-                                              'false without displacements and time inputs'):
-            tiny_config('moss_grasp', velocity_history=True, **changes)
+@pytest.mark.parametrize(('kind', 'changes'), [
+    ('moss_grasp', TIME), ('moss_grasp', DISPLACEMENT), ('flow_grasp', TIME), ('tsm_grasp', TIME)])
+def test_a_history_of_velocities_needs_a_head_that_reads_them(kind, changes):
+    with pytest.raises(ConfigError, match='velocity_history=True is not allowed: expected false '
+                                          'where the head reads no velocities'):
+        tiny_config(kind, velocity_history=True, **changes)

@@ -21,13 +21,10 @@ class FlowGraspConfig(TemporalConfig):
     :ivar stacked_flows: how many flows, the newest among them, a map sees.
     :ivar read_flow: whether the head also reads velocity and acceleration, as these flows show
         them, at each place that it looks at; needs time inputs, and 2 stacked flows or more.
-    :ivar velocity_history: whether the head also takes how far what moves will move, as its
-        velocities over the whole window tell; needs ``read_flow``.
     """
 
     stacked_flows: int = 3
     read_flow: bool = False
-    velocity_history: bool = False
 
     grasp2_window = 'stacked_flows'
 
@@ -38,18 +35,11 @@ class FlowGraspConfig(TemporalConfig):
         self._expect('read_flow', not self.read_flow
                      or self.time_inputs and self.stacked_flows >= 2,
                      'false without time inputs or with one stacked flow')
-        self._expect('velocity_history', not self.velocity_history or self.read_flow,
-                     'false without read_flow')
 
     @property
     def velocity_orders(self) -> int:
         """Velocity and acceleration, if the head reads them."""
         return 2 if self.read_flow else 0
-
-    @property
-    def history_frames(self) -> int:
-        """All of the window but the first, which no flow leads to."""
-        return self.window_frames - 1 if self.velocity_history else 0
 
     @property
     def tap_stride(self) -> int:

@@ -36,20 +36,15 @@ class MossGraspConfig(MossConfig):
     :ivar compares: what MOSS compares: ``features`` of the backbone, ``pixels``, which are the
         colours averaged over each cell, or ``both``. Pixels stay alike from frame to frame where
         features of few channels differ by noise, in particular on images unlike the training's.
-    :ivar velocity_history: whether the head also takes how far what moves will move, as its
-        velocities over the whole window tell; needs displacements and time inputs.
     """
 
     strides = (2, 4, 8)
 
     compares: str = 'features'
-    velocity_history: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         self._expect('compares', self.compares in COMPARES, f'one of {COMPARES}')
-        self._expect('velocity_history', not self.velocity_history or self.velocity_orders > 0,
-                     'false without displacements and time inputs')
 
     @property
     def map_size(self) -> int:
@@ -71,11 +66,6 @@ class MossGraspConfig(MossConfig):
     def velocity_orders(self) -> int:
         """All, if displacements are read and the time is known."""
         return self.orders if self.displaces and self.time_inputs else 0
-
-    @property
-    def history_frames(self) -> int:
-        """All of the window but the first, which nothing is before."""
-        return self.window_frames - 1 if self.velocity_history else 0
 
     @property
     def levels(self) -> tuple[str, ...]:
