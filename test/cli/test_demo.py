@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -125,16 +126,19 @@ def browser(tmp_path, environment, monkeypatch):
 
 def test_a_run_is_watched_in_a_browser(start, tmp_path, browser):
     from page_viewer import state_of, viewer
-    process = start('--bag', write_attempts(tmp_path / 'bag', [True, False]), '--watch')
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+    process = start('--bag', write_attempts(tmp_path / 'bag', [True, False]), '--watch', port)
     end = time.monotonic() + WAIT_S
     while not (browser.exists() and browser.read_text().strip()):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.05)
     url = browser.read_text().strip()
+    assert urlsplit(url).port == port
     with urllib.request.urlopen(url, timeout=20) as page:
         assert page.status == 200 and b'<html' in page.read()
-    with viewer(urlsplit(url).netloc) as socket:
-        seen = state_of(socket, lambda x: x['picture'] and x['scored'])
+    with viewer(urlsplit(url).netloc) as view:
+        seen = state_of(view, lambda x: x['picture'] and x['scored'])
     assert len(seen['candidates']) == 2 and seen['best'] in (0, 1)
     out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
@@ -148,8 +152,16 @@ def test_a_run_is_not_begun_if_its_page_cannot_be_served(start, tmp_path, browse
     assert err.strip().splitlines() == [
         'demo: the page cannot be served on 127.0.0.1 port 8470: Address already in use; expected '
         'a free port of this machine, so end what uses this one, or choose another: moss '
-        'monitor --port, web_port:=']
+        'monitor --port, moss demo --watch, web_port:=']
     assert 'playing' not in out
+
+
+@pytest.mark.parametrize('port', ['0', '65536', 'web'])
+def test_a_port_that_does_not_exist_is_refused(port, capsys):
+    with pytest.raises(SystemExit) as ended:
+        moss(['demo', '--watch', port])
+    assert ended.value.code == 2
+    assert f'argument --watch: {port} is not allowed: expected 1 to 65535' in capsys.readouterr().err
 
 
 def test_labelled_recording_gives_a_table_a_summary_pictures_and_a_film(start, tmp_path, model):

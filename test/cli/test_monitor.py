@@ -49,7 +49,7 @@ def test_a_port_that_is_taken_is_one_line(programs, ros_domain, tmp_path):
     assert done.stderr == (
         f'monitor: the page cannot be served on 127.0.0.1 port {port}: Address already in use; '
         'expected a free port of this machine, so end what uses this one, or choose another: '
-        'moss monitor --port, web_port:=\n')
+        'moss monitor --port, moss demo --watch, web_port:=\n')
 
 
 def test_without_rviz_one_line_says_what_to_install(programs, ros_domain, tmp_path):

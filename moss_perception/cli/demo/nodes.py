@@ -38,7 +38,7 @@ class RunSettings:
     :ivar stall_s: seconds without progress before giving up.
     :ivar domain_id: ROS_DOMAIN_ID of the run.
     :ivar budget: level of the model's budget, such as ``1,2``; empty: as the time allows.
-    :ivar watch: serve the page that shows the run, and open it in a browser.
+    :ivar watch: port of a page that shows the run and is opened in a browser; 0 for none.
     """
 
     rate: float | None = None
@@ -47,7 +47,7 @@ class RunSettings:
     stall_s: float = 60.0
     domain_id: int = 0
     budget: str = ''
-    watch: bool = False
+    watch: int = 0
 
     @property
     def pace(self) -> str:
@@ -76,6 +76,8 @@ def describe_run(source: Source, settings: RunSettings, timing_log: Path) -> lis
         'bag_rate': str(settings.rate or FASTEST),
         'lock_step': 'false' if settings.rate else 'true', 'console': 'false',
         'web': 'true' if settings.watch else 'false'}
+    if settings.watch:
+        values['web_port'] = str(settings.watch)
     if source.camera_topic is not None:
         values['camera_info_topic'] = source.camera_topic
     extra = {

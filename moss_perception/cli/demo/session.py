@@ -41,8 +41,9 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rate', type=_rate, metavar='R',
                         help='playback speed; 1.0: as recorded (default: in lock step, as fast as '
                              'possible without losing a frame)')
-    parser.add_argument('--watch', action='store_true',
-                        help='open a page that shows the run, which is then played at --rate 1')
+    parser.add_argument('--watch', type=_port, nargs='?', const=PORT, default=0, metavar='PORT',
+                        help='open a page that shows the run, which is then played at --rate 1; '
+                             f'it is served on this port (default: {PORT})')
     add_checkpoint(parser)
     parser.add_argument('--domain-id', type=_domain, metavar='N',
                         help='ROS_DOMAIN_ID of the run, 0 to 101 (default: from the process id)')
@@ -60,6 +61,12 @@ def _rate(text: str) -> float:
     if not 0.01 <= value <= 100:
         raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 0.01 to 100')
     return value
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 1 to 65535')
+    return int(text)
 
 
 def _domain(text: str) -> int:
@@ -86,7 +93,7 @@ def run_demo(options: argparse.Namespace) -> int:
     if options.watch:
         options.rate = options.rate or 1.0
         # Before anything starts: the page is a process of its own.
-        Access().listen().close()
+        Access(port=options.watch).listen().close()
     _show(options)
     return 0
 
@@ -119,7 +126,7 @@ def _show(options: argparse.Namespace) -> None:
               f'{one_line(source.image_topic)}, '
               f'{len(source.attempts)} attempts, {settings.pace}; starting the nodes', flush=True)
         if options.watch:
-            print(f'watch it on {Access().url(PORT)}', flush=True)
+            print(f'watch it on {Access().url(options.watch)}', flush=True)
         log = Log((lambda line: tqdm.write(line, file=sys.stdout)) if options.verbose else None)
         summary = _play(source, settings, log, folder)
         for warning in log.warnings()[:_WARNINGS]:

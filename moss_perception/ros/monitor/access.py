@@ -85,7 +85,7 @@ class Access:
             raise MossError(f'the page cannot be served on {self.host} port {self.port}: '
                             f'{error.strerror or error}; expected a free port of this machine, '
                             'so end what uses this one, or choose another: moss '
-                            'monitor --port, web_port:=') from error
+                            'monitor --port, moss demo --watch, web_port:=') from error
         return opened
 
     def url(self, port: int) -> str:
