@@ -161,7 +161,8 @@ def test_a_port_that_does_not_exist_is_refused(port, capsys):
     with pytest.raises(SystemExit) as ended:
         moss(['demo', '--watch', port])
     assert ended.value.code == 2
-    assert f'argument --watch: {port} is not allowed: expected 1 to 65535' in capsys.readouterr().err
+    said = f'argument --watch: {port} is not allowed: expected 1 to 65535'
+    assert said in capsys.readouterr().err
 
 
 def test_labelled_recording_gives_a_table_a_summary_pictures_and_a_film(start, tmp_path, model):
