@@ -120,7 +120,7 @@ def queues_of(step: nn.Module) -> list[int]:
     """
     config = network_of(step).config
     orders, looks = getattr(step, 'orders', 0), len(config.temporal_taps) - 1
-    history = [1] * (config.history_frames > 0 and orders > 0)
+    history = [1] if config.history_frames and orders else []
     return [len(config.used_lags)] * orders + [looks] * (looks > 0) + history
 
 

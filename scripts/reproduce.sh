@@ -217,6 +217,8 @@ if ((!small)); then
   for option in frozen plain annealed motion_loss mask_loss more_monitoring; do start_option "$option" "study/options/$option.yaml" 0; done
   start_option twice_as_long "study/variants/$mixed.yaml" 0 --epochs 6
   start_option four_times_as_long "study/variants/$mixed.yaml" 0 --epochs 12
+  compared+=("history=$folder/variants/${after}_seed_0")
+  start_option history_twice_as_long "study/variants/$after.yaml" 0 --epochs 6
 fi
 for job in "${jobs[@]}"; do wait "$job" || failed; done
 

@@ -3,6 +3,7 @@
 import ast
 from dataclasses import fields
 import importlib.util
+import json
 import os
 from pathlib import Path
 import re
@@ -163,20 +164,32 @@ def test_the_figures_of_the_shipped_model_are_those_of_the_stored_results():
         assert found, f'{page.name} shows no figures of the shipped model'
         assert text == shipped.filled(text), 'run python docs/generate/shipped.py'
         asked += found
-    assert sorted(asked) == sorted(shipped.TABLES)
+    assert set(asked) == set(shipped.TABLES)
 
 
 def test_the_stored_results_are_of_the_shipped_weights():
     shipped = generator('shipped')
     path = ROOT / 'models' / SHIPPED_MODEL
-    # The fit of the OOD statistics leaves the weights as they are.
-    digests = {read_manifest(path.parent)[path.name]} | {
-        step['from'] for step in read_header(path)[1].get('lineage', [])
-        if step['by'] == 'ood fit'}
+    digest = read_manifest(path.parent)[path.name]
+    # The fit of the OOD statistics leaves the weights as they are, and these know no uncertainty.
+    fits = [step for step in read_header(path)[1].get('lineage', []) if step['by'] == 'ood fit']
     for name, found in shipped.evaluations().items():
-        assert found['model_sha256'] in digests, name
-    assert shipped.read('novelty_full')['model_sha256'] in digests
-    assert shipped.read('closed_loop_full')['checkpoints'][0]['sha256'] in digests
+        assert found['model_sha256'] in {digest, *(step['from'] for step in fits)}, name
+    novelty = shipped.read('novelty_full')
+    assert novelty['model_sha256'] == digest
+    assert novelty['training_domain'] == fits[-1].get('domain', 'all')
+    assert shipped.read('closed_loop_full')['checkpoints'][0]['sha256'] == digest
+    assert shipped.read('closed_loop_latencies')['sha256'] == digest
+    rates = json.loads((ROOT / 'study/results/rates.json').read_text(encoding='utf-8'))
+    assert rates['sha256'] == digest
+
+
+@pytest.mark.parametrize('page', ['docs/model_card.md', 'docs/tutorials/own_model.md',
+                                  'docs/how_to/train_on_your_recordings.md'])
+def test_the_pages_know_the_default_lead_time_of_the_shipped_model(page):
+    config, _ = read_header(ROOT / 'models' / SHIPPED_MODEL)
+    text = (ROOT / page).read_text(encoding='utf-8')
+    assert f'{config.default_lead_time_s:.3f} s' in text
 
 
 def test_every_reason_has_a_code_and_every_code_a_row_that_leads_to_a_section():

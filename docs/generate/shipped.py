@@ -1,8 +1,9 @@
 """
 Write the figures of the shipped model into README and pages: python docs/generate/shipped.py
 
-They come from the files that moss evaluate, moss ood measure and moss run eval wrote; the pages
-have the commands. Run it where the package is set up.
+They come from the files that moss evaluate, moss ood measure and moss run eval wrote. Model card,
+out_of_distribution.md and evaluate_over_topics.md have the commands. Run it where the package is
+set up.
 """
 
 import json
@@ -14,10 +15,10 @@ from tables import table
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'docs/results'
 PAGES = [ROOT / page for page in (
-    'README.md', 'docs/model_card.md', 'docs/explanation/out_of_distribution.md',
+    'README.md', 'docs/index.md', 'docs/model_card.md', 'docs/explanation/out_of_distribution.md',
     'docs/how_to/evaluate_over_topics.md')]
 SETS = {'sim': 'sim', 'shifted': 'shifted', 'held_out': 'unseen families'}
-IN_WORDS = {'sim': 'simulation as in training',
+IN_WORDS = {'sim': 'the simulation that it was trained in',
             'shifted': 'other light, textures, camera and physics',
             'held_out': 'families of objects that training never showed'}
 WITHOUT_MOTION, WITHOUT_IMAGES = 'frozen clip', 'no image, candidates alone'
@@ -47,12 +48,11 @@ def summary():
     rows = []
     for name, found in evaluations().items():
         chosen = found['chosen_success']
-        low, high = (f'{100 * chosen[key]:.0f}' for key in ('low', 'high'))
-        rows.append([IN_WORDS[name], f'{100 * chosen["model"]:.0f} % [{low}, {high}]',
-                     f'{100 * chosen["true_motion"]:.0f} %', f'{100 * chosen["random"]:.0f} %'])
+        rows.append([IN_WORDS[name], _with_interval(chosen, 'model', 100, 1),
+                     *(f'{100 * chosen[key]:.1f}' for key in ('true_motion', 'random'))])
     scenes = {found['scenes'] for found in evaluations().values()}
     assert len(scenes) == 1, f'sets of {scenes} scenes: expected sets of the same size'
-    return table([f'{scenes.pop()} unseen scenes each', 'success of the selected grasp',
+    return table([f'{scenes.pop()} unseen scenes each', 'success of the selected grasp, % [95 %]',
                   'of the candidate nearest to where the object will be',
                   'of a random candidate'], rows)
 

@@ -186,6 +186,7 @@ def measure_ood(arguments: argparse.Namespace) -> int:
     sets = {name: _features(engine, tqdm(some, desc=name, unit='scene', disable=None))
             for name, some in chosen.items()}
     print_json({'model_sha256': verify(path, arguments.sha256),
+                'training_domain': arguments.domain or 'all',
                 'scenes': {name: len(some) for name, some in chosen.items()},
                 'rows': compare_features(sets)}, arguments.out)
     return 0

@@ -16,8 +16,8 @@ class GraspConfig(ModelConfig):
     :ivar channels: channels of the backbone at strides 2, 4 and 8.
     :ivar head_channels: channels of the map that grasps are read from.
     :ivar map_stride: of the maps over which the model looks, one of :attr:`strides`.
-    :ivar velocity_history: whether the head also takes how far what moves will move, as its
-        velocities over the whole window tell; for models whose head reads velocities.
+    :ivar velocity_history: whether the head also reads a displacement that is predicted from the
+        velocities of the whole window; for models whose head reads velocities.
     """
 
     strides: ClassVar[tuple[int, ...]] = (4, 8)
@@ -68,7 +68,7 @@ class GraspConfig(ModelConfig):
 
     @property
     def history_frames(self) -> int:
-        """Of so many samples the head takes how fast what moves was: none is before the first."""
+        """Number of samples whose velocity the head reads: all of the window but the first."""
         return self.window_frames - 1 if self.velocity_history else 0
 
     @property

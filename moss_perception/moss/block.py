@@ -154,15 +154,15 @@ class MOSS(nn.Module):
         return self.motion_and_values(features, used, last, times)[0]
 
     def motion_and_values(self, features: Tensor, used: int | None = None,
-                          last: int | None = None, times: Tensor | None = None, first: int = 1
+                          last: int | None = None, times: Tensor | None = None, past: int = 1
                           ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """
-        Fuse the orders of a clip, and tell what displacements are.
+        Fuse the orders of a clip, and return their displacements too.
 
-        :param first: of how many of the last frames to tell order 1's displacements.
+        :param past: number of the last frames whose displacements of order 1 are returned.
         :returns: as :meth:`motion`; for each order that is run, as :meth:`displacements` of the
-            last frame, but channels last: shape ``(B, H, W, L', 4)``; and the same of order 1
-            for the last frames that are there, oldest first. Nothing if the block reads none.
+            last frame, but channels last: shape ``(B, H, W, L', 4)``; and those of order 1 of the
+            last ``past`` frames that are there, oldest first. Nothing if the block reads none.
         """
         checks.check_features(features, '(B, T, {}, H, W)', self.out)
         batch, frames = features.shape[:2]
@@ -173,13 +173,13 @@ class MOSS(nn.Module):
         if not frames:
             return features.new_zeros(batch, 0, self.motion_channels, *features.shape[3:]), [], []
         if self.lags is not None:
-            found = self._clip(features, stages, wanted, times, first)
+            found = self._clip(features, stages, wanted, times, past)
             motion = self.fuse([torch.stack([frame.features for frame in order[-wanted:]],
                                             1).movedim(-1, 2) for order in found])
             newest = [order[-1].values for order in found]
-            past = [frame.values for frame in found[0][-first:]]
+            earlier = [frame.values for frame in found[0][-past:]]
             return (motion, [values for values in newest if values is not None],
-                    [values for values in past if values is not None])
+                    [values for values in earlier if values is not None])
         checks.check_times(times, (batch, frames), self.readout)
         current, encodings = features.movedim(2, -1), []
         for n, (extraction, learning) in enumerate(stages, start=1):
@@ -211,7 +211,7 @@ class MOSS(nn.Module):
                             1).permute(0, 1, 4, 5, 2, 3) for order in found]
 
     def _clip(self, features: Tensor, stages: list, wanted: int,
-              times: Tensor | None, first: int = 0) -> list[list[Frame]]:
+              times: Tensor | None, past: int = 0) -> list[list[Frame]]:
         """Run orders at the lags over a clip; return the last frames that are wanted of each."""
         checks.check_times(times, features.shape[:2], self.readout)
         elapsed = None if times is None else [
@@ -219,7 +219,7 @@ class MOSS(nn.Module):
             for t in range(features.shape[1])]
         frames = [Frame(frame) for frame in features.movedim(2, -1).unbind(1)]
         return run_clip(frames, stages, wanted, self._reach if self.causal else len(frames),
-                        elapsed, first)
+                        elapsed, past)
 
     def initial_state(self, batch: int, height: int, width: int, *,
                       apart: bool = False) -> MossState:

@@ -180,7 +180,7 @@ def _change(values: Tensor, before: Tensor, moved: Tensor) -> Tensor:
 
 
 def run_clip(frames: list[Frame], stages: list[tuple[Readout, Learning]], wanted: int, reach: int,
-             elapsed: list[Tensor] | None, first: int = 0) -> list[list[Frame]]:
+             elapsed: list[Tensor] | None, past: int = 0) -> list[list[Frame]]:
     """
     Run the orders over a clip, frame by frame, by the very operations of a step.
 
@@ -192,13 +192,13 @@ def run_clip(frames: list[Frame], stages: list[tuple[Readout, Learning]], wanted
     :param wanted: how many of the last frames are wanted.
     :param reach: how many frames more than it is asked for an order asks of the one before.
     :param elapsed: seconds since the frames at the lags, shape ``(B, L')``, of each frame.
-    :param first: how many of the last frames are wanted of order 1, if more.
+    :param past: how many of the last frames are wanted of order 1, if more.
     :returns: of each order the frames that are wanted.
     """
     orders = []
     for n, (readout, learning) in enumerate(stages, start=1):
         kept, found = [readout.keep(frame) for frame in frames], []
-        asked = max(wanted, first) if n == 1 else wanted
+        asked = max(wanted, past) if n == 1 else wanted
         needed = min(max(wanted + (len(stages) - n) * reach, asked), len(frames))
         for t in range(len(frames) - needed, len(frames)):
             places = [t + offset for offset in readout.lags.offsets]

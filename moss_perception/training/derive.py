@@ -17,6 +17,8 @@ from torch import Tensor
 _LOG = logging.getLogger('train')
 # All variants share these: all layers but the temporal ones.
 _SHARED = ('backbone.', 'lateral.', 'smooth.', 'head.')
+# Of these, only networks with time inputs have it.
+_WITH_TIME = 'head.travel.'
 
 
 def same_layers(config: ModelConfig, other: ModelConfig) -> bool:
@@ -53,7 +55,8 @@ def start_from(network: Network, path: Path | str) -> str:
     given, own = ({name: values for name, values in one.state_dict().items()
                    if name.startswith(_SHARED)} for one in (other, network))
     if network.config.time_inputs and not other.config.time_inputs:
-        given = own | {name: _widened(values, own.get(name)) for name, values in given.items()}
+        new = {name: values for name, values in own.items() if name.startswith(_WITH_TIME)}
+        given = new | {name: _widened(values, own.get(name)) for name, values in given.items()}
     differing = sorted(name for name in own.keys() | given.keys()
                        if name not in own or name not in given
                        or own[name].shape != given[name].shape)

@@ -118,8 +118,8 @@ class Trainer:
             if not math.isfinite(losses[-1]):
                 raise ConfigError(
                     f'the loss is {losses[-1]} in step {n + 1} of epoch {epoch + 1}: expected a '
-                    'finite number, as with a learning_rate below '
-                    f'{self.recipe.learning_rate:g}; the epochs before are kept')
+                    f'finite number; choose a learning_rate below {self.recipe.learning_rate:g}, '
+                    'and another folder for the run')
             if pace and (line := pace.count(len(samples) * self.group.size)) and self.group.leads:
                 tqdm.write(line, file=sys.stdout)
         return self.group.mean(float(np.mean(losses)))

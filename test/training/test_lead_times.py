@@ -1,12 +1,14 @@
 """Training over lead times: what is drawn, learnt and refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 from moss_perception.cli.model_card import write_card
-from moss_perception.core.errors import ConfigError, DataError
+from moss_perception.core.errors import CheckpointError, ConfigError, DataError
 from moss_perception.data.schema import Attempt
 from moss_perception.models.base import build
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
+from moss_perception.training import derive
 from moss_perception.training.dataset import collate, GraspClips
 from moss_perception.training.derive import start_from
 from moss_perception.training.feature_cache import FeatureCache
@@ -305,6 +307,17 @@ def test_a_network_with_time_starts_from_one_without(tmp_path, config):
     assert torch.equal(new[:, :old.shape[1]], old)
     assert torch.equal(new[:, old.shape[1]:], before[:, old.shape[1]:])
     assert torch.equal(timed.lateral.weight, given.lateral.weight)
+
+
+@pytest.mark.parametrize('missing', ['backbone', 'lateral', 'head'])
+def test_a_network_with_time_does_not_start_from_one_that_lacks_layers(missing, monkeypatch):
+    other = build(TINY)
+    weights = {name: values for name, values in other.state_dict().items()
+               if not name.startswith(missing)}
+    monkeypatch.setattr(derive, 'load_checkpoint', lambda path: SimpleNamespace(
+        config=TINY, state_dict=lambda: weights, sha256=''))
+    with pytest.raises(CheckpointError, match=f'has another {missing}: expected {missing}'):
+        start_from(build(HISTORY), 'a.safetensors')
 
 
 @pytest.mark.parametrize('config', [TIMED, DISPLACED, HISTORY],

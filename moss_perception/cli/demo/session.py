@@ -64,6 +64,7 @@ def _rate(text: str) -> float:
 
 
 def _port(text: str) -> int:
+    # Not 0, any free one: the address is printed before the page is there.
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f'{text} is not allowed: expected 1 to 65535')
     return int(text)

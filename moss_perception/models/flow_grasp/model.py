@@ -76,7 +76,7 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
         taps = {f'recent_{k}': Tap(f'short_{tap}' if tap in config.short_flows else 'map',
                                    newest - tap, shape)
                 for k, tap in enumerate(config.temporal_taps[:-1], start=1)}
-        velocities = ['velocities'] * config.velocity_history
+        velocities = ['velocities'] if config.velocity_history else []
         if config.velocity_history:
             taps['velocities_before'] = Tap('velocities', 1, (config.history_frames, 2))
         return (Graph('step', flow_inputs(config), taps,

@@ -9,8 +9,8 @@ from the usual one, in halves of the range. Where the network reads displacement
 what these say by themselves at each place that the head looks at: velocity times lead time, and
 of order ``n`` the change times the n-th power of it over ``n`` factorial, all in finger distances
 from the place. The first takes them for the usual lead time, the members for that of the grasp.
-With a history of velocities, both also take how far what moves will move by then, which a small
-network tells from it.
+With a history of velocities, both also take a displacement by then, which a small network
+predicts from it.
 """
 
 from collections.abc import Iterable
@@ -136,7 +136,7 @@ class GraspHead(nn.Module):
 
 class Travel(nn.Module):
     """
-    From the velocities of a window to how far what moves will move.
+    Predicts a displacement from the velocities of a window.
 
     Both axes go through the same layers. The opposite velocities move the opposite way, and twice
     the velocities twice as far.
@@ -151,7 +151,7 @@ class Travel(nn.Module):
 
     def forward(self, history: Tensor, times: Tensor) -> Tensor:
         """
-        Tell how far it will move.
+        Predict the displacement after each time.
 
         :param history: velocity and lateness of each frame, shape ``(B, T - 1, 3)``, see
             :class:`moss_perception.models.layers.motion.VelocityHistory`.

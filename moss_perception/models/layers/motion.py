@@ -69,11 +69,11 @@ class Velocities(nn.Module):
 
 class VelocityHistory(nn.Module):
     """
-    How fast what moves was, in each frame of the window: one velocity for the whole frame.
+    The mean velocity of each frame of the window, weighted towards what moves.
 
-    A mean over the places of a frame, which weigh by their speed and by what else is known of
-    them. So the head knows of starts, stops and swings even if they happened elsewhere in the
-    image than where the object is now.
+    The places of a frame weigh by their speed and by what else is known of them. So the head
+    knows of starts, stops and swings even if they happened elsewhere in the image than where the
+    object is now.
 
     :param config: of the window.
     :param known: number of values that are known of a place beside its velocity.
@@ -88,9 +88,10 @@ class VelocityHistory(nn.Module):
         """
         Average the velocities of frames.
 
-        :param velocity: right and down, shape ``(..., H, W, 2)``.
-        :param known: of each place, shapes ``(..., H, W, V)``.
-        :returns: shape ``(..., 2)``.
+        :param velocity: right and down, in the units of the grasps' x and y a second, shape
+            ``(..., H, W, 2)``.
+        :param known: what else is known of each place, shapes ``(..., H, W, V)``.
+        :returns: the mean, in the same units, shape ``(..., 2)``.
         """
         speed = (velocity.square().sum(-1, keepdim=True) + 1e-8).sqrt()
         shares = self.attend(torch.cat([*known, speed], -1)).flatten(-3).softmax(-1)
@@ -98,11 +99,13 @@ class VelocityHistory(nn.Module):
 
     def with_gaps(self, velocities: Tensor, gaps: Tensor) -> Tensor:
         """
-        Say how late each frame was.
+        Append how late each frame was.
 
-        :param velocities: of the last frames, at most ``T - 1``: shape ``(B, T', 2)``.
+        :param velocities: of the last frames, at most ``T - 1``, see :meth:`pooled`: shape
+            ``(B, T', 2)``.
         :param gaps: seconds since the frame before, shape ``(B, T - 1)``.
-        :returns: shape ``(B, T - 1, 3)``: right, down, and the gap in periods beyond one.
+        :returns: shape ``(B, T - 1, 3)``: right and down, 0 for frames before those, and the
+            lateness, see :func:`moss_perception.models.layers.timing.lateness`.
         """
         found = F.pad(velocities, (0, 0, self.frames - velocities.shape[1], 0))
         return torch.cat([found, lateness(gaps, self.rate_hz)[..., None]], -1)
@@ -110,7 +113,9 @@ class VelocityHistory(nn.Module):
 
 class DisplacementHistory(VelocityHistory):
     """
-    The same of MOSS's displacements of order 1, whose similarity and curvature are known.
+    A history of velocities from MOSS's displacements of order 1.
+
+    Their similarity and curvature are known of each place.
 
     :param config: of the block, and of the window.
     """
@@ -121,10 +126,11 @@ class DisplacementHistory(VelocityHistory):
 
     def of_frames(self, values: Tensor, velocities: Velocities) -> Tensor:
         """
-        Tell the velocities of frames.
+        Return the mean velocity of each frame.
 
         :param values: of order 1, shape ``(..., H, W, L', 4)``.
-        :returns: shape ``(..., 2)``, in the units of :class:`Velocities`.
+        :param velocities: weighs their lags.
+        :returns: shape ``(..., 2)``, see :meth:`pooled`.
         """
         # Places between repeat what was found beside them.
         values = values[..., ::self.spacing, ::self.spacing, :, :]
@@ -133,9 +139,10 @@ class DisplacementHistory(VelocityHistory):
 
     def of_step(self, values: Tensor, velocities: Velocities) -> Tensor:
         """
-        Tell a frame's velocity, for each number of lags that may count when it is read.
+        Return a frame's mean velocity, for each number of lags that may count when it is read.
 
         :param values: of order 1, shape ``(1, H, W, L', 4)``.
+        :param velocities: weighs their lags.
         :returns: shape ``(1, L', 2)``: from the shortest lag alone to all lags.
         """
         number = torch.arange(1, len(self.lags) + 1, device=values.device)
@@ -144,7 +151,7 @@ class DisplacementHistory(VelocityHistory):
 
     def of_stream(self, kept: Tensor) -> Tensor:
         """
-        Choose what counts of a stream's frames: at the first of a window only short lags do.
+        Choose what counts of a stream's frames: at the first ones of a window, only short lags.
 
         :param kept: of :meth:`of_step`, of all frames that count, shape ``(T - 1, L', 2)``.
         :returns: shape ``(1, T - 1, 2)``.
@@ -215,7 +222,8 @@ class FlowStream(nn.Sequential):
 
         :param flows: shape ``(..., 2, S, S)``, divided by their periods.
         :param cell: pixels that the side of a cell has.
-        :returns: shape ``(..., S / cell, S / cell, 2)``, in the units of the grasps' x and y.
+        :returns: shape ``(..., S / cell, S / cell, 2)``, in the units of the grasps' x and y a
+            second.
         """
         pooled = F.avg_pool2d(self._scaled(flows).flatten(0, -4), cell)
         return pooled.unflatten(0, flows.shape[:-3]).movedim(-3, -1)

@@ -41,7 +41,13 @@ class Timing(nn.Module):
 
 
 def lateness(gaps: Tensor, rate_hz: float) -> Tensor:
-    """Return by how much gaps, seconds, are longer than a period, in periods, -1 to 4."""
+    """
+    Return gaps in periods, less one, at most 4: by how much each sample was late.
+
+    :param gaps: seconds, shape ``(B, T - 1)``.
+    :param rate_hz: nominal rate of the samples.
+    :returns: the same shape; 0 for a sample in time, and -1 at least.
+    """
     return (gaps * rate_hz - 1).clamp(max=_LATEST)
 
 

@@ -162,9 +162,9 @@ class GraspStep(StreamStep[MossGraspNetwork]):
                 for n in range(1, self.orders + 1) for _ in config.used_lags)
         recent = (mean.new_zeros(config.map_size ** 2, config.head_channels)
                   for _ in config.temporal_taps[:-1])
-        velocities = [mean.new_zeros(config.history_frames, len(config.used_lags), 2)] * (
-            config.velocity_history)
-        return (*kept, *recent, *velocities)
+        if not config.velocity_history:
+            return (*kept, *recent)
+        return (*kept, *recent, mean.new_zeros(config.history_frames, len(config.used_lags), 2))
 
     def _caches(self, state: Sequence[Tensor]) -> MossState:
         """Give MOSS a map for each place in its window; those at no lag are not looked at."""
