@@ -1,12 +1,15 @@
 """Cost of a network: parameters, operations, and time a frame."""
 
 from collections.abc import Callable
+import itertools
 from statistics import median
 import time
 
+from moss_perception.models.base import model_type
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.layers.timing import window_gaps
 from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
+from moss_perception.runtime.torch_engine import TorchEngine
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,15 +23,17 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     """
     Measure a network on its device, with nine grasps a frame.
 
-    A network for clips is measured as if it were streamed: the work on a window is divided by
-    the number of frames, and only scoring the grasps counts in full. Optical flow counts in the
-    time, but not in the operations.
+    The time of a frame is that of a step of the stream. The operations of a frame, and the time
+    too where a network sees whole clips only, are those of a window divided by the number of
+    frames, and only scoring the grasps counts in full. Optical flow counts in the time, but not
+    in the operations.
 
     :param network: in evaluation mode.
     :param repeats: number of repeats, of which the median time is taken. On a CPU it is process
         time, so that other work on the machine matters little.
     :returns: ``parameters`` in use; ``mflop_a_frame``, multiplications and additions as torch
         counts them; ``ms_a_frame``; and ``ms_a_window``, a whole window from images to scores.
+        Times are torch's.
     """
     config = network.config
     device = network.mean.device
@@ -39,9 +44,10 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     grasps = torch.tensor([grasp[:config.grasp_values]], device=device).repeat(1, _GRASPS, 1)
     used = {name: p for name, p in network.named_parameters() if 'moss.out.' not in name}
     work = _frame_work(network, images, grasps)
+    frame = [(_stream(network, images, grasps), 1)] if model_type(config.model).streams else work
     return {'parameters': sum(p.numel() for p in used.values()),
             'mflop_a_frame': sum(_operations(call) / frames for call, frames in work) / 1e6,
-            'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in work),
+            'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in frame),
             'ms_a_window': _time(lambda: network(images, grasps), repeats, device)}
 
 
@@ -72,6 +78,22 @@ def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
     return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps,
                                   *network.temporal.motion(observed, gaps)), 1)]
+
+
+def _stream(network: MossGraspNetwork | ClipNetwork, images: Tensor,
+            grasps: Tensor) -> Callable[[], object]:
+    """Return what takes the next sample of a stream, whose window is full."""
+    engine = TorchEngine(network, str(network.mean.device))
+    frames, points = itertools.cycle(images[0].cpu().numpy()), grasps[0].cpu().numpy()
+    state, level = engine.initial_state(), len(network.config.levels)
+
+    def step() -> None:
+        nonlocal state
+        seen = engine.model.observation(next(frames), 1 / network.config.frame_rate_hz)
+        _, state = engine.step(seen, points, state, level)
+    for _ in range(network.config.window_frames):
+        step()
+    return step
 
 
 def _operations(call: Callable[[], object]) -> int:
