@@ -8,7 +8,7 @@ import time
 from moss_perception.models.base import model_type
 from moss_perception.models.layers.temporal import ClipNetwork
 from moss_perception.models.layers.timing import window_gaps
-from moss_perception.models.moss_grasp.network import GraspStep, MossGraspNetwork
+from moss_perception.models.moss_grasp.network import MossGraspNetwork
 from moss_perception.runtime.torch_engine import TorchEngine
 import torch
 from torch import Tensor
@@ -23,10 +23,10 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     """
     Measure a network on its device, with nine grasps a frame.
 
-    The time of a frame is that of a step of the stream. The operations of a frame, and the time
-    too where a network sees whole clips only, are those of a window divided by the number of
-    frames, and only scoring the grasps counts in full. Optical flow counts in the time, but not
-    in the operations.
+    The time of a frame is that of a step of the stream. A :class:`ClipNetwork` shares the maps of
+    a window among its frames: its operations, and the time too if it sees whole clips only, are
+    those of a window divided by the number of frames, and only scoring the grasps counts in full.
+    Optical flow counts in the time, but not in the operations.
 
     :param network: in evaluation mode.
     :param repeats: number of repeats, of which the median time is taken. On a CPU it is process
@@ -43,8 +43,10 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     grasp = [0.1, 0.1, config.default_depth_m, 0.1, 0.0, config.default_lead_time_s]
     grasps = torch.tensor([grasp[:config.grasp_values]], device=device).repeat(1, _GRASPS, 1)
     used = {name: p for name, p in network.named_parameters() if 'moss.out.' not in name}
-    work = _frame_work(network, images, grasps)
-    frame = [(_stream(network, images, grasps), 1)] if model_type(config.model).streams else work
+    streams = model_type(config.model).streams
+    stream = [(_stream(network, images, grasps), 1)] if streams else []
+    work = _clip_work(network, images, grasps) if isinstance(network, ClipNetwork) else stream
+    frame = stream or work
     return {'parameters': sum(p.numel() for p in used.values()),
             'mflop_a_frame': sum(_operations(call) / frames for call, frames in work) / 1e6,
             'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in frame),
@@ -65,15 +67,10 @@ def measure_in_turns(networks: dict[str, MossGraspNetwork | ClipNetwork]) -> dic
             for name in networks}
 
 
-def _frame_work(network: MossGraspNetwork | ClipNetwork, images: Tensor,
-                grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
+def _clip_work(network: ClipNetwork, images: Tensor,
+               grasps: Tensor) -> list[tuple[Callable[[], object], int]]:
     """Return the calls that score one frame, each with the number of frames it serves."""
     gaps = window_gaps(network.config, None, images)
-    if isinstance(network, MossGraspNetwork):
-        orders = network.config.orders
-        step, used = GraspStep(network, orders), torch.tensor([orders], device=images.device)
-        state = step.initial_state()
-        return [(lambda: step(images[:, -1], grasps, used, state, gaps), 1)]
     fine, maps, observed = network.encode(images, gaps=gaps)
     return [(lambda: network.encode(images, gaps=gaps), network.config.frames_seen),
             (lambda: network.read(fine, network.temporal.context(maps), grasps, gaps,

@@ -162,6 +162,7 @@ def test_the_figures_of_the_shipped_model_are_those_of_the_stored_results():
         text = page.read_text(encoding='utf-8')
         found = [what for name, what in blocks(text) if name == 'shipped']
         assert found, f'{page.name} shows no figures of the shipped model'
+        assert len(found) == len(set(found)), f'{page.name} shows a table twice'
         assert text == shipped.filled(text), 'run python docs/generate/shipped.py'
         asked += found
     assert set(asked) == set(shipped.TABLES)

@@ -76,12 +76,12 @@ class FlowGrasp(FlowGraphModel[FlowGraspConfig]):
         taps = {f'recent_{k}': Tap(f'short_{tap}' if tap in config.short_flows else 'map',
                                    newest - tap, shape)
                 for k, tap in enumerate(config.temporal_taps[:-1], start=1)}
-        velocities = ['velocities'] if config.velocity_history else []
+        kept = ['map', *(f'short_{n}' for n in config.short_flows)]
         if config.velocity_history:
+            kept.append('velocities')
             taps['velocities_before'] = Tap('velocities', 1, (config.history_frames, 2))
         return (Graph('step', flow_inputs(config), taps,
-                      ('map', *(f'short_{n}' for n in config.short_flows), *velocities),
-                      {'model': cls.Config.model}, gap_inputs(config)),)
+                      tuple(kept), {'model': cls.Config.model}, gap_inputs(config)),)
 
     @classmethod
     def steps(cls, network: 'ClipNetwork') -> 'list[nn.Module]':
