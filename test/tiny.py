@@ -16,6 +16,11 @@ OWN = {'moss_grasp': MOSS, 'recurrent_grasp': {'temporal_channels': 8},
        'moss_flow_grasp': {**MOSS, 'orders': 2, 'temporal_channels': 8}}
 """What a model has besides, by its type."""
 
+MODELS = [*OWN]
+DISPLACEMENT = {'readout': 'displacement', 'moss_window': (5, 5, 5), 'lags': (1, 2, 4),
+                'map_stride': 4, 'patch': 3, 'norm': 'layer'}
+TIME = {'time_inputs': True, 'lead_times_s': (0.6, 0.9), 'default_lead_time_s': 0.7}
+
 
 def tiny_config(model: str = 'moss_grasp', **changes):
     """Make the configuration of a small model."""

@@ -4,8 +4,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import cv2
-from moss_perception.core.errors import CheckpointError, ConfigError, ShapeError
-from moss_perception.models.base import build, model_type, register
+from moss_perception.core.errors import ConfigError, ShapeError
 from moss_perception.models.checkpoint import load_checkpoint, save_checkpoint
 from moss_perception.models.clock import gaps_of
 from moss_perception.models.export import export_graphs
@@ -16,12 +15,9 @@ from moss_perception.runtime.engine import load_engine
 from moss_perception.runtime.torch_engine import TorchEngine
 import numpy as np
 import pytest
-from tiny import tiny_config, tiny_network
+from tiny import DISPLACEMENT, MODELS, TIME, tiny_network
 import torch
 
-MODELS = ['moss_grasp', 'recurrent_grasp', 'flow_grasp', 'moss_flow_grasp', 'tsm_grasp']
-DISPLACEMENT = {'readout': 'displacement', 'moss_window': (5, 5, 5), 'lags': (1, 2, 4),
-                'map_stride': 4, 'patch': 3, 'norm': 'layer'}
 FINE = {'readout': 'displacement', 'moss_window': (4, 7, 7), 'map_stride': 2, 'patch': 5,
         'orders': 1, 'similarity': 'ssd', 'refinement': 1, 'borders': 1, 'spacing': 2}
 VARIANTS = [(model, {}) for model in MODELS] + [
@@ -46,7 +42,6 @@ SIZES = [
     ('moss_flow_grasp', {}), ('moss_flow_grasp', {'orders': 3, 'moss_window': (4, 3, 3)}),
     ('moss_flow_grasp', {'orders': 1, 'moss_window': (3, 3, 3), 'map_stride': 4})]
 GRASPS = np.float32([[0.1, 0.2, 0.6, 0.2, 0.1, 0.7], [-0.4, 0.3, 0.5, 0.0, 0.3, 0.85]])
-TIME = {'time_inputs': True, 'lead_times_s': (0.6, 0.9), 'default_lead_time_s': 0.7}
 # Only with time inputs.
 TIMED = [('flow_grasp', {'read_flow': True, 'map_stride': stride, 'stacked_flows': count,
                          'velocity_history': history} | TIME)
@@ -333,51 +328,6 @@ def test_time_that_does_not_fit_is_refused(model):
                     engine.initial_state(), 1)
 
 
-@pytest.mark.parametrize(('changes', 'words'), [
-    ({'lags': (2, 1)}, 'ascending numbers'), ({'lags': (1, 2)}, 'ascending numbers from 1 or more '
-                                                                'to 4'),
-    ({'readout': 'flow'}, "readout='flow' is not allowed"), ({'patch': 4}, 'an odd number'),
-    ({'readout': 'displacement', 'patch': 7}, 'at most 4, the side of the maps'),
-    ({'similarity': 'ssd'}, 'cosine without displacements or lags'),
-    ({'map_stride': 3}, 'expected 2 or 4 or 8'),
-    ({'time_inputs': True, 'lead_times_s': (0.9, 0.6)}, 'two times in ascending order'),
-    ({'time_inputs': True, 'lead_times_s': (0.6, 0.9)}, 'default_lead_time_s=0.0')])
-def test_a_configuration_that_cannot_work_is_refused(changes, words):
-    with pytest.raises(ConfigError, match=words):
-        tiny_config('moss_grasp', **changes)
-
-
-def test_an_unknown_model_is_refused_with_those_that_there_are(tmp_path):
-    with pytest.raises(ConfigError, match=r"'lstm_grasp' is not registered: expected one of .*"
-                                          "'recurrent_grasp'.*import the module that registers"):
-        model_type('lstm_grasp')
-    path = tmp_path / 'a.safetensors'
-    save_checkpoint(path, tiny_network())
-    config = tiny_config()
-    object.__setattr__(config, 'model', 'lstm_grasp')
-    network = tiny_network()
-    network.config = config
-    save_checkpoint(path, network)
-    with pytest.raises(CheckpointError, match="'lstm_grasp' is not registered"):
-        load_checkpoint(path)
-
-
-def test_a_name_is_registered_once():
-    with pytest.raises(ConfigError, match="'moss_grasp' is registered by .* already"):
-        @register('moss_grasp')
-        class Other(model_type('recurrent_grasp')):
-            pass
-
-
-def test_a_configuration_survives_plain_values():
-    for model in MODELS:
-        config = tiny_config(model)
-        assert model_type(model).Config.from_dict(config.to_dict()) == config
-        assert build(config).config is config
-    with pytest.raises(ConfigError, match=r"unknown configuration \['orders'\] of model 'flow"):
-        model_type('flow_grasp').Config.from_dict({'orders': 2})
-
-
 def test_the_history_of_velocities_tells_how_far_what_moves_will_move():
     torch.manual_seed(0)
     travel = Travel(15)
@@ -391,11 +341,3 @@ def test_the_history_of_velocities_tells_how_far_what_moves_will_move():
     torch.testing.assert_close(travel(history[..., [1, 0, 2]], times), found[..., [1, 0]])
     still = history * torch.tensor([0.0, 0.0, 1.0])
     assert (travel(still, times) == 0).all()
-
-
-@pytest.mark.parametrize(('kind', 'changes'), [
-    ('moss_grasp', TIME), ('moss_grasp', DISPLACEMENT), ('flow_grasp', TIME), ('tsm_grasp', TIME)])
-def test_a_history_of_velocities_needs_a_head_that_reads_them(kind, changes):
-    with pytest.raises(ConfigError, match='velocity_history=True is not allowed: expected false '
-                                          'where the head reads no velocities'):
-        tiny_config(kind, velocity_history=True, **changes)
