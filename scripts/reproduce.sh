@@ -159,7 +159,7 @@ for factor in "${factors[@]}"; do
 done
 
 # start_training NAME RUN CONFIG SEED [more options]: train on the sets in $train_sets in the background, with a log in RUN.
-train_sets=("$folder/train_sim" "$folder/train_randomised")
+train_sets=("$folder/train_sim")
 start_training() {
   mkdir -p "$2"
   printf '[reproduce] training %s, seed %s: %s\n' "$1" "$4" "$2/train.log"
@@ -169,7 +169,7 @@ start_training() {
 }
 
 # All variants start from the same backbone. That of the stored results is in the repository, so that variants trained later
-# start alike. This script made it from the scenes above; to train it again, move study/results/backbone_64 away.
+# start alike. This script made it from the scenes of sim above; to train it again, move study/results/backbone_64 away.
 initial=$folder/backbone/backbone.safetensors
 if ((!small)) && [[ ! -e $initial && -e study/results/backbone_64/backbone.safetensors ]]; then
   mkdir -p "$folder/backbone"
@@ -179,6 +179,7 @@ if [[ ! -e $initial ]]; then
   start_training backbone "$folder/backbone" study/backbone.yaml 0 "${first[@]}"
   wait $! || failed
 fi
+train_sets+=("$folder/train_randomised")
 
 # train_variants VARIANT...: train all seeds of the variants, some at once.
 train_variants() {

@@ -23,17 +23,18 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     """
     Measure a network on its device, with nine grasps a frame.
 
-    The time of a frame is that of a step of the stream. A :class:`ClipNetwork` shares the maps of
-    a window among its frames: its operations, and the time too if it sees whole clips only, are
-    those of a window divided by the number of frames, and only scoring the grasps counts in full.
+    A step is what the node does with a new frame. A window of a :class:`ClipNetwork` shares the
+    maps among its frames, which is how it is trained: a frame costs a window divided by the number
+    of frames, and only scoring the grasps counts in full. So does a step of what sees whole clips
+    only. A step of the others can cost more, as it must do again what depends on the whole window.
     Optical flow counts in the time, but not in the operations.
 
     :param network: in evaluation mode.
     :param repeats: number of repeats, of which the median time is taken. On a CPU it is process
         time, so that other work on the machine matters little.
-    :returns: ``parameters`` in use; ``mflop_a_frame``, multiplications and additions as torch
-        counts them; ``ms_a_frame``; and ``ms_a_window``, a whole window from images to scores.
-        Times are torch's.
+    :returns: ``parameters`` in use; ``mflop_a_frame`` and ``mflop_a_step``, multiplications and
+        additions as torch counts them; ``ms_a_step``; and ``ms_a_window``, a whole window from
+        images to scores. Times are torch's, added up over its threads on a CPU.
     """
     config = network.config
     device = network.mean.device
@@ -46,10 +47,11 @@ def measure_cost(network: MossGraspNetwork | ClipNetwork, repeats: int = 5) -> d
     streams = model_type(config.model).streams
     stream = [(_stream(network, images, grasps), 1)] if streams else []
     work = _clip_work(network, images, grasps) if isinstance(network, ClipNetwork) else stream
-    frame = stream or work
+    step = stream or work
     return {'parameters': sum(p.numel() for p in used.values()),
             'mflop_a_frame': sum(_operations(call) / frames for call, frames in work) / 1e6,
-            'ms_a_frame': sum(_time(call, repeats, device) / frames for call, frames in frame),
+            'mflop_a_step': sum(_operations(call) / frames for call, frames in step) / 1e6,
+            'ms_a_step': sum(_time(call, repeats, device) / frames for call, frames in step),
             'ms_a_window': _time(lambda: network(images, grasps), repeats, device)}
 
 

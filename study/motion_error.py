@@ -27,6 +27,8 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from study.motion_scenes import make_scene, MovingScene
+from study.pages import write_tables
+from study.texts import read_results
 
 log = logging.getLogger('motion_error')
 SETS = 'sim', 'shifted'
@@ -62,7 +64,12 @@ class MossSettings:
 
     def describe(self) -> str:
         """Return the settings that are chosen, in words."""
-        return f'{self.features}, {self.search.similarity}, patch {self.search.patch}'
+        return _described(asdict(self))
+
+
+def _described(settings: dict[str, Any]) -> str:
+    search = settings['search']
+    return f'{settings["features"]}, {search["similarity"]}, patch {search["patch"]}'
 
 
 class MossMotion:
@@ -206,12 +213,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--strides', type=int, nargs='+', default=[1, 2, 4], choices=[1, 2, 4],
                         help='pixels a cell of the maps (1 2 4)')
     parser.add_argument('--threads', type=int, default=1, help='number of threads (1)')
+    parser.add_argument('--results', metavar='FILE',
+                        help='print stored results, instead of measuring')
     parser.add_argument('--out', metavar='FILE', help='write the results to this JSON file')
+    parser.add_argument('--page', metavar='FILE',
+                        help='write the table into this Markdown page, between <!-- begin '
+                             'motion_error | methods --> and <!-- end -->')
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose settings, measure all methods, print a table, and store the results."""
+    result = read_results(arguments.results) if arguments.results else _measure_all(arguments)
+    print(table(result))
+    if arguments.out:
+        write_text(Path(arguments.out), json.dumps(result, indent=1) + '\n')
+    if arguments.page:
+        write_tables(arguments.page, 'motion_error', {'methods': table(result)})
+    return 0
+
+
+def _measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
     for name, least in (('scenes', 2), ('choose', 1), ('seed', 0), ('size', 64), ('threads', 1)):
         value = getattr(arguments, name)
         if value < least:
@@ -231,18 +253,11 @@ def run(arguments: argparse.Namespace) -> int:
     # The first scenes warm up what is measured next.
     measure({name: scenes[:2] for name, scenes in sets.items()}, moss)
     found = measure(_scenes(arguments.seed, arguments.scenes, arguments.size), moss)
-    machine = f'{cpu_name()}, {arguments.threads} of {os.cpu_count()} cores'
-    print(f'Machine: {machine}; {arguments.scenes} scenes a set, images of {arguments.size} x '
-          f'{arguments.size}, motion up to {_LARGEST:g} pixels an axis. Mean endpoint error, '
-          'pixels [95 % interval, bootstrap over scenes]; median process time a frame.\n')
-    print(table(found, moss))
-    if arguments.out:
-        write_text(Path(arguments.out), json.dumps({
-            'machine': machine, 'size': arguments.size, 'scenes': arguments.scenes,
-            'seed': arguments.seed, 'chosen_on': arguments.choose,
-            'settings': {name: asdict(one) for name, one in moss.items()},
-            'methods': found}, indent=1) + '\n')
-    return 0
+    return {
+        'machine': f'{cpu_name()}, {arguments.threads} of {os.cpu_count()} cores',
+        'size': arguments.size, 'scenes': arguments.scenes, 'seed': arguments.seed,
+        'chosen_on': arguments.choose,
+        'settings': {name: asdict(one) for name, one in moss.items()}, 'methods': found}
 
 
 def _scenes(first: int, count: int, size: int) -> dict[str, list[MovingScene]]:
@@ -250,8 +265,9 @@ def _scenes(first: int, count: int, size: int) -> dict[str, list[MovingScene]]:
             for name in SETS}
 
 
-def table(found: dict[str, dict[str, Any]], moss: dict[str, MossSettings]) -> str:
-    """Lay out what :func:`measure` returns; times and errors also as shares of those of DIS."""
+def table(result: dict[str, Any]) -> str:
+    """Lay out results; times and errors also as shares of those of DIS."""
+    found, settings = result['methods'], result['settings']
     reference = found[DIS]
     columns = [(name, where) for name in SETS for where in ('objects', 'everywhere')]
     rows = []
@@ -259,11 +275,15 @@ def table(found: dict[str, dict[str, Any]], moss: dict[str, MossSettings]) -> st
         shares = [one['ms'] / reference['ms'], *(
             one[name][where]['value'] / reference[name][where]['value']
             for name, where in columns)]
-        rows.append([method, moss[method].describe() if method in moss else '-',
+        rows.append([method, _described(settings[method]) if method in settings else '-',
                      *(_figure(one[name][where]) for name, where in columns), f'{one["ms"]:.2f}',
                      ', '.join(f'{share:.2f}' for share in shares)])
     head = [f'{name}, {where}' for name, where in columns]
-    return markdown(['method', 'chosen', *head, 'ms', 'of DIS: time, errors'], rows)
+    title = (f'Mean endpoint error, pixels [95 % interval, bootstrap over {result["scenes"]} '
+             f'scenes a set, from seed {result["seed"]}]; images of {result["size"]} x '
+             f'{result["size"]} pixels, motion up to {_LARGEST:g} an axis; median process time a '
+             f'frame on {result["machine"]}.\n\n')
+    return title + markdown(['method', 'chosen', *head, 'ms', 'of DIS: time, errors'], rows)
 
 
 def _figure(found: dict[str, float]) -> str:

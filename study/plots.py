@@ -131,9 +131,9 @@ def _cost(result: dict[str, Any], plt):
     name = list(result['sets'])[-1] if 'shifted' not in result['sets'] else 'shifted'
     for variant, colour in _colours(result, plt).items():
         total = result['variants'][variant]['sets'][name]['all']
-        axis.plot(result['costs'][variant]['ms_a_frame'], 100 * total['success'], 'o',
+        axis.plot(result['costs'][variant]['ms_a_step'], 100 * total['success'], 'o',
                   color=colour, label=variant)
-    axis.set_xlabel('ms a frame')
+    axis.set_xlabel('ms a step')
     axis.set_ylabel(f'success of the chosen grasp, {name}, %')
     axis.grid(alpha=0.3)
     figure.legend(loc='outside right upper', fontsize=8, frameon=False)

@@ -111,6 +111,7 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
                 mean = mean_interval(values)
                 found[name].append({
                     'rate_hz': rate, 'jitter_s': jitter, 'scenes': len(scenes),
+                    'first_seed': scenes[0].seed,
                     'success': mean.value, 'low': mean.low, 'high': mean.high,
                     'against_own_rate': paired_test(values, reference)})
                 log.info('%s at %g Hz, jitter %g s: %.3f', name, rate, jitter, mean.value)
@@ -125,7 +126,8 @@ def table(result: dict[str, Any]) -> str:
              '{difference:+.1f} [{low:+.1f}, {high:+.1f}]'.format(
                  **{key: 100 * value for key, value in one['against_own_rate'].items()})]
             for name, some in result['sets'].items() for one in some]
-    counts = ', '.join(f'{name}: {some[0]["scenes"]}' for name, some in result['sets'].items())
+    counts = ', '.join(f'{name}: {some[0]["scenes"]} from seed {some[0]["first_seed"]}'
+                       for name, some in result['sets'].items())
     return ('Success of the chosen grasp in %, and points against the undisturbed camera [95 % '
             f'intervals, bootstrap over scenes, paired]; scenes: {counts}.\n\n' + markdown(
                 ['set', 'camera, Hz', 'error of stamps, ms', 'success', 'difference'], rows))

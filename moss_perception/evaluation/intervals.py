@@ -194,19 +194,24 @@ def few_recordings(count: int) -> str:
         f'an interval needs at least {_LEAST_RECORDINGS} recordings')
 
 
-def mean_interval(values: np.ndarray, *, repeats: int = REPEATS, seed: int = 0) -> Interval:
+def mean_interval(values: np.ndarray, groups: np.ndarray | None = None, *,
+                  repeats: int = REPEATS, seed: int = 0) -> Interval:
     """
-    Bound a mean over scenes by drawing scenes with replacement.
+    Bound a mean over scenes by drawing scenes, or groups of them, with replacement.
 
     :param values: one value per scene, shape ``(N,)``, averaged over training seeds if several.
-    :returns: the mean, without bounds for fewer than two scenes.
+    :param groups: of each scene, shape ``(N,)``; a draw's mean is that of the scenes that it has.
+        ``None`` if each scene stands alone.
+    :returns: the mean, without bounds for fewer than two scenes or groups.
     """
     values = np.asarray(values, float)
-    if len(values) < 2:
+    which = np.arange(len(values)) if groups is None else np.asarray(groups)
+    if len(np.unique(which)) < 2:
         return Interval(float(values.mean()) if len(values) else float('nan'),
-                        why='an interval needs at least two scenes')
-    drawn = np.concatenate([weights @ values / len(values)
-                            for weights in _weights(np.arange(len(values)), repeats, seed)])
+                        why='an interval needs at least two '
+                            + ('scenes' if groups is None else 'groups'))
+    drawn = np.concatenate([weights @ values / weights.sum(axis=1)
+                            for weights in _weights(which, repeats, seed)])
     return percentile_interval(float(values.mean()), drawn)
 
 
@@ -252,14 +257,16 @@ def difference_of_shares(first: Interval, second: Interval) -> Interval:
     return Interval(gap, float(gap - below), float(gap + above))
 
 
-def paired_test(ours: np.ndarray, theirs: np.ndarray, *, repeats: int = 9999,
-                seed: int = 0) -> dict[str, float]:
+def paired_test(ours: np.ndarray, theirs: np.ndarray, groups: np.ndarray | None = None, *,
+                repeats: int = 9999, seed: int = 0) -> dict[str, float]:
     """
     Compare two models on the same scenes.
 
     :param ours: one value per scene, shape ``(N,)``, or per training seed and scene, ``(S, N)``;
         the test first averages over seeds, then draws scenes.
     :param theirs: values of the other model, of the same shape.
+    :param groups: of each scene, shape ``(N,)``, which are drawn and whose signs are flipped as
+        one; ``None`` if each scene stands alone.
     :returns: ``difference`` of the means, its 95 % interval ``low`` to ``high`` (paired
         bootstrap), and ``p`` (two-sided sign-flip permutation test).
     :raises ShapeError: if the shapes differ.
@@ -270,10 +277,12 @@ def paired_test(ours: np.ndarray, theirs: np.ndarray, *, repeats: int = 9999,
         raise ShapeError('expected values of the same scenes and seeds, got '
                          f'{ours.shape} and {theirs.shape}')
     gaps = np.atleast_2d(ours - theirs).mean(axis=0)
-    mean = mean_interval(gaps, repeats=repeats, seed=seed)
+    mean = mean_interval(gaps, groups, repeats=repeats, seed=seed)
+    sums = gaps if groups is None else np.bincount(
+        np.unique(groups, return_inverse=True)[1], gaps)
     p = 1.0
-    if len(gaps) > 1 and gaps.any():
-        p = stats.permutation_test((gaps,), lambda x, axis: np.mean(x, axis=axis),
+    if len(sums) > 1 and sums.any():
+        p = stats.permutation_test((sums,), lambda x, axis: np.mean(x, axis=axis),
                                    permutation_type='samples', vectorized=True, batch=1000,
                                    n_resamples=repeats, rng=np.random.default_rng(seed)).pvalue
     return {'difference': mean.value, 'low': mean.low, 'high': mean.high, 'p': float(p)}

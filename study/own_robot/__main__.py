@@ -15,6 +15,7 @@ from moss_perception.cli.common import (
 )
 from moss_perception.core.errors import ConfigError
 
+from study.kept import require_same
 from study.own_robot.figures import measure, NAME, plot, tables
 from study.own_robot.plan import CURVES, estimate, Plan, Sizes, SMALL
 from study.own_robot.stages import STAGES, timed
@@ -128,6 +129,7 @@ def _log_estimate(plan: Plan) -> None:
 
 def _run_stages(plan: Plan, names: list[str]) -> dict | None:
     """Run stages in their order; return the results if they are wanted."""
+    require_same(plan.out, plan.conditions)
     plan.write_cells()
     for name, stage in STAGES.items():
         if name in names:

@@ -9,6 +9,8 @@ from moss_perception.core.resources import model_path, share_directory
 from moss_perception.training.settings import read_settings, Settings
 import yaml
 
+from study.kept import file_digest
+
 SHIPPED, CEILING, PRETRAINED = 'shipped', 'ceiling', 'pretrained'
 FINETUNED, SCRATCH, ADAPTED, MIXED = 'finetuned', 'scratch', 'adapted', 'mixed'
 PRETRAINED_FINETUNED = 'pretrained and finetuned'
@@ -124,6 +126,15 @@ class Plan:
     def recording(self) -> Path:
         """Return the folder of the recorded attempts."""
         return self.out / 'attempts'
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Return what all that the study keeps depends on; other curves and seeds can come."""
+        sizes = self.sizes
+        return {'initial': file_digest(self.checkpoint(SHIPPED)),
+                'attempts': sizes.attempts[-1] + sizes.spare, 'scenes': sizes.scenes,
+                'test': sizes.test, 'epochs': sizes.epochs, 'resolution': sizes.resolution,
+                'domain': sizes.domain, 'own domain': sizes.own_domain}
 
     def checkpoint(self, name: str) -> Path:
         """Return the checkpoint of a training, or the shipped one."""

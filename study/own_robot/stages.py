@@ -79,10 +79,18 @@ def describe_attempts(plan: Plan) -> dict[str, int]:
 
 
 def import_attempts(plan: Plan) -> None:
-    """Import the recording as samples."""
+    """
+    Import the recording as samples.
+
+    :raises MossError: if fewer attempts can be used than the largest training takes.
+    """
     out = plan.out / 'samples'
     if not out.exists():
         _moss('import', plan.recording, '--out', out, '--workers', plan.workers)
+    usable, wanted = len(load_scenes(out)), plan.sizes.attempts[-1]
+    if usable < wanted:
+        raise MossError(f'{out} has {usable} attempts that can be used, of '
+                        f'{_recorded(plan)}: expected {wanted}; choose fewer --attempts')
 
 
 def make_scenes(plan: Plan) -> None:

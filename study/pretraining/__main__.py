@@ -17,6 +17,7 @@ from moss_perception.core.errors import ConfigError
 from moss_perception.training.settings import read_settings
 
 from study.compare import parse_pairs
+from study.kept import require_same
 from study.pretraining.plan import estimate, Plan, Sizes, SMALL, STARTS, variant_path
 from study.pretraining.results import FORMAT, tables
 from study.pretraining.stages import compare, pretrain, train
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.estimate:
         return 0
     prepare(plan.device, plan.threads)
+    require_same(plan.out, plan.conditions)
     pretrain(plan)
     train(plan)
     result = {'format': FORMAT, **conditions(plan.sizes.clips, plan.device), **compare(plan)}

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moss_perception.data.scenes import load_scenes
 from moss_perception.training.settings import Settings
 
+from study.kept import file_digest, folder_digest
 from study.video.fitting import Budget
 from study.video.models import VARIANTS
 from study.video.pace import seconds
@@ -65,6 +67,15 @@ class Plan:
     def budget(self) -> Budget:
         """Return the budget of the pretraining."""
         return Budget(self.sizes.clips, device=self.device)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Return what all that the study keeps depends on."""
+        return {'variant': self.settings.name, 'initial': file_digest(self.initial),
+                'clips': folder_digest(self.clips), 'table': file_digest(self.table),
+                'scenes': [folder_digest(folder) for folder in self.scenes],
+                'limit': self.sizes.limit, 'clips seen': self.sizes.clips,
+                'epochs': self.settings_of(ORDINARY, 0).recipe().epochs}
 
     @property
     def pretrained(self) -> Path:

@@ -1,12 +1,11 @@
 """The stages of the study, each of which continues where it was stopped."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 import logging
 from pathlib import Path
 from typing import Any
 
-from moss_perception.core.errors import CheckpointError
 from moss_perception.data.scenes import load_sets
 from moss_perception.evaluation.record_files import plain
 from moss_perception.models.checkpoint import save_checkpoint
@@ -77,8 +76,7 @@ def pretrain(plan: Plan) -> None:
     :raises ConfigError: if the clips, their table or the variant can't be used.
     """
     if plan.pretrained.exists():
-        _require(plan.pretrained, 'clips seen', plan.sizes.clips,
-                 lambda notes: notes['pretrained_on']['seen'])
+        read_header(plan.pretrained)  # a damaged one is named before anything is trained
         return
     size = config_of(plan.settings.name).image_size
     clips, skipped = load_clips(plan.clips, read_table(plan.table), plan.out / 'frames', size,
@@ -134,10 +132,7 @@ def train(plan: Plan) -> None:
     """Train the grasp model from each start with each seed, as study.train does."""
     todo = []
     for start, seed in plan.trainings():
-        out, epochs = _checkpoint(plan, start, seed), plan.settings_of(start, seed).recipe().epochs
-        if out.exists():
-            _require(out, 'epochs', epochs, lambda notes: notes['recipe']['epochs'])
-        else:
+        if not _checkpoint(plan, start, seed).exists():
             todo.append((start, seed))
     if not todo:
         return
@@ -150,14 +145,6 @@ def train(plan: Plan) -> None:
         fit_grasps(TrainingPlan(
             plan.settings_of(start, seed), out.parent, out, plan.initial_of(start),
             device=plan.device, threads=plan.threads, deploy=False), sum(loaded, []), sets)
-
-
-def _require(path: Path, what: str, wanted: int, read: Callable[[dict], int]) -> None:
-    """Refuse what was trained with other options."""
-    found = read(read_header(path)[1])
-    if found != wanted:
-        raise CheckpointError(f'{path} has {found} {what}: expected {wanted}; choose another '
-                              '--out, or delete it')
 
 
 def _checkpoint(plan: Plan, start: str, seed: int) -> Path:

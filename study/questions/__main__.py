@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -20,6 +19,7 @@ from moss_perception.cli.common import (
 from moss_perception.core.errors import ConfigError
 from moss_perception.training.pace import Pace
 
+from study.kept import digest_of, file_digest
 from study.questions.asking import balanced, Draw, Footage, Item, items_of
 from study.questions.model import TEXT_ONLY
 from study.questions.real import load_real, real_items
@@ -148,9 +148,8 @@ def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSe
     """Train and ask all variants; after each seed yield the answers by set and variant."""
     draw = Draw(items_of(known.scenes))
     trained = arguments.out / 'trained' / _key(
-        [[scene.key for scene in known.scenes], KINDS, budget, arguments.initial])
-    asked = {name: _key([test.items, [len(one) for one in test.footage]])
-             for name, test in tests.items()}
+        [draw.items, KINDS, budget, file_digest(arguments.initial)], known.scenes)
+    asked = {name: _key(test.items, test.footage) for name, test in tests.items()}
     variants = list(dict.fromkeys([*arguments.variants, TEXT_ONLY]))
 
     def path_of(variant: str, seed: int, what: str) -> Path:
@@ -177,8 +176,9 @@ def run(arguments: argparse.Namespace, budget: Budget, size: int, known: SceneSe
         yield answers
 
 
-def _key(what: Any) -> str:
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+def _key(what: Any, footage: Sequence[Footage]) -> str:
+    """Tell whether what is kept answers the same questions about the same footage."""
+    return digest_of([repr([what, [one.digest for one in footage]]).encode()])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,6 +32,9 @@ class Footage(Protocol):
     @property
     def group(self) -> str: ...
 
+    @property
+    def digest(self) -> str: ...
+
     def __len__(self) -> int: ...
 
     def frames(self, places: Sequence[int], size: int) -> np.ndarray: ...
@@ -100,16 +103,22 @@ def answers_about(velocity: np.ndarray) -> Iterator[tuple[str, str]]:
         yield 'moves', 'no'
     if not np.isfinite(velocity).all():
         return
-    change = speeds[-1] - speeds[-1 - _CHANGE_STEPS]
-    for kind, gained in (('speeds_up', change), ('slows_down', -change)):
-        if gained > _CHANGED:
+    lately = speeds[-1 - _CHANGE_STEPS:]
+    for kind, sign in (('speeds_up', 1), ('slows_down', -1)):
+        # What speeds up and slows down again is asked neither.
+        if sign * (lately[-1] - lately[0]) > _CHANGED and rise_of(-sign * lately) < _STEADY:
             yield kind, 'yes'
-        elif gained < _STEADY:
+        elif rise_of(sign * lately) < _STEADY:
             yield kind, 'no'
     yield 'turns', COUNTS[0 if (turns := turns_of(velocity)) == 0 else 1 if turns < 3 else 2]
     stops = stops_of(velocity)
     if not turns and stops < 3:
         yield 'stops', COUNTS[min(stops, 1)]
+
+
+def rise_of(values: np.ndarray) -> float:
+    """Return by how much some values rise at most, from any of them to a later one."""
+    return float((values - np.minimum.accumulate(values)).max())
 
 
 def turns_of(velocity: np.ndarray) -> int:

@@ -29,6 +29,11 @@ class RealClip:
         """Of the clip."""
         return self.clip.group
 
+    @property
+    def digest(self) -> str:
+        """Of the file."""
+        return self.clip.digest
+
     def __len__(self) -> int:
         return len(self.pixels)
 

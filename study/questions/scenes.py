@@ -17,6 +17,7 @@ from moss_perception.simulation.motions import ROLLING_MOTION
 from moss_perception.simulation.scene import DECISION_S, Source
 import numpy as np
 
+from study.kept import digest_of
 from study.object_motion import RATE_HZ, velocity_of
 
 log = logging.getLogger('questions')
@@ -57,6 +58,11 @@ class Filmed:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def digest(self) -> str:
+        """Of the images, to tell whether they are the same ones."""
+        return digest_of(self.images)
 
     def frames(self, places: Sequence[int], size: int) -> np.ndarray:
         """Decode images: uint8, RGB, shape ``(N, S, S, 3)``."""

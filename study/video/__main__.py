@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-import hashlib
 from itertools import product
 import json
 import logging
@@ -19,6 +18,7 @@ from moss_perception.cli.common import (
 )
 from moss_perception.training.pace import Pace
 
+from study.kept import digest_of, file_digest
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import Budget
 from study.video.models import common_size
@@ -108,9 +108,9 @@ def run(arguments: argparse.Namespace, budget: Budget, clips: Sequence[Clip],
     """Answer all tasks by all variants and folds; yield the summaries by task of each seed."""
     folds = folds_of(clips, arguments.folds)
     # Whose answers can be used again: those to the very same questions.
-    data = hashlib.sha256(repr([[(clip.name, clip.group, clip.verb) for clip in clips],
-                                arguments.folds, budget, arguments.initial]).encode())
-    kept = arguments.out / 'answers' / data.hexdigest()[:12]
+    data = [[(clip.name, clip.group, clip.verb, clip.digest) for clip in clips],
+            arguments.folds, budget, file_digest(arguments.initial)]
+    kept = arguments.out / 'answers' / digest_of([repr(data).encode()])
 
     def path_of(task: str, variant: str, seed: int, fold: int) -> Path:
         return kept / f'{task}_{variant}_seed_{seed}_fold_{fold}.json'

@@ -15,6 +15,8 @@ from moss_perception.data.clips.frames import read_frames
 from moss_perception.data.labels.sheet import read_sheet
 import numpy as np
 
+from study.kept import file_digest
+
 log = logging.getLogger('video')
 COLUMNS = ('clip', 'group')
 # Longer clips are used up to here.
@@ -23,6 +25,8 @@ MAX_FRAMES = 300
 _SAME_RATE = 0.1
 # Before they are scaled to the size of the network.
 _DECODED_SIDE = 160
+# Of the file beside a clip's frames: width, height, rate and digest.
+_WORDS = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Clip:
     :ivar frames: uint8, RGB, shape ``(T, S, S, 3)``, stretched to a square; mapped from disk.
     :ivar size: width and height as filmed.
     :ivar rate_hz: frames per second.
+    :ivar digest: of the file, to tell whether it is the same one.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Clip:
     frames: np.ndarray | None = None
     size: tuple[int, int] = (0, 0)
     rate_hz: float = 0.0
+    digest: str = ''
 
 
 def read_table(path: Path) -> list[Clip]:
@@ -159,15 +165,15 @@ def _load(folder: Path, clip: Clip, cache: Path, size: int) -> Clip:
     key = hashlib.sha256(f'{path.resolve()} {state.st_size} {state.st_mtime_ns} {size}'.encode())
     kept = cache / f'{key.hexdigest()[:24]}.npy'
     about = kept.with_suffix('.txt')
-    if not (kept.exists() and about.exists()):
+    if not (kept.exists() and about.exists() and len(about.read_text().split()) == _WORDS):
         frames, filmed, rate_hz = _decode(path, size)
         with replaced(kept) as partial, partial.open('wb') as file:
             np.save(file, frames)
         with replaced(about) as partial:
-            partial.write_text(f'{filmed[0]} {filmed[1]} {rate_hz}')
-    width, height, rate_hz = about.read_text().split()
+            partial.write_text(f'{filmed[0]} {filmed[1]} {rate_hz} {file_digest(path)}')
+    width, height, rate_hz, digest = about.read_text().split()
     return replace(clip, frames=np.load(kept, mmap_mode='r'), size=(int(width), int(height)),
-                   rate_hz=float(rate_hz))
+                   rate_hz=float(rate_hz), digest=digest)
 
 
 def _decode(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int], float]:

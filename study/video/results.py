@@ -14,20 +14,6 @@ BLIND = 'most_frequent'
 """The baseline that answers without the video."""
 
 
-def by_group(right: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """
-    Sum up by group what is right, scaled so that the mean over groups is the accuracy.
-
-    :param right: bool, shape ``(S, N)``: of each training and question.
-    :param groups: of each question, shape ``(N,)``.
-    :returns: shape ``(S, G)``.
-    """
-    _, which = np.unique(groups, return_inverse=True)
-    count = which.max() + 1
-    sums = np.stack([np.bincount(which, one, minlength=count) for one in right.astype(float)])
-    return sums * count / right.shape[1]
-
-
 def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int],
               groups: Sequence[str], classes: Sequence[str],
               repeats: int = 9999) -> dict[str, Any]:
@@ -42,12 +28,11 @@ def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int]
         and recall by class; and ``pairs``, each variant against the backbone and against flow on
         the same questions and the seeds that both have.
     """
-    truth, named = np.array(labels), np.array(groups)
+    truth, drawn = np.array(labels), np.array(groups)
     right = {name: np.array(answers) == truth for name, answers in runs.items()}
-    values = {name: by_group(one, named) for name, one in right.items()}
     variants = {}
     for name, one in right.items():
-        mean = mean_interval(values[name].mean(axis=0))
+        mean = mean_interval(one.mean(axis=0), drawn)
         each = one.mean(axis=1)
         variants[name] = {
             'accuracy': mean.value, 'low': _number(mean.low), 'high': _number(mean.high),
@@ -58,8 +43,9 @@ def summarise(runs: Mapping[str, Sequence[Sequence[int]]], labels: Sequence[int]
         for ours in runs:
             if theirs not in runs or ours in (theirs, BLIND):
                 continue
-            seeds = min(len(values[ours]), len(values[theirs]))
-            test = paired_test(values[ours][:seeds], values[theirs][:seeds], repeats=repeats)
+            seeds = min(len(right[ours]), len(right[theirs]))
+            test = paired_test(right[ours][:seeds], right[theirs][:seeds], drawn,
+                               repeats=repeats)
             pairs.append({'ours': ours, 'theirs': theirs, 'seeds': seeds,
                           **{key: _number(value) for key, value in test.items()}})
     return {'questions': len(labels), 'groups': len(set(groups)), 'classes': list(classes),

@@ -86,6 +86,10 @@ def test_the_command_prints_and_stores_a_table(tmp_path, capsys, monkeypatch):
     stored = json.loads(out.read_text())
     assert stored['methods'][DIS]['sim']['objects']['low'] <= 10
     assert stored['settings']['MOSS, stride 4: parabola']['stride'] == 4
+    page = tmp_path / 'page.md'
+    page.write_text('<!-- begin motion_error | methods -->\n<!-- end -->\n')
+    assert command.main(['--results', str(out), '--page', str(page)]) == 0
+    assert capsys.readouterr().out == printed and printed.strip() in page.read_text()
 
 
 @pytest.mark.parametrize('arguments, message', [

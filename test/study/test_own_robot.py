@@ -28,7 +28,7 @@ NODES = ('attempt_recorder', 'grasp_gate', 'grasp_predictor', 'moss', 'sim_cell'
 
 @pytest.mark.timeout(600)
 def test_the_whole_study_runs_on_a_small_scale_and_continues(
-        tmp_path, tiny_checkpoint, monkeypatch, capsys):
+        tmp_path, tiny_checkpoint, monkeypatch, capsys, caplog):
     for name, value in programs.with_executables(tmp_path, *NODES).items():
         monkeypatch.setenv(name, value)
     out, page = tmp_path / 'study', tmp_path / 'page.md'
@@ -66,6 +66,12 @@ def test_the_whole_study_runs_on_a_small_scale_and_continues(
     printed = capsys.readouterr().out
     assert main(['--results', str(out / 'own_robot.json')]) == 0
     assert capsys.readouterr().out == printed
+    # Models of other data are not taken for those of this command.
+    for option, value in (('--scenes', '12'), ('--attempts', '20'), ('--test', '5'),
+                          ('--initial', str(lost))):
+        caplog.clear()
+        assert main([*words, option, value]) == 1
+        assert f'was begun with {option[2:]} ' in caplog.text
 
 
 def test_the_robot_is_a_cell_that_its_owner_knows_but_for_friction_and_force(tmp_path):
@@ -135,7 +141,9 @@ def test_the_tables_say_how_far_the_goals_are_reached(tmp_path):
                   point('ceiling', 0, [1.0, 1.0, 1.0]), point('finetuned', 100, [0.4, 0.3, 0.5]),
                   point('scratch', 100, [None, None, None])]}
     found = tables(result)
-    assert '40.0 % (30.0 to 50.0)' in found['goals'] and '50 %' in found['goals']
+    (row,) = found['goals'].splitlines()[2:]
+    assert [cell.strip() for cell in row.split('|')[1:-1]] == [
+        '100', '50 %', 'finetuned', '40.0 % (30.0 to 50.0)', 'no']
     assert '50.0 % (40.0 to 60.0)' in found['curves'] and 'true motion' in found['curves']
     assert '2' in found['time'] and '0.1' in found['time'] and 'failed' in found['recording']
     plot(result, tmp_path / 'curves.png')

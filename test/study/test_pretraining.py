@@ -84,9 +84,13 @@ def test_the_whole_chain_runs_and_what_is_done_is_not_done_again(clips, data, tm
         monkeypatch.setattr(f'study.pretraining.stages.{stage}', lambda *_: pytest.fail('again'))
     assert command.main(words) == 0 and capsys.readouterr().out == written
     assert command.main([*words, '--clips', '24']) == 1
-    assert 'has 16 clips seen: expected 24' in caplog.text
+    assert 'was begun with clips seen 16, and this command has 24' in caplog.text
     assert command.main([*words, '--epochs', '2']) == 1
-    assert 'has 1 epochs: expected 2' in caplog.text
+    assert 'was begun with epochs 1, and this command has 2' in caplog.text
+    for option, value in (('--limit', '10'), ('--initial', ''), ('--scenes', str(data / 'test'))):
+        caplog.clear()
+        assert command.main([*words, option, value]) == 1
+        assert f'was begun with {option[2:]} ' in caplog.text
 
 
 def test_the_estimate_trains_nothing_and_grows_with_the_sizes(clips, data, tmp_path, caplog):

@@ -61,6 +61,10 @@ def test_the_answers_follow_from_the_velocities():
     stop_and_go = np.repeat([0.1, 0.0, 0.1, 0.0], 4)
     assert motion_of(stop_and_go)['stops'] == 'once or twice'
     assert motion_of(stop_and_go)['turns'] == 'never'
+    # What slows down and then speeds up, or the other way round, does neither all the time.
+    dip = [0.2] * 11 + [0.15, 0.1, 0.05, 0.09, 0.13]
+    for motion in (dip, 0.25 - np.array(dip)):
+        assert not {'speeds_up', 'slows_down'} & set(motion_of(motion))
     # Between moving and standing, and between steady and faster, there is no clear answer.
     assert 'moves' not in motion_of([0.01] * 16)
     assert 'speeds_up' not in motion_of([0.1] * 15 + [0.11])

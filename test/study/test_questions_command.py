@@ -1,6 +1,7 @@
 """python -m study.questions on tiny sets of scenes and clips."""
 
 import json
+import shutil
 
 import clip_factory as factory
 from moving_scenes import write_sets
@@ -52,6 +53,12 @@ def test_the_command_compares_continues_and_asks_about_real_clips(data, video, t
     assert any((pair['ours'], pair['theirs']) == ('moss_12', 'pooling') for pair in found['pairs'])
     monkeypatch.setattr('study.questions.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+    # Answers about a clip are not those about another of its name and length.
+    others = shutil.copytree(video, tmp_path / 'others')
+    factory.noisy_clip(others / '0.avi', 95, factory.SIZE)
+    with pytest.raises(pytest.fail.Exception, match='trained again'):
+        main(words_for(data, tmp_path, '--video', str(others), '--table',
+                       str(others / 'clips.tsv')))
 
 
 def test_the_estimate_reads_no_scenes_and_counts_the_clips(video, tmp_path, caplog):

@@ -89,13 +89,13 @@ def test_costs_are_measured_anew_in_one_run(data, tmp_path, caplog):
     assert compare_command.main(['--runs', str(run), *test, '--out', str(out)]) == 0
     stored = json.loads(out.read_text())
     exact = stored['costs']['mine'].copy()
-    stored['costs']['mine'] |= {'ms_a_frame': 1e6, 'ms_a_window': 1e6, 'parameters': 0}
+    stored['costs']['mine'] |= {'ms_a_step': 1e6, 'ms_a_window': 1e6, 'parameters': 0}
     out.write_text(json.dumps(stored))
     assert compare_command.main(['--results', str(out), '--costs', str(run), '--out',
                                  str(out)]) == 0
     renewed = json.loads(out.read_text())
     assert renewed['costs']['mine']['parameters'] == exact['parameters']
-    assert 0 < renewed['costs']['mine']['ms_a_frame'] < 1e6
+    assert 0 < renewed['costs']['mine']['ms_a_step'] < 1e6
     assert {**renewed, 'costs': 0} == {**stored, 'costs': 0}
     stored['costs'] = {'other': exact}
     out.write_text(json.dumps(stored))

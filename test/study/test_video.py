@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+import shutil
 
 from moss_perception.core.errors import CheckpointError, ConfigError
 import numpy as np
@@ -15,7 +16,7 @@ from study.video.__main__ import build_parser, estimate, main
 from study.video.clips import Clip, load_clips, read_table
 from study.video.fitting import batches, Budget, fit
 from study.video.models import BACKBONE, ClipClassifier, COMPARED
-from study.video.results import BLIND, by_group, summarise, tables
+from study.video.results import BLIND, summarise, tables
 from study.video.tasks import (
     arrow,
     asked,
@@ -170,10 +171,15 @@ def test_no_group_is_in_training_and_test_at_once():
         folds_of(clips, 8)
 
 
-def test_the_mean_over_groups_is_the_accuracy():
-    right = np.random.default_rng(0).random((3, 50)) < 0.6
-    groups = np.random.default_rng(1).choice(list('abcd'), 50, p=[0.7, 0.1, 0.1, 0.1])
-    assert by_group(right, groups).mean(axis=1) == pytest.approx(right.mean(axis=1))
+def test_intervals_draw_groups_whose_sizes_differ():
+    groups = [f'g{n}' for n in range(12) for _ in range(1 + n * n)]
+    labels = [1] * len(groups)
+    sure = summarise({BLIND: [labels]}, labels, groups, ('no', 'yes'))['variants'][BLIND]
+    assert (sure['accuracy'], sure['low'], sure['high']) == (1.0, 1.0, 1.0)
+    first = [int(group != 'g11') for group in groups]
+    some = summarise({BLIND: [first]}, labels, groups, ('no', 'yes'))['variants'][BLIND]
+    assert some['accuracy'] == pytest.approx(np.mean(first))
+    assert some['low'] < 0.6 and some['high'] == 1.0
 
 
 def test_variants_are_compared_on_the_same_questions():
@@ -273,6 +279,10 @@ def test_the_command_compares_continues_and_reports_what_it_left_out(folder, tmp
     assert result['tasks']['arrow']['variants'][BLIND]['accuracy'] == 0.5
     monkeypatch.setattr('study.video.__main__.train', lambda *_: pytest.fail('trained again'))
     assert main(words) == 0 and capsys.readouterr().out == said
+    others = shutil.copytree(folder, tmp_path / 'others')
+    factory.noisy_clip(others / '0.avi', FRAMES, factory.SIZE)
+    with pytest.raises(pytest.fail.Exception, match='trained again'):
+        main([str(others), '--table', str(others / 'clips.tsv'), *words[3:]])
 
 
 def test_the_estimate_decodes_nothing_and_grows_with_the_sizes(folder, tmp_path, caplog):
